@@ -1,0 +1,127 @@
+"""One exception tree. Every message says what was given, what is accepted, and what to do.
+
+Commands print ``str(error)`` on one line and exit with status 2; the service maps each class to an
+HTTP status. Library code never raises anything else for bad input.
+"""
+
+from __future__ import annotations
+
+
+class VisavisError(Exception):
+    """Base of everything visavis raises on purpose.
+
+    Args:
+        got: what was given, naming the input (a path, a value).
+        remedy: what is accepted or what to do about it.
+    """
+
+    def __init__(self, got: str, remedy: str) -> None:
+        self.got = " ".join(got.split())
+        self.remedy = " ".join(remedy.split())
+        super().__init__(f"{self.got}; {self.remedy}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        # Exceptions travel back from worker processes by pickle.
+        return (type(self), (self.got, self.remedy))
+
+    @property
+    def reason(self) -> str:
+        """A short stable name for rows and logs, such as ``image-truncated``."""
+        return _kebab(type(self).__name__.removesuffix("Error"))
+
+
+def _kebab(name: str) -> str:
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+
+class OptionError(VisavisError, ValueError):
+    """An argument is outside what the function accepts."""
+
+
+class ImageError(VisavisError):
+    """A photo could not be read."""
+
+
+class ImageNotFoundError(ImageError, FileNotFoundError):
+    """There is no file at the given path, or it is not a readable file."""
+
+    # FileNotFoundError formats itself from errno; keep our one line.
+    __str__ = Exception.__str__
+
+
+class NotAnImageError(ImageError):
+    """The bytes are not an image in a format we read."""
+
+
+class ImageTruncatedError(ImageError):
+    """The image file ends early or is damaged."""
+
+
+class ImageTooLargeError(ImageError):
+    """The image exceeds the pixel or byte limit (a decompression bomb, perhaps)."""
+
+
+class ImageUnsupportedError(ImageError):
+    """The image is a real image, of a kind we refuse (zero size, float array, ...)."""
+
+
+class FaceError(VisavisError):
+    """The photo was read but has no usable face."""
+
+
+class NoFaceError(FaceError):
+    """No face was found in the photo."""
+
+
+class SeveralFacesError(FaceError):
+    """Several faces were found and the rule in use is ``refuse``."""
+
+
+class ModelError(VisavisError):
+    """A model file cannot be used."""
+
+
+class UnknownModelError(ModelError, KeyError):
+    """No model of that name is registered."""
+
+    __str__ = Exception.__str__
+
+
+class ModelDamagedError(ModelError):
+    """A model file does not have the registered SHA-256."""
+
+
+class ModelUnavailableError(ModelError):
+    """The model's file is on none of its sources, or the network was not allowed."""
+
+
+class ModelRefusedError(ModelError):
+    """The graph is not a face embedder: wrong inputs or outputs, or it does not run."""
+
+
+class ModelMismatchError(ModelError):
+    """Templates, thresholds or galleries of two different models were brought together."""
+
+
+class MissingExtraError(VisavisError, ImportError):
+    """An optional dependency is not installed; the remedy names the extra."""
+
+    __str__ = Exception.__str__
+
+
+class CalibrationError(VisavisError):
+    """Scores cannot support what was asked of them."""
+
+
+class UnsupportedFmrError(CalibrationError):
+    """The non-mated pairs are too few for the false match rate asked for."""
+
+
+class UnknownCalibrationError(CalibrationError, KeyError):
+    """No calibration of that name is saved for the model in use."""
+
+    __str__ = Exception.__str__
+
+
+class DataError(VisavisError):
+    """A data set, pair list or score file is not as its format says."""

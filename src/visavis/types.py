@@ -1,0 +1,204 @@
+"""Frozen records that travel between the rooms. numpy only.
+
+Boxes are ``(x, y, width, height)`` and landmarks ``(x, y)``, both in pixels of the upright image,
+origin at the top left corner of the top left pixel. A *score* is a cosine similarity in [-1, 1],
+higher is closer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""An upright RGB photo or crop, ``(H, W, 3)`` uint8."""
+
+Crops = NDArray[np.uint8]
+"""Aligned faces, ``(N, S, S, 3)`` RGB uint8."""
+
+Vectors = NDArray[np.float32]
+"""Templates, ``(N, D)`` float32, each row of unit length."""
+
+
+def to_plain(value: Any) -> Any:
+    """Turn records, arrays and numpy scalars into what ``json`` writes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if hasattr(value, "to_dict"):
+            return value.to_dict()
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray):
+        return [to_plain(v) for v in value.tolist()]
+    if isinstance(value, np.generic):
+        return to_plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, dict):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(v) for v in value]
+    return value
+
+
+class Record:
+    """Mixin: ``to_dict()`` for frozen, slotted dataclasses; ``--json`` prints exactly that."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON-ready values; NaN becomes ``None``."""
+        return {f.name: to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face(Record):
+    """One face found in a photo.
+
+    Attributes:
+        box: ``(x, y, width, height)``, pixels of the upright image; may reach over the border.
+        landmarks: ``(5, 2)`` float32 ``(x, y)``: right eye, left eye, nose tip, right mouth
+            corner, left mouth corner (the person's right, so the viewer's left comes first).
+        score: the detector's confidence in [0, 1].
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: NDArray[np.float32]
+    score: float
+
+    @property
+    def area(self) -> float:
+        """Box area in square pixels."""
+        return self.box[2] * self.box[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality(Record):
+    """How usable a face is. See ``visavis.faces.quality`` for how each is measured.
+
+    Attributes:
+        size: distance between the eyes in pixels of the photo.
+        sharpness: variance of the Laplacian of the gray 112x112 crop, in squared gray levels.
+        exposure: mean gray level of the crop, 0 (black) to 1 (white).
+        contrast: standard deviation of the crop's gray levels, 0 to 0.5.
+        yaw: head turn in degrees from the landmarks, 0 is frontal, positive to the viewer's right.
+        pitch: nod in degrees from the landmarks, 0 is frontal, positive is up.
+        roll: in-plane rotation in degrees, 0 is upright, positive is clockwise as seen.
+        detector_score: the detector's confidence in [0, 1].
+        warnings: a sentence for each measure outside its usable range.
+    """
+
+    size: float
+    sharpness: float
+    exposure: float
+    contrast: float
+    yaw: float
+    pitch: float
+    roll: float
+    detector_score: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template(Record):
+    """One embedded face.
+
+    Attributes:
+        vector: ``(D,)`` float32 of unit length.
+        model: name of the model that made it.
+        model_sha256: hash of that model's file; templates of two hashes are never compared.
+        face: where it was found.
+        quality: how usable the face was.
+        source: the photo's path, or a description of what was given.
+        faces_found: how many faces the photo has.
+    """
+
+    vector: NDArray[np.float32]
+    model: str
+    model_sha256: str
+    face: Face
+    quality: Quality
+    source: str
+    faces_found: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint(Record):
+    """A threshold together with the error rates that were measured at it.
+
+    Attributes:
+        model: model name.
+        model_sha256: hash of the model file.
+        threshold: an observed score; a pair with score >= threshold is decided mated.
+        fmr: measured false match rate at the threshold, in [0, 1].
+        fmr_ci: 95 % interval of it, resampling people.
+        fnmr: measured false non-match rate at the threshold; NaN where no mated pairs were given.
+        dataset: what it was measured on.
+        pairs: number of non-mated pairs behind ``fmr``.
+        target_fmr: the rate that was asked for; ``fmr <= target_fmr``.
+        people: number of people behind it.
+        mated_pairs: number of mated pairs behind ``fnmr``.
+        fnmr_ci: 95 % interval of ``fnmr``, resampling people.
+        ties: non-mated scores equal to the threshold.
+        settings: the pipeline that made the scores (detector, crop, flip averaging).
+    """
+
+    model: str
+    model_sha256: str
+    threshold: float
+    fmr: float
+    fmr_ci: tuple[float, float]
+    fnmr: float
+    dataset: str
+    pairs: int
+    target_fmr: float = float("nan")
+    people: int = 0
+    mated_pairs: int = 0
+    fnmr_ci: tuple[float, float] = (float("nan"), float("nan"))
+    ties: int = 0
+    settings: str = ""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds faces. Suite: ``tests/contracts/detector.py``."""
+
+    @property
+    def name(self) -> str:
+        """Names detector, version and options; part of every cache key."""
+        ...
+
+    def detect(self, image: Image, /) -> list[Face]:
+        """Faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be empty."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns aligned crops into unit vectors. Suite: ``tests/contracts/embedder.py``."""
+
+    @property
+    def name(self) -> str:
+        """Registered model name."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the model file."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a template."""
+        ...
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square crop in pixels."""
+        ...
+
+    def embed(self, crops: Crops, /) -> Vectors:
+        """``(N, S, S, 3)`` RGB uint8 to ``(N, D)`` float32 of unit length; N may be 0."""
+        ...
