@@ -1,0 +1,98 @@
+"""The rules under which a user's model joins the registry."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from visavis.errors import ModelDamagedError, ModelUnavailableError, OptionError
+from visavis.weights.digest import sha256_of
+from visavis.weights.disk import replacing
+from visavis.weights.entry import ModelEntry
+
+_CHUNK: Final = 1 << 20
+
+
+def identify(file: Path) -> tuple[str, int]:
+    """SHA-256 and size of the file to add.
+
+    Raises:
+        ModelUnavailableError: it is not there or cannot be read.
+    """
+    try:
+        return sha256_of(file, afresh=True), file.stat().st_size
+    except OSError as error:
+        raise ModelUnavailableError(
+            f"{file} cannot be read ({error.strerror})", "give the path of an .onnx file"
+        ) from error
+
+
+def check_same(known: ModelEntry, given: ModelEntry) -> None:
+    """Refuse to change what a name means.
+
+    Raises:
+        OptionError: the name is registered for another file or other settings.
+    """
+    remedy = f"choose another name, or first: visavis models remove {known.name}"
+    if known.sha256 != given.sha256:
+        raise OptionError(
+            f"model name {known.name!r} is taken by another file (sha256 {known.sha256[:12]}, "
+            f"added {known.added})",
+            remedy,
+        )
+    old, new = known.to_dict(), given.to_dict()
+    told_apart = [k for k in new if k not in {"added", "filename"} and old[k] != new[k]]
+    if told_apart:
+        field = told_apart[0]
+        raise OptionError(
+            f"model {known.name!r} is registered with {field} {old[field]!r}, not {new[field]!r}",
+            remedy,
+        )
+
+
+def check_twins(given: ModelEntry, others: Iterable[ModelEntry]) -> None:
+    """Refuse the same file under another name with other input settings.
+
+    Templates are told apart by the model file's hash; two settings of one file would make
+    templates that look comparable and are not.
+
+    Raises:
+        OptionError: there is such a twin.
+    """
+    for other in others:
+        if other.sha256 == given.sha256 and other.preprocessing != given.preprocessing:
+            raise OptionError(
+                f"this file is registered as {other.name!r} with other input settings "
+                f"(size {other.input_size}, mean {other.mean}, std {other.std}, {other.colour}, "
+                f"{other.layout})",
+                f"use the same settings, or first: visavis models remove {other.name}",
+            )
+
+
+def keep(source: Path, target: Path, entry: ModelEntry) -> None:
+    """Copy the file into the cache, unless it is there intact.
+
+    Raises:
+        ModelDamagedError: the file changed since it was hashed.
+        ModelUnavailableError: it cannot be read any more.
+        ModelError: the cache cannot be written.
+    """
+    if target.is_file() and sha256_of(target) == entry.sha256:
+        return
+    try:
+        reader = source.open("rb")
+    except OSError as error:
+        raise ModelUnavailableError(
+            f"{source} cannot be read ({error.strerror})", "give the path of an .onnx file"
+        ) from error
+    digest = hashlib.sha256()
+    with reader, replacing(target) as file:
+        while chunk := reader.read(_CHUNK):
+            digest.update(chunk)
+            file.write(chunk)
+        if digest.hexdigest() != entry.sha256:
+            raise ModelDamagedError(
+                f"{source} has changed while it was added", "add it again when nothing writes to it"
+            )

