@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from visavis.errors import ModelDamagedError, ModelUnavailableError, UnknownModelError
@@ -12,6 +11,8 @@ from visavis.weights.entry import ModelEntry
 
 def unknown(name: str, known: Iterable[str]) -> UnknownModelError:
     """No model is called that."""
+    import difflib
+
     close = difflib.get_close_matches(str(name).lower(), list(known), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
     return UnknownModelError(

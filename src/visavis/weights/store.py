@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -284,6 +283,8 @@ class WeightStore:
         return tuple(there)
 
     def _erase(self, path: Path) -> None:
+        import shutil
+
         try:
             if path.is_dir():
                 shutil.rmtree(path)

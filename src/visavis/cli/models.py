@@ -1,0 +1,288 @@
+"""``visavis models``: which model files there are, where they lie, and adding one's own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.errors import ModelDamagedError, ModelUnavailableError, OptionError
+from visavis.weights import BUILTIN, ModelEntry, WeightStore
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, check, fetch, add and remove model files. Only `fetch` uses the network.",
+)
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+_Name = Annotated[str, typer.Argument(help="A name from `visavis models list`.")]
+_Names = Annotated[list[str], typer.Argument(help="Names from `visavis models list`.")]
+
+
+@app.command("list")
+def list_models(as_json: _Json = False) -> None:
+    """List all models: size, licence, hash, and where each is now.
+
+    Example: `visavis models list`
+    """
+    store = _store()
+    entries = store.entries()
+    if as_json:
+        echo_json([_described(store, entry) for entry in entries])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "kind", "dim", "size", "licence", "sha256", "where"):
+        right = title in {"dim", "size"}
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "licence")
+    for entry in entries:
+        table.add_row(
+            entry.name,
+            entry.kind,
+            str(entry.dimension or ""),
+            _size(entry.size),
+            entry.licence,
+            entry.sha256[:12],
+            _where(store, entry.name),
+        )
+    # Away from a terminal there is no width to keep to.
+    Console(width=None if console.is_terminal else 200, highlight=False).print(table)
+
+
+@app.command("show")
+def show(name: _Name, as_json: _Json = False) -> None:
+    """Show all that is known of one model: licence, permitted use, training data, paper, sources.
+
+    Example: `visavis models show sface`
+    """
+    store = _store()
+    entry = store.entry(name)
+    if as_json:
+        echo_json(_described(store, entry))
+        return
+    rows = {
+        "name": entry.name,
+        "kind": entry.kind,
+        "file": f"{entry.filename}, {_size(entry.size)}, {entry.format}",
+        "sha256": entry.sha256,
+        "licence": entry.licence,
+        "use": entry.use,
+        "training data": entry.training_data,
+        "paper": entry.paper,
+        "homepage": entry.homepage,
+        "input": _input(entry),
+        "vector": f"{entry.dimension} numbers" if entry.dimension else "",
+        "added": entry.added,
+        "carried by": ", ".join(carrier.distribution for carrier in entry.carriers),
+        "download": "\n".join(entry.urls),
+        "here": "\n".join(f"{copy.path} ({copy.place})" for copy in store.copies(name)) or "no",
+    }
+    for title, text in rows.items():
+        for line in text.splitlines():
+            console.print(f"{title:<13}  {line}", markup=False)
+
+
+@app.command("fetch")
+def fetch(names: _Names, as_json: _Json = False) -> None:
+    """Make models available here, downloading what no installed package carries.
+
+    Each download is checked against the registered SHA-256; a damaged copy is replaced.
+
+    Example: `visavis models fetch sface-float`
+    """
+    store = _store()
+    fetched = []
+    for name in names:
+        with progress(f"fetching {name}", quiet=as_json) as update:
+            path = store.fetch(name, progress=update)
+        fetched.append({"name": name, "path": str(path), "sha256": store.entry(name).sha256})
+        if not as_json:
+            console.print(f"{name}: {path}", markup=False)
+    if as_json:
+        echo_json(fetched)
+
+
+@app.command("verify")
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names; all models that are here if none.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Read every local copy and compare its SHA-256 with the registered one.
+
+    Exit status 2 if one is damaged, or if a model that was named is not here.
+
+    Example: `visavis models verify sface yunet`
+    """
+    store = _store()
+    asked = names or [entry.name for entry in store.entries()]
+    rows: list[dict[str, Any]] = []
+    for name in asked:
+        try:
+            copies = store.verify(name)
+        except ModelUnavailableError as error:
+            if names:
+                rows.append({"name": name, "state": "not here", "detail": str(error)})
+        except ModelDamagedError as error:
+            rows.append({"name": name, "state": "damaged", "detail": str(error)})
+        else:
+            detail = ", ".join(copy.path for copy in copies)
+            rows.append({"name": name, "state": "intact", "detail": detail})
+    if as_json:
+        echo_json(rows)
+    else:
+        for row in rows:
+            console.print(f"{row['name']}: {row['state']} ({row['detail']})", markup=False)
+    if any(row["state"] != "intact" for row in rows):
+        raise typer.Exit(2)
+
+
+@app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="What to call it: a-z 0-9 . _ -")],
+    file: Annotated[Path, typer.Argument(help="The ONNX file; it is copied.")],
+    *,
+    mean: Annotated[
+        str,
+        typer.Option(
+            help="Subtracted from the pixel values 0..255: one number, or three in the order of "
+            "--colour, such as 127.5 or 123.7,116.3,103.5."
+        ),
+    ],
+    std: Annotated[str, typer.Option(help="Then divided by this: one number, or three.")],
+    colour: Annotated[str, typer.Option(help="Channel order the network wants: rgb or bgr.")],
+    licence: Annotated[
+        str, typer.Option(help="SPDX expression, such as MIT or LicenseRef-Internal.")
+    ],
+    input_size: Annotated[
+        int | None, typer.Option(help="Side of the crop in pixels, if the graph leaves it open.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="NCHW or NHWC, if the graph's shape does not tell.")
+    ] = None,
+    use: Annotated[str, typer.Option(help="What it may be used for, in words.")] = "",
+    training_data: Annotated[str, typer.Option(help="What it was trained on.")] = "",
+    paper: Annotated[str, typer.Option(help="What to cite.")] = "",
+    homepage: Annotated[str, typer.Option(help="Where it comes from.")] = "",
+    as_json: _Json = False,
+) -> None:
+    """Add your own face embedder; from then on every command takes `--model NAME`.
+
+    The graph is checked and run first: one image in, one vector for each crop out.
+
+    Example: `visavis models add arcface-r50 w600k_r50.onnx --mean 127.5 --std 127.5 --colour rgb
+    --licence LicenseRef-Non-Commercial --use research`
+    """
+    from visavis.embedding.check import check_graph
+    from visavis.weights.entry import triple
+
+    means, stds = triple(_numbers("--mean", mean)), triple(_numbers("--std", std))
+    if min(stds) <= 0:
+        raise OptionError(f"--std {std}", "give numbers above 0")
+    checked = check_graph(
+        file, mean=means, std=stds, input_size=input_size, layout=layout and layout.upper()
+    )
+    store = _store()
+    entry = store.add(
+        name,
+        file,
+        input_size=checked.input_size,
+        mean=means,
+        std=stds,
+        colour=colour.lower(),
+        licence=licence,
+        layout=checked.layout,
+        dimension=checked.dimension,
+        batch=checked.batch,
+        runtimes=checked.runtimes,
+        use=use,
+        training_data=training_data,
+        paper=paper,
+        homepage=homepage,
+        sha256=checked.sha256,
+    )
+    if as_json:
+        echo_json(_described(store, entry))
+        return
+    console.print(f"added {entry.name}: {_input(entry)}, {entry.dimension} numbers", markup=False)
+    if "openvino" not in entry.runtimes:
+        messages.print("OpenVINO does not serve this graph; ONNX Runtime does", markup=False)
+    messages.print(
+        f"its thresholds are unknown until you measure them: visavis calibrate --model {name}",
+        markup=False,
+    )
+
+
+@app.command("remove")
+def remove(
+    name: _Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Erase a model's file, what was computed from it, and, if you added it, its entry.
+
+    Example: `visavis models remove arcface-r50 --yes`
+    """
+    store = _store()
+    if not (yes or store.entry(name).builtin):
+        if not sys.stdin.isatty():
+            raise OptionError(f"removing {name!r} cannot be undone", "confirm it with --yes")
+        typer.confirm(f"Erase model {name!r} from {store.home}?", abort=True, err=True)
+    erased = [str(path) for path in store.remove(name)]
+    left = [copy.path for copy in store.copies(name)] if name in BUILTIN else []
+    if as_json:
+        echo_json({"name": name, "erased": erased, "left": left})
+        return
+    for path in erased:
+        console.print(f"erased {path}", markup=False)
+    for path in left:
+        messages.print(f"left {path}: it belongs to an installed package", markup=False)
+
+
+def _store() -> WeightStore:
+    return WeightStore(home())
+
+
+def _described(store: WeightStore, entry: ModelEntry) -> dict[str, Any]:
+    copies = [copy.to_dict() for copy in store.copies(entry.name)]
+    return {**entry.to_dict(), "builtin": entry.builtin, "copies": copies}
+
+
+def _where(store: WeightStore, name: str) -> str:
+    copies = store.copies(name)
+    if not copies:
+        return "not here"
+    return "cache" if copies[0].cached else "wheel"
+
+
+def _input(entry: ModelEntry) -> str:
+    if entry.input_size is None:
+        return ""
+    size = f"{entry.input_size}x{entry.input_size}"
+    mean, std = (_plain(values) for values in (entry.mean, entry.std))
+    return f"{size} {entry.colour} {entry.layout}, (x - {mean}) / {std}"
+
+
+def _plain(values: tuple[float, ...]) -> str:
+    if len(set(values)) == 1:
+        return f"{values[0]:g}"
+    return "[" + ", ".join(f"{v:g}" for v in values) + "]"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.replace(",", " ").split())
+    except ValueError as error:
+        raise OptionError(
+            f"{option} {text!r}", "give one number, or three separated by commas"
+        ) from error
