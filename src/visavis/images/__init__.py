@@ -1,0 +1,26 @@
+"""The only place that decodes: any photo in, upright RGB uint8 out.
+
+>>> from visavis import images
+>>> pixels = images.decode("people/ann.jpg")  # doctest: +SKIP
+>>> photo = images.load("people/ann.jpg")  # doctest: +SKIP
+>>> photo.pixels.shape, photo.sha256, photo.description  # doctest: +SKIP
+((480, 640, 3), '9f86d0...', 'people/ann.jpg')
+"""
+
+from __future__ import annotations
+
+from visavis.images.decoding import LoadedImage, decode, digest, load
+from visavis.images.describe import describe
+from visavis.images.limits import DEFAULT_LIMITS, Limits
+from visavis.images.reading import read_bytes
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Limits",
+    "LoadedImage",
+    "decode",
+    "describe",
+    "digest",
+    "load",
+    "read_bytes",
+]

@@ -1,0 +1,75 @@
+"""Embedded ICC profiles to sRGB."""
+
+from __future__ import annotations
+
+import functools
+import io
+from typing import Final
+
+import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageCms
+
+_SPACES: Final = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+_LARGEST_PROFILE: Final = 8_000_000
+_INVISIBLE: Final = 3  # gray levels
+
+
+def to_srgb(image: PillowImage.Image, profile: bytes | None) -> PillowImage.Image:
+    """Convert an image of mode L, RGB or CMYK to RGB, by its profile where that matters.
+
+    Relative colorimetric with black point compensation. Profiles that move no colour by more than
+    3 levels (sRGB in its many versions) are skipped, as are broken ones and those of another
+    colour space than the pixels'; CMYK without a profile is converted by
+    ``red = (1 - cyan)(1 - black)`` and so on.
+    """
+    if profile and image.mode in _SPACES and len(profile) <= _LARGEST_PROFILE:
+        transform = _transform(profile, image.mode)
+        if transform is not None:
+            converted = ImageCms.applyTransform(image, transform)
+            if converted is not None:
+                return converted
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def lab_to_srgb(image: PillowImage.Image) -> PillowImage.Image:
+    """Convert CIE L*a*b* (D50), which Pillow's own ``convert`` does not take."""
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
+    converted = ImageCms.applyTransform(image, transform)
+    return image.convert("RGB") if converted is None else converted
+
+
+@functools.lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != _SPACES[mode]:
+            return None
+        transform = ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            # Without lcms2's one-pixel cache a transform may serve several threads.
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOCACHE,
+        )
+        return transform if mode == "CMYK" or _visible(transform, mode) else None
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _visible(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether the transform moves some colour of a coarse grid visibly."""
+    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
+    if mode == "L":
+        grid = PillowImage.fromarray(levels[None, :])
+    else:
+        cube = np.stack(np.meshgrid(levels, levels, levels), -1)
+        grid = PillowImage.fromarray(np.ascontiguousarray(cube.reshape(9, 81, 3)))
+    moved = ImageCms.applyTransform(grid, transform)
+    if moved is None:
+        return False
+    before = np.asarray(grid.convert("RGB"), np.int16)
+    return bool(np.abs(before - np.asarray(moved, np.int16)).max() > _INVISIBLE)

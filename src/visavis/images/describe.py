@@ -1,0 +1,52 @@
+"""Naming a source in messages."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from PIL import Image as PillowImage
+
+_LONGEST = 240
+
+
+def describe(source: Any, /) -> str:
+    """Name a source on one printable line, as every message about it does.
+
+    Args:
+        source: anything; see :func:`visavis.images.decode`.
+
+    Returns:
+        The path as given, or the kind and size of what was given. Paths that would not print
+        plainly (control characters, bytes that are no text, spaces at the ends) come quoted and
+        escaped; very long ones are cut in the middle.
+
+    >>> describe("people/ann.jpg")
+    'people/ann.jpg'
+    >>> describe(bytes(1234))
+    'bytes (1,234 B)'
+    >>> describe(np.zeros((480, 640, 3), np.uint8))
+    'array (480, 640, 3) uint8'
+    """
+    if isinstance(source, np.ndarray):
+        return f"array {source.shape} {source.dtype}"
+    if isinstance(source, PillowImage.Image):
+        return f"PIL image ({source.mode} {source.width} x {source.height})"
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"bytes ({memoryview(source).nbytes:,} B)"
+    if isinstance(source, (str, os.PathLike)):
+        return printable(os.fsdecode(source))
+    if hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        return printable(name) if isinstance(name, str) and name else "file object"
+    return f"object of type {type(source).__name__}"
+
+
+def printable(text: str) -> str:
+    """Text as is where it prints plainly on one line, quoted and escaped elsewhere."""
+    if not text or not text.isprintable() or text != text.strip():
+        text = repr(text)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
+    return text

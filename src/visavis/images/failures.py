@@ -1,0 +1,100 @@
+"""What Pillow and its codecs raise on bad bytes, turned into visavis errors."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from types import TracebackType
+from typing import Final
+
+from PIL import Image as PillowImage
+
+from visavis.errors import (
+    ImageError,
+    ImageTooLargeError,
+    ImageTruncatedError,
+    ImageUnsupportedError,
+    NotAnImageError,
+    VisavisError,
+)
+from visavis.images.describe import printable
+from visavis.images.sniff import ACCEPTED
+
+# What the readers of the accepted formats were seen to raise on damaged files, or say they do.
+_RAISED: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    AssertionError,
+    MemoryError,
+    Warning,
+    PillowImage.DecompressionBombError,
+)
+_WEAK_SIGNATURE: Final = frozenset(("BMP", "PPM"))
+_TOO_LARGE: Final = re.compile(r"(?i)data too large|too much memory|security limit|out of memory")
+_UNSUPPORTED: Final = re.compile(
+    r"(?i)unsupported|not supported|not yet supported|cannot handle|unknown (?:pixel mode|compr)"
+)
+_EARLY: Final = re.compile(r"(?i)truncated|end of file|first frame|reached eof|no more images")
+
+
+class Translate:
+    """Context manager: exceptions of Pillow leave it as the image family of ``visavis.errors``.
+
+    Args:
+        name: what to call the photo.
+        kind: its format, as ``sniff`` names it, or ``image``.
+        opened: set to True once the header has been understood.
+    """
+
+    __slots__ = ("kind", "name", "opened")
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.opened = False
+
+    def __enter__(self) -> Translate:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, _RAISED) and not isinstance(error, VisavisError):
+            raise self._translated(error) from error
+
+    def _translated(self, error: BaseException) -> ImageError:
+        text = printable(str(error))[:120] or type(error).__name__
+        if isinstance(error, MemoryError | PillowImage.DecompressionBombError) or _TOO_LARGE.search(
+            text
+        ):
+            return ImageTooLargeError(
+                f"{self.name} is a {self.kind} that takes too much memory ({text})",
+                "scale the photo down and save it without extra data",
+            )
+        if not self.opened and self.kind in _WEAK_SIGNATURE:
+            return NotAnImageError(
+                f"{self.name} is not an image ({text})", f"pass a photo as {ACCEPTED}"
+            )
+        if _UNSUPPORTED.search(text):
+            return ImageUnsupportedError(
+                f"{self.name} is a {self.kind} of a kind that is not read ({text})",
+                "save it anew as a plain JPEG or PNG",
+            )
+        state = "ends early" if _EARLY.search(text) else "is damaged"
+        return ImageTruncatedError(
+            f"{self.name} is a {self.kind} that {state} ({text})",
+            "copy or download the photo again",
+        )

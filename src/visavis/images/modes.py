@@ -1,0 +1,78 @@
+"""Every colour mode that a photo may have, to RGB."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from visavis.errors import ImageUnsupportedError
+from visavis.images.colour import lab_to_srgb, to_srgb
+from visavis.images.scaling import scale
+
+_BITS_PER_SAMPLE: Final = 258  # TIFF tags
+_PHOTOMETRIC: Final = 262
+_WHITE_IS_ZERO: Final = 0
+_ALPHA_OF: Final = {"La": "LA", "RGBa": "RGBA"}
+
+
+def to_rgb(image: PillowImage.Image, kind: str, name: str) -> PillowImage.Image:
+    """Convert a decoded image to mode RGB.
+
+    Args:
+        image: any mode. Transparent pixels go on white. 16-bit gray is scaled by its whole range,
+            0..65535 (or 0..4095 for 12 bits a sample) to 0..255, never by the values that occur.
+        kind: the format it came from, as ``sniff`` names it, or ``image``.
+        name: what to call it.
+
+    Raises:
+        ImageUnsupportedError: 32-bit integers and floats: nothing says which value is white.
+    """
+    profile = image.info.get("icc_profile")
+    if not isinstance(profile, bytes):
+        profile = None
+    # Plain PGM files of 9 to 16 bits come as I, scaled to 65535.
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PPM", "PNG")):
+        image = _scale_deep_gray(image)
+    elif image.mode in ("I", "F"):
+        raise ImageUnsupportedError(
+            f"{name} has {'32-bit integer' if image.mode == 'I' else 'float'} pixels, "
+            "of which nothing says what white is",
+            "scale them to 0..255 yourself and pass uint8",
+        )
+    elif image.mode == "LAB":
+        return lab_to_srgb(image)
+    if image.has_transparency_data:
+        image = _on_white(image)
+    elif image.mode not in ("RGB", "L", "CMYK"):
+        image = image.convert("RGB")
+    return to_srgb(image, profile)
+
+
+def _scale_deep_gray(image: PillowImage.Image) -> PillowImage.Image:
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))
+    white = (1 << bits[0]) - 1
+    key = image.info.get("transparency")
+    gray = scale(values, white)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        gray = 255 - gray
+    if isinstance(key, int):
+        gray[values == key] = 255
+    return PillowImage.fromarray(gray)
+
+
+def _on_white(image: PillowImage.Image) -> PillowImage.Image:
+    key = image.info.get("transparency")
+    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        # A 16-bit colour key; the low bits it would be compared with are gone.
+        image = image.copy()
+        del image.info["transparency"]
+        return image
+    image = image.convert(_ALPHA_OF.get(image.mode, image.mode)).convert("RGBA")
+    if image.getchannel("A").getextrema() == (255, 255):
+        return image.convert("RGB")
+    white = PillowImage.new("RGBA", image.size, "white")
+    return PillowImage.alpha_composite(white, image).convert("RGB")

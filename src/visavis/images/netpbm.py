@@ -1,0 +1,39 @@
+"""Binary PGM and PPM of uncommon depths, which Pillow reads a sample at a time in Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageFile
+
+from visavis.images.scaling import scale
+
+
+def is_deep(image: ImageFile.ImageFile) -> bool:
+    """Whether an opened PNM is binary with a maxval that Pillow has no quick way for."""
+    return bool(image.tile) and image.tile[0].codec_name == "ppm"
+
+
+def load_deep(image: ImageFile.ImageFile, data: bytes) -> PillowImage.Image:
+    """Decode such a PNM; its samples 0..maxval become 0..255.
+
+    Args:
+        image: opened from ``data``, not decoded.
+        data: the whole file.
+
+    Raises:
+        EOFError: fewer samples than the header says.
+    """
+    tile = image.tile[0]
+    maxval = tile.args[1] if isinstance(tile.args, tuple) else 255
+    bands = len(image.getbands())
+    width, height = image.size
+    count = width * height * bands
+    dtype: np.dtype[np.integer[Any]] = np.dtype("u1" if maxval < 256 else ">u2")
+    if len(data) < tile.offset + count * dtype.itemsize:
+        raise EOFError("image file is truncated")
+    samples = np.frombuffer(data, dtype, count, tile.offset)
+    shape = (height, width) if bands == 1 else (height, width, bands)
+    return PillowImage.fromarray(scale(samples, maxval).reshape(shape))

@@ -1,0 +1,122 @@
+"""Encoded bytes to an opened, not yet decoded, Pillow image."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from typing import Final, cast
+
+from PIL import Image as PillowImage
+from PIL import ImageFile
+
+from visavis.errors import ImageUnsupportedError, MissingExtraError
+from visavis.images.jpeg import check_scans
+from visavis.images.netpbm import is_deep, load_deep
+from visavis.images.png import check_chunks
+
+_READERS: Final = {
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),  # of an MPO too, its first photo
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "PPM": ("PIL.PpmImagePlugin", "PpmImageFile"),
+    "JPEG2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "HEIF": ("pillow_heif", "HeifImageFile"),
+}
+_STREAMED: Final = frozenset(("JPEG", "GIF", "BMP", "TIFF", "PPM"))
+_REDUCED_IMAGE: Final = 254, 1  # TIFF tag NewSubfileType, its bit for "a reduced version"
+_MOST_TILES: Final = 1 << 16
+
+
+def open_image(data: bytes, kind: str, name: str) -> ImageFile.ImageFile:
+    """Parse the header of an encoded photo of the format ``kind`` (see ``sniff``).
+
+    Pillow's reader is called directly, not through ``PIL.Image.open``: that would judge by the
+    process-wide ``PIL.Image.MAX_IMAGE_PIXELS`` and warn, where ``Limits`` decides here.
+
+    Raises:
+        MissingExtraError: a HEIC photo, and pillow-heif is not installed.
+        ImageTruncatedError: PNG chunks are damaged.
+        ImageUnsupportedError: a camera raw file whose readable image is only a thumbnail.
+
+    What Pillow raises is for ``visavis.images.failures`` to translate.
+    """
+    if kind == "PNG":
+        check_chunks(data, name)
+    elif kind == "JPEG":
+        check_scans(data, name)
+    module, reader = _READERS[kind]
+    try:
+        plugin = importlib.import_module(module)
+    except ImportError as error:
+        raise _missing(kind, name) from error
+    if kind == "AVIF" and not plugin.SUPPORTED:
+        raise _missing(kind, name)
+    image = cast("ImageFile.ImageFile", getattr(plugin, reader)(io.BytesIO(data), ""))
+    if kind == "TIFF":
+        _check_tiff(image, name)
+    return image
+
+
+def load_pixels(image: ImageFile.ImageFile, kind: str, data: bytes) -> PillowImage.Image:
+    """Decode the pixels; raises what Pillow raises, and ``EOFError`` for a short file.
+
+    A host program may have set ``ImageFile.LOAD_TRUNCATED_IMAGES``, which makes Pillow fill the
+    missing part in silence. Changing it back would change the host's other threads, so a reader
+    that asks for more than there is gives itself away instead.
+    """
+    if kind == "PPM" and is_deep(image):
+        return load_deep(image, data)
+    if ImageFile.LOAD_TRUNCATED_IMAGES and kind in _STREAMED and image.fp is not None:
+        watched = _Watched(image.fp)
+        image.fp = cast("io.BytesIO", watched)
+        image.load()
+        if watched.starved:
+            raise EOFError("image file is truncated")
+    else:
+        image.load()
+    return image
+
+
+class _Watched(io.BytesIO):
+    """A copy of a stream, at its place, that notices a read past its end."""
+
+    def __init__(self, stream: object) -> None:
+        source = cast("io.BytesIO", stream)
+        super().__init__(source.getvalue())
+        self.seek(source.tell())
+        self.starved = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.starved |= not data and size != 0
+        return data
+
+
+def _check_tiff(image: ImageFile.ImageFile, name: str) -> None:
+    tag, bit = _REDUCED_IMAGE
+    subfile = image.tag_v2.get(tag, 0)  # type: ignore[attr-defined]
+    if isinstance(subfile, int) and subfile & bit:
+        raise ImageUnsupportedError(
+            f"{name} is a camera raw file: its first image is a thumbnail",
+            "develop it to JPEG or TIFF first",
+        )
+    if len(image.tile) > _MOST_TILES:
+        raise ImageUnsupportedError(
+            f"{name} is a TIFF in {len(image.tile):,} strips or tiles",
+            f"save it with at most {_MOST_TILES:,}",
+        )
+
+
+def _missing(kind: str, name: str) -> MissingExtraError:
+    if kind == "HEIF":
+        return MissingExtraError(
+            f"{name} is a HEIC photo, which needs pillow-heif", "pip install 'visavis[heif]'"
+        )
+    return MissingExtraError(
+        f"{name} is an {kind} photo, which this Pillow cannot read",
+        "pip install --upgrade pillow (11.3 or later)",
+    )

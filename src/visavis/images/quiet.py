@@ -1,0 +1,49 @@
+"""Keeping Pillow's warnings from the host program while a photo is decoded."""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from types import TracebackType
+from typing import Any, Final
+
+# The comment in the pattern tells this filter from any that the host installed.
+_FILTER: Final = ("ignore", None, Warning, re.compile(r"(?:PIL|pillow_heif)\.(?#visavis)"), 0)
+
+
+class Quiet:
+    """Context manager: ignores warnings that Pillow's own modules raise.
+
+    ``warnings.catch_warnings`` replaces process-wide state and puts it back, so that two threads
+    undo each other's. This puts one filter, which concerns Pillow's modules only, in front while
+    at least one thread is inside, and takes it away when the last one leaves.
+    """
+
+    __slots__ = ()
+    _lock = threading.Lock()
+    _inside = 0
+
+    def __enter__(self) -> None:
+        with Quiet._lock:
+            Quiet._inside += 1
+            if Quiet._inside == 1:
+                # Not warnings.filterwarnings(): that also makes every module of the process
+                # forget which warnings it has shown already.
+                _filters().insert(0, _FILTER)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with Quiet._lock:
+            Quiet._inside -= 1
+            # Another thread's catch_warnings may have swapped the list meanwhile.
+            if Quiet._inside == 0 and _FILTER in _filters():
+                _filters().remove(_FILTER)
+
+
+def _filters() -> list[Any]:
+    return warnings.filters  # type: ignore[return-value]
