@@ -1,0 +1,259 @@
+"""MTCNN: three small networks in a row, each looking closer than the one before.
+
+K. Zhang, Z. Zhang, Z. Li, Y. Qiao, "Joint face detection and alignment using multitask cascaded
+convolutional networks", IEEE Signal Processing Letters 23(10), 2016.
+
+1. The photo is made smaller step by step; at each step the first network looks at every 12x12
+   window and proposes boxes (``pnet``).
+2. The second rates each proposal at 24x24 and corrects its box (``rnet``).
+3. The third rates what is left at 48x48, corrects the box again and gives five landmarks
+   (``onet``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import OptionError
+from visavis.faces.checks import check_photo
+from visavis.faces.halves import OUTSIDE, Halves
+from visavis.faces.mtcnn_graphs import INPUT_SIDE, build
+from visavis.faces.mtcnn_weights import read_arrays
+from visavis.faces.suppression import suppress
+from visavis.inference import Session, load
+from visavis.types import Face, Image
+
+if TYPE_CHECKING:
+    from visavis.weights import WeightStore
+
+Boxes = NDArray[np.float64]  # (N, 4) as x1, y1, x2, y2 in pixels of the photo
+Scores = NDArray[np.float64]  # (N,) in [0, 1]
+
+_CELL: Final = 12  # the first network's window, two pixels from one to the next
+_TILE: Final = 384  # places of the window to a side in one call: 768 px, about 60 MB at work
+_MARGIN: Final = 6  # pixels beyond the border that windows may reach, at the size looked at
+_BATCH: Final = {"rnet": 512, "onet": 128}  # about 60 MB at work
+_PROPOSALS: Final = 20_000  # windows kept at one size before overlapping ones are dropped
+
+
+@dataclass(frozen=True, slots=True)
+class MtcnnOptions:
+    """How hard to look.
+
+    Attributes:
+        min_face: smallest face to find, box side in pixels of the photo, at least 8. Time grows
+            with 1 / min_face squared.
+        scale_factor: ratio of one picture size to the next, in (0.3, 0.95).
+        thresholds: least confidence of the three networks, each in [0, 1].
+        max_side: a photo with a longer side is made smaller for the search, and ``min_face`` then
+            holds at that size; never when ``None``.
+    """
+
+    min_face: float = 20
+    scale_factor: float = 0.709
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    max_side: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.min_face < math.inf:
+            raise OptionError(f"min_face {self.min_face}", "give 8 pixels or more")
+        if not 0.3 < self.scale_factor < 0.95:
+            raise OptionError(f"scale_factor {self.scale_factor}", "give one in (0.3, 0.95)")
+        if len(self.thresholds) != 3 or not all(0 <= t <= 1 for t in self.thresholds):
+            raise OptionError(f"thresholds {self.thresholds}", "give three numbers in [0, 1]")
+        if self.max_side is not None and self.max_side < 2 * _CELL:
+            raise OptionError(f"max_side {self.max_side}", f"give {2 * _CELL} pixels or more")
+
+
+class Mtcnn:
+    """The MTCNN detector. Safe to call from several threads at once.
+
+    Memory at work is bounded: about 130 MB and 1.4 times the photo, however many faces it has.
+
+    Args:
+        store: where the weights come from; the default store when ``None``.
+        options: how hard to look.
+        runtime: ONNX Runtime by default. Pictures of many sizes pass through these networks, and
+            OpenVINO compiles anew for each size.
+        threads: CPU threads a call may use; all cores when ``None``.
+
+    Raises:
+        MissingExtraError: the ``lz4`` package is missing.
+        ModelUnavailableError, ModelDamagedError: from the store.
+
+    Example:
+        >>> Mtcnn(options=MtcnnOptions(min_face=40)).detect(photo)  # doctest: +SKIP
+        [Face(box=(...), landmarks=array(...), score=0.999)]
+    """
+
+    def __init__(
+        self,
+        store: WeightStore | None = None,
+        *,
+        options: MtcnnOptions = MtcnnOptions(),
+        runtime: str = "onnxruntime",
+        threads: int | None = None,
+    ) -> None:
+        from visavis.weights import WeightStore
+
+        store = store or WeightStore()
+        self._options = options
+        self._sessions: dict[str, Session] = {}
+        for network in INPUT_SIDE:
+            graph = build(network, read_arrays(store.path(f"mtcnn-{network}")))
+            self._sessions[network] = load(graph, runtime=runtime, threads=threads)
+
+    @property
+    def name(self) -> str:
+        """``mtcnn-1.0.0/`` and every option that is not at its default, ``min_face`` always."""
+        parts = [f"min{self._options.min_face:g}"]
+        default = MtcnnOptions()
+        if self._options.scale_factor != default.scale_factor:
+            parts.append(f"factor{self._options.scale_factor:g}")
+        if self._options.thresholds != default.thresholds:
+            parts.append("thresholds" + ",".join(f"{t:g}" for t in self._options.thresholds))
+        if self._options.max_side is not None:
+            parts.append(f"max{self._options.max_side}")
+        return "mtcnn-1.0.0/" + "-".join(parts)
+
+    def detect(self, image: Image, /) -> list[Face]:
+        """Faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be empty.
+
+        Boxes may reach over the border. Landmarks are in pixels of the given photo.
+
+        Raises:
+            OptionError: not an ``(H, W, 3)`` uint8 array.
+        """
+        image = check_photo(image)
+        height, width = image.shape[:2]
+        photo = Halves(image)
+        shrink = 1.0
+        if self._options.max_side is not None and max(height, width) > self._options.max_side:
+            shrink = self._options.max_side / max(height, width)
+        boxes = self._propose(photo, shrink)
+        boxes = self._refine(photo, boxes)
+        boxes, scores, landmarks = self._finish(photo, boxes)
+        order = np.argsort(-_area(boxes), kind="stable")
+        return [_face(boxes[k], scores[k], landmarks[k]) for k in order]
+
+    def _propose(self, photo: Halves, shrink: float) -> Boxes:
+        """First stage: windows of all sizes, corrected, overlapping ones dropped."""
+        height, width = photo.image.shape[:2]
+        found = [(np.empty((0, 4)), np.empty(0))]
+        scale = shrink * _CELL / self._options.min_face
+        # A face may be larger than the photo's short side, being cut off by the border.
+        while min(height, width) * scale >= _CELL - _MARGIN:
+            size = max(round(width * scale), 1), max(round(height * scale), 1)
+            boxes, scores = self._slide(photo.resized(*size))
+            boxes *= np.tile([width / size[0], height / size[1]], 2)
+            kept = suppress(boxes, scores, overlap=0.5)
+            found.append((boxes[kept], scores[kept]))
+            scale *= self._options.scale_factor
+        boxes = np.concatenate([b for b, _ in found])
+        scores = np.concatenate([s for _, s in found])
+        return boxes[suppress(boxes, scores, overlap=0.7)]
+
+    def _slide(self, picture: Image) -> tuple[Boxes, Scores]:
+        """The first network over one picture; boxes in pixels of that picture.
+
+        In tiles that overlap by what a window sees: the same numbers as in one piece.
+        """
+        import cv2
+
+        height, width = picture.shape[:2]
+        # An even height and width, so that no window is cut in half.
+        m = _MARGIN
+        padded = cv2.copyMakeBorder(
+            picture, m, m + height % 2, m, m + width % 2, cv2.BORDER_CONSTANT, value=OUTSIDE
+        )
+        rows, columns = ((side - _CELL) // 2 + 1 for side in padded.shape[:2])
+        threshold = self._options.thresholds[0]
+        found = [(np.empty((0, 4)), np.empty(0))]
+        for top in range(0, rows, _TILE):
+            for left in range(0, columns, _TILE):
+                bottom, right = min(top + _TILE, rows), min(left + _TILE, columns)
+                tile = padded[2 * top : 2 * bottom + 10, 2 * left : 2 * right + 10]
+                offsets, probability = self._sessions["pnet"].run(_tensor(tile[None]))
+                y, x = np.nonzero(probability[0, 1] > threshold)
+                corner = np.stack([x + left, y + top], axis=1) * 2.0 - m
+                boxes: Boxes = np.hstack([corner, corner + _CELL])
+                boxes += _CELL * offsets[0, :, y, x]
+                found.append((boxes, probability[0, 1, y, x].astype(np.float64)))
+        boxes = np.concatenate([b for b, _ in found])
+        scores = np.concatenate([s for _, s in found])
+        best = np.sort(np.argsort(-scores, kind="stable")[:_PROPOSALS])
+        return boxes[best], scores[best]
+
+    def _refine(self, photo: Halves, boxes: Boxes) -> Boxes:
+        """Second stage: rate and correct each proposal."""
+        squares = _squares(boxes)
+        found = [(np.empty((0, 4)), np.empty(0))]
+        for part, (offsets, probability) in self._batches("rnet", photo, squares):
+            good = probability[:, 1] > self._options.thresholds[1]
+            corrected = _corrected(part[good], offsets[good])
+            found.append((corrected, probability[good, 1].astype(np.float64)))
+        boxes = np.concatenate([b for b, _ in found])
+        scores = np.concatenate([s for _, s in found])
+        return boxes[suppress(boxes, scores, overlap=0.7)]
+
+    def _finish(self, photo: Halves, boxes: Boxes) -> tuple[Boxes, Scores, NDArray[np.float64]]:
+        """Third stage: rate and correct once more, and place the landmarks."""
+        squares = _squares(boxes)
+        found = [(np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2)))]
+        for part, (offsets, places, probability) in self._batches("onet", photo, squares):
+            good = probability[:, 1] > self._options.thresholds[2]
+            window = part[good]
+            inside = places[good].reshape(-1, 2, 5).transpose(0, 2, 1).astype(np.float64)
+            landmarks = window[:, None, :2] + inside * window[:, None, 2:]
+            corrected = _corrected(window, offsets[good])
+            found.append((corrected, probability[good, 1].astype(np.float64), landmarks))
+        boxes, scores, landmarks = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        kept = suppress(boxes, scores, overlap=0.7, of_smaller=True)
+        return boxes[kept], scores[kept], landmarks[kept]
+
+    def _batches(
+        self, network: str, photo: Halves, squares: NDArray[np.float64]
+    ) -> Iterator[tuple[NDArray[np.float64], list[NDArray[np.float32]]]]:
+        for start in range(0, len(squares), _BATCH[network]):
+            part = squares[start : start + _BATCH[network]]
+            windows = photo.windows(part, INPUT_SIDE[network])
+            yield part, self._sessions[network].run(_tensor(windows))
+
+
+def _tensor(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(N, H, W, 3) uint8 to (N, 3, H, W) float32."""
+    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def _squares(boxes: Boxes) -> NDArray[np.float64]:
+    """``(N, 3)`` squares (x, y, side) with the centres and the longer sides of the boxes."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    side = size.max(1, initial=0)
+    good = side >= 1
+    corner = (boxes[:, :2] + boxes[:, 2:] - side[:, None]) / 2
+    squares: NDArray[np.float64] = np.column_stack([corner, side])[good]
+    return squares
+
+
+def _corrected(squares: NDArray[np.float64], offsets: NDArray[np.float32]) -> Boxes:
+    corner, side = squares[:, :2], squares[:, 2:]
+    boxes: Boxes = np.hstack([corner, corner + side])
+    boxes += side * offsets
+    return boxes
+
+
+def _area(boxes: Boxes) -> NDArray[np.float64]:
+    size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    area: NDArray[np.float64] = size[:, 0] * size[:, 1]
+    return area
+
+
+def _face(box: Any, score: Any, landmarks: NDArray[np.float64]) -> Face:
+    x1, y1, x2, y2 = (float(v) for v in box)
+    return Face((x1, y1, x2 - x1, y2 - y1), landmarks.astype(np.float32), float(score))
