@@ -39,7 +39,9 @@ def list_models(as_json: _Json = False) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("name", "kind", "dim", "size", "licence", "sha256", "where"):
         right = title in {"dim", "size"}
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "licence")
+        table.add_column(
+            title, justify="right" if right else "left", no_wrap=title != "licence", overflow="fold"
+        )
     for entry in entries:
         table.add_row(
             entry.name,

@@ -63,7 +63,10 @@ def _as_it_is(facts: GraphFacts, source: str) -> _Run:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
-            facts.graph, options, providers=["CPUExecutionProvider"]
+            facts.graph,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it would print and try the same again
         )
     except _runtime_errors() as error:
         raise ModelRefusedError(
@@ -164,12 +167,12 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
         state.NotImplemented,
         state.RuntimeException,
     )
-    return (*theirs, RuntimeError)
+    return (*theirs, RuntimeError, ValueError)
 
 
 def _serving_errors() -> tuple[type[Exception], ...]:
     """The same, and what folding raises on weights packed in a way it does not know."""
-    return (*_runtime_errors(), VisavisError, LookupError, ValueError)
+    return (*_runtime_errors(), VisavisError, LookupError)
 
 
 def _short(error: Exception) -> str:

@@ -101,6 +101,6 @@ def download(
 def _reason(error: Exception) -> str:
     """What went wrong, without the library's long chain of causes."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    if status is not None:
+    if status is not None and status >= 400:
         return f"the server answered {status}"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
