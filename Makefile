@@ -1,0 +1,45 @@
+# Everything runs in .venv, which the first target that needs it creates. Needs Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --disable-pip-version-check -c constraints.txt
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench data-test clean
+
+help:
+	@echo "make demo       set up, verify real photo pairs, write a picture of what was seen"
+	@echo "make test       set up, run all tests"
+	@echo "make data-test  the checks on real data (LFW, ORL) only"
+	@echo "make lint       ruff, ruff format, mypy"
+	@echo "make bench      the benchmarks behind the figures in the docs"
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "== creating $(VENV) and installing visavis with its extras (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --upgrade --progress-bar on pip
+	@# MTCNN and face-recognition-models only carry files: without what their code would need.
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[dev,heif]' dlib-bin joblib lz4
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps 'mtcnn>=1.0.0,<2' 'face-recognition-models>=0.3.0,<0.4'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/visavis demo --out demo-out
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+
+data-test: $(STAMP)
+	$(BIN)/python -m pytest -m "lfw or orl" $(TESTS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf $(VENV) demo-out build dist

@@ -1,0 +1,38 @@
+"""Options that several commands share, worded once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str, typer.Option("--model", help="Embedder, a name from `visavis models list`.")
+]
+DetectorName = Annotated[str, typer.Option("--detector", help="yunet, mtcnn or dlib.")]
+CalibrationName = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration",
+        help="A calibration saved by `visavis calibrate`; the model's own when left out.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Flip = Annotated[
+    bool,
+    typer.Option("--flip", help="Average each face with its mirror image: twice the time."),
+]
+Runtime = Annotated[
+    str, typer.Option("--runtime", help="onnxruntime (default) or openvino.")
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads; all cores when left out.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Photos in work at once; all cores when left out."),
+]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Neither read nor keep templates between runs."),
+]

@@ -1,0 +1,69 @@
+"""What every command shares: where results, progress and errors go.
+
+Results go to standard output, everything else to standard error, so that ``--json`` can be piped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from visavis.types import to_plain
+
+console = Console(highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def home() -> Path | None:
+    """Folder for models, calibrations and caches: ``VISAVIS_HOME``, or ``None`` for the default."""
+    value = os.environ.get("VISAVIS_HOME")
+    return Path(value).expanduser() if value else None
+
+
+def echo_json(value: Any) -> None:
+    """Print a record, or plain values, as one JSON document on standard output."""
+    text = json.dumps(to_plain(value), ensure_ascii=False, indent=2, allow_nan=False)
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error; yields ``update(done, total)``.
+
+    Away from a terminal it prints a plain line at most every ten seconds instead.
+    """
+    if quiet:
+        yield lambda done, total: None
+        return
+    if not messages.is_terminal:
+        yield _plain_updates(label)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _plain_updates(label: str) -> Callable[[int, int], None]:
+    import time
+
+    last = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 10 or (done == total and total > 0 and now - last >= 2):
+            last = now
+            messages.print(f"{label}: {done} of {total}")
+
+    return update

@@ -1,0 +1,36 @@
+"""Photos named on a command line: files, folders, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from visavis.errors import ImageNotFoundError
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .mpo .avif .jp2 "
+    ".heic .heif".split()
+)
+
+
+def gather(names: Iterable[str]) -> list[Path]:
+    """Files as named; for a folder all files below it that have a photo's suffix, sorted.
+
+    Raises:
+        ImageNotFoundError: a folder holds no photo.
+    """
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(
+            p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
+        )
+        if not inside:
+            raise ImageNotFoundError(
+                f"{path}: a folder without photos", f"accepted: {' '.join(sorted(SUFFIXES))}"
+            )
+        found.extend(inside)
+    return found

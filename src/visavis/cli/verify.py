@@ -1,0 +1,98 @@
+"""``visavis verify``: are these two photos the same person?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import options
+from visavis.cli.output import console, echo_json, home
+
+if TYPE_CHECKING:
+    from visavis.pipeline import Verification
+
+
+def verify(
+    a: Annotated[str, typer.Argument(metavar="PHOTO", help="A photo.")],
+    b: Annotated[str, typer.Argument(metavar="PHOTO", help="The other photo.")],
+    fmr: Annotated[
+        float,
+        typer.Option(
+            "--fmr",
+            help="False match rate to decide at: how often two different people may pass as one.",
+        ),
+    ] = 1e-3,
+    faces: Annotated[
+        str,
+        typer.Option(
+            "--faces",
+            help="Where a photo has several: largest, central (nearest the middle), best-match "
+            "(all are compared, at a threshold corrected for that) or refuse.",
+        ),
+    ] = "largest",
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            "--prior",
+            help="Your prior probability that they are the same person; prints the posterior.",
+        ),
+    ] = None,
+    model: options.Model = "sface",
+    detector: options.DetectorName = "yunet",
+    calibration: options.CalibrationName = None,
+    flip: options.Flip = False,
+    runtime: options.Runtime = "onnxruntime",
+    threads: options.Threads = None,
+    json: options.Json = False,
+) -> None:
+    """Decide whether two photos show the same person, at an error rate that was measured.
+
+    Exit code 0: same; 1: different; 2: error (grep's habit).
+
+    Example: `visavis verify passport.jpg door.jpg --fmr 1e-4`
+    """
+    from visavis.pipeline import Recognizer, RecognizerOptions
+
+    recognizer = Recognizer(
+        model=model,
+        detector=detector,
+        calibration=calibration,
+        options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
+        home=home(),
+    )
+    answer = recognizer.verify(a, b, fmr=fmr, rule=faces, prior=prior)
+    if json:
+        echo_json(answer)
+    else:
+        _show(answer)
+    raise typer.Exit(0 if answer.same else 1)
+
+
+def _show(answer: Verification) -> None:
+    point = answer.operating_point
+    verdict = "[bold green]SAME[/]" if answer.same else "[bold red]DIFFERENT[/]"
+    relation = "≥" if answer.same else "<"
+    console.print(
+        f"{verdict}  score {answer.score:.4f} {relation} threshold {answer.threshold:.4f} "
+        f"(FMR {answer.fmr:g})"
+    )
+    console.print(f"  {answer.evidence}")
+    if answer.posterior is not None:
+        console.print(f"  posterior {answer.posterior:.6g} for the prior {answer.prior:g}")
+    low, high = point.fmr_ci
+    console.print(
+        f"  threshold: FMR {point.fmr:.3g} (95 %: {low:.2g} to {high:.2g}), FNMR {point.fnmr:.3g}, "
+        f"measured on {point.dataset}",
+        style="dim",
+    )
+    for used in (answer.a, answer.b):
+        x, y, width, height = used.face.box
+        console.print(
+            f"  {used.source}: face {width:.0f}x{height:.0f} at ({x:.0f}, {y:.0f}), "
+            f"eyes {used.quality.size:.0f} px apart",
+            style="dim",
+            markup=False,
+        )
+    for warning in answer.warnings:
+        console.print(f"  warning: {warning}", style="yellow", markup=False)

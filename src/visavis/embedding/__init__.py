@@ -1,0 +1,3 @@
+"""Aligned crops in, unit vectors out."""
+
+from __future__ import annotations

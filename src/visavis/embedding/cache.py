@@ -1,0 +1,115 @@
+"""Templates already computed, so that a second run takes seconds and a killed run goes on.
+
+Templates are biometric data: the file is made only when a caller asks for one, is readable by its
+owner alone, and is erased by ``clear`` (``visavis cache clear``).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visavis.errors import DataError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS photo (
+    photo TEXT NOT NULL, settings TEXT NOT NULL, model TEXT NOT NULL,
+    faces TEXT NOT NULL, vectors BLOB NOT NULL,
+    PRIMARY KEY (photo, settings, model)
+) WITHOUT ROWID
+"""
+
+
+class EmbeddingCache:
+    """SQLite file keyed by (photo SHA-256, pipeline settings, model SHA-256).
+
+    ``settings`` name detector, face rule, crop and flip averaging, so a changed option never
+    returns an old vector. Safe for several threads and several processes.
+
+    Args:
+        path: the file; folders are made.
+
+    Raises:
+        DataError: the file is not such a cache.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, timeout=60, check_same_thread=False)
+            path.chmod(0o600)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA secure_delete=ON")
+            self._db.execute(_SCHEMA)
+            self._db.commit()
+        except (sqlite3.Error, OSError) as error:
+            raise DataError(
+                f"embedding cache {path} ({error})", "delete the file, or pass --no-cache"
+            ) from error
+
+    def get(self, photo: str, settings: str, model: str) -> tuple[Any, np.ndarray] | None:
+        """``(faces, vectors)`` as given to ``put``, or ``None``."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT faces, vectors FROM photo WHERE photo=? AND settings=? AND model=?",
+                (photo, settings, model),
+            ).fetchone()
+        if row is None:
+            return None
+        faces = json.loads(row[0])
+        vectors = np.frombuffer(row[1], dtype="<f4").astype(np.float32)
+        return faces, vectors.reshape(len(faces.get("faces", ())), -1)
+
+    def put(
+        self, photo: str, settings: str, model: str, faces: Any, vectors: np.ndarray
+    ) -> None:
+        """Keep one photo's result; each call is one transaction.
+
+        Args:
+            photo: SHA-256 of the photo's bytes.
+            settings: the pipeline's settings.
+            model: SHA-256 of the model.
+            faces: JSON values with a list ``faces``, one a vector.
+            vectors: ``(N, D)`` float32.
+        """
+        blob = np.ascontiguousarray(vectors, dtype="<f4").tobytes()
+        with self._lock, self._db:
+            self._db.execute(
+                "INSERT OR REPLACE INTO photo VALUES (?, ?, ?, ?, ?)",
+                (photo, settings, model, json.dumps(faces), blob),
+            )
+
+    def __len__(self) -> int:
+        """Photos kept."""
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM photo").fetchone()[0])
+
+    def clear(self) -> int:
+        """Erase every template from the file; returns how many photos there were."""
+        count = len(self)
+        with self._lock:
+            with self._db:
+                self._db.execute("DELETE FROM photo")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> EmbeddingCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

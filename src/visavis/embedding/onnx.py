@@ -1,0 +1,174 @@
+"""The embedder for ONNX files, whichever runtime serves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import ModelRefusedError, OptionError
+from visavis.inference import Session, load
+from visavis.types import Crops, Vectors
+from visavis.weights import ModelEntry, WeightStore
+
+_BATCH: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderOptions:
+    """How crops become templates.
+
+    Attributes:
+        runtime: ``openvino`` or ``onnxruntime``; equal to 1e-3 in cosine.
+        threads: CPU threads a call may use; all cores when ``None``.
+        flip: embed each crop and its mirror image and average the two: twice the time. It is part
+            of the pipeline's settings, since it changes every score.
+    """
+
+    runtime: str = "onnxruntime"
+    threads: int | None = None
+    flip: bool = False
+
+
+class OnnxEmbedder:
+    """A registered ONNX embedder. Safe to call from several threads at once.
+
+    Args:
+        model: registered name, see ``visavis models list``.
+        store: where model files come from; the default store when ``None``.
+        options: runtime, threads, flip averaging.
+
+    Raises:
+        UnknownModelError: no such model, or the name is a detector's.
+        ModelUnavailableError, ModelDamagedError: from the store.
+
+    Example:
+        >>> embedder = OnnxEmbedder("sface")  # doctest: +SKIP
+        >>> embedder.embed(crops).shape  # doctest: +SKIP
+        (N, 128)
+    """
+
+    def __init__(
+        self,
+        model: str = "sface",
+        *,
+        store: WeightStore | None = None,
+        options: EmbedderOptions = EmbedderOptions(),
+    ) -> None:
+        store = store or WeightStore()
+        entry = store.entry(model)
+        if entry.kind != "embedder":
+            raise ModelRefusedError(
+                f"model {model!r}, a {entry.kind}",
+                "choose an embedder from `visavis models list`",
+            )
+        path = store.path(model)
+        self._entry: ModelEntry = entry
+        self._size = int(entry.input_size or 0)
+        self._options = options
+        self._session = self._load(path, store.home / "cache" / "graphs")
+        self._mean = np.asarray(entry.mean, dtype=np.float32)
+        self._scale = 1 / np.asarray(entry.std, dtype=np.float32)
+        self._plain = not self._mean.any() and bool((self._scale == 1).all())
+        self._dimension = int(entry.dimension or self.embed(self._blank(1)).shape[1])
+
+    def _load(self, path: Path, cache: Path) -> Session:
+        size, channels_last = self._size, self._entry.layout == "NHWC"
+        shape = ("n", size, size, 3) if channels_last else ("n", 3, size, size)
+        return load(
+            path,
+            runtime=self._options.runtime,
+            threads=self._options.threads,
+            input_shape=shape,
+            cache=cache,
+        )
+
+    @property
+    def name(self) -> str:
+        """Registered model name."""
+        return self._entry.name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the model file."""
+        return self._entry.sha256
+
+    @property
+    def dimension(self) -> int:
+        """Length of a template."""
+        return self._dimension
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square crop in pixels."""
+        return self._size
+
+    @property
+    def flip(self) -> bool:
+        """Whether each crop is averaged with its mirror image."""
+        return self._options.flip
+
+    def embed(self, crops: Crops, /) -> Vectors:
+        """Unit vectors of aligned faces.
+
+        Args:
+            crops: ``(N, S, S, 3)`` RGB uint8 with S = ``input_size``; N may be 0.
+
+        Returns:
+            ``(N, D)`` float32, rows of unit length.
+
+        Raises:
+            OptionError: another shape or dtype.
+            ModelRefusedError: the network returned a zero or non-finite vector.
+        """
+        crops = np.asarray(crops)
+        size = self._size
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+            raise OptionError(
+                f"crops of shape {crops.shape} and type {crops.dtype}",
+                f"{self.name} takes (N, {size}, {size}, 3) RGB uint8",
+            )
+        if len(crops) == 0:
+            return np.zeros((0, int(self._entry.dimension or 0)), dtype=np.float32)
+        return np.concatenate(
+            [self._embed(crops[k : k + _BATCH]) for k in range(0, len(crops), _BATCH)]
+        )
+
+    def _embed(self, crops: Crops) -> Vectors:
+        count = len(crops)
+        if self._options.flip:
+            crops = np.concatenate([crops, crops[:, :, ::-1]])
+        vectors = _unit(self._session.run(self._tensor(crops))[0], self.name)
+        if self._options.flip:
+            vectors = _unit(vectors[:count] + vectors[count:], self.name)
+        return vectors
+
+    def _tensor(self, crops: Crops) -> NDArray[np.float32]:
+        if self._entry.colour == "bgr":
+            crops = crops[..., ::-1]
+        if self._entry.layout != "NHWC":
+            crops = crops.transpose(0, 3, 1, 2)
+        tensor = np.ascontiguousarray(crops, dtype=np.float32)
+        if self._plain:
+            return tensor
+        shape = (1, 1, 1, -1) if self._entry.layout == "NHWC" else (1, -1, 1, 1)
+        tensor -= self._mean.reshape(shape)
+        tensor *= self._scale.reshape(shape)
+        return tensor
+
+    def _blank(self, count: int) -> Crops:
+        return np.full((count, self._size, self._size, 3), 127, dtype=np.uint8)
+
+
+def _unit(vectors: NDArray[np.float32], name: str) -> Vectors:
+    vectors = vectors.reshape(len(vectors), -1)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or (lengths < 1e-6).any():
+        raise ModelRefusedError(
+            f"model {name!r} returned a zero or non-finite vector",
+            "check the model's --mean and --std",
+        )
+    return np.asarray(vectors / lengths, dtype=np.float32)

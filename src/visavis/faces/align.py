@@ -1,0 +1,126 @@
+"""One similarity transform from five landmarks to a square crop.
+
+The transform is the least-squares similarity (rotation, uniform scale, shift; no shear, no
+mirroring) of S. Umeyama, "Least-squares estimation of transformation parameters between two point
+patterns", IEEE TPAMI 13(4), 1991.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import OptionError
+from visavis.types import Crops, Image
+
+TEMPLATE: Final[NDArray[np.float64]] = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
+"""Where the five landmarks lie in a 112x112 crop: the positions that ArcFace-style networks, SFace
+among them, were trained with (Deng et al., CVPR 2019)."""
+
+TEMPLATE_SIZE: Final = 112
+
+
+def similarity(
+    source: NDArray[np.floating], target: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Least-squares similarity that takes ``source`` points to ``target`` points.
+
+    Args:
+        source: ``(K, 2)`` points, K at least 2, not all equal.
+        target: ``(K, 2)`` points.
+
+    Returns:
+        ``(2, 3)`` matrix A with ``target ~ A[:, :2] @ source + A[:, 2]``.
+
+    Raises:
+        OptionError: shapes differ, or the source points coincide or are not finite.
+
+    >>> similarity(np.array([[0, 0], [1, 0], [0, 1.0]]), np.array([[2, 3], [2, 5], [0, 3.0]]))
+    array([[ 0., -2.,  2.],
+           [ 2.,  0.,  3.]])
+    """
+    source = np.asarray(source, dtype=np.float64)
+    target = np.asarray(target, dtype=np.float64)
+    if source.shape != target.shape or source.ndim != 2 or source.shape[1:] != (2,):
+        raise OptionError(
+            f"point lists of shapes {source.shape} and {target.shape}", "give two of shape (K, 2)"
+        )
+    # A similarity of the plane is z -> a z + b over the complex numbers: linear least squares.
+    z = source[:, 0] + 1j * source[:, 1]
+    w = target[:, 0] + 1j * target[:, 1]
+    centred = z - z.mean()
+    spread = float(np.vdot(centred, centred).real)
+    if not np.isfinite(spread) or spread <= 1e-12:
+        raise OptionError("landmarks that coincide or are not finite", "give five distinct points")
+    a = np.vdot(centred, w - w.mean()) / spread
+    b = w.mean() - a * z.mean()
+    # + 0.0 turns negative zeros into zeros.
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]]) + 0.0
+
+
+def crop(image: Image, landmarks: NDArray[np.floating], *, size: int = TEMPLATE_SIZE) -> Image:
+    """Aligned face, ``(size, size, 3)`` RGB uint8. Beyond the photo's border it is black.
+
+    A face much larger than the crop is first reduced by area averaging, so that no detail is
+    skipped over (aliasing).
+
+    Args:
+        image: upright RGB photo, ``(H, W, 3)`` uint8.
+        landmarks: ``(5, 2)`` pixels of the photo, order as in ``types.Face``.
+        size: side of the crop in pixels; the template is scaled to it.
+
+    Raises:
+        OptionError: ``size`` below 8, or unusable landmarks.
+    """
+    import cv2
+
+    if size < 8:
+        raise OptionError(f"a crop of {size} pixels", "ask for 8 or more")
+    # Pixel centres, not corners, are scaled: the template's frame starts half a pixel out.
+    target = (TEMPLATE + 0.5) * (size / TEMPLATE_SIZE) - 0.5
+    points = np.asarray(landmarks, dtype=np.float64)
+    matrix = similarity(points, target)
+    factor = int(1 / max(np.hypot(matrix[0, 0], matrix[1, 0]), 1e-6))
+    if factor >= 2:
+        image, offset = _region(image, matrix, size, factor)
+        height, width = image.shape[:2]
+        image = cv2.resize(image, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+        points = (points - offset + 0.5) / factor - 0.5
+        matrix = similarity(points, target)
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def _region(
+    image: Image, matrix: NDArray[np.float64], size: int, factor: int
+) -> tuple[Image, NDArray[np.float64]]:
+    """The part of the photo that the crop shows, in whole blocks, and its top left corner."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - matrix[:, 2]
+    corners = corners @ inverse.T
+    low = np.floor(corners.min(0)).astype(int) - 2 * factor
+    high = np.ceil(corners.max(0)).astype(int) + 2 * factor
+    low = np.clip(low, 0, None)
+    high = np.minimum(high, image.shape[1::-1])
+    high = np.maximum(high, low + factor)
+    high = low + (high - low) // factor * factor
+    part = image[low[1] : high[1], low[0] : high[0]]
+    if part.shape[0] < factor or part.shape[1] < factor:  # the face lies outside the photo
+        return image, np.zeros(2)
+    return part, low.astype(np.float64)
+
+
+def crops(image: Image, landmarks: list[NDArray[np.floating]], *, size: int = 112) -> Crops:
+    """Aligned crops of several faces of one photo, ``(N, size, size, 3)`` RGB uint8."""
+    if not landmarks:
+        return np.zeros((0, size, size, 3), dtype=np.uint8)
+    return np.stack([crop(image, points, size=size) for points in landmarks])

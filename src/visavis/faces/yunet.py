@@ -1,0 +1,227 @@
+"""YuNet, the default detector.
+
+W. Wu, H. Peng, S. Yu, "YuNet: A tiny millisecond-level face detector", Machine Intelligence
+Research 20, 2023. Anchor-free: each cell of three grids (strides 8, 16, 32) predicts a class
+score, an objectness, a box and five landmarks, in units of the stride.
+
+The network sees faces of about 30 to 500 pixels, so a photo is looked at in several sizes; in
+large ones, tile by tile. Its landmarks waver by some 6 % of the distance between the eyes from
+one size to the next, and that moves the crop and so the score: each face is therefore looked at
+again in a few standard sizes, whatever its size in the photo, and the landmarks are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import OptionError
+from visavis.faces.checks import check_photo
+from visavis.faces.halves import Halves
+from visavis.faces.suppression import suppress
+from visavis.inference import load
+from visavis.types import Face, Image
+
+if TYPE_CHECKING:
+    from visavis.weights import WeightStore
+
+_STRIDES: Final = (8, 16, 32)
+_KINDS: Final = ("cls", "obj", "bbox", "kps")
+_CELL: Final = 32  # sides of the input are multiples of it
+_SEEN: Final = 30  # least face height, in input pixels, that is found reliably
+_STEP: Final = 4  # ratio of one size of the photo to the next
+_SMALLEST: Final = 320  # the photo's longer side is looked at no smaller than this
+_TILE: Final = 1280
+_MARGIN: Final = 1.6  # side of the window in which a face is looked at again, in face heights
+_SAME_FACE: Final = 0.2  # mean landmark distance, in face heights, up to which it is the same face
+_OVERLAP: Final = 192  # of tiles: more than _SEEN * _STEP, so every face is whole somewhere
+
+
+@dataclass(frozen=True, slots=True)
+class YuNetOptions:
+    """How hard to look.
+
+    Attributes:
+        min_face: smallest face that must be found, box height in pixels of the photo, at least 8.
+            Time grows with ``1 / min_face ** 2``.
+        score: least confidence, 0 to 1.
+        overlap: intersection over union above which the weaker of two boxes is dropped.
+        refine: standard face heights, in pixels, at which each face is looked at again; none to
+            keep the first landmarks.
+    """
+
+    min_face: int = 20
+    score: float = 0.6
+    overlap: float = 0.3
+    refine: tuple[int, ...] = (96, 144, 192)
+
+    def __post_init__(self) -> None:
+        if self.min_face < 8:
+            raise OptionError(f"min_face {self.min_face}", "ask for 8 pixels or more")
+        if not 0 < self.score < 1 or not 0 < self.overlap < 1:
+            raise OptionError(
+                f"score {self.score}, overlap {self.overlap}", "give values between 0 and 1"
+            )
+
+
+class YuNet:
+    """The YuNet detector. Safe to call from several threads at once.
+
+    Args:
+        store: where the model file comes from; the default store when ``None``.
+        options: how hard to look.
+        runtime: ``openvino`` or ``onnxruntime``.
+        threads: CPU threads a call may use; all cores when ``None``.
+
+    Example:
+        >>> YuNet().detect(photo)[0].box  # doctest: +SKIP
+        (71.2, 70.4, 98.3, 122.9)
+    """
+
+    def __init__(
+        self,
+        store: WeightStore | None = None,
+        *,
+        options: YuNetOptions = YuNetOptions(),
+        runtime: str = "onnxruntime",
+        threads: int | None = None,
+    ) -> None:
+        from visavis.weights import WeightStore
+
+        store = store or WeightStore()
+        self._options = options
+        self._session = load(
+            store.path("yunet"),
+            runtime=runtime,
+            threads=threads,
+            input_shape=(1, 3, "height", "width"),
+            cache=store.home / "cache" / "graphs",
+        )
+
+    @property
+    def name(self) -> str:
+        """Detector, version and the options that change landmarks."""
+        sizes = "+".join(str(size) for size in self._options.refine) or "once"
+        return f"yunet-2023mar/min{self._options.min_face}/{self._options.score:g}/{sizes}"
+
+    def detect(self, image: Image, /) -> list[Face]:
+        """Faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be empty.
+
+        Raises:
+            OptionError: another shape or dtype.
+        """
+        photo = Halves(check_photo(image))
+        rows = np.concatenate([self._look(*part) for part in self._parts(photo)])
+        rows = rows[_keep(rows, self._options.overlap)]
+        faces = [self._face(row, photo) for row in rows]
+        return sorted(faces, key=lambda face: -face.area)
+
+    def _parts(self, photo: Halves) -> Iterator[tuple[Image, float, float, float]]:
+        """Pictures to look at: (pixels, x and y of their corner in the photo, pixels per pixel)."""
+        height, width = photo.image.shape[:2]
+        scale = _SEEN / self._options.min_face
+        while True:
+            for left, right in _tiles(width, scale):
+                for top, bottom in _tiles(height, scale):
+                    yield _piece(photo, (left, top, right, bottom), scale)
+            if max(width, height) * scale <= _SMALLEST:
+                return
+            scale = max(scale / _STEP, _SMALLEST / max(width, height))
+
+    def _look(self, part: Image, left: float, top: float, scale: float) -> NDArray[np.float32]:
+        """Run the network once: ``(N, 15)`` box, landmarks, score, in pixels of the photo."""
+        height, width = part.shape[:2]
+        rows, columns = -(-height // _CELL), -(-width // _CELL)
+        tensor = np.zeros((1, 3, rows * _CELL, columns * _CELL), dtype=np.float32)
+        tensor[0, :, :height, :width] = part[:, :, ::-1].transpose(2, 0, 1)
+        outputs = dict(zip(self._session.output_names, self._session.run(tensor), strict=True))
+        found = _decode(outputs, columns * _CELL, self._options.score)
+        found[:, :14] /= scale
+        found[:, 0:14:2] += left
+        found[:, 1:14:2] += top
+        found[:, 2:4] -= (left, top)
+        return found
+
+    def _face(self, row: NDArray[np.float32], photo: Halves) -> Face:
+        x, y, width, height, *points = (float(v) for v in row[:14])
+        landmarks = np.array(points, dtype=np.float32).reshape(5, 2)
+        return Face(
+            box=(x, y, width, height),
+            landmarks=self._refined(row, landmarks, photo),
+            score=float(row[14]),
+        )
+
+    def _refined(
+        self, row: NDArray[np.float32], landmarks: NDArray[np.float32], photo: Halves
+    ) -> NDArray[np.float32]:
+        """Mean of the landmarks seen at the standard sizes; the first ones where none is seen."""
+        x, y, width, height = (float(v) for v in row[:4])
+        size = max(width, height)
+        views = []
+        for standard in self._options.refine:
+            side = -(-round(standard * _MARGIN) // _CELL) * _CELL
+            extent = side * size / standard
+            corner = (x + width / 2 - extent / 2, y + height / 2 - extent / 2)
+            window = photo.windows(np.array([[*corner, extent]]), side)[0]
+            found = self._look(window, *corner, side / extent)
+            if len(found) == 0:
+                continue
+            points = found[:, 4:14].reshape(-1, 5, 2)
+            distance = np.linalg.norm(points - landmarks, axis=2).mean(axis=1)
+            nearest = int(distance.argmin())
+            if distance[nearest] < _SAME_FACE * size:
+                views.append(points[nearest])
+        return np.mean(views, axis=0, dtype=np.float32) if views else landmarks
+
+
+def _decode(
+    outputs: dict[str, NDArray[np.float32]], width: int, least: float
+) -> NDArray[np.float32]:
+    """Boxes, landmarks and scores of one run in input pixels, ``(N, 15)``."""
+    found = [np.zeros((0, 15), dtype=np.float32)]
+    for stride in _STRIDES:
+        cls, obj, box, points = (outputs[f"{kind}_{stride}"][0] for kind in _KINDS)
+        scores = np.sqrt(cls[:, 0].clip(0, 1) * obj[:, 0].clip(0, 1))
+        cells = np.flatnonzero(scores >= least)
+        if cells.size == 0:
+            continue
+        y, x = np.divmod(cells, width // stride)
+        origin = np.stack([x, y], axis=1).astype(np.float32)
+        centre = origin + box[cells, :2]
+        size = np.exp(box[cells, 2:])
+        marks = points[cells].reshape(-1, 5, 2) + origin[:, None]
+        rows = np.concatenate([centre - size / 2, size, marks.reshape(-1, 10)], axis=1) * stride
+        found.append(np.concatenate([rows, scores[cells, None]], axis=1).astype(np.float32))
+    return np.concatenate(found)
+
+
+def _keep(rows: NDArray[np.float32], overlap: float) -> NDArray[np.intp]:
+    corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
+    return suppress(corners, rows[:, 14], overlap=overlap)
+
+
+def _tiles(length: int, scale: float) -> list[tuple[int, int]]:
+    """Overlapping spans that cover ``length`` photo pixels, each at most a tile when scaled."""
+    tile, overlap = int(_TILE / scale), int(_OVERLAP / scale)
+    if length <= tile:
+        return [(0, length)]
+    count = -(-(length - overlap) // (tile - overlap))
+    starts = np.linspace(0, length - tile, count).round().astype(int)
+    return [(int(start), int(start) + tile) for start in starts]
+
+
+def _piece(
+    photo: Halves, box: tuple[int, int, int, int], scale: float
+) -> tuple[Image, float, float, float]:
+    """One tile of the photo, scaled: (pixels, left, top, scale)."""
+    left, top, right, bottom = box
+    height, width = photo.image.shape[:2]
+    size = (max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1))
+    if (right - left, bottom - top) == (width, height):
+        return photo.resized(*size), 0.0, 0.0, scale
+    part = Halves(photo.image[top:bottom, left:right])
+    return part.resized(*size), float(left), float(top), scale

@@ -1,0 +1,219 @@
+"""Fold stored-as-integers weights into float ones, once.
+
+The OpenCV Zoo's ``int8bq`` files keep weights as block-quantized integers behind
+``DequantizeLinear`` and ``Reshape`` nodes, and list every weight as a graph input too. Runtimes
+then unpack them at each call, or refuse the graph. Folding evaluates those chains, drops the false
+inputs and inference-time no-ops, and frees the dimensions asked for. The weights are computed in
+float32 exactly as the nodes define them.
+
+A PReLU becomes ``slope * x + (1 - slope) * relu(x)``, the same function: ONNX Runtime computes
+that about twice as fast as its own PRelu, which took half of SFace's time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import ModelRefusedError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+Shape = tuple[int | str, ...]
+
+_VERSION = 2  # part of the cache key: raise it whenever the folded bytes change
+
+
+def folded(
+    model: Path | bytes, *, input_shape: Shape | None = None, cache: Path | None = None
+) -> bytes:
+    """Serialized ONNX graph with constant weights, one real input and free dimensions.
+
+    Args:
+        model: an ONNX file or its bytes.
+        input_shape: new shape of the single input; a name makes a dimension free.
+        cache: folder to keep the result in, keyed by the SHA-256 of the bytes and the shape.
+
+    Raises:
+        ModelRefusedError: the bytes are no ONNX graph, or it has not exactly one real input.
+    """
+    data = model if isinstance(model, bytes) else model.read_bytes()
+    if cache is None:
+        return _fold(data, input_shape)
+    key = hashlib.sha256(data + repr((_VERSION, input_shape)).encode()).hexdigest()
+    kept = cache / f"{key}.onnx"
+    stamp = cache / f"{key}.sha256"
+    try:
+        graph = kept.read_bytes()
+        if hashlib.sha256(graph).hexdigest() == stamp.read_text().strip():
+            return graph
+    except OSError:
+        pass
+    graph = _fold(data, input_shape)
+    _keep(kept, graph)
+    _keep(stamp, hashlib.sha256(graph).hexdigest().encode())
+    return graph
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Write atomically; a cache that cannot be written is only slower."""
+    import os
+    import tempfile
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).replace(path)
+    except OSError:
+        return
+
+
+def _fold(data: bytes, input_shape: Shape | None) -> bytes:
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx import helper, numpy_helper
+
+    try:
+        proto = onnx.load_model_from_string(data)
+    except DecodeError as error:
+        raise ModelRefusedError(
+            f"{len(data)} bytes that are no ONNX graph ({error})", "give an intact .onnx file"
+        ) from error
+    graph = proto.graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        value = _constant(node, constants)
+        if value is not None:
+            constants[node.output[0]] = value
+        elif node.op_type == "Dropout":
+            nodes.append(helper.make_node("Identity", [node.input[0]], [node.output[0]]))
+        elif node.op_type == "PRelu" and node.input[1] in constants:
+            nodes.extend(_prelu(node, constants))
+        else:
+            nodes.append(node)
+    used = {name for node in nodes for name in node.input}
+    # A listed weight is an input no node reads, or one that has a constant value.
+    inputs = [i for i in graph.input if i.name in used and i.name not in constants]
+    if len(inputs) != 1:
+        raise ModelRefusedError(
+            f"a graph with {len(inputs)} inputs ({', '.join(i.name for i in inputs)})",
+            "export the network with one image input",
+        )
+    _replace(graph.node, nodes)
+    _replace(graph.input, inputs)
+    _replace(
+        graph.initializer,
+        [
+            numpy_helper.from_array(np.ascontiguousarray(v), k)
+            for k, v in constants.items()
+            if k in used
+        ],
+    )
+    if input_shape is not None:
+        _set_shape(proto, input_shape)
+    return proto.SerializeToString(deterministic=True)
+
+
+def _prelu(node: NodeProto, constants: dict[str, NDArray[np.generic]]) -> list[NodeProto]:
+    from onnx import helper
+
+    x, slope = node.input
+    y = node.output[0]
+    rest, bent, line, above = (f"{y}/{part}" for part in ("rest", "bent", "line", "above"))
+    constants[rest] = 1 - np.asarray(constants[slope], dtype=np.float32)
+    return [
+        helper.make_node("Relu", [x], [bent]),
+        helper.make_node("Mul", [x, slope], [line]),
+        helper.make_node("Mul", [bent, rest], [above]),
+        helper.make_node("Add", [line, above], [y]),
+    ]
+
+
+def _replace(field: object, values: list[object] | list[NodeProto]) -> None:
+    del field[:]  # type: ignore[attr-defined]
+    field.extend(values)  # type: ignore[attr-defined]
+
+
+def _set_shape(proto: ModelProto, shape: Shape) -> None:
+    graph = proto.graph
+    dims = graph.input[0].type.tensor_type.shape.dim
+    if len(dims) != len(shape):
+        raise ModelRefusedError(
+            f"a graph whose input has {len(dims)} dimensions", f"it needs {len(shape)}: {shape}"
+        )
+    for dim, size in zip(dims, shape, strict=True):
+        if isinstance(size, str):
+            dim.dim_param = size
+        else:
+            dim.dim_value = size
+    # Shapes derived from the old input are no longer true; runtimes infer them anew.
+    del graph.value_info[:]
+    for output in graph.output:
+        for k, dim in enumerate(output.type.tensor_type.shape.dim):
+            dim.dim_param = f"{output.name}_{k}"
+
+
+def _constant(
+    node: NodeProto, constants: dict[str, NDArray[np.generic]]
+) -> NDArray[np.generic] | None:
+    """Value of a weight-unpacking node whose inputs are all constant, else ``None``."""
+    from onnx import helper
+
+    if node.op_type not in {"DequantizeLinear", "Reshape"}:
+        return None
+    if not all(name in constants for name in node.input):
+        return None
+    args = [constants[name] for name in node.input]
+    if node.op_type == "Reshape":
+        shape = [int(n) for n in args[1]]
+        return args[0].reshape([args[0].shape[k] if n == 0 else n for k, n in enumerate(shape)])
+    options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    return dequantize(
+        args[0],
+        args[1],
+        args[2] if len(args) > 2 else None,
+        axis=options.get("axis", 1),
+        block_size=options.get("block_size", 0),
+    )
+
+
+def dequantize(
+    x: NDArray[np.generic],
+    scale: NDArray[np.generic],
+    zero_point: NDArray[np.generic] | None = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+) -> NDArray[np.float32]:
+    """ONNX ``DequantizeLinear``: ``(x - zero_point) * scale``, per tensor, axis or block.
+
+    Args:
+        x: integers of any shape.
+        scale: a scalar, one a channel along ``axis``, or one a block along ``axis``.
+        zero_point: as ``scale``; zero when absent.
+        axis: the quantized axis.
+        block_size: values a block along ``axis``; 0 when not blocked.
+
+    >>> dequantize(np.array([[1, 2, 3]], np.int8), np.array([[0.5, 2.0]], np.float32), block_size=2)
+    array([[0.5, 1. , 6. ]], dtype=float32)
+    """
+
+    def spread(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        if block_size:
+            return np.repeat(values, block_size, axis)[tuple(slice(n) for n in x.shape)]
+        if values.ndim == 1 and values.size > 1:
+            return values.reshape([-1 if k == axis % x.ndim else 1 for k in range(x.ndim)])
+        return values.reshape(()) if values.size == 1 else values
+
+    centred = x.astype(np.float32)
+    if zero_point is not None:
+        centred = centred - spread(zero_point).astype(np.float32)
+    return np.asarray(centred * spread(scale).astype(np.float32), dtype=np.float32)

@@ -1,0 +1,67 @@
+"""The one interface behind which the runtimes stand, and the choice between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import OptionError
+from visavis.inference.folding import Shape, folded
+
+RUNTIMES = ("onnxruntime", "openvino")
+
+
+class Session(Protocol):
+    """A loaded graph with one input. Safe to call from several threads at once."""
+
+    @property
+    def runtime(self) -> str:
+        """Name of the runtime, one of ``RUNTIMES``."""
+        ...
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in the order ``run`` returns them."""
+        ...
+
+    def run(self, tensor: NDArray[np.float32], /) -> list[NDArray[np.float32]]:
+        """Outputs for one input tensor, as arrays that the caller owns."""
+        ...
+
+
+def load(
+    model: Path | bytes,
+    *,
+    runtime: str = "onnxruntime",
+    threads: int | None = None,
+    input_shape: Shape | None = None,
+    cache: Path | None = None,
+) -> Session:
+    """Load a graph, folded (see ``folding``), into a runtime.
+
+    Args:
+        model: an ONNX file or its bytes.
+        runtime: ``onnxruntime`` (the default: see docs/concepts/runtimes.md for the measurements) or
+            ``openvino``.
+        threads: CPU threads a call may use; all cores when ``None``.
+        input_shape: new shape of the input, names for free dimensions: ``("n", 3, 112, 112)``.
+        cache: folder for folded graphs, keyed by hash; folded in memory each time when ``None``.
+
+    Raises:
+        OptionError: unknown runtime or a thread count below 1.
+    """
+    if runtime not in RUNTIMES:
+        raise OptionError(f"runtime {runtime!r}", f"choose one of {', '.join(RUNTIMES)}")
+    if threads is not None and threads < 1:
+        raise OptionError(f"{threads} threads", "ask for 1 or more")
+    graph = folded(model, input_shape=input_shape, cache=cache)
+    if runtime == "openvino":
+        from visavis.inference.openvino import OpenVinoSession
+
+        return OpenVinoSession(graph, threads=threads)
+    from visavis.inference.onnxruntime import OnnxRuntimeSession
+
+    return OnnxRuntimeSession(graph, threads=threads)

@@ -1,0 +1,20 @@
+"""The one place where images, faces, embedding and decision meet."""
+
+from __future__ import annotations
+
+from visavis.pipeline.api import detect, embed, verify
+from visavis.pipeline.recognizer import Recognizer, RecognizerOptions
+from visavis.pipeline.records import FaceUsed, PhotoResult, Verification
+from visavis.pipeline.rules import RULES
+
+__all__ = [
+    "RULES",
+    "FaceUsed",
+    "PhotoResult",
+    "Recognizer",
+    "RecognizerOptions",
+    "Verification",
+    "detect",
+    "embed",
+    "verify",
+]

@@ -1,0 +1,95 @@
+"""The three calls most users need. Each loads the default models once a process."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from visavis.pipeline.recognizer import Recognizer
+from visavis.pipeline.records import Verification
+from visavis.types import Face, Template
+
+
+@lru_cache(maxsize=4)
+def _recognizer(model: str, detector: str, calibration: str | None, home: Path | None) -> Recognizer:
+    return Recognizer(model=model, detector=detector, calibration=calibration, home=home)
+
+
+def detect(
+    photo: Any, /, *, detector: str = "yunet", home: Path | None = None
+) -> list[Face]:
+    """Faces of a photo, largest first; an empty list where there is none.
+
+    Args:
+        photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
+        detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        home: folder of models and caches; the user's data folder when ``None``.
+
+    Raises:
+        ImageError: the photo cannot be read.
+    """
+    return _recognizer("sface", detector, None, home).detect(photo)
+
+
+def embed(
+    photo: Any,
+    /,
+    *,
+    faces: str = "largest",
+    model: str = "sface",
+    detector: str = "yunet",
+    home: Path | None = None,
+) -> list[Template]:
+    """Templates of the faces of a photo, at least one.
+
+    Args:
+        photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
+        faces: which face where there are several: ``largest``, ``central``, ``refuse`` or ``all``.
+        model: registered embedder.
+        detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        home: folder of models and caches; the user's data folder when ``None``.
+
+    Raises:
+        ImageError: the photo cannot be read.
+        NoFaceError, SeveralFacesError: as the rule says.
+    """
+    return _recognizer(model, detector, None, home).embed(photo, rule=faces)
+
+
+def verify(
+    a: Any,
+    b: Any,
+    /,
+    *,
+    fmr: float = 1e-3,
+    faces: str = "largest",
+    prior: float | None = None,
+    model: str = "sface",
+    detector: str = "yunet",
+    calibration: str | None = None,
+    home: Path | None = None,
+) -> Verification:
+    """Are these two photos the same person?
+
+    Args:
+        a: a photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
+        b: the other photo.
+        fmr: the false match rate to decide at, in (0, 1); it must be one that the calibration's
+            data supports.
+        faces: which face where there are several: ``largest``, ``central``, ``best-match`` or
+            ``refuse``.
+        prior: your prior probability, in (0, 1), that the two are the same person; adds the
+            posterior to the answer.
+        model: registered embedder.
+        detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        calibration: name of a saved calibration; the one shipped with the model when ``None``.
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+
+    Raises:
+        ImageError: a photo cannot be read.
+        NoFaceError, SeveralFacesError: as the rule says.
+        UnsupportedFmrError: the calibration's data cannot support ``fmr``.
+    """
+    recognizer = _recognizer(model, detector, calibration, home)
+    return recognizer.verify(a, b, fmr=fmr, rule=faces, prior=prior)

@@ -1,0 +1,170 @@
+"""Many photos: side by side, cached, and never stopped by one that is bad."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from visavis import images
+from visavis.errors import FaceError, OptionError, VisavisError
+from visavis.pipeline.records import PhotoResult
+from visavis.types import Crops, Face, Quality, Vectors
+
+if TYPE_CHECKING:
+    from visavis.embedding.cache import EmbeddingCache
+    from visavis.pipeline.recognizer import Recognizer
+
+_CHUNK: Final = 16
+_NO_VECTORS: Final[Vectors] = np.zeros((0, 0), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """One photo's chosen faces, ready to embed.
+
+    Attributes:
+        source: the photo.
+        faces: the faces chosen.
+        qualities: how usable each is.
+        crops: ``(len(faces), S, S, 3)`` RGB uint8.
+        faces_found: faces in the photo.
+    """
+
+    source: str
+    faces: tuple[Face, ...]
+    qualities: tuple[Quality, ...]
+    crops: Crops
+    faces_found: int
+
+
+def embed_many(
+    recognizer: Recognizer,
+    photos: Sequence[Path | bytes],
+    *,
+    rule: str,
+    cache: EmbeddingCache | None,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[PhotoResult]:
+    """See ``Recognizer.embed_many``."""
+    workers = workers or os.cpu_count() or 1
+    if workers < 1:
+        raise OptionError(f"{workers} workers", "ask for 1 or more")
+    chunks = [photos[k : k + _CHUNK] for k in range(0, len(photos), _CHUNK)]
+    local = threading.local()
+
+    def work(chunk: Sequence[Path | bytes]) -> list[PhotoResult]:
+        if workers == 1:
+            return _chunk(recognizer, chunk, rule, cache)
+        # A twin a thread, one core each: a session serves concurrent calls one after another.
+        if not hasattr(local, "twin"):
+            local.twin = recognizer.twin(threads=1)
+        return _chunk(local.twin, chunk, rule, cache)
+
+    done = 0
+    pool = ThreadPoolExecutor(workers)
+    try:
+        # Chunks are handed out a few ahead, so that an abandoned iterator stops soon.
+        ahead = [pool.submit(work, chunk) for chunk in chunks[: 2 * workers]]
+        for k in range(len(chunks)):
+            results = ahead[k].result()
+            if k + 2 * workers < len(chunks):
+                ahead.append(pool.submit(work, chunks[k + 2 * workers]))
+            for result in results:
+                done += 1
+                if progress is not None:
+                    progress(done, len(photos))
+                yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _chunk(
+    recognizer: Recognizer,
+    photos: Sequence[Path | bytes],
+    rule: str,
+    cache: EmbeddingCache | None,
+) -> list[PhotoResult]:
+    results: list[PhotoResult | None] = [None] * len(photos)
+    waiting: list[tuple[int, str, Prepared]] = []
+    settings = f"{recognizer.settings}, {rule}"
+    for k, photo in enumerate(photos):
+        source = images.describe(photo)
+        try:
+            data = images.read_bytes(photo, limits=recognizer.options.limits)
+            digest = hashlib.sha256(data).hexdigest()
+            kept = cache and cache.get(digest, settings, recognizer.model_sha256)
+            if kept:
+                results[k] = _restored(recognizer, source, *kept)
+                continue
+            prepared = recognizer.prepare(data, rule=rule, name=source)
+        except FaceError as error:
+            results[k] = PhotoResult(source, (), error.reason, str(error))
+            if cache is not None:
+                kept_error = {"faces": [], "reason": error.reason, "message": str(error)}
+                kept_error["source"] = source
+                cache.put(digest, settings, recognizer.model_sha256, kept_error, _NO_VECTORS)
+        except VisavisError as error:
+            results[k] = PhotoResult(source, (), error.reason, str(error))
+        else:
+            waiting.append((k, digest, prepared))
+    if waiting:
+        vectors = recognizer.embedder.embed(np.concatenate([p.crops for _, _, p in waiting]))
+        start = 0
+        for k, digest, prepared in waiting:
+            own = vectors[start : start + len(prepared.faces)]
+            start += len(prepared.faces)
+            results[k] = PhotoResult(
+                prepared.source, tuple(recognizer.templates(prepared, own))
+            )
+            if cache is not None:
+                cache.put(digest, settings, recognizer.model_sha256, _plain(prepared), own)
+    return [result for result in results if result is not None]
+
+
+def _plain(prepared: Prepared) -> dict[str, Any]:
+    """What the cache keeps of a photo besides its vectors."""
+    return {
+        "faces": [
+            {"face": face.to_dict(), "quality": measured.to_dict()}
+            for face, measured in zip(prepared.faces, prepared.qualities, strict=True)
+        ],
+        "found": prepared.faces_found,
+    }
+
+
+def _restored(
+    recognizer: Recognizer, source: str, kept: dict[str, Any], vectors: Vectors
+) -> PhotoResult:
+    if not kept["faces"]:
+        # The same bytes may go by another name now.
+        message = kept["message"].replace(kept["source"], source, 1)
+        return PhotoResult(source, (), kept["reason"], message)
+    prepared = Prepared(
+        source=source,
+        faces=tuple(_face(one["face"]) for one in kept["faces"]),
+        qualities=tuple(_quality(one["quality"]) for one in kept["faces"]),
+        crops=np.zeros((0, 0, 0, 3), dtype=np.uint8),
+        faces_found=kept["found"],
+    )
+    return PhotoResult(source, tuple(recognizer.templates(prepared, vectors)))
+
+
+def _face(plain: dict[str, Any]) -> Face:
+    return Face(
+        box=tuple(plain["box"]),
+        landmarks=np.array(plain["landmarks"], dtype=np.float32),
+        score=plain["score"],
+    )
+
+
+def _quality(plain: dict[str, Any]) -> Quality:
+    return Quality(**{**plain, "warnings": tuple(plain["warnings"])})

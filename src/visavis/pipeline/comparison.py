@@ -1,0 +1,91 @@
+"""From two photos' templates to a Verification."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from visavis.decision.evidence import posterior, words
+from visavis.decision.profile import Calibration
+from visavis.decision.similarity import require_one_model
+from visavis.errors import OptionError
+from visavis.pipeline.records import FaceUsed, Verification
+from visavis.types import Template
+
+
+def compare(
+    first: list[Template],
+    second: list[Template],
+    *,
+    calibration: Calibration,
+    settings: str,
+    fmr: float = 1e-3,
+    rule: str = "largest",
+    prior: float | None = None,
+) -> Verification:
+    """Compare each template of one photo with each of the other; the closest pair counts.
+
+    With several comparisons the chance of a false match adds up, so the threshold is taken at
+    ``fmr`` divided by their number (Bonferroni), which keeps the answer's FMR at ``fmr``.
+
+    Raises:
+        ModelMismatchError: templates or calibration of different models.
+        UnsupportedFmrError: the calibration's data cannot support the rate.
+        OptionError: ``prior`` outside (0, 1).
+    """
+    if prior is not None and not 0 < prior < 1:
+        raise OptionError(f"prior {prior}", "give a probability above 0 and below 1")
+    require_one_model([*first, *second])
+    scores = np.stack([t.vector for t in first]) @ np.stack([t.vector for t in second]).T
+    row, column = np.unravel_index(int(scores.argmax()), scores.shape)
+    score = float(np.clip(scores[row, column], -1, 1))
+    comparisons = scores.size
+    point = calibration.operating_point(fmr / comparisons)
+    llr = float(calibration.llr(np.array([score]))[0])
+    a, b = first[row], second[column]
+    return Verification(
+        same=score >= point.threshold,
+        score=score,
+        threshold=point.threshold,
+        fmr=fmr,
+        llr=llr,
+        evidence=words(llr),
+        model=a.model,
+        model_sha256=a.model_sha256,
+        settings=settings,
+        calibration=calibration.name,
+        operating_point=point,
+        rule=rule,
+        comparisons=comparisons,
+        a=_used(a),
+        b=_used(b),
+        posterior=None if prior is None else posterior(llr, prior),
+        prior=prior,
+        warnings=(
+            *_photo_warnings(a, rule),
+            *_photo_warnings(b, rule),
+            *_calibration_warnings(calibration, settings),
+        ),
+    )
+
+
+def _used(template: Template) -> FaceUsed:
+    return FaceUsed(template.source, template.face, template.quality, template.faces_found)
+
+
+def _photo_warnings(template: Template, rule: str) -> list[str]:
+    warnings = [f"{template.source}: {sentence}" for sentence in template.quality.warnings]
+    if template.faces_found > 1:
+        warnings.append(
+            f"{template.source}: {template.faces_found} faces found, the rule '{rule}' chose one"
+        )
+    return warnings
+
+
+def _calibration_warnings(calibration: Calibration, settings: str) -> list[str]:
+    if calibration.settings == settings:
+        return []
+    return [
+        f"calibration '{calibration.name}' was measured with {calibration.settings}, not with "
+        f"{settings}: its error rates are not measured for this pipeline; "
+        "run `visavis calibrate` with these options"
+    ]

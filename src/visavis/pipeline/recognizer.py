@@ -1,0 +1,301 @@
+"""The Recognizer: photos in, templates and decisions out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from visavis import faces as faces_room
+from visavis import images
+from visavis.decision.profile import Calibration, CalibrationStore
+from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
+from visavis.faces import align, quality
+from visavis.pipeline import batch, rules
+from visavis.pipeline.records import PhotoResult, Verification
+from visavis.types import Detector, Embedder, Face, Image, Template
+from visavis.weights import WeightStore
+
+if TYPE_CHECKING:
+    from visavis.embedding.cache import EmbeddingCache
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizerOptions:
+    """How photos become templates.
+
+    Attributes:
+        runtime: ``openvino`` or ``onnxruntime``, for detector and embedder.
+        threads: CPU threads one call may use; all cores when ``None``.
+        flip: average each crop's template with its mirror image's (twice the embedding time).
+        limits: pixel and byte limits for photos.
+    """
+
+    runtime: str = "onnxruntime"
+    threads: int | None = None
+    flip: bool = False
+    limits: images.Limits = images.Limits()
+
+
+class Recognizer:
+    """Detector, embedder and calibration brought together; loads each when first used.
+
+    Safe to call from several threads at once.
+
+    Args:
+        model: registered embedder, see ``visavis models list``.
+        detector: ``yunet``, ``mtcnn`` or ``dlib``, or your own ``Detector``.
+        calibration: name of a saved calibration; the one shipped for the model when ``None``.
+        options: runtime, threads, flip averaging, limits.
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        download: allow fetching missing model files from the network.
+
+    Example:
+        >>> recognizer = Recognizer()  # doctest: +SKIP
+        >>> recognizer.verify("a.jpg", "b.jpg", fmr=1e-4).same  # doctest: +SKIP
+        True
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "sface",
+        detector: str | Detector = "yunet",
+        calibration: str | Calibration | None = None,
+        options: RecognizerOptions = RecognizerOptions(),
+        home: Path | None = None,
+        download: bool = False,
+    ) -> None:
+        self._options = options
+        self._home = home
+        self._download = download
+        store = WeightStore(home, download=download)
+        self._embedder: Embedder = OnnxEmbedder(
+            model,
+            store=store,
+            options=EmbedderOptions(
+                runtime=options.runtime, threads=options.threads, flip=options.flip
+            ),
+        )
+        self._asked_detector = detector
+        self._detector: Detector = (
+            faces_room.detector(
+                detector,
+                home=home,
+                download=download,
+                runtime=options.runtime,
+                threads=options.threads,
+            )
+            if isinstance(detector, str)
+            else detector
+        )
+        self._asked_calibration = calibration
+        self._calibration: Calibration | None = None
+
+    @property
+    def model(self) -> str:
+        """Name of the embedder in use."""
+        return self._embedder.name
+
+    @property
+    def model_sha256(self) -> str:
+        """Hash of the embedder's file."""
+        return self._embedder.sha256
+
+    @property
+    def options(self) -> RecognizerOptions:
+        """How photos become templates."""
+        return self._options
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder in use."""
+        return self._embedder
+
+    @property
+    def detector(self) -> Detector:
+        """The detector in use."""
+        return self._detector
+
+    @property
+    def settings(self) -> str:
+        """Everything besides the model that changes scores, as one comparable line."""
+        flip = "flip" if self._options.flip else "plain"
+        return f"{self._detector.name}, similarity-5pt-{self._embedder.input_size}, {flip}"
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration in use.
+
+        Raises:
+            UnknownCalibrationError: none is saved under the name, or none ships for the model.
+            ModelMismatchError: it was made with another model file.
+        """
+        if self._calibration is None:
+            if isinstance(self._asked_calibration, Calibration):
+                found = self._asked_calibration
+            else:
+                found = CalibrationStore(self._home).for_model(
+                    self._asked_calibration,
+                    model=self.model,
+                    model_sha256=self.model_sha256,
+                    settings=self.settings,
+                )
+            found.require_model(self.model, self.model_sha256)
+            self._calibration = found
+        return self._calibration
+
+    def detect(self, photo: Any, /) -> list[Face]:
+        """Faces of a photo, largest first; an empty list where there is none.
+
+        Args:
+            photo: path, bytes, file object, PIL image or RGB array.
+
+        Raises:
+            ImageError: the photo cannot be read.
+        """
+        return self._detector.detect(images.decode(photo, limits=self._options.limits))
+
+    def embed(self, photo: Any, /, *, rule: str = "largest") -> list[Template]:
+        """Templates of the faces of a photo that ``rule`` keeps, at least one.
+
+        Args:
+            photo: path, bytes, file object, PIL image or RGB array.
+            rule: see ``visavis.pipeline.RULES``.
+
+        Raises:
+            ImageError: the photo cannot be read.
+            NoFaceError, SeveralFacesError: as the rule says.
+        """
+        return self._embed_many_photos([photo], rule)[0]
+
+    def _embed_many_photos(self, photos: Sequence[Any], rule: str) -> list[list[Template]]:
+        """Templates of a few photos, all faces in one batch."""
+        prepared = [self.prepare(photo, rule=rule) for photo in photos]
+        vectors = self._embedder.embed(np.concatenate([p.crops for p in prepared]))
+        answers, start = [], 0
+        for one in prepared:
+            answers.append(self.templates(one, vectors[start : start + len(one.faces)]))
+            start += len(one.faces)
+        return answers
+
+    def prepare(
+        self, photo: Any, /, *, rule: str = "largest", name: str | None = None
+    ) -> batch.Prepared:
+        """Decode, detect, choose, align and measure: all but the embedding."""
+        source = name or images.describe(photo)
+        pixels = images.decode(photo, limits=self._options.limits, name=source)
+        found = self._detector.detect(pixels)
+        size = (pixels.shape[1], pixels.shape[0])
+        return self.prepare_faces(
+            pixels, rules.choose(found, rule, size=size, source=source), source, len(found)
+        )
+
+    def prepare_faces(
+        self, pixels: Image, chosen: list[Face], source: str, faces_found: int
+    ) -> batch.Prepared:
+        """Align and measure faces that were chosen already."""
+        side = self._embedder.input_size
+        crops = align.crops(pixels, [face.landmarks for face in chosen], size=side)
+        small = crops if side == 112 else align.crops(pixels, [f.landmarks for f in chosen])
+        measured = [
+            quality.measure(pixels, face, crop) for face, crop in zip(chosen, small, strict=True)
+        ]
+        return batch.Prepared(source, tuple(chosen), tuple(measured), crops, faces_found)
+
+    def templates(self, prepared: batch.Prepared, vectors: Any) -> list[Template]:
+        """Join what ``prepare`` found with the vectors of its crops."""
+        return [
+            Template(
+                vector=vector,
+                model=self.model,
+                model_sha256=self.model_sha256,
+                face=face,
+                quality=measured,
+                source=prepared.source,
+                faces_found=prepared.faces_found,
+            )
+            for vector, face, measured in zip(
+                vectors, prepared.faces, prepared.qualities, strict=True
+            )
+        ]
+
+    def embed_many(
+        self,
+        photos: Sequence[Path | bytes],
+        *,
+        rule: str = "central",
+        cache: EmbeddingCache | None = None,
+        workers: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[PhotoResult]:
+        """Templates of many photos, in their order; a bad photo is a result with a reason.
+
+        Args:
+            photos: paths, or the bytes of photos.
+            rule: see ``visavis.pipeline.RULES``.
+            cache: keeps and finds templates by (photo hash, settings and rule, model hash).
+            workers: photos in work at once; all cores when ``None``.
+            progress: called with (done, total) after each photo.
+        """
+        rules.check(rule)
+        return batch.embed_many(
+            self, photos, rule=rule, cache=cache, workers=workers, progress=progress
+        )
+
+    def twin(self, *, threads: int) -> Recognizer:
+        """The same recognizer whose calls use that many threads, for working side by side."""
+        from dataclasses import replace
+
+        return Recognizer(
+            model=self.model,
+            detector=self._asked_detector,
+            calibration=self._asked_calibration,
+            options=replace(self._options, threads=threads),
+            home=self._home,
+            download=self._download,
+        )
+
+    def verify(
+        self,
+        a: Any,
+        b: Any,
+        /,
+        *,
+        fmr: float = 1e-3,
+        rule: str = "largest",
+        prior: float | None = None,
+    ) -> Verification:
+        """Are these two photos the same person?
+
+        Args:
+            a: a photo: path, bytes, file object, PIL image or RGB array.
+            b: the other photo.
+            fmr: the false match rate to decide at, in (0, 1).
+            rule: ``largest``, ``central``, ``best-match`` or ``refuse``.
+            prior: your prior probability, in (0, 1), that the two are the same person; adds the
+                posterior to the answer.
+
+        Raises:
+            ImageError: a photo cannot be read.
+            NoFaceError, SeveralFacesError: as the rule says.
+            UnsupportedFmrError: the calibration's data cannot support ``fmr``.
+        """
+        from visavis.pipeline.comparison import compare
+
+        rules.check(rule, allow=("largest", "central", "best-match", "refuse"))
+        calibration = self.calibration
+        calibration.operating_point(fmr)  # refuse before work is done
+        first, second = self._embed_many_photos([a, b], rule)
+        return compare(
+            first,
+            second,
+            calibration=calibration,
+            settings=self.settings,
+            fmr=fmr,
+            rule=rule,
+            prior=prior,
+        )

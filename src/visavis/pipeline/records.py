@@ -1,0 +1,88 @@
+"""What the pipeline answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from visavis.types import Face, OperatingPoint, Quality, Record, Template
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoResult(Record):
+    """What became of one photo of a batch: templates, or a reason why not.
+
+    Attributes:
+        source: the photo's path, or a description of what was given.
+        templates: one for each face that the rule chose; empty when it failed.
+        reason: a short stable name such as ``no-face`` or ``image-truncated``; ``None`` when fine.
+        message: the error in one line; ``None`` when fine.
+    """
+
+    source: str
+    templates: tuple[Template, ...]
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceUsed(Record):
+    """The face of one photo that a comparison used.
+
+    Attributes:
+        source: the photo.
+        face: where it was found.
+        quality: how usable it is.
+        faces_found: faces in the photo.
+    """
+
+    source: str
+    face: Face
+    quality: Quality
+    faces_found: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verification(Record):
+    """The answer to "are these two photos the same person?".
+
+    Attributes:
+        same: whether ``score >= threshold``.
+        score: cosine similarity of the two templates, in [-1, 1].
+        threshold: an observed score, from ``operating_point``.
+        fmr: the false match rate that was asked for; the measured one, with its interval, stands in
+            ``operating_point``.
+        llr: natural log of the likelihood ratio of the score, mated over non-mated.
+        evidence: ``llr`` in words.
+        model: model name.
+        model_sha256: hash of the model file.
+        settings: the pipeline's settings.
+        calibration: name of the calibration in use.
+        operating_point: the measured error rates behind the threshold.
+        rule: how a face was chosen where a photo has several.
+        comparisons: pairs of faces compared; above 1 only for ``best-match``, whose threshold is
+            that of ``fmr / comparisons``.
+        a: the face used of the first photo.
+        b: the face used of the second photo.
+        posterior: probability of "same person" for the prior stated, or ``None``.
+        prior: that prior, or ``None``.
+        warnings: sentences about quality, several faces, or a calibration made otherwise.
+    """
+
+    same: bool
+    score: float
+    threshold: float
+    fmr: float
+    llr: float
+    evidence: str
+    model: str
+    model_sha256: str
+    settings: str
+    calibration: str
+    operating_point: OperatingPoint
+    rule: str
+    comparisons: int
+    a: FaceUsed
+    b: FaceUsed
+    posterior: float | None = None
+    prior: float | None = None
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,45 @@
+"""Fixtures that several rooms' tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _data(variable: str, name: str, sign: str) -> Path:
+    named = os.environ.get(variable)
+    folder = Path(named) if named else ROOT.parent / "shared" / "data" / name
+    if not (folder / sign).exists():
+        pytest.skip(f"no {name.upper()} data: set {variable} to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lfw() -> Path:
+    """Labeled Faces in the Wild: lfw-deepfunneled/ and the protocol files."""
+    return _data("VISAVIS_LFW", "lfw", "pairs.txt")
+
+
+@pytest.fixture(scope="session")
+def orl() -> Path:
+    """The ORL faces, s1 .. s40."""
+    return _data("VISAVIS_ORL", "orl", "s1")
+
+
+@pytest.fixture(scope="session")
+def portrait() -> np.ndarray:
+    """The portrait that scikit-image ships, (512, 512, 3) RGB uint8, one face."""
+    import skimage.data
+
+    return np.ascontiguousarray(skimage.data.astronaut())
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty folder for models, calibrations and caches."""
+    return tmp_path / "home"
