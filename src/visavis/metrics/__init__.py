@@ -1,0 +1,3 @@
+"""Pure functions: arrays in, numbers out."""
+
+from __future__ import annotations
