@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as PillowImage
 
+from visavis.images import jpeg, png
 from visavis.images.arrays import from_array
 from visavis.images.describe import describe
 from visavis.images.failures import Translate
-from visavis.images.jpeg import check_complete
 from visavis.images.limits import DEFAULT_LIMITS, Limits
 from visavis.images.modes import to_rgb
 from visavis.images.opening import load_pixels, open_image
@@ -91,7 +91,7 @@ def decode(source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None 
         return from_array(source, limits, name)
     if isinstance(source, PillowImage.Image):
         return _decode_pillow(source, limits, name)
-    return _decode_bytes(read_bytes(source, limits=limits), limits, name)
+    return _decode_bytes(read_bytes(source, limits=limits, name=name), limits, name)
 
 
 def load(
@@ -102,7 +102,7 @@ def load(
     if isinstance(source, (np.ndarray, PillowImage.Image)):
         pixels = decode(source, limits=limits, name=name)
         return LoadedImage(pixels, digest(pixels), name)
-    data = read_bytes(source, limits=limits)
+    data = read_bytes(source, limits=limits, name=name)
     return LoadedImage(_decode_bytes(data, limits, name), digest(data), name)
 
 
@@ -129,7 +129,9 @@ def _decode_bytes(data: bytes, limits: Limits, name: str) -> Image:
         # Some readers learn the true size only while decoding.
         limits.check_size(*image.size, name)
         if kind == "JPEG":
-            check_complete(image, data, name)
+            jpeg.check_complete(image, data, name)
+        elif kind == "PNG":
+            png.check_complete(image, data, name)
         return _upright_rgb(image, kind, name)
 
 

@@ -50,3 +50,12 @@ def printable(text: str) -> str:
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
     return text
+
+
+def with_article(noun: str) -> str:
+    """``a`` or ``an`` in front of a noun.
+
+    >>> with_article("icon"), with_article("JPEG")
+    ('an icon', 'a JPEG')
+    """
+    return f"{'an' if noun[0] in 'aeioAEIO' else 'a'} {noun}"

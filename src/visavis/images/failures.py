@@ -18,7 +18,7 @@ from visavis.errors import (
     NotAnImageError,
     VisavisError,
 )
-from visavis.images.describe import printable
+from visavis.images.describe import printable, with_article
 from visavis.images.sniff import ACCEPTED
 
 # What the readers of the accepted formats were seen to raise on damaged files, or say they do.
@@ -77,11 +77,13 @@ class Translate:
 
     def _translated(self, error: BaseException) -> ImageError:
         text = printable(str(error))[:120] or type(error).__name__
-        if isinstance(error, MemoryError | PillowImage.DecompressionBombError) or _TOO_LARGE.search(
-            text
-        ):
+        if isinstance(error, PillowImage.DecompressionBombError):
             return ImageTooLargeError(
-                f"{self.name} is a {self.kind} that takes too much memory ({text})",
+                f"{self.name} has more pixels than Pillow takes ({text})", "scale the photo down"
+            )
+        if isinstance(error, MemoryError) or _TOO_LARGE.search(text):
+            return ImageTooLargeError(
+                f"{self.name} is {with_article(self.kind)} that takes too much memory ({text})",
                 "scale the photo down and save it without extra data",
             )
         if not self.opened and self.kind in _WEAK_SIGNATURE:
@@ -90,11 +92,11 @@ class Translate:
             )
         if _UNSUPPORTED.search(text):
             return ImageUnsupportedError(
-                f"{self.name} is a {self.kind} of a kind that is not read ({text})",
+                f"{self.name} is {with_article(self.kind)} of a kind that is not read ({text})",
                 "save it anew as a plain JPEG or PNG",
             )
         state = "ends early" if _EARLY.search(text) else "is damaged"
         return ImageTruncatedError(
-            f"{self.name} is a {self.kind} that {state} ({text})",
+            f"{self.name} is {with_article(self.kind)} that {state} ({text})",
             "copy or download the photo again",
         )

@@ -9,7 +9,7 @@ from typing import Final, cast
 from PIL import Image as PillowImage
 from PIL import ImageFile
 
-from visavis.errors import ImageUnsupportedError, MissingExtraError
+from visavis.errors import ImageTruncatedError, ImageUnsupportedError, MissingExtraError
 from visavis.images.jpeg import check_scans
 from visavis.images.netpbm import is_deep, load_deep
 from visavis.images.png import check_chunks
@@ -27,7 +27,9 @@ _READERS: Final = {
     "HEIF": ("pillow_heif", "HeifImageFile"),
 }
 _STREAMED: Final = frozenset(("JPEG", "GIF", "BMP", "TIFF", "PPM"))
-_REDUCED_IMAGE: Final = 254, 1  # TIFF tag NewSubfileType, its bit for "a reduced version"
+# TIFF tags NewSubfileType and PlanarConfiguration, and the values looked for.
+_SUBFILE, _REDUCED = 254, 1
+_PLANES, _SEPARATE = 284, 2
 _MOST_TILES: Final = 1 << 16
 
 
@@ -39,7 +41,7 @@ def open_image(data: bytes, kind: str, name: str) -> ImageFile.ImageFile:
 
     Raises:
         MissingExtraError: a HEIC photo, and pillow-heif is not installed.
-        ImageTruncatedError: PNG chunks are damaged.
+        ImageTruncatedError: PNG chunks are damaged, or TIFF strips are missing.
         ImageUnsupportedError: a camera raw file whose readable image is only a thumbnail.
 
     What Pillow raises is for ``visavis.images.failures`` to translate.
@@ -97,9 +99,9 @@ class _Watched(io.BytesIO):
 
 
 def _check_tiff(image: ImageFile.ImageFile, name: str) -> None:
-    tag, bit = _REDUCED_IMAGE
-    subfile = image.tag_v2.get(tag, 0)  # type: ignore[attr-defined]
-    if isinstance(subfile, int) and subfile & bit:
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    subfile = tags.get(_SUBFILE, 0)
+    if isinstance(subfile, int) and subfile & _REDUCED:
         raise ImageUnsupportedError(
             f"{name} is a camera raw file: its first image is a thumbnail",
             "develop it to JPEG or TIFF first",
@@ -108,6 +110,16 @@ def _check_tiff(image: ImageFile.ImageFile, name: str) -> None:
         raise ImageUnsupportedError(
             f"{name} is a TIFF in {len(image.tile):,} strips or tiles",
             f"save it with at most {_MOST_TILES:,}",
+        )
+    # Pillow leaves black what no strip covers.
+    covered = sum(
+        (x1 - x0) * (y1 - y0)
+        for x0, y0, x1, y1 in (tile.extents or (0, 0, 0, 0) for tile in image.tile)
+    )
+    layers = len(image.getbands()) if tags.get(_PLANES) == _SEPARATE else 1
+    if covered < image.width * image.height * layers:
+        raise ImageTruncatedError(
+            f"{name} is a TIFF that lacks strips", "copy or download the photo again"
         )
 
 

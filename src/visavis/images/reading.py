@@ -40,7 +40,9 @@ _FLAGS = (
 )
 
 
-def read_bytes(source: Any, /, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+def read_bytes(
+    source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None
+) -> bytes:
     """The encoded photo behind a path, a binary file object or bytes, read once.
 
     Hash these bytes and decode them, rather than reading the file twice::
@@ -53,6 +55,7 @@ def read_bytes(source: Any, /, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
         source: path (``str`` or ``os.PathLike``), binary file object (read from where it stands to
             its end, not closed), or bytes.
         limits: at most ``limits.max_bytes + 1`` bytes are ever read.
+        name: what messages call the photo; by default ``describe(source)``.
 
     Raises:
         ImageNotFoundError: there is no such regular file or it may not be read. Pipes, sockets and
@@ -61,7 +64,7 @@ def read_bytes(source: Any, /, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
         ImageTruncatedError: no bytes at all.
         ImageUnsupportedError: not one of these kinds of source.
     """
-    name = describe(source)
+    name = describe(source) if name is None else name
     if isinstance(source, (bytes, bytearray, memoryview)):
         limits.check_bytes(memoryview(source).nbytes, name)
         data = bytes(source)

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from visavis.errors import NotAnImageError
+from visavis.images.describe import with_article
 
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, TIFF, BMP, PNM, JPEG 2000, AVIF or HEIC"
 
@@ -77,7 +78,7 @@ def sniff(data: bytes, name: str) -> str:
             remedy += " (if these bytes are a path, pass it as str)"
         raise NotAnImageError(f"{name} is not an image ({_first_bytes(data)})", remedy)
     raise NotAnImageError(
-        f"{name} is not a photo but {_article(found)} {found}",
+        f"{name} is not a photo but {with_article(found)}",
         _REMEDY.get(found, f"save it as {ACCEPTED}"),
     )
 
@@ -97,7 +98,3 @@ def _box_format(data: bytes) -> str | None:
 
 def _first_bytes(data: bytes) -> str:
     return f"it starts with {data[:8]!r}"
-
-
-def _article(noun: str) -> str:
-    return "an" if noun[0] in "aeiouAEIO" else "a"
