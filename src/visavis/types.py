@@ -30,10 +30,8 @@ def to_plain(value: Any) -> Any:
         if hasattr(value, "to_dict"):
             return value.to_dict()
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, np.ndarray):
-        return [to_plain(v) for v in value.tolist()]
-    if isinstance(value, np.generic):
-        return to_plain(value.item())
+    if isinstance(value, (np.ndarray, np.generic)):
+        return to_plain(value.tolist())
     if isinstance(value, float) and not np.isfinite(value):
         return None if np.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, dict):

@@ -182,6 +182,7 @@ def add(
     --licence LicenseRef-Non-Commercial --use research`
     """
     from visavis.embedding.check import check_graph
+    from visavis.inference import RUNTIMES
     from visavis.weights.entry import triple
 
     means, stds = triple(_numbers("--mean", mean)), triple(_numbers("--std", std))
@@ -213,8 +214,10 @@ def add(
         echo_json(_described(store, entry))
         return
     console.print(f"added {entry.name}: {_input(entry)}, {entry.dimension} numbers", markup=False)
-    if "openvino" not in entry.runtimes:
-        messages.print("OpenVINO does not serve this graph; ONNX Runtime does", markup=False)
+    if unfit := sorted({*RUNTIMES} - {*entry.runtimes}):
+        messages.print(f"not served right by {', '.join(unfit)}", markup=False)
+    if entry.batch is not None:
+        messages.print(f"its graph takes {entry.batch} crop(s) at a time: slow", markup=False)
     messages.print(
         f"its thresholds are unknown until you measure them: visavis calibrate --model {name}",
         markup=False,

@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[
-    str, typer.Option("--model", help="Embedder, a name from `visavis models list`.")
-]
+Model = Annotated[str, typer.Option("--model", help="Embedder, a name from `visavis models list`.")]
 DetectorName = Annotated[str, typer.Option("--detector", help="yunet, mtcnn or dlib.")]
 CalibrationName = Annotated[
     str | None,
@@ -22,9 +20,7 @@ Flip = Annotated[
     bool,
     typer.Option("--flip", help="Average each face with its mirror image: twice the time."),
 ]
-Runtime = Annotated[
-    str, typer.Option("--runtime", help="onnxruntime (default) or openvino.")
-]
+Runtime = Annotated[str, typer.Option("--runtime", help="onnxruntime (default) or openvino.")]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads; all cores when left out.")
 ]

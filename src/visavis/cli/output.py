@@ -46,7 +46,13 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int]
     if not messages.is_terminal:
         yield _plain_updates(label)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages) as bar:

@@ -8,8 +8,11 @@ from pathlib import Path
 from visavis.errors import ImageNotFoundError
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .mpo .avif .jp2 "
-    ".heic .heif".split()
+    f".{name}"
+    for name in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"),
+        *("ppm", "pgm", "pbm", "pnm", "mpo", "avif", "jp2", "heic", "heif"),
+    )
 )
 
 
@@ -25,9 +28,7 @@ def gather(names: Iterable[str]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(
-            p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-        )
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         if not inside:
             raise ImageNotFoundError(
                 f"{path}: a folder without photos", f"accepted: {' '.join(sorted(SUFFIXES))}"

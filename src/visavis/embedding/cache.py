@@ -68,9 +68,7 @@ class EmbeddingCache:
         vectors = np.frombuffer(row[1], dtype="<f4").astype(np.float32)
         return faces, vectors.reshape(len(faces.get("faces", ())), -1)
 
-    def put(
-        self, photo: str, settings: str, model: str, faces: Any, vectors: np.ndarray
-    ) -> None:
+    def put(self, photo: str, settings: str, model: str, faces: Any, vectors: np.ndarray) -> None:
         """Keep one photo's result; each call is one transaction.
 
         Args:

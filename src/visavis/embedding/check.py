@@ -30,7 +30,7 @@ class CheckedGraph(Record):
         input_size: side of the square crop in pixels.
         layout: ``NCHW`` or ``NHWC``.
         batch: crops the graph can take at once; ``None`` when any number, even if it declares one.
-        runtimes: those that load the graph and agree with it to 1e-3 in cosine.
+        runtimes: those that load the graph and agree with it to 1e-3 in cosine, by name.
         opset: version of the standard operators.
     """
 

@@ -113,7 +113,8 @@ def _read_input(image: ValueInfoProto, graph: bytes, opset: int, source: str) ->
         raise _refused(source, f"has an input {image.name!r} that is no tensor", _RE_EXPORT)
     tensor = image.type.tensor_type
     if tensor.elem_type != onnx.TensorProto.FLOAT:
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        kinds = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
+        kind = kinds.get(tensor.elem_type, f"type {tensor.elem_type}")
         raise _refused(source, f"takes {kind}, not float32", _RE_EXPORT)
     sizes = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]
     shape = " x ".join("?" if n is None else str(n) for n in sizes)

@@ -16,6 +16,7 @@ from visavis.inference import RUNTIMES, load
 _REPEATABLE: Final = 1e-5  # 1 - cosine between two runs of one crop
 _DISTINCT: Final = 1e-6  # 1 - cosine between two unlike crops, below which they count as equal
 _FAITHFUL: Final = 1e-3  # 1 - cosine between a runtime as we use it and the file as it is
+_SHORTEST, _LONGEST = 1e-6, 1e18  # whose squares float32 can still add up
 _NOT_NORMAL: Final = "check --mean and --std, and the export"
 
 _Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -35,12 +36,10 @@ def reference_vectors(
     """
     run = _as_it_is(facts, source)
     first, again = run(tensor), run(tensor)
-    if not np.isfinite(first).all():
-        raise ModelRefusedError(
-            f"{source} puts out values that are not finite",
-            _NOT_NORMAL,
-        )
-    if (np.linalg.norm(first, axis=1) < 1e-6).any():
+    lengths = np.linalg.norm(first.astype(np.float64), axis=1)
+    if not (lengths < _LONGEST).all():
+        raise ModelRefusedError(f"{source} puts out values that are not finite", _NOT_NORMAL)
+    if (lengths < _SHORTEST).any():
         raise ModelRefusedError(f"{source} puts out zeros", _NOT_NORMAL)
     if _apart(first, again) > _REPEATABLE:
         raise ModelRefusedError(
@@ -113,7 +112,7 @@ def serving(
     for batch in (None, facts.batch or 1):
         found[batch] = tuple(
             runtime
-            for runtime in RUNTIMES
+            for runtime in sorted(RUNTIMES)
             if _agrees(facts.graph, runtime, batch, tensor, reference)
         )
         if len(found[batch]) == len(RUNTIMES):

@@ -30,9 +30,7 @@ among them, were trained with (Deng et al., CVPR 2019)."""
 TEMPLATE_SIZE: Final = 112
 
 
-def similarity(
-    source: NDArray[np.floating], target: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
     """Least-squares similarity that takes ``source`` points to ``target`` points.
 
     Args:
@@ -97,7 +95,8 @@ def crop(image: Image, landmarks: NDArray[np.floating], *, size: int = TEMPLATE_
         image = cv2.resize(image, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
         points = (points - offset + 0.5) / factor - 0.5
         matrix = similarity(points, target)
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    aligned: Image = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return aligned
 
 
 def _region(

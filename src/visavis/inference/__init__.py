@@ -1,4 +1,4 @@
-"""Running ONNX graphs: one file to fold them, one for each runtime. Shared by faces and embedding."""
+"""Running ONNX graphs for faces and embedding: one file to fold them, one for each runtime."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _fold(data: bytes, input_shape: Shape | None) -> bytes:
     )
     if input_shape is not None:
         _set_shape(proto, input_shape)
-    return proto.SerializeToString(deterministic=True)
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def _prelu(node: NodeProto, constants: dict[str, NDArray[np.generic]]) -> list[NodeProto]:

@@ -29,8 +29,10 @@ class OpenVinoSession:
         }
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        self._model = core.compile_model(core.read_model(graph), "CPU", options)
-        self._output_names = tuple(_name(port) for port in self._model.outputs)
+        model = core.read_model(graph)
+        # Compiling adds further names to the ports.
+        self._output_names = tuple(str(port.get_any_name()) for port in model.outputs)
+        self._model = core.compile_model(model, "CPU", options)
         self._local = threading.local()
 
     @property
@@ -45,7 +47,3 @@ class OpenVinoSession:
         results = request.infer({0: tensor}, share_inputs=True, share_outputs=False)
         return [results[k] for k in range(len(self._output_names))]
 
-
-def _name(port: Any) -> str:
-    """The name the graph gave an output; OpenVINO adds numbers as further names."""
-    return sorted(port.get_names(), key=lambda name: (name.isdigit(), name))[0]

@@ -44,8 +44,7 @@ def load(
 
     Args:
         model: an ONNX file or its bytes.
-        runtime: ``onnxruntime`` (the default: see docs/concepts/runtimes.md for the measurements) or
-            ``openvino``.
+        runtime: ``onnxruntime`` (the default; docs/concepts/runtimes.md says why) or ``openvino``.
         threads: CPU threads a call may use; all cores when ``None``.
         input_shape: new shape of the input, names for free dimensions: ``("n", 3, 112, 112)``.
         cache: folder for folded graphs, keyed by hash; folded in memory each time when ``None``.

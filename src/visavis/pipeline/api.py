@@ -12,13 +12,13 @@ from visavis.types import Face, Template
 
 
 @lru_cache(maxsize=4)
-def _recognizer(model: str, detector: str, calibration: str | None, home: Path | None) -> Recognizer:
+def _recognizer(
+    model: str, detector: str, calibration: str | None, home: Path | None
+) -> Recognizer:
     return Recognizer(model=model, detector=detector, calibration=calibration, home=home)
 
 
-def detect(
-    photo: Any, /, *, detector: str = "yunet", home: Path | None = None
-) -> list[Face]:
+def detect(photo: Any, /, *, detector: str = "yunet", home: Path | None = None) -> list[Face]:
     """Faces of a photo, largest first; an empty list where there is none.
 
     Args:

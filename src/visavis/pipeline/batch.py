@@ -122,9 +122,7 @@ def _chunk(
         for k, digest, prepared in waiting:
             own = vectors[start : start + len(prepared.faces)]
             start += len(prepared.faces)
-            results[k] = PhotoResult(
-                prepared.source, tuple(recognizer.templates(prepared, own))
-            )
+            results[k] = PhotoResult(prepared.source, tuple(recognizer.templates(prepared, own)))
             if cache is not None:
                 cache.put(digest, settings, recognizer.model_sha256, _plain(prepared), own)
     return [result for result in results if result is not None]

@@ -37,7 +37,7 @@ class RecognizerOptions:
     runtime: str = "onnxruntime"
     threads: int | None = None
     flip: bool = False
-    limits: images.Limits = images.Limits()
+    limits: images.Limits = images.DEFAULT_LIMITS
 
 
 class Recognizer:

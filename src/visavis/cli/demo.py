@@ -1,0 +1,133 @@
+"""``visavis demo``: the main job on real photos, and a picture of what was seen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import demo_picture
+from visavis.cli.output import console, home, messages
+from visavis.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from visavis.pipeline import Recognizer
+    from visavis.types import Image
+
+_EACH = 3
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the picture.")] = Path("demo-out"),
+    lfw: Annotated[
+        Path | None,
+        typer.Option("--lfw", help="LFW's folder; VISAVIS_LFW or ../shared/data/lfw otherwise."),
+    ] = None,
+    fmr: Annotated[float, typer.Option("--fmr", help="False match rate to decide at.")] = 1e-3,
+    fetch: Annotated[
+        bool | None,
+        typer.Option("--fetch/--no-fetch", help="Download LFW (243 MB) if it is not here."),
+    ] = None,
+) -> None:
+    """Verify real photo pairs, print the answers and draw what was seen.
+
+    Uses Labeled Faces in the Wild where it is, else offers to fetch it, else falls back to the
+    portrait that scikit-image ships, and says which.
+
+    Example: `visavis demo --out demo-out`
+    """
+    from visavis.pipeline import Recognizer
+
+    root = _lfw(lfw, fetch)
+    pairs = _portrait_pairs() if root is None else _lfw_pairs(root)
+    recognizer = Recognizer(home=home())
+    console.print(
+        f"model {recognizer.model} ({recognizer.model_sha256[:12]}), {recognizer.settings}"
+    )
+    rows = []
+    for title, a, b, mated in pairs:
+        answer = recognizer.verify(a, b, fmr=fmr, rule="central")
+        right = "" if answer.same == mated else "  <- wrong"
+        verdict = "same     " if answer.same else "different"
+        console.print(f"{verdict}  score {answer.score:+.3f}  {title}{right}", markup=False)
+        console.print(f"           {answer.evidence}", style="dim", markup=False)
+        rows.append((title, mated, answer, _picture_of(recognizer, a), _picture_of(recognizer, b)))
+    point = rows[0][2].operating_point
+    console.print(
+        f"threshold {point.threshold:.4f} at FMR {fmr:g}, measured on {point.dataset}: "
+        f"{point.pairs:,} non-mated pairs of {point.people:,} people",
+        markup=False,
+    )
+    picture = demo_picture.draw(rows, out / "demo.png")
+    console.print(f"picture of what was seen: {picture}", markup=False)
+
+
+def _lfw(named: Path | None, fetch: bool | None) -> Path | None:
+    places = [named, os.environ.get("VISAVIS_LFW"), Path("..") / "shared" / "data" / "lfw"]
+    fetched = (home() or Path.home() / ".cache" / "visavis") / "lfw"
+    for place in [*places, fetched]:
+        if place and (Path(place) / "pairsDevTest.txt").exists():
+            return Path(place)
+    if fetch is None and sys.stdin.isatty():
+        fetch = typer.confirm("Labeled Faces in the Wild is not here. Download it (243 MB)?")
+    if fetch:
+        from visavis.cli.output import progress
+        from visavis.evaluation.fetching import fetch_lfw
+
+        with progress("download") as update:
+            return fetch_lfw(fetched, progress=update)
+    messages.print(
+        "no LFW here (VISAVIS_LFW names its folder; --fetch downloads it): "
+        "using the portrait that scikit-image ships"
+    )
+    return None
+
+
+def _lfw_pairs(root: Path) -> list[tuple[str, Path, Path, bool]]:
+    """Every 150th mated and non-mated pair of View 1's test list."""
+    photos = next(p for p in (root / "lfw-deepfunneled", root / "lfw_funneled", root) if p.is_dir())
+    count, *lines = (root / "pairsDevTest.txt").read_text(encoding="utf-8").splitlines()
+    middle = int(count)
+    chosen = [*lines[50:middle:150][:_EACH], *lines[middle + 50 :: 150][:_EACH]]
+    pairs = []
+    for line in chosen:
+        words = line.split("\t")
+        mated = len(words) == 3
+        name, i, other, j = (words[0], words[1], words[0], words[2]) if mated else words
+        a, b = (photos / n / f"{n}_{int(k):04d}.jpg" for n, k in ((name, i), (other, j)))
+        title = f"{name} {i} / {other} {j}".replace("_", " ")
+        pairs.append((title, a, b, mated))
+    return pairs
+
+
+def _portrait_pairs() -> list[tuple[str, Image, Image, bool]]:
+    """The portrait against itself mirrored, smaller, and darker: three mated pairs."""
+    import numpy as np
+
+    try:
+        import skimage.data
+    except ImportError as error:
+        raise MissingExtraError(
+            "no photos to show: neither LFW nor scikit-image is here",
+            "pip install scikit-image, or name LFW's folder by --lfw",
+        ) from error
+    photo = np.ascontiguousarray(skimage.data.astronaut())
+    dark = (photo * 0.35).astype(np.uint8)
+    return [
+        ("portrait / mirrored", photo, np.ascontiguousarray(photo[:, ::-1]), True),
+        ("portrait / a quarter of the pixels", photo, photo[::2, ::2].copy(), True),
+        ("portrait / underexposed", photo, dark, True),
+    ]
+
+
+def _picture_of(recognizer: Recognizer, photo: Path | Image) -> demo_picture.Seen:
+    from visavis import images
+    from visavis.faces import align
+
+    pixels = images.decode(photo)
+    faces = recognizer.detect(photo)
+    used = recognizer.embed(photo, rule="central")[0].face
+    return demo_picture.Seen(pixels, faces, used, align.crop(pixels, used.landmarks))

@@ -1,0 +1,77 @@
+"""The ONNX embedder on both runtimes, and both against each other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
+from visavis.errors import ModelRefusedError, UnknownModelError
+from visavis.faces import align
+from visavis.faces.yunet import YuNet
+from visavis.inference import RUNTIMES
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from contracts.embedder import EmbedderContract
+
+CHOICES = [(runtime, flip) for runtime in RUNTIMES for flip in (False, True)]
+
+
+@pytest.fixture(
+    scope="module", params=CHOICES, ids=lambda c: f"{c[0]}-{'flip' if c[1] else 'plain'}"
+)
+def embedder(request: pytest.FixtureRequest) -> OnnxEmbedder:
+    runtime, flip = request.param
+    return OnnxEmbedder("sface", options=EmbedderOptions(runtime=runtime, flip=flip, threads=1))
+
+
+class TestOnnxEmbedder(EmbedderContract):
+    """The contract, four times."""
+
+
+@pytest.fixture(scope="module")
+def real_crops(portrait: np.ndarray) -> np.ndarray:
+    """The portrait's face in several lights and sizes, and mirrored."""
+    landmarks = YuNet(threads=1).detect(portrait)[0].landmarks
+    crop = align.crop(portrait, landmarks)
+    dark = (crop * 0.4).astype(np.uint8)
+    shifted = align.crop(portrait, landmarks * 1.02 + 3)
+    return np.stack([crop, crop[:, ::-1], dark, shifted])
+
+
+def test_runtimes_agree_on_real_crops(real_crops: np.ndarray) -> None:
+    first, second = (
+        OnnxEmbedder("sface", options=EmbedderOptions(runtime=runtime)).embed(real_crops)
+        for runtime in RUNTIMES
+    )
+    assert np.abs(first @ first.T - second @ second.T).max() < 1e-3
+    assert (first * second).sum(axis=1).min() > 1 - 1e-3
+
+
+def test_flip_averages_the_two_unit_vectors(real_crops: np.ndarray) -> None:
+    plain = OnnxEmbedder("sface")
+    flipped = OnnxEmbedder("sface", options=EmbedderOptions(flip=True))
+    want = plain.embed(real_crops) + plain.embed(np.ascontiguousarray(real_crops[:, :, ::-1]))
+    want /= np.linalg.norm(want, axis=1, keepdims=True)
+    got = flipped.embed(real_crops)
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    np.testing.assert_allclose(got[0], got[1], atol=2e-5)  # mirror images have one template
+
+
+def test_the_same_face_scores_high_and_noise_low(real_crops: np.ndarray) -> None:
+    embedder = OnnxEmbedder("sface")
+    noise = np.random.default_rng(0).integers(0, 256, (1, 112, 112, 3)).astype(np.uint8)
+    vectors = embedder.embed(np.concatenate([real_crops, noise]))
+    scores = vectors @ vectors[0]
+    assert scores[:4].min() > 0.6
+    assert scores[4] < 0.3
+
+
+def test_unknown_models_and_detectors_are_refused() -> None:
+    with pytest.raises(UnknownModelError):
+        OnnxEmbedder("no-such-model")
+    with pytest.raises(ModelRefusedError, match="embedder"):
+        OnnxEmbedder("yunet")

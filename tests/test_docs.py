@@ -1,0 +1,103 @@
+"""The documentation is complete, current, and links to what exists."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    from visavis.cli.app import app
+
+    def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+        children = getattr(command, "commands", {})
+        if not children:
+            yield path, command
+        for name, child in children.items():
+            yield from walk(child, f"{path} {name}")
+
+    return walk(typer.main.get_command(app), "visavis")
+
+
+COMMANDS = list(commands())
+
+
+def test_the_command_reference_is_current() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate_commands.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kept = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert kept == module.render(), "run: python docs/generate_commands.py"
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
+def test_every_command_and_option_has_help_and_an_example(path: str, command: Any) -> None:
+    assert command.help
+    assert len(command.help) > 20
+    assert "Example: `visavis" in command.help, path
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{path} {parameter.name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        for target in re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8")):
+            if not re.match(r"[a-z]+:", target):
+                waiting.append((page.parent / target).resolve())
+    assert set(PAGES) <= seen
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_in_the_docs_exist(page: Path) -> None:
+    """Every `visavis ...` line in a code block names a command and options that exist."""
+    known = dict(COMMANDS)
+    for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text("utf-8"), re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            found = re.match(r"\s*(?:\$ )?(visavis(?: [a-z]+)*)", line)
+            if not found:
+                continue
+            words = found.group(1).split()
+            path = next((p for n in (3, 2) if (p := " ".join(words[:n])) in known), None)
+            assert path, f"{page.name}: {line.strip()}"
+            options = {o for p in known[path].params for o in [*p.opts, *p.secondary_opts]}
+            asked = set(re.findall(r"(?<=\s)--[a-z][a-z-]*", line.split("#")[0]))
+            assert asked <= options | {"--help"}, f"{page.name}: {line.strip()}"
+
+
+def test_no_private_path_or_host_in_the_tree() -> None:
+    import subprocess
+
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    secret = re.compile("/" + r"work/|/" + r"tmp/w|file:///" + "opt|pypi" + r"\.org|pythonhosted")
+    for name in listed.split("\0"):
+        path = ROOT / name
+        if name and path.suffix in {".py", ".md", ".toml", ".txt", ".json", ".cfg", ""}:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            assert not secret.search(text), name
