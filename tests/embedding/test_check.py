@@ -92,7 +92,7 @@ def test_good_nchw(build) -> None:
         input_size=SIZE,
         layout="NCHW",
         batch=None,
-        runtimes=("openvino", "onnxruntime"),
+        runtimes=("onnxruntime", "openvino"),
         opset=17,
     )
 

@@ -91,3 +91,13 @@ def test_default_home_is_the_users_data_folder() -> None:
     from platformdirs import user_data_path
 
     assert WeightStore().home == user_data_path("visavis", appauthor=False)
+
+
+def test_the_documentation_names_every_model() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "models.md"
+    text = page.read_text(encoding="utf-8")
+    for entry in BUILTIN.values():
+        rows = [line for line in text.splitlines() if line.startswith("|") and entry.name in line]
+        assert rows, entry.name
+        assert entry.licence.split()[0] in rows[0]
+        assert rows[0].split("|")[-2].split()[0].strip(",:") == entry.use.split()[0].strip(",:")

@@ -64,7 +64,7 @@ class ModelEntry(Record):
         colour: channel order the embedder wants, ``rgb`` or ``bgr``.
         layout: axis order the embedder wants, ``NCHW`` or ``NHWC``.
         batch: crops an embedder takes at once; ``None`` when any number.
-        runtimes: those that were found to run the graph.
+        runtimes: those that were found to run the graph, by name.
         added: when the user added it, ISO 8601 in UTC; empty for built-in models.
 
     Raises:
@@ -91,7 +91,7 @@ class ModelEntry(Record):
     colour: str = "rgb"
     layout: str = "NCHW"
     batch: int | None = None
-    runtimes: tuple[str, ...] = ("openvino", "onnxruntime")
+    runtimes: tuple[str, ...] = ("onnxruntime", "openvino")
     added: str = ""
 
     def __post_init__(self) -> None:

@@ -172,7 +172,7 @@ class WeightStore:
         layout: str = "NCHW",
         dimension: int | None = None,
         batch: int | None = None,
-        runtimes: tuple[str, ...] = ("openvino", "onnxruntime"),
+        runtimes: tuple[str, ...] = ("onnxruntime", "openvino"),
         use: str = "",
         training_data: str = "",
         paper: str = "",
