@@ -39,12 +39,13 @@ class ModelCopy(Record):
 
 def find(entry: ModelEntry, cached: Path) -> Iterator[ModelCopy]:
     """Copies in the order of use, unread: the cached file, then the carriers."""
-    if _exists(cached):
+    if carriers.is_file(cached):
         yield ModelCopy(entry.name, "cache", str(cached))
     for carrier in entry.carriers:
-        path = carriers.locate(carrier)
-        if path is not None:
-            yield ModelCopy(entry.name, carriers.installed_as(carrier), str(path))
+        found = carriers.locate(carrier)
+        if found is not None:
+            path, place = found
+            yield ModelCopy(entry.name, place, str(path))
 
 
 def find_hashed(entry: ModelEntry, cached: Path, *, afresh: bool = False) -> Iterator[ModelCopy]:
@@ -64,10 +65,3 @@ def find_hashed(entry: ModelEntry, cached: Path, *, afresh: bool = False) -> Ite
                 "allow reading it, or delete it",
             ) from error
         yield replace(copy, sha256=digest, intact=digest == entry.sha256)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except PermissionError:
-        return False  # somebody else's home: what carriers hold can still be used
