@@ -1,0 +1,15 @@
+"""Protocols in; scores, metrics and a report out.
+
+A protocol (which photos, which pairs) and a recognizer give a score file, and everything reported
+comes from that file, so that a report can be redone without the photos::
+
+    from visavis.evaluation import protocols, report, run, scores, summary
+
+    protocol = protocols.lfw.view(1, root)
+    result = run.evaluate(protocol, Recognizer())
+    scores.write(result.scores, Path("scores.parquet"))
+    answer = summary.summarise(result.scores)
+    report.write(Path("report.html"), result.scores, answer)
+"""
+
+from __future__ import annotations

@@ -1,0 +1,267 @@
+"""The ``.bin`` sets that face recognition papers report on (LFW, CFP-FP, AgeDB-30, CALFW, CPLFW).
+
+A pickled pair ``(images, issame)``: encoded images, two a pair, and one flag a pair. A pickle can
+run any code when it is read, so this reader lets it name nothing but a few stand-ins of our own,
+and takes lists, bytes and booleans out of them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import pickle
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from visavis.errors import DataError, OptionError
+from visavis.evaluation.protocols.protocol import Protocol
+
+FOLDS: Final = 10
+
+
+def read(path: Path) -> Protocol:
+    """Read a ``.bin`` set, written by Python 2 or 3.
+
+    The folds are those the papers use: ten consecutive tenths of the list.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: the file is not such a set, or is a pickle of anything else.
+    """
+    images, same = _load(path)
+    if len(images) != 2 * len(same):
+        raise DataError(
+            f"{path}: {len(images)} images for {len(same)} pairs", "it takes two images a pair"
+        )
+    index: dict[bytes, int] = {}
+    place = np.array([index.setdefault(image, len(index)) for image in images], dtype=np.int64)
+    photos = tuple(index)
+    width = len(str(len(images)))
+    names: dict[int, str] = {}
+    for k, photo in enumerate(place.tolist()):
+        names.setdefault(photo, f"{path.stem}/{k:0{width}d}")
+    aligned = {_size(path, k, photo) for k, photo in enumerate(photos)} == {(112, 112)}
+    return Protocol(
+        name=path.name,
+        photos=photos,
+        labels=tuple(names[k] for k in range(len(photos))),
+        first=place[::2],
+        second=place[1::2],
+        same=np.array(same, dtype=np.bool_),
+        fold=consecutive_folds(len(same)),
+        aligned=aligned,
+        notes=(
+            "All images are aligned crops of 112x112 pixels: embedded as they are, without "
+            "detection."
+            if aligned
+            else "The images are not crops of 112x112 pixels: faces were detected and aligned.",
+        ),
+    )
+
+
+def consecutive_folds(pairs: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Folds 1 .. 10 of consecutive pairs, the first ones longer where ten does not divide.
+
+    >>> consecutive_folds(12)
+    array([ 1,  1,  2,  2,  3,  4,  5,  6,  7,  8,  9, 10])
+    """
+    label = np.zeros(pairs, dtype=np.int64)
+    for k, run in enumerate(np.array_split(np.arange(pairs), FOLDS)):
+        label[run] = k + 1
+    return label
+
+
+def write(path: Path, images: Sequence[bytes], same: Sequence[bool]) -> None:
+    """Write a ``.bin`` set.
+
+    Args:
+        path: the file to write.
+        images: 2N encoded images (JPEG or PNG); pair k is images 2k and 2k + 1.
+        same: N flags.
+
+    Raises:
+        OptionError: the numbers do not fit.
+    """
+    if len(images) != 2 * len(same):
+        raise OptionError(f"{len(images)} images for {len(same)} pairs", "give two images a pair")
+    content = ([bytes(image) for image in images], [bool(flag) for flag in same])
+    path.write_bytes(pickle.dumps(content, protocol=4))
+
+
+def _size(path: Path, k: int, data: bytes) -> tuple[int, int]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path}: image {k} is not an image ({error})", "give encoded images, JPEG or PNG"
+        ) from error
+
+
+def _load(path: Path) -> tuple[list[bytes], list[bool]]:
+    try:
+        with path.open("rb") as file:
+            content = _Unpickler(file, encoding="bytes").load()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror})", "give the path of a .bin file"
+        ) from error
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,  # UnicodeDecodeError is one
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+        struct.error,
+    ) as error:
+        raise DataError(
+            f"{path}: not a set of pairs ({error or type(error).__name__})",
+            "give a pickle of (list of encoded images, list of booleans)",
+        ) from error
+    if not isinstance(content, (tuple, list)) or len(content) != 2:
+        raise DataError(
+            f"{path}: a pickled {type(content).__name__}",
+            "give a pickle of (list of encoded images, list of booleans)",
+        )
+    images, flags = content
+    if isinstance(flags, _Array):
+        flags = flags.items()
+    if not isinstance(images, (list, tuple)) or not isinstance(flags, (list, tuple)) or not flags:
+        raise DataError(
+            f"{path}: {type(images).__name__} and {type(flags).__name__} inside",
+            "give a list of encoded images and a list of booleans, not empty",
+        )
+    return (
+        [_image(path, k, value) for k, value in enumerate(images)],
+        [_flag(path, k, value) for k, value in enumerate(flags)],
+    )
+
+
+def _image(path: Path, k: int, value: object) -> bytes:
+    if isinstance(value, _Array):
+        value = value.data
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    raise DataError(f"{path}: image {k} is a {type(value).__name__}", "give bytes")
+
+
+def _flag(path: Path, k: int, value: object) -> bool:
+    if isinstance(value, _Array) and len(value.items()) == 1:
+        value = value.items()[0]
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    got = "another number" if isinstance(value, int) else f"a {type(value).__name__}"
+    raise DataError(f"{path}: flag {k} is {got}", "give booleans")
+
+
+class _Dtype:
+    """Stands in for ``numpy.dtype``: remembers the code, knows two kinds."""
+
+    def __init__(self, code: object, *_: object) -> None:
+        self.code = code.decode("ascii") if isinstance(code, bytes) else str(code)
+
+    def __setstate__(self, state: object) -> None:
+        """Byte order and fields, which one-byte kinds do not have."""
+
+
+class _Array:
+    """Stands in for a ``numpy`` array or scalar of booleans or bytes: nothing of numpy runs."""
+
+    def __init__(self, dtype: object = None, data: object = b"") -> None:
+        self.dtype = dtype
+        self.data = _as_bytes(data)
+
+    def __setstate__(self, state: Any) -> None:
+        _version, _shape, self.dtype, _fortran, data = state
+        self.data = _as_bytes(data)
+
+    def items(self) -> list[int]:
+        """The elements as whole numbers."""
+        if not isinstance(self.dtype, _Dtype) or self.dtype.code not in ("b1", "u1", "i1", "?"):
+            raise pickle.UnpicklingError("an array of other things than booleans and bytes")
+        return list(self.data)
+
+
+def _as_bytes(data: object) -> bytes:
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise pickle.UnpicklingError("an array of other things than booleans and bytes")
+    return bytes(data)
+
+
+def _encode(text: object, encoding: object) -> bytes:
+    """What Python 3 writes for bytes in old pickles; only the one harmless codec."""
+    name = encoding.decode("ascii") if isinstance(encoding, bytes) else str(encoding)
+    if codecs.lookup(name).name != "iso8859-1" or not isinstance(text, str):
+        raise pickle.UnpicklingError(f"encoding {name!r}")
+    return text.encode("latin-1")
+
+
+def _reconstruct(_kind: object, _shape: object, _code: object) -> _Array:
+    return _Array()
+
+
+def _scalar(dtype: object, data: object) -> _Array:
+    return _Array(dtype, data)
+
+
+def _from_buffer(data: object, dtype: object, _shape: object, _order: object) -> _Array:
+    return _Array(dtype, data)
+
+
+def _bytes(*arguments: object) -> bytes:
+    """An empty ``bytes`` or a copy; never ``bytes(10**12)``."""
+    return _as_bytes(arguments[0]) if arguments else b""
+
+
+@dataclass(frozen=True, slots=True)
+class _StandIn:
+    """Calls a function, and has no attribute that a pickle could overwrite."""
+
+    function: Callable[..., object]
+
+    def __call__(self, *arguments: object) -> object:
+        return self.function(*arguments)
+
+
+_STAND_INS: Final = {
+    ("_codecs", "encode"): _StandIn(_encode),
+    **{
+        (module, name): _StandIn(_bytes)
+        for module in ("builtins", "__builtin__")
+        for name in ("bytes", "bytearray")
+    },
+    **{
+        (f"numpy.{core}.{module}", name): _StandIn(function)
+        for core in ("core", "_core")
+        for module, name, function in (
+            ("multiarray", "_reconstruct", _reconstruct),
+            ("multiarray", "scalar", _scalar),
+            ("numeric", "_frombuffer", _from_buffer),
+        )
+    },
+    ("numpy", "ndarray"): _StandIn(_Array),
+    ("numpy", "dtype"): _StandIn(_Dtype),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds nothing but the stand-ins."""
+
+    def find_class(self, module: str, name: str, /) -> _StandIn:
+        found = _STAND_INS.get((module, name))
+        if found is None:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which may run code")
+        return found

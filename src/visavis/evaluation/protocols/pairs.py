@@ -1,0 +1,156 @@
+"""Your own pair list: a CSV file with columns a, b, same, and optionally fold, group, people."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from visavis.errors import DataError
+from visavis.evaluation.protocols.protocol import Protocol, require_photos
+from visavis.evaluation.tables import Table, parse_flag, read_table
+
+_REQUIRED: Final = {
+    "a": "the path of a photo",
+    "b": "the path of the photo to compare it with",
+    "same": "1 for the same person, 0 for different people",
+}
+
+
+def read(path: Path, root: Path | None = None) -> Protocol:
+    """Read a pair list.
+
+    Columns ``a`` and ``b`` (paths below ``root``, or absolute) and ``same`` (1/0, true/false,
+    yes/no); optionally ``fold`` (whole numbers), ``group`` (any text), ``person_a`` and
+    ``person_b`` (names, which let intervals be taken over people). Other columns are ignored.
+
+    Args:
+        path: the CSV file, UTF-8.
+        root: folder that paths start from; the CSV file's own when ``None``.
+
+    Raises:
+        DataError: a column or cell is not as said; names the file, the row and the remedy.
+    """
+    table = read_table(path, required=_REQUIRED)
+    if "person_a" in table.columns and "person_b" not in table.columns:
+        raise DataError(f"{path}: person_a without person_b", "give both columns or neither")
+    folder = root if root is not None else path.parent
+    photos: dict[str, int] = {}
+    people: dict[str, str] = {}
+    seen: dict[frozenset[str], bool] = {}
+    pairs: list[tuple[int, int, bool]] = []
+    fold: list[int] = []
+    group: list[str] = []
+    repeated = 0
+    for number, cells in table.records():
+        a, b = cells["a"].strip(), cells["b"].strip()
+        same = _check_pair(table, number, a, b, cells["same"])
+        repeated += frozenset((a, b)) in seen
+        if seen.setdefault(frozenset((a, b)), same) != same:
+            raise table.error(number, f"{a} and {b} are the same and different", "keep one row")
+        pairs.append((photos.setdefault(a, len(photos)), photos.setdefault(b, len(photos)), same))
+        if "fold" in table.columns:
+            fold.append(_fold(table, number, cells["fold"]))
+        if "group" in table.columns:
+            group.append(cells["group"].strip())
+        if "person_a" in table.columns:
+            _name_people(
+                table, number, people, same, (a, cells["person_a"]), (b, cells["person_b"])
+            )
+    if not pairs:
+        raise DataError(f"{path}: a header without rows", "add one row a pair")
+    first, second, flags = (np.array(column) for column in zip(*pairs, strict=True))
+    files = tuple(folder / name for name in photos)
+    require_photos(str(path), files)
+    return Protocol(
+        name=path.name,
+        photos=files,
+        labels=tuple(photos),
+        first=first.astype(np.int64),
+        second=second.astype(np.int64),
+        same=flags.astype(np.bool_),
+        fold=np.array(fold, dtype=np.int64) if fold else None,
+        group=tuple(group) if group else None,
+        people=tuple(people[name] for name in photos) if people else None,
+        notes=(f"{repeated} rows repeat a pair of the list.",) if repeated else (),
+    )
+
+
+def _check_pair(table: Table, number: int, a: str, b: str, same: str) -> bool:
+    for column, name in (("a", a), ("b", b)):
+        if not name:
+            raise table.error(number, f"column {column} is empty", "give the path of a photo")
+        if "\0" in name:
+            raise table.error(number, f"column {column} holds a NUL byte", "give a path")
+    if a == b:
+        raise table.error(
+            number, f"{a} is compared with itself", "remove the row: its score says nothing"
+        )
+    flag = parse_flag(same)
+    if flag is None:
+        raise table.error(
+            number, f"same is {same!r}", "write 1, true or yes, or else 0, false or no"
+        )
+    return flag
+
+
+def _fold(table: Table, number: int, text: str) -> int:
+    if not re.fullmatch(r"\s*-?[0-9]{1,9}\s*", text):
+        raise table.error(number, f"fold is {text!r}", "write a whole number")
+    return int(text)
+
+
+def _name_people(
+    table: Table,
+    number: int,
+    people: dict[str, str],
+    same: bool,
+    *named: tuple[str, str],
+) -> None:
+    (_, first), (_, second) = named
+    if same != (first.strip() == second.strip()):
+        raise table.error(
+            number,
+            f"same contradicts the people {first!r} and {second!r}",
+            "correct the one or the other",
+        )
+    for photo, text in named:
+        person = text.strip()
+        if not person:
+            raise table.error(
+                number, "a person has no name", "fill person_a and person_b, or leave both out"
+            )
+        if people.setdefault(photo, person) != person:
+            raise table.error(
+                number, f"{photo} is {person}, but {people[photo]} above", "give it one name"
+            )
+
+
+def write(path: Path, protocol: Protocol) -> None:
+    """Write any protocol whose photos have paths as a pair list that ``read`` takes.
+
+    Args:
+        path: the CSV file to write.
+        protocol: its ``labels`` become the paths.
+    """
+    columns: list[tuple[str, Callable[[int], object]]] = [
+        ("a", lambda k: protocol.labels[protocol.first[k]]),
+        ("b", lambda k: protocol.labels[protocol.second[k]]),
+        ("same", lambda k: int(protocol.same[k])),
+    ]
+    if (fold := protocol.fold) is not None:
+        columns.append(("fold", lambda k: int(fold[k])))
+    if (group := protocol.group) is not None:
+        columns.append(("group", lambda k: group[k]))
+    if (people := protocol.people) is not None:
+        columns.append(("person_a", lambda k: people[protocol.first[k]]))
+        columns.append(("person_b", lambda k: people[protocol.second[k]]))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([name for name, _ in columns])
+        for k in range(len(protocol)):
+            writer.writerow([cell(k) for _, cell in columns])

@@ -1,0 +1,201 @@
+"""Protocol and recognizer in, score file out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis import __version__
+from visavis.errors import ModelMismatchError, OptionError
+from visavis.evaluation import projection
+from visavis.evaluation.about import About
+from visavis.evaluation.embedding import Embedded, embed
+from visavis.evaluation.protocols import Protocol as PairList
+from visavis.evaluation.scores import ScoreFile, texts
+from visavis.types import OperatingPoint, Vectors
+
+if TYPE_CHECKING:
+    from visavis.embedding.cache import EmbeddingCache
+    from visavis.pipeline import Recognizer
+
+RULES: Final = ("largest", "central", "best-match", "refuse")
+"""How a photo with several faces can be evaluated; see ``visavis.pipeline.RULES``."""
+
+_CHUNK: Final = 1 << 16
+
+
+class Calibration(Protocol):
+    """What an evaluation takes from ``visavis.decision``'s calibration."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def operating_points(self) -> Sequence[OperatingPoint]:
+        """Its thresholds."""
+        ...
+
+    def llr(self, scores: NDArray[Any], /) -> NDArray[Any]:
+        """Natural-log likelihood ratios of scores."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """A scored protocol, with what is needed to draw it.
+
+    Attributes:
+        scores: the score file.
+        protocol: the pair list.
+        embedded: templates and faces of its photos.
+    """
+
+    scores: ScoreFile
+    protocol: PairList
+    embedded: Embedded
+
+
+def evaluate(
+    protocol: PairList,
+    recognizer: Recognizer,
+    *,
+    calibration: Calibration | None = None,
+    rule: str = "central",
+    cache: EmbeddingCache | None = None,
+    workers: int | None = None,
+    command: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score every pair of a protocol.
+
+    A pair of which a photo gives no template stays in the table, without a score and with the
+    reason. A killed run goes on where it stopped if it has a cache.
+
+    Args:
+        protocol: the pair list.
+        recognizer: makes the templates.
+        calibration: adds likelihood ratios, and thresholds to check; ``None`` for neither.
+        rule: which face counts where a photo has several: one of ``RULES``. ``best-match`` takes
+            the highest score among the faces.
+        cache: keeps templates between runs.
+        workers: photos in work at once; all cores when ``None``.
+        command: the command line, for the record.
+        progress: called with (done, total) photos.
+
+    Raises:
+        OptionError: unknown rule.
+        ModelMismatchError: the calibration was made with another model.
+    """
+    if rule not in RULES:
+        raise OptionError(f"face rule {rule!r}", f"choose one of {', '.join(RULES)}")
+    points = tuple(calibration.operating_points) if calibration is not None else ()
+    for point in points:
+        if point.model_sha256 != recognizer.model_sha256:
+            raise ModelMismatchError(
+                f"an operating point of {point.model} ({point.model_sha256[:12]})",
+                f"choose a calibration of {recognizer.model} ({recognizer.model_sha256[:12]})",
+            )
+    embedded = embed(
+        protocol, recognizer, rule=rule, cache=cache, workers=workers, progress=progress
+    )
+    score = score_pairs(embedded.vectors, protocol.first, protocol.second)
+    scored = ~np.isnan(score)
+    llr = None
+    if calibration is not None:
+        llr = np.full(len(score), np.nan)
+        llr[scored] = calibration.llr(score[scored])
+    notes = list(protocol.notes)
+    settings = f"{recognizer.settings}, {'aligned crops' if protocol.aligned else rule}"
+    if points and any(point.settings and point.settings not in settings for point in points):
+        notes.append(
+            f"The calibration was measured with {points[0].settings}, not with {settings}."
+        )
+    about = About(
+        protocol=protocol.name,
+        command=command,
+        created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        version=__version__,
+        notes=tuple(notes),
+        photos=len(protocol.photos),
+        photo_failures=dict(Counter(reason for reason in embedded.reasons if reason)),
+        calibration=calibration.name if calibration is not None else "",
+        operating_points=points,
+        projection=projection.project(protocol, embedded.vectors),
+    )
+    people = protocol.people
+    return Evaluation(
+        scores=ScoreFile(
+            a=texts(protocol.labels[k] for k in protocol.first),
+            b=texts(protocol.labels[k] for k in protocol.second),
+            same=protocol.same,
+            score=score,
+            failure=_failures(embedded.reasons, protocol),
+            fold=protocol.fold,
+            group=texts(protocol.group) if protocol.group is not None else None,
+            person_a=texts(people[k] for k in protocol.first) if people is not None else None,
+            person_b=texts(people[k] for k in protocol.second) if people is not None else None,
+            llr=llr,
+            model=recognizer.model,
+            model_sha256=recognizer.model_sha256,
+            settings=settings,
+            about=about,
+        ),
+        protocol=protocol,
+        embedded=embedded,
+    )
+
+
+def score_pairs(
+    vectors: Sequence[Vectors], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Cosine similarity of each pair, ``(N,)`` float64; NaN where a photo has no template.
+
+    Where a photo has several templates the highest score counts. Summed in float64, so that a
+    pair's score does not depend on the list it stands in.
+
+    Args:
+        vectors: per photo ``(K, D)`` float32 unit rows.
+        first: ``(N,)`` index of each pair's first photo.
+        second: ``(N,)`` index of its second photo.
+
+    >>> a, b = np.array([[1, 0]], np.float32), np.array([[0.6, 0.8], [1, 0]], np.float32)
+    >>> score_pairs([a, b, a[:0]], np.array([0, 0]), np.array([1, 2]))
+    array([ 1., nan])
+    """
+    count = np.array([len(own) for own in vectors])
+    dimension = vectors[0].shape[1] if vectors else 0
+    one = np.zeros((len(vectors), dimension), dtype=np.float32)
+    for k, own in enumerate(vectors):
+        if len(own):
+            one[k] = own[0]
+    score = np.full(len(first), np.nan)
+    fewest = np.minimum(count[first], count[second])
+    most = np.maximum(count[first], count[second])
+    single = np.flatnonzero((fewest == 1) & (most == 1))
+    for start in range(0, len(single), _CHUNK):
+        rows = single[start : start + _CHUNK]
+        left, right = one[first[rows]].astype(np.float64), one[second[rows]].astype(np.float64)
+        score[rows] = (left * right).sum(axis=1)
+    for k in np.flatnonzero((fewest >= 1) & (most > 1)):
+        left = vectors[int(first[k])].astype(np.float64)
+        right = vectors[int(second[k])].astype(np.float64)
+        score[k] = (left[:, None] * right[None]).sum(axis=2).max()
+    clipped: NDArray[np.float64] = np.clip(score, -1.0, 1.0)
+    return clipped
+
+
+def _failures(reasons: Sequence[str], protocol: PairList) -> NDArray[np.object_]:
+    def tell(i: int, j: int) -> str:
+        parts = [f"{reasons[k]} ({side})" for k, side in ((i, "a"), (j, "b")) if reasons[k]]
+        return ", ".join(parts)
+
+    pairs = zip(protocol.first.tolist(), protocol.second.tolist(), strict=True)
+    return texts(tell(i, j) for i, j in pairs)

@@ -1,0 +1,148 @@
+"""Score files as CSV, with their metadata in a JSON file beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from visavis.errors import DataError
+from visavis.evaluation.about import About, from_plain
+from visavis.evaluation.atomic import replacing
+from visavis.evaluation.scores import COLUMNS, CONSTANTS, ScoreFile, texts
+from visavis.evaluation.tables import Table, parse_flag, read_table
+
+_REQUIRED: Final = {
+    "a": "the first photo of each pair",
+    "b": "the second photo",
+    "same": "1 for the same person, 0 for different people",
+    "score": "the similarity, higher is closer, empty where the comparison failed",
+}
+_NUMBERS: Final = ("score", "llr")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".meta.json")
+
+
+def write(path: Path, scores: ScoreFile) -> None:
+    """See ``scores.write``."""
+    columns = [name for name in COLUMNS if getattr(scores, name) is not None]
+    cells = [_cells(name, getattr(scores, name)) for name in columns]
+    constants = [getattr(scores, name) for name in CONSTANTS]
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*columns, *CONSTANTS])
+        writer.writerows([*row, *constants] for row in zip(*cells, strict=True))
+    with replacing(_beside(path)) as temporary:
+        text = json.dumps(scores.about.to_dict(), ensure_ascii=True, indent=1, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _cells(name: str, values: Any) -> list[str]:
+    if name in _NUMBERS:
+        # repr is the shortest text that reads back as the same double.
+        return ["" if np.isnan(value) else repr(value) for value in values.tolist()]
+    if name == "same":
+        return ["1" if value else "0" for value in values.tolist()]
+    return [str(value) for value in values.tolist()]
+
+
+def read(path: Path) -> ScoreFile:
+    """See ``scores.read``."""
+    table = read_table(path, required=_REQUIRED)
+    if not table.rows:
+        raise DataError(f"{path}: a header without rows", "add one row a pair")
+    place = {name: k for k, name in enumerate(table.columns)}
+    if ("person_a" in place) != ("person_b" in place):
+        raise DataError(f"{path}: people of one side only", "give person_a and person_b, or none")
+    column = {name: [row[k] for row in table.rows] for name, k in place.items()}
+    score = np.array([_number(table, k, "score", v) for k, v in enumerate(column["score"])])
+    failed = np.isnan(score)
+    given = column.get("failure", [""] * len(score))
+    failure = [
+        text or ("not-scored" if bad else "") for text, bad in zip(given, failed, strict=True)
+    ]
+    for k in np.flatnonzero([bool(text) for text in failure] & ~failed)[:1]:
+        raise table.error(
+            table.numbers[k], "a score and a failure", "keep the score, or the reason for none"
+        )
+    llr = None
+    if "llr" in place:
+        llr = np.array([_number(table, k, "llr", v) for k, v in enumerate(column["llr"])])
+    return ScoreFile(
+        a=texts(column["a"]),
+        b=texts(column["b"]),
+        same=np.array([_flag(table, k, v) for k, v in enumerate(column["same"])]),
+        score=score,
+        failure=texts(failure),
+        fold=_folds(table, column["fold"]) if "fold" in place else None,
+        group=texts(column["group"]) if "group" in place else None,
+        person_a=texts(column["person_a"]) if "person_a" in place else None,
+        person_b=texts(column["person_b"]) if "person_b" in place else None,
+        llr=llr,
+        about=_about(path),
+        **{name: _constant(table, name, column) for name in CONSTANTS},
+    )
+
+
+def _about(path: Path) -> About:
+    beside = _beside(path)
+    if not beside.is_file():
+        return About(protocol=path.stem)
+    try:
+        plain = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{beside}: cannot be read ({error})", "delete it, or write the score file again"
+        ) from error
+    return from_plain(plain, str(beside))
+
+
+def _number(table: Table, k: int, column: str, text: str) -> float:
+    if not text.strip():
+        return float("nan")
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    # LLRs may be infinite; scores may not.
+    if np.isnan(value) or (column == "score" and np.isinf(value)):
+        raise table.error(
+            table.numbers[k], f"{column} is {text!r}", "write a number, or nothing if it failed"
+        )
+    return value
+
+
+def _flag(table: Table, k: int, text: str) -> bool:
+    flag = parse_flag(text)
+    if flag is None:
+        raise table.error(table.numbers[k], f"same is {text!r}", "write 1 or 0")
+    return flag
+
+
+def _folds(table: Table, column: list[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    for k, text in enumerate(column):
+        if not text.strip().removeprefix("-").isdecimal() or len(text) > 12:
+            raise table.error(table.numbers[k], f"fold is {text!r}", "write a whole number")
+    return np.array([int(text) for text in column], dtype=np.int64)
+
+
+def _constant(table: Table, name: str, column: dict[str, list[str]]) -> str:
+    values = column.get(name)
+    if not values:
+        return ""
+    for k, value in enumerate(values):
+        if value != values[0]:
+            raise table.error(
+                table.numbers[k],
+                f"{name} is {value!r} after {values[0]!r}",
+                "keep the scores of one model and one setting in a file",
+            )
+    return values[0]
