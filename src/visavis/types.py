@@ -32,13 +32,11 @@ def to_plain(value: Any) -> Any:
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, (np.ndarray, np.generic)):
         return to_plain(value.tolist())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None if np.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, dict):
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_plain(v) for v in value]
-    return value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 class Record:
@@ -47,7 +45,7 @@ class Record:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON-ready values; NaN becomes ``None``."""
+        """The record as JSON-ready values; numbers that are not finite become ``None``."""
         return {f.name: to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from visavis.errors import ModelRefusedError
+from visavis.inference.folding import names_read
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
@@ -70,7 +71,7 @@ def read_facts(data: bytes, *, source: str) -> GraphFacts:
     if any(_trains(node) for node in model.graph.node):
         raise _refused(source, "was exported in training mode", _RE_EXPORT)
     stored = {t.name for t in model.graph.initializer}
-    used = set(_used(model.graph))
+    used = set(names_read(model.graph))
     # Old exports list weights as inputs too, some of them under names that no node reads.
     inputs = [i for i in model.graph.input if i.name in used - stored]
     if len(inputs) != 1:
@@ -167,15 +168,6 @@ def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
                 yield from _tensors(attribute.g)
             for subgraph in attribute.graphs:
                 yield from _tensors(subgraph)
-
-
-def _used(graph: GraphProto) -> Iterator[str]:
-    """Every name that a node reads, also inside subgraphs."""
-    for node in graph.node:
-        yield from node.input
-        for attribute in node.attribute:
-            for subgraph in (attribute.g, *attribute.graphs):
-                yield from _used(subgraph)
 
 
 def _trains(node: object) -> bool:

@@ -65,21 +65,30 @@ class OnnxEmbedder:
                 f"model {model!r}, a {entry.kind}",
                 "choose an embedder from `visavis models list`",
             )
-        path = store.path(model)
+        if entry.format != "onnx":
+            raise ModelRefusedError(
+                f"model {model!r}, a file in {entry.format} form", "choose an ONNX embedder"
+            )
+        if options.runtime not in entry.runtimes:
+            raise ModelRefusedError(
+                f"model {model!r} in runtime {options.runtime!r}, which does not run it",
+                f"choose --runtime {' or '.join(entry.runtimes)}",
+            )
         self._entry: ModelEntry = entry
         self._size = int(entry.input_size or 0)
         self._options = options
-        self._session = self._load(path, store.home / "cache" / "graphs")
+        self._session = self._load(store.read(model), store.derived(model))
         self._mean = np.asarray(entry.mean, dtype=np.float32)
         self._scale = 1 / np.asarray(entry.std, dtype=np.float32)
         self._plain = not self._mean.any() and bool((self._scale == 1).all())
         self._dimension = int(entry.dimension or self.embed(self._blank(1)).shape[1])
 
-    def _load(self, path: Path, cache: Path) -> Session:
+    def _load(self, graph: bytes, cache: Path) -> Session:
         size, channels_last = self._size, self._entry.layout == "NHWC"
-        shape = ("n", size, size, 3) if channels_last else ("n", 3, size, size)
+        batch = self._entry.batch or "n"
+        shape = (batch, size, size, 3) if channels_last else (batch, 3, size, size)
         return load(
-            path,
+            graph,
             runtime=self._options.runtime,
             threads=self._options.threads,
             input_shape=shape,
@@ -137,11 +146,23 @@ class OnnxEmbedder:
             [self._embed(crops[k : k + _BATCH]) for k in range(0, len(crops), _BATCH)]
         )
 
+    def _run(self, crops: Crops) -> Vectors:
+        """Unit vectors of any number of crops, by the batch that the graph wants."""
+        step = self._entry.batch
+        if step is None:
+            return _unit(self._session.run(self._tensor(crops))[0], self.name)
+        parts = []
+        for k in range(0, len(crops), step):
+            part = crops[k : k + step]
+            filled = np.concatenate([part, self._blank(step - len(part))])
+            parts.append(self._session.run(self._tensor(filled))[0][: len(part)])
+        return _unit(np.concatenate(parts), self.name)
+
     def _embed(self, crops: Crops) -> Vectors:
         count = len(crops)
         if self._options.flip:
             crops = np.concatenate([crops, crops[:, :, ::-1]])
-        vectors = _unit(self._session.run(self._tensor(crops))[0], self.name)
+        vectors = self._run(crops)
         if self._options.flip:
             vectors = _unit(vectors[:count] + vectors[count:], self.name)
         return vectors

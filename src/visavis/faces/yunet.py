@@ -7,7 +7,7 @@ score, an objectness, a box and five landmarks, in units of the stride.
 The network sees faces of about 30 to 500 pixels, so a photo is looked at in several sizes; in
 large ones, tile by tile. Its landmarks waver by some 6 % of the distance between the eyes from
 one size to the next, and that moves the crop and so the score: each face is therefore looked at
-again in a few standard sizes, whatever its size in the photo, and the landmarks are averaged.
+again in standard sizes, whatever its size in the photo, and the landmarks are averaged.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class YuNetOptions:
     min_face: int = 20
     score: float = 0.6
     overlap: float = 0.3
-    refine: tuple[int, ...] = (96, 144, 192)
+    refine: tuple[int, ...] = (96, 128)
 
     def __post_init__(self) -> None:
         if self.min_face < 8:
@@ -95,11 +95,11 @@ class YuNet:
         store = store or WeightStore()
         self._options = options
         self._session = load(
-            store.path("yunet"),
+            store.read("yunet"),
             runtime=runtime,
             threads=threads,
             input_shape=(1, 3, "height", "width"),
-            cache=store.home / "cache" / "graphs",
+            cache=store.derived("yunet"),
         )
 
     @property
@@ -158,10 +158,10 @@ class YuNet:
     def _refined(
         self, row: NDArray[np.float32], landmarks: NDArray[np.float32], photo: Halves
     ) -> NDArray[np.float32]:
-        """Mean of the landmarks seen at the standard sizes; the first ones where none is seen."""
+        """Mean of the landmarks seen first and those seen at the standard sizes."""
         x, y, width, height = (float(v) for v in row[:4])
         size = max(width, height)
-        views = []
+        views = [landmarks]
         for standard in self._options.refine:
             side = -(-round(standard * _MARGIN) // _CELL) * _CELL
             extent = side * size / standard
@@ -175,7 +175,8 @@ class YuNet:
             nearest = int(distance.argmin())
             if distance[nearest] < _SAME_FACE * size:
                 views.append(points[nearest])
-        return np.mean(views, axis=0, dtype=np.float32) if views else landmarks
+        mean: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
+        return mean
 
 
 def _decode(

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from visavis.errors import ModelRefusedError
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from collections.abc import Iterator
+
+    from onnx import GraphProto, ModelProto, NodeProto
 
 Shape = tuple[int | str, ...]
 
@@ -99,7 +101,8 @@ def _fold(data: bytes, input_shape: Shape | None) -> bytes:
             nodes.extend(_prelu(node, constants))
         else:
             nodes.append(node)
-    used = {name for node in nodes for name in node.input}
+    _replace(graph.node, nodes)
+    used = set(names_read(graph))
     # A listed weight is an input no node reads, or one that has a constant value.
     inputs = [i for i in graph.input if i.name in used and i.name not in constants]
     if len(inputs) != 1:
@@ -107,7 +110,6 @@ def _fold(data: bytes, input_shape: Shape | None) -> bytes:
             f"a graph with {len(inputs)} inputs ({', '.join(i.name for i in inputs)})",
             "export the network with one image input",
         )
-    _replace(graph.node, nodes)
     _replace(graph.input, inputs)
     _replace(
         graph.initializer,
@@ -120,6 +122,15 @@ def _fold(data: bytes, input_shape: Shape | None) -> bytes:
     if input_shape is not None:
         _set_shape(proto, input_shape)
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def names_read(graph: GraphProto) -> Iterator[str]:
+    """Every name that a node of the graph reads, also inside subgraphs."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            for subgraph in (attribute.g, *attribute.graphs):
+                yield from names_read(subgraph)
 
 
 def _prelu(node: NodeProto, constants: dict[str, NDArray[np.generic]]) -> list[NodeProto]:

@@ -15,13 +15,13 @@ class OnnxRuntimeSession:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors raise; anything printed would spoil --json
         if threads is not None:
             options.intra_op_num_threads = threads
         # Idle threads that spin would take the cores from the other session (detector, embedder).
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
+            graph, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
         self._input = self._session.get_inputs()[0].name
         self._output_names = tuple(o.name for o in self._session.get_outputs())

@@ -11,7 +11,6 @@ import numpy as np
 
 from visavis import faces as faces_room
 from visavis import images
-from visavis.decision.profile import Calibration, CalibrationStore
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.faces import align, quality
 from visavis.pipeline import batch, rules
@@ -20,6 +19,7 @@ from visavis.types import Detector, Embedder, Face, Image, Template
 from visavis.weights import WeightStore
 
 if TYPE_CHECKING:
+    from visavis.decision.profile import Calibration
     from visavis.embedding.cache import EmbeddingCache
 
 
@@ -135,15 +135,18 @@ class Recognizer:
             ModelMismatchError: it was made with another model file.
         """
         if self._calibration is None:
-            if isinstance(self._asked_calibration, Calibration):
-                found = self._asked_calibration
-            else:
+            asked = self._asked_calibration
+            if asked is None or isinstance(asked, str):
+                from visavis.decision.profile import CalibrationStore
+
                 found = CalibrationStore(self._home).for_model(
-                    self._asked_calibration,
+                    asked,
                     model=self.model,
                     model_sha256=self.model_sha256,
                     settings=self.settings,
                 )
+            else:
+                found = asked
             found.require_model(self.model, self.model_sha256)
             self._calibration = found
         return self._calibration

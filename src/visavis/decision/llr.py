@@ -1,0 +1,131 @@
+"""From scores to log-likelihood ratios, fitted on the scores of labelled pairs.
+
+Two fits: an affine map by logistic regression (N. Brümmer and J. du Preez, "Application-independent
+evaluation of speaker detection", Computer Speech & Language 20, 2006) and the best monotone map by
+pool adjacent violators (PAV, isotonic regression). Both weigh mated and non-mated pairs equally in
+sum, so that the fitted log odds are log-likelihood ratios, whatever the share of mated pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from visavis.decision.pair_scores import PairScores, bin_centres, histogram_of
+from visavis.errors import CalibrationError
+from visavis.types import Record
+
+
+@dataclass(frozen=True, slots=True)
+class LlrCalibration(Record):
+    """A monotone piecewise linear map from scores to natural-log likelihood ratios.
+
+    Attributes:
+        method: ``logistic`` or ``isotonic``.
+        scores: scores, ascending; below the first and above the last the map is constant.
+        llrs: their log-likelihood ratios, not descending.
+    """
+
+    method: str
+    scores: tuple[float, ...]
+    llrs: tuple[float, ...]
+
+    def llr(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Natural-log likelihood ratios, mated over non-mated, of the shape of ``scores``.
+
+        >>> LlrCalibration("logistic", (0.0, 1.0), (-2.0, 4.0)).llr([-1.0, 0.5, 2.0])
+        array([-2.,  1.,  4.])
+        """
+        values = np.asarray(scores, dtype=np.float64)
+        return np.interp(values, self.scores, self.llrs)
+
+
+def caps(pairs: PairScores, rarest: float) -> tuple[float, float]:
+    """Bounds beyond which the data cannot speak, as ``(lowest, highest)`` LLR.
+
+    A score in favour never claims more than ``1 / rarest``, the rarest false match rate measured.
+    A score against never claims more than a tenth of the number of people with mated pairs, the
+    rarest false non-match rate that ten different people could show.
+    """
+    mates = len(np.unique(pairs.mated_people))
+    return -log(max(mates / 10, 2.0)), log(1 / rarest)
+
+
+def fit_logistic(pairs: PairScores, *, bounds: tuple[float, float]) -> LlrCalibration:
+    """Affine log-likelihood ratio by logistic regression, cut off at ``bounds``.
+
+    Raises:
+        CalibrationError: there are no mated pairs, or scores do not rise with mating.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    centres, target, weight = _weighted(pairs)
+    # So weak a penalty only keeps separable scores from a slope without end.
+    model = LogisticRegression(C=1e6, max_iter=1000, tol=1e-8)
+    model.fit(centres[:, None], target, sample_weight=weight * 1000)
+    slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if slope <= 0:
+        raise CalibrationError(
+            "mated pairs that score no higher than non-mated ones", "check the labels of the photos"
+        )
+    low, high = bounds
+    return LlrCalibration(
+        "logistic", ((low - offset) / slope, (high - offset) / slope), (low, high)
+    )
+
+
+def fit_isotonic(pairs: PairScores, *, bounds: tuple[float, float]) -> LlrCalibration:
+    """Best monotone log-likelihood ratio by PAV, joined linearly and cut off at ``bounds``.
+
+    The blocks' log odds stand at the blocks' mean scores, with straight lines between.
+
+    Raises:
+        CalibrationError: there are no mated pairs.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    centres, target, weight = _weighted(pairs)
+    fitted = IsotonicRegression(y_min=0, y_max=1).fit(centres, target, sample_weight=weight)
+    level = fitted.predict(centres)
+    edges = np.flatnonzero(np.diff(level)) + 1
+    scores, llrs = [], []
+    for block in np.split(np.arange(len(centres)), edges):
+        share = float(np.clip(level[block[0]], 1e-12, 1 - 1e-12))
+        if weight[block].sum() > 0:
+            scores.append(float(np.average(centres[block], weights=weight[block])))
+            llrs.append(float(np.clip(log(share / (1 - share)), *bounds)))
+    return LlrCalibration("isotonic", *_thin(scores, llrs))
+
+
+def _weighted(
+    pairs: PairScores,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """Bins of scores twice, as non-mated and as mated, with weights that sum to 1 each."""
+    if not len(pairs.mated):
+        raise CalibrationError(
+            "no mated pairs", "give two or more photos of some people, to calibrate evidence"
+        )
+    centres = bin_centres()
+    mated = histogram_of(pairs.mated)
+    keep = (mated > 0) | (pairs.histogram > 0)
+    centres, mated, other = centres[keep], mated[keep], pairs.histogram[keep]
+    order = np.argsort(np.concatenate([centres, centres]), kind="stable")
+    target = np.concatenate([np.zeros(len(centres)), np.ones(len(centres))]).astype(np.int64)
+    weight = np.concatenate([other / pairs.non_mated, mated / len(pairs.mated)])
+    return np.concatenate([centres, centres])[order], target[order], weight[order]
+
+
+def _thin(
+    scores: Sequence[float], llrs: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Leave out points inside a stretch at a bound, and round for storage."""
+    points = [
+        (round(s, 5), round(v, 4))
+        for k, (s, v) in enumerate(zip(scores, llrs, strict=True))
+        if k in (0, len(llrs) - 1) or not llrs[k - 1] == v == llrs[k + 1]
+    ]
+    return tuple(s for s, _ in points), tuple(v for _, v in points)
