@@ -6,21 +6,22 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis import __version__
-from visavis.errors import ModelMismatchError, OptionError
+from visavis.errors import OptionError
 from visavis.evaluation import projection
 from visavis.evaluation.about import About
 from visavis.evaluation.embedding import Embedded, embed
-from visavis.evaluation.protocols import Protocol as PairList
+from visavis.evaluation.protocols import Protocol
 from visavis.evaluation.scores import ScoreFile, texts
-from visavis.types import OperatingPoint, Vectors
+from visavis.types import Vectors
 
 if TYPE_CHECKING:
+    from visavis.decision.profile import Calibration
     from visavis.embedding.cache import EmbeddingCache
     from visavis.pipeline import Recognizer
 
@@ -28,24 +29,6 @@ RULES: Final = ("largest", "central", "best-match", "refuse")
 """How a photo with several faces can be evaluated; see ``visavis.pipeline.RULES``."""
 
 _CHUNK: Final = 1 << 16
-
-
-class Calibration(Protocol):
-    """What an evaluation takes from ``visavis.decision``'s calibration."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def operating_points(self) -> Sequence[OperatingPoint]:
-        """Its thresholds."""
-        ...
-
-    def llr(self, scores: NDArray[Any], /) -> NDArray[Any]:
-        """Natural-log likelihood ratios of scores."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,12 +42,12 @@ class Evaluation:
     """
 
     scores: ScoreFile
-    protocol: PairList
+    protocol: Protocol
     embedded: Embedded
 
 
 def evaluate(
-    protocol: PairList,
+    protocol: Protocol,
     recognizer: Recognizer,
     *,
     calibration: Calibration | None = None,
@@ -96,27 +79,23 @@ def evaluate(
     """
     if rule not in RULES:
         raise OptionError(f"face rule {rule!r}", f"choose one of {', '.join(RULES)}")
-    points = tuple(calibration.operating_points) if calibration is not None else ()
-    for point in points:
-        if point.model_sha256 != recognizer.model_sha256:
-            raise ModelMismatchError(
-                f"an operating point of {point.model} ({point.model_sha256[:12]})",
-                f"choose a calibration of {recognizer.model} ({recognizer.model_sha256[:12]})",
-            )
+    if calibration is not None:
+        calibration.require_model(recognizer.model, recognizer.model_sha256)
     embedded = embed(
         protocol, recognizer, rule=rule, cache=cache, workers=workers, progress=progress
     )
     score = score_pairs(embedded.vectors, protocol.first, protocol.second)
     scored = ~np.isnan(score)
     llr = None
-    if calibration is not None:
+    if calibration is not None and calibration.evidence:
         llr = np.full(len(score), np.nan)
         llr[scored] = calibration.llr(score[scored])
     notes = list(protocol.notes)
     settings = f"{recognizer.settings}, {'aligned crops' if protocol.aligned else rule}"
-    if points and any(point.settings and point.settings not in settings for point in points):
+    if calibration is not None and calibration.settings != recognizer.settings:
         notes.append(
-            f"The calibration was measured with {points[0].settings}, not with {settings}."
+            f"Calibration '{calibration.name}' was measured with {calibration.settings}, these "
+            f"scores with {recognizer.settings}: its error rates need not hold here."
         )
     about = About(
         protocol=protocol.name,
@@ -127,7 +106,7 @@ def evaluate(
         photos=len(protocol.photos),
         photo_failures=dict(Counter(reason for reason in embedded.reasons if reason)),
         calibration=calibration.name if calibration is not None else "",
-        operating_points=points,
+        operating_points=calibration.points if calibration is not None else (),
         projection=projection.project(protocol, embedded.vectors),
     )
     people = protocol.people
@@ -184,7 +163,7 @@ def score_pairs(
         rows = single[start : start + _CHUNK]
         left, right = one[first[rows]].astype(np.float64), one[second[rows]].astype(np.float64)
         score[rows] = (left * right).sum(axis=1)
-    for k in np.flatnonzero((fewest >= 1) & (most > 1)):
+    for k in np.flatnonzero((fewest >= 1) & (most > 1)).tolist():
         left = vectors[int(first[k])].astype(np.float64)
         right = vectors[int(second[k])].astype(np.float64)
         score[k] = (left[:, None] * right[None]).sum(axis=2).max()
@@ -192,7 +171,7 @@ def score_pairs(
     return clipped
 
 
-def _failures(reasons: Sequence[str], protocol: PairList) -> NDArray[np.object_]:
+def _failures(reasons: Sequence[str], protocol: Protocol) -> NDArray[np.object_]:
     def tell(i: int, j: int) -> str:
         parts = [f"{reasons[k]} ({side})" for k, side in ((i, "a"), (j, "b")) if reasons[k]]
         return ", ".join(parts)

@@ -1,0 +1,171 @@
+"""What a score file comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from visavis.evaluation.about import About
+from visavis.types import Record
+
+Interval: TypeAlias = tuple[float, float]
+"""Low and high end; NaN where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold(Record):
+    """One fold of the accuracy.
+
+    Attributes:
+        fold: its label.
+        pairs: scored pairs in it.
+        threshold: chosen by the other folds.
+        accuracy: share of right decisions among its scored pairs.
+        accuracy_failures_different: the same over all its pairs, failed ones decided "different".
+    """
+
+    fold: int
+    pairs: int
+    threshold: float
+    accuracy: float
+    accuracy_failures_different: float
+
+
+@dataclass(frozen=True, slots=True)
+class PointCheck(Record):
+    """A shipped operating point, measured on this list.
+
+    Attributes:
+        target_fmr: the rate that users ask for.
+        threshold: the shipped threshold.
+        claimed_fmr: the FMR measured where the point was made.
+        claimed_fmr_ci: its interval.
+        fmr: the FMR on this list.
+        fmr_ci: its interval.
+        false_matches: non-mated pairs at or above the threshold.
+        non_mated: scored non-mated pairs.
+        fnmr: the FNMR on this list.
+        fnmr_ci: its interval.
+        verdict: ``holds`` if the measured FMR is not above the claimed interval; ``within chance``
+            if it is, but its own interval reaches into the claimed one; else ``exceeded``.
+    """
+
+    target_fmr: float
+    threshold: float
+    claimed_fmr: float
+    claimed_fmr_ci: Interval
+    fmr: float
+    fmr_ci: Interval
+    false_matches: int
+    non_mated: int
+    fnmr: float
+    fnmr_ci: Interval
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Record):
+    """One group's rows.
+
+    Attributes:
+        group: its name.
+        pairs: pairs, failed ones included.
+        failures: pairs without a score.
+        mated: scored mated pairs.
+        non_mated: scored non-mated pairs.
+        auc: area under the group's ROC curve; NaN unless it has both kinds.
+        eer: the group's equal error rate; NaN unless it has both kinds.
+        fmr: at the one threshold that all groups share; NaN without non-mated pairs.
+        fmr_ci: exact binomial interval of it, over pairs.
+        fnmr: at the same threshold; NaN without mated pairs.
+        fnmr_ci: exact binomial interval of it, over pairs.
+    """
+
+    group: str
+    pairs: int
+    failures: int
+    mated: int
+    non_mated: int
+    auc: float
+    eer: float
+    fmr: float
+    fmr_ci: Interval
+    fnmr: float
+    fnmr_ci: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Record):
+    """The metrics of a score file; NaN (``null`` in JSON) where one is undefined.
+
+    Attributes:
+        protocol: name of the pair list.
+        model: name of the model.
+        model_sha256: hash of its file.
+        settings: the pipeline's settings.
+        calibration: name of the calibration in use, or "".
+        pairs: pairs in the list.
+        mated: mated ones.
+        non_mated: non-mated ones.
+        failures: pairs without a score.
+        failure_reasons: number of failed pairs by reason.
+        scored_mated: mated pairs with a score.
+        scored_non_mated: non-mated pairs with a score.
+        accuracy: mean over folds, each at the threshold of the others, scored pairs only.
+        accuracy_se: standard error of it.
+        accuracy_failures_different: the same over all pairs, failed ones decided "different".
+        accuracy_failures_different_se: standard error of it.
+        accuracy_threshold: median of the folds' thresholds.
+        folds: each fold.
+        folds_from: where the folds come from, in a sentence.
+        auc: area under the ROC curve.
+        eer: equal error rate.
+        fnmr_at_fmr: FMR as text, such as ``1e-3``, to the FNMR there.
+        thresholds: FMR as text to the lowest observed score at which it holds.
+        cllr: cost of the likelihood ratios in bits; NaN without a calibration.
+        min_cllr: what the best monotone calibration of these scores would cost.
+        intervals: name of a metric (``fnmr_at_fmr[1e-3]`` for those) to its interval.
+        level: coverage of the intervals.
+        replicates: bootstrap replicates.
+        resampled: what was drawn, ``people`` or ``pairs``.
+        people: number of people drawn; 0 where pairs were.
+        operating_points: the calibration's thresholds, measured on this list.
+        groups: each group, where the list has them.
+        group_threshold: the threshold that all groups share; NaN without groups.
+        about: where the scores come from.
+    """
+
+    protocol: str
+    model: str
+    model_sha256: str
+    settings: str
+    calibration: str
+    pairs: int
+    mated: int
+    non_mated: int
+    failures: int
+    failure_reasons: dict[str, int]
+    scored_mated: int
+    scored_non_mated: int
+    accuracy: float
+    accuracy_se: float
+    accuracy_failures_different: float
+    accuracy_failures_different_se: float
+    accuracy_threshold: float
+    folds: tuple[Fold, ...]
+    folds_from: str
+    auc: float
+    eer: float
+    fnmr_at_fmr: dict[str, float]
+    thresholds: dict[str, float]
+    cllr: float
+    min_cllr: float
+    intervals: dict[str, Interval]
+    level: float
+    replicates: int
+    resampled: str
+    people: int
+    operating_points: tuple[PointCheck, ...]
+    groups: tuple[Group, ...]
+    group_threshold: float
+    about: About
