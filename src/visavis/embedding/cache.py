@@ -66,7 +66,8 @@ class EmbeddingCache:
             return None
         faces = json.loads(row[0])
         vectors = np.frombuffer(row[1], dtype="<f4").astype(np.float32)
-        return faces, vectors.reshape(len(faces.get("faces", ())), -1)
+        count = len(faces["faces"])
+        return faces, vectors.reshape(count, vectors.size // max(count, 1))
 
     def put(self, photo: str, settings: str, model: str, faces: Any, vectors: np.ndarray) -> None:
         """Keep one photo's result; each call is one transaction.

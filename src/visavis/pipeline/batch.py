@@ -101,8 +101,10 @@ def _chunk(
         try:
             data = images.read_bytes(photo, limits=recognizer.options.limits)
             digest = hashlib.sha256(data).hexdigest()
-            kept = cache and cache.get(digest, settings, recognizer.model_sha256)
-            if kept:
+            kept = None
+            if cache is not None:
+                kept = cache.get(digest, settings, recognizer.model_sha256)
+            if kept is not None:
                 results[k] = _restored(recognizer, source, *kept)
                 continue
             prepared = recognizer.prepare(data, rule=rule, name=source)

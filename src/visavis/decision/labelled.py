@@ -1,0 +1,132 @@
+"""A calibration from labelled scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from visavis.decision import llr
+from visavis.decision.bootstrap import PeopleBootstrap
+from visavis.decision.operating_point import LADDER, measure_points, supported_count
+from visavis.decision.pair_scores import PairScores, bin_centres
+from visavis.decision.profile import Calibration
+from visavis.errors import UnsupportedFmrError
+
+STEPS_PER_DECADE: Final = 10
+"""Operating points between one power of ten and the next, so that any rate finds one near."""
+
+QUANTILES: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a calibration was made from.
+
+    Attributes:
+        name: what users select it by.
+        model: model name.
+        model_sha256: hash of the model file.
+        settings: the pipeline that made the scores.
+        dataset: what was measured, for people to read.
+        photos: photos that gave a template.
+        failures: photos left out.
+        created: ISO 8601 date.
+        command: the command that makes it again.
+    """
+
+    name: str
+    model: str
+    model_sha256: str
+    settings: str
+    dataset: str
+    photos: int
+    failures: int = 0
+    created: str = ""
+    command: str = ""
+
+
+def calibrate(
+    pairs: PairScores,
+    provenance: Provenance,
+    *,
+    targets: Sequence[float] | None = None,
+    replicates: int = 1000,
+) -> Calibration:
+    """Operating points and evidence maps from labelled pairs.
+
+    Args:
+        pairs: scores of mated and non-mated pairs.
+        provenance: what they come from.
+        targets: false match rates that must be supported; every power of ten from 0.1 down to
+            1e-6 that is, when ``None``. Rates between them are measured too.
+        replicates: resamples of the people behind each interval.
+
+    Raises:
+        UnsupportedFmrError: a rate in ``targets``, or even 0.1, is not supported.
+    """
+    if targets is None:
+        targets = [t for t in LADDER if _supported(pairs, t)] or [LADDER[0]]
+    rarest = min(targets)
+    grid = sorted({*targets, *_between(rarest)}, reverse=True)
+    points = measure_points(
+        pairs,
+        grid,
+        model=provenance.model,
+        model_sha256=provenance.model_sha256,
+        dataset=provenance.dataset,
+        settings=provenance.settings,
+        bootstrap=PeopleBootstrap.draw(pairs.people, replicates=replicates),
+    )
+    evidence: tuple[llr.LlrCalibration, ...] = ()
+    if len(pairs.mated):
+        bounds = llr.caps(pairs, rarest)
+        evidence = (
+            llr.fit_isotonic(pairs, bounds=bounds),
+            llr.fit_logistic(pairs, bounds=bounds),
+        )
+    return Calibration(
+        name=provenance.name,
+        model=provenance.model,
+        model_sha256=provenance.model_sha256,
+        settings=provenance.settings,
+        method="labelled",
+        points=tuple(points),
+        evidence=evidence,
+        reference=_reference(pairs),
+        dataset=provenance.dataset,
+        people=pairs.people,
+        photos=provenance.photos,
+        failures=provenance.failures,
+        created=provenance.created,
+        command=provenance.command,
+        note="intervals: 95 %, people resampled",
+    )
+
+
+def _supported(pairs: PairScores, target: float) -> bool:
+    try:
+        supported_count(pairs, target)
+    except UnsupportedFmrError:
+        return False
+    return True
+
+
+def _between(rarest: float) -> list[float]:
+    """Rates from 0.1 down to ``rarest``, ten a decade."""
+    count = int(np.floor(np.log10(0.1 / rarest) * STEPS_PER_DECADE + 1e-9))
+    return [float(f"{0.1 * 10 ** (-k / STEPS_PER_DECADE):.3g}") for k in range(count + 1)]
+
+
+def _reference(pairs: PairScores) -> dict[str, tuple[float, ...]]:
+    """Quantiles of the scores, to compare other photos' scores with."""
+    share = np.cumsum(pairs.histogram) / pairs.non_mated
+    centres = bin_centres()
+    non_mated = [round(float(centres[np.searchsorted(share, q)]), 5) for q in QUANTILES]
+    reference = {"quantiles": tuple(QUANTILES), "non_mated": tuple(non_mated)}
+    if len(pairs.mated):
+        mated = np.quantile(pairs.mated, QUANTILES).round(5)
+        reference["mated"] = tuple(float(v) for v in mated)
+    return reference
