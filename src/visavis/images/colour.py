@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageCms
 
 _SPACES: Final = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
-_LARGEST_PROFILE: Final = 8_000_000
+_LARGEST_PROFILE: Final = 4_000_000
 _MATTERS: Final = 16  # levels, mean over a coarse grid of all colours
 
 
@@ -28,21 +28,17 @@ def to_srgb(image: PillowImage.Image, profile: bytes | None) -> PillowImage.Imag
     if profile and image.mode in _SPACES and len(profile) <= _LARGEST_PROFILE:
         transform = _transform(profile, image.mode)
         if transform is not None:
-            converted = ImageCms.applyTransform(image, transform)
-            if converted is not None:
-                return converted
+            image = _applied(transform, image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def lab_to_srgb(image: PillowImage.Image) -> PillowImage.Image:
     """Convert CIE L*a*b* (D50), which Pillow's own ``convert`` does not take."""
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-    converted = ImageCms.applyTransform(image, transform)
-    return image.convert("RGB") if converted is None else converted
+    return _applied(ImageCms.buildTransform(lab, srgb, "LAB", "RGB"), image)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -70,8 +66,10 @@ def _mean_shift(transform: ImageCms.ImageCmsTransform, mode: str) -> float:
     else:
         cube = np.stack(np.meshgrid(levels, levels, levels), -1)
         grid = PillowImage.fromarray(cube.reshape(9, 81, 3))
-    moved = ImageCms.applyTransform(grid, transform)
-    if moved is None:
-        return 0.0
     before = np.asarray(grid.convert("RGB"), np.int16)
-    return float(np.abs(before - np.asarray(moved, np.int16)).mean())
+    return float(np.abs(before - np.asarray(_applied(transform, grid), np.int16)).mean())
+
+
+def _applied(transform: ImageCms.ImageCmsTransform, image: PillowImage.Image) -> PillowImage.Image:
+    # The None in Pillow's signature is what it returns for work in place.
+    return cast("PillowImage.Image", ImageCms.applyTransform(image, transform))

@@ -14,7 +14,7 @@ class Limits(Record):
 
     Attributes:
         max_pixels: most pixels (width x height), checked on the header before anything is decoded.
-            Decoding needs up to about 12 bytes a pixel.
+            Decoding needs 10 bytes a pixel for a JPEG, up to 22 for a WebP with transparency.
         max_bytes: most bytes of an encoded photo, checked before it is read whole.
         min_side: least width and height in pixels.
 

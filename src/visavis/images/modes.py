@@ -71,8 +71,12 @@ def _on_white(image: PillowImage.Image) -> PillowImage.Image:
         image = image.copy()
         del image.info["transparency"]
         return image
-    image = image.convert(_ALPHA_OF.get(image.mode, image.mode)).convert("RGBA")
+    if image.mode in _ALPHA_OF:
+        image = image.convert(_ALPHA_OF[image.mode])
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
     if image.getchannel("A").getextrema() == (255, 255):
         return image.convert("RGB")
-    white = PillowImage.new("RGBA", image.size, "white")
-    return PillowImage.alpha_composite(white, image).convert("RGB")
+    white = PillowImage.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white

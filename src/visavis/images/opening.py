@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 from typing import Final, cast
 
 from PIL import Image as PillowImage
@@ -13,6 +12,7 @@ from visavis.errors import ImageTruncatedError, ImageUnsupportedError, MissingEx
 from visavis.images.jpeg import check_scans
 from visavis.images.netpbm import is_deep, load_deep
 from visavis.images.png import check_chunks
+from visavis.images.strict import load_strictly, open_stream
 
 _READERS: Final = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),  # of an MPO too, its first photo
@@ -26,7 +26,6 @@ _READERS: Final = {
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIF": ("pillow_heif", "HeifImageFile"),
 }
-_STREAMED: Final = frozenset(("JPEG", "GIF", "BMP", "TIFF", "PPM"))
 # TIFF tags NewSubfileType and PlanarConfiguration, and the values looked for.
 _SUBFILE, _REDUCED = 254, 1
 _PLANES, _SEPARATE = 284, 2
@@ -57,45 +56,18 @@ def open_image(data: bytes, kind: str, name: str) -> ImageFile.ImageFile:
         raise _missing(kind, name) from error
     if kind == "AVIF" and not plugin.SUPPORTED:
         raise _missing(kind, name)
-    image = cast("ImageFile.ImageFile", getattr(plugin, reader)(io.BytesIO(data), ""))
+    image = cast("ImageFile.ImageFile", getattr(plugin, reader)(open_stream(data), ""))
     if kind == "TIFF":
         _check_tiff(image, name)
     return image
 
 
 def load_pixels(image: ImageFile.ImageFile, kind: str, data: bytes) -> PillowImage.Image:
-    """Decode the pixels; raises what Pillow raises, and ``EOFError`` for a short file.
-
-    A host program may have set ``ImageFile.LOAD_TRUNCATED_IMAGES``, which makes Pillow fill the
-    missing part in silence. Changing it back would change the host's other threads, so a reader
-    that asks for more than there is gives itself away instead.
-    """
+    """Decode the pixels of what ``open_image`` opened; raises what Pillow raises."""
     if kind == "PPM" and is_deep(image):
         return load_deep(image, data)
-    if ImageFile.LOAD_TRUNCATED_IMAGES and kind in _STREAMED and image.fp is not None:
-        watched = _Watched(image.fp)
-        image.fp = cast("io.BytesIO", watched)
-        image.load()
-        if watched.starved:
-            raise EOFError("image file is truncated")
-    else:
-        image.load()
+    load_strictly(image)
     return image
-
-
-class _Watched(io.BytesIO):
-    """A copy of a stream, at its place, that notices a read past its end."""
-
-    def __init__(self, stream: object) -> None:
-        source = cast("io.BytesIO", stream)
-        super().__init__(source.getvalue())
-        self.seek(source.tell())
-        self.starved = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        self.starved |= not data and size != 0
-        return data
 
 
 def _check_tiff(image: ImageFile.ImageFile, name: str) -> None:
