@@ -123,9 +123,8 @@ def write(path: Path, scores: ScoreFile) -> None:
     """
     from visavis.evaluation import scores_csv, scores_parquet
 
-    writer = {".csv": scores_csv.write, ".parquet": scores_parquet.write}.get(path.suffix.lower())
-    if writer is None:
-        raise _unknown(path)
+    require_known(path)
+    writer = scores_csv.write if path.suffix.lower() == ".csv" else scores_parquet.write
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         writer(path, scores)
@@ -146,11 +145,16 @@ def read(path: Path) -> ScoreFile:
     """
     from visavis.evaluation import scores_csv, scores_parquet
 
-    reader = {".csv": scores_csv.read, ".parquet": scores_parquet.read}.get(path.suffix.lower())
-    if reader is None:
-        raise _unknown(path)
+    require_known(path)
+    reader = scores_csv.read if path.suffix.lower() == ".csv" else scores_parquet.read
     return reader(path)
 
 
-def _unknown(path: Path) -> DataError:
-    return DataError(f"{path}: a score file of unknown kind", "name it .csv or .parquet")
+def require_known(path: Path) -> None:
+    """Refuse an extension that no score file has.
+
+    Raises:
+        DataError: it is neither ``.csv`` nor ``.parquet``.
+    """
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise DataError(f"{path}: a score file of unknown kind", "name it .csv or .parquet")

@@ -1,0 +1,183 @@
+"""A score file as one HTML page that opens anywhere, offline, without scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visavis import __version__
+from visavis.errors import DataError
+from visavis.evaluation import plots
+from visavis.evaluation.atomic import replacing
+from visavis.evaluation.scores import ScoreFile
+from visavis.evaluation.summary_records import Summary
+from visavis.evaluation.worst import worst
+from visavis.metrics.verification import fmr_name
+
+
+def write(
+    path: Path,
+    scores: ScoreFile,
+    summary: Summary,
+    *,
+    pictures: Mapping[int, tuple[str, str]] | None = None,
+) -> None:
+    """Write the report whole or not at all; the folder is made.
+
+    Args:
+        path: the HTML file.
+        scores: the score file.
+        summary: its metrics.
+        pictures: by row, data URIs of both faces of the pairs shown; ``None`` to show no faces.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    page = render(scores, summary, pictures=pictures)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error})", "choose another folder"
+        ) from error
+
+
+def render(
+    scores: ScoreFile,
+    summary: Summary,
+    *,
+    pictures: Mapping[int, tuple[str, str]] | None = None,
+) -> str:
+    """The page as text; see ``write``."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("visavis.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent,
+        rate=rate,
+        span=span,
+        number=number,
+        count=count,
+        fixed=fixed,
+        fmr=fmr_name,
+        path=path_of,
+    )
+    found = worst(scores)
+    points = summary.about.projection
+    return environment.get_template("report.html.jinja").render(
+        s=summary,
+        about=summary.about,
+        version=__version__,
+        style=Markup(environment.get_template("report.css").render()),
+        figures={
+            name: Markup(text)
+            for name, text in (
+                ("roc", plots.roc(scores, summary)),
+                ("det", plots.det(scores, summary)),
+                ("histogram", plots.histogram(scores, summary)),
+                ("rates", plots.rates(scores, summary)),
+                ("reliability", plots.reliability(scores, summary)),
+                ("projection", plots.projection(points) if points else ""),
+            )
+        },
+        worst_matches=[_pair(scores, row, pictures) for row in found.matches],
+        worst_non_matches=[_pair(scores, row, pictures) for row in found.non_matches],
+        pictures=pictures is not None,
+    )
+
+
+def _pair(
+    scores: ScoreFile, row: int, pictures: Mapping[int, tuple[str, str]] | None
+) -> dict[str, Any]:
+    return {
+        "a": scores.a[row],
+        "b": scores.b[row],
+        "score": float(scores.score[row]),
+        "pictures": (pictures or {}).get(row),
+    }
+
+
+def path_of(text: str) -> str:
+    """A path that may break after its slashes and underscores, as HTML.
+
+    >>> path_of("Ann_Lee/1.jpg")
+    Markup('Ann_<wbr>Lee/<wbr>1.jpg')
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([/_])", r"\1<wbr>", str(escape(text))))
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """A share in percent with so many decimals.
+
+    >>> percent(0.99417)
+    '99.42 %'
+    """
+    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def rate(value: float) -> str:
+    """An error rate in percent, with three digits that count.
+
+    >>> rate(0.0), rate(0.00012345), rate(0.25)
+    ('0 %', '0.0123 %', '25 %')
+    """
+    if np.isnan(value):
+        return "–"
+    shown = f"{100 * value:.3g}"
+    return f"{shown if 'e' not in shown else f'{100 * value:.7f}'.rstrip('0')} %"
+
+
+def span(ends: tuple[float, float] | None, digits: int | None = None) -> str:
+    """An interval of rates in percent.
+
+    >>> span((0.001, 0.02)), span((0.985, 0.998), 2)
+    ('0.1 – 2 %', '98.50 – 99.80 %')
+    """
+    if ends is None or np.isnan(ends[0]) or np.isnan(ends[1]):
+        return ""
+    low, high = (rate(end) if digits is None else percent(end, digits) for end in ends)
+    return f"{low.removesuffix(' %')} – {high}"
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number with so many decimals.
+
+    >>> number(0.03919)
+    '0.0392'
+    """
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def fixed(ends: tuple[float, float] | None, digits: int = 4) -> str:
+    """An interval of plain numbers.
+
+    >>> fixed((0.99425, 0.99982))
+    '0.9942 – 0.9998'
+    """
+    if ends is None or np.isnan(ends[0]) or np.isnan(ends[1]):
+        return ""
+    return f"{ends[0]:.{digits}f} – {ends[1]:.{digits}f}"
+
+
+def count(value: int) -> str:
+    """A whole number with its thousands apart.
+
+    >>> count(12345)
+    '12,345'
+    """
+    return f"{value:,}"
