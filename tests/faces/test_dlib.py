@@ -1,0 +1,75 @@
+"""dlib's options, limits and missing package."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from visavis.errors import MissingExtraError, OptionError
+from visavis.faces.dlib import Dlib, DlibOptions
+
+
+@pytest.fixture(scope="module")
+def detector() -> Dlib:
+    pytest.importorskip("dlib")
+    return Dlib()
+
+
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'visavis\[dlib\]'"):
+        Dlib()
+
+
+def test_smallest_face_grows_with_the_photo(detector: Dlib) -> None:
+    assert detector.smallest_face(250, 250) == 20
+    assert detector.smallest_face(480, 640) < 40
+    assert 120 < detector.smallest_face(4000, 6000) < 200
+    sizes = [detector.smallest_face(side, side) for side in (100, 500, 1000, 3000, 9000)]
+    assert sizes == sorted(sizes)
+
+
+def test_max_pixels_moves_the_limit(portrait: np.ndarray) -> None:
+    pytest.importorskip("dlib")
+    # The portrait's face is some 90 px wide.
+    coarse = Dlib(options=DlibOptions(max_pixels=100_000))
+    assert coarse.smallest_face(512, 512) > 120
+    assert coarse.detect(portrait) == []
+    fine = Dlib(options=DlibOptions(max_pixels=1_000_000))
+    assert len(fine.detect(portrait)) >= 1
+
+
+def test_score_is_the_logistic_of_the_margin(detector: Dlib, portrait: np.ndarray) -> None:
+    strict = Dlib(options=DlibOptions(margin=0.8))
+    lax = Dlib(options=DlibOptions(margin=-0.5))
+    few, many = strict.detect(portrait), lax.detect(portrait)
+    assert 0 < len(few) < len(many)
+    assert min(face.score for face in few) >= 1 / (1 + np.exp(-0.8))
+    assert min(face.score for face in many) >= 1 / (1 + np.exp(0.5))
+    assert min(face.score for face in many) < 0.5
+
+
+def test_every_option_is_in_the_name(detector: Dlib) -> None:
+    options = (
+        DlibOptions(min_face=40), DlibOptions(max_pixels=1_000_000), DlibOptions(margin=0.5)
+    )  # fmt: skip
+    names = {detector.name, *(Dlib(options=o).name for o in options)}
+    assert len(names) == 4
+    assert all(name.startswith("dlib-") for name in names)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_face": 5},
+        {"min_face": float("nan")},
+        {"max_pixels": 10},
+        {"margin": 9},
+        {"margin": float("nan")},
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(OptionError):
+        DlibOptions(**options)  # type: ignore[arg-type]

@@ -1,0 +1,230 @@
+"""MTCNN's parts: the weight reader, the graphs against plain numpy, tiles, options."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+
+from visavis.errors import MissingExtraError, ModelDamagedError, OptionError
+from visavis.faces import mtcnn as room
+from visavis.faces.mtcnn import Mtcnn, MtcnnOptions
+from visavis.faces.mtcnn_graphs import INPUT_SIDE, build
+from visavis.faces.mtcnn_weights import read_arrays
+from visavis.inference import load
+from visavis.weights import WeightStore
+
+frame = pytest.importorskip("lz4.frame")
+joblib = pytest.importorskip("joblib")
+
+
+@pytest.fixture(scope="module")
+def detector() -> Mtcnn:
+    return Mtcnn(threads=1)
+
+
+@pytest.mark.parametrize("network", INPUT_SIDE)
+def test_the_reader_equals_joblib(network: str) -> None:
+    path = WeightStore().path(f"mtcnn-{network}")
+    for got, wanted in zip(read_arrays(path), joblib.load(path), strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_array_equal(got, wanted)
+
+
+class Trap:
+    """Unpickled by a plain reader, it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (Path.touch, (self.path,))
+
+
+def test_the_reader_runs_nothing(tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    file = tmp_path / "trap.lz4"
+    file.write_bytes(frame.compress(pickle.dumps([Trap(sprung)])))
+    with pytest.raises(ModelDamagedError, match=r"trap\.lz4"):
+        read_arrays(file)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not lz4",
+        frame.compress(b""),
+        frame.compress(pickle.dumps({"a": 1})),
+        frame.compress(pickle.dumps([1, 2])),
+        frame.compress(pickle.dumps(np.zeros(3))),
+        frame.compress(b"\x80\x04."),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "other.lz4"
+    file.write_bytes(data)
+    with pytest.raises(ModelDamagedError):
+        read_arrays(file)
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.99])
+def test_short_files_are_refused(tmp_path: Path, kept: float) -> None:
+    data = WeightStore().path("mtcnn-pnet").read_bytes()
+    file = tmp_path / "short.lz4"
+    file.write_bytes(data[: int(kept * len(data))])
+    with pytest.raises(ModelDamagedError):
+        read_arrays(file)
+
+
+def test_missing_lz4_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "lz4.frame", None)
+    with pytest.raises(MissingExtraError, match=r"visavis\[mtcnn\]"):
+        read_arrays(tmp_path / "x.lz4")
+
+
+def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Keras: (rows, columns, in) with a (rows, columns, in, out) kernel, no padding."""
+    windows = sliding_window_view(x, weight.shape[:2], axis=(0, 1))  # rows, columns, in, kr, kc
+    return np.einsum("abikl,klio->abo", windows, weight) + bias
+
+
+def prelu(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, x, x * slope.reshape(-1))
+
+
+def pool(x: np.ndarray, window: int, *, partial: bool) -> np.ndarray:
+    """Keras: stride 2; "same" keeps a partial last window, "valid" drops it."""
+    rows, columns = (-(-side // 2) if partial else (side - window) // 2 + 1 for side in x.shape[:2])
+    result = np.empty((rows, columns, x.shape[2]))
+    for r in range(rows):
+        for c in range(columns):
+            result[r, c] = x[2 * r : 2 * r + window, 2 * c : 2 * c + window].max((0, 1))
+    return result
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def keras(network: str, picture: np.ndarray) -> list[np.ndarray]:
+    """The network as its Keras source defines it, one picture, in float64."""
+    w = iter(a.astype(float) for a in joblib.load(WeightStore().path(f"mtcnn-{network}")))
+    x = (picture.astype(float) - 127.5) / 128
+    x = prelu(conv(x, next(w), next(w)), next(w))
+    x = pool(x, 2 if network == "pnet" else 3, partial=True)
+    x = prelu(conv(x, next(w), next(w)), next(w))
+    if network != "pnet":
+        x = pool(x, 3, partial=False)
+    x = prelu(conv(x, next(w), next(w)), next(w))
+    if network == "pnet":
+        return [conv(x, next(w), next(w)), softmax(conv(x, next(w), next(w)))]
+    if network == "onet":
+        x = pool(x, 2, partial=True)
+        x = prelu(conv(x, next(w), next(w)), next(w))
+    flat = x.transpose(1, 0, 2).reshape(-1)  # Permute((2, 1, 3)), Flatten
+    flat = prelu(flat @ next(w) + next(w), next(w))
+    heads = [flat @ next(w) + next(w) for _ in range(2 if network == "rnet" else 3)]
+    return [*heads[:-1], softmax(heads[-1])]
+
+
+@pytest.mark.parametrize(("network", "shape"), [
+    ("pnet", (12, 12)), ("pnet", (31, 44)), ("rnet", (24, 24)), ("onet", (48, 48)),
+])  # fmt: skip
+def test_the_graphs_compute_what_keras_would(
+    network: str, shape: tuple[int, int], portrait: np.ndarray
+) -> None:
+    graph = build(network, read_arrays(WeightStore().path(f"mtcnn-{network}")))
+    session = load(graph, runtime="onnxruntime", threads=1)
+    pictures = [portrait[90 : 90 + shape[0], 190 : 190 + shape[1]],
+                np.random.default_rng(0).integers(0, 256, (*shape, 3))]  # fmt: skip
+    tensor = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32)
+    outputs = session.run(np.ascontiguousarray(tensor))
+    names = ("offsets", "landmarks", "probability")
+    assert session.output_names == tuple(n for n in names if n != "landmarks" or network == "onet")
+    for k, picture in enumerate(pictures):
+        for got, wanted in zip(outputs, keras(network, picture), strict=True):
+            np.testing.assert_allclose(np.moveaxis(got[k], 0, -1), wanted, atol=2e-5)
+
+
+def test_arrays_of_another_network_are_refused() -> None:
+    arrays = read_arrays(WeightStore().path("mtcnn-rnet"))
+    for network in ("pnet", "onet"):
+        with pytest.raises(ModelDamagedError, match=network):
+            build(network, arrays)
+    with pytest.raises(ModelDamagedError, match="too few"):
+        build("rnet", arrays[:-1])
+    with pytest.raises(ModelDamagedError, match="too many"):
+        build("rnet", [*arrays, arrays[0]])
+
+
+def test_tiles_give_what_one_piece_gives(
+    detector: Mtcnn, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = portrait[3:300, 5:420]
+    whole = detector.detect(photo)
+    monkeypatch.setattr(room, "_TILE", 37)
+    tiled = detector.detect(photo)
+    assert len(whole) == len(tiled) > 0
+    for a, b in zip(whole, tiled, strict=True):
+        np.testing.assert_allclose(a.box, b.box, atol=0.01)
+        np.testing.assert_allclose(a.landmarks, b.landmarks, atol=0.01)
+
+
+def test_runtimes_agree(portrait: np.ndarray, detector: Mtcnn) -> None:
+    other = Mtcnn(runtime="openvino", threads=1).detect(portrait)
+    first = detector.detect(portrait)
+    assert len(first) == len(other)
+    for a, b in zip(first, other, strict=True):
+        np.testing.assert_allclose(a.landmarks, b.landmarks, atol=0.05)
+
+
+def test_min_face_is_kept_to(portrait: np.ndarray) -> None:
+    assert Mtcnn(options=MtcnnOptions(min_face=100), threads=1).detect(portrait)
+    assert not Mtcnn(options=MtcnnOptions(min_face=250), threads=1).detect(portrait)
+
+
+def test_max_side_searches_smaller_but_answers_in_photo_pixels(
+    portrait: np.ndarray, detector: Mtcnn
+) -> None:
+    options = MtcnnOptions(max_side=200)
+    got = Mtcnn(options=options, threads=1).detect(portrait)[0]
+    np.testing.assert_allclose(got.landmarks, detector.detect(portrait)[0].landmarks, atol=4)
+
+
+def test_every_option_is_in_the_name() -> None:
+    names = {
+        Mtcnn(options=options, threads=1).name
+        for options in (
+            MtcnnOptions(),
+            MtcnnOptions(min_face=30),
+            MtcnnOptions(scale_factor=0.8),
+            MtcnnOptions(thresholds=(0.6, 0.7, 0.9)),
+            MtcnnOptions(max_side=2000),
+        )
+    }
+    assert len(names) == 5
+    assert "mtcnn-1.0.0/min20" in names
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_face": 4},
+        {"min_face": float("nan")},
+        {"min_face": float("inf")},
+        {"scale_factor": 1.0},
+        {"scale_factor": 0.1},
+        {"thresholds": (0.6, 0.7)},
+        {"thresholds": (0.6, 0.7, 1.2)},
+        {"max_side": 5},
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(OptionError):
+        MtcnnOptions(**options)  # type: ignore[arg-type]
