@@ -7,10 +7,11 @@ from visavis.inference.folding import Shape, folded
 _KEPT = "PReluKept"
 
 
-def as_published(model: bytes) -> bytes:
-    """A block-quantized graph without its false weight inputs, otherwise untouched.
+def as_published(model: bytes, *, input_shape: Shape | None = None) -> bytes:
+    """A block-quantized graph without its false weight inputs, its operators untouched.
 
-    ONNX Runtime refuses the published ``int8bq`` files for those inputs only.
+    ONNX Runtime refuses SFace's published ``int8bq`` file for those inputs only. Dimensions are
+    freed as ``input_shape`` says, so that the graph takes what the other forms take.
     """
     import onnx
 
@@ -20,6 +21,17 @@ def as_published(model: bytes) -> bytes:
     inputs = [i for i in proto.graph.input if i.name in read]
     del proto.graph.input[:]
     proto.graph.input.extend(inputs)
+    if input_shape is not None:
+        dims = proto.graph.input[0].type.tensor_type.shape.dim
+        for dim, size in zip(dims, input_shape, strict=True):
+            if isinstance(size, str):
+                dim.dim_param = size
+            else:
+                dim.dim_value = size
+        del proto.graph.value_info[:]
+        for output in proto.graph.output:
+            for k, dim in enumerate(output.type.tensor_type.shape.dim):
+                dim.dim_param = f"{output.name}_{k}"
     return bytes(proto.SerializeToString())
 
 

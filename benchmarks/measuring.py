@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -64,6 +65,20 @@ def run_once(
     if child.returncode not in accept:
         raise SystemExit(f"exit code {child.returncode} from: {' '.join(command)}")
     return ProcessCost(wall, usage.ru_utime + usage.ru_stime, mib(usage.ru_maxrss))
+
+
+def own_peak() -> float:
+    """Largest resident memory of this process so far, MiB.
+
+    From Linux itself where there is one: ``getrusage`` also counts what the parent had when it
+    started this process.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    return mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @contextmanager
