@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from tests.contracts.embedder import EmbedderContract
 
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.errors import ModelRefusedError, UnknownModelError
 from visavis.faces import align
 from visavis.faces.yunet import YuNet
 from visavis.inference import RUNTIMES
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from contracts.embedder import EmbedderContract
 
 CHOICES = [(runtime, flip) for runtime in RUNTIMES for flip in (False, True)]
 

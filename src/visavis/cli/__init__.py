@@ -6,9 +6,28 @@ Exit codes: 0 fine (``verify``: same), 1 different (``verify``) or some photos o
 
 from __future__ import annotations
 
+import os
+import sys
+
 
 def main() -> None:
     """Entry point of the ``visavis`` command."""
+    _keep_native_libraries_quiet()
     from visavis.cli.app import run
 
     run()
+
+
+def _keep_native_libraries_quiet() -> None:
+    """Our messages go on to the real standard error; what C libraries write there does not.
+
+    libtiff, for one, tells about damage in lines of its own before Pillow raises.
+    """
+    try:
+        real = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+    except OSError:
+        return  # no standard error at all (a service, perhaps)
+    sys.stderr = os.fdopen(real, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
