@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.graphs import as_published, unpacked
-from benchmarks.measuring import median
+from benchmarks.measuring import median, usual_environment
 from benchmarks.photos import ROOT, data_folder, folder_pairs, lfw_pairs
 from benchmarks.tables import Table, load, machine, ms, write_section
 
@@ -115,6 +115,7 @@ def fresh(graphs: list[Graph], *, rounds: int) -> list[dict[str, Any]]:
                     done = subprocess.run(
                         [*command, str(path), shape],
                         cwd=ROOT,
+                        env=usual_environment(),
                         capture_output=True,
                         text=True,
                         check=False,

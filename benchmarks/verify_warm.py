@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import median, mib, pinned, quantile
+from benchmarks.measuring import median, mib, pinned, quantile, usual_environment
 from benchmarks.peers import environment
 from benchmarks.photos import Pair
 from benchmarks.tables import Table, ms
@@ -32,7 +32,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **environment.variables()},
+            env={**usual_environment(), **environment.variables()},
             text=True,
         )
         self.name = name

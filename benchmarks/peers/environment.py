@@ -6,12 +6,12 @@ packages are compared and not their dependencies. visavis's own environment is n
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.measuring import usual_environment
 from benchmarks.photos import ROOT
 
 FOLDER = ROOT / ".venv-peers"
@@ -55,7 +55,7 @@ def variables() -> dict[str, str]:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, cwd=ROOT, check=False, env=dict(os.environ))
+    done = subprocess.run(command, cwd=ROOT, check=False, env=usual_environment())
     if done.returncode:
         raise SystemExit(f"exit code {done.returncode} from: {' '.join(command)}")
 
