@@ -1,0 +1,103 @@
+"""The checks on real data: runs the commands on LFW and ORL and holds their figures to bounds.
+
+Visible when skipped: without the data it says so and ends well. Prints every figure it checks.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+VISAVIS = ROOT / ".venv" / "bin" / "visavis"
+failures: list[str] = []
+
+
+def data(variable: str, name: str) -> Path | None:
+    folder = Path(os.environ.get(variable) or ROOT.parent / "shared" / "data" / name)
+    return folder if folder.is_dir() else None
+
+
+def run(*arguments: object, home: Path, accept: tuple[int, ...] = (0,)) -> Any:
+    """A command's JSON; its progress goes to this script's standard error."""
+    done = subprocess.run(
+        [VISAVIS, *map(str, arguments), "--json"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "VISAVIS_HOME": str(home)},
+        check=False,
+    )
+    if done.returncode not in accept:
+        sys.exit(f"visavis {' '.join(map(str, arguments))}: exit code {done.returncode}")
+    return json.loads(done.stdout)
+
+
+def check(what: str, value: float, bound: float, *, least: bool) -> None:
+    good = value >= bound if least else value <= bound
+    relation = ">=" if least else "<="
+    print(f"{'ok  ' if good else 'FAIL'}  {what}: {value:.6g} {relation} {bound:g}", flush=True)
+    if not good:
+        failures.append(what)
+
+
+def pair_list(lfw: Path, out: Path) -> None:
+    """View 1's test pairs as a CSV of visavis's own format."""
+    count, *lines = (lfw / "pairsDevTest.txt").read_text(encoding="utf-8").splitlines()
+    with out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a", "b", "same"])
+        for line in lines:
+            words = line.split("\t")
+            mated = len(words) == 3
+            name, i, other, j = (words[0], words[1], words[0], words[2]) if mated else words
+            writer.writerow(
+                [*(f"{n}/{n}_{int(k):04d}.jpg" for n, k in ((name, i), (other, j))), int(mated)]
+            )
+
+
+def check_lfw(lfw: Path, work: Path) -> None:
+    home = work / "home"
+    view2 = run("evaluate", "lfw", "--view", 2, "--root", lfw, "--bootstrap", 200, home=home)
+    check("LFW View 2 accuracy", view2["accuracy"], 0.9935, least=True)
+    check("LFW View 2 AUC", view2["auc"], 0.9985, least=True)
+    check("LFW View 2 FNMR at FMR 1e-3", view2["fnmr_at_fmr"]["1e-3"], 0.012, least=False)
+    check("LFW View 2 failures", view2["failures"], 0, least=False)
+    for point in view2["operating_points"]:
+        if point["target_fmr"] in (1e-3, 1e-4):
+            check(
+                f"LFW View 2 FMR at the shipped threshold for {point['target_fmr']:g}",
+                point["fmr"],
+                point["claimed_fmr_ci"][1],
+                least=False,
+            )
+    view1 = run("evaluate", "lfw", "--view", 1, "--root", lfw, "--bootstrap", 200, home=home)
+    pair_list(lfw, work / "view1.csv")
+    photos = next(p for p in (lfw / "lfw-deepfunneled", lfw) if p.is_dir())
+    pairs = run(
+        "evaluate", "pairs", work / "view1.csv", "--root", photos, "--bootstrap", 200, home=home
+    )
+    keys = ("accuracy", "accuracy_se", "auc", "eer", "fnmr_at_fmr", "pairs", "failures")
+    same = all(view1[key] == pairs[key] for key in keys)
+    check("LFW View 1 equals the same pairs as a CSV", float(same), 1, least=True)
+
+
+def main() -> None:
+    lfw, orl = data("VISAVIS_LFW", "lfw"), data("VISAVIS_ORL", "orl")
+    if lfw is None:
+        print("SKIPPED: no LFW (VISAVIS_LFW names its folder)")
+    if orl is None:
+        print("SKIPPED: no ORL (VISAVIS_ORL names its folder)")
+    with tempfile.TemporaryDirectory() as folder:
+        if lfw is not None:
+            check_lfw(lfw, Path(folder))
+    if failures:
+        sys.exit(f"{len(failures)} checks failed: {'; '.join(failures)}")
+
+
+if __name__ == "__main__":
+    main()
