@@ -49,11 +49,14 @@ def project(
     if len(rows) < 8:
         return None
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     perplexity = min(15.0, (len(rows) - 1) / 4)
-    points = TSNE(
-        metric="cosine", init="random", perplexity=perplexity, random_state=seed
-    ).fit_transform(np.stack([vectors[k][0] for k in rows]))
+    # So few points are faster on one thread: several wait for each other a thousand times.
+    with threadpool_limits(1):
+        points = TSNE(
+            metric="cosine", init="random", perplexity=perplexity, random_state=seed
+        ).fit_transform(np.stack([vectors[k][0] for k in rows]))
     return Projection(
         labels=tuple(protocol.labels[k] for k in rows),
         people=tuple(protocol.people[k] for k in rows),

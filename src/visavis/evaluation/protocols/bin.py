@@ -138,10 +138,11 @@ def _load(path: Path) -> tuple[list[bytes], list[bool]]:
         )
     images, flags = content
     if isinstance(flags, _Array):
-        flags = flags.items()
+        flags = flags.items() or flags
     if not isinstance(images, (list, tuple)) or not isinstance(flags, (list, tuple)) or not flags:
+        kinds = [type(part).__name__.removeprefix("_").lower() for part in (images, flags)]
         raise DataError(
-            f"{path}: {type(images).__name__} and {type(flags).__name__} inside",
+            f"{path}: {kinds[0]} and {kinds[1]} inside",
             "give a list of encoded images and a list of booleans, not empty",
         )
     return (
@@ -160,7 +161,7 @@ def _image(path: Path, k: int, value: object) -> bytes:
 
 def _flag(path: Path, k: int, value: object) -> bool:
     if isinstance(value, _Array) and len(value.items()) == 1:
-        value = value.items()[0]
+        (value,) = value.items()
     if isinstance(value, int) and value in (0, 1):
         return bool(value)
     got = "another number" if isinstance(value, int) else f"a {type(value).__name__}"
@@ -189,9 +190,9 @@ class _Array:
         self.data = _as_bytes(data)
 
     def items(self) -> list[int]:
-        """The elements as whole numbers."""
+        """The elements as whole numbers; none where they are not booleans or bytes."""
         if not isinstance(self.dtype, _Dtype) or self.dtype.code not in ("b1", "u1", "i1", "?"):
-            raise pickle.UnpicklingError("an array of other things than booleans and bytes")
+            return []
         return list(self.data)
 
 

@@ -63,6 +63,12 @@ def read(path: Path, root: Path | None = None) -> Protocol:
             )
     if not pairs:
         raise DataError(f"{path}: a header without rows", "add one row a pair")
+    kinds = {same for _, _, same in pairs}
+    if len(kinds) == 1:
+        raise DataError(
+            f"{path}: {len(pairs)} pairs, all {'mated' if kinds == {True} else 'non-mated'}",
+            "error rates need pairs of the same person and pairs of different people",
+        )
     first, second, flags = (np.array(column) for column in zip(*pairs, strict=True))
     files = tuple(folder / name for name in photos)
     require_photos(str(path), files)

@@ -1,0 +1,70 @@
+"""Pairs among folders of people."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from visavis.errors import DataError, OptionError
+from visavis.evaluation.protocols import folders
+
+
+def test_all_pairs(people: Path) -> None:
+    protocol = folders.read(people)
+    expected = set(combinations(range(36), 2))
+    listed = list(zip(protocol.first.tolist(), protocol.second.tolist(), strict=True))
+    assert set(listed) == expected
+    assert len(listed) == len(expected)
+    assert protocol.people is not None
+    for (i, j), same in zip(listed, protocol.same, strict=True):
+        assert same == (protocol.people[i] == protocol.people[j])
+        assert protocol.labels[i].split("/")[0] == protocol.people[i]
+    assert protocol.notes == ("Pairs: all 36 mated ones.", "Pairs: all 594 non-mated ones.")
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_sample_has_no_pair_twice_and_follows_its_seed(
+    people: Path, dense: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not dense:
+        monkeypatch.setattr(folders, "_DENSE", 0)
+    one, again, other = (folders.read(people, most=20, seed=s) for s in (1, 1, 2))
+    pairs = [
+        list(zip(p.first.tolist(), p.second.tolist(), strict=True)) for p in (one, again, other)
+    ]
+    assert pairs[0] == pairs[1] != pairs[2]
+    assert len(set(pairs[0])) == len(pairs[0]) == 40
+    assert int(one.same.sum()) == 20
+    assert one.people is not None
+    assert [one.people[i] == one.people[j] for i, j in pairs[0]] == one.same.tolist()
+    assert "20 drawn (seed 1) of 594 non-mated" in one.notes[1]
+
+
+def test_what_is_not_a_photo_is_left_out(people: Path) -> None:
+    (people / "Person_00" / "notes.txt").write_text("x")
+    (people / "Person_00" / "._Person_00_0001.jpg").write_text("x")
+    (people / "loose.jpg").write_text("x")
+    (people / ".hidden").mkdir()
+    (people / "Empty").mkdir()
+    assert len(folders.read(people).photos) == 36
+
+
+@pytest.mark.parametrize("content", [[], ["Ann/1.jpg", "Ann/2.jpg"], ["Ann/1.jpg", "Bob/1.jpg"]])
+def test_too_few_people_or_photos(tmp_path: Path, content: list[str]) -> None:
+    for name in content:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    with pytest.raises(DataError, match="two photos or more"):
+        folders.read(tmp_path)
+
+
+def test_not_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a folder"):
+        folders.read(tmp_path / "gone")
+
+
+def test_no_pairs_at_all(people: Path) -> None:
+    with pytest.raises(OptionError, match="at most 0 pairs"):
+        folders.read(people, most=0)

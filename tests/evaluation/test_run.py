@@ -1,0 +1,214 @@
+"""From a protocol to scores: the same list by two ways, failures kept, several faces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from visavis.embedding.cache import EmbeddingCache
+from visavis.errors import OptionError
+from visavis.evaluation import pictures, run
+from visavis.evaluation.protocols import bin as sets
+from visavis.evaluation.protocols import folders, lfw, pairs
+from visavis.evaluation.summary import summarise
+from visavis.evaluation.worst import worst
+
+
+def test_scores_are_cosines_of_the_two_photos(recognizer, tiny_lfw: Path) -> None:
+    protocol = lfw.view(1, tiny_lfw)
+    result = run.evaluate(protocol, recognizer, command="visavis evaluate lfw")
+    vectors = {
+        label: r.templates[0].vector
+        for label, r in zip(protocol.labels, recognizer.embed_many(protocol.photos), strict=True)
+    }
+    table = result.scores
+    for a, b, score in zip(table.a, table.b, table.score, strict=True):
+        x, y = vectors[a].astype(float), vectors[b].astype(float)
+        assert score == pytest.approx(float(x @ y), abs=1e-12)
+    assert table.failure.tolist() == [""] * 24
+    assert (table.model, table.model_sha256) == (recognizer.model, recognizer.model_sha256)
+    assert table.settings == "fake-detector, similarity-5pt-112, plain, central"
+    assert table.about.command == "visavis evaluate lfw"
+    assert table.about.photos == len(protocol.photos)
+    assert table.about.created
+
+
+def test_view_1_as_a_pair_list_is_equal_to_the_last_digit(
+    recognizer, tiny_lfw: Path, tmp_path: Path
+) -> None:
+    protocol = lfw.view(1, tiny_lfw)
+    path = tmp_path / "view1.csv"
+    pairs.write(path, protocol)
+    by_list = pairs.read(path, tiny_lfw / "lfw-deepfunneled")
+    answers = []
+    for one in (protocol, by_list):
+        plain = summarise(run.evaluate(one, recognizer).scores, replicates=50).to_dict()
+        del plain["about"], plain["protocol"]
+        answers.append(json.dumps(plain))
+    assert answers[0] == answers[1]
+
+
+def test_failures_stay_in_the_table_with_their_reason(recognizer, tiny_lfw: Path) -> None:
+    photos = tiny_lfw / "lfw-deepfunneled"
+    (photos / "Person_00" / "Person_00_0001.jpg").write_bytes(b"no face")
+    (photos / "Person_01" / "Person_01_0002.jpg").unlink()
+    result = run.evaluate(lfw.view(1, tiny_lfw), recognizer)
+    table = result.scores
+    assert len(table) == 24
+    reasons = dict(zip(zip(table.a, table.b, strict=True), table.failure, strict=True))
+    one, two = "Person_00/Person_00_0001.jpg", "Person_01/Person_01_0002.jpg"
+    assert reasons[one, "Person_00/Person_00_0002.jpg"] == "no-face (a)"
+    assert reasons[one, two] == "no-face (a), image-not-found (b)"
+    assert reasons[two, "Person_01/Person_01_0003.jpg"] == "image-not-found (a)"
+    for a, b, failure, score in zip(table.a, table.b, table.failure, table.score, strict=True):
+        assert bool(failure) == bool({a, b} & {one, two}) == np.isnan(score)
+    assert table.about.photo_failures == {"no-face": 1, "image-not-found": 1}
+
+
+def test_the_best_match_of_several_faces_counts(recognizer, tiny_lfw: Path) -> None:
+    for person in ("Person_00", "Person_03"):
+        photo = tiny_lfw / "lfw-deepfunneled" / person / f"{person}_0001.jpg"
+        photo.write_bytes(b"two faces")
+    protocol = lfw.view(1, tiny_lfw)
+    central = run.evaluate(protocol, recognizer).scores
+    best = run.evaluate(protocol, recognizer, rule="best-match").scores
+    assert recognizer.rules[-2:] == ["central", "best-match"]
+    touched = np.array([("00_0001" in f"{a}{b}" or "03_0001" in f"{a}{b}")
+                        for a, b in zip(best.a, best.b, strict=True)])  # fmt: skip
+    assert (best.score[~touched] == central.score[~touched]).all()
+    assert (best.score[touched] >= central.score[touched]).all()
+    results = {r.source: r for r in recognizer.embed_many(protocol.photos, rule="best-match")}
+    for k in np.flatnonzero(touched):
+        sides = [
+            [t.vector.astype(float) for t in results[str(protocol.photos[i])].templates]
+            for i in (protocol.first[k], protocol.second[k])
+        ]
+        expected = max(float(x @ y) for x in sides[0] for y in sides[1])
+        assert best.score[k] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_rule_that_gives_no_one_score_is_refused(recognizer, tiny_lfw: Path) -> None:
+    with pytest.raises(OptionError, match="face rule 'all'"):
+        run.evaluate(lfw.view(1, tiny_lfw), recognizer, rule="all")
+
+
+def test_progress_counts_photos(recognizer, tiny_lfw: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    protocol = lfw.view(1, tiny_lfw)
+    run.evaluate(protocol, recognizer, progress=lambda *step: seen.append(step))
+    total = len(protocol.photos)
+    assert seen == [(k, total) for k in range(1, total + 1)]
+
+
+@pytest.fixture
+def crops(tmp_path: Path, encoded) -> Path:
+    """A .bin set of 30 pairs of aligned crops, light people and dark people."""
+    images, same = [], []
+    for k in range(30):
+        mated = k % 2 == 0
+        images += [encoded(70, seed=2 * k), encoded(70 if mated else 190, seed=2 * k + 1)]
+        same.append(mated)
+    path = tmp_path / "set.bin"
+    sets.write(path, images, same)
+    return path
+
+
+def test_aligned_crops_are_embedded_without_detection(recognizer, crops: Path) -> None:
+    result = run.evaluate(sets.read(crops), recognizer)
+    assert recognizer.rules == []
+    assert sum(recognizer.embedder.batches) == 60
+    assert result.scores.settings.endswith("plain, aligned crops")
+    assert result.scores.scored.all()
+    assert summarise(result.scores, replicates=0).accuracy == 1.0
+
+
+def test_crops_are_resized_for_embedders_that_take_another_size(recognizer, crops: Path) -> None:
+    recognizer.embedder.input_size = 96
+    assert run.evaluate(sets.read(crops), recognizer).scores.scored.all()
+
+
+def test_a_damaged_crop_is_a_failure_of_its_pair(recognizer, tmp_path: Path, encoded) -> None:
+    images = [encoded(60 + 10 * k, seed=k) for k in range(8)]
+    images[3] = images[3][: len(images[3]) // 2]
+    path = tmp_path / "set.bin"
+    sets.write(path, images, [True, False, True, False])
+    table = run.evaluate(sets.read(path), recognizer).scores
+    assert table.failure.tolist() == ["", "image-truncated (b)", "", ""]
+
+
+def test_crops_are_cached(recognizer, crops: Path, tmp_path: Path) -> None:
+    with EmbeddingCache(tmp_path / "cache.sqlite") as cache:
+        first = run.evaluate(sets.read(crops), recognizer, cache=cache)
+        recognizer.embedder.batches.clear()
+        second = run.evaluate(sets.read(crops), recognizer, cache=cache)
+    assert recognizer.embedder.batches == []
+    assert first.scores.score.tolist() == second.scores.score.tolist()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(recognizer, crops: Path, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    embed = recognizer.embedder.embed
+    calls: list[int] = []
+
+    def dies(images: np.ndarray) -> np.ndarray:
+        calls.append(len(images))
+        if len(calls) == 2:
+            raise Killed
+        return embed(images)
+
+    many = sets.read(crops)
+    with EmbeddingCache(tmp_path / "cache.sqlite") as cache:
+        import visavis.evaluation.embedding as room
+
+        batch, room._BATCH = room._BATCH, 20
+        try:
+            recognizer.embedder.embed = dies
+            with pytest.raises(Killed):
+                run.evaluate(many, recognizer, cache=cache)
+            recognizer.embedder.embed = embed
+            recognizer.embedder.batches.clear()
+            result = run.evaluate(many, recognizer, cache=cache)
+        finally:
+            room._BATCH = batch
+    assert sum(recognizer.embedder.batches) == 40
+    assert result.scores.scored.all()
+
+
+def test_templates_are_drawn_for_people_with_most_photos(recognizer, people: Path) -> None:
+    result = run.evaluate(folders.read(people), recognizer)
+    points = result.scores.about.projection
+    assert points is not None
+    assert len(points.x) == len(points.y) == len(points.labels) == 36
+    assert set(points.people) == {f"Person_{p:02d}" for p in range(12)}
+    assert all(label.startswith(p) for label, p in zip(points.labels, points.people, strict=True))
+    # The vectors of one person were drawn together, so each point's nearest one is of its person.
+    spots = np.stack([points.x, points.y], axis=1)
+    distance = np.linalg.norm(spots[:, None] - spots[None], axis=2) + 1e9 * np.eye(36)
+    nearest = [points.people[k] for k in distance.argmin(axis=1)]
+    assert np.mean([a == b for a, b in zip(nearest, points.people, strict=True)]) > 0.9
+
+
+def test_no_picture_of_people_whom_nobody_named(recognizer, crops: Path) -> None:
+    assert run.evaluate(sets.read(crops), recognizer).scores.about.projection is None
+
+
+def test_pictures_of_the_worst_pairs(recognizer, tiny_lfw: Path, crops: Path) -> None:
+    for protocol in (lfw.view(1, tiny_lfw), sets.read(crops)):
+        result = run.evaluate(protocol, recognizer)
+        rows = worst(result.scores, most=3)
+        found = pictures.of_pairs(result, [*rows.matches, *rows.non_matches])
+        assert set(found) == {*rows.matches, *rows.non_matches}
+        assert all(
+            uri.startswith("data:image/jpeg;base64,") for pair in found.values() for uri in pair
+        )
+
+
+def test_a_photo_gone_since_has_no_picture(recognizer, tiny_lfw: Path) -> None:
+    result = run.evaluate(lfw.view(1, tiny_lfw), recognizer)
+    (tiny_lfw / "lfw-deepfunneled" / result.scores.a[0]).unlink()
+    assert pictures.of_pairs(result, [0, 5]).keys() == {5}
