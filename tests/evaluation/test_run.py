@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from visavis.decision.llr import LlrCalibration
+from visavis.decision.profile import Calibration
 from visavis.embedding.cache import EmbeddingCache
-from visavis.errors import OptionError
+from visavis.errors import ModelMismatchError, OptionError
 from visavis.evaluation import pictures, run
 from visavis.evaluation.protocols import bin as sets
 from visavis.evaluation.protocols import folders, lfw, pairs
 from visavis.evaluation.summary import summarise
 from visavis.evaluation.worst import worst
+from visavis.types import OperatingPoint
 
 
 def test_scores_are_cosines_of_the_two_photos(recognizer, tiny_lfw: Path) -> None:
@@ -93,6 +96,52 @@ def test_the_best_match_of_several_faces_counts(recognizer, tiny_lfw: Path) -> N
 def test_a_rule_that_gives_no_one_score_is_refused(recognizer, tiny_lfw: Path) -> None:
     with pytest.raises(OptionError, match="face rule 'all'"):
         run.evaluate(lfw.view(1, tiny_lfw), recognizer, rule="all")
+
+
+def calibration(recognizer, **changes) -> Calibration:
+    sha, settings = recognizer.model_sha256, recognizer.settings
+    point = OperatingPoint("fake", sha, 0.5, 1e-2, (0.0, 0.02), 0.0, "made up", 100, 1e-2)
+    options = {
+        "name": "gate",
+        "model": "fake",
+        "model_sha256": sha,
+        "settings": settings,
+        "method": "labelled",
+        "points": (point,),
+        "evidence": (LlrCalibration("logistic", (-1.0, 1.0), (-20.0, 12.0)),),
+    }
+    return Calibration(**{**options, **changes})
+
+
+def test_a_calibration_adds_evidence_and_thresholds_to_check(recognizer, tiny_lfw: Path) -> None:
+    (tiny_lfw / "lfw-deepfunneled/Person_00/Person_00_0001.jpg").write_bytes(b"no face")
+    used = calibration(recognizer)
+    table = run.evaluate(lfw.view(1, tiny_lfw), recognizer, calibration=used).scores
+    assert table.llr is not None
+    assert np.isnan(table.llr).tolist() == np.isnan(table.score).tolist()
+    scored = table.scored
+    assert table.llr[scored] == pytest.approx(16 * table.score[scored] - 4)
+    assert (table.about.calibration, table.about.operating_points) == ("gate", used.points)
+    summary = summarise(table, replicates=20)
+    assert summary.cllr > 0
+    (point,) = summary.operating_points
+    assert point.fmr == np.mean(table.score[scored & ~table.same] >= 0.5)
+
+
+def test_a_calibration_without_evidence_gives_thresholds_alone(recognizer, tiny_lfw: Path) -> None:
+    used = calibration(recognizer, evidence=())
+    table = run.evaluate(lfw.view(1, tiny_lfw), recognizer, calibration=used).scores
+    assert table.llr is None
+    assert table.about.operating_points
+
+
+def test_a_calibration_made_otherwise_is_noted_or_refused(recognizer, tiny_lfw: Path) -> None:
+    protocol = lfw.view(1, tiny_lfw)
+    other = calibration(recognizer, settings="another detector")
+    notes = run.evaluate(protocol, recognizer, calibration=other).scores.about.notes
+    assert any("was measured with another detector" in note for note in notes)
+    with pytest.raises(ModelMismatchError):
+        run.evaluate(protocol, recognizer, calibration=calibration(recognizer, model_sha256="00"))
 
 
 def test_progress_counts_photos(recognizer, tiny_lfw: Path) -> None:

@@ -284,12 +284,18 @@ def report(
 
 def _score(protocol: Protocol, wanted: Wanted) -> None:
     from visavis.embedding.cache import EmbeddingCache
+    from visavis.errors import OptionError
     from visavis.evaluation import pictures, run, scores
     from visavis.evaluation.worst import worst
     from visavis.pipeline import Recognizer, RecognizerOptions
 
+    # What can be refused is refused before the work, not after it.
     if wanted.scores is not None:
-        scores.require_known(wanted.scores)  # before the work, not after it
+        scores.require_known(wanted.scores)
+    if 0 < wanted.bootstrap < 20:
+        raise OptionError(f"--bootstrap {wanted.bootstrap}", "give 20 or more, or 0 for none")
+    if wanted.out is not None:
+        _make_folder(wanted.out)
     recognizer = Recognizer(
         model=wanted.model,
         detector=wanted.detector,
@@ -326,6 +332,17 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
         _write(wanted.out, result.scores, summary, faces)
     _tell(summary, json=wanted.json, out=wanted.out)
     raise typer.Exit(1 if summary.failures else 0)
+
+
+def _make_folder(out: Path) -> None:
+    from visavis.errors import OptionError
+
+    if out.suffix.lower() in (".html", ".htm"):
+        raise OptionError(f"--out {out}", "name a folder: it takes the report and the scores")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"--out {out} ({error.strerror})", "name another folder") from error
 
 
 def _calibration(recognizer: Recognizer, asked: str | None) -> Calibration | None:
