@@ -104,3 +104,13 @@ def test_unusable_landmarks_are_refused(points: np.ndarray) -> None:
         align.crop(np.zeros((50, 50, 3), np.uint8), points)
     with pytest.raises(OptionError, match="8 or more"):
         align.crop(np.zeros((50, 50, 3), np.uint8), align.TEMPLATE, size=4)
+
+
+def test_a_smaller_scale_shows_more_around_the_same_middle() -> None:
+    photo = smooth(400, 400)
+    landmarks = align.TEMPLATE * 2 + 50
+    plain = align.crop(photo, landmarks).astype(float)
+    wider = align.crop(photo, landmarks, scale=0.8).astype(float)
+    np.testing.assert_allclose(wider[72, 56], plain[72, 56], atol=1.5)
+    slope = (wider[72, 90, 0] - wider[72, 20, 0]) / (plain[72, 90, 0] - plain[72, 20, 0])
+    assert slope == pytest.approx(1 / 0.8, rel=0.02)

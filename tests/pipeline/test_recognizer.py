@@ -22,6 +22,7 @@ from visavis.errors import (
 )
 from visavis.faces import align
 from visavis.pipeline import Recognizer, RecognizerOptions
+from visavis.weights import WeightStore
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,8 @@ def save(pixels: np.ndarray, path: Path) -> Path:
 def test_the_parts_make_the_whole(recognizer: Recognizer, portrait: np.ndarray) -> None:
     template = recognizer.embed(portrait)[0]
     found = recognizer.detector.detect(portrait)[0]
-    crop = align.crop(portrait, found.landmarks)
+    scale = WeightStore().entry("sface").crop_scale
+    crop = align.crop(portrait, found.landmarks, scale=scale)
     want = OnnxEmbedder("sface").embed(crop[None])[0]
     np.testing.assert_allclose(template.vector, want, atol=1e-5)
     assert template.model_sha256 == recognizer.model_sha256

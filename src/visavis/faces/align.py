@@ -28,6 +28,7 @@ TEMPLATE: Final[NDArray[np.float64]] = np.array(
 among them, were trained with (Deng et al., CVPR 2019)."""
 
 TEMPLATE_SIZE: Final = 112
+_MIDDLE: Final = (56.0, 72.0)  # between eyes and mouth
 
 
 def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -66,7 +67,13 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> ND
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]]) + 0.0
 
 
-def crop(image: Image, landmarks: NDArray[np.floating], *, size: int = TEMPLATE_SIZE) -> Image:
+def crop(
+    image: Image,
+    landmarks: NDArray[np.floating],
+    *,
+    size: int = TEMPLATE_SIZE,
+    scale: float = 1.0,
+) -> Image:
     """Aligned face, ``(size, size, 3)`` RGB uint8. Beyond the photo's border it is black.
 
     A face much larger than the crop is first reduced by area averaging, so that no detail is
@@ -76,6 +83,8 @@ def crop(image: Image, landmarks: NDArray[np.floating], *, size: int = TEMPLATE_
         image: upright RGB photo, ``(H, W, 3)`` uint8.
         landmarks: ``(5, 2)`` pixels of the photo, order as in ``types.Face``.
         size: side of the crop in pixels; the template is scaled to it.
+        scale: size of the face relative to the template's, about its middle; below 1 the crop
+            shows more around the face.
 
     Raises:
         OptionError: ``size`` below 8, or unusable landmarks.
@@ -85,7 +94,8 @@ def crop(image: Image, landmarks: NDArray[np.floating], *, size: int = TEMPLATE_
     if size < 8:
         raise OptionError(f"a crop of {size} pixels", "ask for 8 or more")
     # Pixel centres, not corners, are scaled: the template's frame starts half a pixel out.
-    target = (TEMPLATE + 0.5) * (size / TEMPLATE_SIZE) - 0.5
+    template = (TEMPLATE - _MIDDLE) * scale + _MIDDLE
+    target = (template + 0.5) * (size / TEMPLATE_SIZE) - 0.5
     points = np.asarray(landmarks, dtype=np.float64)
     matrix = similarity(points, target)
     factor = int(1 / max(np.hypot(matrix[0, 0], matrix[1, 0]), 1e-6))
@@ -118,8 +128,10 @@ def _region(
     return part, low.astype(np.float64)
 
 
-def crops(image: Image, landmarks: list[NDArray[np.floating]], *, size: int = 112) -> Crops:
+def crops(
+    image: Image, landmarks: list[NDArray[np.floating]], *, size: int = 112, scale: float = 1.0
+) -> Crops:
     """Aligned crops of several faces of one photo, ``(N, size, size, 3)`` RGB uint8."""
     if not landmarks:
         return np.zeros((0, size, size, 3), dtype=np.uint8)
-    return np.stack([crop(image, points, size=size) for points in landmarks])
+    return np.stack([crop(image, points, size=size, scale=scale) for points in landmarks])

@@ -186,17 +186,18 @@ def _decode(
     found = [np.zeros((0, 15), dtype=np.float32)]
     for stride in _STRIDES:
         cls, obj, box, points = (outputs[f"{kind}_{stride}"][0] for kind in _KINDS)
-        scores = np.sqrt(cls[:, 0].clip(0, 1) * obj[:, 0].clip(0, 1))
-        cells = np.flatnonzero(scores >= least)
+        products = cls[:, 0] * obj[:, 0]
+        cells = np.flatnonzero(products >= least * least)
         if cells.size == 0:
             continue
+        scores = np.sqrt(products[cells]).clip(0, 1)
         y, x = np.divmod(cells, width // stride)
         origin = np.stack([x, y], axis=1).astype(np.float32)
         centre = origin + box[cells, :2]
         size = np.exp(box[cells, 2:])
         marks = points[cells].reshape(-1, 5, 2) + origin[:, None]
         rows = np.concatenate([centre - size / 2, size, marks.reshape(-1, 10)], axis=1) * stride
-        found.append(np.concatenate([rows, scores[cells, None]], axis=1).astype(np.float32))
+        found.append(np.concatenate([rows, scores[:, None]], axis=1).astype(np.float32))
     return np.concatenate(found)
 
 

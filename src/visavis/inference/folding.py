@@ -6,8 +6,9 @@ then unpack them at each call, or refuse the graph. Folding evaluates those chai
 inputs and inference-time no-ops, and frees the dimensions asked for. The weights are computed in
 float32 exactly as the nodes define them.
 
-A PReLU becomes ``slope * x + (1 - slope) * relu(x)``, the same function: ONNX Runtime computes
-that about twice as fast as its own PRelu, which took half of SFace's time.
+A PReLU becomes ``x + (1 - slope) * relu(-x)``, the same function, with its two products as 1x1
+convolutions: ONNX Runtime computes that about twice as fast as its own PRelu, which took half of
+SFace's time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int | str, ...]
 
-_VERSION = 2  # part of the cache key: raise it whenever the folded bytes change
+VERSION = 3  # part of the cache key: raise it whenever the folded bytes change
 
 
 def folded(
@@ -47,7 +48,7 @@ def folded(
     data = model if isinstance(model, bytes) else model.read_bytes()
     if cache is None:
         return _fold(data, input_shape)
-    key = hashlib.sha256(data + repr((_VERSION, input_shape)).encode()).hexdigest()
+    key = hashlib.sha256(data + repr((VERSION, input_shape)).encode()).hexdigest()
     kept = cache / f"{key}.onnx"
     stamp = cache / f"{key}.sha256"
     try:
@@ -136,15 +137,23 @@ def names_read(graph: GraphProto) -> Iterator[str]:
 def _prelu(node: NodeProto, constants: dict[str, NDArray[np.generic]]) -> list[NodeProto]:
     from onnx import helper
 
-    x, slope = node.input
+    x, name = node.input
     y = node.output[0]
-    rest, bent, line, above = (f"{y}/{part}" for part in ("rest", "bent", "line", "above"))
-    constants[rest] = 1 - np.asarray(constants[slope], dtype=np.float32)
+    slope = np.asarray(constants[name], dtype=np.float32)
+    if slope.ndim != 3 or slope.shape[1:] != (1, 1):
+        return [node]
+    channels = slope.shape[0]
+    minus, rest, turned, below, bend = (
+        f"{y}/{p}" for p in ("minus", "rest", "turned", "below", "bend")
+    )
+    constants[minus] = np.full((channels, 1, 1, 1), -1, dtype=np.float32)
+    constants[rest] = (1 - slope).reshape(channels, 1, 1, 1)
+    each = {"group": channels, "kernel_shape": [1, 1]}
     return [
-        helper.make_node("Relu", [x], [bent]),
-        helper.make_node("Mul", [x, slope], [line]),
-        helper.make_node("Mul", [bent, rest], [above]),
-        helper.make_node("Add", [line, above], [y]),
+        helper.make_node("Conv", [x, minus], [turned], **each),
+        helper.make_node("Relu", [turned], [below]),
+        helper.make_node("Conv", [below, rest], [bend], **each),
+        helper.make_node("Add", [x, bend], [y]),
     ]
 
 

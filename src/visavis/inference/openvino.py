@@ -46,4 +46,3 @@ class OpenVinoSession:
             request = self._local.request = self._model.create_infer_request()
         results = request.infer({0: tensor}, share_inputs=True, share_outputs=False)
         return [results[k] for k in range(len(self._output_names))]
-

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import OptionError
 from visavis.inference.folding import Shape, folded
+from visavis.inference.optimizing import optimized
 
 RUNTIMES = ("onnxruntime", "openvino")
 
@@ -56,11 +57,13 @@ def load(
         raise OptionError(f"runtime {runtime!r}", f"choose one of {', '.join(RUNTIMES)}")
     if threads is not None and threads < 1:
         raise OptionError(f"{threads} threads", "ask for 1 or more")
-    graph = folded(model, input_shape=input_shape, cache=cache)
     if runtime == "openvino":
         from visavis.inference.openvino import OpenVinoSession
 
-        return OpenVinoSession(graph, threads=threads)
+        return OpenVinoSession(folded(model, input_shape=input_shape, cache=cache), threads=threads)
     from visavis.inference.onnxruntime import OnnxRuntimeSession
 
+    data = model if isinstance(model, bytes) else model.read_bytes()
+    kept = optimized(data, input_shape=input_shape, cache=cache) if cache else None
+    graph = kept or folded(data, input_shape=input_shape)
     return OnnxRuntimeSession(graph, threads=threads)

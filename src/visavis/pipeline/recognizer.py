@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ class Recognizer:
                 runtime=options.runtime, threads=options.threads, flip=options.flip
             ),
         )
+        self._crop_scale = store.entry(model).crop_scale
         self._asked_detector = detector
         self._detector: Detector = (
             faces_room.detector(
@@ -124,7 +126,8 @@ class Recognizer:
     def settings(self) -> str:
         """Everything besides the model that changes scores, as one comparable line."""
         flip = "flip" if self._options.flip else "plain"
-        return f"{self._detector.name}, similarity-5pt-{self._embedder.input_size}, {flip}"
+        crop = f"similarity-5pt-{self._embedder.input_size}*{self._crop_scale:g}"
+        return f"{self._detector.name}, {crop}, {flip}"
 
     @property
     def calibration(self) -> Calibration:
@@ -177,7 +180,12 @@ class Recognizer:
 
     def _embed_many_photos(self, photos: Sequence[Any], rule: str) -> list[list[Template]]:
         """Templates of a few photos, all faces in one batch."""
-        prepared = [self.prepare(photo, rule=rule) for photo in photos]
+        if len(photos) > 1 and self._options.threads != 1:
+            # Detection is many small steps, which run better side by side than each on all cores.
+            with ThreadPoolExecutor(len(photos)) as pool:
+                prepared = list(pool.map(lambda photo: self.prepare(photo, rule=rule), photos))
+        else:
+            prepared = [self.prepare(photo, rule=rule) for photo in photos]
         vectors = self._embedder.embed(np.concatenate([p.crops for p in prepared]))
         answers, start = [], 0
         for one in prepared:
@@ -202,10 +210,11 @@ class Recognizer:
     ) -> batch.Prepared:
         """Align and measure faces that were chosen already."""
         side = self._embedder.input_size
-        crops = align.crops(pixels, [face.landmarks for face in chosen], size=side)
-        small = crops if side == 112 else align.crops(pixels, [f.landmarks for f in chosen])
+        landmarks = [face.landmarks for face in chosen]
+        crops = align.crops(pixels, landmarks, size=side, scale=self._crop_scale)
         measured = [
-            quality.measure(pixels, face, crop) for face, crop in zip(chosen, small, strict=True)
+            quality.measure(pixels, face, crop)
+            for face, crop in zip(chosen, align.crops(pixels, landmarks), strict=True)
         ]
         return batch.Prepared(source, tuple(chosen), tuple(measured), crops, faces_found)
 

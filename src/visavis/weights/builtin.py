@@ -96,6 +96,7 @@ _ENTRIES: Final = (
             f"{_HUB_SFACE}/face_recognition_sface_2021dec_int8bq.onnx",
         ),
         input_size=112,
+        crop_scale=0.97,  # chosen on LFW View 1
         dimension=128,
     ),
     ModelEntry(
@@ -114,6 +115,7 @@ _ENTRIES: Final = (
             f"{_HUB_SFACE}/face_recognition_sface_2021dec.onnx",
         ),
         input_size=112,
+        crop_scale=0.97,  # chosen on LFW View 1
         dimension=128,
     ),
     ModelEntry(

@@ -63,6 +63,8 @@ class ModelEntry(Record):
         std: an embedder is fed ``(x - mean) / std``, x being the crop's channels in 0..255.
         colour: channel order the embedder wants, ``rgb`` or ``bgr``.
         layout: axis order the embedder wants, ``NCHW`` or ``NHWC``.
+        crop_scale: size of the face in the crop, relative to the 112x112 template's; below 1 the
+            crop shows more around it.
         batch: crops an embedder takes at once; ``None`` when any number.
         runtimes: those that were found to run the graph, by name.
         added: when the user added it, ISO 8601 in UTC; empty for built-in models.
@@ -90,6 +92,7 @@ class ModelEntry(Record):
     std: Triple = (1.0, 1.0, 1.0)
     colour: str = "rgb"
     layout: str = "NCHW"
+    crop_scale: float = 1.0
     batch: int | None = None
     runtimes: tuple[str, ...] = ("onnxruntime", "openvino")
     added: str = ""
@@ -110,6 +113,8 @@ class ModelEntry(Record):
         _tuple_of("carriers", self.carriers, Carrier)
         _tuple_of("urls", self.urls, str)
         _tuple_of("runtimes", self.runtimes, str)
+        if not 0.5 <= self.crop_scale <= 2:
+            raise OptionError(f"crop_scale {self.crop_scale}", "give one from 0.5 to 2")
         _triple("mean", self.mean)
         _triple("std", self.std)
         if min(self.std) <= 0:
@@ -123,7 +128,7 @@ class ModelEntry(Record):
     @property
     def preprocessing(self) -> tuple[object, ...]:
         """All that decides which vector a crop becomes, besides the file itself."""
-        return (self.input_size, self.mean, self.std, self.colour, self.layout)
+        return (self.input_size, self.mean, self.std, self.colour, self.layout, self.crop_scale)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelEntry:

@@ -1,0 +1,80 @@
+"""Graphs kept as ONNX Runtime optimized them: same numbers, self-healing, never in the way."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from visavis import inference
+from visavis.inference.optimizing import optimized
+from visavis.weights import WeightStore
+
+SHAPE = ("n", 3, 112, 112)
+
+
+@pytest.fixture(scope="module")
+def model() -> bytes:
+    return WeightStore().read("sface")
+
+
+@pytest.fixture(scope="module")
+def crops() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (2, 3, 112, 112)).astype(np.float32)
+
+
+def run(model: bytes, crops: np.ndarray, cache: Path | None) -> np.ndarray:
+    return inference.load(model, input_shape=SHAPE, cache=cache).run(crops)[0]
+
+
+def test_kept_graphs_give_the_same_numbers(model, crops, tmp_path: Path) -> None:
+    want = run(model, crops, None)
+    np.testing.assert_allclose(run(model, crops, tmp_path), want, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(run(model, crops, tmp_path), want, rtol=1e-4, atol=1e-4)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["graph.onnx", "weights.bin", "stamp"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
+def test_damage_is_noticed_and_mended(model, crops, tmp_path: Path, name, damage) -> None:
+    graph = optimized(model, input_shape=SHAPE, cache=tmp_path)
+    assert graph is not None
+    file = graph.parent / name
+    data = bytearray(file.read_bytes())
+    if damage == "cut":
+        file.write_bytes(data[:-3])
+    elif damage == "flip":
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    else:
+        file.unlink()
+    np.testing.assert_allclose(
+        run(model, crops, tmp_path), run(model, crops, None), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_cache_that_cannot_be_written_is_only_slower(model, crops, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert optimized(model, input_shape=SHAPE, cache=blocked / "below") is None
+    np.testing.assert_allclose(
+        run(model, crops, blocked / "below"), run(model, crops, None), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_several_at_once_leave_one_intact_graph(model, tmp_path: Path) -> None:
+    found: list[Path | None] = []
+
+    def make() -> None:
+        found.append(optimized(model, input_shape=SHAPE, cache=tmp_path))
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(found)
+    assert optimized(model, input_shape=SHAPE, cache=tmp_path) is not None
+    assert [path.suffix for path in tmp_path.iterdir()] == [".ort"]
