@@ -28,7 +28,7 @@ _SIGNATURES: Final = (
     (rb"\x00\x00\x01\x00", "icon"),
     (rb"v/1\x01", "OpenEXR image"),
     (rb"FUJIFILMCCD-RAW|IIRO|IIRS|IIU\x00", "camera raw file"),
-    (rb"\xef?\xbb?\xbf?\s*<(?:\?xml|svg)", "SVG drawing or other XML"),
+    (rb"\xef?\xbb?\xbf?\s*<(?:\?xml|svg)", "drawing or other XML (SVG)"),
     (rb"(?i)\s*<(?:!doctype|html|head|body|!--)", "web page"),
     (rb"version https://git-lfs", "Git LFS pointer"),
     (rb"data:image/|/9j/|iVBORw0K", "base64 text"),
