@@ -90,7 +90,8 @@ def main() -> None:
 
     sizes = " | ".join(f"{height} px" for height in HEIGHTS)
     print(
-        f"| detector | LFW, ms | 12 MP portrait, ms | 12 MP crowd, ms (faces) | LFW found | {sizes} |"
+        "| detector | LFW, ms | 12 MP portrait, ms | 12 MP crowd, ms (faces) | LFW found "
+        f"| {sizes} |"
     )
     print("|---" * (5 + len(HEIGHTS)) + "|")
     landmarks: dict[str, list[NDArray[np.float32] | None]] = {}

@@ -58,7 +58,7 @@ def test_other_crop_sizes_measure_the_same(portrait: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda c: cv2.GaussianBlur(c, (0, 0), 2), ("sharpness is", "under 30", "focus")),
-    (lambda c: np.clip(c * 0.6 + 160, 0, 255).astype(np.uint8), ("over 0.75", "expose shorter")),
+    (lambda c: np.clip(c * 0.6 + 160, 0, 255).astype(np.uint8), ("over 0.67", "expose shorter")),
     (lambda c: (110 + 0.1 * c + 25 * np.indices(c.shape[:2]).sum(0)[..., None] % 26)
         .astype(np.uint8), ("contrast is", "under 0.07", "light")),
 ])  # fmt: skip
