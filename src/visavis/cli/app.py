@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from visavis import __version__
-from visavis.cli import cache, demo, detect, embed, evaluate, models, verify
+from visavis.cli import cache, calibrate, demo, detect, embed, evaluate, models, verify
 from visavis.errors import VisavisError
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def _root(
 app.command("verify")(verify.verify)
 app.command("detect")(detect.detect)
 app.command("embed")(embed.embed)
-# app.command("calibrate")(calibrate.calibrate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")

@@ -13,6 +13,7 @@ from visavis.decision.bootstrap import PeopleBootstrap
 from visavis.decision.operating_point import LADDER, measure_points, supported_count
 from visavis.decision.pair_scores import PairScores, bin_centres
 from visavis.decision.profile import Calibration
+from visavis.decision.unlabelled import ReferenceShape
 from visavis.errors import UnsupportedFmrError
 
 STEPS_PER_DECADE: Final = 10
@@ -54,6 +55,7 @@ def calibrate(
     *,
     targets: Sequence[float] | None = None,
     replicates: int = 1000,
+    shape: ReferenceShape | None = None,
 ) -> Calibration:
     """Operating points and evidence maps from labelled pairs.
 
@@ -63,6 +65,8 @@ def calibrate(
         targets: false match rates that must be supported; every power of ten from 0.1 down to
             1e-6 that is, when ``None``. Rates between them are measured too.
         replicates: resamples of the people behind each interval.
+        shape: tail shapes of the photos (``unlabelled.measure_shape``), which let unlabelled
+            photos be compared with these.
 
     Raises:
         UnsupportedFmrError: a rate in ``targets``, or even 0.1, is not supported.
@@ -95,7 +99,7 @@ def calibrate(
         method="labelled",
         points=tuple(points),
         evidence=evidence,
-        reference=_reference(pairs),
+        reference=_reference(pairs, shape),
         dataset=provenance.dataset,
         people=pairs.people,
         photos=provenance.photos,
@@ -120,7 +124,7 @@ def _between(rarest: float) -> list[float]:
     return [float(f"{0.1 * 10 ** (-k / STEPS_PER_DECADE):.3g}") for k in range(count + 1)]
 
 
-def _reference(pairs: PairScores) -> dict[str, tuple[float, ...]]:
+def _reference(pairs: PairScores, shape: ReferenceShape | None) -> dict[str, tuple[float, ...]]:
     """Quantiles of the scores, to compare other photos' scores with."""
     share = np.cumsum(pairs.histogram) / pairs.non_mated
     centres = bin_centres()
@@ -129,4 +133,6 @@ def _reference(pairs: PairScores) -> dict[str, tuple[float, ...]]:
     if len(pairs.mated):
         mated = np.quantile(pairs.mated, QUANTILES).round(5)
         reference["mated"] = tuple(float(v) for v in mated)
+    if shape is not None:
+        reference["shape"] = shape.to_numbers()
     return reference

@@ -168,6 +168,12 @@ class CalibrationStore:
             home = user_data_path("visavis", appauthor=False)
         self._folder = home / "calibrations"
 
+    def require_free(self, name: str) -> None:
+        """Raise OptionError unless a calibration may be saved under ``name``."""
+        self._path(name)
+        if name in _shipped_names():
+            raise OptionError(f"the name {name!r}, which is shipped", "choose another")
+
     def save(self, calibration: Calibration) -> Path:
         """Keep a calibration under its name, replacing an older one; returns the file.
 
@@ -178,9 +184,8 @@ class CalibrationStore:
         import os
         import tempfile
 
+        self.require_free(calibration.name)
         path = self._path(calibration.name)
-        if calibration.name in _shipped_names():
-            raise OptionError(f"the name {calibration.name!r}, which is shipped", "choose another")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")

@@ -1,0 +1,389 @@
+"""``visavis calibrate``: thresholds for your own photos, and whether given ones can be trusted."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import options
+from visavis.cli.calibrate_show import (
+    show_calibration,
+    show_check,
+    show_list,
+    tell_failures,
+)
+from visavis.cli.output import console, echo_json, home, progress
+from visavis.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from visavis.decision.labelled import Provenance
+    from visavis.decision.profile import Calibration, CalibrationStore
+    from visavis.pipeline import PhotoResult, Recognizer
+    from visavis.types import Vectors
+
+
+def calibrate(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Labelled photos: a folder that holds one a person."),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option("--pairs", help="Labelled pairs instead: a CSV with columns a, b, same."),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Folder that the paths of --pairs start from.")
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            "--unlabelled",
+            metavar="DIR",
+            help="Photos of mostly different people, names unknown; 200 or more do well.",
+        ),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check",
+            metavar="DIR",
+            help="Do the error rates of --calibration hold on these unlabelled photos?",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to save the calibration as.")
+    ] = None,
+    fmr: Annotated[
+        list[float] | None,
+        typer.Option("--fmr", help="A false match rate that must be supported; repeatable."),
+    ] = None,
+    people_list: Annotated[
+        Path | None,
+        typer.Option(
+            "--people-list",
+            help="Use only the folders named in this file, one a line; after a tab, anything.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="What the photos are, for people to read."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the calibration to this file instead.")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the calibrations.")] = False,
+    delete: Annotated[
+        str | None, typer.Option("--delete", metavar="NAME", help="Delete a saved calibration.")
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration",
+            help="For --check and --unlabelled: the labelled calibration to compare with; the "
+            "model's own when left out.",
+        ),
+    ] = None,
+    model: options.Model = "sface",
+    detector: options.DetectorName = "yunet",
+    flip: options.Flip = False,
+    runtime: options.Runtime = "onnxruntime",
+    threads: options.Threads = None,
+    workers: options.Workers = None,
+    no_cache: options.NoCache = False,
+    json: options.Json = False,
+) -> None:
+    """Measure thresholds on your own photos, labelled or not, or check given ones.
+
+    With --check, exit code 0: the error rates can be trusted on these photos; 1: they cannot; 2:
+    error. Otherwise 0: saved; 2: error. Photos without a usable face are left out and listed.
+
+    Example: `visavis calibrate --unlabelled gate/ --name gate`
+    """
+    from visavis.pipeline import Recognizer, RecognizerOptions
+
+    chosen = [
+        flag
+        for flag, given in (
+            ("DIR", folder),
+            ("--pairs", pairs),
+            ("--unlabelled", unlabelled),
+            ("--check", check),
+            ("--list", listing),
+            ("--delete", delete),
+        )
+        if given
+    ]
+    if len(chosen) != 1:
+        raise OptionError(
+            "calibrate with " + (" and ".join(chosen) or "nothing to do"),
+            "give one of DIR, --pairs, --unlabelled, --check, --list and --delete",
+        )
+    if listing or delete:
+        _manage(delete, json=json)
+        return
+    if check is None and name is None and out is None:
+        raise OptionError("a calibration without a name", "give --name NAME")
+    recognizer = Recognizer(
+        model=model,
+        detector=detector,
+        calibration=calibration,
+        options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
+        home=home(),
+    )
+    work = _Work(recognizer, workers, cached=not no_cache, quiet=json)
+    if check is not None:
+        _check(work, check, fmr, json=json)
+        return
+    save = _Target(name or (out.stem if out else ""), dataset, out, json)
+    if save.out is None:
+        _store().require_free(save.name)
+    if unlabelled is not None:
+        _from_unlabelled(work, unlabelled, save, fmr)
+    elif pairs is not None:
+        _from_pairs(work, pairs, root, save, fmr)
+    elif folder is not None:
+        _from_folder(work, folder, people_list, save, fmr)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    recognizer: Recognizer
+    workers: int | None
+    cached: bool
+    quiet: bool
+
+    def embed(self, photos: Sequence[Path | bytes]) -> list[PhotoResult]:
+        """Templates of the central faces; kept between runs unless told not to."""
+        from contextlib import ExitStack
+
+        from visavis.cli.cache import embeddings
+        from visavis.embedding.cache import EmbeddingCache
+
+        with ExitStack() as stack:
+            cache = stack.enter_context(EmbeddingCache(embeddings())) if self.cached else None
+            update = stack.enter_context(progress("photos", quiet=self.quiet))
+            rows = list(
+                self.recognizer.embed_many(
+                    photos, rule="central", cache=cache, workers=self.workers, progress=update
+                )
+            )
+        tell_failures(rows)
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    name: str
+    dataset: str | None
+    out: Path | None
+    json: bool
+
+    def provenance(self, work: _Work, source: Path, rows: Sequence[PhotoResult]) -> Provenance:
+        from visavis.decision.labelled import Provenance
+
+        failures = sum(not row.templates for row in rows)
+        return Provenance(
+            name=self.name,
+            model=work.recognizer.model,
+            model_sha256=work.recognizer.model_sha256,
+            settings=work.recognizer.settings,
+            dataset=self.dataset or source.resolve().name,
+            photos=len(rows) - failures,
+            failures=failures,
+            created=datetime.now(UTC).date().isoformat(),
+            command=_command(),
+        )
+
+    def keep(self, made: Calibration) -> None:
+        """Save and tell."""
+        if self.out is None:
+            path = _store().save(made)
+        else:
+            path = self.out
+            try:
+                path.write_text(made.to_json() + "\n", encoding="utf-8")
+            except OSError as error:
+                raise OptionError(f"--out {path} ({error})", "name a writable file") from error
+        if self.json:
+            echo_json(made)
+        else:
+            show_calibration(made)
+            console.print(f"saved: {path}", markup=False)
+            if self.out is None:
+                console.print(f"use it: --calibration {made.name}", markup=False)
+
+
+def _from_folder(
+    work: _Work, folder: Path, people_list: Path | None, save: _Target, fmr: list[float] | None
+) -> None:
+    import numpy as np
+
+    from visavis.decision.labelled import calibrate as fit
+    from visavis.decision.pair_scores import all_pairs
+    from visavis.decision.unlabelled import measure_shape
+
+    photos, owners = _people(folder, people_list)
+    rows = work.embed(photos)
+    kept = [
+        (row.templates[0].vector, o) for row, o in zip(rows, owners, strict=True) if row.templates
+    ]
+    if not kept:
+        raise DataError(f"{folder}: no photo with a usable face", "give photos of faces")
+    vectors = np.stack([vector for vector, _ in kept])
+    people = [owner for _, owner in kept]
+    index = np.unique(people, return_inverse=True)[1]
+    scores = all_pairs(vectors, people, tail=min(1.0, 1.2 * max(fmr or [0.1])))
+    made = fit(
+        scores,
+        save.provenance(work, folder, rows),
+        targets=fmr,
+        shape=measure_shape(vectors, index),
+    )
+    save.keep(made)
+
+
+def _from_pairs(
+    work: _Work, file: Path, root: Path | None, save: _Target, fmr: list[float] | None
+) -> None:
+    import numpy as np
+
+    from visavis.decision.labelled import calibrate as fit
+    from visavis.decision.pair_scores import listed_pairs, people_of_pairs
+    from visavis.evaluation import protocols
+
+    protocol = protocols.pairs.read(file, root)
+    rows = work.embed(protocol.photos)
+    good = np.array([bool(row.templates) for row in rows])
+    usable = good[protocol.first] & good[protocol.second]
+    if not usable.any():
+        raise DataError(f"{file}: no pair with a usable face in both photos", "check the photos")
+    nothing = np.zeros(work.recognizer.embedder.dimension, np.float32)
+    vectors = np.stack([r.templates[0].vector if r.templates else nothing for r in rows])
+    first, second, same = protocol.first[usable], protocol.second[usable], protocol.same[usable]
+    people = protocol.people or people_of_pairs(len(rows), first, second, same)
+    made = fit(
+        listed_pairs(
+            np.einsum("nd,nd->n", vectors[first], vectors[second]),
+            same,
+            [(people[a], people[b]) for a, b in zip(first, second, strict=True)],
+        ),
+        save.provenance(work, file, rows),
+        targets=fmr,
+    )
+    save.keep(made)
+
+
+def _from_unlabelled(work: _Work, folder: Path, save: _Target, fmr: list[float] | None) -> None:
+    from visavis.decision.check import shape_of
+    from visavis.decision.transfer import transfer
+    from visavis.decision.unlabelled import estimate_non_mated
+
+    reference = work.recognizer.calibration
+    if reference.method != "labelled":
+        raise OptionError(
+            f"--calibration {reference.name}, itself made without labels",
+            "leave it out, or name a labelled one",
+        )
+    rows = work.embed(_photos(folder))
+    vectors = _vectors(work, rows)
+    estimate = estimate_non_mated(vectors, shape=shape_of(reference))
+    save.keep(transfer(reference, estimate, save.provenance(work, folder, rows), targets=fmr))
+
+
+def _check(work: _Work, folder: Path, fmr: list[float] | None, *, json: bool) -> None:
+    from visavis.decision.check import check
+
+    rows = work.embed(_photos(folder))
+    vectors = _vectors(work, rows)
+    result = check(
+        vectors,
+        work.recognizer.calibration,
+        fmr=min(fmr) if fmr else 1e-3,
+        failures=len(rows) - len(vectors),
+        folder=str(folder),
+    )
+    if json:
+        echo_json(result)
+    else:
+        show_check(result)
+    raise typer.Exit(0 if result.trusted else 1)
+
+
+def _manage(delete: str | None, *, json: bool) -> None:
+    store = _store()
+    if delete is not None:
+        store.delete(delete)
+        console.print(f"deleted calibration {delete}", markup=False)
+        return
+    found = [store.load(name) for name in store.names()]
+    if json:
+        echo_json([one.to_dict() for one in found])
+    else:
+        show_list(found)
+
+
+def _people(folder: Path, people_list: Path | None) -> tuple[list[Path], list[str]]:
+    """Photos of each person, and whose each is."""
+    from visavis.cli.photos import SUFFIXES
+
+    if not folder.is_dir():
+        raise DataError(f"{folder}: not a folder", "give a folder that holds a folder a person")
+    wanted = _names(people_list) if people_list else None
+    photos: list[Path] = []
+    owners: list[str] = []
+    for person in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
+        if wanted is not None and person.name not in wanted:
+            continue
+        own = sorted(p for p in person.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        photos += own
+        owners += [person.name] * len(own)
+    if len(set(owners)) < 2:
+        raise DataError(
+            f"{folder}: photos of {len(set(owners))} people",
+            "give a folder that holds a folder a person, two people or more",
+        )
+    return photos, owners
+
+
+def _names(people_list: Path) -> set[str]:
+    try:
+        lines = people_list.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{people_list} ({error})", "give a text file, one name a line") from error
+    # LFW's lists start with how many names follow, and give each name's number of photos.
+    return {line.split("\t")[0].strip() for line in lines if not line.strip().isdigit()} - {""}
+
+
+def _photos(folder: Path) -> list[Path]:
+    from visavis.cli.photos import gather
+
+    if not folder.is_dir():
+        raise DataError(f"{folder}: not a folder", "give a folder of photos")
+    return gather([str(folder)])
+
+
+def _vectors(work: _Work, rows: Sequence[PhotoResult]) -> Vectors:
+    import numpy as np
+
+    nothing = np.zeros((0, work.recognizer.embedder.dimension), np.float32)
+    return np.concatenate([nothing, *(r.templates[0].vector[None] for r in rows if r.templates)])
+
+
+def _store() -> CalibrationStore:
+    from visavis.decision.profile import CalibrationStore
+
+    return CalibrationStore(home())
+
+
+def _command() -> str:
+    """The command line, with folders by their last name: records travel, paths don't."""
+    words = (Path(word).name if Path(word).exists() else word for word in sys.argv[1:])
+    return shlex.join(["visavis", *words])

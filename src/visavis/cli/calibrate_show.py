@@ -1,0 +1,101 @@
+"""How ``visavis calibrate`` tells people what it found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from math import isnan, log10
+from typing import TYPE_CHECKING
+
+from visavis.cli.output import console, messages
+
+if TYPE_CHECKING:
+    from visavis.decision.check import Check
+    from visavis.decision.profile import Calibration
+    from visavis.pipeline import PhotoResult
+
+
+def tell_failures(rows: Sequence[PhotoResult]) -> None:
+    """List photos that gave no template, and count them by reason."""
+    failed = [row for row in rows if not row.templates]
+    for row in failed:
+        messages.print(f"left out: {row.message}", markup=False)
+    if failed:
+        reasons = Counter(row.reason for row in failed)
+        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        messages.print(f"{len(failed)} of {len(rows)} photos left out: {counted}", markup=False)
+
+
+def show_calibration(made: Calibration) -> None:
+    """A table of the powers of ten, and what lies behind them."""
+    from rich.table import Table
+
+    people = f" of {made.people:,} people" if made.people else ""
+    console.print(
+        f"{made.name} ({made.method}): {made.photos:,} photos{people}, {made.failures} left out; "
+        f"{made.points[0].pairs:,} non-mated pairs",
+        markup=False,
+    )
+    table = Table("FMR", "threshold", "measured FMR", "95 % interval", "FNMR", "95 % interval")
+    for point in made.points:
+        if abs(log10(point.target_fmr) - round(log10(point.target_fmr))) > 1e-6:
+            continue
+        fnmr = "not known" if isnan(point.fnmr) else f"{point.fnmr:.3g}"
+        interval = "" if isnan(point.fnmr) else _interval(point.fnmr_ci)
+        measured = f"{point.fmr:.3g}" if made.method == "labelled" else "estimated"
+        table.add_row(
+            f"{point.target_fmr:g}",
+            f"{point.threshold:.4f}",
+            measured,
+            _interval(point.fmr_ci),
+            fnmr,
+            interval,
+        )
+    console.print(table)
+    if made.note:
+        console.print(made.note, style="dim", markup=False)
+
+
+def show_check(result: Check) -> None:
+    """Verdict first, then the rates, then the remedy."""
+    from rich.table import Table
+
+    console.print(result.verdict, style="green" if result.trusted else "bold red", markup=False)
+    table = Table("claimed FMR", "threshold", "estimated here", "95 % interval", "factor", "right")
+    for rate in result.rates:
+        table.add_row(
+            f"{rate.claimed_fmr:g}",
+            f"{rate.threshold:.4f}",
+            f"{rate.estimated_fmr:.2g}",
+            _interval(rate.interval),
+            f"{rate.factor:.2g}",
+            f"{rate.right_threshold:.4f}",
+        )
+    console.print(table)
+    console.print(
+        f"{result.photos} photos, {result.failures} left out, {result.pairs:,} pairs, about "
+        f"{result.suspected_mated_pairs:.0f} of them mated and not counted; against "
+        f"'{result.calibration}', measured on {result.dataset}",
+        style="dim",
+        markup=False,
+    )
+    if result.remedy:
+        console.print(result.remedy, markup=False)
+
+
+def show_list(found: Sequence[Calibration]) -> None:
+    """One line a calibration."""
+    from rich.table import Table
+
+    table = Table("name", "method", "model", "photos", "lowest FMR", "data", "made")
+    for one in found:
+        lowest = min(p.target_fmr for p in one.points)
+        table.add_row(
+            one.name, one.method, one.model, f"{one.photos:,}", f"{lowest:g}", one.dataset,
+            one.created,
+        )  # fmt: skip
+    console.print(table)
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.2g} to {bounds[1]:.2g}"

@@ -1,0 +1,151 @@
+"""What non-mated pairs of a set of photos score, from the photos alone.
+
+Photos differ in how they score against strangers: a blurred one is close to other blurred ones, a
+child's to other children's. So a score is modelled pair by pair::
+
+    score(i, j)  ~  Normal(m + a_i + a_j + c_i . c_j,  spread_i * spread_j / rms(spread))
+
+with a shift and a spread for each photo, and coordinates ``c`` along the few directions, if any,
+along which the photos fall into groups. All of it is fitted by medians and quantiles, so that the
+few pairs that show one person do not matter. The mean of these normal distributions over all pairs
+gives the distribution of non-mated scores; its tail is not the tail of one normal distribution,
+since the pairs with the highest locations and spreads dominate it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from visavis.types import Vectors
+
+Floats = NDArray[np.float64]
+
+GROUP_RATIO: Final = 1.5
+"""A direction of the photos counts as structure if its variance is this many times the next."""
+
+MAX_GROUP_DIRECTIONS: Final = 2
+SPREAD_QUANTILES: Final = (0.05, 0.95)
+GRID: Final = 160
+CURVE_PAIRS: Final = 40_000
+SPLITS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Background:
+    """Distribution of non-mated scores under the pair model.
+
+    Attributes:
+        grid: ``(G,)`` ascending scores.
+        deviates: ``(G,)`` ascending; at each score the normal deviate that is exceeded as often
+            as the score is: ``P(score >= grid) = P(N(0, 1) >= deviates)``.
+        scores: ``(K,)`` scores of all pairs of the photos.
+        surprise: ``(K,)`` each pair's score in units of its own spread above its own location.
+            Photos that are close to everybody do not stand out here, mates do.
+    """
+
+    grid: Floats
+    deviates: Floats
+    scores: Floats
+    surprise: Floats
+
+    def deviate(self, scores: NDArray[np.floating] | float) -> Floats:
+        """Scores as normal deviates; continues on a straight line beyond the grid."""
+        return _piecewise(np.asarray(scores, dtype=np.float64), self.grid, self.deviates)
+
+    def score(self, deviates: NDArray[np.floating] | float) -> Floats:
+        """The inverse of ``deviate``."""
+        return _piecewise(np.asarray(deviates, dtype=np.float64), self.deviates, self.grid)
+
+
+def fit_background(vectors: Vectors, rng: np.random.Generator) -> Background:
+    """Fit the pair model.
+
+    Args:
+        vectors: ``(N, D)`` unit vectors of mostly different people, N at least 20.
+        rng: used for the splits that keep directions and coordinates apart, and for thinning.
+    """
+    x = vectors.astype(np.float64)
+    centre, axes = _group_axes(x)
+    scores = (x @ x.T)[np.triu_indices(len(x), 1)]
+    whole = _pair_normals(x, (x - centre) @ axes.T)
+    parts = [whole]
+    if len(axes):
+        parts = []
+        # Directions found in one half are applied to the other: found in the same photos they
+        # would follow chance, and mates.
+        for _ in range(SPLITS):
+            order = rng.permutation(len(x))
+            halves = order[: len(x) // 2], order[len(x) // 2 :]
+            for found, applied in (halves, halves[::-1]):
+                centre, half_axes = _group_axes(x[found], len(axes))
+                parts.append(_pair_normals(x[applied], (x[applied] - centre) @ half_axes.T))
+    location = np.concatenate([p[0] for p in parts])
+    spread = np.concatenate([p[1] for p in parts])
+    if len(location) > CURVE_PAIRS:
+        keep = rng.choice(len(location), CURVE_PAIRS, replace=False)
+        location, spread = location[keep], spread[keep]
+    grid = np.linspace((location - 4 * spread).min(), (location + 7 * spread).max(), GRID)
+    survival = np.array([ndtr((location - t) / spread).mean() for t in grid])
+    deviates = -ndtri(np.clip(survival, 1e-300, 1 - 1e-12))
+    # Where the survival function saturates the deviates stop rising: leave those out.
+    rising = np.concatenate([[True], np.diff(deviates) > 1e-9])
+    return Background(grid[rising], deviates[rising], scores, (scores - whole[0]) / whole[1])
+
+
+def _group_axes(x: Floats, count: int | None = None) -> tuple[Floats, Floats]:
+    """Centre, and the leading directions with clearly more variance than the next one."""
+    centre = x.mean(axis=0)
+    _, singular, axes = np.linalg.svd(x - centre, full_matrices=False)
+    if count is None:
+        variances = singular[: MAX_GROUP_DIRECTIONS + 1] ** 2
+        above = np.flatnonzero(variances[:-1] > GROUP_RATIO * variances[1:])
+        count = int(above[-1]) + 1 if len(above) else 0
+    return centre, axes[:count]
+
+
+def _pair_normals(x: Floats, coordinates: Floats) -> tuple[Floats, Floats]:
+    """Location and spread of the score of each pair, upper triangle, row by row."""
+    n = len(x)
+    structure = coordinates @ coordinates.T
+    # Row i holds the scores of photo i with the n - 1 others, in their order.
+    others = ~np.eye(n, dtype=bool)
+    other = np.broadcast_to(np.arange(n), (n, n))[others].reshape(n, n - 1)
+    scores = (x @ x.T - structure)[others].reshape(n, n - 1)
+    shift = np.zeros(n)
+    middle = float(np.median(scores))
+    for _ in range(4):
+        rest = scores - middle - shift[:, None] - shift[other]
+        shift = shift + 0.7 * np.median(rest, axis=1)
+        shift -= np.median(shift)
+        middle = float(np.median(scores - shift[:, None] - shift[other]))
+    rest = scores - middle - shift[:, None] - shift[other]
+    low, high = np.quantile(rest, SPREAD_QUANTILES, axis=1)
+    spread = np.maximum((high - low) / (2 * ndtri(SPREAD_QUANTILES[1])), 1e-6)
+    shift = _shrink(shift, 1.25**2 * float(np.median(spread)) ** 2 / (n - 1))
+    log_spread = np.log(spread)
+    spread = np.exp(log_spread.mean() + _shrink(log_spread - log_spread.mean(), 1.0 / (n - 1)))
+    i, j = np.triu_indices(n, 1)
+    return (
+        middle + shift[i] + shift[j] + structure[i, j],
+        spread[i] * spread[j] / np.sqrt((spread**2).mean()),
+    )
+
+
+def _shrink(values: Floats, noise_variance: float) -> Floats:
+    """Take the sampling noise out of the variance of ``values``."""
+    variance = float(values.var())
+    return values * np.sqrt(max(1 - noise_variance / variance, 0.0)) if variance > 0 else values
+
+
+def _piecewise(x: Floats, xs: Floats, ys: Floats) -> Floats:
+    """Linear interpolation that goes on with the slope of the outer segments."""
+    y = np.interp(x, xs, ys)
+    first = (ys[1] - ys[0]) / (xs[1] - xs[0])
+    last = (ys[-1] - ys[-5]) / (xs[-1] - xs[-5])
+    y = np.where(x < xs[0], ys[0] + (x - xs[0]) * first, y)
+    return np.where(x > xs[-1], ys[-1] + (x - xs[-1]) * last, y)

@@ -1,0 +1,183 @@
+"""Can the error rates of a calibration be trusted on these photos?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from visavis.decision.profile import Calibration
+from visavis.decision.unlabelled import (
+    NonMatedEstimate,
+    ReferenceShape,
+    estimate_non_mated,
+)
+from visavis.errors import CalibrationError, UnsupportedFmrError
+from visavis.types import OperatingPoint, Record, Vectors
+
+TRUST_BELOW: Final = 1.55
+"""Between 1.2, where a warning would be noise, and 2, where silence would be wrong: their
+geometric mean, so that the estimate may err by a factor of 1.29 either way."""
+
+RATES: Final = (1e-2, 1e-3, 1e-4)
+
+
+@dataclass(frozen=True, slots=True)
+class RateCheck(Record):
+    """One claimed false match rate against what the photos show.
+
+    Attributes:
+        claimed_fmr: what the calibration promises at ``threshold``.
+        threshold: score.
+        estimated_fmr: the rate expected on these photos.
+        interval: 95 % interval of it.
+        factor: ``estimated_fmr / claimed_fmr``.
+        factor_interval: 95 % interval of the factor.
+        holds: whether the factor stays below 1.55.
+        right_threshold: the score at which ``claimed_fmr`` is estimated to hold on these photos.
+    """
+
+    claimed_fmr: float
+    threshold: float
+    estimated_fmr: float
+    interval: tuple[float, float]
+    factor: float
+    factor_interval: tuple[float, float]
+    holds: bool
+    right_threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Record):
+    """Verdict on a folder of photos.
+
+    Attributes:
+        calibration: name of the calibration that was checked.
+        dataset: what it was measured on.
+        trusted: whether the decisive rate holds.
+        decisive_fmr: the rate that the verdict is about.
+        rates: one row for each claimed rate that the photos can speak about.
+        photos: photos used.
+        failures: photos without a usable face.
+        pairs: pairs among the photos.
+        suspected_mated_pairs: pairs that are probably one person, left out.
+        verdict: the answer in a sentence.
+        remedy: what to do; empty where the rates can be trusted.
+    """
+
+    calibration: str
+    dataset: str
+    trusted: bool
+    decisive_fmr: float
+    rates: tuple[RateCheck, ...]
+    photos: int
+    failures: int
+    pairs: int
+    suspected_mated_pairs: float
+    verdict: str
+    remedy: str
+
+
+def check(
+    vectors: Vectors,
+    calibration: Calibration,
+    *,
+    fmr: float = 1e-3,
+    failures: int = 0,
+    folder: str = "DIR",
+    seed: int = 0,
+) -> Check:
+    """Compare unlabelled photos with the data behind a calibration.
+
+    An FMR that turns out lower than claimed leaves the claim true: it is reported, not warned of.
+
+    Args:
+        vectors: ``(N, D)`` unit vectors of mostly different people, 50 at least, better 200.
+        calibration: what is to be trusted or not.
+        fmr: the rate that the verdict is about.
+        failures: photos that gave no template, for the record.
+        folder: named in the remedy.
+        seed: of the half-samples behind the intervals.
+
+    Raises:
+        CalibrationError: fewer than 50 photos.
+        UnsupportedFmrError: the calibration does not reach down to ``fmr``.
+    """
+    decisive = calibration.operating_point(fmr)
+    if calibration.method != "labelled":
+        raise CalibrationError(
+            f"calibration '{calibration.name}', itself estimated from unlabelled photos",
+            "check against a labelled one, such as the model's own",
+        )
+    estimate = estimate_non_mated(vectors, shape=shape_of(calibration), seed=seed)
+    points = {p.target_fmr: p for p in (decisive, *_supported(calibration))}
+    rates = tuple(_rate(estimate, points[target]) for target in sorted(points, reverse=True))
+    row = next(r for r in rates if r.claimed_fmr == fmr)
+    return Check(
+        calibration=calibration.name,
+        dataset=calibration.dataset,
+        trusted=row.holds,
+        decisive_fmr=fmr,
+        rates=rates,
+        photos=estimate.photos,
+        failures=failures,
+        pairs=estimate.pairs,
+        suspected_mated_pairs=round(estimate.mated_pairs, 1),
+        verdict=_verdict(row),
+        remedy=""
+        if row.holds
+        else f"run `visavis calibrate --unlabelled {folder} --name mine`, then pass "
+        "--calibration mine",
+    )
+
+
+def shape_of(calibration: Calibration) -> ReferenceShape:
+    """Tail shapes kept with a calibration; the default where it has none."""
+    numbers = (calibration.reference or {}).get("shape")
+    return ReferenceShape.from_numbers(numbers) if numbers else ReferenceShape()
+
+
+def _supported(calibration: Calibration) -> list[OperatingPoint]:
+    points = []
+    for rate in RATES:
+        try:
+            points.append(calibration.operating_point(rate))
+        except UnsupportedFmrError:
+            continue
+    return points
+
+
+def _rate(estimate: NonMatedEstimate, point: OperatingPoint) -> RateCheck:
+    claimed = point.target_fmr
+    estimated = float(estimate.fmr(point.threshold))
+    low, high = estimate.fmr_interval(point.threshold)
+    factor = estimated / claimed
+    return RateCheck(
+        claimed_fmr=claimed,
+        threshold=point.threshold,
+        estimated_fmr=estimated,
+        interval=(low, high),
+        factor=factor,
+        factor_interval=(low / claimed, high / claimed),
+        holds=factor < TRUST_BELOW,
+        right_threshold=float(estimate.threshold(claimed)),
+    )
+
+
+def _verdict(row: RateCheck) -> str:
+    low, high = row.factor_interval
+    between = f"95 % interval {low:.2g} to {high:.2g} times"
+    if not row.holds:
+        return (
+            f"not trusted: at the threshold for FMR {row.claimed_fmr:g} these photos show about "
+            f"{row.factor:.2g} times as many false matches ({between})"
+        )
+    if row.factor < 1 / TRUST_BELOW:
+        return (
+            f"trusted, and strict: the FMR here is about {row.factor:.2g} times the "
+            f"{row.claimed_fmr:g} claimed ({between}); a calibration on these photos would miss "
+            "fewer mated pairs"
+        )
+    return (
+        f"trusted: the FMR here is about {row.factor:.2g} times the {row.claimed_fmr:g} claimed "
+        f"({between})"
+    )

@@ -1,0 +1,150 @@
+"""Thresholds with the error rates that were measured at them.
+
+The threshold for a false match rate (FMR) is the smallest non-mated score t that was observed and
+for which ``#(non-mated scores >= t) / #(non-mated scores)`` does not exceed the rate asked for.
+Nothing is interpolated or extrapolated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor, sqrt
+from typing import Final
+
+import numpy as np
+
+from visavis.decision.bootstrap import PeopleBootstrap
+from visavis.decision.pair_scores import PairScores
+from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
+from visavis.types import OperatingPoint
+
+LADDER: Final = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+"""The false match rates that are tried when none are named."""
+
+MINIMUM_ERRORS: Final = 10
+"""False matches that must lie behind a threshold, each between another two people.
+
+Were they independent, ten events would place the true rate within a factor of 0.48 to 1.84 with
+95 % confidence (exact Poisson interval); Doddington's rule of 30 asks for thirty, which gives
+±30 % with 90 % confidence. The interval of the operating point tells the rest."""
+
+
+def measure_points(
+    pairs: PairScores,
+    targets: Sequence[float] = LADDER,
+    *,
+    model: str = "",
+    model_sha256: str = "",
+    dataset: str = "",
+    settings: str = "",
+    bootstrap: PeopleBootstrap | None = None,
+) -> list[OperatingPoint]:
+    """Operating points at the false match rates asked for.
+
+    Args:
+        pairs: scores of all pairs, or of a list of pairs.
+        targets: false match rates in (0, 1).
+        model: name of the model that made the scores.
+        model_sha256: hash of its file.
+        dataset: what was measured, for people to read.
+        settings: the pipeline that made the scores.
+        bootstrap: people drawn for the intervals; 1000 replicates if not given.
+
+    Returns:
+        One operating point a target, in the order given.
+
+    Raises:
+        UnsupportedFmrError: a target rests on fewer than ten false matches between different
+            pairs of people; the message says how many people would be needed.
+        OptionError: a target is outside (0, 1).
+    """
+    counts = [supported_count(pairs, target) for target in targets]
+    draws = bootstrap or PeopleBootstrap.draw(pairs.people)
+    intervals = draws.fmr_intervals(pairs, counts)
+    points = []
+    for target, count, interval in zip(targets, counts, intervals, strict=True):
+        threshold = pairs.tail[count - 1]
+        fnmr, fnmr_ci = float("nan"), (float("nan"), float("nan"))
+        if len(pairs.mated):
+            fnmr = float(np.searchsorted(pairs.mated, threshold, side="left")) / len(pairs.mated)
+            fnmr_ci = draws.fnmr_interval(pairs, float(threshold))
+        points.append(
+            OperatingPoint(
+                model=model,
+                model_sha256=model_sha256,
+                threshold=float(threshold),
+                fmr=count / pairs.non_mated,
+                fmr_ci=interval,
+                fnmr=fnmr,
+                dataset=dataset,
+                pairs=pairs.non_mated,
+                target_fmr=target,
+                people=pairs.people,
+                mated_pairs=len(pairs.mated),
+                fnmr_ci=fnmr_ci,
+                ties=int((pairs.tail[:count] == threshold).sum()),
+                settings=settings,
+            )
+        )
+    return points
+
+
+def supported_count(pairs: PairScores, target: float) -> int:
+    """How many non-mated scores lie at or above the threshold for ``target``.
+
+    The scores at the threshold are all counted, so ties lower the count, never raise the rate.
+
+    Raises:
+        UnsupportedFmrError: too few false matches to measure ``target``.
+        CalibrationError: the pairs keep too short a tail for a target this high.
+        OptionError: ``target`` is outside (0, 1).
+    """
+    if not 0 < target < 1:
+        raise OptionError(f"a false match rate of {target}", "give one in (0, 1), such as 1e-3")
+    # The tolerance keeps 1e-3 * 5000 at 5 where floating point gives 4.999...
+    allowed = floor(target * pairs.non_mated * (1 + 1e-12))
+    if allowed >= len(pairs.tail) and len(pairs.tail) < pairs.non_mated:
+        raise CalibrationError(
+            f"a false match rate of {target:g} with only the highest "
+            f"{len(pairs.tail) / pairs.non_mated:.2g} of the scores kept",
+            "keep a longer tail of scores",
+        )
+    count = min(allowed, len(pairs.tail))
+    while 0 < count < len(pairs.tail) and pairs.tail[count] == pairs.tail[count - 1]:
+        # The first score left out equals the last one counted: step over the whole tie.
+        count = int(np.searchsorted(-pairs.tail, -pairs.tail[count], side="left"))
+    errors = _different_pairs(pairs, count)
+    if errors < MINIMUM_ERRORS:
+        needed = people_needed(pairs, target)
+        raise UnsupportedFmrError(
+            f"a false match rate of {target:g} from {pairs.non_mated:,} non-mated pairs of "
+            f"{pairs.people:,} people, which show {errors} false match"
+            f"{'' if errors == 1 else 'es'} between different pairs of people there",
+            f"{MINIMUM_ERRORS} are needed: give photos of about {needed:,} people, "
+            "or ask for a higher rate",
+        )
+    return count
+
+
+def people_needed(pairs: PairScores, target: float) -> int:
+    """About how many people, with as many photos each, it takes to support ``target``.
+
+    The number of pairs grows with the square of the number of people.
+
+    >>> from visavis.decision.pair_scores import all_pairs
+    >>> scores = all_pairs([[1, 0], [0.8, 0.6], [0, 1]], ["ann", "bob", "cat"], tail=1)
+    >>> people_needed(scores, 1e-3)
+    174
+    """
+    expected = target * pairs.non_mated
+    count = min(floor(expected), len(pairs.tail))
+    if count:
+        # Several photos of one pair of look-alikes are one error seen several times.
+        expected *= _different_pairs(pairs, count) / count
+    return ceil(max(pairs.people, 2) * max(1.0, sqrt(MINIMUM_ERRORS / expected)))
+
+
+def _different_pairs(pairs: PairScores, count: int) -> int:
+    """Number of different pairs of people among the ``count`` highest non-mated scores."""
+    low_high = np.sort(pairs.tail_people[:count].astype(np.int64), axis=1)
+    return len(np.unique(low_high @ np.array([pairs.people, 1])))

@@ -1,0 +1,246 @@
+"""All pairs among many photos, kept small: the tail exactly, the bulk as a fine histogram.
+
+Ten thousand photos make fifty million non-mated pairs. Operating points need exact order
+statistics of the highest few, and which people they belong to; of the rest a histogram will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from visavis.errors import DataError, OptionError
+
+BIN_WIDTH: Final = 1e-4
+"""Width of a histogram bin in units of score."""
+
+BINS: Final = round(2 / BIN_WIDTH)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairScores:
+    """Scores of mated and non-mated pairs.
+
+    Attributes:
+        mated: ``(M,)`` float32 scores of mated pairs, ascending.
+        mated_people: ``(M,)`` int32, whose pair it is, an index below ``people``.
+        tail: ``(T,)`` float32, the highest non-mated scores, descending. Every non-mated score at
+            or above ``tail[-1]`` is in it.
+        tail_people: ``(T, 2)`` int32, the two people of each.
+        histogram: ``(20000,)`` int64 counts of **all** non-mated scores, bins of 1e-4 from -1.
+        non_mated: number of non-mated pairs.
+        photos: ``(P,)`` int64 photos per person. The non-mated pairs are all pairs of photos of
+            different people if ``exhaustive``.
+        exhaustive: all pairs were taken; otherwise a list, and ``tail`` holds all of it.
+    """
+
+    mated: NDArray[np.float32]
+    mated_people: NDArray[np.int32]
+    tail: NDArray[np.float32]
+    tail_people: NDArray[np.int32]
+    histogram: NDArray[np.int64]
+    non_mated: int
+    photos: NDArray[np.int64]
+    exhaustive: bool = True
+
+    @property
+    def people(self) -> int:
+        """Number of people."""
+        return len(self.photos)
+
+
+def bin_centres() -> NDArray[np.float64]:
+    """``(20000,)`` scores at the middle of each histogram bin."""
+    return np.asarray((np.arange(BINS) + 0.5) * BIN_WIDTH - 1.0, dtype=np.float64)
+
+
+def all_pairs(
+    vectors: ArrayLike, people: Sequence[object], *, tail: float = 0.1, block: int = 1024
+) -> PairScores:
+    """Score every pair among N photos.
+
+    Time is one N x N matrix product; memory is ``tail`` of it.
+
+    Args:
+        vectors: ``(N, D)`` unit vectors.
+        people: N labels; equal labels make a mated pair.
+        tail: share of the non-mated pairs to keep exactly, in (0, 1].
+        block: rows of a block of the product.
+
+    Raises:
+        DataError: fewer than two people, or lengths differ.
+        OptionError: ``tail`` is outside (0, 1].
+
+    >>> scores = all_pairs([[1, 0], [0.8, 0.6], [0, 1]], ["ann", "ann", "bob"], tail=1)
+    >>> scores.mated, scores.tail
+    (array([0.8], dtype=float32), array([0.6, 0. ], dtype=float32))
+    """
+    if not 0 < tail <= 1:
+        raise OptionError(f"tail={tail}", "give a share of the pairs in (0, 1]")
+    x = np.asarray(vectors, dtype=np.float32)
+    owner = np.unique([str(p) for p in people], return_inverse=True)[1].astype(np.int32)
+    if x.ndim != 2 or len(x) != len(owner):
+        raise DataError(
+            f"vectors of shape {x.shape} for {len(owner)} labels", "give one (D,) row a label"
+        )
+    photos = np.bincount(owner).astype(np.int64)
+    if len(photos) < 2:
+        raise DataError(
+            f"photos of {len(photos)} person" + ("" if len(photos) == 1 else "s"),
+            "non-mated pairs need photos of at least two people",
+        )
+    # People in blocks of rows: sorting puts mates side by side, which keeps the masks cheap.
+    order = np.argsort(owner, kind="stable")
+    x, owner = x[order], owner[order]
+    n = len(x)
+    floor = _tail_floor(x, owner, tail)
+    histogram = np.zeros(BINS, dtype=np.int64)
+    mated: list[NDArray[np.float32]] = []
+    mated_people: list[NDArray[np.int32]] = []
+    high: list[NDArray[np.float32]] = []
+    high_people: list[NDArray[np.int32]] = []
+    for start in range(0, n, block):
+        rows = slice(start, min(start + block, n))
+        scores = np.clip(x[rows] @ x[start:].T, -1.0, 1.0)
+        later = np.arange(start, n)[None, :] > np.arange(rows.start, rows.stop)[:, None]
+        same = owner[rows, None] == owner[None, start:]
+        i, j = np.nonzero(same & later)
+        mated.append(scores[i, j])
+        mated_people.append(owner[rows][i])
+        other = later & ~same
+        histogram += histogram_of(scores[other])
+        i, j = np.nonzero(other & (scores >= floor))
+        high.append(scores[i, j])
+        high_people.append(np.stack([owner[rows][i], owner[start:][j]], axis=1))
+    return _sorted(
+        np.concatenate(mated),
+        np.concatenate(mated_people),
+        np.concatenate(high),
+        np.concatenate(high_people),
+        histogram=histogram,
+        photos=photos,
+        exhaustive=True,
+    )
+
+
+def listed_pairs(
+    scores: ArrayLike, same: ArrayLike, people: Sequence[tuple[object, object]]
+) -> PairScores:
+    """Scores of a list of pairs.
+
+    Args:
+        scores: ``(K,)`` scores in [-1, 1].
+        same: ``(K,)`` booleans, whether the pair is mated.
+        people: K pairs of labels, the people of each pair (see ``people_of_pairs``).
+
+    Raises:
+        DataError: lengths differ, there is no non-mated pair, or a score is not in [-1, 1].
+
+    >>> listed_pairs([0.9, 0.1], [True, False], [("ann", "ann"), ("ann", "bob")]).non_mated
+    1
+    """
+    s = np.asarray(scores, dtype=np.float32)
+    mates = np.asarray(same, dtype=bool)
+    if s.ndim != 1 or s.shape != mates.shape or len(people) != len(s):
+        raise DataError(
+            f"{s.shape} scores, {mates.shape} labels, {len(people)} pairs of people",
+            "give one of each a pair",
+        )
+    if not (np.abs(s) <= 1.0 + 1e-5).all():
+        raise DataError("scores outside [-1, 1]", "give cosine similarities")
+    if mates.all():
+        raise DataError("no non-mated pair", "a false match rate needs pairs of different people")
+    flat = [str(p) for pair in people for p in pair]
+    _, index = np.unique(flat, return_inverse=True)
+    who = index.reshape(-1, 2).astype(np.int32)
+    return _sorted(
+        s[mates],
+        who[mates, 0],
+        s[~mates],
+        who[~mates],
+        histogram=histogram_of(s[~mates]),
+        photos=np.ones(int(index.max()) + 1, dtype=np.int64),
+        exhaustive=False,
+    )
+
+
+def people_of_pairs(
+    photos: int, first: NDArray[np.int64], second: NDArray[np.int64], same: NDArray[np.bool_]
+) -> list[str]:
+    """A person for each photo of a pair list that names none: mates of mates are one person.
+
+    Args:
+        photos: number of photos.
+        first: ``(K,)`` index of each pair's first photo.
+        second: ``(K,)`` index of its second.
+        same: ``(K,)`` whether the pair is mated.
+
+    >>> people_of_pairs(3, np.array([0, 1]), np.array([1, 2]), np.array([True, False]))
+    ['0', '0', '1']
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    links = (np.ones(int(same.sum())), (first[same], second[same]))
+    _, group = connected_components(coo_matrix(links, shape=(photos, photos)), directed=False)
+    return [str(g) for g in group]
+
+
+def histogram_of(scores: NDArray[np.floating]) -> NDArray[np.int64]:
+    """``(20000,)`` int64 counts of scores in bins of 1e-4 from -1 to 1."""
+    index = np.floor((scores.astype(np.float64) + 1.0) / BIN_WIDTH).astype(np.int64)
+    return np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
+
+
+def _tail_floor(x: NDArray[np.float32], owner: NDArray[np.int32], tail: float) -> float:
+    """A score below which at least 1 - tail of the non-mated scores lie, from a sample of pairs.
+
+    Ten standard errors of the sampled quantile are added, so the kept share falls short of
+    ``tail`` with no practical probability.
+    """
+    n = len(x)
+    size = 400_000
+    if n * (n - 1) // 2 <= size:
+        i, j = np.triu_indices(n, 1)
+    else:
+        rng = np.random.default_rng(0)
+        i, j = rng.integers(0, n, (2, size))
+    keep = owner[i] != owner[j]
+    i, j = i[keep], j[keep]
+    sample = np.concatenate([np.einsum("nd,nd->n", x[a], x[b]) for a, b in _chunks(i, j, 50_000)])
+    share = tail + 10 * np.sqrt(tail * (1 - tail) / len(sample)) + 10 / len(sample)
+    return float(np.quantile(sample, 1 - share)) - 1e-6 if share < 1 else -2.0
+
+
+def _chunks(
+    i: NDArray[np.int64], j: NDArray[np.int64], size: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    return [(i[k : k + size], j[k : k + size]) for k in range(0, len(i), size)]
+
+
+def _sorted(
+    mated: NDArray[np.float32],
+    mated_people: NDArray[np.int32],
+    tail: NDArray[np.float32],
+    tail_people: NDArray[np.int32],
+    *,
+    histogram: NDArray[np.int64],
+    photos: NDArray[np.int64],
+    exhaustive: bool,
+) -> PairScores:
+    up = np.argsort(mated, kind="stable")
+    down = np.argsort(-tail, kind="stable")
+    return PairScores(
+        mated=mated[up],
+        mated_people=mated_people[up],
+        tail=tail[down],
+        tail_people=tail_people[down],
+        histogram=histogram,
+        non_mated=int(histogram.sum()),
+        photos=photos,
+        exhaustive=exhaustive,
+    )

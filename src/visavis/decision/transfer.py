@@ -1,0 +1,144 @@
+"""A calibration for photos without labels, from an estimate and a labelled reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, sqrt
+
+import numpy as np
+from scipy.special import ndtri
+
+from visavis.decision.labelled import Provenance
+from visavis.decision.llr import LlrCalibration
+from visavis.decision.operating_point import MINIMUM_ERRORS
+from visavis.decision.profile import Calibration
+from visavis.decision.unlabelled import NonMatedEstimate
+from visavis.errors import ModelMismatchError, OptionError, UnsupportedFmrError
+from visavis.types import OperatingPoint
+
+
+def transfer(
+    reference: Calibration,
+    estimate: NonMatedEstimate,
+    provenance: Provenance,
+    *,
+    targets: Sequence[float] | None = None,
+) -> Calibration:
+    """Move a labelled calibration to where its error rates hold for other photos.
+
+    Thresholds come from ``estimate``; their FMR is the one asked for, by estimate, and the interval
+    its uncertainty. Evidence maps are moved with them: a score counts as much as the reference
+    score that non-mated pairs exceed as rarely, which supposes that mated scores moved alike.
+    FNMR stays unknown (NaN): it takes labels.
+
+    Args:
+        reference: a labelled calibration of the same model and settings.
+        estimate: what the unlabelled photos show.
+        provenance: names the new calibration.
+        targets: rates that must be supported; those of the reference that are, when ``None``.
+
+    Raises:
+        ModelMismatchError: the reference is of another model file.
+        UnsupportedFmrError: a rate in ``targets`` is too low for the number of pairs.
+        OptionError: a rate is outside (0, 1).
+    """
+    if reference.model_sha256 != provenance.model_sha256:
+        raise ModelMismatchError(
+            f"reference calibration '{reference.name}' of {reference.model}, photos embedded by "
+            f"{provenance.model}",
+            "choose a reference made with the same model",
+        )
+    rates = {p.target_fmr for p in reference.points if _supports(estimate, p.target_fmr)}
+    for target in targets or ():
+        if not 0 < target < 1:
+            raise OptionError(f"a false match rate of {target}", "give one in (0, 1), such as 1e-3")
+        if not _supports(estimate, target):
+            raise UnsupportedFmrError(
+                f"a false match rate of {target:g} from {estimate.photos:,} unlabelled photos "
+                f"({estimate.pairs:,} pairs)",
+                f"give about {photos_needed(target):,} photos, or ask for a higher rate",
+            )
+        rates.add(target)
+    points = tuple(_point(estimate, provenance, rate) for rate in sorted(rates, reverse=True))
+    spread = float(np.exp(1.96 * estimate.log_sd(1e-3)))
+    return Calibration(
+        name=provenance.name,
+        model=provenance.model,
+        model_sha256=provenance.model_sha256,
+        settings=provenance.settings,
+        method="unlabelled",
+        points=points,
+        evidence=tuple(_moved(one, reference, estimate) for one in reference.evidence),
+        reference=None,
+        dataset=provenance.dataset,
+        photos=provenance.photos,
+        failures=provenance.failures,
+        created=provenance.created,
+        command=provenance.command,
+        note=f"estimated without labels from '{reference.name}'; at FMR 1e-3 the true rate lies "
+        f"within a factor of {spread:.2g} of the claim with 95 % confidence; FNMR is not known",
+    )
+
+
+def photos_needed(target: float) -> int:
+    """How many unlabelled photos support a false match rate: ten expected false matches.
+
+    >>> photos_needed(1e-3), photos_needed(1e-4)
+    (142, 448)
+    """
+    return ceil((1 + sqrt(1 + 8 * MINIMUM_ERRORS / target)) / 2)
+
+
+def _supports(estimate: NonMatedEstimate, rate: float) -> bool:
+    return estimate.pairs * rate >= MINIMUM_ERRORS
+
+
+def _point(estimate: NonMatedEstimate, provenance: Provenance, rate: float) -> OperatingPoint:
+    threshold = float(estimate.threshold(rate))
+    return OperatingPoint(
+        model=provenance.model,
+        model_sha256=provenance.model_sha256,
+        threshold=threshold,
+        fmr=rate,
+        fmr_ci=estimate.fmr_interval(threshold),
+        fnmr=float("nan"),
+        dataset=provenance.dataset,
+        pairs=estimate.pairs,
+        target_fmr=rate,
+        settings=provenance.settings,
+    )
+
+
+def _moved(
+    evidence: LlrCalibration, reference: Calibration, estimate: NonMatedEstimate
+) -> LlrCalibration:
+    """The same evidence at the scores that non-mated pairs exceed as rarely."""
+    anchors = sorted((p.threshold, float(-ndtri(p.fmr))) for p in reference.points)
+    thresholds = [t for t, _ in anchors]
+    deviates = [d for _, d in anchors]
+    quantiles = (reference.reference or {}).get("quantiles", ())
+    lower = [
+        (score, float(ndtri(q)))
+        for q, score in zip(
+            quantiles, (reference.reference or {}).get("non_mated", ()), strict=True
+        )
+        if score < thresholds[0]
+    ]
+    thresholds = [s for s, _ in lower] + thresholds
+    deviates = [d for _, d in lower] + deviates
+    scores = np.asarray(evidence.scores)
+    inside = np.interp(scores, thresholds, deviates)
+    # Beyond what was observed, go on at the slope of the whole.
+    slope = (deviates[-1] - deviates[0]) / (thresholds[-1] - thresholds[0])
+    inside = np.where(
+        scores > thresholds[-1], deviates[-1] + (scores - thresholds[-1]) * slope, inside
+    )
+    inside = np.where(
+        scores < thresholds[0], deviates[0] + (scores - thresholds[0]) * slope, inside
+    )
+    moved = estimate.background.score(estimate.shape.model_deviate(inside))
+    return LlrCalibration(
+        evidence.method,
+        tuple(float(v) for v in np.maximum.accumulate(moved).round(5)),
+        evidence.llrs,
+    )
