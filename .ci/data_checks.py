@@ -47,7 +47,7 @@ def check(what: str, value: float, bound: float, *, least: bool) -> None:
 
 def pair_list(lfw: Path, out: Path) -> None:
     """View 1's test pairs as a CSV of visavis's own format."""
-    count, *lines = (lfw / "pairsDevTest.txt").read_text(encoding="utf-8").splitlines()
+    _, *lines = (lfw / "pairsDevTest.txt").read_text(encoding="utf-8").splitlines()
     with out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["a", "b", "same"])

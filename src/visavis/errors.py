@@ -16,8 +16,8 @@ class VisavisError(Exception):
     """
 
     def __init__(self, got: str, remedy: str) -> None:
-        self.got = " ".join(got.split())
-        self.remedy = " ".join(remedy.split())
+        self.got = _one_line(got)
+        self.remedy = _one_line(remedy)
         super().__init__(f"{self.got}; {self.remedy}")
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
@@ -28,6 +28,11 @@ class VisavisError(Exception):
     def reason(self) -> str:
         """A short stable name for rows and logs, such as ``image-truncated``."""
         return _kebab(type(self).__name__.removesuffix("Error"))
+
+
+def _one_line(text: str) -> str:
+    # Only breaks and controls go: double spaces may be part of a file's name.
+    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def _kebab(name: str) -> str:
