@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,17 @@ def test_a_calibration_adds_evidence_and_thresholds_to_check(recognizer, tiny_lf
     assert point.fmr == np.mean(table.score[scored & ~table.same] >= 0.5)
 
 
+def test_only_the_decades_of_a_fine_calibration_are_checked(recognizer, tiny_lfw: Path) -> None:
+    (point,) = calibration(recognizer).points
+    ladder = tuple(replace(point, target_fmr=fmr) for fmr in (0.1, 0.05, 0.01, 10**-2.5, 1e-3))
+    used = calibration(recognizer, points=ladder)
+    table = run.evaluate(lfw.view(1, tiny_lfw), recognizer, calibration=used).scores
+    assert [p.target_fmr for p in table.about.operating_points] == [0.1, 0.01, 1e-3]
+    odd = calibration(recognizer, points=ladder[1:2])
+    table = run.evaluate(lfw.view(1, tiny_lfw), recognizer, calibration=odd).scores
+    assert [p.target_fmr for p in table.about.operating_points] == [0.05]
+
+
 def test_a_calibration_without_evidence_gives_thresholds_alone(recognizer, tiny_lfw: Path) -> None:
     used = calibration(recognizer, evidence=())
     table = run.evaluate(lfw.view(1, tiny_lfw), recognizer, calibration=used).scores
@@ -140,6 +152,10 @@ def test_a_calibration_made_otherwise_is_noted_or_refused(recognizer, tiny_lfw: 
     other = calibration(recognizer, settings="another detector")
     notes = run.evaluate(protocol, recognizer, calibration=other).scores.about.notes
     assert any("was measured with another detector" in note for note in notes)
+    notes = run.evaluate(
+        protocol, recognizer, calibration=calibration(recognizer)
+    ).scores.about.notes
+    assert not any("was measured with" in note for note in notes)
     with pytest.raises(ModelMismatchError):
         run.evaluate(protocol, recognizer, calibration=calibration(recognizer, model_sha256="00"))
 
@@ -169,9 +185,14 @@ def test_aligned_crops_are_embedded_without_detection(recognizer, crops: Path) -
     result = run.evaluate(sets.read(crops), recognizer)
     assert recognizer.rules == []
     assert sum(recognizer.embedder.batches) == 60
-    assert result.scores.settings.endswith("plain, aligned crops")
+    assert result.scores.settings == "crops as given, plain"
     assert result.scores.scored.all()
     assert summarise(result.scores, replicates=0).accuracy == 1.0
+
+
+def test_a_calibration_on_photos_is_not_one_on_crops(recognizer, crops: Path) -> None:
+    result = run.evaluate(sets.read(crops), recognizer, calibration=calibration(recognizer))
+    assert any("these scores with crops as given" in n for n in result.scores.about.notes)
 
 
 def test_crops_are_resized_for_embedders_that_take_another_size(recognizer, crops: Path) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from visavis.cli.output import console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from visavis.evaluation.summary_records import Summary
 
 
@@ -62,16 +64,13 @@ def show(summary: Summary) -> None:
 
 
 def _show_points(summary: Summary) -> None:
-    from rich.table import Table
-
     from visavis.evaluation.report import number, rate, span
     from visavis.metrics.verification import fmr_name
 
-    table = Table(
-        "asked for", "threshold", "FMR here", "", "FNMR here", "", "", box=None, pad_edge=False,
-        header_style="dim", title=f"shipped thresholds ({summary.calibration})",
-        title_justify="left", title_style="",
-    )  # fmt: skip
+    table = _table(
+        f"shipped thresholds ({summary.calibration})",
+        ("asked for", "threshold", "FMR here", "", "FNMR here", ""),
+    )
     colours = {"holds": "green", "within chance": "yellow", "exceeded": "red"}
     for p in summary.operating_points:
         table.add_row(
@@ -80,26 +79,35 @@ def _show_points(summary: Summary) -> None:
             rate(p.fmr),
             span(p.fmr_ci),
             rate(p.fnmr),
-            span(p.fnmr_ci),
-            f"[{colours[p.verdict]}]{p.verdict}[/]",
+            f"[{colours.get(p.verdict, 'dim')}]{p.verdict}[/]",
         )
     console.print(table)
 
 
 def _show_groups(summary: Summary) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    from visavis.evaluation.report import number, rate, span
+    from visavis.evaluation.report import number, rate
 
-    table = Table(
-        "group", "pairs", "failed", "FMR", "", "FNMR", "", "EER", box=None, pad_edge=False,
-        header_style="dim", title=f"groups at threshold {number(summary.group_threshold)}",
-        title_justify="left", title_style="",
-    )  # fmt: skip
+    table = _table(
+        f"groups at threshold {number(summary.group_threshold)}",
+        ("group", "pairs", "failed", "FMR", "FNMR", "EER"),
+    )
     for g in summary.groups:
         table.add_row(
-            escape(g.group), f"{g.pairs:,}", f"{g.failures:,}", rate(g.fmr), span(g.fmr_ci),
-            rate(g.fnmr), span(g.fnmr_ci), rate(g.eer),
+            escape(g.group), f"{g.pairs:,}", f"{g.failures:,}", rate(g.fmr), rate(g.fnmr),
+            rate(g.eer),
         )  # fmt: skip
     console.print(table)
+
+
+def _table(title: str, columns: tuple[str, ...]) -> Table:
+    from rich.table import Table
+
+    table = Table(
+        box=None, pad_edge=False, header_style="dim", title=title, title_justify="left",
+        title_style="bold",
+    )  # fmt: skip
+    for k, column in enumerate(columns):
+        table.add_column(column, no_wrap=True, justify="right" if 0 < k < 5 else "left")
+    return table

@@ -42,7 +42,7 @@ class About(Record):
         photos: number of photos in the pair list; 0 where unknown.
         photo_failures: number of photos by reason for which no template could be made.
         calibration: name of the calibration behind the ``llr`` column, or "".
-        operating_points: the thresholds that this calibration ships.
+        operating_points: the thresholds of this calibration to check.
         projection: templates drawn in the plane, or ``None``.
     """
 

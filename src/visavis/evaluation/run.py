@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import log10
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from visavis.evaluation.about import About
 from visavis.evaluation.embedding import Embedded, embed
 from visavis.evaluation.protocols import Protocol
 from visavis.evaluation.scores import ScoreFile, texts
-from visavis.types import Vectors
+from visavis.types import OperatingPoint, Vectors
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration
@@ -91,11 +92,15 @@ def evaluate(
         llr = np.full(len(score), np.nan)
         llr[scored] = calibration.llr(score[scored])
     notes = list(protocol.notes)
-    settings = f"{recognizer.settings}, {'aligned crops' if protocol.aligned else rule}"
-    if calibration is not None and calibration.settings != recognizer.settings:
+    settings = f"{recognizer.settings}, {rule}"
+    if protocol.aligned:
+        # Neither detector nor crop had a part in these; only the flip option, named last, did.
+        settings = f"crops as given, {recognizer.settings.rsplit(', ', 1)[-1]}"
+    same = calibration is None or calibration.settings == recognizer.settings
+    if calibration is not None and (protocol.aligned or not same):
         notes.append(
             f"Calibration '{calibration.name}' was measured with {calibration.settings}, these "
-            f"scores with {recognizer.settings}: its error rates need not hold here."
+            f"scores with {settings}: its error rates need not hold here."
         )
     about = About(
         protocol=protocol.name,
@@ -106,7 +111,7 @@ def evaluate(
         photos=len(protocol.photos),
         photo_failures=dict(Counter(reason for reason in embedded.reasons if reason)),
         calibration=calibration.name if calibration is not None else "",
-        operating_points=calibration.points if calibration is not None else (),
+        operating_points=_decades(calibration.points) if calibration is not None else (),
         projection=projection.project(protocol, embedded.vectors),
     )
     people = protocol.people
@@ -169,6 +174,12 @@ def score_pairs(
         score[k] = (left[:, None] * right[None]).sum(axis=2).max()
     clipped: NDArray[np.float64] = np.clip(score, -1.0, 1.0)
     return clipped
+
+
+def _decades(points: tuple[OperatingPoint, ...]) -> tuple[OperatingPoint, ...]:
+    """The points at 1e-1, 1e-2, ...: a calibration may have many between. All, if it has none."""
+    kept = [p for p in points if abs(log10(p.target_fmr) - round(log10(p.target_fmr))) < 1e-6]
+    return tuple(kept) or points
 
 
 def _failures(reasons: Sequence[str], protocol: Protocol) -> NDArray[np.object_]:

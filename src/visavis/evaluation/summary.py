@@ -203,7 +203,9 @@ def _check_points(
         fnmr_ci: Interval = around.fnmr[k] if around else (_NAN, _NAN)
         claimed_high = np.nanmax([point.fmr_ci[1], point.fmr])
         verdict = "exceeded"
-        if fmr <= claimed_high:
+        if false_matches == 0 and claimed_high * len(non_mated) < 1:
+            verdict = "too few pairs"
+        elif fmr <= claimed_high:
             verdict = "holds"
         elif not fmr_ci[0] > claimed_high:
             verdict = "within chance"

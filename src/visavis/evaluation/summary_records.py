@@ -47,7 +47,8 @@ class PointCheck(Record):
         fnmr: the FNMR on this list.
         fnmr_ci: its interval.
         verdict: ``holds`` if the measured FMR is not above the claimed interval; ``within chance``
-            if it is, but its own interval reaches into the claimed one; else ``exceeded``.
+            if it is, but its own interval reaches into the claimed one; ``too few pairs`` if there
+            is no false match and the claim is for less than one among so many; else ``exceeded``.
     """
 
     target_fmr: float
