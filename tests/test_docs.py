@@ -95,7 +95,15 @@ def test_no_private_path_or_host_in_the_tree() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
-    secret = re.compile("/" + r"work/|/" + r"tmp/w|file:///" + "opt|pypi" + r"\.org|pythonhosted")
+    # In pieces, so that this file passes its own test.
+    pieces = [
+        ("/wo", "rk/"),
+        ("/tm", "p/w/"),
+        ("file:///", "opt"),
+        ("py", r"pi\.org"),
+        ("python", "hosted"),
+    ]
+    secret = re.compile("|".join(a + b for a, b in pieces))
     for name in listed.split("\0"):
         path = ROOT / name
         if name and path.suffix in {".py", ".md", ".toml", ".txt", ".json", ".cfg", ""}:
