@@ -131,27 +131,36 @@ def percent(value: float, digits: int = 2) -> str:
 
 
 def rate(value: float) -> str:
-    """An error rate in percent, with three digits that count.
+    """An error rate with three digits that count: in percent, or below 0.01 % as a power of ten.
 
-    >>> rate(0.0), rate(0.00012345), rate(0.25)
-    ('0 %', '0.0123 %', '25 %')
+    >>> rate(0.0), rate(0.00012345), rate(0.25), rate(9.99e-6)
+    ('0 %', '0.0123 %', '25 %', '9.99e-6')
     """
     if np.isnan(value):
         return "–"
-    shown = f"{100 * value:.3g}"
-    return f"{shown if 'e' not in shown else f'{100 * value:.7f}'.rstrip('0')} %"
+    return _plain(value) if 0 < value < 9.5e-5 else f"{100 * value:.3g} %"
 
 
 def span(ends: tuple[float, float] | None, digits: int | None = None) -> str:
-    """An interval of rates in percent.
+    """An interval of rates, both ends in one unit.
 
-    >>> span((0.001, 0.02)), span((0.985, 0.998), 2)
-    ('0.1 – 2 %', '98.50 – 99.80 %')
+    >>> span((0.001, 0.02)), span((0.985, 0.998), 2), span((1e-6, 4.21e-5))
+    ('0.1 – 2 %', '98.50 – 99.80 %', '1e-6 – 4.2e-5')
     """
     if ends is None or np.isnan(ends[0]) or np.isnan(ends[1]):
         return ""
-    low, high = (rate(end) if digits is None else percent(end, digits) for end in ends)
-    return f"{low.removesuffix(' %')} – {high}"
+    low, high = ends
+    if digits is not None:
+        return f"{100 * low:.{digits}f} – {percent(high, digits)}"
+    if 0 < high < 9.5e-5:
+        return f"{_plain(low, 2)} – {_plain(high, 2)}"
+    low = 0.0 if low < 5e-8 else low
+    return f"{100 * low:.3g} – {100 * high:.3g} %"
+
+
+def _plain(value: float, digits: int = 3) -> str:
+    """Such as ``4.2e-5``, without the zeros that Python puts into exponents."""
+    return re.sub(r"e-0", "e-", f"{value:.{digits}g}")
 
 
 def number(value: float, digits: int = 4) -> str:
