@@ -203,7 +203,10 @@ def _decode(
 
 def _keep(rows: NDArray[np.float32], overlap: float) -> NDArray[np.intp]:
     corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
-    return suppress(corners, rows[:, 14], overlap=overlap)
+    kept = suppress(corners, rows[:, 14], overlap=overlap)
+    # Seen at two sizes, one face may come as a box inside a box.
+    inside = suppress(corners[kept], rows[kept, 14], overlap=0.7, of_smaller=True)
+    return kept[inside]
 
 
 def _tiles(length: int, scale: float) -> list[tuple[int, int]]:
