@@ -28,8 +28,13 @@ Floats = NDArray[np.float64]
 GROUP_RATIO: Final = 1.5
 """A direction of the photos counts as structure if its variance is this many times the next."""
 
+MIDDLE_RATIO: Final = 1.2
+"""And if the middle 80 % of the photos alone show this many times the next one's variance."""
+
 MAX_GROUP_DIRECTIONS: Final = 2
-SPREAD_QUANTILES: Final = (0.05, 0.95)
+SPREAD_QUANTILES: Final = (0.1, 0.9)
+"""So far in that one person may own a tenth of the photos."""
+
 GRID: Final = 160
 CURVE_PAIRS: Final = 40_000
 SPLITS: Final = 3
@@ -98,13 +103,20 @@ def fit_background(vectors: Vectors, rng: np.random.Generator) -> Background:
 
 
 def _group_axes(x: Floats, count: int | None = None) -> tuple[Floats, Floats]:
-    """Centre, and the leading directions with clearly more variance than the next one."""
+    """Centre, and the leading directions along which large groups of photos lie apart.
+
+    A direction counts if it has clearly more variance than the next one and if that variance is
+    in its middle, not in a few outlying photos: those are several photos of one person.
+    """
     centre = x.mean(axis=0)
     _, singular, axes = np.linalg.svd(x - centre, full_matrices=False)
     if count is None:
-        variances = singular[: MAX_GROUP_DIRECTIONS + 1] ** 2
-        above = np.flatnonzero(variances[:-1] > GROUP_RATIO * variances[1:])
-        count = int(above[-1]) + 1 if len(above) else 0
+        leading = singular[: MAX_GROUP_DIRECTIONS + 1] ** 2 / len(x)
+        low, high = np.quantile((x - centre) @ axes[: len(leading) - 1].T, (0.1, 0.9), axis=0)
+        middle = ((high - low) / (2 * ndtri(0.9))) ** 2
+        next_ones = leading[1:]
+        grouped = (leading[:-1] > GROUP_RATIO * next_ones) & (middle > MIDDLE_RATIO * next_ones)
+        count = int(np.flatnonzero(grouped)[-1]) + 1 if grouped.any() else 0
     return centre, axes[:count]
 
 
@@ -125,7 +137,9 @@ def _pair_normals(x: Floats, coordinates: Floats) -> tuple[Floats, Floats]:
         middle = float(np.median(scores - shift[:, None] - shift[other]))
     rest = scores - middle - shift[:, None] - shift[other]
     low, high = np.quantile(rest, SPREAD_QUANTILES, axis=1)
-    spread = np.maximum((high - low) / (2 * ndtri(SPREAD_QUANTILES[1])), 1e-6)
+    spread = np.maximum(
+        (high - low) / (ndtri(SPREAD_QUANTILES[1]) - ndtri(SPREAD_QUANTILES[0])), 1e-6
+    )
     shift = _shrink(shift, 1.25**2 * float(np.median(spread)) ** 2 / (n - 1))
     log_spread = np.log(spread)
     spread = np.exp(log_spread.mean() + _shrink(log_spread - log_spread.mean(), 1.0 / (n - 1)))

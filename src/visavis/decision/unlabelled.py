@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr, ndtr, ndtri
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from visavis.decision.background import Background, fit_background
 from visavis.decision.tail import TailShape, fit_shape, stranger_probability
@@ -134,14 +135,16 @@ def estimate_non_mated(
     rng = np.random.default_rng(seed)
     if len(x) > MOST_PHOTOS:
         x = x[np.sort(rng.choice(len(x), MOST_PHOTOS, replace=False))]
-    background, tail, mated = _fit(x, shape, rng)
-    scores = background.score(tail.model_deviate(LEVELS))
-    logs = []
     size = min(len(x) // 2, LARGEST_HALF)
-    for _ in range(half_samples):
-        half = x[np.sort(rng.choice(len(x), size, replace=False))]
-        part, part_tail, _ = _fit(half, shape, rng)
-        logs.append(log_ndtr(-part_tail.true_deviate(part.deviate(scores))))
+    logs = []
+    # Many small products: on several threads they would wait for one another.
+    with threadpool_limits(1, user_api="blas"):
+        background, tail, mated = _fit(x, shape, rng)
+        scores = background.score(tail.model_deviate(LEVELS))
+        for _ in range(half_samples):
+            half = x[np.sort(rng.choice(len(x), size, replace=False))]
+            part, part_tail, _ = _fit(half, shape, rng)
+            logs.append(log_ndtr(-part_tail.true_deviate(part.deviate(scores))))
     spread = np.zeros(len(LEVELS))
     if half_samples >= 2:
         # A sample of n out of N without replacement varies about the whole with variance
