@@ -165,6 +165,14 @@ def add(
     input_size: Annotated[
         int | None, typer.Option(help="Side of the crop in pixels, if the graph leaves it open.")
     ] = None,
+    crop_scale: Annotated[
+        float,
+        typer.Option(
+            "--crop-scale",
+            help="Size of the face in the crop relative to the usual 112x112 template; below 1 "
+            "shows more around it.",
+        ),
+    ] = 1.0,
     layout: Annotated[
         str | None, typer.Option(help="NCHW or NHWC, if the graph's shape does not tell.")
     ] = None,
@@ -202,6 +210,7 @@ def add(
         licence=licence,
         layout=checked.layout,
         dimension=checked.dimension,
+        crop_scale=crop_scale,
         batch=checked.batch,
         runtimes=checked.runtimes,
         use=use,

@@ -66,7 +66,7 @@ def check_twins(given: ModelEntry, others: Iterable[ModelEntry]) -> None:
             raise OptionError(
                 f"this file is registered as {other.name!r} with other input settings "
                 f"(size {other.input_size}, mean {other.mean}, std {other.std}, {other.colour}, "
-                f"{other.layout})",
+                f"{other.layout}, crop scale {other.crop_scale:g})",
                 f"use the same settings, or first: visavis models remove {other.name}",
             )
 
