@@ -93,6 +93,7 @@ class OnnxEmbedder:
             threads=self._options.threads,
             input_shape=shape,
             cache=cache,
+            sha256=self._entry.sha256,
         )
 
     @property

@@ -49,7 +49,7 @@ def project(
     if len(rows) < 8:
         return None
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(15.0, (len(rows) - 1) / 4)
     # So few points are faster on one thread: several wait for each other a thousand times.

@@ -41,12 +41,13 @@ class Halves:
         resized: Image = cv2.resize(source, (width, height), interpolation=method)
         return resized
 
-    def windows(self, squares: NDArray[np.floating], side: int) -> Crops:
+    def windows(self, squares: NDArray[np.floating], side: int, *, angle: float = 0.0) -> Crops:
         """Square windows of the photo, each scaled to ``(side, side)``; outside the photo is gray.
 
         Args:
             squares: ``(N, 3)`` as x, y of the top left corner and the side, in pixels.
             side: output side in pixels.
+            angle: turn each window clockwise by so many radians about its middle.
 
         Returns:
             ``(N, side, side, 3)`` uint8.
@@ -55,22 +56,25 @@ class Halves:
 
         result = np.full((len(squares), side, side, 3), OUTSIDE, dtype=np.uint8)
         height, width = self.image.shape[:2]
+        cos, sin = float(np.cos(angle)), float(np.sin(angle))
         for k, (x, y, extent) in enumerate(np.asarray(squares, dtype=np.float64)):
             source = self._level(extent / side)
             fx, fy = source.shape[1] / width, source.shape[0] / height
             # Only the part around the window: OpenCV takes no picture with a side above 32,766.
-            left, top = max(int(x * fx) - 2, 0), max(int(y * fy) - 2, 0)
-            right, bottom = int((x + extent) * fx) + 3, int((y + extent) * fy) + 3
+            middle = (x + extent / 2, y + extent / 2)
+            reach = extent / 2 * (abs(cos) + abs(sin))
+            left = max(int((middle[0] - reach) * fx) - 2, 0)
+            top = max(int((middle[1] - reach) * fy) - 2, 0)
+            right = int((middle[0] + reach) * fx) + 3
+            bottom = int((middle[1] + reach) * fy) + 3
             part = source[top : max(bottom, 0), left : max(right, 0)]
             if part.size == 0:
                 continue
             step = extent / side
-            matrix = np.array(
-                [
-                    [step * fx, 0, (x + step / 2) * fx - 0.5 - left],
-                    [0, step * fy, (y + step / 2) * fy - 0.5 - top],
-                ]
-            )
+            turn = step * np.array([[cos, -sin], [sin, cos]])
+            start = middle + turn @ np.full(2, 0.5 - side / 2)
+            matrix = np.column_stack([turn, start]) * [[fx], [fy]]
+            matrix[:, 2] -= (0.5 + left, 0.5 + top)
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             cv2.warpAffine(
                 part, matrix, (side, side), dst=result[k], flags=flags, borderValue=OUTSIDE

@@ -7,7 +7,8 @@ score, an objectness, a box and five landmarks, in units of the stride.
 The network sees faces of about 30 to 500 pixels, so a photo is looked at in several sizes; in
 large ones, tile by tile. Its landmarks waver by some 6 % of the distance between the eyes from
 one size to the next, and that moves the crop and so the score: each face is therefore looked at
-again in standard sizes, whatever its size in the photo, and the landmarks are averaged.
+again in standard sizes and with its eyes level, whatever its size and tilt in the photo, and the
+landmarks are averaged.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _KINDS: Final = ("cls", "obj", "bbox", "kps")
 _CELL: Final = 32  # sides of the input are multiples of it
 _SEEN: Final = 30  # least face height, in input pixels, that is found reliably
 _STEP: Final = 4  # ratio of one size of the photo to the next
-_SMALLEST: Final = 320  # the photo's longer side is looked at no smaller than this
+_SMALLEST: Final = 480  # the photo's longer side is looked at no smaller than this
 _TILE: Final = 1280
 _MARGIN: Final = 1.6  # side of the window in which a face is looked at again, in face heights
 _SAME_FACE: Final = 0.2  # mean landmark distance, in face heights, up to which it is the same face
@@ -100,12 +101,14 @@ class YuNet:
             threads=threads,
             input_shape=(1, 3, "height", "width"),
             cache=store.derived("yunet"),
+            sha256=store.entry("yunet").sha256,
         )
 
     @property
     def name(self) -> str:
         """Detector, version and the options that change landmarks."""
-        sizes = "+".join(str(size) for size in self._options.refine) or "once"
+        sizes = "+".join(f"{size}" for size in self._options.refine)
+        sizes = f"level{sizes}" if sizes else "once"
         return f"yunet-2023mar/min{self._options.min_face}/{self._options.score:g}/{sizes}"
 
     def detect(self, image: Image, /) -> list[Face]:
@@ -158,19 +161,23 @@ class YuNet:
     def _refined(
         self, row: NDArray[np.float32], landmarks: NDArray[np.float32], photo: Halves
     ) -> NDArray[np.float32]:
-        """Mean of the landmarks seen first and those seen at the standard sizes."""
+        """Mean of the landmarks seen first and those seen at the standard sizes, eyes level."""
         x, y, width, height = (float(v) for v in row[:4])
         size = max(width, height)
+        middle = np.array([x + width / 2, y + height / 2])
         views = [landmarks]
         for standard in self._options.refine:
+            across = views[-1][1] - views[-1][0]
+            angle = float(np.arctan2(across[1], across[0]))
+            turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
             side = -(-round(standard * _MARGIN) // _CELL) * _CELL
             extent = side * size / standard
-            corner = (x + width / 2 - extent / 2, y + height / 2 - extent / 2)
-            window = photo.windows(np.array([[*corner, extent]]), side)[0]
-            found = self._look(window, *corner, side / extent)
+            square = np.array([[*(middle - extent / 2), extent]])
+            found = self._look(photo.windows(square, side, angle=angle)[0], 0.0, 0.0, 1.0)
             if len(found) == 0:
                 continue
-            points = found[:, 4:14].reshape(-1, 5, 2)
+            points = (found[:, 4:14].reshape(-1, 5, 2) - side / 2) * (extent / side)
+            points = points @ turn.T + middle
             distance = np.linalg.norm(points - landmarks, axis=2).mean(axis=1)
             nearest = int(distance.argmin())
             if distance[nearest] < _SAME_FACE * size:

@@ -19,13 +19,16 @@ _VERSION = 1  # part of the key: raise it whenever what is kept changes
 _GRAPH, _WEIGHTS, _STAMP = "graph.onnx", "weights.bin", "stamp"
 
 
-def optimized(model: bytes, *, input_shape: Shape | None, cache: Path) -> Path | None:
+def optimized(
+    model: bytes, *, input_shape: Shape | None, cache: Path, sha256: str | None = None
+) -> Path | None:
     """The graph as optimized for this processor; ``None`` where it cannot be kept.
 
     Args:
         model: an ONNX file's bytes.
         input_shape: see ``folded``.
         cache: folder to keep it in.
+        sha256: hash of ``model`` where it is known already, to save the time of hashing.
 
     Raises:
         ModelRefusedError: as ``folded``.
@@ -33,7 +36,8 @@ def optimized(model: bytes, *, input_shape: Shape | None, cache: Path) -> Path |
     import onnxruntime
 
     what = (_VERSION, FOLDED, input_shape, onnxruntime.__version__, _processor())
-    key = hashlib.sha256(hashlib.sha256(model).digest() + repr(what).encode()).hexdigest()
+    digest = sha256 or hashlib.sha256(model).hexdigest()
+    key = hashlib.sha256((digest + repr(what)).encode()).hexdigest()
     kept = cache / f"{key}.ort"
     if _intact(kept):
         return kept / _GRAPH
@@ -45,10 +49,23 @@ def optimized(model: bytes, *, input_shape: Shape | None, cache: Path) -> Path |
 
 
 def _intact(kept: Path) -> bool:
+    """Whether both files are those that were kept: same bytes, or untouched since."""
     try:
-        return (kept / _STAMP).read_text() == _digests(kept)
-    except OSError:
+        touched, digests = (kept / _STAMP).read_text().splitlines()
+        if touched == _touched(kept):
+            return True
+        if digests != _digests(kept):
+            return False
+        (kept / _STAMP).write_text(f"{_touched(kept)}\n{digests}")  # copied here, perhaps
+    except (OSError, ValueError):
         return False
+    return True
+
+
+def _touched(kept: Path) -> str:
+    """Size, time of change and number of each file: what hashing 38 MB at each start would tell."""
+    stats = [(kept / name).stat() for name in (_GRAPH, _WEIGHTS)]
+    return " ".join(f"{s.st_size}:{s.st_mtime_ns}:{s.st_ino}" for s in stats)
 
 
 def _digests(kept: Path) -> str:
@@ -83,7 +100,7 @@ def _keep(kept: Path, graph: bytes) -> None:
             size_threshold=1024,
         )
         (aside / _WEIGHTS).touch()  # a graph of small weights keeps them all in itself
-        (aside / _STAMP).write_text(_digests(aside))
+        (aside / _STAMP).write_text(f"{_touched(aside)}\n{_digests(aside)}")
         if kept.exists():  # damaged
             import shutil
 

@@ -40,6 +40,7 @@ def load(
     threads: int | None = None,
     input_shape: Shape | None = None,
     cache: Path | None = None,
+    sha256: str | None = None,
 ) -> Session:
     """Load a graph, folded (see ``folding``), into a runtime.
 
@@ -49,6 +50,7 @@ def load(
         threads: CPU threads a call may use; all cores when ``None``.
         input_shape: new shape of the input, names for free dimensions: ``("n", 3, 112, 112)``.
         cache: folder for folded graphs, keyed by hash; folded in memory each time when ``None``.
+        sha256: hash of the model where it is known already.
 
     Raises:
         OptionError: unknown runtime or a thread count below 1.
@@ -64,6 +66,8 @@ def load(
     from visavis.inference.onnxruntime import OnnxRuntimeSession
 
     data = model if isinstance(model, bytes) else model.read_bytes()
-    kept = optimized(data, input_shape=input_shape, cache=cache) if cache else None
+    kept = None
+    if cache is not None:
+        kept = optimized(data, input_shape=input_shape, cache=cache, sha256=sha256)
     graph = kept or folded(data, input_shape=input_shape)
     return OnnxRuntimeSession(graph, threads=threads)

@@ -89,7 +89,8 @@ class Recognizer:
                 home=home,
                 download=download,
                 runtime=options.runtime,
-                threads=options.threads,
+                # Photos are looked at side by side, which beats many threads on one small look.
+                threads=options.threads or 1,
             )
             if isinstance(detector, str)
             else detector
