@@ -240,7 +240,7 @@ def _from_folder(
     vectors = np.stack([vector for vector, _ in kept])
     people = [owner for _, owner in kept]
     index = np.unique(people, return_inverse=True)[1]
-    scores = all_pairs(vectors, people, tail=min(1.0, 1.2 * max(fmr or [0.1])))
+    scores = all_pairs(vectors, people, tail=min(1.0, 1.2 * max([0.1, *(fmr or [])])))
     made = fit(
         scores,
         save.provenance(work, folder, rows),

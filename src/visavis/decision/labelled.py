@@ -62,8 +62,8 @@ def calibrate(
     Args:
         pairs: scores of mated and non-mated pairs.
         provenance: what they come from.
-        targets: false match rates that must be supported; every power of ten from 0.1 down to
-            1e-6 that is, when ``None``. Rates between them are measured too.
+        targets: false match rates that must be supported. Besides them every power of ten from
+            0.1 down to 1e-6 that is supported is measured, and ten rates a decade between.
         replicates: resamples of the people behind each interval.
         shape: tail shapes of the photos (``unlabelled.measure_shape``), which let unlabelled
             photos be compared with these.
@@ -71,10 +71,13 @@ def calibrate(
     Raises:
         UnsupportedFmrError: a rate in ``targets``, or even 0.1, is not supported.
     """
-    if targets is None:
-        targets = [t for t in LADDER if _supported(pairs, t)] or [LADDER[0]]
-    rarest = min(targets)
-    grid = sorted({*targets, *_between(rarest)}, reverse=True)
+    asked = [*(targets or ())]
+    for target in asked:
+        supported_count(pairs, target)
+    ladder = [t for t in LADDER if _supported(pairs, t)] or [LADDER[0]]
+    rarest = min(ladder)
+    grid = sorted({*asked, *_between(rarest)}, reverse=True)
+    rarest = min(grid)
     points = measure_points(
         pairs,
         grid,

@@ -1,0 +1,166 @@
+"""``visavis calibrate`` as users call it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.decision.conftest import simulate
+
+from visavis.pipeline import PhotoResult, Recognizer
+from visavis.types import Face, Quality, Template
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of people whose photos are empty files, embedded as simulated templates.
+
+    Twelve hundred people with two photos each; photos named ``blank`` have no face.
+    """
+    vectors, who = simulate(
+        np.random.default_rng(0), 1200, each=2, dimension=128, noise=0.4, centre=0.5
+    )
+    table: dict[str, np.ndarray] = {}
+    for k, person in enumerate(who):
+        path = tmp_path / "people" / f"p{person:04d}" / f"{k % 2}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        table[f"{path.parent.name}/{path.name}"] = vectors[k]
+    (tmp_path / "people" / "p0000" / "blank.jpg").touch()
+    face = Face((0, 0, 9, 9), np.zeros((5, 2), np.float32), 1.0)
+    quality = Quality(60, 100, 0.5, 0.2, 0, 0, 0, 1)
+
+    def embed_many(
+        self: Recognizer, photos: Sequence[Path], **options: object
+    ) -> Iterator[PhotoResult]:
+        for path in photos:
+            key = f"{path.parent.name}/{path.name}"
+            if key in table:
+                template = Template(
+                    table[key], self.model, self.model_sha256, face, quality, str(path)
+                )
+                yield PhotoResult(str(path), (template,))
+            else:
+                yield PhotoResult(str(path), (), "no-face", f"{path}: no face found; look at it")
+
+    monkeypatch.setattr(Recognizer, "embed_many", embed_many)
+    return tmp_path / "people"
+
+
+def test_labelled_photos_become_a_named_calibration(run, simulated: Path) -> None:
+    outcome = run("calibrate", simulated, "--name", "gate", "--dataset", "the gate", "--json")
+    assert outcome.code == 0, outcome.err
+    made = outcome.json
+    assert made["people"] == 1200
+    assert made["photos"] == 2400
+    assert made["failures"] == 1
+    assert made["dataset"] == "the gate"
+    assert "blank.jpg" in outcome.err
+    assert "1 of 2401 photos left out: 1 no-face" in outcome.err
+    assert str(simulated.parent) not in made["command"]
+    targets = [p["target_fmr"] for p in made["points"]]
+    assert {0.1, 0.01, 0.001, 0.0001} <= set(targets)
+    listed = run("calibrate", "--list", "--json").json
+    assert {"gate", "sface-lfw"} <= {one["name"] for one in listed}
+    assert run("calibrate", "--delete", "gate").code == 0
+    assert run("calibrate", "--delete", "gate").code == 2
+
+
+def test_a_people_list_restricts_the_folders(run, simulated: Path, tmp_path: Path) -> None:
+    names = tmp_path / "list.txt"
+    names.write_text("150\n" + "".join(f"p{k:04d}\t2\n" for k in range(150)), encoding="utf-8")
+    outcome = run("calibrate", simulated, "--people-list", names, "--name", "some", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["people"] == 150
+
+
+def test_a_rate_that_the_people_cannot_support_is_refused(run, simulated: Path) -> None:
+    outcome = run("calibrate", simulated, "--name", "gate", "--fmr", "1e-9")
+    assert outcome.code == 2
+    assert "people" in outcome.err.splitlines()[-1]
+    assert "Traceback" not in outcome.err
+    assert run("calibrate", "--list").out.count("gate") == 0
+
+
+def test_pairs_without_names_do_too(run, simulated: Path, tmp_path: Path) -> None:
+    rows = ["a,b,same"]
+    rows += [f"p{k:04d}/0.jpg,p{k:04d}/1.jpg,1" for k in range(300)]
+    rows += [f"p{k:04d}/0.jpg,p{k + j:04d}/1.jpg,0" for k in range(300) for j in (1, 2, 3, 5, 8)]
+    table = tmp_path / "pairs.csv"
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    outcome = run("calibrate", "--pairs", table, "--root", simulated, "--name", "list", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["points"][0]["pairs"] == 1500
+    assert outcome.json["people"] == 308
+
+
+def test_unlabelled_check_and_use(run, simulated: Path, tmp_path: Path) -> None:
+    # Simulated templates are far from photos of faces: LFW's thresholds do not hold.
+    outcome = run("calibrate", simulated, "--name", "truth", "--out", tmp_path / "truth.json")
+    assert outcome.code == 0, outcome.err
+    assert "saved" in outcome.out
+    few = tmp_path / "few"
+    for k in range(250):
+        shutil.copytree(simulated / f"p{k:04d}", few / f"p{k:04d}")
+    checked = run("calibrate", "--check", few, "--json")
+    assert checked.code == 1, checked.err
+    assert checked.json["trusted"] is False
+    assert checked.json["failures"] == 1
+    assert "calibrate --unlabelled" in checked.json["remedy"]
+    told = run("calibrate", "--check", few)
+    assert told.out.startswith("not trusted")
+    moved = run("calibrate", "--unlabelled", few, "--name", "mine", "--json")
+    assert moved.code == 0, moved.err
+    assert moved.json["method"] == "unlabelled"
+    again = run("calibrate", "--check", few, "--calibration", "mine")
+    assert again.code == 2
+    assert "itself estimated" in again.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give one of DIR"),
+        (("x", "--check", "y"), "give one of DIR"),
+        (("missing",), "give --name NAME"),
+        (("missing", "--name", "a"), "not a folder"),
+        (("--unlabelled", "missing", "--name", "a"), "not a folder"),
+        (("--check", "missing"), "not a folder"),
+        (("--unlabelled", "missing", "--name", "sface-lfw"), "choose another"),
+        (("--pairs", "missing.csv", "--name", "a"), "missing.csv"),
+        (("--delete", "nobody"), "no saved calibration"),
+    ],
+)
+def test_bad_calls_are_one_line(run, tmp_path: Path, monkeypatch, arguments, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run("calibrate", *arguments)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_too_few_photos_are_said_to_be(run, simulated: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    for k in range(1, 20):
+        shutil.copytree(simulated / f"p{k:04d}", few / f"p{k:04d}")
+    outcome = run("calibrate", "--check", few)
+    assert outcome.code == 2
+    assert "38 photos with a face; give at least 50" in outcome.err
+
+
+@pytest.mark.orl
+@pytest.mark.slow
+def test_real_photos_of_another_camera(run, orl: Path) -> None:
+    checked = run("calibrate", "--check", orl, "--json").json
+    assert checked["photos"] == 400
+    # 40 people, ten photos each: 1,800 mated pairs.
+    assert checked["suspected_mated_pairs"] == pytest.approx(1800, rel=0.05)
+    refused = run("calibrate", orl, "--name", "orl", "--fmr", "1e-5")
+    assert refused.code == 2
+    assert "people" in refused.err
+    assert run("calibrate", "--unlabelled", orl, "--name", "orl").code == 0
+    same = run("verify", orl / "s1" / "1.pgm", orl / "s1" / "2.pgm", "--calibration", "orl")
+    assert same.code == 0, same.err
