@@ -40,7 +40,7 @@ its threshold and a likelihood ratio.
 The two take turns, pair by pair, so that whatever else the machine does hits both; ratios are taken
 pair by pair, then their median. "No face" are pairs that a package declined; they are left out of
 both packages' times. "Right" only shows that both did the work: View 1 is what visavis was
-developed on. See [the evaluation](concepts/evaluation.md) for accuracy.
+developed on. See [the evaluation](concepts/metrics.md) for accuracy.
 
 <!-- begin verify (generated) -->
 <!-- end verify -->
