@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visavis.cli import options
+from visavis.cli.calibrate_photos import people_in, photos_in
 from visavis.cli.calibrate_show import (
     show_calibration,
     show_check,
     show_list,
     tell_failures,
 )
-from visavis.cli.output import console, echo_json, home, progress
+from visavis.cli.output import console, echo_json, home, messages, progress
 from visavis.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def _from_folder(
     from visavis.decision.pair_scores import all_pairs
     from visavis.decision.unlabelled import measure_shape
 
-    photos, owners = _people(folder, people_list)
+    photos, owners = people_in(folder, people_list)
     rows = work.embed(photos)
     kept = [
         (row.templates[0].vector, o) for row, o in zip(rows, owners, strict=True) if row.templates
@@ -292,7 +293,7 @@ def _from_unlabelled(work: _Work, folder: Path, save: _Target, fmr: list[float] 
             f"--calibration {reference.name}, itself made without labels",
             "leave it out, or name a labelled one",
         )
-    rows = work.embed(_photos(folder))
+    rows = work.embed(photos_in(folder))
     vectors = _vectors(work, rows)
     estimate = estimate_non_mated(vectors, shape=shape_of(reference))
     save.keep(transfer(reference, estimate, save.provenance(work, folder, rows), targets=fmr))
@@ -301,7 +302,7 @@ def _from_unlabelled(work: _Work, folder: Path, save: _Target, fmr: list[float] 
 def _check(work: _Work, folder: Path, fmr: list[float] | None, *, json: bool) -> None:
     from visavis.decision.check import check
 
-    rows = work.embed(_photos(folder))
+    rows = work.embed(photos_in(folder))
     vectors = _vectors(work, rows)
     result = check(
         vectors,
@@ -330,51 +331,16 @@ def _manage(delete: str | None, *, json: bool) -> None:
         show_list(found)
 
 
-def _people(folder: Path, people_list: Path | None) -> tuple[list[Path], list[str]]:
-    """Photos of each person, and whose each is."""
-    from visavis.cli.photos import SUFFIXES
-
-    if not folder.is_dir():
-        raise DataError(f"{folder}: not a folder", "give a folder that holds a folder a person")
-    wanted = _names(people_list) if people_list else None
-    photos: list[Path] = []
-    owners: list[str] = []
-    for person in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
-        if wanted is not None and person.name not in wanted:
-            continue
-        own = sorted(p for p in person.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        photos += own
-        owners += [person.name] * len(own)
-    if len(set(owners)) < 2:
-        raise DataError(
-            f"{folder}: photos of {len(set(owners))} people",
-            "give a folder that holds a folder a person, two people or more",
-        )
-    return photos, owners
-
-
-def _names(people_list: Path) -> set[str]:
-    try:
-        lines = people_list.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{people_list} ({error})", "give a text file, one name a line") from error
-    # LFW's lists start with how many names follow, and give each name's number of photos.
-    return {line.split("\t")[0].strip() for line in lines if not line.strip().isdigit()} - {""}
-
-
-def _photos(folder: Path) -> list[Path]:
-    from visavis.cli.photos import gather
-
-    if not folder.is_dir():
-        raise DataError(f"{folder}: not a folder", "give a folder of photos")
-    return gather([str(folder)])
-
-
 def _vectors(work: _Work, rows: Sequence[PhotoResult]) -> Vectors:
     import numpy as np
 
     nothing = np.zeros((0, work.recognizer.embedder.dimension), np.float32)
-    return np.concatenate([nothing, *(r.templates[0].vector[None] for r in rows if r.templates)])
+    found = [r.templates[0].vector for r in rows if r.templates]
+    # The same photo under two names has the same template to the last bit.
+    different = list({vector.tobytes(): vector for vector in found}.values())
+    if len(different) < len(found):
+        messages.print(f"{len(found) - len(different)} photos are copies of others: counted once")
+    return np.concatenate([nothing, *(vector[None] for vector in different)])
 
 
 def _store() -> CalibrationStore:

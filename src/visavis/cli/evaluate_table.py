@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 from visavis.cli.output import console
@@ -37,14 +38,14 @@ def show(summary: Summary) -> None:
     table.add_column(f"{summary.level:.0%} interval" if ends else "", style="dim")
     table.add_row(
         "accuracy",
-        f"{percent(summary.accuracy)} ± {100 * summary.accuracy_se:.2f}",
+        f"{percent(summary.accuracy)}{_spread(summary.accuracy_se)}",
         f"{len(summary.folds)} folds, ± standard error",
     )
     if summary.failures:
         table.add_row(
             "  failures as different",
-            f"{percent(summary.accuracy_failures_different)} ± "
-            f"{100 * summary.accuracy_failures_different_se:.2f}",
+            percent(summary.accuracy_failures_different)
+            + _spread(summary.accuracy_failures_different_se),
         )
     table.add_row("AUC", number(summary.auc, 5), fixed(ends.get("auc"), 5))
     table.add_row("EER", rate(summary.eer), span(ends.get("eer")))
@@ -111,3 +112,7 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
     for k, column in enumerate(columns):
         table.add_column(column, no_wrap=True, justify="right" if 0 < k < 5 else "left")
     return table
+
+
+def _spread(standard_error: float) -> str:
+    return "" if isnan(standard_error) else f" ± {100 * standard_error:.2f}"

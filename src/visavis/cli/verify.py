@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,9 +81,15 @@ def _show(answer: Verification) -> None:
     console.print(f"  {answer.evidence}")
     if answer.posterior is not None:
         console.print(f"  posterior {answer.posterior:.6g} for the prior {answer.prior:g}")
+    if answer.comparisons > 1:
+        console.print(
+            f"  the closest of {answer.comparisons} pairs of faces, so the threshold is that of "
+            f"FMR {answer.fmr / answer.comparisons:.3g}"
+        )
     low, high = point.fmr_ci
+    fnmr = "FNMR not known" if isnan(point.fnmr) else f"FNMR {point.fnmr:.3g}"
     console.print(
-        f"  threshold: FMR {point.fmr:.3g} (95 %: {low:.2g} to {high:.2g}), FNMR {point.fnmr:.3g}, "
+        f"  threshold: FMR {point.fmr:.3g} (95 %: {low:.2g} to {high:.2g}), {fnmr}, "
         f"measured on {point.dataset}",
         style="dim",
     )

@@ -88,7 +88,12 @@ class PeopleBootstrap:
         every = np.bincount(pairs.mated_people, minlength=pairs.people)
         total = every.astype(np.float64) @ self.weights
         rate = np.divide(below @ self.weights, total, out=np.zeros_like(total), where=total > 0)
-        return _percentiles(rate[total > 0], level)
+        low, high = _percentiles(rate[total > 0], level)
+        if misses == 0:
+            # No resample shows an error that none of the people did: the exact binomial bound, a
+            # person counting as one trial.
+            high = 1 - ((1 - level) / 2) ** (1 / max(int((every > 0).sum()), 1))
+        return low, high
 
     def _non_mated_weight(self, pairs: PairScores) -> NDArray[np.float64]:
         """Weighted number of non-mated pairs in each replicate."""

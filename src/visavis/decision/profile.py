@@ -75,8 +75,8 @@ class Calibration(Record):
             OptionError: ``fmr`` is outside (0, 1).
             UnsupportedFmrError: ``fmr`` is below every measured one.
         """
-        if not 0 < fmr < 1:
-            raise OptionError(f"a false match rate of {fmr}", "give one in (0, 1), such as 1e-3")
+        if not isinstance(fmr, (int, float)) or not 0 < fmr < 1:
+            raise OptionError(f"a false match rate of {fmr!r}", "give one in (0, 1), such as 1e-3")
         fitting = [p for p in self.points if p.target_fmr <= fmr * (1 + 1e-9)]
         if not fitting:
             lowest = min(p.target_fmr for p in self.points)

@@ -41,8 +41,8 @@ class EmbeddingCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=60, check_same_thread=False)
             path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -52,7 +52,8 @@ class EmbeddingCache:
             self._db.commit()
         except (sqlite3.Error, OSError) as error:
             raise DataError(
-                f"embedding cache {path} ({error})", "delete the file, or pass --no-cache"
+                f"embedding cache {path} ({error})",
+                "name a writable VISAVIS_HOME, delete the file, or pass --no-cache",
             ) from error
 
     def get(self, photo: str, settings: str, model: str) -> tuple[Any, np.ndarray] | None:

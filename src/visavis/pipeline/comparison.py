@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from visavis.decision.evidence import posterior, words
@@ -10,6 +12,8 @@ from visavis.decision.similarity import require_one_model
 from visavis.errors import OptionError
 from visavis.pipeline.records import FaceUsed, Verification
 from visavis.types import Template
+
+_NO_EVIDENCE: Final = "the calibration has no mated pairs, so it weighs no evidence"
 
 
 def compare(
@@ -40,7 +44,7 @@ def compare(
     score = float(np.clip(scores[row, column], -1, 1))
     comparisons = scores.size
     point = calibration.operating_point(fmr / comparisons)
-    llr = float(calibration.llr(np.array([score]))[0])
+    llr = float(calibration.llr(np.array([score]))[0]) if calibration.evidence else float("nan")
     a, b = first[row], second[column]
     return Verification(
         same=score >= point.threshold,
@@ -48,7 +52,7 @@ def compare(
         threshold=point.threshold,
         fmr=fmr,
         llr=llr,
-        evidence=words(llr),
+        evidence=words(llr) if calibration.evidence else _NO_EVIDENCE,
         model=a.model,
         model_sha256=a.model_sha256,
         settings=settings,
@@ -58,7 +62,7 @@ def compare(
         comparisons=comparisons,
         a=_used(a),
         b=_used(b),
-        posterior=None if prior is None else posterior(llr, prior),
+        posterior=None if prior is None or not calibration.evidence else posterior(llr, prior),
         prior=prior,
         warnings=(
             *_photo_warnings(a, rule),

@@ -51,7 +51,8 @@ class Verification(Record):
         threshold: an observed score, from ``operating_point``.
         fmr: the false match rate that was asked for; the measured one, with its interval, stands in
             ``operating_point``.
-        llr: natural log of the likelihood ratio of the score, mated over non-mated.
+        llr: natural log of the likelihood ratio of the score, mated over non-mated; NaN (``None``
+            in JSON) where the calibration was made without mated pairs.
         evidence: ``llr`` in words.
         model: model name.
         model_sha256: hash of the model file.

@@ -8,9 +8,10 @@ from visavis.errors import NoFaceError, OptionError, SeveralFacesError
 from visavis.types import Face
 
 RULES: Final = ("largest", "central", "best-match", "refuse", "all")
-"""``largest``: the biggest box. ``central``: the one nearest the photo's centre. ``best-match``:
-all faces are compared and the closest pair counts (at a threshold corrected for the number of
-comparisons). ``refuse``: several faces are an error. ``all``: every face, for embedding only."""
+"""``largest``: the biggest box, its area weighted by the detector's confidence. ``central``: the
+one nearest the photo's centre. ``best-match``: all faces are compared and the closest pair counts
+(at a threshold corrected for the number of comparisons). ``refuse``: several faces are an error.
+``all``: every face, for embedding only."""
 
 
 def check(rule: str, *, allow: tuple[str, ...] = RULES) -> str:
@@ -49,7 +50,7 @@ def choose(faces: list[Face], rule: str, *, size: tuple[int, int], source: str) 
     if rule == "central":
         middle = (size[0] / 2, size[1] / 2)
         return [min(faces, key=lambda face: _distance(face, middle))]
-    return [max(faces, key=lambda face: face.area)]
+    return [max(faces, key=lambda face: face.area * face.score)]
 
 
 def _distance(face: Face, point: tuple[float, float]) -> float:

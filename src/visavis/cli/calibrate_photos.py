@@ -1,0 +1,59 @@
+"""Which photos ``visavis calibrate`` works on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from visavis.cli.photos import SUFFIXES, gather
+from visavis.errors import DataError
+
+
+def people_in(folder: Path, people_list: Path | None) -> tuple[list[Path], list[str]]:
+    """Photos below a folder that holds one a person, and whose each is.
+
+    Raises:
+        DataError: fewer than two people with photos.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: not a folder", "give a folder that holds a folder a person")
+    wanted = names_in(people_list) if people_list else None
+    photos: list[Path] = []
+    owners: list[str] = []
+    for person in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
+        if wanted is not None and person.name not in wanted:
+            continue
+        own = sorted(p for p in person.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        photos += own
+        owners += [person.name] * len(own)
+    if len(set(owners)) < 2:
+        raise DataError(
+            f"{folder}: photos of {len(set(owners))} people",
+            "give a folder that holds a folder a person, two people or more",
+        )
+    return photos, owners
+
+
+def names_in(people_list: Path) -> set[str]:
+    """Names of people, one a line; what follows a tab is ignored.
+
+    Raises:
+        DataError: the file cannot be read as text.
+    """
+    try:
+        lines = people_list.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{people_list} ({error})", "give a text file, one name a line") from error
+    # LFW's lists start with how many names follow, and give each name's number of photos.
+    return {line.split("\t")[0].strip() for line in lines if not line.strip().isdigit()} - {""}
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """Every photo below a folder.
+
+    Raises:
+        DataError: it is not a folder.
+        ImageNotFoundError: it holds no photo.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: not a folder", "give a folder of photos")
+    return gather([str(folder)])
