@@ -12,7 +12,7 @@ def test_weights_of_pairs_agree_with_a_loop(simulate) -> None:
     x, who = simulate(np.random.default_rng(0), 15, each=3)
     pairs = all_pairs(x, who, tail=1)
     draws = PeopleBootstrap.draw(15, replicates=100)
-    threshold = pairs.tail[60]
+    threshold, middle = pairs.tail[60], float(np.median(pairs.mated))
     names = np.unique([str(w) for w in who])
     place = {int(name): k for k, name in enumerate(names)}
     rates, misses = [], []
@@ -24,7 +24,7 @@ def test_weights_of_pairs_agree_with_a_loop(simulate) -> None:
                 p, q = weight[place[who[i]]], weight[place[who[j]]]
                 if who[i] == who[j]:
                     mated += p
-                    missed += p * (scores[i, j] < threshold)
+                    missed += p * (scores[i, j] < middle)
                 else:
                     total += p * q
                     hits += p * q * (scores[i, j] >= threshold)
@@ -32,8 +32,17 @@ def test_weights_of_pairs_agree_with_a_loop(simulate) -> None:
         misses.append(missed / mated)
     found = draws.fmr_intervals(pairs, [61])[0]
     assert found == pytest.approx(tuple(np.quantile(rates, [0.025, 0.975])), rel=1e-5)
-    missing = draws.fnmr_interval(pairs, float(threshold))
+    missing = draws.fnmr_interval(pairs, middle)
     assert missing == pytest.approx(tuple(np.quantile(misses, [0.025, 0.975])), rel=1e-5)
+
+
+def test_no_miss_is_no_proof_of_none(simulate) -> None:
+    """Nobody missed: the exact binomial bound, a person being one trial."""
+    x, who = simulate(np.random.default_rng(0), 15, each=3)
+    pairs = all_pairs(x, who, tail=1)
+    low, high = PeopleBootstrap.draw(15, replicates=100).fnmr_interval(pairs, -1.0)
+    assert low == 0
+    assert (1 - high) ** 15 == pytest.approx(0.025)
 
 
 def test_intervals_hold_where_the_truth_is_known(simulate) -> None:
