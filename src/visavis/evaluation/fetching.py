@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from visavis.errors import DataError
 
@@ -105,15 +105,17 @@ def fetch_lfw(
 
 def _unpack(archive: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        with tarfile.open(archive) as tar:
-            _extract(tar, temporary)
+        try:
+            with tarfile.open(archive) as tar:
+                # The "data" filter refuses paths that leave the folder, links and devices.
+                tar.extractall(temporary, filter="data")
+        except (tarfile.TarError, OSError) as error:
+            raise DataError(
+                f"{archive.name}: an archive that cannot be unpacked ({error})",
+                "delete it and run the command again",
+            ) from error
         for part in sorted(Path(temporary).iterdir()):
             target = folder / part.name
             if target.exists():
                 shutil.rmtree(target)
             part.rename(target)
-
-
-def _extract(tar: Any, folder: str) -> None:
-    # The "data" filter refuses paths that leave the folder, links and devices.
-    tar.extractall(folder, filter="data")
