@@ -41,8 +41,14 @@ def optimized(
     kept = cache / f"{key}.ort"
     if _intact(kept):
         return kept / _GRAPH
+    from filelock import FileLock
+
     try:
-        _keep(kept, folded(model, input_shape=input_shape))
+        cache.mkdir(parents=True, exist_ok=True)
+        # One makes it, the others wait: what is intact is never replaced under a reader.
+        with FileLock(cache / f"{key}.lock"):
+            if not _intact(kept):
+                _keep(kept, folded(model, input_shape=input_shape))
     except OSError:
         return None
     return kept / _GRAPH if _intact(kept) else None
@@ -77,13 +83,13 @@ def _digests(kept: Path) -> str:
 
 
 def _keep(kept: Path, graph: bytes) -> None:
-    """Optimize and write aside, then move into place: another process may do the same."""
+    """Optimize and write aside, then move into place. The caller holds the lock."""
+    import shutil
     import tempfile
 
     import onnx
     import onnxruntime
 
-    kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=kept.name) as scratch:
         aside = Path(scratch) / "kept"
         aside.mkdir()
@@ -102,14 +108,8 @@ def _keep(kept: Path, graph: bytes) -> None:
         (aside / _WEIGHTS).touch()  # a graph of small weights keeps them all in itself
         (aside / _STAMP).write_text(f"{_touched(aside)}\n{_digests(aside)}")
         if kept.exists():  # damaged
-            import shutil
-
-            shutil.rmtree(kept, ignore_errors=True)
-        try:
-            aside.replace(kept)
-        except OSError:
-            if not _intact(kept):
-                raise
+            shutil.rmtree(kept)
+        aside.replace(kept)
 
 
 def _processor() -> str:
