@@ -25,8 +25,6 @@ class OnnxRuntimeSession:
         options.log_severity_level = 4  # errors raise; anything printed would spoil --json
         if threads is not None:
             options.intra_op_num_threads = threads
-        # Idle threads that spin would take the cores from the other session (detector, embedder).
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Packing the last layer's weights for large batches costs 25 MB and 40 ms at the start, and
         # gains nothing for the few faces of a photo.
         options.add_session_config_entry("session.disable_prepacking", "1")
