@@ -21,19 +21,22 @@ class Benchmark:
     Attributes:
         name: the module's.
         needs: data sets without which it has nothing to measure.
+        uses: data sets that it measures too where they are.
         page: where its ``--markdown`` writes, from the repository's root.
     """
 
     name: str
     needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
     page: str | None = None
 
 
 BENCHMARKS = (
-    Benchmark("verify", ("lfw",), "docs/benchmarks.md"),
-    Benchmark("runtimes", (), "docs/concepts/runtimes.md"),
+    Benchmark("verify", ("lfw",), page="docs/benchmarks.md"),
+    Benchmark("runtimes", page="docs/concepts/runtimes.md"),
     Benchmark("detectors", ("lfw",)),
-    Benchmark("unlabelled", ("lfw",)),
+    Benchmark("tilted", ("lfw",)),
+    Benchmark("unlabelled", ("lfw",), ("orl",)),
 )
 
 
@@ -56,6 +59,9 @@ def _run(benchmark: Benchmark, *, docs: bool) -> str:
         return f"SKIPPED, no photos: set {told} to the folder of {', '.join(missing)}"
     print(f"\n== {benchmark.name}", flush=True)
     command = [sys.executable, "-m", f"benchmarks.{benchmark.name}"]
+    for name in (*benchmark.needs, *benchmark.uses):
+        if (folder := data_folder(name)) is not None:
+            command += [f"--{name}", str(folder)]
     if docs and benchmark.page is not None:
         command += ["--markdown", str(ROOT / benchmark.page)]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
