@@ -27,6 +27,8 @@ LAYERS = {
     "training": 3,
     "export": 3,
     "evaluation": 4,
+    "people": 4,
+    "albums": 4,
     "cli": 5,
     "service": 5,
 }

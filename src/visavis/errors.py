@@ -130,3 +130,37 @@ class UnknownCalibrationError(CalibrationError, KeyError):
 
 class DataError(VisavisError):
     """A data set, pair list or score file is not as its format says."""
+
+
+class GalleryError(VisavisError):
+    """A gallery cannot do what was asked of it."""
+
+
+class UnknownPersonError(GalleryError, KeyError):
+    """Nobody of that name is enrolled."""
+
+    __str__ = Exception.__str__
+
+
+class PersonExistsError(GalleryError):
+    """The name is taken by another person of the gallery."""
+
+
+class GalleryDamagedError(GalleryError):
+    """A file of the gallery is not what was written: a flipped bit, or a broken audit chain."""
+
+
+class GalleryKeyError(GalleryError):
+    """The gallery is encrypted and the key is missing or wrong, or it is not and one was given."""
+
+
+class GalleryBusyError(GalleryError):
+    """Another process kept the gallery locked for too long."""
+
+
+class LowQualityError(FaceError):
+    """The face is below the quality that enrolment asks for."""
+
+
+class ConstraintError(VisavisError):
+    """Must-links and cannot-links contradict each other or name faces that are not there."""

@@ -1,0 +1,1 @@
+"""A photo collection sorted by person: runs, corrections that stay, contact sheet."""

@@ -1,0 +1,1 @@
+"""Who is enrolled: templates of people, kept and searched. One seam: ``gallery.store``."""

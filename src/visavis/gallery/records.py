@@ -1,0 +1,180 @@
+"""Frozen records that travel in and out of a gallery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.types import Record
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewFace(Record):
+    """A face to enrol.
+
+    Attributes:
+        person: the person's name, unique in the gallery; not empty, no control characters. A
+            person who is not there yet is made.
+        vector: ``(D,)`` float32 of unit length.
+        model: name of the model that made it.
+        model_sha256: hash of that model's file.
+        settings: the pipeline that made it (``Recognizer.settings``).
+        usability: how usable the face is, 0 to 1 (``visavis.faces.usability``).
+        source: the photo's name, for people to read.
+        source_sha256: hash of the photo's bytes; with it enrolment can be resumed.
+        crop: the aligned face as PNG bytes, kept only where the user asked for it.
+        expires: ISO 8601 UTC time after which the face is to be erased; ``None``: never.
+    """
+
+    person: str
+    vector: NDArray[np.float32]
+    model: str
+    model_sha256: str
+    settings: str = ""
+    usability: float = 1.0
+    source: str = ""
+    source_sha256: str = ""
+    crop: bytes | None = field(default=None, repr=False)
+    expires: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the vector and the crop."""
+        return {
+            name: getattr(self, name) for name in self.__slots__ if name not in ("vector", "crop")
+        } | {"has_crop": self.crop is not None}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredFace(Record):
+    """A face as the gallery holds it: ``NewFace`` with a number and a time.
+
+    Attributes:
+        id: number of the face, never used twice.
+        created: ISO 8601 UTC time of enrolment.
+        has_crop: whether the aligned face was kept.
+    """
+
+    id: int
+    person: str
+    vector: NDArray[np.float32]
+    model: str
+    model_sha256: str
+    settings: str
+    usability: float
+    source: str
+    source_sha256: str
+    created: str
+    expires: str | None
+    has_crop: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the vector."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "vector"}
+
+
+@dataclass(frozen=True, slots=True)
+class Person(Record):
+    """Somebody enrolled.
+
+    Attributes:
+        name: unique in the gallery.
+        id: opaque, made at random, kept over a rename; what the audit names.
+        faces: number of templates by model hash.
+        attributes: JSON values that the user attached.
+        created: ISO 8601 UTC time.
+    """
+
+    name: str
+    id: str
+    faces: dict[str, int]
+    attributes: dict[str, Any]
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Record):
+    """One enrolled person as a search found them.
+
+    Attributes:
+        person: name.
+        person_id: opaque id.
+        score: fused cosine similarity of the probe with the person's templates, in [-1, 1].
+        best_score: score of the closest of them.
+        best_face: number of that face.
+        faces: how many templates the person has of this model.
+    """
+
+    person: str
+    person_id: str
+    score: float
+    best_score: float
+    best_face: int
+    faces: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry(Record):
+    """One line of the append-only record of what was done.
+
+    Attributes:
+        seq: 1, 2, 3, ...
+        time: ISO 8601 UTC.
+        action: ``enrol``, ``identify``, ``remove``, ``export``, ``rename``, ``merge``, ...
+        subject: opaque person id, or empty.
+        details: JSON values; never a name or a template.
+        hash: SHA-256 (hex) over the previous entry's hash and this entry.
+    """
+
+    seq: int
+    time: str
+    action: str
+    subject: str
+    details: dict[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryInfo(Record):
+    """What a gallery holds.
+
+    Attributes:
+        kind: ``sqlite`` or ``milvus``.
+        location: folder or URI.
+        people: number of people.
+        faces: number of templates by model hash.
+        models: model name by hash.
+        encrypted: whether it is encrypted at rest.
+        index: search structure by model hash, in words: kind, asked and measured recall.
+        bytes: size on disk, 0 where it cannot be known.
+        audit_entries: length of the audit.
+    """
+
+    kind: str
+    location: str
+    people: int
+    faces: dict[str, int]
+    models: dict[str, str]
+    encrypted: bool
+    index: dict[str, str]
+    bytes: int
+    audit_entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport(Record):
+    """What ``check`` found.
+
+    Attributes:
+        ok: no problem was found.
+        faces: templates checked against their hash or tag.
+        audit_entries: links of the chain that were verified.
+        problems: a sentence each.
+    """
+
+    ok: bool
+    faces: int
+    audit_entries: int
+    problems: tuple[str, ...] = ()

@@ -1,0 +1,149 @@
+"""The seam that every gallery fits: SQLite with FAISS in one process, Milvus beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.gallery.records import (
+    AuditEntry,
+    CheckReport,
+    GalleryInfo,
+    Match,
+    NewFace,
+    Person,
+    StoredFace,
+)
+from visavis.types import Vectors
+
+Fusion = Literal["max", "mean", "weighted"]
+"""How a person's templates become one score: the closest; the mean template; the mean weighted by
+usability. Means are brought to unit length."""
+
+
+@runtime_checkable
+class GalleryStore(Protocol):
+    """People and their templates. Suite: ``tests/contracts/gallery.py``.
+
+    Every call that returns has taken effect for good (after a crash, too) or raised and changed
+    nothing. What another process wrote is seen by the next call.
+    """
+
+    def add(self, faces: Sequence[NewFace], /) -> list[int]:
+        """Enrol faces, all or none; returns their numbers in order.
+
+        Raises:
+            OptionError: an unusable name, a vector that is not of unit length.
+            ModelMismatchError: a vector's length differs from others of the same model.
+        """
+        ...
+
+    def people(self) -> Iterator[Person]:
+        """Everybody, by name in code point order."""
+        ...
+
+    def person(self, name: str, /) -> Person:
+        """One person. Raises UnknownPersonError, whose remedy names similar names."""
+        ...
+
+    def faces(
+        self, *, person: str | None = None, model_sha256: str | None = None
+    ) -> Iterator[StoredFace]:
+        """Faces in order of number, of one person or one model if asked."""
+        ...
+
+    def crop(self, face: int, /) -> bytes | None:
+        """The aligned face as PNG bytes where it was kept. Raises GalleryError: no such face."""
+        ...
+
+    def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
+        """Whether a photo with this hash is enrolled for the person with this model."""
+        ...
+
+    def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
+        """Replace a person's attributes (JSON values). Raises UnknownPersonError."""
+        ...
+
+    def rename(self, old: str, new: str, /) -> None:
+        """Give a person another name. Raises UnknownPersonError, PersonExistsError."""
+        ...
+
+    def merge(self, into: str, *others: str) -> None:
+        """Move the others' faces to ``into`` and remove the others. Raises UnknownPersonError."""
+        ...
+
+    def remove(self, name: str, /) -> int:
+        """Erase a person; afterwards no byte of name or templates is in any file.
+
+        Returns the number of templates erased. Raises UnknownPersonError.
+        """
+        ...
+
+    def remove_faces(self, faces: Sequence[int], /) -> int:
+        """Erase faces by number, as thoroughly; a person without faces stays. Returns how many
+        there were."""
+        ...
+
+    def expire(self, now: str, /) -> int:
+        """Erase the faces whose ``expires`` is before ``now`` (ISO 8601 UTC), and the people whom
+        that leaves without any; returns the number of faces."""
+        ...
+
+    def search(
+        self,
+        vectors: Vectors,
+        /,
+        *,
+        model_sha256: str,
+        k: int = 5,
+        fusion: Fusion = "max",
+    ) -> list[list[Match]]:
+        """The ``k`` closest people to each of ``(Q, D)`` probes, best first.
+
+        Only templates of ``model_sha256`` are compared. Equal scores are ordered by name.
+
+        Raises:
+            ModelMismatchError: the probes' length is not the model's.
+            OptionError: ``k`` below 1, probes that are not of unit length.
+        """
+        ...
+
+    def non_mated(self, *, model_sha256: str, most: int = 2000) -> NDArray[np.float32]:
+        """For up to ``most`` people (chosen at random by a fixed seed) the highest score of one of
+        their templates with the templates of all *other* people, ``(P,)`` float32: how close a
+        stranger comes to this gallery."""
+        ...
+
+    def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
+        """Append to the audit what a caller did (identify, export)."""
+        ...
+
+    def audit(self) -> Iterator[AuditEntry]:
+        """The audit from the start."""
+        ...
+
+    def info(self) -> GalleryInfo:
+        """What is held."""
+        ...
+
+    def check(self) -> CheckReport:
+        """Verify every template, the index against the table, and the audit's chain."""
+        ...
+
+    def close(self) -> None:
+        """Release files; further calls raise GalleryError."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...

@@ -1,0 +1,1 @@
+"""Where photos meet a gallery: enrolment, identification, migration to another model."""
