@@ -1,0 +1,143 @@
+"""What a gallery accepts: the checks that every store makes before it writes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from visavis.errors import ModelMismatchError, OptionError
+from visavis.gallery.names import usable_name
+from visavis.gallery.records import NewFace
+from visavis.types import Vectors
+
+UNIT_TOLERANCE = 1e-3
+"""How far a template's length may be from 1: more than float16 rounding, less than any mistake."""
+
+
+def instant(text: str) -> str:
+    """An ISO 8601 time as UTC to the microsecond, so that times order like their texts.
+
+    Raises:
+        OptionError: not ISO 8601, or without a time zone.
+
+    >>> instant("2026-01-31T12:00:00+02:00")
+    '2026-01-31T10:00:00.000000+00:00'
+    """
+    remedy = "write it as ISO 8601 UTC, such as 2026-01-31T12:00:00+00:00"
+    try:
+        when = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"the time {text!r} cannot be read", remedy) from error
+    if when.tzinfo is None:
+        raise OptionError(f"the time {text!r} has no time zone", remedy)
+    try:
+        return when.astimezone(UTC).isoformat(timespec="microseconds")
+    except OverflowError as error:
+        raise OptionError(f"the time {text!r} is out of range", remedy) from error
+
+
+def attributes_text(attributes: Mapping[str, Any]) -> str:
+    """Attributes as JSON text, keys in order, refusing what JSON would change.
+
+    Raises:
+        OptionError: something in them is not a JSON value, or a key is not text.
+
+    >>> attributes_text({"b": [1, None], "a": "é"})
+    '{"a": "é", "b": [1, null]}'
+    """
+    remedy = "attributes are JSON values: text, finite numbers, true, false, null, lists, objects"
+    try:
+        plain = dict(attributes)
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, sort_keys=True)
+        text.encode()
+        same = json.loads(text) == plain
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OptionError(f"the attributes cannot be kept ({error})", remedy) from error
+    if not same:
+        raise OptionError("the attributes do not survive being written as JSON", remedy)
+    return text
+
+
+def usable_vectors(vectors: Vectors, what: str = "probes") -> Vectors:
+    """Probes or templates as C-contiguous ``(N, D)`` float32.
+
+    Raises:
+        OptionError: another shape or type, values that are not finite, a row whose length is not
+            1 to within ``UNIT_TOLERANCE``.
+    """
+    array = np.asarray(vectors)
+    if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind != "f":
+        raise OptionError(
+            f"the {what} are {array.dtype} of shape {array.shape}",
+            "(N, D) float32 with rows of unit length is accepted",
+        )
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    lengths = np.linalg.norm(array.astype(np.float64), axis=1)
+    bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE))
+    if len(bad):
+        raise OptionError(
+            f"row {bad[0]} of the {what} has length {lengths[bad[0]]:.4g}",
+            "templates are of unit length; divide by the length",
+        )
+    return array
+
+
+def usable_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> list[NewFace]:
+    """Faces with names composed, vectors copied and times in one form.
+
+    Args:
+        faces: what is to be enrolled together.
+        dimensions: length of a template by hash, of the models already in the gallery.
+
+    Raises:
+        OptionError: a name, vector, model, usability, crop or time that cannot be kept.
+        ModelMismatchError: a vector's length differs from others of the same model.
+    """
+    known = dict(dimensions)
+    checked = []
+    for face in faces:
+        name = usable_name(face.person)
+        vector = np.asarray(face.vector)
+        if vector.ndim != 1:
+            raise OptionError(
+                f"the template of '{name}' has shape {vector.shape}", "(D,) float32 is accepted"
+            )
+        vector = usable_vectors(vector[None], f"template of '{name}'")[0].copy()
+        _check_fields(face, name)
+        dimension = known.setdefault(face.model_sha256, len(vector))
+        if dimension != len(vector):
+            raise ModelMismatchError(
+                f"the template of '{name}' has {len(vector)} numbers, those of model "
+                f"{face.model} ({face.model_sha256[:12]}) have {dimension}",
+                "use the model whose hash is given",
+            )
+        expires = None if face.expires is None else instant(face.expires)
+        checked.append(replace(face, person=name, vector=vector, expires=expires))
+    return checked
+
+
+def _check_fields(face: NewFace, name: str) -> None:
+    sha256 = face.model_sha256
+    if not (
+        isinstance(sha256, str) and len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")
+    ):
+        raise OptionError(
+            f"the model hash of '{name}' is {sha256!r}", "64 lower-case hexadecimal digits it is"
+        )
+    if not (isinstance(face.usability, (int, float)) and 0 <= face.usability <= 1):
+        raise OptionError(f"the usability of '{name}' is {face.usability!r}", "0 to 1 is accepted")
+    if not (face.crop is None or isinstance(face.crop, bytes)):
+        raise OptionError(
+            f"the crop of '{name}' is a {type(face.crop).__name__}", "PNG bytes it is"
+        )
+    for field in ("model", "settings", "source", "source_sha256"):
+        text = getattr(face, field)
+        if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" or c == "\0" for c in text):
+            raise OptionError(
+                f"the {field} of '{name}' is {text!r}", "text without NUL is accepted"
+            )

@@ -1,0 +1,70 @@
+"""What a person may be called."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+
+from visavis.errors import OptionError, UnknownPersonError
+
+LONGEST = 200
+"""Most characters of a name, counted after composing."""
+
+_COMPARED = 10_000
+_REFUSED = {"Cc": "a control character", "Cs": "half a surrogate pair", "Zl": "a line separator",
+            "Zp": "a paragraph separator"}  # fmt: skip
+
+
+def composed(name: str) -> str:
+    """The name as it is compared and stored: Unicode normal form C.
+
+    >>> composed("Jose\\u0301") == "Jos\\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def usable_name(name: object) -> str:
+    """A name to enrol under, composed (NFC).
+
+    Args:
+        name: 1 to 200 characters, no white space at either end, no control characters.
+
+    Raises:
+        OptionError: the name is not like that.
+
+    >>> usable_name("O'Brien, Zoë")
+    "O'Brien, Zoë"
+    """
+    remedy = f"a name has 1 to {LONGEST} characters, no control characters, no spaces at its ends"
+    if not isinstance(name, str):
+        raise OptionError(f"a person's name is a {type(name).__name__}", remedy)
+    plain = composed(name)
+    if not plain:
+        raise OptionError("a person's name is empty", remedy)
+    if len(plain) > LONGEST:
+        raise OptionError(f"the name '{plain[:20]}…' has {len(plain)} characters", remedy)
+    for character in plain:
+        found = _REFUSED.get(unicodedata.category(character))
+        if found:
+            raise OptionError(f"the name {plain[:40]!a} contains {found}", remedy)
+    if plain != plain.strip():
+        raise OptionError(f"the name {plain!r} begins or ends with white space", remedy)
+    return plain
+
+
+def unknown_person(name: str, enrolled: Iterable[str]) -> UnknownPersonError:
+    """The error for a name that nobody has; its remedy names up to three similar ones.
+
+    >>> str(unknown_person("Ane", ["Anne", "Bob"]))
+    "nobody called 'Ane' is enrolled; did you mean 'Anne'?"
+    """
+    similar = get_close_matches(name, list(islice(enrolled, _COMPARED)), n=3, cutoff=0.6)
+    remedy = (
+        "did you mean " + " or ".join(f"'{s}'" for s in similar) + "?"
+        if similar
+        else "`visavis people list` shows who is"
+    )
+    return UnknownPersonError(f"nobody called '{name}' is enrolled", remedy)
