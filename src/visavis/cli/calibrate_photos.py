@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from visavis.cli.photos import SUFFIXES, gather
+from visavis.cli.photos import gather
 from visavis.errors import DataError
+from visavis.images import photos_below
 
 
 def people_in(folder: Path, people_list: Path | None) -> tuple[list[Path], list[str]]:
@@ -22,7 +23,7 @@ def people_in(folder: Path, people_list: Path | None) -> tuple[list[Path], list[
     for person in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
         if wanted is not None and person.name not in wanted:
             continue
-        own = sorted(p for p in person.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        own = photos_below(person)
         photos += own
         owners += [person.name] * len(own)
     if len(set(owners)) < 2:

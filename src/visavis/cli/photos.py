@@ -6,14 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from visavis.errors import ImageNotFoundError
-
-SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"),
-        *("ppm", "pgm", "pbm", "pnm", "mpo", "avif", "jp2", "heic", "heif"),
-    )
-)
+from visavis.images import PHOTO_SUFFIXES, photos_below
 
 
 def gather(names: Iterable[str]) -> list[Path]:
@@ -28,10 +21,10 @@ def gather(names: Iterable[str]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        inside = photos_below(path)
         if not inside:
             raise ImageNotFoundError(
-                f"{path}: a folder without photos", f"accepted: {' '.join(sorted(SUFFIXES))}"
+                f"{path}: a folder without photos", f"accepted: {' '.join(sorted(PHOTO_SUFFIXES))}"
             )
         found.extend(inside)
     return found

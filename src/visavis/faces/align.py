@@ -67,6 +67,24 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> ND
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]]) + 0.0
 
 
+def positions(*, size: int = TEMPLATE_SIZE, scale: float = 1.0) -> NDArray[np.float64]:
+    """Where the landmarks of a face come to lie, as nearly as a similarity can, in its crop.
+
+    Args:
+        size: side of the crop in pixels.
+        scale: as in ``crop``.
+
+    Returns:
+        ``(5, 2)`` pixels of the crop.
+
+    >>> positions()[0].tolist() == TEMPLATE[0].tolist()
+    True
+    """
+    # Pixel centres, not corners, are scaled: the template's frame starts half a pixel out.
+    template = (TEMPLATE - _MIDDLE) * scale + _MIDDLE
+    return np.asarray((template + 0.5) * (size / TEMPLATE_SIZE) - 0.5)
+
+
 def crop(
     image: Image,
     landmarks: NDArray[np.floating],
@@ -93,9 +111,7 @@ def crop(
 
     if size < 8:
         raise OptionError(f"a crop of {size} pixels", "ask for 8 or more")
-    # Pixel centres, not corners, are scaled: the template's frame starts half a pixel out.
-    template = (TEMPLATE - _MIDDLE) * scale + _MIDDLE
-    target = (template + 0.5) * (size / TEMPLATE_SIZE) - 0.5
+    target = positions(size=size, scale=scale)
     points = np.asarray(landmarks, dtype=np.float64)
     matrix = similarity(points, target)
     factor = int(1 / max(np.hypot(matrix[0, 0], matrix[1, 0]), 1e-6))

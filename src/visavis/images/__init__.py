@@ -12,15 +12,18 @@ from __future__ import annotations
 from visavis.images.decoding import LoadedImage, decode, digest, load
 from visavis.images.describe import describe
 from visavis.images.limits import DEFAULT_LIMITS, Limits
+from visavis.images.listing import PHOTO_SUFFIXES, photos_below
 from visavis.images.reading import read_bytes
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "PHOTO_SUFFIXES",
     "Limits",
     "LoadedImage",
     "decode",
     "describe",
     "digest",
     "load",
+    "photos_below",
     "read_bytes",
 ]

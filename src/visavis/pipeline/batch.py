@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from visavis.pipeline.recognizer import Recognizer
 
 _CHUNK: Final = 16
+_Named = Sequence[tuple[Path | bytes, str]]
 _NO_VECTORS: Final[Vectors] = np.zeros((0, 0), dtype=np.float32)
 
 
@@ -49,6 +50,7 @@ def embed_many(
     recognizer: Recognizer,
     photos: Sequence[Path | bytes],
     *,
+    names: Sequence[str] | None,
     rule: str,
     cache: EmbeddingCache | None,
     workers: int | None,
@@ -58,10 +60,15 @@ def embed_many(
     workers = workers or os.cpu_count() or 1
     if workers < 1:
         raise OptionError(f"{workers} workers", "ask for 1 or more")
-    chunks = [photos[k : k + _CHUNK] for k in range(0, len(photos), _CHUNK)]
+    if names is None:
+        names = [images.describe(photo) for photo in photos]
+    if len(names) != len(photos):
+        raise OptionError(f"{len(names)} names for {len(photos)} photos", "give one a photo")
+    named = list(zip(photos, names, strict=True))
+    chunks = [named[k : k + _CHUNK] for k in range(0, len(named), _CHUNK)]
     local = threading.local()
 
-    def work(chunk: Sequence[Path | bytes]) -> list[PhotoResult]:
+    def work(chunk: _Named) -> list[PhotoResult]:
         if workers == 1:
             return _chunk(recognizer, chunk, rule, cache)
         # A twin a thread, one core each: a session serves concurrent calls one after another.
@@ -89,33 +96,32 @@ def embed_many(
 
 def _chunk(
     recognizer: Recognizer,
-    photos: Sequence[Path | bytes],
+    photos: _Named,
     rule: str,
     cache: EmbeddingCache | None,
 ) -> list[PhotoResult]:
     results: list[PhotoResult | None] = [None] * len(photos)
     waiting: list[tuple[int, str, Prepared]] = []
     settings = f"{recognizer.settings}, {rule}"
-    for k, photo in enumerate(photos):
-        source = images.describe(photo)
+    for k, (photo, source) in enumerate(photos):
         try:
-            data = images.read_bytes(photo, limits=recognizer.options.limits)
+            data = images.read_bytes(photo, limits=recognizer.options.limits, name=source)
             digest = hashlib.sha256(data).hexdigest()
             kept = None
             if cache is not None:
                 kept = cache.get(digest, settings, recognizer.model_sha256)
             if kept is not None:
-                results[k] = _restored(recognizer, source, *kept)
+                results[k] = _restored(recognizer, source, digest, *kept)
                 continue
             prepared = recognizer.prepare(data, rule=rule, name=source)
         except FaceError as error:
-            results[k] = PhotoResult(source, (), error.reason, str(error))
+            results[k] = PhotoResult(source, (), error.reason, str(error), digest)
             if cache is not None:
                 kept_error = {"faces": [], "reason": error.reason, "message": str(error)}
                 kept_error["source"] = source
                 cache.put(digest, settings, recognizer.model_sha256, kept_error, _NO_VECTORS)
         except VisavisError as error:
-            results[k] = PhotoResult(source, (), error.reason, str(error))
+            results[k] = PhotoResult(source, (), error.reason, str(error), digest)
         else:
             waiting.append((k, digest, prepared))
     if waiting:
@@ -124,7 +130,8 @@ def _chunk(
         for k, digest, prepared in waiting:
             own = vectors[start : start + len(prepared.faces)]
             start += len(prepared.faces)
-            results[k] = PhotoResult(prepared.source, tuple(recognizer.templates(prepared, own)))
+            found = tuple(recognizer.templates(prepared, own))
+            results[k] = PhotoResult(prepared.source, found, sha256=digest)
             if cache is not None:
                 cache.put(digest, settings, recognizer.model_sha256, _plain(prepared), own)
     return [result for result in results if result is not None]
@@ -142,12 +149,12 @@ def _plain(prepared: Prepared) -> dict[str, Any]:
 
 
 def _restored(
-    recognizer: Recognizer, source: str, kept: dict[str, Any], vectors: Vectors
+    recognizer: Recognizer, source: str, digest: str, kept: dict[str, Any], vectors: Vectors
 ) -> PhotoResult:
     if not kept["faces"]:
         # The same bytes may go by another name now.
         message = kept["message"].replace(kept["source"], source, 1)
-        return PhotoResult(source, (), kept["reason"], message)
+        return PhotoResult(source, (), kept["reason"], message, digest)
     prepared = Prepared(
         source=source,
         faces=tuple(_face(one["face"]) for one in kept["faces"]),
@@ -155,7 +162,7 @@ def _restored(
         crops=np.zeros((0, 0, 0, 3), dtype=np.uint8),
         faces_found=kept["found"],
     )
-    return PhotoResult(source, tuple(recognizer.templates(prepared, vectors)))
+    return PhotoResult(source, tuple(recognizer.templates(prepared, vectors)), sha256=digest)
 
 
 def _face(plain: dict[str, Any]) -> Face:

@@ -240,6 +240,7 @@ class Recognizer:
         self,
         photos: Sequence[Path | bytes],
         *,
+        names: Sequence[str] | None = None,
         rule: str = "central",
         cache: EmbeddingCache | None = None,
         workers: int | None = None,
@@ -249,6 +250,7 @@ class Recognizer:
 
         Args:
             photos: paths, or the bytes of photos.
+            names: what results and messages call them; paths as given when ``None``.
             rule: see ``visavis.pipeline.RULES``.
             cache: keeps and finds templates by (photo hash, settings and rule, model hash).
             workers: photos in work at once; all cores when ``None``.
@@ -256,7 +258,13 @@ class Recognizer:
         """
         rules.check(rule)
         return batch.embed_many(
-            self, photos, rule=rule, cache=cache, workers=workers, progress=progress
+            self,
+            photos,
+            names=names,
+            rule=rule,
+            cache=cache,
+            workers=workers,
+            progress=progress,
         )
 
     def twin(self, *, threads: int) -> Recognizer:

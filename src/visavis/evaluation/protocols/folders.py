@@ -11,11 +11,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.protocols.protocol import Protocol
-
-PHOTO_SUFFIXES: Final = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"}
-    | {".pgm", ".pbm", ".pnm", ".mpo", ".avif", ".jp2", ".heic", ".heif"}
-)
+from visavis.images import photos_below
 
 _DENSE: Final = 4000
 """Up to this many photos all pairs are listed and then drawn from; above, pairs are drawn blind."""
@@ -38,13 +34,7 @@ def read(root: Path, *, most: int = 1_000_000, seed: int = 0) -> Protocol:
         raise DataError(f"{root}: not a folder", "give a folder that holds a folder a person")
     people: dict[str, list[Path]] = {}
     for person in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        found = sorted(
-            file
-            for file in person.rglob("*")
-            if file.suffix.lower() in PHOTO_SUFFIXES
-            and not file.name.startswith(".")
-            and file.is_file()
-        )
+        found = photos_below(person)
         if found:
             people[person.name] = found
     return among(people, name=root.name or str(root), root=root, most=most, seed=seed)
