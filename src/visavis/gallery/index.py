@@ -1,0 +1,204 @@
+"""Search among templates: exact while that is fast, approximate with an asked-for recall above."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from visavis.errors import GalleryDamagedError, OptionError
+from visavis.gallery.index_exact import best, faiss_threads, nearest, score
+from visavis.gallery.index_options import EXACT_UP_TO, IndexOptions
+from visavis.gallery.numbers import Numbers
+from visavis.gallery.rows import Rows
+from visavis.gallery.snapshot import CHUNK, Reader, Seal, Writer
+from visavis.types import Vectors
+
+__all__ = ["EXACT_UP_TO", "IndexOptions", "TemplateIndex"]
+
+Ids = NDArray[np.int64]
+_QUERIES = 256
+
+
+class TemplateIndex:
+    """Templates by number, and the closest of them to a probe.
+
+    Scores are inner products of unit vectors, so cosine similarities; those returned are computed
+    from the templates themselves, whatever structure proposed them. Not for use by two threads at
+    once: the caller locks.
+
+    Args:
+        dimension: length of the templates.
+        options: what is asked of the search.
+
+    Attributes:
+        state: the caller's mark of how far the index has followed its source; saved and loaded.
+
+    Raises:
+        OptionError: ``dimension`` below 1.
+
+    Example:
+        >>> index = TemplateIndex(2, options=IndexOptions())
+        >>> index.add(np.array([7, 9]), np.array([[1, 0], [0, 1]], np.float32))
+        >>> scores, ids = index.search(np.array([[0.6, 0.8]], np.float32), 1)
+        >>> ids.tolist(), scores.round(3).tolist()
+        ([[9]], [[0.800000011920929]])
+    """
+
+    def __init__(self, dimension: int, *, options: IndexOptions) -> None:
+        if dimension < 1:
+            raise OptionError(f"dimension {dimension}", "give 1 or more")
+        self.dimension = dimension
+        self.options = options
+        self.state = 0
+        self._rows = Rows(dimension)
+        self._numbers = Numbers()
+
+    def __len__(self) -> int:
+        return self._numbers.living
+
+    def ids(self) -> Ids:
+        """Numbers of all templates, rising, ``(N,)`` int64."""
+        return np.sort(self._numbers.ids[self._numbers.alive])
+
+    def add(self, ids: ArrayLike, vectors: ArrayLike) -> None:
+        """Add ``(N, D)`` float32 unit vectors under ``(N,)`` numbers that are not there yet.
+
+        Raises:
+            OptionError: wrong shapes, a number below 0, twice or there already, a vector that is
+                not of unit length.
+        """
+        numbers, rows = self._checked_ids(ids), self._checked(vectors)
+        if len(numbers) != len(rows):
+            raise OptionError(f"{len(numbers)} ids for {len(rows)} vectors", "give one id each")
+        if len(np.unique(numbers)) != len(numbers):
+            raise OptionError("the same id twice", "give each template its own number")
+        there = numbers[self._numbers.rows(numbers) >= 0]
+        if len(there):
+            raise OptionError(f"template {there[0]} is in the index", "remove it first")
+        self._rows.append(rows)
+        self._numbers.append(numbers)
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Remove templates by number and overwrite them in memory; returns how many there were."""
+        rows = self._numbers.rows(np.unique(self._checked_ids(ids)))
+        rows = rows[rows >= 0]
+        self._rows.erase(rows)
+        self._numbers.erase(rows)
+        return len(rows)
+
+    def vectors(self, ids: ArrayLike) -> Vectors:
+        """The templates of these numbers, ``(N, D)`` float32.
+
+        Raises:
+            OptionError: a number that is not there.
+        """
+        numbers = self._checked_ids(ids)
+        rows = self._numbers.rows(numbers)
+        if len(rows) and rows.min() < 0:
+            raise OptionError(f"no template {numbers[rows < 0][0]}", "ask for those of ids()")
+        return self._rows.take(rows) if len(rows) else np.empty((0, self.dimension), np.float32)
+
+    def search(self, vectors: ArrayLike, k: int) -> tuple[NDArray[np.float32], Ids]:
+        """The ``k`` closest templates to each of ``(Q, D)`` probes.
+
+        Returns:
+            Scores ``(Q, k)`` float32 from high to low, and numbers ``(Q, k)`` int64; equal scores
+            in order of number; -inf and -1 where there are fewer than ``k`` templates.
+
+        Raises:
+            OptionError: ``k`` below 1, wrong shapes, a probe that is not of unit length.
+        """
+        queries = self._checked(vectors)
+        if k < 1:
+            raise OptionError(f"k {k}", "ask for 1 or more")
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        ids = np.full((len(queries), k), -1, np.int64)
+        top = min(k, len(self))
+        if not top:
+            return scores, ids
+        with faiss_threads(self.options.threads):
+            for start in range(0, len(queries), _QUERIES):
+                part = queries[start : start + _QUERIES]
+                for number, rows in enumerate(nearest(self._rows, part, top), start):
+                    exact = score(self._rows, queries[number], rows)
+                    found = best(exact, self._numbers.ids[rows], top)
+                    scores[number, :top], ids[number, :top] = found
+        return scores, ids
+
+    def describe(self) -> str:
+        """The structure in words: kind, asked and measured recall."""
+        return f"exact search of {len(self):,} templates (float32)"
+
+    def save(self, path: Path, *, state: int, seal: Seal | None = None) -> None:
+        """Write a snapshot, whole or not at all.
+
+        Args:
+            path: the file, replaced if there.
+            state: the caller's mark, given back as ``state`` by ``load``.
+            seal: encrypts bytes, called with up to 8 MiB at a time; ``None``: plain.
+        """
+        alive = np.flatnonzero(self._numbers.alive)
+        header = {"dimension": self.dimension, "count": len(alive), "state": state}
+        partial = path.with_name(f"{path.name}.partial")
+        with partial.open("wb") as file:
+            writer = Writer(file, header, seal=seal)
+            for start in range(0, len(alive), CHUNK // 8):
+                numbers = self._numbers.ids[alive[start : start + CHUNK // 8]]
+                writer.write(numbers.astype("<i8").tobytes())
+            step = max(CHUNK // (4 * self.dimension), 1)
+            for start in range(0, len(alive), step):
+                rows = self._rows.take(alive[start : start + step])
+                writer.write(rows.astype("<f4", copy=False).data.cast("B"))
+            writer.end()
+        partial.replace(path)
+        self.state = state
+
+    @classmethod
+    def load(cls, path: Path, *, options: IndexOptions, unseal: Seal | None = None) -> Self:
+        """Read a snapshot.
+
+        Raises:
+            GalleryDamagedError: it is not what was written.
+            GalleryKeyError: it is sealed and ``unseal`` is missing, or the other way round.
+            FileNotFoundError: there is none.
+        """
+        with path.open("rb") as file:
+            reader = Reader(file, path=path, unseal=unseal)
+            try:
+                dimension, count, state = (
+                    int(reader.header[key]) for key in ("dimension", "count", "state")
+                )
+            except (KeyError, TypeError, ValueError) as error:
+                raise GalleryDamagedError(f"{path} has no header", "delete it") from error
+            index = cls(dimension, options=options)
+            index.state = state
+            for payload in reader.chunks(8 * count):
+                index._numbers.append(np.frombuffer(payload, "<i8"))
+            for payload in reader.chunks(4 * dimension * count):
+                index._rows.append(np.frombuffer(payload, "<f4").reshape(-1, dimension))
+            reader.end()
+        return index
+
+    def _checked_ids(self, ids: ArrayLike) -> Ids:
+        out = np.asarray(ids)
+        if out.ndim != 1 or (len(out) and out.dtype.kind not in "iu"):
+            raise OptionError(
+                f"ids of shape {out.shape}, {out.dtype}", "give one whole number a template"
+            )
+        if len(out) and (out.min() < 0 or out.max() > np.iinfo(np.int64).max):
+            raise OptionError(f"id {out.min()}", "give numbers from 0 to 2**63 - 1")
+        return out.astype(np.int64)
+
+    def _checked(self, vectors: ArrayLike) -> Vectors:
+        out = np.ascontiguousarray(vectors, np.float32)
+        if out.ndim != 2 or out.shape[1] != self.dimension:
+            raise OptionError(
+                f"vectors of shape {out.shape}", f"give shape (N, {self.dimension}), float32"
+            )
+        squared = np.einsum("nd,nd->n", out, out)
+        if not np.all(np.abs(squared - 1) < 2e-3):
+            raise OptionError("a vector that is not of unit length", "divide it by its length")
+        return out
