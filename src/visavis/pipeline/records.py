@@ -16,12 +16,15 @@ class PhotoResult(Record):
         templates: one for each face that the rule chose; empty when it failed.
         reason: a short stable name such as ``no-face`` or ``image-truncated``; ``None`` when fine.
         message: the error in one line; ``None`` when fine.
+        sha256: hash of the photo's bytes, by which it is known again under another name; empty
+            where they could not be read.
     """
 
     source: str
     templates: tuple[Template, ...]
     reason: str | None = None
     message: str | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
