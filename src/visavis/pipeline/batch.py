@@ -104,6 +104,7 @@ def _chunk(
     waiting: list[tuple[int, str, Prepared]] = []
     settings = f"{recognizer.settings}, {rule}"
     for k, (photo, source) in enumerate(photos):
+        digest = ""
         try:
             data = images.read_bytes(photo, limits=recognizer.options.limits, name=source)
             digest = hashlib.sha256(data).hexdigest()
