@@ -112,10 +112,15 @@ class GalleryStore(Protocol):
         """
         ...
 
-    def non_mated(self, *, model_sha256: str, most: int = 2000) -> NDArray[np.float32]:
-        """For up to ``most`` people (chosen at random by a fixed seed) the highest score of one of
-        their templates with the templates of all *other* people, ``(P,)`` float32: how close a
-        stranger comes to this gallery."""
+    def non_mated(
+        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "max"
+    ) -> NDArray[np.float32]:
+        """How close a stranger comes to this gallery, ``(P,)`` float32.
+
+        For up to ``most`` people (chosen at random by a fixed seed) one of their templates is the
+        probe (likewise chosen), and its highest fused score with any *other* person is returned.
+        Empty where fewer than two people have templates of the model.
+        """
         ...
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:

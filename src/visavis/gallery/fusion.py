@@ -1,0 +1,166 @@
+"""Several templates of one person, one score.
+
+Three rules: the closest template counts (``max``); the mean template (``mean``); the mean weighted
+by usability (``weighted``). Means are brought to unit length, so that their score is a cosine, too.
+Which is best is measured: ``benchmarks/open_set.py``, docs/concepts/identification.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from visavis.errors import OptionError
+from visavis.types import Vectors
+
+if TYPE_CHECKING:
+    from visavis.gallery.store import Fusion
+
+FUSIONS: Final = ("max", "mean", "weighted")
+
+_VANISHING: Final = 1e-6
+
+
+def fused_scores(
+    probes: Vectors,
+    vectors: Vectors,
+    owners: NDArray[np.int64],
+    /,
+    *,
+    fusion: Fusion,
+    usability: ArrayLike | None = None,
+    people: int | None = None,
+) -> NDArray[np.float32]:
+    """Score of each probe with each person.
+
+    Args:
+        probes: ``(Q, D)`` float32 unit vectors.
+        vectors: ``(T, D)`` float32 unit vectors, the templates of all people in any order.
+        owners: ``(T,)`` integers from 0 to P-1, whose template each is.
+        fusion: ``max``, ``mean`` or ``weighted``.
+        usability: ``(T,)`` in [0, 1], the weights of ``weighted``; equal when ``None``.
+        people: P; one more than the largest owner when ``None``.
+
+    Returns:
+        ``(Q, P)`` float32 cosine similarities in [-1, 1]; -1 for a person without templates.
+
+    Raises:
+        OptionError: shapes that do not fit, owners out of range, an unknown fusion.
+
+    >>> ann, bob = [[1, 0], [0.6, 0.8]], [[0, 1]]
+    >>> fused_scores([[1, 0]], [*ann, *bob], [0, 0, 1], fusion="max")
+    array([[1., 0.]], dtype=float32)
+    >>> fused_scores([[1, 0]], [*ann, *bob], [0, 0, 1], fusion="mean").round(4)
+    array([[0.8944, 0.    ]], dtype=float32)
+    """
+    x, owner, count = _checked(vectors, owners, people)
+    q = np.asarray(probes, dtype=np.float32)
+    if q.ndim != 2 or q.shape[1] != x.shape[1]:
+        raise OptionError(
+            f"probes of shape {q.shape} for templates of shape {x.shape}", "give (Q, D) of one D"
+        )
+    if fusion == "max":
+        return max_scores(np.clip(q @ x.T, -1.0, 1.0), owner, people=count)
+    if fusion not in FUSIONS:
+        raise OptionError(f"fusion {fusion!r}", f"choose one of {', '.join(FUSIONS)}")
+    means = mean_templates(
+        x, owner, weights=usability if fusion == "weighted" else None, people=count
+    )
+    scores = np.clip(q @ means.T, -1.0, 1.0)
+    scores[:, np.bincount(owner, minlength=count) == 0] = -1.0
+    return np.asarray(scores, dtype=np.float32)
+
+
+def max_scores(
+    scores: NDArray[np.float32], owners: NDArray[np.int64], /, *, people: int | None = None
+) -> NDArray[np.float32]:
+    """The highest score of each person's templates.
+
+    Args:
+        scores: ``(Q, T)`` float32, a column a template.
+        owners: ``(T,)`` integers from 0 to P-1.
+        people: P; one more than the largest owner when ``None``.
+
+    Returns:
+        ``(Q, P)`` float32; -1 for a person without templates.
+
+    >>> max_scores(np.array([[0.1, 0.7, 0.4]], np.float32), np.array([1, 1, 0]))
+    array([[0.4, 0.7]], dtype=float32)
+    """
+    values, owner, count = _checked(np.asarray(scores).T, owners, people)
+    best = np.full((values.shape[1], count), -1.0, dtype=np.float32)
+    if len(owner):
+        order = np.argsort(owner, kind="stable")
+        starts = np.flatnonzero(np.diff(owner[order], prepend=-1))
+        best[:, owner[order][starts]] = np.maximum.reduceat(values.T[:, order], starts, axis=1)
+    return best
+
+
+def mean_templates(
+    vectors: Vectors,
+    owners: NDArray[np.int64],
+    /,
+    *,
+    weights: ArrayLike | None = None,
+    people: int | None = None,
+) -> Vectors:
+    """One template a person: the mean of theirs, brought to unit length.
+
+    Where weights of a person are all zero they count equally; where the mean vanishes (templates
+    that point apart, of no use anyway) the person's first template stands for it.
+
+    Args:
+        vectors: ``(T, D)`` float32 unit vectors.
+        owners: ``(T,)`` integers from 0 to P-1.
+        weights: ``(T,)`` non-negative; equal when ``None``.
+        people: P; one more than the largest owner when ``None``.
+
+    Returns:
+        ``(P, D)`` float32; a row of zeros for a person without templates.
+
+    Raises:
+        OptionError: shapes that do not fit, owners out of range, weights below 0 or not finite.
+
+    >>> mean_templates([[1, 0], [0, 1]], [0, 0], weights=[1, 0])
+    array([[1., 0.]], dtype=float32)
+    """
+    x, owner, count = _checked(vectors, owners, people)
+    weight = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if weight.shape != (len(x),) or not (np.isfinite(weight) & (weight >= 0)).all():
+        raise OptionError(
+            f"weights of shape {weight.shape} for {len(x)} templates",
+            "give one finite number of at least 0 a template",
+        )
+    total = np.bincount(owner, weight, count)
+    weight = np.where(total[owner] > 0, weight, 1.0)
+    means = np.zeros((count, x.shape[1]))
+    np.add.at(means, owner, x.astype(np.float64) * weight[:, None])
+    # Templates have length 1, so a sum that is short beside the weights has cancelled out.
+    length = np.linalg.norm(means, axis=1)
+    held, first = np.unique(owner, return_index=True)
+    for person, row in zip(held.tolist(), first.tolist(), strict=True):
+        if length[person] <= _VANISHING * max(total[person], _VANISHING):
+            means[person], length[person] = x[row], np.linalg.norm(x[row])
+    means[held] /= length[held, None]
+    return means.astype(np.float32)
+
+
+def _checked(
+    vectors: ArrayLike, owners: ArrayLike, people: int | None
+) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
+    x = np.asarray(vectors, dtype=np.float32)
+    owner = np.asarray(owners)
+    if x.ndim != 2 or owner.shape != (len(x),) or (len(owner) and owner.dtype.kind not in "iu"):
+        raise OptionError(
+            f"templates of shape {x.shape}, owners of shape {owner.shape}",
+            "give (T, D) templates and (T,) whole numbers",
+        )
+    owner = owner.astype(np.int64)
+    count = int(owner.max(initial=-1)) + 1 if people is None else people
+    if len(owner) and not (owner.min() >= 0 and owner.max() < count):
+        raise OptionError(
+            f"owners from {owner.min()} to {owner.max()}", f"number people from 0 to {count - 1}"
+        )
+    return x, owner, count
