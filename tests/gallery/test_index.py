@@ -68,7 +68,7 @@ def test_any_sequence_equals_a_dict(
             # A pool of few vectors makes equal scores common.
             vectors = pool[[i % 5 for i in new]] if new else np.empty((0, D), np.float32)
             index.add(np.array(new, np.int64), vectors)
-            held |= {i: v for i, v in zip(new, vectors, strict=True)}
+            held |= dict(zip(new, vectors, strict=True))
         elif what == "remove":
             gone = index.remove(np.array(sorted(chosen), np.int64))
             assert gone == len(chosen & set(held))
