@@ -63,6 +63,8 @@ def chunks(
         np.asarray(constants[name], np.float32) for name in ("mean", "between", "within")
     )
     d = len(mean)
+    # Scores don't feel it; structures that cut a template into pieces would gain by neat axes.
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((d, d)))[0].astype(np.float32)
     groups = np.random.default_rng([seed, 0]).standard_normal((GROUPS, d), np.float32)
     for number, start in enumerate(range(0, people, _PEOPLE), 1):
         rng = np.random.default_rng([seed, number])
@@ -77,7 +79,7 @@ def chunks(
         photo *= spread[of] * _factors(rng, SPREAD_OF_PHOTOS, len(of))
         photo += centre[of] + mean
         photo /= np.linalg.norm(photo, axis=1, keepdims=True)
-        yield photo, of + start
+        yield photo @ turn, of + start
 
 
 def _counts(faces: Counts, rng: np.random.Generator, start: int, people: int) -> NDArray[np.int64]:
@@ -91,7 +93,8 @@ def _counts(faces: Counts, rng: np.random.Generator, start: int, people: int) ->
 def _factors(rng: np.random.Generator, spread: float, count: int) -> NDArray[np.float32]:
     # Log-normal with a mean square of 1, so that the variances stay what they are.
     exponent = np.float32(spread) * rng.standard_normal((count, 1), np.float32)
-    return np.exp(exponent - np.float32(spread**2), dtype=np.float32)
+    factors: NDArray[np.float32] = np.exp(exponent - np.float32(spread**2))
+    return factors
 
 
 def quantiles(vectors: Vectors, person: NDArray[np.int64], *, seed: int = 0) -> dict[str, Any]:
