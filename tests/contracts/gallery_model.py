@@ -1,0 +1,156 @@
+"""A gallery in plain dictionaries: what every ``GalleryStore`` is compared with."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from visavis.errors import (
+    GalleryError,
+    ModelMismatchError,
+    OptionError,
+    PersonExistsError,
+    UnknownPersonError,
+)
+from visavis.gallery.records import NewFace
+
+
+def nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+@dataclass
+class GalleryModel:
+    """People and faces; nothing here is shared with the library but the records and errors."""
+
+    people: dict[str, dict[str, Any]] = field(default_factory=dict)
+    faces: dict[int, NewFace] = field(default_factory=dict)
+    models: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def refusal(self, batch: list[NewFace]) -> type[Exception] | None:
+        """The error that a batch deserves."""
+        lengths = {sha256: d for sha256, (_, d) in self.models.items()}
+        for face in batch:
+            name = nfc(face.person)
+            if not 1 <= len(name) <= 200 or name != name.strip():
+                return OptionError
+            if any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in name):
+                return OptionError
+            vector = np.asarray(face.vector, dtype=np.float64)
+            if vector.ndim != 1 or not abs(float(np.sqrt(np.sum(vector**2))) - 1) < 1e-3:
+                return OptionError
+            if lengths.setdefault(face.model_sha256, len(vector)) != len(vector):
+                return ModelMismatchError
+        return None
+
+    def add(self, batch: list[NewFace], numbers: list[int]) -> None:
+        """What a store did that gave these numbers."""
+        assert len(numbers) == len(batch)
+        for number, face in zip(numbers, batch, strict=True):
+            name = nfc(face.person)
+            self.people.setdefault(name, {})
+            self.models.setdefault(face.model_sha256, (face.model, len(face.vector)))
+            self.faces[number] = replace(face, person=name)
+
+    def known(self, name: str) -> str:
+        if nfc(name) not in self.people:
+            raise UnknownPersonError("x", "y")
+        return nfc(name)
+
+    def of(self, name: str, sha256: str | None = None) -> dict[int, NewFace]:
+        return {
+            n: f for n, f in sorted(self.faces.items())
+            if f.person == name and sha256 in {None, f.model_sha256}
+        }  # fmt: skip
+
+    def counts(self, name: str) -> dict[str, int]:
+        found = [f.model_sha256 for f in self.of(name).values()]
+        return {sha256: found.count(sha256) for sha256 in found}
+
+    def rename(self, old: str, new: str) -> None:
+        old, new = self.known(old), nfc(new)
+        if new != old and new in self.people:
+            raise PersonExistsError("x", "y")
+        self.people[new] = self.people.pop(old)
+        self._move(old, new)
+
+    def _move(self, old: str, new: str) -> None:
+        for n, f in list(self.faces.items()):
+            if f.person == old:
+                self.faces[n] = replace(f, person=new)
+
+    def merge(self, into: str, *others: str) -> None:
+        into, names = self.known(into), {self.known(o) for o in others}
+        if into in names:
+            raise OptionError("x", "y")
+        for name in names:
+            self._move(name, into)
+            del self.people[name]
+
+    def remove(self, name: str) -> int:
+        name = self.known(name)
+        del self.people[name]
+        return self.remove_faces(list(self.of(name)))
+
+    def remove_faces(self, numbers: list[int]) -> int:
+        there = set(numbers) & set(self.faces)
+        for n in there:
+            del self.faces[n]
+        return len(there)
+
+    def expire(self, now: str) -> int:
+        when = datetime.fromisoformat(now)
+        old = [
+            n for n, f in self.faces.items()
+            if f.expires is not None and datetime.fromisoformat(f.expires) < when
+        ]  # fmt: skip
+        owners = {self.faces[n].person for n in old}
+        self.remove_faces(old)
+        for name in owners:
+            if not self.of(name):
+                del self.people[name]
+        return len(old)
+
+    def crop(self, number: int) -> bytes | None:
+        if number not in self.faces:
+            raise GalleryError("x", "y")
+        return self.faces[number].crop
+
+    def score(self, probe: np.ndarray, faces: list[NewFace], fusion: str) -> float:
+        """Fused score of one probe with one person's faces, in float64, one face after another."""
+        probe = np.asarray(probe, dtype=np.float64)
+        vectors = [np.asarray(f.vector, dtype=np.float64) for f in faces]
+        if fusion == "max":
+            return max(float(np.sum(probe * v)) for v in vectors)
+        weights = [1.0 if fusion == "mean" else float(f.usability) for f in faces]
+        if sum(weights) == 0:
+            weights = [1.0] * len(faces)
+        mean = sum(w * v for w, v in zip(weights, vectors, strict=True)) / sum(weights)
+        length = float(np.sqrt(np.sum(mean**2)))
+        return float(np.sum(probe * mean)) / length if length > 1e-6 else 0.0
+
+    def scores(self, probe: np.ndarray, sha256: str, fusion: str) -> dict[str, float]:
+        """Everybody who has templates of this model."""
+        return {
+            name: self.score(probe, list(self.of(name, sha256).values()), fusion)
+            for name in self.people
+            if self.of(name, sha256)
+        }
+
+    def strangers(self, sha256: str) -> list[set[float]]:
+        """For each person, the highest scores with other people of each of their templates."""
+        found = []
+        for name in self.people:
+            others = [
+                f for f in self.faces.values() if f.person != name and f.model_sha256 == sha256
+            ]
+            mine = self.of(name, sha256).values()
+            if others and mine:
+                found.append({
+                    max(self.score(f.vector, [o], "max") for o in others) for f in mine
+                })  # fmt: skip
+        return found

@@ -1,0 +1,187 @@
+"""The gallery contract: what is written comes back."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from visavis.errors import (
+    GalleryError,
+    OptionError,
+    PersonExistsError,
+    UnknownPersonError,
+)
+from visavis.gallery.store import GalleryStore
+
+from .gallery_common import (
+    A,
+    B,
+    E,
+    Opener,
+    WithStore,
+    face,
+    found,
+    names,
+    other,
+    state,
+)
+
+
+class WritingContract(WithStore):
+    def test_a_face_comes_back_as_given(self, store: GalleryStore) -> None:
+        vector = np.random.default_rng(1).normal(size=4).astype(np.float32)
+        vector /= np.linalg.norm(vector)
+        given = face(
+            "Anne", vector, settings="yunet; flip", usability=0.123456789, source="Ördner/a b.jpg",
+            source_sha256=hashlib.sha256(b"photo").hexdigest(), crop=bytes(range(256)) * 400,
+            expires="2099-12-31T23:59:59+00:00",
+        )  # fmt: skip
+        before = datetime.now(UTC)
+        (number,) = store.add([given])
+        (stored,) = store.faces()
+        assert stored.id == number > 0
+        assert stored.vector.dtype == np.float32
+        assert stored.vector.tobytes() == vector.tobytes()
+        for name in ("person", "model", "model_sha256", "settings", "usability", "source",
+                     "source_sha256"):  # fmt: skip
+            assert getattr(stored, name) == getattr(given, name), name
+        assert datetime.fromisoformat(stored.expires or "") == datetime(
+            2099, 12, 31, 23, 59, 59, tzinfo=UTC
+        )
+        at = datetime.fromisoformat(stored.created)
+        assert before - timedelta(seconds=2) <= at <= datetime.now(UTC) + timedelta(seconds=2)
+        assert stored.has_crop
+        assert store.crop(number) == given.crop
+
+    def test_without_a_crop(self, store: GalleryStore) -> None:
+        (number,) = store.add([face("Anne")])
+        assert store.crop(number) is None
+        assert not next(store.faces()).has_crop
+        with pytest.raises(GalleryError):
+            store.crop(number + 1)
+
+    def test_arrays_are_not_shared(self, store: GalleryStore) -> None:
+        vector = E[1].copy()
+        store.add([face("Anne", vector)])
+        vector[:] = 0
+        stored = next(store.faces()).vector
+        if stored.flags.writeable:
+            stored[:] = 0
+        assert next(store.faces()).vector.tobytes() == E[1].tobytes()
+        assert found(store, E[1]) == [("Anne", 1.0)]
+
+    def test_numbers_rise_and_are_never_used_twice(self, opener: Opener) -> None:
+        with opener() as store:
+            first = store.add([face("Anne"), face("Bob"), face("Anne", E[1])])
+            assert first == sorted(set(first))
+            assert [f.person for f in store.faces()] == ["Anne", "Bob", "Anne"]
+            store.remove("Anne")
+            store.remove("Bob")
+        with opener() as store:
+            assert min(store.add([face("Anne")])) > max(first)
+
+    def test_attributes(self, opener: Opener) -> None:
+        given = {
+            "ключ": ["é", "👍", None, True, -1, 1.5, {"tief": {"er": []}}],
+            'quote"\'\\': "x\ny\0z", "": {}, "big": 2**53, "long": "ü" * 5000, "a.b[0]": 1,
+        }  # fmt: skip
+        with opener() as store:
+            store.add([face("Anne"), face("Bob")])
+            store.set_attributes("Anne", given)
+            given["later"] = 1
+            store.person("Anne").attributes["more"] = 1
+        del given["later"]
+        with opener() as store:
+            assert store.person("Anne").attributes == given
+            assert store.person("Bob").attributes == {}
+            store.set_attributes("Anne", {"only": 1})
+            assert store.person("Anne").attributes == {"only": 1}
+            for bad in ({"a": float("nan")}, {"a": object()}, {1: 2}, {"a": b"x"}, {"a": "\ud800"}):
+                with pytest.raises(OptionError):
+                    store.set_attributes("Anne", bad)  # type: ignore[arg-type]
+            with pytest.raises(UnknownPersonError):
+                store.set_attributes("Nobody", {})
+            assert store.person("Anne").attributes == {"only": 1}
+
+    def test_rename(self, store: GalleryStore) -> None:
+        store.add([face("Anne"), face("Bob", E[1])])
+        anne = store.person("Anne")
+        store.rename("Anne", "Zoë")
+        assert names(store) == ["Bob", "Zoë"]
+        assert replace(anne, name="Zoë") == store.person("Zoë")
+        assert [f.person for f in store.faces()] == ["Zoë", "Bob"]
+        assert found(store, E[0], k=1) == [("Zoë", 1.0)]
+        before = state(store)[:2]
+        store.rename("Bob", "Bob")
+        with pytest.raises(PersonExistsError):
+            store.rename("Bob", "Zoë")
+        with pytest.raises(UnknownPersonError):
+            store.rename("Anne", "Carl")
+        assert state(store)[:2] == before
+
+    def test_merge(self, store: GalleryStore) -> None:
+        numbers = store.add([face("Anne"), face("Bob", E[1]), face("Carl", E[2]), other("Bob")])
+        store.set_attributes("Anne", {"kept": True})
+        store.set_attributes("Bob", {"kept": False})
+        anne = store.person("Anne")
+        before = state(store)
+        with pytest.raises(UnknownPersonError):
+            store.merge("Anne", "Bob", "Nobody")
+        with pytest.raises(UnknownPersonError):
+            store.merge("Nobody", "Bob")
+        with pytest.raises(OptionError):
+            store.merge("Anne", "Bob", "Anne")
+        assert state(store) == before
+        store.merge("Anne", "Bob", "Carl", "Bob")
+        assert store.person("Anne") == replace(anne, faces={A: 3, B: 1})
+        assert names(store) == ["Anne"]
+        assert [f.id for f in store.faces(person="Anne")] == numbers
+        assert found(store, E[2]) == [("Anne", 1.0)]
+
+    def test_remove(self, opener: Opener) -> None:
+        with opener() as store:
+            store.add([face("Anne"), face("Bob"), other("Anne")])
+            assert store.remove("Anne") == 2
+            for _ in range(2):
+                with pytest.raises(UnknownPersonError):
+                    store.remove("Anne")
+        with opener() as store:
+            assert names(store) == ["Bob"]
+            assert [f.person for f in store.faces()] == ["Bob"]
+            assert [name for name, _ in found(store, E[0])] == ["Bob"]
+            assert store.info().faces.get(B, 0) == 0
+            store.add([face("Anne", E[3])])
+            assert store.person("Anne").faces == {A: 1}
+
+    def test_remove_faces(self, store: GalleryStore) -> None:
+        numbers = store.add([face("Anne"), face("Anne", E[1]), face("Bob", E[2])])
+        assert store.remove_faces([numbers[0], numbers[2], numbers[2], 10**9]) == 2
+        assert store.remove_faces([numbers[0]]) == store.remove_faces([]) == 0
+        assert [p.faces for p in store.people()] == [{A: 1}, {}]
+        assert found(store, E[2]) == [("Anne", 0.0)]
+        assert store.remove("Bob") == 0
+
+    def test_expire(self, store: GalleryStore) -> None:
+        now = "2030-01-01T12:00:00+00:00"
+        store.add([
+            face("Anne", expires="2030-01-01T11:59:59+00:00"), face("Anne"),
+            face("Bob", expires="2030-01-01T13:59:59+02:00"),
+            face("Carl", expires="2030-01-01T12:00:00Z"), face("Dora"),
+        ])  # fmt: skip
+        store.remove_faces([f.id for f in store.faces(person="Dora")])
+        assert store.expire("2020-01-01T00:00:00+00:00") == 0
+        assert store.expire(now) == 2
+        assert {p.name: sum(p.faces.values()) for p in store.people()} == {
+            "Anne": 1, "Carl": 1, "Dora": 0,
+        }  # fmt: skip
+        with pytest.raises(OptionError):
+            store.expire("soon")
+
+    def test_people_may_be_removed_while_listed(self, store: GalleryStore) -> None:
+        store.add([face(f"P{i}") for i in range(12)])
+        assert [store.remove(person.name) for person in store.people()] == [1] * 12
+        assert names(store) == []
