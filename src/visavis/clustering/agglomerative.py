@@ -1,0 +1,107 @@
+"""Agglomerative clustering: merge the two most similar clusters, until none are similar enough.
+
+R. R. Sokal and C. D. Michener, "A statistical method for evaluating systematic relationships",
+1958 (average linkage, UPGMA); the merging is SciPy's nearest-neighbour chain, which scikit-learn
+uses, too, called without the N x N matrix beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.clustering import staged
+from visavis.clustering.checks import as_threshold
+from visavis.clustering.clusterer import Constraints, Labels
+from visavis.clustering.poor import POOR
+from visavis.errors import OptionError
+from visavis.types import Vectors
+
+LINKAGES: Final = ("average", "complete")
+
+_NEVER: Final = 1e12
+_BLOCK: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agglomerative:
+    """Average or complete linkage down to a score.
+
+    Pairs that stay apart are infinitely distant, so no merge ever joins them, and the order of
+    merges takes account of them: nothing is split afterwards. Memory is 8 N^2 bytes (half a
+    matrix, twice, in float64): 1.4 GB for 13,233 faces, 3.2 GB for 20,000, where it refuses.
+
+    Args:
+        threshold: lowest mean (average) or lowest single (complete) score between two clusters at
+            which they merge.
+        linkage: one of ``LINKAGES``.
+        poor: usability below which a face is attached last.
+        max_faces: refuse more than this.
+
+    Raises:
+        OptionError: a value outside its range.
+    """
+
+    threshold: float
+    linkage: str = "average"
+    poor: float = POOR
+    max_faces: int = 20_000
+
+    def __post_init__(self) -> None:
+        as_threshold(self.threshold)
+        if self.linkage not in LINKAGES:
+            raise OptionError(f"linkage {self.linkage!r}", f"choose one of {', '.join(LINKAGES)}")
+
+    @property
+    def name(self) -> str:
+        """Algorithm and options."""
+        return f"agglomerative, {self.linkage}, score {self.threshold:.4g}"
+
+    def cluster(
+        self,
+        vectors: Vectors,
+        /,
+        *,
+        usability: NDArray[np.float64] | None = None,
+        constraints: Constraints | None = None,
+    ) -> Labels:
+        """See ``Clusterer.cluster``. A group of must-linked faces counts as one, by its mean."""
+        return staged.cluster(
+            vectors,
+            usability,
+            constraints,
+            algorithm=self._group,
+            threshold=self.threshold,
+            poor=self.poor,
+            max_faces=self.max_faces,
+        )
+
+    def _group(self, points: staged.Points) -> NDArray[np.int64]:
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        distances = _condensed(points.vectors)
+        i, j = points.apart.pairs().T
+        n = len(points.vectors)
+        # Row i of the upper triangle, written row after row, begins at n i - i (i + 1) / 2.
+        distances[n * i - i * (i + 1) // 2 + (j - i - 1)] = _NEVER
+        tree = linkage(distances, self.linkage)
+        # Rounding puts identical faces at 1e-7 rather than at 0.
+        cut = max(0.0, 1 - self.threshold) + 1e-6
+        return np.asarray(fcluster(tree, cut, "distance"), dtype=np.int64)
+
+
+def _condensed(vectors: Vectors) -> NDArray[np.float64]:
+    """1 - score of all pairs, the upper triangle row after row, ``(N (N - 1) / 2,)``."""
+    n = len(vectors)
+    distances = np.empty(n * (n - 1) // 2)
+    place = 0
+    for start in range(0, n, _BLOCK):
+        scores = vectors[start : start + _BLOCK] @ vectors[start:].T
+        for k, row in enumerate(scores):
+            own = row[k + 1 :]
+            np.subtract(1, own, out=distances[place : place + len(own)])
+            place += len(own)
+    return np.maximum(distances, 0, out=distances)

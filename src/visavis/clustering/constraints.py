@@ -1,0 +1,241 @@
+"""Constraints checked and made ready: faces contracted to groups, and which groups stay apart.
+
+Must-links are transitive, so the faces they chain together are one *group*. All that keeps groups
+apart is a *clique*: groups of which no two are one person. A photo is a clique of the groups in it,
+a cannot-link is a clique of two. A clustering is allowed if and only if each group is in one
+cluster, and no cluster holds two groups of one clique. Cliques take memory of the size of their
+members, not of their pairs: a class photo of 40 is 40 numbers, not 780.
+
+Where rules meet: an explicit must-link between two faces of one photo beats the rule that they are
+two people (a mirror, a collage, a photo of a photo). A chain that leads from one face of a photo
+over another photo to a second face of the first does not; it is a contradiction, because somewhere
+on the way a link is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.clustering.checks import renumber
+from visavis.clustering.clusterer import Constraints, Labels
+from visavis.errors import ConstraintError, OptionError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resolved:
+    """Constraints that do not contradict each other.
+
+    Attributes:
+        group: ``(N,)`` the group of each face, numbered in order of first appearance.
+        count: number of groups G.
+        clique: ``(E,)`` clique of each membership, ascending.
+        member: ``(E,)`` its group, ascending within a clique; every clique has two or more.
+    """
+
+    group: Indices
+    count: int
+    clique: Indices
+    member: Indices
+
+    def pairs(self) -> Indices:
+        """All pairs of groups that stay apart, ``(P, 2)``, lower first, each once.
+
+        A photo with k groups gives k (k - 1) / 2 of them: for small collections.
+        """
+        found = [np.zeros((0, 2), dtype=np.int64)]
+        for own in np.split(self.member, np.flatnonzero(np.diff(self.clique)) + 1):
+            i, j = np.triu_indices(len(own), 1)
+            found.append(np.stack([own[i], own[j]], axis=1))
+        return np.unique(np.concatenate(found), axis=0)
+
+    def clashing(self, labels: Labels) -> NDArray[np.bool_]:
+        """Which memberships ``(E,)`` clash: two of their clique are in one cluster.
+
+        Args:
+            labels: ``(G,)`` cluster of each group; negative: in none.
+        """
+        cluster = labels[self.member]
+        order = np.lexsort((cluster, self.clique))
+        equal = (
+            (self.clique[order][1:] == self.clique[order][:-1])
+            & (cluster[order][1:] == cluster[order][:-1])
+            & (cluster[order][1:] >= 0)
+        )
+        clash = np.zeros(len(cluster), dtype=np.bool_)
+        clash[order[1:]] |= equal
+        clash[order[:-1]] |= equal
+        return clash
+
+    def only(self, kept: NDArray[np.bool_]) -> Resolved:
+        """The same among some of the groups, taken as the faces: group k is the k-th kept one.
+
+        Args:
+            kept: ``(G,)`` which groups.
+        """
+        place = np.cumsum(kept) - 1
+        rows = kept[self.member]
+        clique, member = _of_two(self.clique[rows], place[self.member[rows]])
+        return Resolved(np.arange(int(kept.sum())), int(kept.sum()), clique, member)
+
+    def reorder(self, order: Indices) -> Resolved:
+        """The same with face ``order[k]`` as face k."""
+        group = renumber(self.group[order])
+        place = np.zeros(self.count, dtype=np.int64)
+        place[self.group[order]] = group
+        member = place[self.member]
+        by = np.lexsort((member, self.clique))
+        return Resolved(group, self.count, self.clique[by], member[by])
+
+
+def resolve(constraints: Constraints | None, n: int) -> Resolved:
+    """Check constraints and contract the must-links.
+
+    Args:
+        constraints: ``None``: there are none.
+        n: number of faces.
+
+    Raises:
+        OptionError: arrays of other shapes or types.
+        ConstraintError: a face that is not there, or a contradiction; it names two faces.
+
+    >>> must = np.array([[0, 3]])
+    >>> found = resolve(Constraints(photos=np.array([0, 0, 1, 1]), must=must), 4)
+    >>> found.group, found.clique, found.member
+    (array([0, 1, 2, 0]), array([0, 0, 1, 1]), array([0, 1, 0, 2]))
+    """
+    if constraints is None:
+        none = np.zeros(0, dtype=np.int64)
+        return Resolved(np.arange(n), n, none, none)
+    must = _links(constraints.must, "must-link", n)
+    cannot = _links(constraints.cannot, "cannot-link", n)
+    photos = _photos(constraints.photos, n)
+    group = _components(must, n)
+    _refuse_cannot(cannot, group)
+    in_photo = np.flatnonzero(photos >= 0)
+    if len(in_photo) and len(must):
+        _refuse_photos(must, photos, group)
+    # Photos first, then the cannot-links, each a clique.
+    _, codes = np.unique(photos[in_photo], return_inverse=True)
+    photo_count = int(codes.max(initial=-1)) + 1
+    clique = np.concatenate([codes, photo_count + np.repeat(np.arange(len(cannot)), 2)])
+    member = np.concatenate([group[in_photo], group[cannot].ravel()])
+    clique, member = _of_two(clique, member)
+    return Resolved(group, int(group.max(initial=-1)) + 1, clique, member)
+
+
+def held(constraints: Constraints | None, labels: Labels) -> bool:
+    """Whether a clustering keeps every must-link and violates no cannot-link and no photo.
+
+    Args:
+        constraints: what must hold.
+        labels: ``(N,)`` cluster of each face.
+
+    Raises:
+        OptionError, ConstraintError: see ``resolve``.
+
+    >>> held(Constraints(cannot=np.array([[0, 1]])), np.array([0, 0, 1]))
+    False
+    """
+    resolved = resolve(constraints, len(labels))
+    of_group = np.zeros(resolved.count, dtype=np.int64)
+    of_group[resolved.group] = labels
+    together = bool((of_group[resolved.group] == labels).all())
+    return together and not resolved.clashing(of_group).any()
+
+
+def _of_two(clique: Indices, member: Indices) -> tuple[Indices, Indices]:
+    """Memberships without repeats and without cliques of one, both numbered and sorted anew."""
+    if not len(clique):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    order = np.lexsort((member, clique))
+    clique, member = clique[order].astype(np.int64), member[order].astype(np.int64)
+    new = np.concatenate([[True], (clique[1:] != clique[:-1]) | (member[1:] != member[:-1])])
+    clique, member = clique[new], member[new]
+    _, codes, sizes = np.unique(clique, return_inverse=True, return_counts=True)
+    several = sizes[codes] > 1
+    rank = np.cumsum(sizes > 1) - 1
+    return rank[codes[several]], member[several]
+
+
+def _links(links: Any, name: str, n: int) -> Indices:
+    array = np.asarray(links)
+    if array.size == 0:
+        return np.zeros((0, 2), dtype=np.int64)
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+        raise OptionError(
+            f"{name}s of shape {array.shape} and type {array.dtype}",
+            "give an (M, 2) integer array, two row numbers a link",
+        )
+    outside = (array < 0) | (array >= n)
+    if outside.any():
+        raise ConstraintError(
+            f"a {name} of face {int(array[outside][0])}, of {n} faces",
+            "name faces by row number, from 0",
+        )
+    return array.astype(np.int64)
+
+
+def _photos(photos: Any, n: int) -> Indices:
+    if photos is None:
+        return np.full(n, -1, dtype=np.int64)
+    array = np.asarray(photos)
+    if array.shape != (n,) or (n and array.dtype.kind not in "iu"):
+        raise OptionError(
+            f"photos of shape {array.shape} and type {array.dtype} for {n} faces",
+            "give one integer a face, -1 where no photo is known",
+        )
+    if array.min(initial=0) < -1:
+        raise OptionError(f"photo {int(array.min())}", "number photos from 0, and use -1 for none")
+    return array.astype(np.int64)
+
+
+def _components(links: Indices, n: int) -> Indices:
+    """Connected components, numbered by first appearance."""
+    if not len(links):
+        return np.arange(n)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(links), dtype=np.bool_), (links[:, 0], links[:, 1])), (n, n))
+    _, labels = connected_components(graph.tocsr(), directed=False)
+    return renumber(labels)
+
+
+def _refuse_cannot(cannot: Indices, group: Indices) -> None:
+    joined = np.flatnonzero(group[cannot[:, 0]] == group[cannot[:, 1]])
+    if not len(joined):
+        return
+    a, b = cannot[joined[0]].tolist()
+    if a == b:
+        raise ConstraintError(f"a cannot-link of face {a} with itself", "remove it")
+    raise ConstraintError(
+        f"faces {a} and {b} have a cannot-link, and must-links join them",
+        "remove that cannot-link or one of the must-links between the two",
+    )
+
+
+def _refuse_photos(must: Indices, photos: Indices, group: Indices) -> None:
+    """Raise where one group has two faces of one photo that no link inside that photo joins."""
+    inside = must[photos[must[:, 0]] == photos[must[:, 1]]]
+    linked = _components(inside, len(photos))
+    order = np.lexsort((linked, group, photos))
+    one, other = order[:-1], order[1:]
+    bad = np.flatnonzero(
+        (photos[one] >= 0)
+        & (photos[one] == photos[other])
+        & (group[one] == group[other])
+        & (linked[one] != linked[other])
+    )
+    if len(bad):
+        a, b = sorted((int(one[bad[0]]), int(other[bad[0]])))
+        raise ConstraintError(
+            f"faces {a} and {b} are in one photo, and must-links over other photos join them",
+            "remove one of the links, or link the two directly if they are one person "
+            "(a mirror, a collage)",
+        )

@@ -1,0 +1,206 @@
+"""Make any labels respect constraints, for algorithms that know none.
+
+A cluster in which two groups clash is split as constrained k-means would, keeping its bulk: the
+faces that clash with nobody stay together, the others go, most typical first, to the most similar
+part that holds nobody they clash with, or begin one; then all are tried again against the parts'
+means until none moves. After K. Wagstaff, C. Cardie, S. Rogers and S. Schroedl, "Constrained
+k-means clustering with background knowledge", ICML 2001. Finding the fewest moves is as hard as
+graph colouring; this is a heuristic, but no constraint is ever broken.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.clustering.checks import renumber
+from visavis.clustering.clusterer import Labels
+from visavis.clustering.constraints import Resolved
+from visavis.types import Vectors
+
+Sums = NDArray[np.float64]
+"""``(G, D)`` sums of the templates of each group."""
+
+_ROUNDS: Final = 5
+
+
+def repair(
+    labels: NDArray[np.int64], vectors: Vectors, resolved: Resolved, *, threshold: float = -1.0
+) -> Labels:
+    """Labels that keep every must-link and violate no cannot-link, with little changed.
+
+    A group whose faces are in several clusters goes to the one that has most of them (the lowest
+    label of equals). Clusters in which nothing clashes are not touched otherwise.
+
+    Args:
+        labels: ``(N,)`` cluster of each face; negative: a face alone.
+        vectors: ``(N, D)`` templates.
+        resolved: what must hold.
+        threshold: lowest score to the mean of a part split off that a face may join it at.
+
+    Returns:
+        ``(N,)`` labels in order of first appearance.
+
+    >>> from visavis.clustering.clusterer import Constraints
+    >>> from visavis.clustering.constraints import resolve
+    >>> rows = np.array([[1, 0], [0.98, 0.199], [0.6, 0.8]], dtype=np.float32)
+    >>> both = resolve(Constraints(photos=np.array([0, 1, 1])), 3)
+    >>> repair(np.array([0, 0, 0]), rows, both)
+    array([0, 0, 1])
+    """
+    labels = renumber(labels)
+    of_group = _majority(labels, resolved)
+    return renumber(
+        split(of_group, sums(vectors, resolved), resolved, threshold=threshold)[resolved.group]
+    )
+
+
+def sums(
+    vectors: Vectors, resolved: Resolved, *, weights: NDArray[np.float64] | None = None
+) -> Sums:
+    """``(G, D)`` float64 sum of the templates of each group, weighted where asked."""
+    if resolved.count == len(vectors) and weights is None:
+        return vectors.astype(np.float64)
+    from scipy.sparse import csr_array
+
+    n = len(vectors)
+    weight = np.ones(n) if weights is None else weights
+    chooser = csr_array((weight, (resolved.group, np.arange(n))), (resolved.count, n))
+    total: Sums = chooser @ vectors.astype(np.float64)
+    return total
+
+
+def split(labels: Labels, total: Sums, resolved: Resolved, *, threshold: float = -1.0) -> Labels:
+    """Split the clusters of groups in which two clash.
+
+    Args:
+        labels: ``(G,)`` cluster of each group, from 0; negative: in none.
+        total: ``(G, D)`` see ``sums``.
+        resolved: which groups stay apart.
+        threshold: see ``repair``.
+
+    Returns:
+        ``(G,)`` labels; the bulk of a split cluster keeps its label, parts get new ones.
+    """
+    labels = np.asarray(labels, dtype=np.int64).copy()
+    clash = np.flatnonzero(resolved.clashing(labels))
+    if not len(clash):
+        return labels
+    cliques: dict[int, list[int]] = defaultdict(list)
+    for group, clique in zip(
+        resolved.member[clash].tolist(), resolved.clique[clash].tolist(), strict=True
+    ):
+        cliques[group].append(clique)
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    following = int(labels.max()) + 1
+    for label in np.unique(labels[resolved.member[clash]]).tolist():
+        start, end = np.searchsorted(ordered, [label, label + 1])
+        members = order[start:end]
+        part = _Parts(total[members], [cliques.get(m, []) for m in members.tolist()]).run(threshold)
+        away = part > 0
+        labels[members[away]] = following + part[away] - 1
+        following += int(part.max())
+    return labels
+
+
+class _Parts:
+    """One cluster being split. Part 0 is its bulk."""
+
+    def __init__(self, total: Sums, cliques: list[list[int]]) -> None:
+        length = np.linalg.norm(total, axis=1, keepdims=True)
+        self._total = total
+        self._unit = total / np.where(length > 0, length, 1)
+        self._cliques = cliques
+        self._part = np.full(len(total), -1, dtype=np.int64)
+        self._holders: dict[int, set[int]] = defaultdict(set)
+        self._sum = np.zeros((8, total.shape[1]))
+        self._used = 0
+
+    def run(self, threshold: float) -> NDArray[np.int64]:
+        bound = np.array([bool(own) for own in self._cliques])
+        free = np.flatnonzero(~bound)
+        self._begin()
+        self._part[free] = 0
+        self._sum[0] = self._total[free].sum(axis=0)
+        centre = self._sum[0] if len(free) else self._total.sum(axis=0)
+        clashing = np.flatnonzero(bound)
+        clashing = clashing[np.argsort(-(self._unit[clashing] @ centre), kind="stable")]
+        for k in clashing.tolist():
+            self._place(k, threshold)
+        for _ in range(_ROUNDS):
+            before = self._part.copy()
+            if len(free):
+                scores = self._unit[free] @ self._means().T
+                # A face moves only to what is better: the bulk comes first and wins ties.
+                self._part[free] = scores.argmax(axis=1)
+                self._recount()
+            for k in clashing.tolist():
+                self._leave(k)
+                self._place(k, threshold, home=int(before[k]))
+            if (self._part == before).all():
+                break
+        # Parts that were emptied leave no gaps; the bulk keeps number 0 even if it was emptied.
+        held = np.unique(self._part[self._part > 0])
+        place = np.zeros(self._used, dtype=np.int64)
+        place[held] = np.arange(1, len(held) + 1)
+        return place[self._part]
+
+    def _begin(self) -> int:
+        if self._used == len(self._sum):
+            self._sum = np.concatenate([self._sum, np.zeros_like(self._sum)])
+        self._used += 1
+        return self._used - 1
+
+    def _means(self) -> Sums:
+        total = self._sum[: self._used]
+        length = np.linalg.norm(total, axis=1, keepdims=True)
+        means: Sums = total / np.where(length > 1e-9, length, 1)
+        return means
+
+    def _recount(self) -> None:
+        from scipy.sparse import csr_array
+
+        n = len(self._part)
+        chooser = csr_array((np.ones(n), (self._part, np.arange(n))), (self._used, n))
+        self._sum[: self._used] = chooser @ self._total
+
+    def _leave(self, k: int) -> None:
+        part = int(self._part[k])
+        self._sum[part] -= self._total[k]
+        for clique in self._cliques[k]:
+            self._holders[clique].discard(part)
+
+    def _place(self, k: int, threshold: float, *, home: int = -1) -> None:
+        blocked = set().union(*(self._holders[clique] for clique in self._cliques[k]))
+        scores = self._means() @ self._unit[k]
+        scores[1:][scores[1:] < threshold] = -np.inf
+        if home > 0:
+            # Nobody is with a face that stands alone; it may stay there.
+            scores[home] = max(scores[home], threshold)
+        scores[list(blocked)] = -np.inf
+        part = int(scores.argmax())
+        if scores[part] == -np.inf:
+            part = self._begin()
+        self._part[k] = part
+        self._sum[part] += self._total[k]
+        for clique in self._cliques[k]:
+            self._holders[clique].add(part)
+
+
+def _majority(labels: Labels, resolved: Resolved) -> Labels:
+    """The label that most faces of each group have, ``(G,)``."""
+    if resolved.count == len(labels):
+        of_each = np.empty(resolved.count, dtype=np.int64)
+        of_each[resolved.group] = labels
+        return of_each
+    keys, counts = np.unique(resolved.group * (labels.max() + 1) + labels, return_counts=True)
+    group, label = np.divmod(keys, labels.max() + 1)
+    order = np.lexsort((label, -counts, group))
+    first = order[np.flatnonzero(np.diff(group[order], prepend=-1))]
+    chosen = np.empty(resolved.count, dtype=np.int64)
+    chosen[group[first]] = label[first]
+    return chosen

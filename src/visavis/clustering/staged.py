@@ -1,0 +1,152 @@
+"""What all algorithms that know no constraints have in common, around the algorithm itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.clustering import poor as poor_faces
+from visavis.clustering.checks import as_usability, as_vectors, canonical_order, renumber
+from visavis.clustering.clusterer import Constraints, Labels
+from visavis.clustering.constraints import Resolved, resolve
+from visavis.clustering.repair import split, sums
+from visavis.errors import OptionError
+from visavis.types import Vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """What an algorithm groups: a point a group of must-linked faces.
+
+    Attributes:
+        vectors: ``(G, D)`` float32 unit means.
+        weight: ``(G,)`` faces behind each, 1 or more.
+        apart: which points stay apart; an algorithm may ignore it.
+    """
+
+    vectors: Vectors
+    weight: NDArray[np.float64]
+    apart: Resolved
+
+
+class Algorithm(Protocol):
+    """Groups points; labels may be negative (alone) and may violate ``apart``."""
+
+    def __call__(self, points: Points, /) -> NDArray[np.int64]: ...
+
+
+def cluster(
+    vectors: Vectors,
+    usability: NDArray[np.float64] | None,
+    constraints: Constraints | None,
+    *,
+    algorithm: Algorithm,
+    threshold: float,
+    poor: float = poor_faces.POOR,
+    regroup: bool = True,
+    max_faces: int | None = None,
+) -> Labels:
+    """Check, contract, group the good faces, split what clashes, attach the poor ones.
+
+    1. Must-linked faces become one point, the unit mean of the good ones among them.
+    2. The points are put in an order that does not depend on the one they came in, so the
+       partition does not, either.
+    3. ``algorithm`` groups the points that have a good face.
+    4. Clusters in which two points clash are split (``repair.split``).
+    5. Poor points join the nearest cluster (``poor.attach``).
+    6. Those that no cluster was near enough to are grouped among themselves, as in 3 and 4.
+
+    Args:
+        vectors: see ``Clusterer.cluster``.
+        usability: see ``Clusterer.cluster``.
+        constraints: see ``Clusterer.cluster``.
+        algorithm: groups points.
+        threshold: lowest score at which a poor face joins a cluster, or a split-off face a part.
+        poor: usability below which a face is poor.
+        regroup: do step 6; else those faces stay alone.
+        max_faces: most faces the algorithm is made for; ``None``: any number.
+
+    Returns:
+        ``(N,)`` labels in order of first appearance.
+
+    Raises:
+        OptionError: see ``Clusterer.cluster``; or too many faces.
+        ConstraintError: see ``Clusterer.cluster``.
+    """
+    vectors = as_vectors(vectors)
+    usable = as_usability(usability, len(vectors))
+    resolved = resolve(constraints, len(vectors))
+    if max_faces is not None and len(vectors) > max_faces:
+        raise OptionError(
+            f"{len(vectors):,} faces for an algorithm whose work or memory grows with their square",
+            f"use the default algorithm, or allow more than {max_faces:,} with max_faces",
+        )
+    order = canonical_order(vectors)
+    found = _ordered(
+        vectors[order],
+        usable[order] >= poor,
+        resolved.reorder(order),
+        algorithm=algorithm,
+        threshold=threshold,
+        regroup=regroup,
+    )
+    labels = np.empty(len(order), dtype=np.int64)
+    labels[order] = found
+    return renumber(labels)
+
+
+def _ordered(
+    vectors: Vectors,
+    good: NDArray[np.bool_],
+    resolved: Resolved,
+    *,
+    algorithm: Algorithm,
+    threshold: float,
+    regroup: bool,
+) -> Labels:
+    count = resolved.count
+    has_good = np.zeros(count, dtype=np.bool_)
+    has_good[resolved.group[good]] = True
+    # A poor face counts only in a point that has no good one.
+    counted = (good | ~has_good[resolved.group]).astype(np.float64)
+    total = sums(vectors, resolved, weights=counted)
+    weight = np.bincount(resolved.group, counted, minlength=count).astype(np.float64)
+    points = Points(_units(total, vectors, resolved), weight, resolved)
+    labels = np.full(count, -1, dtype=np.int64)
+    labels[has_good] = _group(points, has_good, total, algorithm, threshold)
+    labels = poor_faces.attach(labels, total, weight, resolved, threshold=threshold)
+    left = labels < 0
+    if regroup and left.any():
+        labels[left] = (
+            labels.max(initial=-1) + 1 + _group(points, left, total, algorithm, threshold)
+        )
+    return renumber(labels)[resolved.group]
+
+
+def _group(
+    points: Points,
+    kept: NDArray[np.bool_],
+    total: NDArray[np.float64],
+    algorithm: Algorithm,
+    threshold: float,
+) -> Labels:
+    """Group some of the points, and split what clashes."""
+    apart = points.apart.only(kept)
+    if apart.count < 2:
+        return np.zeros(apart.count, dtype=np.int64)
+    found = renumber(algorithm(Points(points.vectors[kept], points.weight[kept], apart)))
+    return renumber(split(found, total[kept], apart, threshold=threshold))
+
+
+def _units(total: NDArray[np.float64], vectors: Vectors, resolved: Resolved) -> Vectors:
+    """Unit means; a mean of nothing (opposite templates) becomes the group's first template."""
+    length = np.linalg.norm(total, axis=1)
+    units = total / np.where(length > 1e-6, length, 1)[:, None]
+    empty = np.flatnonzero(length <= 1e-6)
+    if len(empty):
+        _, first = np.unique(resolved.group, return_index=True)
+        units[empty] = vectors[first[empty]]
+    return units.astype(np.float32)
