@@ -22,7 +22,8 @@ from visavis.types import Vectors
 
 Fusion = Literal["max", "mean", "weighted"]
 """How a person's templates become one score: the closest; the mean template; the mean weighted by
-usability. Means are brought to unit length."""
+usability, the default. Means are brought to unit length. Measured: see
+docs/concepts/identification.md."""
 
 
 @runtime_checkable
@@ -100,7 +101,7 @@ class GalleryStore(Protocol):
         *,
         model_sha256: str,
         k: int = 5,
-        fusion: Fusion = "max",
+        fusion: Fusion = "weighted",
     ) -> list[list[Match]]:
         """The ``k`` closest people to each of ``(Q, D)`` probes, best first.
 
@@ -113,7 +114,7 @@ class GalleryStore(Protocol):
         ...
 
     def non_mated(
-        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "max"
+        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted"
     ) -> NDArray[np.float32]:
         """How close a stranger comes to this gallery, ``(P,)`` float32.
 
