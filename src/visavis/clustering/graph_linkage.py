@@ -1,0 +1,170 @@
+"""The default: average linkage on a k-NN graph, with thresholds that follow the collection."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.clustering import poor as poor_faces
+from visavis.clustering.checks import as_usability, as_vectors, canonical_order, renumber
+from visavis.clustering.clusterer import Constraints, Labels
+from visavis.clustering.constraints import Resolved, resolve
+from visavis.clustering.knn import EXACT_UP_TO, neighbour_graph
+from visavis.clustering.merging import Merging
+from visavis.clustering.repair import sums
+from visavis.clustering.thresholds import Strangers
+from visavis.errors import OptionError
+from visavis.types import Vectors
+
+
+class GraphLinkage:
+    """Clusters grow together, each other's best first, while two conditions hold.
+
+    1. The cosine similarity of their centres is that of one person at the false-merge rate, in a
+       collection of as many clusters as there are now (``Strangers.for_faces``). The centre of many
+       photos says more than one photo, and this is how that counts.
+    2. The mean score of their faces is (``Strangers.for_clusters``), lest large clusters of people
+       who look alike become one.
+
+    Work and memory grow almost as N; nothing is N x N. Constraints are kept on the way: must-linked
+    faces start as one cluster, and a merge that would join two faces that stay apart is not made.
+
+    Args:
+        strangers: what the model's calibration says of non-mated scores.
+        false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
+        neighbours: nearest faces looked at for each face.
+        poor: usability below which a face is attached last.
+        exact_up_to: faces up to which the nearest are found by looking at all.
+
+    Raises:
+        OptionError: options outside their range.
+    """
+
+    def __init__(
+        self,
+        strangers: Strangers,
+        *,
+        false_merge_rate: float = 0.01,
+        neighbours: int = 64,
+        poor: float = poor_faces.POOR,
+        exact_up_to: int = EXACT_UP_TO,
+    ) -> None:
+        if neighbours < 1:
+            raise OptionError(f"{neighbours} neighbours", "ask for 1 or more")
+        strangers.for_faces(1, false_merge_rate=false_merge_rate)
+        self._strangers = strangers
+        self._rate = false_merge_rate
+        self._neighbours = neighbours
+        self._poor = poor
+        self._exact_up_to = exact_up_to
+
+    @property
+    def name(self) -> str:
+        """Names the algorithm and its options."""
+        return f"graph linkage, false-merge rate {self._rate:g}, {self._neighbours} neighbours"
+
+    def cluster(
+        self,
+        vectors: Vectors,
+        /,
+        *,
+        usability: NDArray[np.float64] | None = None,
+        constraints: Constraints | None = None,
+    ) -> Labels:
+        """See ``Clusterer.cluster``."""
+        vectors = as_vectors(vectors)
+        usable = as_usability(usability, len(vectors))
+        resolved = resolve(constraints, len(vectors))
+        # Ties are broken by row, and the partition must not depend on the order of the faces.
+        order = canonical_order(vectors)
+        found = self._ordered(vectors[order], usable[order] >= self._poor, resolved.reorder(order))
+        labels = np.empty(len(order), dtype=np.int64)
+        labels[order] = found
+        return renumber(labels)
+
+    def _ordered(self, vectors: Vectors, good: NDArray[np.bool_], resolved: Resolved) -> Labels:
+        has_good = np.zeros(resolved.count, dtype=np.bool_)
+        has_good[resolved.group[good]] = True
+        # A poor face counts only in a group that has no good one.
+        counted = good | ~has_good[resolved.group]
+        labels = np.full(resolved.count, -1, dtype=np.int64)
+        labels[has_good] = self._grow(vectors, counted, resolved, has_good)
+        if not has_good.all():
+            labels = self._attach(labels, vectors, counted, resolved)
+            left = labels < 0
+            if left.any():
+                following = int(labels.max(initial=-1)) + 1
+                labels[left] = following + self._grow(vectors, counted, resolved, left)
+        return labels[resolved.group]
+
+    def _grow(
+        self,
+        vectors: Vectors,
+        counted: NDArray[np.bool_],
+        resolved: Resolved,
+        groups: NDArray[np.bool_],
+    ) -> Labels:
+        """Cluster some of the groups; ``(groups.sum(),)`` labels."""
+        rows = np.flatnonzero(counted & groups[resolved.group])
+        place = (np.cumsum(groups) - 1).astype(np.int32)
+        point = place[resolved.group[rows]]
+        apart = resolved.only(groups)
+        own = vectors if len(rows) == len(vectors) else vectors[rows]
+        graph = neighbour_graph(
+            own,
+            neighbours=self._neighbours,
+            least=self._least(),
+            exact_up_to=self._exact_up_to,
+        )
+        if apart.count == len(rows):
+            total = own[np.argsort(point)].copy()
+        else:
+            total = _point_sums(own, point, apart.count)
+        weight = np.bincount(point, minlength=apart.count).astype(np.float64)
+        merging = Merging(total, weight, apart, centre=self._strangers.centre)
+        a, b = _pairs(point[graph.first], point[graph.second], apart.count)
+        return merging.run(merging.edges(a, b), self._thresholds).astype(np.int64)
+
+    def _thresholds(self, clusters: int) -> tuple[float, float]:
+        """Lowest cosine of centres and lowest mean score, strangers' typical score taken as 0."""
+        faces = self._strangers.for_faces(clusters, false_merge_rate=self._rate)
+        mean = self._strangers.for_clusters(faces)
+        centre = self._strangers.centre
+        return (faces - centre) / (1 - centre), (mean - centre) / (1 - centre)
+
+    def _least(self) -> float:
+        """No two clusters merge unless some two of their faces score as much."""
+        faces = self._strangers.for_faces(1, false_merge_rate=self._rate)
+        return self._strangers.for_clusters(faces) - 1e-6
+
+    def _attach(
+        self, labels: Labels, vectors: Vectors, counted: NDArray[np.bool_], resolved: Resolved
+    ) -> Labels:
+        clusters = len(np.unique(labels[labels >= 0]))
+        faces = self._strangers.for_faces(clusters, false_merge_rate=self._rate)
+        weights = counted.astype(np.float64)
+        return poor_faces.attach(
+            labels,
+            sums(vectors, resolved, weights=weights),
+            np.bincount(resolved.group, weights, minlength=resolved.count).astype(np.float64),
+            resolved,
+            threshold=self._strangers.for_clusters(faces),
+        )
+
+
+def _pairs(
+    a: NDArray[np.int32], b: NDArray[np.int32], n: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Each unordered pair of two different points once, lower first."""
+    key = np.minimum(a, b).astype(np.int64) * n + np.maximum(a, b)
+    low, high = np.divmod(np.unique(key[a != b]), max(n, 1))
+    return low.astype(np.int32), high.astype(np.int32)
+
+
+def _point_sums(vectors: Vectors, point: NDArray[np.int32], count: int) -> NDArray[np.float32]:
+    from scipy.sparse import csr_array
+
+    n = len(vectors)
+    chooser = csr_array((np.ones(n, dtype=np.float32), (point, np.arange(n))), (count, n))
+    total: NDArray[np.float32] = chooser @ vectors
+    return total

@@ -1,0 +1,216 @@
+"""Average linkage by rounds of mutual best merges, from cluster sums and a sparse graph.
+
+For unit vectors the mean score between all faces of two clusters is the dot product of their sums
+over the product of their sizes, so it is exact without the N x N matrix, for every pair of clusters
+that an edge of the graph leads to. Merging all pairs at once that are each other's best gives the
+same tree as merging the best pair of all, one at a time, as average linkage is reducible
+(F. Murtagh, "A survey of recent advances in hierarchical clustering algorithms", 1983).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.clustering.constraints import Resolved
+
+Nodes = NDArray[np.int32]
+Flags = NDArray[np.bool_]
+
+_CHUNK: Final = 1 << 17
+_LEAST_COHESION: Final = 0.05
+
+
+@dataclass(slots=True)
+class Edges:
+    """Pairs of clusters.
+
+    Attributes:
+        a: ``(E,)`` one cluster.
+        b: ``(E,)`` another, higher number.
+        mean: ``(E,)`` float32 mean score of their faces, strangers' typical score taken as 0.
+        cosine: ``(E,)`` float32 cosine similarity of their centres, likewise.
+    """
+
+    a: Nodes
+    b: Nodes
+    mean: NDArray[np.float32]
+    cosine: NDArray[np.float32]
+
+    def only(self, kept: Flags | NDArray[np.int64]) -> Edges:
+        return Edges(self.a[kept], self.b[kept], self.mean[kept], self.cosine[kept])
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+
+class Merging:
+    """Clusters that grow together. Starts with each point a cluster of its own.
+
+    Args:
+        total: ``(G, D)`` float32 sum of each point's templates; changed in place.
+        weight: ``(G,)`` faces in each point.
+        apart: which points stay apart.
+        centre: typical score of two strangers.
+    """
+
+    def __init__(
+        self,
+        total: NDArray[np.float32],
+        weight: NDArray[np.float64],
+        apart: Resolved,
+        *,
+        centre: float,
+    ) -> None:
+        self._total = total
+        self._weight = weight.astype(np.float64)
+        self._centre = centre
+        self._clique = apart.clique
+        self._member: Nodes = apart.member.astype(np.int32)
+        self._spread = self._cohesion(np.arange(len(total)))
+        self.label: Nodes = np.arange(len(total), dtype=np.int32)
+        self.count = len(total)
+
+    def edges(self, a: Nodes, b: Nodes) -> Edges:
+        """Edges between points (lower, higher), measured."""
+        return Edges(a, b, *self._measure(a, b))
+
+    def run(
+        self, edges: Edges, thresholds: Callable[[int], tuple[float, float]]
+    ) -> NDArray[np.int32]:
+        """Merge until no two clusters qualify; returns the cluster of each point, ``(G,)``.
+
+        Args:
+            edges: where to look for merges.
+            thresholds: from the number of clusters, the lowest ``cosine`` and ``mean`` to merge at.
+        """
+        while True:
+            before = self.count
+            cosine, mean = thresholds(self.count)
+            ready = (edges.cosine >= cosine) & (edges.mean >= mean)
+            if not ready.any():
+                return self.label
+            old = self.label.copy()
+            self._converge(edges.only(ready), cosine, mean)
+            if self.count == before:
+                return self.label
+            moved = self._moved(old)
+            edges = self._renewed(edges, self.label, moved)
+
+    def _converge(self, edges: Edges, cosine: float, mean: float) -> None:
+        """Merge within these edges for as long as one qualifies."""
+        step = np.arange(len(self.label), dtype=np.int32)
+        while len(edges):
+            a, b, refused = self._choose(edges)
+            if refused.any():
+                edges = edges.only(~refused)
+            if not len(a):
+                continue
+            self._join(a, b)
+            step[b] = a
+            changed = np.zeros(len(step), dtype=np.bool_)
+            changed[a] = changed[b] = True
+            edges = self._renewed(edges, step, changed)
+            step[b] = b
+            edges = edges.only((edges.cosine >= cosine) & (edges.mean >= mean))
+
+    def _choose(self, edges: Edges) -> tuple[Nodes, Nodes, Flags]:
+        """Pairs ``(into, from)`` to merge now, no cluster in two; and edges never to be merged."""
+        best = np.full(len(self.label), -np.inf, dtype=np.float32)
+        np.maximum.at(best, edges.a, edges.mean)
+        np.maximum.at(best, edges.b, edges.mean)
+        mutual = np.flatnonzero((edges.mean == best[edges.a]) & (edges.mean == best[edges.b]))
+        mutual = mutual[_matched(edges.a[mutual], edges.b[mutual], len(best))]
+        clash = self._clash(edges.a[mutual], edges.b[mutual])
+        refused = np.zeros(len(edges), dtype=np.bool_)
+        refused[mutual[clash]] = True
+        kept = mutual[~clash]
+        return edges.a[kept], edges.b[kept], refused
+
+    def _clash(self, a: Nodes, b: Nodes) -> Flags:
+        """Which of the merges would bring two of one clique together."""
+        bad = np.zeros(len(a), dtype=np.bool_)
+        if not len(self._clique):
+            return bad
+        merge = np.full(len(self.label), -1, dtype=np.int32)
+        merge[a] = merge[b] = np.arange(len(a), dtype=np.int32)
+        of = merge[self._member]
+        rows = np.flatnonzero(of >= 0)
+        rows = rows[np.lexsort((self._clique[rows], of[rows]))]
+        twice = (of[rows[1:]] == of[rows[:-1]]) & (
+            self._clique[rows[1:]] == self._clique[rows[:-1]]
+        )
+        bad[of[rows[1:]][twice]] = True
+        return bad
+
+    def _join(self, into: Nodes, gone: Nodes) -> None:
+        self._total[into] += self._total[gone]
+        self._weight[into] += self._weight[gone]
+        self._spread[into] = self._cohesion(into)
+        self.count -= len(into)
+        step = np.arange(len(self.label), dtype=np.int32)
+        step[gone] = into
+        self.label = step[self.label]
+        self._member = step[self._member]
+
+    def _renewed(self, edges: Edges, step: Nodes, changed: Flags) -> Edges:
+        """Edges between what the clusters have become; those of changed ones measured anew."""
+        touched = changed[edges.a] | changed[edges.b]
+        old, rows = edges.only(~touched), np.flatnonzero(touched)
+        a, b = step[edges.a[rows]], step[edges.b[rows]]
+        key = np.minimum(a, b).astype(np.int64) * len(step) + np.maximum(a, b)
+        low, high = np.divmod(np.unique(key[a != b]), len(step))
+        new = self.edges(low.astype(np.int32), high.astype(np.int32))
+        return Edges(
+            np.concatenate([old.a, new.a]),
+            np.concatenate([old.b, new.b]),
+            np.concatenate([old.mean, new.mean]),
+            np.concatenate([old.cosine, new.cosine]),
+        )
+
+    def _moved(self, old: Nodes) -> Flags:
+        """Clusters that something joined or that joined something, since ``old``."""
+        changed = np.zeros(len(old), dtype=np.bool_)
+        differs = old != self.label
+        changed[old[differs]] = changed[self.label[differs]] = True
+        return changed
+
+    def _measure(self, a: Nodes, b: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        mean = np.empty(len(a), dtype=np.float32)
+        for start in range(0, len(a), _CHUNK):
+            i, j = a[start : start + _CHUNK], b[start : start + _CHUNK]
+            dot = np.einsum("ed,ed->e", self._total[i], self._total[j])
+            score = dot / (self._weight[i] * self._weight[j])
+            mean[start : start + _CHUNK] = (score - self._centre) / (1 - self._centre)
+        return mean, (mean / np.sqrt(self._spread[a] * self._spread[b])).astype(np.float32)
+
+    def _cohesion(self, nodes: NDArray[np.int64] | Nodes) -> NDArray[np.float64]:
+        """Mean score of all pairs of faces of each cluster, each face with itself among them."""
+        cohesion = np.empty(len(nodes))
+        for start in range(0, len(nodes), _CHUNK):
+            own = nodes[start : start + _CHUNK]
+            rows = self._total[own]
+            square = np.einsum("nd,nd->n", rows, rows) / self._weight[own] ** 2
+            cohesion[start : start + _CHUNK] = (square - self._centre) / (1 - self._centre)
+        return np.maximum(cohesion, _LEAST_COHESION)
+
+
+def _matched(a: Nodes, b: Nodes, n: int) -> NDArray[np.int64]:
+    """Of pairs that tie, some of which no two share a cluster; at least one if there are any."""
+    if not len(a):
+        return np.zeros(0, dtype=np.int64)
+    # Numbers that look drawn, else a thousand equal faces would merge one a round.
+    draw = (a.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) ^ (
+        b.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+    )
+    draw = (draw ^ (draw >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    rank = np.empty(len(a), dtype=np.int64)
+    rank[np.lexsort((b, a, draw))] = np.arange(len(a))
+    first = np.full(n, len(a), dtype=np.int64)
+    np.minimum.at(first, a, rank)
+    np.minimum.at(first, b, rank)
+    return np.flatnonzero((rank == first[a]) & (rank == first[b]))

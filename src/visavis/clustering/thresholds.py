@@ -1,0 +1,126 @@
+"""From a false-merge rate to scores, by what a calibration says of strangers.
+
+A clustering compares everybody with everybody, so what it risks grows with the collection. Of K
+clusters that are K people, each has K - 1 chances to find a stranger above the threshold: K x FMR
+of them, where FMR is the calibration's false match rate there. Few of these become a merge, since
+the two must be each other's best, and most are kept apart by the rest of their clusters' photos.
+Measured on LFW's View 1 training people in collections of 8 to 4,038 people, on their photos
+degraded as old prints and as surveillance frames, and on ORL, the share of faces that end up beside
+a stranger is a tenth of it or less (``docs/concepts/clustering.md``). So for a share of ``rate``
+the threshold lies where FMR = 10 x rate / K.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.special import ndtri
+
+from visavis.errors import OptionError
+from visavis.types import Record
+
+CHANCES_A_MERGE: Final = 10.0
+"""Strangers above the threshold for each face that ends up beside one."""
+
+LOOSEST: Final = 1e-3
+"""Highest false match rate at which two faces are one person, however small the collection: the
+people of one album are more alike (relatives) than those of a calibration."""
+
+TYPICAL_OF_CLUSTERS: Final = 1e-4
+"""False match rate of the lowest mean score at which two clusters are one person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strangers(Record):
+    """How high the scores of two different people come, from a model's calibration.
+
+    Attributes:
+        thresholds: scores, ascending, two or more.
+        fmr: false match rate at each, in (0, 1), strictly descending.
+        typical: median score of two strangers; ``None``: where the rates say it is, by a straight
+            line through the two loosest in normal deviates.
+
+    Raises:
+        OptionError: other numbers.
+
+    Example:
+        >>> strangers = Strangers((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
+        >>> round(strangers.score(1e-4), 3), round(strangers.rate(0.45), 6)
+        (0.45, 0.0001)
+    """
+
+    thresholds: tuple[float, ...]
+    fmr: tuple[float, ...]
+    typical: float | None = None
+
+    def __post_init__(self) -> None:
+        scores, rates = np.asarray(self.thresholds), np.asarray(self.fmr)
+        usable = (
+            scores.shape == rates.shape
+            and scores.ndim == 1
+            and len(scores) >= 2
+            and bool((np.diff(scores) > 0).all())
+            and bool((np.diff(rates) < 0).all())
+            and bool(((rates > 0) & (rates < 1)).all())
+            and bool(((scores > -1) & (scores <= 1)).all())
+        )
+        if not usable:
+            raise OptionError(
+                f"{len(scores)} thresholds with {len(rates)} false match rates",
+                "give two or more scores in (-1, 1], ascending, and the rate at each in (0, 1), "
+                "descending",
+            )
+        if not -1 < self.centre < scores[-1]:
+            raise OptionError(
+                f"a typical score of strangers of {self.centre:.3g}",
+                f"give one above -1 and below the highest threshold, {scores[-1]:.3g}",
+            )
+
+    @property
+    def centre(self) -> float:
+        """Median score of two strangers: ``typical``, or what the rates say."""
+        if self.typical is not None:
+            return float(self.typical)
+        z = -ndtri(np.asarray(self.fmr[:2]))
+        slope = (self.thresholds[1] - self.thresholds[0]) / (z[1] - z[0])
+        return float(max(self.thresholds[0] - slope * z[0], -0.5))
+
+    def score(self, fmr: float) -> float:
+        """The score at a false match rate, log-linear between two of the calibration.
+
+        Outside the rates that were measured it stays at the nearest of them: a calibration is not
+        extrapolated.
+        """
+        return float(np.interp(-np.log(fmr), -np.log(self.fmr), self.thresholds))
+
+    def rate(self, score: float) -> float:
+        """The false match rate at a score, the inverse of ``score``."""
+        return float(np.exp(np.interp(score, self.thresholds, np.log(self.fmr))))
+
+    def for_faces(self, clusters: int, *, false_merge_rate: float) -> float:
+        """The score at which two faces are one person, in a collection of so many clusters.
+
+        Args:
+            clusters: clusters (or people) among which each is sought.
+            false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
+
+        >>> strangers = Strangers((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
+        >>> [round(strangers.for_faces(k, false_merge_rate=0.01), 2) for k in (2, 1000, 10**6)]
+        [0.4, 0.45, 0.5]
+        """
+        if not 0 < false_merge_rate < 1:
+            raise OptionError(
+                f"a false-merge rate of {false_merge_rate}", "give one in (0, 1), such as 0.01"
+            )
+        accepted = CHANCES_A_MERGE * false_merge_rate / max(clusters, 1)
+        return self.score(min(accepted, LOOSEST))
+
+    def for_clusters(self, faces: float) -> float:
+        """The lowest mean score at which two clusters are one person.
+
+        Args:
+            faces: the score at which two faces are, see ``for_faces``.
+        """
+        return min(faces, self.score(TYPICAL_OF_CLUSTERS))
