@@ -1,0 +1,252 @@
+"""Corrections: each is kept as facts about faces, and takes effect at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from visavis.albums.knowledge import Correction, replay
+from visavis.albums.store import AlbumStore, KnownFace, now
+from visavis.errors import OptionError
+from visavis.types import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed(Record):
+    """What a correction did.
+
+    Attributes:
+        correction: the correction, or the one taken back.
+        done: that in one sentence.
+        replaced: earlier corrections of which it overrides a part: number and what was asked.
+        notes: what one should know besides.
+    """
+
+    correction: Correction
+    done: str
+    replaced: tuple[tuple[int, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Fixer:
+    """Corrections of one collection. Call within ``store.changing()``, one for each.
+
+    Clusters are given by number, faces by number; see ``visavis.albums.references`` for their
+    written forms.
+
+    Args:
+        store: the state.
+    """
+
+    def __init__(self, store: AlbumStore) -> None:
+        self._store = store
+        self._faces = {face.id: face for face in store.faces()}
+        self._inside: dict[int, list[int]] = defaultdict(list)
+        for face in self._faces.values():
+            if face.cluster is not None:
+                self._inside[face.cluster].append(face.id)
+
+    def merge(self, clusters: Sequence[int]) -> Fixed:
+        """Several clusters are one person; the first keeps its number and, if it has one, its name.
+
+        Raises:
+            OptionError: fewer than two, or no such cluster.
+        """
+        wanted = list(dict.fromkeys(clusters))
+        if len(wanted) < 2:
+            raise OptionError(f"merge {_words(clusters)}", "name two clusters or more")
+        together = [face for cluster in wanted for face in self._members(cluster)]
+        moves = dict.fromkeys(together, wanted[0])
+        done = f"{_words(wanted[1:])} now part of {wanted[0]}: {len(together)} faces"
+        notes = self._twice(together)
+        return self._keep("merge", f"merge {_words(wanted)}", done, moves, together=together,
+                          notes=notes)  # fmt: skip
+
+    def split(self, cluster: int, faces: Sequence[int]) -> Fixed:
+        """Some faces of a cluster are one other person; they become a cluster of their own.
+
+        Raises:
+            OptionError: no such cluster, faces that are not in it, or all of it.
+        """
+        members = self._members(cluster)
+        out = list(dict.fromkeys(faces))
+        for face in out:
+            if face not in members:
+                raise OptionError(
+                    f"f{face}, which is not in cluster {cluster} but in {self._where(face)}",
+                    "name faces of the cluster; `move` takes a face from any cluster to another",
+                )
+        rest = [face for face in members if face not in set(out)]
+        if not out or not rest:
+            raise OptionError(
+                f"split {cluster} with {len(out)} of its {len(members)} faces",
+                "name some of its faces, not all",
+            )
+        number = self._store.new_cluster()
+        done = f"{_refs(out)} now cluster {number}, apart from {cluster}"
+        text = f"split {cluster} {_refs(out)}"
+        moves = dict.fromkeys(out, number)
+        return self._keep("split", text, done, moves, leave=out, together=out, apart=rest)
+
+    def move(self, faces: Sequence[int], cluster: int) -> Fixed:
+        """Some faces are the person of another cluster, and not that of the one they are in.
+
+        Raises:
+            OptionError: no such cluster or face, or they are there already.
+        """
+        members = self._members(cluster)
+        out = [face for face in dict.fromkeys(faces) if self._face(face).cluster != cluster]
+        if not out:
+            raise OptionError(f"move {_refs(faces)} {cluster}", "they are in that cluster already")
+        left = {self._faces[face].cluster for face in out} - {None}
+        rest = [f for old in sorted(left, key=str) for f in self._inside[old or 0]]
+        rest = [face for face in rest if face not in set(out)]
+        done = f"{_refs(out)} now in cluster {cluster}"
+        return self._keep(
+            "move",
+            f"move {_refs(out)} {cluster}",
+            done,
+            dict.fromkeys(out, cluster),
+            leave=out,
+            together=[*members, *out],
+            apart=rest,
+            notes=self._twice([*members, *out]),
+        )
+
+    def not_a_face(self, faces: Sequence[int]) -> Fixed:
+        """Something that was taken for a face is none, or is not to be sorted.
+
+        Raises:
+            OptionError: no such face, or all are out already.
+        """
+        out = [face for face in dict.fromkeys(faces) if self._face(face).cluster is not None]
+        if not out:
+            raise OptionError(f"not-a-face {_refs(faces)}", "left out already")
+        moves: dict[int, int | None] = dict.fromkeys(out)
+        text = f"not-a-face {_refs(out)}"
+        return self._keep("not-a-face", text, f"{_refs(out)} left out", moves, not_faces=out)
+
+    def name(self, cluster: int, name: str) -> Fixed:
+        """Say who a cluster is, which confirms the faces that are in it now; an empty name takes
+        the name away.
+
+        Raises:
+            OptionError: no such cluster, a name that is not printable, or another cluster has it.
+        """
+        members = self._members(cluster)
+        name = " ".join(name.split())
+        if not name.isprintable():
+            raise OptionError(f"the name {name!r}", "use letters that can be printed")
+        for other, called in self.names().items():
+            if called == name and other != cluster and name:
+                raise OptionError(
+                    f"the name {name!r}, which cluster {other} has",
+                    f"one person? `merge {other} {cluster}`; two? give another name",
+                )
+        done = f"cluster {cluster} is {name}" if name else f"cluster {cluster} has no name now"
+        text = f'name {cluster} "{name}"'
+        return self._keep("name", text, done, {}, together=members, name=name)
+
+    def undo(self) -> Fixed:
+        """Take the last correction back that was not taken back yet.
+
+        Faces that it moved go back, unless a later run or correction moved them on.
+
+        Raises:
+            OptionError: there is none.
+        """
+        standing = [one for one in self._store.corrections() if not one.undone]
+        if not standing:
+            raise OptionError("undo", "there is no correction to take back")
+        last = standing[-1]
+        self._store.set_undone(last.id)
+        back = [
+            (face, was)
+            for face, was, became in self._store.moves(last.id)
+            if face in self._faces and self._faces[face].cluster == became
+        ]
+        self._store.assign(back)
+        return Fixed(last, f"taken back: {last.text}")
+
+    def names(self) -> dict[int, str]:
+        """What the user called the clusters."""
+        knowledge = replay(self._store.corrections())
+        return {
+            int(self._faces[face].cluster or 0): knowledge.names[group]
+            for face, group in knowledge.group_of.items()
+            if group in knowledge.names and face in self._faces
+        }
+
+    def _members(self, cluster: int) -> list[int]:
+        if not self._inside.get(cluster):
+            raise OptionError(
+                f"cluster {cluster}", "there is no such cluster; clusters.csv lists them"
+            )
+        return self._inside[cluster]
+
+    def _face(self, face: int) -> KnownFace:
+        if face not in self._faces:
+            raise OptionError(f"f{face}", "there is no such face; clusters.csv lists them")
+        return self._faces[face]
+
+    def _where(self, face: int) -> str:
+        cluster = self._face(face).cluster
+        return "none" if cluster is None else str(cluster)
+
+    def _twice(self, together: Sequence[int]) -> tuple[str, ...]:
+        """A note where one photo now shows one person twice."""
+        photos: dict[str, list[int]] = defaultdict(list)
+        for face in together:
+            photos[self._face(face).photo].append(face)
+        twice = [faces for faces in photos.values() if len(faces) > 1]
+        if not twice:
+            return ()
+        count = f"{len(twice)} photo{'s' if len(twice) > 1 else ''} now show this person twice"
+        return (f"{count}: {'; '.join(_refs(faces) for faces in twice[:3])}",)
+
+    def _keep(
+        self,
+        kind: str,
+        text: str,
+        done: str,
+        moves: dict[int, int] | dict[int, int | None],
+        *,
+        leave: Iterable[int] = (),
+        together: Iterable[int] = (),
+        apart: Iterable[int] = (),
+        not_faces: Iterable[int] = (),
+        name: str | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Fixed:
+        before = self._store.corrections()
+        correction = Correction(
+            self._store.next_correction(),
+            now(),
+            kind,
+            text,
+            leave=tuple(leave),
+            together=tuple(together),
+            apart=tuple(apart),
+            not_faces=tuple(not_faces),
+            name=name,
+        )
+        knowledge = replay([*before, correction])
+        made = [
+            (face, self._faces[face].cluster, to)
+            for face, to in moves.items()
+            if self._faces[face].cluster != to
+        ]
+        self._store.add_correction(correction, made)
+        self._store.assign((face, to) for face, _, to in made)
+        asked = {one.id: one.text for one in before}
+        replaced = sorted(knowledge.replaced.get(correction.id, ()))
+        return Fixed(correction, done, tuple((k, asked[k]) for k in replaced), notes)
+
+
+def _refs(faces: Iterable[int]) -> str:
+    return " ".join(f"f{face}" for face in faces)
+
+
+def _words(clusters: Iterable[int]) -> str:
+    return " ".join(str(cluster) for cluster in clusters)

@@ -1,0 +1,149 @@
+"""A folder a person, with links to the photos (or copies, where asked for)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from visavis.albums.records import Album, AlbumCluster
+from visavis.errors import DataError
+
+_LIST: Final = ".visavis-folders.json"
+ALONE: Final = "alone"
+"""Folder of the faces that are alone in their cluster."""
+
+
+def write(folder: Path, album: Album) -> str | None:
+    """Put a folder a person into ``folder``, in the place of what an earlier run put there.
+
+    The new tree is complete before the old one goes. Photos are only linked to (copied, where
+    ``album.settings.copy``), never changed. If somebody put files of their own into the old tree,
+    it is kept under another name.
+
+    Returns:
+        A sentence about an old tree that was kept, or ``None``.
+
+    Raises:
+        DataError: ``folder`` is something else, or links cannot be made there.
+    """
+    if folder.is_symlink() or (folder.exists() and not (folder / _LIST).is_file()):
+        raise DataError(f"{folder}: not a folder of ours", "move it away, or choose another --out")
+    try:
+        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            new.chmod(0o700)
+            written = sorted(_fill(new, folder, album))
+            text = json.dumps(written, ensure_ascii=True)
+            (new / _LIST).write_text(text, encoding="utf-8")
+            return _swap(folder, new)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: the folders cannot be written ({error.strerror or error})",
+            "where the disk knows no links, ask for copies: --copy",
+        ) from error
+
+
+def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
+    paths: dict[str, list[str]] = {}
+    for file in album.files:
+        if file.sha256:
+            paths.setdefault(file.sha256, []).append(file.path)
+    root = Path(album.settings.root)
+    names = folder_names(album.clusters)
+    taken: dict[str, set[str]] = defaultdict(set)
+    for cluster in album.clusters:
+        inside = new / names[cluster.id]
+        inside.mkdir(exist_ok=True)
+        photos = dict.fromkeys(album.faces[face].photo for face in cluster.faces)
+        for path in (path for photo in photos for path in paths.get(photo, ())):
+            target = inside / _free(Path(path).name, taken[inside.name])
+            if album.settings.copy:
+                shutil.copy2(root / path, target)
+            else:
+                # It is not in its place yet: as seen from where it will be.
+                target.symlink_to(_way(root / path, folder / inside.name))
+            yield f"{inside.name}/{target.name}"
+
+
+def _way(photo: Path, folder: Path) -> str:
+    try:
+        return os.path.relpath(photo, folder.resolve())
+    except ValueError:  # another drive
+        return str(photo)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - of a name, not of a path
+    number = 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem} ({number}){suffix}"
+    taken.add(name.casefold())
+    return name
+
+
+def _swap(folder: Path, new: Path) -> str | None:
+    if not folder.exists():
+        new.rename(folder)
+        return None
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old.", dir=folder.parent))
+    folder.rename(old)  # onto an empty folder
+    new.rename(folder)
+    if not _foreign(old):
+        shutil.rmtree(old)
+        return None
+    number = 1
+    while (kept := folder.with_name(f"{folder.name}-kept-{number}")).exists():
+        number += 1
+    old.rename(kept)
+    return f"{kept} keeps files that were put into {folder.name}/ by hand"
+
+
+def _foreign(old: Path) -> bool:
+    """Whether a tree holds what we did not write."""
+    ours = set(json.loads((old / _LIST).read_text(encoding="utf-8"))) | {_LIST}
+    return any(
+        path.relative_to(old).as_posix() not in ours
+        for path in old.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    )
+
+
+def folder_names(clusters: Iterable[AlbumCluster]) -> dict[int, str]:
+    """A folder name for each cluster: its name as far as a file system takes it, or its number.
+
+    >>> one = AlbumCluster(3, "Zoë / Åsa", "you", 0.0, (1, 2), 2, 0.5, 0)
+    >>> two = AlbumCluster(7, "", "", 0.0, (4, 5), 2, 0.5, 0)
+    >>> folder_names([one, two])
+    {3: 'Zoë - Åsa', 7: 'cluster 0007'}
+    """
+    answer: dict[int, str] = {}
+    taken = {ALONE}
+    for cluster in clusters:
+        if not cluster.name:
+            answer[cluster.id] = ALONE if len(cluster.faces) == 1 else f"cluster {cluster.id:04d}"
+            continue
+        name = _usable(cluster.name)
+        if not name or name.casefold() in taken or name.casefold().startswith("cluster "):
+            name = f"{name} ({cluster.id})".strip()
+        taken.add(name.casefold())
+        answer[cluster.id] = name
+    return answer
+
+
+def _usable(name: str) -> str:
+    """The name without what file systems refuse."""
+    name = unicodedata.normalize("NFC", name)
+    name = "".join("-" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in name)
+    while len(name.encode("utf-8", "surrogatepass")) > 200:
+        name = name[:-1]
+    return name.strip(" .")

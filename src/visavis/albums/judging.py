@@ -1,0 +1,165 @@
+"""How well the faces of a cluster fit, which are in doubt, and which clusters are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.types import Vectors
+
+_MOST: Final = (
+    4_000_000_000  # comparisons of a face with a cluster, beyond which only big ones count
+)
+_BLOCK: Final = 4096
+_LEAST_WEIGHT: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Scores of faces with clusters.
+
+    Attributes:
+        clusters: ``(K,)`` int64 cluster numbers, ascending.
+        means: ``(K, D)`` float32 mean templates of unit length, weighted by usability; zero where
+            no template is known.
+        own: ``(N,)`` score of each face with the mean of its cluster's others; NaN where alone.
+        other: ``(N,)`` the highest score with the mean of another cluster; NaN where there is none.
+        nearest: ``(N,)`` the number of that cluster, -1 where there is none.
+    """
+
+    clusters: NDArray[np.int64]
+    means: NDArray[np.float32]
+    own: NDArray[np.float64]
+    other: NDArray[np.float64]
+    nearest: NDArray[np.int64]
+
+    def doubt(self, row: int, threshold: float) -> str:
+        """Why a face may be in the wrong cluster, in words; empty where nothing says so."""
+        own, other = float(self.own[row]), float(self.other[row])
+        if not np.isfinite(own):
+            return ""
+        if np.isfinite(other) and other > own:
+            return f"closer to {self.nearest[row]} ({other:.2f}) than to its own ({own:.2f})"
+        return f"score {own:.2f} below {threshold:.2f}" if own < threshold else ""
+
+
+def judge(vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.float64]) -> Judged:
+    """Compare each face with its cluster and the nearest other one.
+
+    Args:
+        vectors: ``(N, D)`` templates; NaN where one is not known.
+        clusters: ``(N,)`` cluster numbers.
+        usability: ``(N,)`` in [0, 1]; weighs the mean.
+    """
+    numbers, which = np.unique(clusters, return_inverse=True)
+    known = np.asarray(np.isfinite(vectors).all(axis=1), dtype=bool)
+    clean = np.where(known[:, None], vectors, 0).astype(np.float32)
+    weight = np.where(known, np.maximum(usability, _LEAST_WEIGHT), 0.0)
+    sums = _sums(clean, which, weight, len(numbers))
+    means = _unit(sums).astype(np.float32)
+    own = np.full(len(vectors), np.nan)
+    for start in range(0, len(vectors), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        rest = _unit(sums[which[block]] - clean[block] * weight[block, None])
+        own[block] = np.where(
+            known[block] & rest.any(1), (rest * clean[block]).sum(1).clip(-1, 1), np.nan
+        )
+    other, nearest = _nearest_other(clean, which, means, _contenders(len(vectors), which, means))
+    other = np.where(known & (nearest >= 0), other, np.nan)
+    return Judged(
+        numbers, means, own, other, np.where(nearest >= 0, numbers[np.maximum(nearest, 0)], -1)
+        if len(numbers) else nearest,
+    )  # fmt: skip
+
+
+def _sums(
+    vectors: NDArray[np.float32],
+    which: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    clusters: int,
+) -> NDArray[np.float64]:
+    from scipy.sparse import csr_matrix
+
+    shape = (clusters, len(vectors))
+    return np.asarray(csr_matrix((weight, (which, np.arange(len(vectors)))), shape) @ vectors)
+
+
+def _contenders(
+    faces: int, which: NDArray[np.int64], means: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Clusters that a face is compared with: those of two or more, the largest if too many."""
+    sizes = np.bincount(which, minlength=len(means))
+    big = np.flatnonzero(sizes > 1)
+    most = max(_MOST // max(faces, 1), 1)
+    return big[np.argsort(-sizes[big], kind="stable")[:most]]
+
+
+def _nearest_other(
+    vectors: NDArray[np.float32],
+    which: NDArray[np.int64],
+    means: NDArray[np.float32],
+    contenders: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    best = np.full(len(vectors), -np.inf)
+    nearest = np.full(len(vectors), -1, dtype=np.int64)
+    if not len(contenders):
+        return best, nearest
+    column = np.full(len(means), -1, dtype=np.int64)
+    column[contenders] = np.arange(len(contenders))
+    for start in range(0, len(vectors), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(vectors)))
+        scores = vectors[rows] @ means[contenders].T
+        own = column[which[rows]]
+        scores[np.flatnonzero(own >= 0), own[own >= 0]] = -np.inf
+        top = scores.argmax(1)
+        value = scores[np.arange(len(rows)), top]
+        found = np.isfinite(value)
+        best[rows[found]] = value[found]
+        nearest[rows[found]] = contenders[top[found]]
+    return best, nearest
+
+
+def alike(
+    judged: Judged,
+    *,
+    least: float,
+    most: int,
+    apart: Collection[tuple[int, int]] = (),
+    only: Sequence[int] | None = None,
+) -> list[tuple[int, int, float]]:
+    """Pairs of clusters whose mean templates score at least ``least``, the most alike first.
+
+    Args:
+        judged: means of the clusters.
+        least: a score.
+        most: how many pairs.
+        apart: pairs (smaller number first) that are known to be two people.
+        only: numbers of clusters to look at; all when ``None``.
+    """
+    keep = np.arange(len(judged.clusters))
+    if only is not None:
+        keep = keep[np.isin(judged.clusters, np.asarray(only, dtype=np.int64))]
+    means, numbers = judged.means[keep], judged.clusters[keep]
+    room = most + len(apart)
+    found: list[tuple[float, int, int]] = []
+    for start in range(0, len(means), _BLOCK):
+        scores = means[start : start + _BLOCK] @ means[start:].T
+        rows, columns = np.nonzero(np.triu(scores >= least, k=1))
+        values = scores[rows, columns]
+        top = np.argsort(-values, kind="stable")[:room]
+        found += [
+            (float(values[k]), int(numbers[start + rows[k]]), int(numbers[start + columns[k]]))
+            for k in top
+        ]
+    found.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+    pairs = [(a, b, score) for score, a, b in found if (a, b) not in apart]
+    return pairs[:most]
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.where(length > 1e-9, rows / np.maximum(length, 1e-9), 0.0)

@@ -1,0 +1,105 @@
+"""How people write faces and clusters: ``f12``, ``beach.jpg#2``; ``3``, ``Anna``."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from visavis.albums.records import PhotoFile
+from visavis.albums.store import AlbumStore
+from visavis.errors import OptionError
+
+
+class References:
+    """Looks up what people write.
+
+    Args:
+        store: the state.
+        names: what clusters are called.
+    """
+
+    def __init__(self, store: AlbumStore, names: Mapping[int, str] | None = None) -> None:
+        self._names = {name: cluster for cluster, name in (names or {}).items()}
+        self._files = store.files()
+        self._numbers: set[int] = set()
+        self._in_photo: dict[str, dict[int, int]] = defaultdict(dict)
+        for face in store.faces():
+            self._numbers.add(face.id)
+            if face.here:
+                self._in_photo[face.photo][face.number] = face.id
+
+    def face(self, text: str) -> int:
+        """The number of a face.
+
+        Args:
+            text: ``f12``, or a photo and the face's place from left to right, ``beach.jpg#2``;
+                the photo's path below the collection, or its end. ``beach.jpg`` alone does where
+                it shows one face.
+
+        Raises:
+            OptionError: no such face, or several photos of that name.
+        """
+        if re.fullmatch(r"f\d+", text):
+            number = int(text[1:])
+            if number not in self._numbers:
+                raise OptionError(f"face {text}", "there is none; clusters.csv lists them")
+            return number
+        name, _, place = text.rpartition("#") if re.search(r"#\d+$", text) else (text, "", "")
+        photos = matching(name, self._files)
+        shown = {file.sha256 for file in photos}
+        if len(shown) > 1:
+            raise OptionError(
+                f"photo {name!r}, which {len(shown)} photos are called",
+                f"give more of its path, such as {photos[0].path!r}",
+            )
+        faces = self._in_photo.get(shown.pop(), {}) if shown else {}
+        if not shown and not photos:
+            raise OptionError(f"face {text!r}", "write f12 or photo.jpg#2, as clusters.csv does")
+        if not place and len(faces) == 1:
+            return next(iter(faces.values()))
+        if not place or int(place) not in faces:
+            raise OptionError(
+                f"face {text!r} of a photo with {len(faces)} face{'' if len(faces) == 1 else 's'}",
+                f"write {name}#1 for the leftmost"
+                + (f", up to #{max(faces)}" if len(faces) > 1 else ""),
+            )
+        return faces[int(place)]
+
+    def faces(self, texts: Iterable[str]) -> list[int]:
+        """The numbers of several faces."""
+        return [self.face(text) for text in texts]
+
+    def cluster(self, text: str) -> int:
+        """The number of a cluster.
+
+        Args:
+            text: its number, or the name that it was given.
+
+        Raises:
+            OptionError: neither.
+        """
+        if text in self._names:
+            return self._names[text]
+        if re.fullmatch(r"\d{1,18}", text):
+            return int(text)
+        raise OptionError(f"cluster {text!r}", "give its number, or a name that you gave it")
+
+
+def matching(name: str, files: Sequence[PhotoFile]) -> list[PhotoFile]:
+    """Files whose path ends with ``name``; the one of exactly that path alone if there is one.
+
+    >>> files = [PhotoFile("a/x.jpg", "1"), PhotoFile("b/x.jpg", "2"), PhotoFile("x.jpg", "3")]
+    >>> [file.path for file in matching("x.jpg", files)]
+    ['x.jpg']
+    >>> [file.path for file in matching("b/x.jpg", files)]
+    ['b/x.jpg']
+    """
+    exact = [file for file in files if file.path == name]
+    if exact:
+        return exact
+    wanted = PurePosixPath(name.replace("\\", "/")).parts
+    if not wanted:
+        return []
+    return [f for f in files if PurePosixPath(f.path).parts[-len(wanted) :] == wanted]

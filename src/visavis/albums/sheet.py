@@ -1,0 +1,163 @@
+"""The contact sheet: an album as one HTML page that opens anywhere, offline."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from visavis import __version__
+from visavis.albums.records import Album, AlbumCluster
+from visavis.albums.writing import replacing
+
+MOST_FACES: Final = 12_000
+"""How many faces a page shows. Of a larger collection it shows fewer faces of each person."""
+
+_TOP: Final = 14
+_STEPS: Final = (1000, 300, 100, 50, 25, 12, 6, 3, 1)
+
+
+def shown(album: Album) -> dict[int, tuple[int, ...]]:
+    """By cluster on the page, the faces that it shows: all of them if ``MOST_FACES`` allow, else
+    the most typical and some in doubt of each."""
+    fitting = [c for c in album.clusters if len(c.faces) >= album.settings.min_size]
+    room = next(
+        (step for step in _STEPS if sum(min(len(c.faces), step) for c in fitting) <= MOST_FACES),
+        1,
+    )
+    answer: dict[int, tuple[int, ...]] = {}
+    for cluster in fitting[:MOST_FACES]:
+        faces = cluster.faces
+        # Doubtful ones are last; of a cluster shown in part some of both kinds are.
+        unsure = min(cluster.doubtful, room // 3) if len(faces) > room else 0
+        last = faces[len(faces) - unsure :] if unsure else ()
+        answer[cluster.id] = (*faces[: room - unsure], *last)
+    return answer
+
+
+def write(path: Path, album: Album, pictures: Mapping[int, bytes]) -> None:
+    """Write the page whole or not at all.
+
+    Args:
+        path: the HTML file, in the folder that ``visavis cluster fix`` is to be given.
+        album: what to show.
+        pictures: JPEG by face; empty to show none.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    page = render(album, pictures, out=path.parent)
+    with replacing(path) as file:
+        file.write(page)
+
+
+def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
+    """The page as text; see ``write``."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("visavis.albums", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda value: f"{value:,}"
+    photos = {file.sha256: file.path for file in reversed(album.files)}
+    faces = {
+        number: {
+            "ref": face.ref, "number": face.number, "cluster": face.cluster,
+            "photo": photos.get(face.photo, "?"), "doubt": face.doubt,
+            "confirmed": face.confirmed, "first": False, "picture": _uri(pictures.get(number)),
+        }
+        for number, face in album.faces.items()
+    }  # fmt: skip
+    on_page = shown(album)
+    clusters = {one.id: one for one in album.clusters}
+    cards = [_card(clusters[number], on_page[number], faces) for number in on_page]
+    return environment.get_template("sheet.html.jinja").render(
+        title=Path(album.settings.root).name or album.settings.root,
+        s=album.settings,
+        run=album.run,
+        made=album.made[:16].replace("T", ", "),
+        counts=album.counts(),
+        merged=merge_lines(album),
+        fix=shlex.join(["visavis", "cluster", "fix", str(out)]),
+        pairs=[
+            {
+                "a": _side(clusters[pair.a], faces),
+                "b": _side(clusters[pair.b], faces),
+                "score": pair.score,
+            }
+            for pair in album.likely_same
+            if pair.a in on_page and pair.b in on_page
+        ],
+        cards=[card for card in cards if card["size"] > 1 or card["name"]],
+        singles=[c["top"][0] for c in cards if c["size"] == 1 and not c["name"]],
+        hidden_clusters=len(album.clusters) - len(on_page),
+        with_pictures=bool(pictures),
+        rate=lambda value: f"{value:g}".replace("e-0", "e-"),
+        version=__version__,
+        style=Markup(environment.get_template("sheet.css").render()),
+        script=Markup(environment.get_template("sheet.js").render()),
+    )
+
+
+def merge_lines(album: Album) -> list[str]:
+    """What the run made one, in sentences."""
+    photos = {file.sha256: file.path for file in reversed(album.files)}
+    lines = []
+    for one in album.merged:
+        who = f"{', '.join(map(str, one.gone))} and {one.kept}"
+        between = [f"f{face} in {photos.get(album.faces[face].photo, '?')}"
+                   for face in one.faces[:4] if face in album.faces]  # fmt: skip
+        more = ", …" if len(one.faces) > 4 else ""
+        why = f"new photos between them: {', '.join(between)}{more}" if between else "by your list"
+        lines.append(f"clusters {who} are now one, {one.kept}; {why}")
+    return lines
+
+
+def _uri(picture: bytes | None) -> str:
+    if picture is None:
+        return ""
+    return "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii")
+
+
+def _card(
+    cluster: AlbumCluster, on_page: tuple[int, ...], faces: dict[int, dict[str, Any]]
+) -> dict[str, Any]:
+    doubtful = [face for face in on_page if faces[face]["doubt"]]
+    sure = [face for face in on_page if not faces[face]["doubt"]]
+    top = [*sure[: max(_TOP - len(doubtful), _TOP // 2)], *doubtful[: _TOP // 2]]
+    if len(on_page) - len(top) <= 3:
+        top = list(on_page)
+    inside = set(top)
+    faces[top[0]]["first"] = True
+    return {
+        "id": cluster.id,
+        "name": cluster.name,
+        "named_by": cluster.named_by,
+        "name_score": cluster.name_score,
+        "size": len(cluster.faces),
+        "photos": cluster.photos,
+        "cohesion": cluster.cohesion if np.isfinite(cluster.cohesion) else None,
+        "doubtful": cluster.doubtful,
+        "top": [faces[face] for face in top],
+        "folded": [faces[face] for face in on_page if face not in inside],
+        "left_out": len(cluster.faces) - len(on_page),
+    }
+
+
+def _side(cluster: AlbumCluster, faces: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    top = [faces[face] for face in cluster.faces[:6]]
+    return {
+        "id": cluster.id,
+        "name": cluster.name,
+        "size": len(cluster.faces),
+        "top": [face for face in top if face["picture"]],
+    }

@@ -1,0 +1,204 @@
+"""One run: photos in, an album out. The state remembers what stays the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.albums.knowledge import Knowledge, replay
+from visavis.albums.numbering import number
+from visavis.albums.planning import Link, plan
+from visavis.albums.recognising import left_to_right, same_faces
+from visavis.albums.records import FoundFace, Merged, PhotoFile, RunSettings
+from visavis.albums.regrouping import Grouping, group
+from visavis.albums.store import AlbumStore, KnownFace
+from visavis.clustering.clusterer import Clusterer
+from visavis.types import to_plain
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a look at the photos found.
+
+    Attributes:
+        files: every file.
+        faces: by hash of a photo, its faces.
+    """
+
+    files: tuple[PhotoFile, ...]
+    faces: Mapping[str, Sequence[FoundFace]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """The faces of this run.
+
+    Attributes:
+        faces: by number.
+        back: clusters that show up again: the last run saw none of their faces.
+    """
+
+    faces: Mapping[int, FoundFace]
+    back: frozenset[int]
+
+
+def remember_faces(store: AlbumStore, found: Found) -> Seen:
+    """Give each face its number: that of the face seen there before, or a new one."""
+    here: set[int] = set()
+    known: dict[str, list[KnownFace]] = defaultdict(list)
+    for face in store.faces():
+        if face.here and face.cluster is not None:
+            here.add(face.cluster)
+        if face.photo in found.faces:
+            known[face.photo].append(face)
+    store.all_away()
+    store.replace_files(found.files)
+    numbered: dict[int, FoundFace] = {}
+    back: set[int] = set()
+    for photo, faces in found.faces.items():
+        before = known.get(photo, [])
+        places = left_to_right([face.box for face in faces])
+        which = same_faces([face.box for face in faces], [face.box for face in before])
+        # New ones get their numbers from left to right, too.
+        for k in sorted(range(len(faces)), key=lambda k: places[k]):
+            old = which[k]
+            if old is None:
+                numbered[store.add_face(photo, faces[k], places[k])] = faces[k]
+            else:
+                store.saw_face(before[old].id, faces[k], places[k])
+                numbered[before[old].id] = faces[k]
+                back |= {before[old].cluster or 0} - here
+    return Seen(numbered, frozenset(back))
+
+
+def sort_faces(
+    store: AlbumStore,
+    seen: Seen,
+    clusterer: Clusterer,
+    *,
+    settings: RunSettings,
+    links: Sequence[Link] = (),
+    anew: bool = False,
+) -> None:
+    """Cluster the faces and record the run; call inside ``store.changing()``.
+
+    Args:
+        store: the state, after ``remember_faces``.
+        seen: what that returned.
+        clusterer: groups templates.
+        settings: recorded with the run.
+        links: from lists of must-links and cannot-links.
+        anew: do not start from earlier clusters. Corrections hold all the same, and a cluster that
+            has most of an earlier one's faces gets its number.
+
+    Raises:
+        ConstraintError: the links contradict each other or a correction.
+    """
+    knowledge = replay(store.corrections())
+    known = {face.id: face for face in store.faces()}
+    found = seen.faces
+    faces = [face for face in sorted(found) if face not in knowledge.not_faces]
+    before = [known[face].cluster for face in faces]
+    todo = plan(
+        faces,
+        knowledge=knowledge,
+        before=[None] * len(faces) if anew else before,
+        back=seen.back,
+        photos=_photo_numbers(known[face] for face in faces) if settings.same_photo else None,
+        links=links,
+    )
+    grouping = group(
+        _stacked(found, faces),
+        todo,
+        clusterer,
+        usability=np.array([found[face].usability for face in faces], dtype=np.float64),
+        threshold=settings.threshold,
+    )
+    merged = _renumber(store, faces, before, known=known, knowledge=knowledge, grouping=grouping)
+    new = sum(cluster is None for cluster in before)
+    store.add_run(
+        to_plain(asdict(settings)),
+        {"new_faces": new, "merged": [one.to_dict() for one in merged] if not anew else []},
+    )
+
+
+def _photo_numbers(faces: Iterable[KnownFace]) -> NDArray[np.int64]:
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(f.photo, len(numbers)) for f in faces], dtype=np.int64)
+
+
+def _stacked(found: Mapping[int, FoundFace], faces: Sequence[int]) -> NDArray[np.float32]:
+    if not faces:
+        return np.zeros((0, 1), dtype=np.float32)
+    return np.stack([found[face].vector for face in faces])
+
+
+def _renumber(
+    store: AlbumStore,
+    faces: Sequence[int],
+    before: Sequence[int | None],
+    *,
+    known: Mapping[int, KnownFace],
+    knowledge: Knowledge,
+    grouping: Grouping,
+) -> list[Merged]:
+    named = {
+        int(known[face].cluster or 0)
+        for face, group_number in knowledge.group_of.items()
+        if group_number in knowledge.names and face in known
+    }
+    numbering = number(grouping.labels, before, named=named, fresh=store.new_cluster)
+    now = [numbering.of_label[label] for label in grouping.labels.tolist()]
+    store.assign(
+        (face, after) for face, was, after in zip(faces, before, now, strict=True) if was != after
+    )
+    _carry_away(store, faces, now, known=known, knowledge=knowledge, heir=numbering.heir)
+    evidence: dict[frozenset[int], tuple[int, ...]] = {
+        frozenset(one.clusters): tuple(faces[row] for row in one.rows) for one in grouping.evidence
+    }
+    merged: dict[int, tuple[list[int], list[int]]] = {}
+    for gone, kept in numbering.heir.items():
+        into = merged.setdefault(kept, ([], []))
+        into[0].append(gone)
+        into[1].extend(
+            face
+            for pair, steps in evidence.items()
+            if gone in pair
+            for face in steps
+            if face not in into[1]
+        )
+    return [
+        Merged(kept, tuple(gone), tuple(steps), "new photos" if steps else "must-link")
+        for kept, (gone, steps) in sorted(merged.items())
+    ]
+
+
+def _carry_away(
+    store: AlbumStore,
+    faces: Sequence[int],
+    now: Sequence[int],
+    *,
+    known: Mapping[int, KnownFace],
+    knowledge: Knowledge,
+    heir: Mapping[int, int],
+) -> None:
+    """Faces whose photos are away follow their cluster, or those they are confirmed with."""
+    present = dict(zip(faces, now, strict=True))
+    leads = {
+        group_number: next((present[f] for f in sorted(members) if f in present), None)
+        for group_number, members in knowledge.groups.items()
+    }
+    moves = []
+    for face in known.values():
+        if face.id in present or face.cluster is None:
+            continue
+        to = leads.get(knowledge.group_of.get(face.id, -1))
+        if to is None:
+            to = heir.get(face.cluster, face.cluster)
+        if to != face.cluster:
+            moves.append((face.id, to))
+    store.assign(moves)

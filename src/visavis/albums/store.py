@@ -1,0 +1,282 @@
+"""What is remembered of a collection: faces, cluster numbers, names and corrections.
+
+One SQLite file, readable by its owner alone; erased bytes are overwritten. It holds no template:
+those live in the embedding cache only. Small pictures of faces are kept for the contact sheet where
+it shows faces.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.albums.knowledge import Correction
+from visavis.albums.records import FoundFace, PhotoFile
+from visavis.errors import DataError
+
+SCHEMA: Final = 1
+_TABLES: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE run (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL,
+    settings TEXT NOT NULL, outcome TEXT NOT NULL);
+CREATE TABLE file (path BLOB PRIMARY KEY, photo TEXT NOT NULL, reason TEXT, message TEXT);
+CREATE TABLE cluster (id INTEGER PRIMARY KEY AUTOINCREMENT);
+CREATE TABLE face (id INTEGER PRIMARY KEY AUTOINCREMENT, photo TEXT NOT NULL,
+    number INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL, w REAL NOT NULL, h REAL NOT NULL,
+    landmarks BLOB NOT NULL, usability REAL NOT NULL,
+    here INTEGER NOT NULL, cluster INTEGER);
+CREATE INDEX face_photo ON face (photo);
+CREATE INDEX face_cluster ON face (cluster);
+CREATE TABLE correction (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL,
+    kind TEXT NOT NULL, text TEXT NOT NULL, facts TEXT NOT NULL, moves TEXT NOT NULL,
+    undone INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE picture (face INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
+"""
+
+
+@dataclass(slots=True, eq=False)
+class KnownFace:
+    """A face as it is remembered. ``here``: the last run saw it."""
+
+    id: int
+    photo: str
+    number: int
+    box: tuple[float, float, float, float]
+    landmarks: NDArray[np.float32]
+    usability: float
+    here: bool
+    cluster: int | None
+
+
+def now() -> str:
+    """ISO 8601 UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class AlbumStore:
+    """The state of one collection.
+
+    Every change is made inside ``with store.changing():``, all of it or nothing.
+
+    Args:
+        path: the file.
+        create: make it where it is missing, with its folders.
+
+    Raises:
+        DataError: it is missing, or it is no such file, or it cannot be written.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        if not create and not path.is_file():
+            raise DataError(
+                f"{path}: no state of a sorted collection there",
+                "name the folder that `visavis cluster DIR --out OUT` wrote",
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Made by us, so that nobody else can read it even for a moment.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            path.chmod(0o600)
+            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self._db.execute("PRAGMA secure_delete=ON")
+            self._db.execute("PRAGMA busy_timeout=60000")
+            self._open()
+        except (sqlite3.Error, OSError) as error:
+            raise DataError(
+                f"{path}: cannot be used as the state of a collection ({error})",
+                "name another by --state, or another folder by --out",
+            ) from error
+
+    def _open(self) -> None:
+        with self.changing():
+            tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if not tables:
+                for statement in _TABLES.split(";"):
+                    self._db.execute(statement)
+                self._set("schema", SCHEMA)
+                return
+        if self._get("schema") != SCHEMA:
+            raise DataError(
+                f"{self.path}: state of a collection of schema {self._get('schema')}",
+                f"this version reads schema {SCHEMA}: use the version that made it",
+            )
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """One transaction: all of the block's changes, or none."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _get(self, key: str) -> Any:
+        row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def _set(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    # Runs -------------------------------------------------------------------------------------
+
+    def add_run(self, settings: Mapping[str, Any], outcome: Mapping[str, Any]) -> int:
+        """Record a run; returns its number."""
+        row = self._db.execute(
+            "INSERT INTO run (time, settings, outcome) VALUES (?, ?, ?)",
+            (now(), json.dumps(settings), json.dumps(outcome)),
+        )
+        return int(row.lastrowid or 0)
+
+    def last_run(self) -> tuple[int, str, dict[str, Any], dict[str, Any]] | None:
+        """Number, time, settings and outcome of the last run; ``None`` before the first."""
+        row = self._db.execute("SELECT * FROM run ORDER BY id DESC LIMIT 1").fetchone()
+        return (row[0], row[1], json.loads(row[2]), json.loads(row[3])) if row else None
+
+    def replace_files(self, files: Iterable[PhotoFile]) -> None:
+        """Remember which files there are now."""
+        self._db.execute("DELETE FROM file")
+        self._db.executemany(
+            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)",
+            ((os.fsencode(f.path), f.sha256, f.reason, f.message) for f in files),
+        )
+
+    def files(self) -> list[PhotoFile]:
+        """The files that the last run looked at, by path."""
+        rows = self._db.execute("SELECT path, photo, reason, message FROM file ORDER BY path")
+        return [PhotoFile(os.fsdecode(path), *rest) for path, *rest in rows]
+
+    # Faces ------------------------------------------------------------------------------------
+
+    def faces(self, *, photo: str | None = None) -> Iterator[KnownFace]:
+        """Every face ever seen (of one photo, if asked), by number."""
+        where, values = ("WHERE photo=?", (photo,)) if photo is not None else ("", ())
+        rows = self._db.execute(
+            "SELECT id, photo, number, x, y, w, h, landmarks, usability, here, cluster "
+            f"FROM face {where} ORDER BY id",
+            values,
+        )
+        for one, sha, number, x, y, w, h, points, usability, here, cluster in rows:
+            landmarks = np.frombuffer(points, dtype="<f4").astype(np.float32).reshape(-1, 2)
+            box = (x, y, w, h)
+            yield KnownFace(one, sha, number, box, landmarks, usability, bool(here), cluster)
+
+    def add_face(self, photo: str, face: FoundFace, number: int) -> int:
+        """Remember a face seen for the first time; returns its number."""
+        row = self._db.execute(
+            "INSERT INTO face (photo, number, x, y, w, h, landmarks, usability, here) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+            (photo, number, *map(float, face.box), _blob(face), float(face.usability)),
+        )
+        return int(row.lastrowid or 0)
+
+    def saw_face(self, face: int, found: FoundFace, number: int) -> None:
+        """A known face was seen again, perhaps with a slightly different box."""
+        self._db.execute(
+            "UPDATE face SET number=?, x=?, y=?, w=?, h=?, landmarks=?, usability=?, here=1 "
+            "WHERE id=?",
+            (number, *map(float, found.box), _blob(found), float(found.usability), face),
+        )
+
+    def all_away(self) -> None:
+        """Before a run: no face has been seen yet."""
+        self._db.execute("UPDATE face SET here=0")
+
+    def assign(self, clusters: Iterable[tuple[int, int | None]]) -> None:
+        """Put faces into clusters: (face, cluster), ``None``: into none."""
+        self._db.executemany(
+            "UPDATE face SET cluster=? WHERE id=?", ((cluster, face) for face, cluster in clusters)
+        )
+
+    def new_cluster(self) -> int:
+        """A cluster number that was never used."""
+        return int(self._db.execute("INSERT INTO cluster DEFAULT VALUES").lastrowid or 0)
+
+    # Corrections ------------------------------------------------------------------------------
+
+    def corrections(self) -> list[Correction]:
+        """All corrections, undone ones included, in order."""
+        rows = self._db.execute(
+            "SELECT id, time, kind, text, facts, undone FROM correction ORDER BY id"
+        )
+        return [
+            Correction(number, time, kind, text, **_facts(plain), undone=bool(undone))
+            for number, time, kind, text, plain, undone in rows
+        ]
+
+    def next_correction(self) -> int:
+        """The number that the next correction gets."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='correction'").fetchone()
+        return int(row[0]) + 1 if row else 1
+
+    def add_correction(
+        self, correction: Correction, moves: Iterable[tuple[int, int | None, int | None]]
+    ) -> None:
+        """Keep a correction and the moves (face, from, to) that it made."""
+        facts = {
+            "leave": correction.leave, "together": correction.together, "apart": correction.apart,
+            "not_faces": correction.not_faces, "name": correction.name,
+        }  # fmt: skip
+        self._db.execute(
+            "INSERT INTO correction (id, time, kind, text, facts, moves) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                correction.id, correction.time, correction.kind, correction.text,
+                json.dumps(facts), json.dumps(list(moves)),
+            ),
+        )  # fmt: skip
+
+    def moves(self, correction: int) -> list[tuple[int, int | None, int | None]]:
+        """The moves that a correction made."""
+        row = self._db.execute("SELECT moves FROM correction WHERE id=?", (correction,)).fetchone()
+        return [tuple(move) for move in json.loads(row[0])]
+
+    def set_undone(self, correction: int) -> None:
+        """Take a correction back."""
+        self._db.execute("UPDATE correction SET undone=1 WHERE id=?", (correction,))
+
+    # Pictures ---------------------------------------------------------------------------------
+
+    def pictures(self) -> dict[int, bytes]:
+        """Small JPEG pictures by face."""
+        return dict(self._db.execute("SELECT face, jpeg FROM picture"))
+
+    def add_pictures(self, pictures: Iterable[tuple[int, bytes]]) -> None:
+        """Keep pictures of faces."""
+        self._db.executemany("INSERT OR REPLACE INTO picture VALUES (?, ?)", pictures)
+
+    def drop_pictures(self) -> None:
+        """Erase all pictures."""
+        self._db.execute("DELETE FROM picture")
+
+    # End --------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> AlbumStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _blob(face: FoundFace) -> bytes:
+    return np.ascontiguousarray(face.landmarks, dtype="<f4").tobytes()
+
+
+def _facts(text: str) -> dict[str, Any]:
+    plain = json.loads(text)
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}

@@ -1,0 +1,64 @@
+"""``clusters.json`` and ``clusters.csv``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from visavis.albums.records import Album, AlbumFace
+from visavis.albums.writing import replacing
+
+COLUMNS: Final = (
+    "photo", "number", "face", "x", "y", "width", "height", "cluster", "name", "usability",
+    "score", "cohesion", "doubt", "confirmed", "reason",
+)  # fmt: skip
+"""A line a face and file; a file without faces has a line with the reason."""
+
+
+def write_json(path: Path, album: Album) -> None:
+    """Write everything that is known of an album."""
+    with replacing(path) as file:
+        json.dump(album.to_dict(), file, ensure_ascii=False, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+def write_csv(path: Path, album: Album) -> None:
+    """Write a line a face, photos in order, faces from left to right."""
+    inside: dict[str, list[AlbumFace]] = defaultdict(list)
+    for face in album.faces.values():
+        inside[face.photo].append(face)
+    clusters = {one.id: one for one in album.clusters}
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for photo in album.files:
+            faces = sorted(inside.get(photo.sha256, ()), key=lambda face: face.number)
+            for face in faces:
+                cluster = clusters.get(face.cluster or 0)
+                writer.writerow(
+                    [
+                        photo.path,
+                        face.number,
+                        face.ref,
+                        *(f"{value:.1f}" for value in face.box),
+                        "" if cluster is None else cluster.id,
+                        "" if cluster is None else cluster.name,
+                        _fixed(face.usability),
+                        _fixed(face.score),
+                        "" if cluster is None else _fixed(cluster.cohesion),
+                        face.doubt,
+                        int(face.confirmed),
+                        "not-a-face" if face.cluster is None else "",
+                    ]
+                )
+            if not faces:
+                writer.writerow([photo.path, *[""] * (len(COLUMNS) - 2), photo.reason or "no-face"])
+
+
+def _fixed(value: float) -> str:
+    return f"{value:.4f}" if np.isfinite(value) else ""
