@@ -1,0 +1,124 @@
+"""The append-only record of what was done, as a chain of hashes.
+
+Each entry's hash covers the one before, so that no entry can be changed, dropped or slipped in
+without changing every later one. Who can write the files can make a whole new chain, though: that
+is noticed by whoever noted the head elsewhere (``SqliteGallery.audit_head``), and, in an encrypted
+gallery, by the seal of the head, which cannot be made without the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from visavis.errors import GalleryDamagedError, OptionError
+from visavis.gallery import moments
+from visavis.gallery.cipher import Seal
+from visavis.gallery.database import State
+from visavis.gallery.records import AuditEntry
+
+_START = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to append: who (an opaque id or nobody), and JSON details."""
+
+    action: str
+    subject: str
+    details: Mapping[str, Any]
+
+
+def event(action: str, subject: str, details: Mapping[str, Any]) -> Event:
+    """An event from a caller.
+
+    Raises:
+        OptionError: no action, or details that are not JSON values.
+    """
+    try:
+        plain = json.loads(json.dumps(dict(details), allow_nan=False))
+        same = plain == dict(details)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OptionError(
+            f"the audit's details cannot be kept ({error})", "give JSON values"
+        ) from error
+    if not same:
+        raise OptionError("the audit's details do not survive being written", "give JSON values")
+    if not action or not isinstance(action, str) or not isinstance(subject, str):
+        raise OptionError(f"the audit's action {action!r}", "name what was done in a word")
+    return Event(action, subject, plain)
+
+
+def append(db: sqlite3.Connection, seal: Seal, events: Iterable[Event]) -> None:
+    """Append events. Call it inside a write transaction."""
+    last = db.execute("SELECT seq, time, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+    seq, before, link = last or (0, "", _START)
+    time = max(before, moments.written(moments.now()))  # a clock set back disorders nothing
+    rows = []
+    for one in events:
+        seq += 1
+        details = json.dumps(one.details, sort_keys=True, separators=(",", ":"))
+        link = _link(link, (seq, time, one.action, one.subject, details))
+        rows.append((seq, time, one.action, one.subject, details, link))
+    if rows:
+        db.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", rows)
+        reseal(db, seal)
+
+
+def head(db: sqlite3.Connection) -> tuple[int, str]:
+    """Number and hash (hex) of the last entry; 0 and zeros where there is none."""
+    row = db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+    return (int(row[0]), row[1].hex()) if row else (0, _START.hex())
+
+
+def reseal(db: sqlite3.Connection, seal: Seal) -> None:
+    """Seal the head: at each change of it, and when the key changes."""
+    db.execute("UPDATE state SET audit_seal = ?", (_head_seal(seal, *head(db)),))
+
+
+def entries(db: sqlite3.Connection, *, after: int, most: int) -> list[AuditEntry]:
+    """Up to ``most`` entries with numbers above ``after``.
+
+    Raises:
+        GalleryDamagedError: details are not JSON any more.
+    """
+    rows = db.execute("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, most))
+    return [_entry(row) for row in rows]
+
+
+def verify(db: sqlite3.Connection, seal: Seal, state: State) -> Iterator[str | None]:
+    """Walk the chain: ``None`` for each link that holds, a sentence for each that does not."""
+    link, wanted = _START, 1
+    for seq, time, action, subject, details, found in db.execute(
+        "SELECT * FROM audit ORDER BY seq"
+    ):
+        if seq != wanted:
+            yield f"audit entries {wanted} to {seq - 1} are missing"
+        link = _link(link, (seq, time, action, subject, details))
+        yield None if link == found else f"audit entry {seq} or one before it was changed"
+        link, wanted = found, seq + 1
+    if (wanted > 1 or state.audit_seal) and state.audit_seal != _head_seal(seal, *head(db)):
+        yield f"the audit's end was changed: entry {wanted - 1} is not the one that was sealed"
+
+
+def _entry(row: tuple[Any, ...]) -> AuditEntry:
+    seq, time, action, subject, details, link = row
+    try:
+        return AuditEntry(seq, time, action, subject, json.loads(details), bytes(link).hex())
+    except (ValueError, TypeError) as error:
+        raise GalleryDamagedError(
+            f"audit entry {seq} cannot be read", "run `visavis gallery check`"
+        ) from error
+
+
+def _link(before: bytes, entry: tuple[int, str, str, str, str]) -> bytes:
+    body = json.dumps(entry, separators=(",", ":"))
+    return hashlib.sha256(before + body.encode("utf-8", "surrogatepass")).digest()
+
+
+def _head_seal(seal: Seal, seq: int, link: str) -> bytes:
+    return seal.blind(b"audit", f"{seq} {link}")

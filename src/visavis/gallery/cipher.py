@@ -1,0 +1,114 @@
+"""How values are sealed before they are written: with a checksum, or encrypted.
+
+A value is sealed *about* something: the row and column it belongs to. A blob that is moved to
+another row does not open there, just as one with a flipped bit does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from typing import Protocol
+
+_NONCE = 12
+_TAG = 16
+_BLIND = 16
+
+
+class Seal(Protocol):
+    """Seals values of one gallery."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is sealed cannot be read without the key."""
+        ...
+
+    def seal(self, data: bytes, about: bytes, /) -> bytes:
+        """The blob to write."""
+        ...
+
+    def open(self, blob: bytes, about: bytes, /) -> bytes | None:
+        """What was sealed, or ``None`` where the blob is not what was written there."""
+        ...
+
+    def blind(self, kind: bytes, text: str, /) -> bytes:
+        """16 bytes that stand for a text in an index: equal for equal texts, telling nothing."""
+        ...
+
+
+class PlainSeal:
+    """Values as they are, with a BLAKE2b checksum after them.
+
+    Args:
+        blind_key: 32 bytes, kept in the gallery itself.
+    """
+
+    encrypted = False
+
+    def __init__(self, blind_key: bytes) -> None:
+        self.blind_key = blind_key
+
+    def seal(self, data: bytes, about: bytes, /) -> bytes:
+        return data + _checksum(data, about)
+
+    def open(self, blob: bytes, about: bytes, /) -> bytes | None:
+        data = blob[:-_TAG]
+        return data if blob[-_TAG:] == _checksum(data, about) else None
+
+    def blind(self, kind: bytes, text: str, /) -> bytes:
+        return _blind(self.blind_key, kind, text)
+
+
+class AesSeal:
+    """AES-256-GCM with a random 96-bit nonce before each value (NIST SP 800-38D).
+
+    A key is good for 2**32 values; ``rekey(..., reencrypt=True)`` makes another.
+
+    Args:
+        data_key: 32 random bytes, from which the keys in use are derived (HKDF-SHA256).
+    """
+
+    encrypted = True
+
+    def __init__(self, data_key: bytes) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self.data_key = data_key
+        self._aes = AESGCM(derived(data_key, b"visavis gallery values"))
+        self._blind_key = derived(data_key, b"visavis gallery names")
+
+    def seal(self, data: bytes, about: bytes, /) -> bytes:
+        nonce = os.urandom(_NONCE)
+        return nonce + self._aes.encrypt(nonce, data, about)
+
+    def open(self, blob: bytes, about: bytes, /) -> bytes | None:
+        from cryptography.exceptions import InvalidTag
+
+        if len(blob) < _NONCE + _TAG:
+            return None
+        try:
+            return self._aes.decrypt(blob[:_NONCE], blob[_NONCE:], about)
+        except InvalidTag:
+            return None
+
+    def blind(self, kind: bytes, text: str, /) -> bytes:
+        return _blind(self._blind_key, kind, text)
+
+
+def derived(secret: bytes, purpose: bytes, *, salt: bytes | None = None) -> bytes:
+    """32 bytes for one purpose from a strong secret (HKDF-SHA256, RFC 5869)."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(SHA256(), 32, salt, purpose).derive(secret)
+
+
+def _checksum(data: bytes, about: bytes) -> bytes:
+    hashed = hashlib.blake2b(about, digest_size=_TAG)
+    hashed.update(data)
+    return hashed.digest()
+
+
+def _blind(key: bytes, kind: bytes, text: str) -> bytes:
+    return hmac.digest(key, kind + b"\0" + text.encode(), "sha256")[:_BLIND]

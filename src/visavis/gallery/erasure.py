@@ -1,0 +1,112 @@
+"""Deleting so that nothing is left in any file of the gallery.
+
+An erasure holds the gallery's lock, deletes in one transaction that also notes ``erasing``, then
+drops the index snapshots, empties the write-ahead log into the database, looks through the database
+for remnants, and clears the note. Whoever finds the note with nobody holding the lock (the eraser
+was killed) finishes the work by writing the whole database anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from visavis.errors import GalleryBusyError
+from visavis.gallery.database import Database, State, exclusive
+from visavis.gallery.failures import told
+from visavis.gallery.remnants import Remnants
+from visavis.gallery.removing import Deleted
+
+T = TypeVar("T")
+
+
+class Eraser:
+    """Erases from one gallery.
+
+    Args:
+        database: open.
+        index: the folder of snapshots.
+        timeout: seconds to wait for other processes.
+    """
+
+    def __init__(self, database: Database, index: Path, *, timeout: float) -> None:
+        self._database, self._index, self._timeout = database, index, timeout
+        self._folder = database.folder
+
+    def lock(self, *, timeout: float | None = None) -> contextlib.AbstractContextManager[None]:
+        """Keep others from erasing and from writing snapshots.
+
+        Raises:
+            GalleryBusyError: another process held it for too long.
+        """
+        wait = self._timeout if timeout is None else timeout
+        return exclusive(self._folder / ".lock", folder=self._folder, timeout=wait)
+
+    def erase(self, delete: Callable[[sqlite3.Connection, State, Deleted], T]) -> T:
+        """Run ``delete`` in a transaction and make sure that nothing of it is left.
+
+        Raises:
+            GalleryBusyError: another process kept its hold for too long. What was deleted is gone
+                from the gallery; the files are cleaned when it is next opened.
+        """
+        with self.lock():
+            deleted = Deleted()
+            with self._database.writing() as (db, state):
+                result = delete(db, state, deleted)
+                if not (deleted.blobs or deleted.texts):
+                    return result
+                db.execute("UPDATE state SET erasing = 1")
+                if deleted.blobs:
+                    db.execute("DELETE FROM snapshot")
+            self._clean(deleted, anew=state.erasing)
+            return result
+
+    def rewrite(self) -> None:
+        """Write the whole database anew, as after a change of everything in it."""
+        with self.lock():
+            self.rewrite_locked()
+
+    def rewrite_locked(self) -> None:
+        """As ``rewrite``, for who holds the lock."""
+        self._clean(Deleted(), anew=True)
+
+    def finish_if_left(self) -> None:
+        """Complete what a killed process left undone; nothing if that is not so or not possible."""
+        with self._database.reading() as (_, state):
+            if not state.erasing:
+                return
+        with contextlib.suppress(GalleryBusyError), self.lock(timeout=0):
+            with self._database.reading() as (_, state):
+                left = state.erasing
+            if left:
+                self._clean(Deleted(), anew=True)
+
+    def _clean(self, deleted: Deleted, *, anew: bool) -> None:
+        self.drop_stale_snapshots()
+        self._truncate()
+        remnants = Remnants(deleted.blobs, deleted.texts)
+        if anew or remnants.too_many or remnants.are_in(self._database.inode):
+            self._database.vacuum()
+            self._truncate()
+        with self._database.writing() as (db, _):
+            db.execute("UPDATE state SET erasing = 0")
+
+    def drop_stale_snapshots(self) -> None:
+        """Delete index files that the table does not name. Hold the lock."""
+        with self._database.reading() as (db, _):
+            kept = {name for (name,) in db.execute("SELECT file FROM snapshot")}
+        with told(self._folder):
+            for path in self._index.iterdir():
+                if path.name not in kept:
+                    path.unlink(missing_ok=True)
+
+    def _truncate(self) -> None:
+        if not self._database.truncate_log():
+            raise GalleryBusyError(
+                f"another process reads the gallery {self._folder} without end, so bytes of what "
+                "was removed are still in its log",
+                "end that process; opening the gallery again finishes the removal",
+            )

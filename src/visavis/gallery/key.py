@@ -1,0 +1,109 @@
+"""What a user holds to open an encrypted gallery."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from visavis.errors import GalleryKeyError
+
+_LENGTH = 32
+_REMEDY = (
+    "a key is 32 random bytes: raw in a file, as 64 hexadecimal digits, or in base64; "
+    "`openssl rand -hex 32` makes one"
+)
+_SHORTEST_PASSPHRASE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """32 random bytes, or a passphrase. Neither is shown by ``repr``.
+
+    Attributes:
+        secret: the bytes.
+        passphrase: whether they are words of a person, to be made costly to guess (scrypt).
+    """
+
+    secret: bytes = field(repr=False)
+    passphrase: bool = False
+
+    @classmethod
+    def generate(cls) -> Self:
+        """A new random key."""
+        return cls(secrets.token_bytes(_LENGTH))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """A key written as 64 hexadecimal digits or as base64 of 32 bytes.
+
+        Raises:
+            GalleryKeyError: it is neither.
+
+        >>> Key.from_text("00" * 32)
+        Key(passphrase=False)
+        """
+        plain = "".join(text.split())
+        for read in (bytes.fromhex, _base64):
+            try:
+                secret = read(plain)
+            except ValueError:
+                continue
+            if len(secret) == _LENGTH:
+                return cls(secret)
+        raise GalleryKeyError(f"a key of {len(plain)} characters cannot be read", _REMEDY)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """A key kept in a file: 32 raw bytes, or text as ``from_text`` reads it.
+
+        Raises:
+            GalleryKeyError: the file cannot be read or holds no key.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise GalleryKeyError(
+                f"the key file {path} cannot be read ({error.strerror or error})", _REMEDY
+            ) from error
+        if len(content) == _LENGTH:
+            return cls(content)
+        try:
+            return cls.from_text(content.decode("ascii"))
+        except (UnicodeDecodeError, GalleryKeyError) as error:
+            raise GalleryKeyError(
+                f"the key file {path} holds no key ({len(content)} bytes)", _REMEDY
+            ) from error
+
+    @classmethod
+    def from_passphrase(cls, text: str) -> Self:
+        """A key from words. It is only as strong as they are: prefer a random key.
+
+        Raises:
+            GalleryKeyError: fewer than 8 characters.
+        """
+        if len(text) < _SHORTEST_PASSPHRASE:
+            raise GalleryKeyError(
+                f"a passphrase of {len(text)} characters", f"use {_SHORTEST_PASSPHRASE} or more"
+            )
+        return cls(text.encode("utf-8", "surrogatepass"), passphrase=True)
+
+    def to_text(self) -> str:
+        """The secret as hexadecimal digits, to be kept in a file; ``from_text`` reads it.
+
+        Raises:
+            GalleryKeyError: it is a passphrase.
+        """
+        if self.passphrase:
+            raise GalleryKeyError("a passphrase has no other form", "keep the passphrase itself")
+        return self.secret.hex()
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    except binascii.Error as error:
+        raise ValueError from error

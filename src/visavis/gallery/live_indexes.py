@@ -1,0 +1,244 @@
+"""The search indexes of a gallery, kept in step with its table."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from visavis.errors import GalleryBusyError, GalleryDamagedError, GalleryKeyError
+from visavis.gallery.cipher import Seal
+from visavis.gallery.database import Database, State
+from visavis.gallery.erasure import Eraser
+from visavis.gallery.index import IndexOptions, TemplateIndex
+from visavis.gallery.sealed_rows import FACE_COLUMNS, open_vectors
+
+_BATCH = 20_000
+_ABOUT = b"index"
+
+
+@dataclass(slots=True)
+class _Live:
+    """An index in memory.
+
+    Attributes:
+        faces: the clock up to which faces were taken from the table.
+        removals: the clock up to which removals were followed; all before it, at least.
+        changes: faces added and removed since it was last saved.
+        saved: whether a snapshot was read or written.
+        origin: where it came from, in words.
+    """
+
+    index: TemplateIndex
+    faces: int
+    removals: int
+    saved: bool
+    origin: str
+    changes: int = 0
+
+
+class LiveIndexes:
+    """One index a model, made when first asked for.
+
+    Args:
+        database: open.
+        folder: where snapshots are.
+        eraser: holds the lock for writing them.
+        options: what is asked of the search.
+        snapshot_from: templates from which a snapshot is worth writing.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        eraser: Eraser,
+        options: IndexOptions,
+        snapshot_from: int,
+    ) -> None:
+        self._database, self._folder, self._eraser = database, folder, eraser
+        self._options, self._snapshot_from = options, snapshot_from
+        self._live: dict[int, _Live] = {}
+
+    def prepare(self, model: int, seal: Seal, *, keep: bool = True) -> None:
+        """Come near the present in short transactions, so that no writer waits for long.
+
+        An index that had to be made from the table is then written to disk, if ``keep``.
+        """
+        behind = True
+        while behind:
+            with self._database.reading() as (db, state):
+                live = self._held(db, state, model, seal)
+                behind = self._advance(live, db, state, model, seal)
+        if keep and not live.saved and len(live.index) >= self._snapshot_from:
+            self.save(model, seal, wait=False)
+
+    def current(
+        self, db: sqlite3.Connection, state: State, model: int, seal: Seal
+    ) -> TemplateIndex:
+        """The index as the table is in this read transaction."""
+        live = self._held(db, state, model, seal)
+        while self._advance(live, db, state, model, seal):
+            pass
+        return live.index
+
+    def describe(self, db: sqlite3.Connection, model: int) -> str:
+        """The index in words, without making it."""
+        live = self._live.get(model)
+        if live is not None:
+            return f"{live.index.describe()}; {live.origin}"
+        row = db.execute("SELECT state FROM snapshot WHERE model = ?", (model,)).fetchone()
+        return "not loaded; " + ("a snapshot is kept" if row else "made at the first search")
+
+    def save(self, model: int, seal: Seal, *, wait: bool = True) -> bool:
+        """Write a snapshot of a loaded index.
+
+        Returns:
+            False where that must wait for another process and ``wait`` is off.
+        """
+        try:
+            with self._eraser.lock(timeout=None if wait else 0):
+                self._save(model, seal)
+        except GalleryBusyError:
+            if wait:
+                raise
+            return False
+        return True
+
+    def save_worthwhile(self, seal: Seal) -> None:
+        """Write those snapshots that would save a later process noticeable time."""
+        for model, live in self._live.items():
+            size = len(live.index)
+            if size >= self._snapshot_from and live.changes > size // 20:
+                self.save(model, seal, wait=False)
+
+    def save_all(self, seal: Seal) -> None:
+        """Bring every index up to date and write those that are worth it.
+
+        Raises:
+            GalleryBusyError: another process kept its hold for too long.
+        """
+        with self._database.reading() as (db, _):
+            models = [number for (number,) in db.execute("SELECT id FROM model")]
+        for model in models:
+            self.prepare(model, seal, keep=False)
+            if len(self._live[model].index) >= self._snapshot_from:
+                self.save(model, seal)
+
+    def loaded(self) -> list[int]:
+        """Models whose index is in memory."""
+        return list(self._live)
+
+    def forget(self) -> None:
+        """Drop all from memory."""
+        self._live.clear()
+
+    def _held(self, db: sqlite3.Connection, state: State, model: int, seal: Seal) -> _Live:
+        live = self._live.get(model)
+        if live is None or not state.floor <= live.removals <= state.clock:
+            live = self._loaded(db, state, model, seal)
+            self._live[model] = live
+        return live
+
+    def _loaded(self, db: sqlite3.Connection, state: State, model: int, seal: Seal) -> _Live:
+        """From the snapshot if there is a sound one, else empty, to be filled from the table."""
+        (dimension,) = db.execute("SELECT dimension FROM model WHERE id = ?", (model,)).fetchone()
+        row = db.execute("SELECT file, state FROM snapshot WHERE model = ?", (model,)).fetchone()
+        origin = "made from the table"
+        if row is not None:
+            file, at = row
+            unseal = _Unseal(seal, self._folder / file) if seal.encrypted else None
+            try:
+                index = TemplateIndex.load(
+                    self._folder / file, options=self._options, unseal=unseal
+                )
+                if (index.dimension, index.state) == (dimension, at) and at >= state.floor:
+                    return _Live(index, at, at, True, "loaded from a snapshot")
+                origin += " (the snapshot is not of this gallery)"
+            except FileNotFoundError:
+                origin += " (the snapshot is gone)"
+            except (GalleryDamagedError, GalleryKeyError, OSError):
+                origin += " (the snapshot is damaged)"
+        # Faces removed until now are not in the table that it will be filled from.
+        index = TemplateIndex(dimension, options=self._options)
+        return _Live(index, 0, state.clock, False, origin)
+
+    def _advance(
+        self, live: _Live, db: sqlite3.Connection, state: State, model: int, seal: Seal
+    ) -> bool:
+        """Follow the table by one batch; whether there is more."""
+        index = live.index
+        if live.removals < state.clock:
+            gone = db.execute(
+                "SELECT face FROM removal WHERE seq > ? AND model = ?", (live.removals, model)
+            ).fetchall()
+            if gone:
+                live.changes += index.remove(np.array([face for (face,) in gone], np.int64))
+            live.removals = state.clock
+        if live.faces == state.clock:
+            return False
+        rows = db.execute(
+            f"SELECT {FACE_COLUMNS} FROM face WHERE id > ? AND model = ? ORDER BY id LIMIT ?",
+            (live.faces, model, _BATCH),
+        ).fetchall()
+        if rows:
+            vectors = open_vectors(seal, rows, index.dimension)
+            index.add(np.array([row[0] for row in rows], np.int64), vectors)
+            live.changes += len(rows)
+        more = len(rows) == _BATCH
+        live.faces = rows[-1][0] if more else state.clock
+        return more
+
+    def _save(self, model: int, seal: Seal) -> None:
+        with self._database.alone():  # no other thread may change the index meanwhile
+            with self._database.reading() as (db, state):
+                index = self.current(db, state, model, seal)
+            file = f"{model}-{secrets.token_hex(8)}.index"
+            path = self._folder / file
+            sealed = _Sealed(seal, path) if seal.encrypted else None
+            index.save(path, state=state.clock, seal=sealed)
+            path.chmod(0o600)
+            _sync(path)
+            with self._database.writing() as (db, _):
+                row = (model, file, state.clock)
+                db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)", row)
+            self._eraser.drop_stale_snapshots()
+            self._live[model].saved, self._live[model].changes = True, 0
+
+
+class _Sealed:
+    """Encrypts the pieces of one snapshot, each about its place."""
+
+    def __init__(self, seal: Seal, path: Path) -> None:
+        self._seal, self._about, self._place = seal, path.name.encode(), 0
+
+    def __call__(self, data: bytes, /) -> bytes:
+        self._place += 1
+        return self._seal.seal(data, b"%s %s %d" % (_ABOUT, self._about, self._place))
+
+
+class _Unseal:
+    """Decrypts them again."""
+
+    def __init__(self, seal: Seal, path: Path) -> None:
+        self._seal, self._path, self._place = seal, path, 0
+
+    def __call__(self, data: bytes, /) -> bytes:
+        self._place += 1
+        about = b"%s %s %d" % (_ABOUT, self._path.name.encode(), self._place)
+        opened = self._seal.open(data, about)
+        if opened is None:
+            raise GalleryDamagedError(
+                f"{self._path} is not what was written", "delete it: it is made again"
+            )
+        return opened
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,31 @@
+"""Times as numbers that order, and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STEP = timedelta(microseconds=1)
+
+
+def microseconds(when: str) -> int:
+    """Microseconds since 1970 of an ISO 8601 time with a zone.
+
+    >>> microseconds("1970-01-01T00:00:01+00:00")
+    1000000
+    """
+    return (datetime.fromisoformat(when) - _EPOCH) // _STEP
+
+
+def written(micros: int) -> str:
+    """The ISO 8601 UTC time of microseconds since 1970.
+
+    >>> written(1)
+    '1970-01-01T00:00:00.000001+00:00'
+    """
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds")
+
+
+def now() -> int:
+    """Microseconds since 1970."""
+    return (datetime.now(UTC) - _EPOCH) // _STEP

@@ -1,0 +1,76 @@
+"""Deleting faces and people, and what is needed to see afterwards that nothing of them is left."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from visavis.gallery.database import State
+
+_BATCH = 500
+_CHECKSUM = 16
+_TELLING = _CHECKSUM + 4  # shorter texts are looked for together with their checksum
+
+
+@dataclass(slots=True)
+class Deleted:
+    """What a transaction deleted.
+
+    Attributes:
+        faces: how many faces.
+        blobs: what was sealed, as it lay in the file, to be looked for there.
+        texts: pieces of text that must not be found.
+    """
+
+    faces: int = 0
+    blobs: list[bytes] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+
+
+def batches(numbers: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Numbers in parts with the placeholders for each."""
+    for start in range(0, len(numbers), _BATCH):
+        part = tuple(numbers[start : start + _BATCH])
+        yield ",".join("?" * len(part)), part
+
+
+def delete_faces(
+    db: sqlite3.Connection, state: State, numbers: Sequence[int], deleted: Deleted
+) -> dict[int, int]:
+    """Delete faces that are there; returns how many of each person (by row number)."""
+    clock = state.clock
+    owners: dict[int, int] = {}
+    for marks, part in batches(sorted(set(numbers))):
+        rows = db.execute(
+            f"SELECT id, person, model, body FROM face WHERE id IN ({marks}) ORDER BY id", part
+        ).fetchall()
+        crops = db.execute(f"SELECT png FROM crop WHERE face IN ({marks})", part).fetchall()
+        db.execute(f"DELETE FROM crop WHERE face IN ({marks})", part)
+        db.execute(f"DELETE FROM face WHERE id IN ({marks})", part)
+        db.executemany(
+            "INSERT INTO removal VALUES (?, ?, ?)",
+            [(seq, row[0], row[2]) for seq, row in enumerate(rows, clock + 1)],
+        )
+        clock += len(rows)
+        for _, person, _, body in rows:
+            owners[person] = owners.get(person, 0) + 1
+            deleted.blobs.append(body)
+        deleted.blobs.extend(png for (png,) in crops)
+        deleted.faces += len(rows)
+    db.execute("UPDATE state SET clock = ?", (clock,))
+    return owners
+
+
+def delete_person(db: sqlite3.Connection, number: int, deleted: Deleted) -> None:
+    """Delete a person who has no faces any more."""
+    name, attributes = db.execute(
+        "SELECT name, attributes FROM person WHERE id = ?", (number,)
+    ).fetchone()
+    forget(name, attributes, deleted=deleted)
+    db.execute("DELETE FROM person WHERE id = ?", (number,))
+
+
+def forget(*blobs: bytes, deleted: Deleted) -> None:
+    """Look for these sealed values of a person later, and for the plain text within them."""
+    deleted.texts.extend(blob[:-_CHECKSUM] if len(blob) >= _TELLING else blob for blob in blobs)

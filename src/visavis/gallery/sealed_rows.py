@@ -1,0 +1,156 @@
+"""Rows of people and faces: what is sealed in them, and about what.
+
+A face's vector, usability and source are sealed together in its ``body``, about everything else in
+the row: a row that was changed, or a body moved to another row, does not open.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+
+from visavis.errors import GalleryDamagedError
+from visavis.gallery.cipher import Seal
+from visavis.types import Vectors
+
+FACE_COLUMNS: Final = "id, person, model, setting, source_tag, created, expires, crop, body"
+PERSON_COLUMNS: Final = "id, uid, name_tag, name, attributes, created"
+
+_FACE_ABOUT = struct.Struct("<qqqqqq?")
+_NEVER = -(2**63)
+_USABILITY = struct.Struct("<d")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenFace:
+    """A row of ``face``, opened."""
+
+    id: int
+    person: int
+    model: int
+    setting: int
+    created: int
+    expires: int | None
+    has_crop: bool
+    usability: float
+    vector: Vectors
+    source: str
+    source_sha256: str
+
+
+def face_body(usability: float, vector: bytes, source: str, source_sha256: str) -> bytes:
+    """What is sealed of a face; ``vector`` is little-endian float32."""
+    text = (
+        json.dumps([source, source_sha256], ensure_ascii=False) if source or source_sha256 else ""
+    )
+    return _USABILITY.pack(usability) + vector + text.encode()
+
+
+def face_about(row: Sequence[Any]) -> bytes:
+    """What a body is sealed about; ``row`` as ``FACE_COLUMNS``, the body itself not needed."""
+    number, person, model, setting, source_tag, created, expires, crop = row[:8]
+    when = _NEVER if expires is None else expires
+    packed = _FACE_ABOUT.pack(number, person, model, setting, created, when, bool(crop))
+    return packed + source_tag if source_tag else packed
+
+
+def open_body(seal: Seal, row: Sequence[Any]) -> bytes:
+    """The body of a face.
+
+    Raises:
+        GalleryDamagedError: the row is not what was written.
+    """
+    try:
+        data = seal.open(row[8], face_about(row))
+    except (struct.error, TypeError, ValueError):  # a value of another kind than was written
+        data = None
+    if data is None:
+        raise GalleryDamagedError(
+            f"face {row[0]} is not what was written",
+            "restore the gallery from a backup, or erase the face: `remove_faces`",
+        )
+    return data
+
+
+def open_face(seal: Seal, row: Sequence[Any], dimension: int) -> OpenFace:
+    """A face from its row as ``FACE_COLUMNS``.
+
+    Raises:
+        GalleryDamagedError: the row is not what was written.
+    """
+    body = open_body(seal, row)
+    end = _USABILITY.size + 4 * dimension
+    source, sha256 = json.loads(body[end:]) if len(body) > end else ("", "")
+    return OpenFace(
+        id=row[0],
+        person=row[1],
+        model=row[2],
+        setting=row[3],
+        created=row[5],
+        expires=row[6],
+        has_crop=bool(row[7]),
+        usability=_USABILITY.unpack_from(body)[0],
+        vector=np.frombuffer(body, "<f4", dimension, _USABILITY.size).astype(np.float32),
+        source=source,
+        source_sha256=sha256,
+    )
+
+
+def open_vectors(seal: Seal, rows: Sequence[Sequence[Any]], dimension: int) -> Vectors:
+    """Only the templates, ``(N, D)``, quickly.
+
+    Raises:
+        GalleryDamagedError: a row is not what was written.
+    """
+    start, end = _USABILITY.size, _USABILITY.size + 4 * dimension
+    joined = b"".join([open_body(seal, row)[start:end] for row in rows])
+    return np.frombuffer(joined, "<f4").reshape(-1, dimension).astype(np.float32, copy=False)
+
+
+def about_person(number: int, uid: bytes, column: str) -> bytes:
+    """What a person's name or attributes are sealed about."""
+    return b"%s %d " % (column.encode(), number) + uid
+
+
+def about_crop(face: int) -> bytes:
+    """What a kept crop is sealed about."""
+    return b"crop %d" % face
+
+
+def open_text(seal: Seal, number: int, uid: bytes, column: str, blob: bytes) -> str:
+    """A person's name or attributes.
+
+    Raises:
+        GalleryDamagedError: it is not what was written.
+    """
+    data = seal.open(blob, about_person(number, uid, column))
+    if data is None:
+        raise GalleryDamagedError(
+            f"the {column} of person {written_uid(uid)} is not what was written",
+            "restore the gallery from a backup",
+        )
+    return data.decode()
+
+
+def written_uid(uid: bytes) -> str:
+    """A person's opaque id as users see it."""
+    return str(UUID(bytes=uid)) if len(uid) == 16 else uid.hex()
+
+
+def person_names(
+    db: sqlite3.Connection, seal: Seal, numbers: Sequence[int]
+) -> dict[int, tuple[str, str]]:
+    """Name and opaque id of people by row number."""
+    marks = ",".join("?" * len(numbers))
+    rows = db.execute(f"SELECT id, uid, name FROM person WHERE id IN ({marks})", tuple(numbers))
+    return {
+        number: (open_text(seal, number, uid, "name", name), written_uid(uid))
+        for number, uid, name in rows
+    }
