@@ -9,6 +9,8 @@ from visavis.clustering.agglomerative import Agglomerative
 from visavis.clustering.chinese_whispers import ChineseWhispers
 from visavis.clustering.clusterer import Clusterer
 from visavis.clustering.dbscan import Dbscan
+from visavis.clustering.hdbscan import Hdbscan
+from visavis.clustering.kmeans import KMeans
 
 
 class TestDbscan(ClustererContract):
@@ -41,3 +43,23 @@ class TestChineseWhispers(ClustererContract):
     @pytest.fixture
     def clusterer(self) -> Clusterer:
         return ChineseWhispers(threshold=THRESHOLD)
+
+
+class TestHdbscan(ClustererContract):
+    @pytest.fixture
+    def clusterer(self) -> Clusterer:
+        return Hdbscan(threshold=THRESHOLD)
+
+
+class TestKMeans(ClustererContract):
+    @pytest.fixture
+    def clusterer(self) -> Clusterer:
+        return KMeans(threshold=THRESHOLD)
+
+
+class TestThreeMeans(ClustererContract):
+    finds_people = False  # it is told that there are three
+
+    @pytest.fixture
+    def clusterer(self) -> Clusterer:
+        return KMeans(k=3)
