@@ -124,6 +124,11 @@ class Recognizer:
         return self._detector
 
     @property
+    def crop_scale(self) -> float:
+        """Size of the face in the embedder's crop relative to the usual template."""
+        return self._crop_scale
+
+    @property
     def settings(self) -> str:
         """Everything besides the model that changes scores, as one comparable line."""
         flip = "flip" if self._options.flip else "plain"

@@ -1,0 +1,277 @@
+"""Photos in, people in the gallery out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from visavis import images
+from visavis.errors import ImageError, ImageTruncatedError, OptionError, VisavisError
+from visavis.faces.usability import POOR, usability
+from visavis.gallery.names import usable_name
+from visavis.gallery.records import NewFace
+from visavis.people.cut_out import cut_out
+from visavis.people.migration import require_welcome
+from visavis.people.photos import PersonPhoto
+from visavis.people.records import EnrolRow
+from visavis.people.resemblance import Resemblance
+from visavis.pipeline import PhotoResult, rules
+
+if TYPE_CHECKING:
+    from visavis.gallery.store import GalleryStore
+    from visavis.pipeline import Recognizer
+
+FACE_RULES: Final = ("refuse", "largest", "central")
+_STATUS: Final = {"no-face": "no-face", "several-faces": "several-faces"}
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolOptions:
+    """What is enrolled, and how.
+
+    Attributes:
+        rule: where a photo has several faces: ``refuse`` (it cannot be known whose name it is),
+            ``largest`` or ``central``.
+        min_usability: a face below this is refused, 0 to 1 (``visavis.faces.usability``); 0 takes
+            any.
+        resemblance_fpir: the chance accepted that a newcomer is said to look like somebody
+            enrolled under another name.
+        keep_crops: keep the face with its template, so that it can be embedded by another model
+            later.
+        expires: ISO 8601 time after which the faces are to be erased; ``None``: never.
+        batch: photos that are committed together.
+        workers: photos in work at once; all cores when ``None``.
+    """
+
+    rule: str = "refuse"
+    min_usability: float = POOR
+    resemblance_fpir: float = 0.01
+    keep_crops: bool = False
+    expires: str | None = None
+    batch: int = 128
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        rules.check(self.rule, allow=FACE_RULES)
+        if not 0 <= self.min_usability <= 1:
+            raise OptionError(f"a least usability of {self.min_usability}", "give one from 0 to 1")
+        if not 0 < self.resemblance_fpir < 1:
+            raise OptionError(f"an FPIR of {self.resemblance_fpir}", "give one in (0, 1)")
+        if self.batch < 1:
+            raise OptionError(f"a batch of {self.batch}", "give 1 or more")
+
+
+class Enroller:
+    """Puts photos of people into a gallery. Made once, used often.
+
+    What a row says is so: rows are given after their batch has been committed. A run that was
+    killed goes on where it stopped when it is started again. No photo is stored; with
+    ``keep_crops`` the face is.
+
+    Args:
+        gallery: where people are enrolled.
+        recognizer: makes the templates.
+        options: rules and bars.
+
+    Raises:
+        ModelMismatchError: the gallery holds templates of other models only, and no change to this
+            one was begun (``people.Migration``).
+
+    Example:
+        >>> enroller = Enroller(gallery, recognizer)  # doctest: +SKIP
+        >>> photo = PersonPhoto("Anna Ivanova", Path("anna.jpg"))  # doctest: +SKIP
+        >>> enroller.enrol_one(photo).status  # doctest: +SKIP
+        'enrolled'
+    """
+
+    def __init__(
+        self,
+        gallery: GalleryStore,
+        recognizer: Recognizer,
+        *,
+        options: EnrolOptions = EnrolOptions(),
+    ) -> None:
+        require_welcome(gallery, recognizer)
+        self._gallery = gallery
+        self._recognizer = recognizer
+        self._options = options
+        self._resemblance = Resemblance(gallery, recognizer, fpir=options.resemblance_fpir)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What weakens the checks."""
+        if self._resemblance.compares:
+            return ()
+        return (
+            f"model {self._recognizer.model} has no calibration: faces are not compared with those "
+            "of other people; measure one: `visavis calibrate`",
+        )
+
+    def enrol_one(self, photo: PersonPhoto, /) -> EnrolRow:
+        """Enrol one photo; see ``enrol``."""
+        return next(self.enrol([photo]))
+
+    def enrol(
+        self,
+        photos: Sequence[PersonPhoto],
+        /,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[EnrolRow]:
+        """Enrol photos; one row each, in their order.
+
+        Photos of one person should follow each other: they are compared with one another.
+
+        Args:
+            photos: whose photo is whose.
+            progress: called with (done, total).
+        """
+        done = 0
+        for batch in _batches(photos, self._options.batch):
+
+            def update(k: int, _: int, before: int = done) -> None:
+                if progress is not None:
+                    progress(before + k, len(photos))
+
+            rows = self._batch(batch, update)
+            done += len(batch)
+            update(done, 0, 0)
+            yield from rows
+
+    def _batch(
+        self, photos: Sequence[PersonPhoto], progress: Callable[[int, int], None]
+    ) -> list[EnrolRow]:
+        rows: dict[int, EnrolRow] = {}
+        waiting: list[int] = []
+        seen: set[tuple[str, str]] = set()
+        for k, photo in enumerate(photos):
+            row = EnrolRow(photo.name, photo.person, "waiting")
+            try:
+                row = replace(row, person=usable_name(photo.person))
+                data = self._read(photo)
+            except OptionError as error:
+                rows[k] = replace(row, status="unusable-name", message=str(error))
+                continue
+            except ImageError as error:
+                rows[k] = replace(row, status="unreadable", message=str(error))
+                continue
+            digest = images.digest(data)
+            if (row.person, digest) in seen or self._gallery.has_source(
+                digest, person=row.person, model_sha256=self._recognizer.model_sha256
+            ):
+                rows[k] = replace(row, status="already-enrolled")
+                continue
+            seen.add((row.person, digest))
+            rows[k] = row
+            waiting.append(k)
+        results = self._recognizer.embed_many(
+            [photos[k].photo for k in waiting],
+            names=[photos[k].name for k in waiting],
+            rule=self._options.rule,
+            workers=self._options.workers if len(waiting) > 1 else 1,
+            progress=progress,
+        )
+        accepted: list[tuple[int, NewFace]] = []
+        for k, result in zip(waiting, results, strict=True):
+            rows[k] = self._looked_at(rows[k], result)
+            if rows[k].status == "waiting":
+                try:
+                    accepted.append((k, self._face(rows[k], photos[k], result)))
+                except VisavisError as error:
+                    rows[k] = replace(rows[k], status="unreadable", message=str(error))
+        self._commit(rows, accepted)
+        self._attach(photos, rows)
+        return [rows[k] for k in range(len(photos))]
+
+    def _read(self, photo: PersonPhoto) -> bytes:
+        limits = self._recognizer.options.limits
+        return images.read_bytes(photo.photo, limits=limits, name=photo.name)
+
+    def _looked_at(self, row: EnrolRow, result: PhotoResult) -> EnrolRow:
+        """The row, refused where the face is missing, one of several, or poor."""
+        if result.reason is not None:
+            status = _STATUS.get(result.reason, "unreadable")
+            return replace(row, status=status, message=result.message)
+        template = result.templates[0]
+        share = usability(template.quality)
+        row = replace(row, usability=share, faces_found=template.faces_found)
+        if share >= self._options.min_usability:
+            return row
+        why = "; ".join(template.quality.warnings) or "several measures are mediocre"
+        return replace(
+            row,
+            status="low-quality",
+            message=f"{row.photo}: usability {share:.2f}, under {self._options.min_usability:g} "
+            f"({why}); use a better photo, or take any",
+        )
+
+    def _face(self, row: EnrolRow, photo: PersonPhoto, result: PhotoResult) -> NewFace:
+        template = result.templates[0]
+        crop = None
+        if self._options.keep_crops:
+            data = self._read(photo)
+            if images.digest(data) != result.sha256:
+                raise ImageTruncatedError(
+                    f"{row.photo} changed while it was read", "enrol it again when it rests"
+                )
+            pixels = images.decode(data, limits=self._recognizer.options.limits, name=row.photo)
+            crop = cut_out(pixels, template.face.landmarks)
+        return NewFace(
+            person=row.person,
+            vector=template.vector,
+            model=template.model,
+            model_sha256=template.model_sha256,
+            settings=self._recognizer.settings,
+            usability=usability(template.quality),
+            source=row.photo,
+            source_sha256=result.sha256,
+            crop=crop,
+            expires=self._options.expires,
+        )
+
+    def _commit(self, rows: dict[int, EnrolRow], accepted: list[tuple[int, NewFace]]) -> None:
+        if not accepted:
+            return
+        faces = [face for _, face in accepted]
+        findings = self._resemblance.check(
+            [face.person for face in faces], np.stack([face.vector for face in faces])
+        )
+        numbers = self._gallery.add(faces)
+        for (k, _), number, finding in zip(accepted, numbers, findings, strict=True):
+            rows[k] = replace(
+                rows[k],
+                status="enrolled",
+                face=number,
+                resembles=finding.resembles,
+                resembles_score=finding.resembles_score,
+                own_score=finding.own_score,
+                warnings=finding.warnings,
+            )
+
+    def _attach(self, photos: Sequence[PersonPhoto], rows: dict[int, EnrolRow]) -> None:
+        """Give people the attributes that came with their photos, beside those they have."""
+        wanted: dict[str, dict[str, object]] = {}
+        for k, photo in enumerate(photos):
+            if photo.attributes and rows[k].there:
+                wanted.setdefault(rows[k].person, {}).update(photo.attributes)
+        for person, attributes in wanted.items():
+            before = self._gallery.person(person).attributes
+            if before | attributes != before:
+                self._gallery.set_attributes(person, before | attributes)
+
+
+def _batches(photos: Sequence[PersonPhoto], size: int) -> Iterator[Sequence[PersonPhoto]]:
+    """Up to ``size`` photos at once; a person's are kept together where that leaves half."""
+    start = 0
+    while start < len(photos):
+        end = min(start + size, len(photos))
+        if end < len(photos):
+            cut = end
+            while cut > start + size // 2 and photos[cut - 1].person == photos[cut].person:
+                cut -= 1
+            if photos[cut - 1].person != photos[cut].person:
+                end = cut
+        yield photos[start:end]
+        start = end

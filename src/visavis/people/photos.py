@@ -1,0 +1,179 @@
+"""Whose photo is whose: a name, a folder a person, or a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from visavis.errors import DataError
+from visavis.images import describe, photos_below
+
+_PERSON: Final = "person"
+_PATH: Final = "path"
+_JSON: Final = "attributes"
+_REMEDY: Final = "the table is a CSV in UTF-8 whose first line names the columns person and path"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPhoto:
+    """A photo to enrol.
+
+    Attributes:
+        person: whose it is.
+        photo: its path, or its bytes.
+        source: what results call it; the path as given when empty.
+        attributes: JSON values to attach to the person.
+    """
+
+    person: str
+    photo: Path | bytes = field(repr=False)
+    source: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What results and messages call the photo."""
+        return self.source or describe(self.photo)
+
+
+def of_one(person: str, photos: Sequence[Path]) -> list[PersonPhoto]:
+    """Photos, and all photos below folders, of one person.
+
+    Raises:
+        DataError: a folder without photos.
+    """
+    found: list[PersonPhoto] = []
+    for path in photos:
+        inside = photos_below(path) if path.is_dir() else [path]
+        if not inside:
+            raise DataError(f"{path}: a folder without photos", "give photos of the person")
+        found += [PersonPhoto(person, photo) for photo in inside]
+    return found
+
+
+def of_folders(root: Path) -> list[PersonPhoto]:
+    """Photos in a folder that holds a folder for each person, named after them.
+
+    Photos that lie directly in ``root``, and anything hidden, are nobody's; see ``strays``.
+
+    Raises:
+        DataError: not a folder, or one without folders of photos.
+    """
+    remedy = "give a folder that holds a folder for each person, or say --name for one person"
+    if not root.is_dir():
+        raise DataError(f"{root}: not a folder", remedy)
+    found = [
+        PersonPhoto(folder.name, photo)
+        for folder in sorted(root.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".")
+        for photo in photos_below(folder)
+    ]
+    if not found:
+        raise DataError(f"{root}: no folder in it holds photos", remedy)
+    return found
+
+
+def strays(root: Path) -> list[Path]:
+    """Photos directly in a folder of folders, which are nobody's."""
+    return [path for path in photos_below(root) if path.parent == root]
+
+
+def of_table(table: Path) -> list[PersonPhoto]:
+    """Photos listed in a CSV with the columns ``person`` and ``path``.
+
+    Paths are relative to the table's folder. A column ``attributes`` holds a JSON object; every
+    further column is an attribute itself, as text, where it is not empty. What several rows say of
+    one person is joined, and must agree. Rows are ordered by person, in the order of their first
+    mention.
+
+    Raises:
+        DataError: it cannot be read, lacks a column, or a line of it makes no sense.
+    """
+    found: dict[str, list[PersonPhoto]] = {}
+    said: dict[str, dict[str, tuple[Any, int]]] = {}
+    for line, row in _rows(table):
+        person, path = (row.get(_PERSON) or "").strip(), (row.get(_PATH) or "").strip()
+        if not person or not path:
+            raise DataError(
+                f"{table}, line {line}: no {_PATH if person else _PERSON}",
+                "fill in both person and path",
+            )
+        own = said.setdefault(person, {})
+        for key, value in _attributes(table, line, row).items():
+            if key in own and own[key][0] != value:
+                raise DataError(
+                    f"{table}, line {line}: {key} of {person} is {value!r}, and {own[key][0]!r} "
+                    f"on line {own[key][1]}",
+                    "say it once, or the same each time",
+                )
+            own.setdefault(key, (value, line))
+        found.setdefault(person, []).append(PersonPhoto(person, table.parent / path))
+    if not found:
+        raise DataError(f"{table}: a table without rows", _REMEDY)
+    return [
+        PersonPhoto(person, row.photo, attributes={k: v for k, (v, _) in said[person].items()})
+        for person, rows in found.items()
+        for row in rows
+    ]
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = [title.strip() for title in next(reader, [])]
+            lower = [title.lower() if title.lower() in {_PERSON, _PATH, _JSON} else title
+                     for title in header]  # fmt: skip
+            missing = [title for title in (_PERSON, _PATH) if title not in lower]
+            if missing:
+                raise DataError(
+                    f"{table}: no column {' and no column '.join(missing)}, but "
+                    f"{', '.join(header) or 'nothing'}",
+                    _REMEDY,
+                )
+            if len(set(lower)) < len(lower) or "" in lower:
+                raise DataError(
+                    f"{table}: two columns of one name, or one without", "name each column once"
+                )
+            for row in reader:
+                if not any(cell.strip() for cell in row):
+                    continue
+                if len(row) != len(lower):
+                    raise DataError(
+                        f"{table}, line {reader.line_num}: {len(row)} cells under {len(lower)} "
+                        "columns",
+                        "put cells that contain a comma in double quotes",
+                    )
+                yield reader.line_num, dict(zip(lower, row, strict=True))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table}: not UTF-8 ({error.reason})", "save it as UTF-8") from error
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{table} ({error})", _REMEDY) from error
+
+
+def _attributes(table: Path, line: int, row: Mapping[str, str]) -> dict[str, Any]:
+    own: dict[str, Any] = {
+        key: value.strip()
+        for key, value in row.items()
+        if key not in {_PERSON, _PATH, _JSON} and value.strip()
+    }
+    text = (row.get(_JSON) or "").strip()
+    if not text:
+        return own
+    try:
+        plain = json.loads(text)
+    except ValueError as error:
+        raise DataError(
+            f"{table}, line {line}: attributes are not JSON ({error})",
+            'write an object, such as {"department": "press"}',
+        ) from error
+    if not isinstance(plain, dict):
+        raise DataError(
+            f"{table}, line {line}: attributes are {text[:40]!r}",
+            'write an object, such as {"department": "press"}',
+        )
+    return own | plain
