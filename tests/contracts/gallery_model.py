@@ -131,7 +131,9 @@ class GalleryModel:
             weights = [1.0] * len(faces)
         mean = sum(w * v for w, v in zip(weights, vectors, strict=True)) / sum(weights)
         length = float(np.sqrt(np.sum(mean**2)))
-        return float(np.sum(probe * mean)) / length if length > 1e-6 else 0.0
+        if length <= 1e-6:  # they cancel out: the first stands for all
+            mean, length = vectors[0], 1.0
+        return float(np.sum(probe * mean)) / length
 
     def scores(self, probe: np.ndarray, sha256: str, fusion: str) -> dict[str, float]:
         """Everybody who has templates of this model."""
