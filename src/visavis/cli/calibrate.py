@@ -229,6 +229,7 @@ def _from_folder(
 
     from visavis.decision.labelled import calibrate as fit
     from visavis.decision.pair_scores import all_pairs
+    from visavis.decision.strangers import measure_strangers
     from visavis.decision.unlabelled import measure_shape
 
     photos, owners = people_in(folder, people_list)
@@ -247,6 +248,7 @@ def _from_folder(
         save.provenance(work, folder, rows),
         targets=fmr,
         shape=measure_shape(vectors, index),
+        strangers=measure_strangers(vectors, index),
     )
     save.keep(made)
 

@@ -13,6 +13,7 @@ from visavis.decision.bootstrap import PeopleBootstrap
 from visavis.decision.operating_point import LADDER, measure_points, supported_count
 from visavis.decision.pair_scores import PairScores, bin_centres
 from visavis.decision.profile import Calibration
+from visavis.decision.strangers import Strangers
 from visavis.decision.unlabelled import ReferenceShape
 from visavis.errors import UnsupportedFmrError
 
@@ -56,6 +57,7 @@ def calibrate(
     targets: Sequence[float] | None = None,
     replicates: int = 1000,
     shape: ReferenceShape | None = None,
+    strangers: Strangers | None = None,
 ) -> Calibration:
     """Operating points and evidence maps from labelled pairs.
 
@@ -67,6 +69,8 @@ def calibrate(
         replicates: resamples of the people behind each interval.
         shape: tail shapes of the photos (``unlabelled.measure_shape``), which let unlabelled
             photos be compared with these.
+        strangers: how often one person is taken for another (``strangers.measure_strangers``),
+            from which a gallery's threshold follows.
 
     Raises:
         UnsupportedFmrError: a rate in ``targets``, or even 0.1, is not supported.
@@ -102,7 +106,7 @@ def calibrate(
         method="labelled",
         points=tuple(points),
         evidence=evidence,
-        reference=_reference(pairs, shape),
+        reference=_reference(pairs, shape, strangers),
         dataset=provenance.dataset,
         people=pairs.people,
         photos=provenance.photos,
@@ -127,7 +131,9 @@ def _between(rarest: float) -> list[float]:
     return [float(f"{0.1 * 10 ** (-k / STEPS_PER_DECADE):.3g}") for k in range(count + 1)]
 
 
-def _reference(pairs: PairScores, shape: ReferenceShape | None) -> dict[str, tuple[float, ...]]:
+def _reference(
+    pairs: PairScores, shape: ReferenceShape | None, strangers: Strangers | None
+) -> dict[str, tuple[float, ...]]:
     """Quantiles of the scores, to compare other photos' scores with."""
     share = np.cumsum(pairs.histogram) / pairs.non_mated
     centres = bin_centres()
@@ -138,4 +144,6 @@ def _reference(pairs: PairScores, shape: ReferenceShape | None) -> dict[str, tup
         reference["mated"] = tuple(float(v) for v in mated)
     if shape is not None:
         reference["shape"] = shape.to_numbers()
+    if strangers is not None:
+        reference.update(strangers.to_reference())
     return reference

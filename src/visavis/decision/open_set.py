@@ -2,8 +2,9 @@
 
 In a gallery of N people a stranger has N chances to look like somebody. The false positive
 identification rate (FPIR, ISO/IEC 19795-1) is the share of strangers' probes whose highest fused
-score reaches the threshold. It follows from the model's calibration and the gallery's size, and,
-in a large gallery, from how close its own people come to one another.
+score reaches the threshold. It follows from the model's calibration and the gallery's size
+(``strangers``); in a larger gallery its own people's scores with one another say how far the
+calibration holds for these photos (``own_scores``).
 """
 
 from __future__ import annotations
@@ -14,16 +15,27 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from visavis.decision.chances import Chances
+from visavis.decision.own_scores import Departure, fit_departure
 from visavis.decision.profile import Calibration
+from visavis.decision.strangers import Strangers
 from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
 from visavis.types import Record
 
 Floats = NDArray[np.float64]
 
-ENOUGH: Final = 200
-"""People in a gallery from which on its own scores count."""
+ENOUGH: Final = 100
+"""Own scores from which on they count."""
 
 MINIMUM_ERRORS: Final = 10
+"""Strangers named, or pairs of people taken for one, that must lie behind a rate."""
+
+SUSPECTS: Final = 0.05
+"""Own scores as high as the typical mated score are taken for people enrolled twice, and left out,
+while they are no more than this share. More of them, and strangers do score like that here."""
+
+_Z: Final = 1.96
+_FUSIONS: Final = ("max", "mean", "weighted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +44,22 @@ class IdentificationPoint(Record):
 
     Attributes:
         threshold: a probe whose best fused score is at or above it is named.
-        fpir: the rate asked for, or the rate at a given score.
-        fpir_ci: 95 % interval of the true rate.
-        basis: where it comes from, in words.
+        fpir: the rate asked for.
+        fpir_ci: 95 % interval of the true rate: other people in the calibration, other people in
+            the gallery, and what its own scores leave open. Without own scores it holds for photos
+            like the calibration's.
+        basis: what it rests on, in words.
         people: people enrolled.
         templates: mean number of templates a person.
         fusion: how they become one score.
-        pairs: non-mated pairs of the calibration behind it; 0 where it has no part.
+        pairs: pairs of people (of photos, where the calibration knows no more) behind it; 0 where
+            the calibration has no part in it.
         probes: simulated strangers among the gallery's own people behind it.
         suspects: own scores so high that these are probably people enrolled under two names.
-        model: model name, "" where no calibration was given.
+        calibration: name of the calibration, "" where none has a part in it.
+        model: model name of the calibration.
         model_sha256: hash of the model file.
         dataset: what the calibration was measured on.
-        calibration: its name.
     """
 
     threshold: float
@@ -53,93 +68,131 @@ class IdentificationPoint(Record):
     basis: str
     people: int
     templates: float = 1.0
-    fusion: str = "max"
+    fusion: str = "weighted"
     pairs: int = 0
     probes: int = 0
     suspects: int = 0
+    calibration: str = ""
     model: str = ""
     model_sha256: str = ""
     dataset: str = ""
-    calibration: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenSet:
-    """Strangers before one gallery: fitted once, asked many times. Made by ``open_set``."""
+    """Strangers before one gallery: made once by ``open_set``, asked many times.
 
+    Attributes:
+        chances: how often they reach each score; ``None`` without a calibration.
+        own: ``(P,)`` the gallery's own scores, ascending, without suspects; empty if too few.
+        people: people enrolled.
+        templates: mean number of templates a person.
+        fusion: how they become one score.
+        suspects: own scores that were left out.
+        calibration: the calibration in use.
+    """
+
+    chances: Chances | None
+    own: Floats
     people: int
     templates: float
     fusion: str
+    suspects: int
     calibration: Calibration | None
-    own: Floats
+
+    @property
+    def lowest(self) -> float:
+        """The lowest FPIR that the data support."""
+        by_chances = self.chances.lowest if self.chances is not None else 1.0
+        return min(by_chances, MINIMUM_ERRORS / len(self.own) if len(self.own) else 1.0)
 
     def point(self, fpir: float) -> IdentificationPoint:
-        """The threshold at which strangers are named at most at the rate ``fpir``.
+        """The threshold at which strangers are named at the rate ``fpir``.
 
         Raises:
             OptionError: ``fpir`` is outside (0, 1).
-            UnsupportedFmrError: neither calibration nor own scores support so low a rate.
+            UnsupportedFmrError: neither calibration nor own scores support so low a rate; nothing
+                is extrapolated.
         """
-        if not 0 < fpir < 1:
-            raise OptionError(f"a false positive identification rate of {fpir}", "give (0, 1)")
-        if self.calibration is None:
-            count = int(fpir * len(self.own))
-            if count < MINIMUM_ERRORS:
-                raise UnsupportedFmrError(
-                    f"an FPIR of {fpir:g} from {len(self.own):,} own scores",
-                    "ask for a higher rate, or give a calibration",
-                )
-            threshold = float(np.sort(self.own)[::-1][count - 1])
-            return self._made(threshold, fpir, (fpir / 2, fpir * 2), "the gallery's own scores")
-        rate = -np.expm1(np.log1p(-fpir) / self._chances())
-        found = self.calibration.operating_point(float(rate))
-        low, high = (float(-np.expm1(self._chances() * np.log1p(-r))) for r in found.fmr_ci)
-        return self._made(found.threshold, fpir, (low, high), "calibration")
+        if not isinstance(fpir, (int, float)) or not 0 < fpir < 1:
+            raise OptionError(
+                f"a false positive identification rate of {fpir!r}",
+                "give one in (0, 1), such as 1e-2",
+            )
+        if self.chances is not None and fpir >= self.chances.lowest:
+            threshold = self.chances.threshold(fpir)
+            return self._point(fpir, threshold, self.chances.log_sd(threshold), by_own=False)
+        count = int(fpir * len(self.own) * (1 + 1e-12))
+        if count < MINIMUM_ERRORS:
+            raise UnsupportedFmrError(
+                f"an FPIR of {fpir:g} for a gallery of {self.people:,} people, for which the data "
+                f"support no less than {self.lowest:.2g}",
+                f"ask for {_rounded_up(self.lowest):g} or more, or calibrate on photos of more "
+                "people: `visavis calibrate`",
+            )
+        # Two people who come closest to each other are one event seen twice.
+        return self._point(fpir, float(self.own[-count]), (2 / count) ** 0.5, by_own=True)
 
     def fpir(self, scores: ArrayLike) -> Floats:
-        """The chance that a stranger's best score in this gallery reaches each score.
+        """The chance that a stranger's best score here reaches each score: read it as "at most".
 
-        Never below the lowest rate that the data support: read it as "at most".
+        Never below ``lowest``, which is all that the data support.
         """
         values = np.asarray(scores, dtype=np.float64)
-        if self.calibration is None:
-            above = (self.own[None, :] >= values.reshape(-1, 1)).sum(axis=1)
-            rates = np.maximum(above, MINIMUM_ERRORS) / max(len(self.own), 1)
-            return np.asarray(np.minimum(rates, 1.0).reshape(values.shape))
-        points = sorted(self.calibration.points, key=lambda p: p.threshold)
-        logs = np.interp(values, [p.threshold for p in points], [np.log(p.fmr) for p in points])
-        rates = -np.expm1(self._chances() * np.log1p(-np.exp(logs)))
-        return np.asarray(np.where(values < points[0].threshold, 1.0, rates))
+        if self.chances is not None:
+            rates = self.chances.fpir(np.minimum(values, self.chances.highest))
+            if not len(self.own):
+                return rates
+            beyond = values > self.chances.highest
+            return np.asarray(np.where(beyond, np.minimum(rates, self._observed(values)), rates))
+        return self._observed(values)
 
-    def _chances(self) -> float:
-        return self.people * (self.templates if self.fusion == "max" else 1.0)
+    def _observed(self, values: Floats) -> Floats:
+        reached = len(self.own) - np.searchsorted(self.own, values, side="left")
+        return np.minimum(np.maximum(reached, MINIMUM_ERRORS) / len(self.own), 1.0)
 
-    def _made(
-        self, threshold: float, fpir: float, interval: tuple[float, float], basis: str
+    def _point(
+        self, fpir: float, threshold: float, log_sd: float, *, by_own: bool
     ) -> IdentificationPoint:
-        known = self.calibration
+        low, high = fpir * np.exp(-_Z * log_sd), min(fpir * np.exp(_Z * log_sd), 1.0)
+        used = None if by_own else self.calibration
+        measured = self.chances.strangers if self.chances is not None and used else None
+        pairs = 0
+        if used is not None and measured is not None:
+            pairs = used.points[0].pairs if measured.log_sd is not None else int(measured.pairs)
         return IdentificationPoint(
             threshold=threshold,
-            fpir=fpir,
-            fpir_ci=interval,
-            basis=basis,
+            fpir=float(fpir),
+            fpir_ci=(float(low), float(high)),
+            basis=self._basis(measured, used),
             people=self.people,
-            templates=self.templates,
+            templates=float(self.templates),
             fusion=self.fusion,
-            pairs=known.points[0].pairs if known else 0,
+            pairs=pairs,
             probes=len(self.own),
-            model=known.model if known else "",
-            model_sha256=known.model_sha256 if known else "",
-            dataset=known.dataset if known else "",
-            calibration=known.name if known else "",
+            suspects=self.suspects,
+            calibration=used.name if used else "",
+            model=used.model if used else "",
+            model_sha256=used.model_sha256 if used else "",
+            dataset=used.dataset if used else "",
         )
+
+    def _basis(self, measured: Strangers | None, used: Calibration | None) -> str:
+        own = f"{len(self.own):,} of the gallery's own people as strangers to the others"
+        if used is None or measured is None:
+            return own
+        if measured.log_sd is None:
+            what = f"calibration '{used.name}' ({measured.people:,} people)"
+        else:
+            what = f"calibration '{used.name}' (pairs of photos: on the safe side)"
+        return f"{what}, moved to fit {own}" if len(self.own) else what
 
 
 def open_set(
     *,
     people: int,
     templates: float = 1.0,
-    fusion: str = "max",
+    fusion: str = "weighted",
     calibration: Calibration | None = None,
     own: ArrayLike | None = None,
 ) -> OpenSet:
@@ -151,25 +204,44 @@ def open_set(
         fusion: how they become one score (``gallery.store.Fusion``).
         calibration: of the model and pipeline in use.
         own: ``GalleryStore.non_mated()`` with the same fusion: how close the gallery's own people
-            come to one another, ``(P,)`` scores. Used from 200 people on.
+            come to one another, ``(P,)`` scores. Used where there are 100 or more.
 
     Raises:
-        OptionError: nobody is enrolled, or scores outside [-1, 1].
+        OptionError: nobody is enrolled, an unknown fusion, or scores outside [-1, 1].
         CalibrationError: neither a calibration nor enough own scores.
+
+    >>> import numpy as np
+    >>> own = np.linspace(0.2, 0.4, 1000)
+    >>> strangers = open_set(people=1000, own=own)
+    >>> round(strangers.point(0.05).threshold, 3), strangers.fpir([0.3, 0.9]).round(2).tolist()
+    (0.39, [0.5, 0.01])
     """
-    if people < 1 or templates < 1:
+    if people < 1 or not templates >= 1:
         raise OptionError(f"{people} people with {templates:g} templates", "enrol somebody first")
-    scores = np.zeros(0) if own is None else np.asarray(own, dtype=np.float64).ravel()
+    if fusion not in _FUSIONS:
+        raise OptionError(f"fusion {fusion!r}", f"choose one of {', '.join(_FUSIONS)}")
+    scores = np.sort(np.asarray([] if own is None else own, dtype=np.float64).ravel())
     if not (np.abs(scores) <= 1 + 1e-5).all():
         raise OptionError("own scores outside [-1, 1]", "give GalleryStore.non_mated()")
-    if len(scores) < ENOUGH:
+    scores, suspects = _without_suspects(scores, calibration)
+    if len(scores) < ENOUGH or people < 2:
         scores = scores[:0]
-    if calibration is None and not len(scores):
-        raise CalibrationError(
-            f"a gallery of {people:,} people and no calibration",
-            f"give a calibration, or enrol {ENOUGH} people",
-        )
-    return OpenSet(people, templates, fusion, calibration, scores)
+    if calibration is None:
+        if not len(scores):
+            raise CalibrationError(
+                f"a gallery of {people:,} people and no calibration of its model",
+                f"calibrate on photos of people: `visavis calibrate`, or enrol {ENOUGH} people",
+            )
+        return OpenSet(None, scores, people, templates, fusion, suspects, None)
+    strangers = Strangers.from_reference(calibration.reference)
+    if strangers is None:
+        strangers = Strangers.from_points(calibration.points)
+    departure = Departure()
+    if len(scores):
+        alone = Chances(strangers, people - 1, templates, fusion)
+        departure = fit_departure(alone.log_expected(scores), alone.spread(scores))
+    chances = Chances(strangers, people, templates, fusion, departure)
+    return OpenSet(chances, scores, people, templates, fusion, suspects, calibration)
 
 
 def identification_threshold(
@@ -177,7 +249,7 @@ def identification_threshold(
     *,
     people: int,
     templates: float = 1.0,
-    fusion: str = "max",
+    fusion: str = "weighted",
     calibration: Calibration | None = None,
     own: ArrayLike | None = None,
 ) -> IdentificationPoint:
@@ -192,7 +264,7 @@ def fpir_at(
     *,
     people: int,
     templates: float = 1.0,
-    fusion: str = "max",
+    fusion: str = "weighted",
     calibration: Calibration | None = None,
     own: ArrayLike | None = None,
 ) -> Floats:
@@ -200,3 +272,21 @@ def fpir_at(
     return open_set(
         people=people, templates=templates, fusion=fusion, calibration=calibration, own=own
     ).fpir(scores)
+
+
+def _without_suspects(scores: Floats, calibration: Calibration | None) -> tuple[Floats, int]:
+    """Own scores without those of people who are probably enrolled twice, and how many."""
+    reference = (calibration.reference if calibration is not None else None) or {}
+    if "mated" not in reference or not len(scores):
+        return scores, 0
+    typical = float(np.interp(0.5, reference["quantiles"], reference["mated"]))
+    kept = int(np.searchsorted(scores, typical, side="left"))
+    if len(scores) - kept > SUSPECTS * len(scores):
+        return scores, 0
+    return scores[:kept], len(scores) - kept
+
+
+def _rounded_up(rate: float) -> float:
+    """To two digits, not below."""
+    step = 10.0 ** (np.floor(np.log10(rate)) - 1)
+    return float(f"{np.ceil(rate / step - 1e-9) * step:.2g}")

@@ -1,0 +1,111 @@
+"""From one person's rate to a gallery's: size, templates a person, and its own departure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from visavis.decision.own_scores import Departure
+from visavis.decision.strangers import Strangers
+from visavis.types import Record
+
+Floats = NDArray[np.float64]
+
+MEAN_SHIFT: Final = 0.022
+"""The mean of K templates lies closer to strangers, too: scores rise by ``0.022 (1 - 1/K)``. On LFW
+View 1 training people, K of 2, 3, 5, 10, at any rate from 1e-1 to 1e-4: 0.010, 0.014, 0.017,
+0.020 (median)."""
+
+MAX_RATES: Final = (-4.0, -3.0, -2.0, -1.0)
+MAX_POWERS: Final = (0.90, 0.85, 0.77, 0.60)
+"""The closest of K templates multiplies the rate by ``K^power``, less than K times because they
+are alike; the power by the decimal logarithm of the rate, on the same people."""
+
+MINIMUM_ERRORS: Final = 10
+
+_FINENESS: Final = 5e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chances(Record):
+    """How often strangers reach each score with somebody of a gallery.
+
+    Attributes:
+        strangers: how often they do with one person who has one template.
+        people: people enrolled.
+        templates: mean number of templates a person.
+        fusion: how they become one score.
+        departure: what the gallery's own scores show.
+    """
+
+    strangers: Strangers
+    people: int
+    templates: float = 1.0
+    fusion: str = "weighted"
+    departure: Departure = field(default_factory=Departure)
+
+    @property
+    def highest(self) -> float:
+        """The highest score whose rate rests on ten pairs of people."""
+        known = self.strangers
+        if known.log_sd is not None:
+            return self._shown(float(known.scores[-1]))
+        enough = known.fmr * known.pairs >= MINIMUM_ERRORS
+        last = int(np.flatnonzero(enough)[-1]) if enough.any() else 0
+        return self._shown(float(known.scores[last]))
+
+    @property
+    def lowest(self) -> float:
+        """The lowest rate that is supported."""
+        return float(self.fpir(self.highest))
+
+    def log_expected(self, scores: ArrayLike) -> Floats:
+        """Log of the number of people whom a stranger reaches at each score, by the calibration."""
+        values = np.asarray(scores, dtype=np.float64)
+        if self.fusion != "max":
+            values = values - self._mean_shift()
+        logs = self.strangers.log_fmr(values)
+        if self.fusion == "max":
+            power = np.interp(logs / np.log(10), MAX_RATES, MAX_POWERS)
+            logs = logs + power * np.log(self.templates)
+        return np.asarray(logs + np.log(self.people))
+
+    def spread(self, scores: ArrayLike) -> Floats:
+        """Squared coefficient of variation of strangers' own rates at each score."""
+        return self.strangers.spread_at(scores)
+
+    def fpir(self, scores: ArrayLike) -> Floats:
+        """The chance that a stranger reaches each score with somebody."""
+        expected = np.exp(np.minimum(self.departure.apply(self.log_expected(scores)), 50.0))
+        c = np.maximum(self.spread(scores), 1e-9)
+        return np.asarray(-np.expm1(-np.log1p(c * expected) / c))
+
+    def threshold(self, fpir: float) -> float:
+        """The lowest score, in steps of 5e-4, from which on the chance is at most ``fpir``."""
+        scores = np.arange(float(self.strangers.scores[0]), self.highest, _FINENESS)
+        scores = np.append(scores, self.highest)
+        # The highest chance from here on: what spreads may rise with the score.
+        worst = np.maximum.accumulate(self.fpir(scores)[::-1])[::-1]
+        fitting = np.flatnonzero(worst <= fpir * (1 + 1e-9))
+        return float(scores[fitting[0] if len(fitting) else -1])
+
+    def log_sd(self, score: float) -> float:
+        """Standard deviation of the log of the chance at a score.
+
+        Three sources: the people of the calibration; the people who happen to be enrolled (their
+        rates spread like strangers', ``c / N``); what own scores leave open.
+        """
+        at = float(score) if self.fusion == "max" else float(score) - self._mean_shift()
+        gallery = float(self.spread(at)) / self.people
+        log_expected = float(self.log_expected(score))
+        variance = self.strangers.variance(at) * self.departure.slope**2 + gallery
+        return float(np.sqrt(variance + self.departure.variance(log_expected)))
+
+    def _shown(self, score: float) -> float:
+        return score if self.fusion == "max" else score + self._mean_shift()
+
+    def _mean_shift(self) -> float:
+        return MEAN_SHIFT * (1 - 1 / self.templates)
