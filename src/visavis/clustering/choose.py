@@ -1,0 +1,147 @@
+"""Algorithms by name, their scores taken from a false-merge rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.clustering.agglomerative import Agglomerative
+from visavis.clustering.chinese_whispers import ChineseWhispers
+from visavis.clustering.clusterer import Clusterer, Constraints, Labels
+from visavis.clustering.dbscan import Dbscan
+from visavis.clustering.graph_linkage import GraphLinkage
+from visavis.clustering.hdbscan import Hdbscan
+from visavis.clustering.kmeans import KMeans
+from visavis.clustering.poor import POOR
+from visavis.clustering.thresholds import Strangers
+from visavis.errors import OptionError
+from visavis.types import OperatingPoint, Vectors
+
+DEFAULT: Final = "graph-linkage"
+
+_LINKAGE_FMR: Final[Mapping[str, float]] = {"average": 0.01, "complete": 0.4}
+"""False match rate, per false-merge rate, of the score at which two clusters merge: of their mean
+score, which few strangers reach, or of their lowest, which most people's own photos do not."""
+
+_SINGLE_PAIRS: Final = 3.0
+"""How much rarer stranger pairs above the score must be where one pair can join two people."""
+
+AT_SCORE: Final[Mapping[str, Callable[[float, float], Clusterer]]] = {
+    "average": lambda score, poor: Agglomerative(threshold=score, poor=poor),
+    "complete": lambda score, poor: Agglomerative(threshold=score, linkage="complete", poor=poor),
+    "chinese-whispers": lambda score, poor: ChineseWhispers(threshold=score, poor=poor),
+    "dbscan": lambda score, poor: Dbscan(threshold=score, poor=poor),
+    "hdbscan": lambda score, poor: Hdbscan(threshold=score, poor=poor),
+    "k-means": lambda score, poor: KMeans(threshold=score, poor=poor),
+}
+"""Algorithms that take one score: name -> (score, bar of poor faces) -> clusterer."""
+
+NAMES: Final = (DEFAULT, *AT_SCORE)
+
+
+def strangers_of(
+    points: Sequence[OperatingPoint], reference: Mapping[str, tuple[float, ...]] | None = None
+) -> Strangers:
+    """How high strangers score, by a calibration.
+
+    Args:
+        points: its operating points, in any order.
+        reference: its reference numbers, which may have the median score of strangers.
+
+    Raises:
+        OptionError: fewer than two points.
+    """
+    ascending = sorted(points, key=lambda point: point.threshold)
+    typical = None
+    if reference and "non_mated" in reference and "quantiles" in reference:
+        typical = float(np.interp(0.5, reference["quantiles"], reference["non_mated"]))
+    return Strangers(
+        thresholds=tuple(point.threshold for point in ascending),
+        fmr=tuple(point.target_fmr for point in ascending),
+        typical=typical,
+    )
+
+
+def by_name(
+    name: str, strangers: Strangers, *, false_merge_rate: float = 0.01, poor: float = POOR
+) -> Clusterer:
+    """An algorithm at a false-merge rate.
+
+    All but the default work at one score for a collection, that of ``score_for``; it is set when
+    the number of faces is known.
+
+    Args:
+        name: one of ``NAMES``.
+        strangers: what the model's calibration says of strangers' scores.
+        false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
+        poor: usability below which a face is attached last.
+
+    Raises:
+        OptionError: no such algorithm, or a rate outside (0, 1).
+    """
+    if name == DEFAULT:
+        return GraphLinkage(strangers, false_merge_rate=false_merge_rate, poor=poor)
+    require(name)
+    strangers.for_faces(1, false_merge_rate=false_merge_rate)
+    return _AtRate(name, strangers, false_merge_rate, poor)
+
+
+def require(name: str) -> None:
+    """Raise OptionError unless there is an algorithm of that name."""
+    if name not in NAMES:
+        raise OptionError(f"algorithm {name!r}", f"choose one of {', '.join(NAMES)}")
+
+
+def score_for(name: str, strangers: Strangers, *, faces: int, false_merge_rate: float) -> float:
+    """The score that an algorithm of ``AT_SCORE`` works at, in a collection of so many faces.
+
+    Chosen on LFW's View 1 training people. Linkages compare clusters: their score is that of a
+    false match rate in proportion to the false-merge rate. The others can join two people over a
+    single pair, of which there are the more the larger the collection: theirs is that of
+    ``Strangers.for_faces`` for three times the faces.
+
+    >>> strangers = Strangers((0.2, 0.3, 0.4, 0.6), (1e-1, 1e-2, 1e-3, 1e-7))
+    >>> for name in ("average", "complete", "dbscan"):
+    ...     round(score_for(name, strangers, faces=1000, false_merge_rate=0.01), 2)
+    0.45
+    0.34
+    0.47
+    """
+    if name in _LINKAGE_FMR:
+        return strangers.score(min(_LINKAGE_FMR[name] * false_merge_rate, 0.1))
+    return strangers.for_faces(int(_SINGLE_PAIRS * faces), false_merge_rate=false_merge_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class _AtRate:
+    """An algorithm of ``AT_SCORE`` whose score follows the number of faces."""
+
+    algorithm: str
+    strangers: Strangers
+    false_merge_rate: float
+    poor: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.algorithm}, false-merge rate {self.false_merge_rate:g}"
+
+    def cluster(
+        self,
+        vectors: Vectors,
+        /,
+        *,
+        usability: NDArray[np.float64] | None = None,
+        constraints: Constraints | None = None,
+    ) -> Labels:
+        score = score_for(
+            self.algorithm,
+            self.strangers,
+            faces=max(1, len(vectors)),
+            false_merge_rate=self.false_merge_rate,
+        )
+        chosen = AT_SCORE[self.algorithm](score, self.poor)
+        return chosen.cluster(vectors, usability=usability, constraints=constraints)

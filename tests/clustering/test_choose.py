@@ -1,0 +1,76 @@
+"""Algorithms by name, at a false-merge rate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+from tests.contracts.clusterer import ClustererContract, people, same_partition
+
+from visavis.clustering import choose
+from visavis.clustering.clusterer import Clusterer
+from visavis.clustering.thresholds import Strangers
+from visavis.errors import OptionError
+from visavis.types import OperatingPoint
+
+
+@pytest.fixture
+def strangers() -> Strangers:
+    scores = np.linspace(0.1, 0.5, 41)
+    return Strangers(
+        tuple(scores.tolist()), tuple(ndtr(-scores * np.sqrt(128)).tolist()), typical=0.0
+    )
+
+
+class TestByRate(ClustererContract):
+    @pytest.fixture
+    def clusterer(self, strangers: Strangers) -> Clusterer:
+        return choose.by_name("chinese-whispers", strangers)
+
+
+@pytest.mark.parametrize("name", choose.NAMES)
+def test_each_finds_people_and_says_what_it_is(name: str, strangers: Strangers) -> None:
+    vectors, who = people([12, 5, 1, 8, 1, 30], spread=0.5)
+    clusterer = choose.by_name(name, strangers, false_merge_rate=0.02)
+    assert isinstance(clusterer, Clusterer)
+    assert same_partition(clusterer.cluster(vectors), who)
+    assert "0.02" in clusterer.name
+    assert clusterer.cluster(vectors[:0]).tolist() == []
+
+
+@pytest.mark.parametrize("name", choose.AT_SCORE)
+def test_a_lower_rate_asks_for_a_higher_score(name: str, strangers: Strangers) -> None:
+    scores = [
+        choose.score_for(name, strangers, faces=1000, false_merge_rate=rate)
+        for rate in (0.1, 0.01, 1e-3, 1e-4)
+    ]
+    assert scores == sorted(scores)
+    assert scores[0] < scores[-1]
+
+
+@pytest.mark.parametrize("name", ["dbscan", "hdbscan", "chinese-whispers", "k-means"])
+def test_more_faces_ask_for_a_higher_score(name: str, strangers: Strangers) -> None:
+    few, many = (
+        choose.score_for(name, strangers, faces=n, false_merge_rate=0.01) for n in (100, 10_000)
+    )
+    assert few < many
+
+
+def test_of_a_calibration() -> None:
+    points = [
+        OperatingPoint("m", "0" * 64, t, fmr, (0, 1), 0.1, "d", 1000, target_fmr=fmr)
+        for t, fmr in ((0.4, 1e-3), (0.2, 1e-1), (0.3, 1e-2))
+    ]
+    found = choose.strangers_of(points)
+    assert found.thresholds == (0.2, 0.3, 0.4)
+    assert found.fmr == (1e-1, 1e-2, 1e-3)
+    reference = {"quantiles": (0.0, 0.5, 1.0), "non_mated": (-0.2, 0.07, 0.5)}
+    assert choose.strangers_of(points, reference).typical == pytest.approx(0.07)
+
+
+def test_what_is_not_accepted(strangers: Strangers) -> None:
+    with pytest.raises(OptionError, match="graph-linkage"):
+        choose.by_name("spectral", strangers)
+    for name in choose.NAMES:
+        with pytest.raises(OptionError, match="rate of 0"):
+            choose.by_name(name, strangers, false_merge_rate=0)
