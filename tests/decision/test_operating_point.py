@@ -45,7 +45,7 @@ def test_thresholds_agree_with_a_loop_ties_included(seed, count, levels, target)
         return
     assert point.threshold == _naive_threshold(scores, target)
     assert point.fmr == pytest.approx((scores >= point.threshold).mean())
-    assert point.fmr <= target
+    assert point.fmr <= target * (1 + 1e-12)
     assert point.ties == (scores == np.float32(point.threshold)).sum()
     assert np.isnan(point.fnmr)
 

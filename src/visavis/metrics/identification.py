@@ -1,0 +1,258 @@
+"""Identification, 1:N: who is it, and is it anybody we know?
+
+Terms of ISO/IEC 19795-1:2021. A *mated* probe shows somebody who is enrolled, a *non-mated* probe a
+stranger. A search returns candidates, best score first.
+
+Closed set (every probe is mated): the cumulative match characteristic, the share of probes whose
+own person is among the R best.
+
+Open set: at threshold T
+
+* FPIR, false positive identification rate: the share of non-mated probes for which a candidate is
+  returned, that is, whose highest score is at or above T.
+* FNIR, false negative identification rate: the share of mated probes whose own person is *not*
+  returned among the R best at or above T. R is 1 here unless told: the person named is wrong, or
+  nobody is.
+
+Ties: an equal score of another person ranks before the own person's, so no rate is flattered; a
+score equal to the threshold is at it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from visavis.errors import OptionError, UnsupportedFmrError
+from visavis.metrics.checks import Scores, as_scores
+from visavis.types import Record
+
+Ranks = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenSetCurve(Record):
+    """FPIR and FNIR at every threshold that changes either.
+
+    Attributes:
+        thresholds: ``(T,)`` float64, ascending: every observed score, then infinity.
+        fpir: ``(T,)`` float64, falling from 1 to 0.
+        fnir: ``(T,)`` float64, rising from the share of probes that rank R misses to 1.
+    """
+
+    thresholds: NDArray[np.float64]
+    fpir: NDArray[np.float64]
+    fnir: NDArray[np.float64]
+
+
+def ranks(scores: ArrayLike, owners: ArrayLike) -> Ranks:
+    """The place of each mated probe's own person among the candidates, 1 for the first.
+
+    ``rank = 1 + #{others with a score >= the own person's}``.
+
+    Args:
+        scores: ``(Q, P)`` scores of probes with people.
+        owners: ``(Q,)`` column of each probe's own person.
+
+    Returns:
+        ``(Q,)`` int64.
+
+    Raises:
+        OptionError: shapes that do not fit, an owner that is no column, a score that is NaN.
+
+    >>> ranks([[0.9, 0.5, 0.1], [0.4, 0.4, 0.2]], [0, 1])
+    array([1, 2])
+    """
+    values, own = _matrix(scores, owners)
+    mine = values[np.arange(len(values)), own]
+    return np.asarray((values >= mine[:, None]).sum(axis=1), dtype=np.int64)
+
+
+def cmc(places: ArrayLike, *, most: int = 20) -> NDArray[np.float64]:
+    """Cumulative match characteristic: ``CMC(r) = #{rank <= r} / Q`` for r of 1 to ``most``.
+
+    P. Grother, R. Micheals and P. J. Phillips, "Face Recognition Vendor Test 2002 performance
+    metrics", AVBPA 2003.
+
+    Args:
+        places: ``(Q,)`` from ``ranks``.
+        most: the last rank.
+
+    Raises:
+        OptionError: no probe, a rank below 1, ``most`` below 1.
+
+    >>> cmc([1, 1, 3, 2], most=3)
+    array([0.5 , 0.75, 1.  ])
+    """
+    place = _places(places)
+    if most < 1:
+        raise OptionError(f"a last rank of {most}", "give 1 or more")
+    counts = np.bincount(np.minimum(place, most + 1), minlength=most + 2)
+    return np.asarray(counts[1 : most + 1].cumsum() / len(place), dtype=np.float64)
+
+
+def fpir(strangers: ArrayLike, threshold: float) -> float:
+    """Share of non-mated probes whose highest score is at or above the threshold.
+
+    Args:
+        strangers: ``(K,)`` highest score of each non-mated probe.
+        threshold: any number.
+
+    >>> fpir([0.1, 0.5, 0.7], 0.5)
+    0.6666666666666666
+    """
+    return float(np.mean(as_scores(strangers, "non-mated scores") >= np.float64(threshold)))
+
+
+def fnir(mated: ArrayLike, places: ArrayLike, threshold: float, *, rank: int = 1) -> float:
+    """Share of mated probes whose own person is not among the ``rank`` best at the threshold.
+
+    Args:
+        mated: ``(Q,)`` score of each mated probe with its own person.
+        places: ``(Q,)`` from ``ranks``.
+        threshold: any number.
+        rank: R, how many candidates are looked at.
+
+    >>> fnir([0.9, 0.6, 0.8], [1, 1, 2], 0.7)
+    0.6666666666666666
+    >>> fnir([0.9, 0.6, 0.8], [1, 1, 2], 0.7, rank=2)
+    0.3333333333333333
+    """
+    found = _found(mated, places, rank)
+    return float(np.count_nonzero(found < np.float64(threshold)) / len(found))
+
+
+def threshold_at_fpir(strangers: ArrayLike, rate: float, mated: ArrayLike = ()) -> float:
+    """The lowest observed score at which FPIR is at most ``rate``.
+
+    Args:
+        strangers: ``(K,)`` highest score of each non-mated probe.
+        rate: an FPIR of at least 1 / K.
+        mated: scores of mated probes, which are observed, too; may be empty.
+
+    Returns:
+        A score that occurs in either array; infinity where none fits, because of ties.
+
+    Raises:
+        UnsupportedFmrError: ``rate`` is below 1 / K; nothing is extrapolated.
+        OptionError: ``rate`` is outside (0, 1), or scores are missing or not finite.
+
+    >>> threshold_at_fpir([0.1, 0.2, 0.3, 0.4], 0.25), threshold_at_fpir([0.1, 0.4], 0.5, [0.3])
+    (0.4, 0.3)
+    """
+    values = as_scores(strangers, "non-mated scores")
+    refused = _highest_refused(values, rate)
+    own = as_scores(mated, "mated scores", empty=True)
+    above = [part.min() for part in (values[values > refused], own[own > refused]) if part.size]
+    return float(min(above)) if above else float("inf")
+
+
+def fnir_at_fpir(
+    mated: ArrayLike, places: ArrayLike, strangers: ArrayLike, rate: float, *, rank: int = 1
+) -> float:
+    """The smallest FNIR among the observed thresholds whose FPIR is at most ``rate``.
+
+    Args:
+        mated: ``(Q,)`` score of each mated probe with its own person.
+        places: ``(Q,)`` from ``ranks``.
+        strangers: ``(K,)`` highest score of each non-mated probe.
+        rate: an FPIR of at least 1 / K.
+        rank: R, how many candidates are looked at.
+
+    Raises:
+        UnsupportedFmrError: ``rate`` is below 1 / K.
+        OptionError: ``rate`` is outside (0, 1), or scores are missing or not finite.
+
+    >>> fnir_at_fpir([0.9, 0.25, 0.8], [1, 1, 2], [0.1, 0.2, 0.3, 0.4], 0.25)
+    0.6666666666666666
+    """
+    refused = _highest_refused(as_scores(strangers, "non-mated scores"), rate)
+    found = _found(mated, places, rank)
+    return float(np.count_nonzero(found <= refused) / len(found))
+
+
+def open_set_curve(
+    mated: ArrayLike, places: ArrayLike, strangers: ArrayLike, *, rank: int = 1
+) -> OpenSetCurve:
+    """FPIR and FNIR at all observed thresholds: the points of a DET curve.
+
+    Args:
+        mated: ``(Q,)`` score of each mated probe with its own person.
+        places: ``(Q,)`` from ``ranks``.
+        strangers: ``(K,)`` highest score of each non-mated probe.
+        rank: R, how many candidates are looked at.
+
+    Raises:
+        OptionError: scores are missing or not finite, lengths differ.
+
+    >>> curve = open_set_curve([0.9, 0.5, 0.6], [1, 1, 2], [0.1, 0.5])
+    >>> curve.thresholds, curve.fpir, curve.fnir.round(2)
+    (array([0.1, 0.5, 0.9, inf]), array([1. , 0.5, 0. , 0. ]), array([0.33, 0.33, 0.67, 1.  ]))
+    """
+    found = _found(mated, places, rank)
+    kept = np.sort(found[np.isfinite(found)])
+    others = np.sort(as_scores(strangers, "non-mated scores").astype(np.float64))
+    thresholds = np.append(np.unique(np.concatenate([kept, others])), np.inf)
+    named = len(others) - np.searchsorted(others, thresholds, side="left")
+    returned = len(kept) - np.searchsorted(kept, thresholds, side="left")
+    return OpenSetCurve(thresholds, named / len(others), 1 - returned / len(found))
+
+
+def _matrix(scores: ArrayLike, owners: ArrayLike) -> tuple[Scores, NDArray[np.int64]]:
+    values = np.asarray(scores)
+    own = np.asarray(owners)
+    if values.ndim != 2 or own.shape != (len(values),) or own.dtype.kind not in "iu":
+        raise OptionError(
+            f"scores of shape {values.shape} with owners of shape {own.shape}",
+            "give a (Q, P) matrix and one column number a probe",
+        )
+    if len(own) and not (own.min() >= 0 and own.max() < values.shape[1]):
+        raise OptionError(
+            f"owners from {own.min()} to {own.max()}", f"there are {values.shape[1]} columns from 0"
+        )
+    if np.isnan(values).any():
+        raise OptionError("a score of NaN", "give a number for every probe and person")
+    return values, own.astype(np.int64)
+
+
+def _places(places: ArrayLike) -> Ranks:
+    place = np.asarray(places)
+    if place.ndim != 1 or place.dtype.kind not in "iu" or not len(place) or place.min() < 1:
+        raise OptionError(
+            f"ranks of shape {place.shape} and type {place.dtype}",
+            "give one whole number of at least 1 a probe",
+        )
+    return place.astype(np.int64)
+
+
+def _found(mated: ArrayLike, places: ArrayLike, rank: int) -> NDArray[np.float64]:
+    """The own person's score; minus infinity where not among the ``rank`` best."""
+    values, place = as_scores(mated, "mated scores"), _places(places)
+    if values.shape != place.shape:
+        raise OptionError(f"{len(values)} mated scores and {len(place)} ranks", "give one of each")
+    if rank < 1:
+        raise OptionError(f"rank {rank}", "give 1 or more")
+    return np.where(place <= rank, values.astype(np.float64), -np.inf)
+
+
+def _highest_refused(strangers: Scores, rate: float) -> np.float64:
+    """The score v such that FPIR is at most ``rate`` at thresholds above v, and at no other."""
+    if not 0 < rate < 1:
+        raise OptionError(
+            f"a false positive identification rate of {rate}", "give one in (0, 1), such as 1e-2"
+        )
+    count = len(strangers)
+    # Off by one at most where the product was rounded.
+    allowed = floor(rate * count)
+    allowed = allowed - 1 if allowed / count > rate else allowed
+    allowed = allowed + 1 if (allowed + 1) / count <= rate else allowed
+    if allowed < 1:
+        raise UnsupportedFmrError(
+            f"an FPIR of {rate:g} from {count:,} non-mated probes",
+            f"give at least {ceil(round(1 / rate, 6)):,}, or ask for {1 / count:.2g} or more",
+        )
+    # rate < 1, so at least one probe is refused.
+    return np.float64(np.partition(strangers, count - 1 - allowed)[count - 1 - allowed])
