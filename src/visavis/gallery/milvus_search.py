@@ -1,0 +1,215 @@
+"""Searching a gallery on Milvus: Milvus finds who is near, numpy says how near, exactly."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import ModelMismatchError, OptionError
+from visavis.gallery.entries import usable_vectors
+from visavis.gallery.fusion import FUSIONS, fused_scores
+from visavis.gallery.milvus_options import search_parameters
+from visavis.gallery.milvus_tables import MOST_HITS, Row, Tables
+from visavis.gallery.milvus_writes import Model
+from visavis.gallery.records import Match
+from visavis.gallery.store import Fusion
+from visavis.types import Vectors
+
+_ROUNDING: Final = 2e-6
+_PROBES: Final = 64
+_SCANNED: Final = 200_000
+
+
+class MilvusSearch:
+    """Finds the people closest to probes.
+
+    Milvus gives candidates: faces for ``max``, people's mean templates for the means. As long as
+    more could be equal to the k-th, more are asked for, up to Milvus's 16,384 a probe. The
+    candidates' templates are then read and scored as in a SQLite gallery, so that both give the
+    same numbers.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+
+    def checked(self, vectors: Vectors, model: Model | None, k: int, fusion: str) -> Vectors:
+        """Probes that can be searched.
+
+        Raises:
+            OptionError, ModelMismatchError: as ``GalleryStore.search`` says.
+        """
+        probes = usable_vectors(vectors)
+        if k < 1:
+            raise OptionError(f"k is {k}", "ask for at least 1 person")
+        if fusion not in FUSIONS:
+            raise OptionError(f"the fusion {fusion!r}", f"choose one of {', '.join(FUSIONS)}")
+        if model is not None and probes.shape[1] != model.dimension:
+            raise ModelMismatchError(
+                f"the probes have {probes.shape[1]} numbers, templates of {model.name} "
+                f"({model.sha256[:12]}) have {model.dimension}",
+                "embed the probes with that model",
+            )
+        return probes
+
+    def search(
+        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion, hidden: str
+    ) -> list[list[Match]]:
+        """As ``GalleryStore.search``; ``hidden`` is a filter for the faces that count."""
+        answers: list[list[Match]] = []
+        for start in range(0, len(probes), _PROBES):
+            some = probes[start : start + _PROBES]
+            candidates = self._candidates(some, model, k=k, fusion=fusion, hidden=hidden)
+            answers += self._scored(some, candidates, model, k=k, fusion=fusion, hidden=hidden)
+        return answers
+
+    def _candidates(
+        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion, hidden: str
+    ) -> list[list[str]]:
+        by_face = fusion == "max"
+        table = model.faces if by_face else model.centres
+        field = {"max": "vector", "mean": "mean", "weighted": "weighted"}[fusion]
+        found: list[list[str]] = [[] for _ in probes]
+        open_ = list(range(len(probes)))
+        limit = min(max(4 * k, 32), MOST_HITS)
+        while open_:
+            hits = self._hits(table, field, probes[open_], limit, hidden if by_face else "")
+            people = self.names({self._owner(hit) for each in hits for hit in each})
+            unsure = []
+            for at, each in zip(open_, hits, strict=True):
+                best: dict[str, float] = {}
+                for hit in each:
+                    person = self._owner(hit)
+                    if person in people:
+                        best[person] = max(best.get(person, -2.0), hit["distance"])
+                ranked = sorted(best.values(), reverse=True)
+                least = ranked[k - 1] - _ROUNDING if len(ranked) >= k else -2.0
+                found[at] = [person for person, score in best.items() if score >= least]
+                last = each[-1]["distance"] if each else -2.0
+                if len(each) == limit and last >= least:
+                    unsure.append(at)
+            if limit == MOST_HITS:
+                break
+            open_, limit = unsure, min(limit * 4, MOST_HITS)
+        return found
+
+    def _hits(
+        self, table: str, field: str, probes: Vectors, limit: int, where: str
+    ) -> list[list[Row]]:
+        options = self.tables.options
+        fields = ["person"] if table.startswith("faces_") else []
+        parameters = search_parameters(self.tables.index, options.recall, limit=limit)
+        return self.tables.search(
+            table, field, probes, limit=limit, where=where, fields=fields, parameters=parameters
+        )
+
+    @staticmethod
+    def _owner(hit: Row) -> str:
+        return str(hit.get("person", hit["id"]))
+
+    def names(self, people: set[str], hidden: str = "") -> dict[str, str]:
+        """Names of those of these people who are there, by id."""
+        rows = self.tables.read_in_parts(
+            "people", "id", sorted(people), ["id", "name"], also=hidden
+        )
+        return {row["id"]: row["name"] for row in rows}
+
+    def _scored(
+        self, probes: Vectors, candidates: list[list[str]], model: Model, *, k: int,
+        fusion: Fusion, hidden: str,
+    ) -> list[list[Match]]:  # fmt: skip
+        everybody = {person for each in candidates for person in each}
+        names = self.names(everybody, hidden)
+        faces: dict[str, list[Row]] = defaultdict(list)
+        for row in self.tables.read_in_parts(
+            model.faces, "person", sorted(names), ["id", "person", "usability", "vector"],
+            also=hidden,
+        ):  # fmt: skip
+            faces[row["person"]].append(row)
+        held = {person: _Held(sorted(rows, key=_number)) for person, rows in faces.items()}
+        answers = []
+        for probe, each in zip(probes, candidates, strict=True):
+            matches = [
+                held[person].match(probe, person, names[person], fusion)
+                for person in each
+                if person in held
+            ]
+            answers.append(sorted(matches, key=lambda m: (-m.score, m.person))[:k])
+        return answers
+
+    def non_mated(self, model: Model, *, most: int, hidden: str) -> NDArray[np.float32]:
+        """As ``GalleryStore.non_mated``; in a gallery of more than 200,000 faces the people are
+        chosen among the owners of the first 200,000."""
+        owners = self._owners(model, hidden)
+        there = self.names(set(owners))
+        people = sorted(person for person in owners if person in there)
+        rng = np.random.default_rng(0)
+        chosen = sorted(rng.permutation(len(people))[:most].tolist())
+        picked = {
+            owners[people[at]][int(rng.integers(len(owners[people[at]])))]: people[at]
+            for at in chosen
+        }
+        rows = {
+            row["id"]: np.array(row["vector"], dtype=np.float32)
+            for row in self.tables.read_in_parts(model.faces, "id", list(picked), ["id", "vector"])
+        }
+        scores = [
+            self._stranger(rows[number], person, model, hidden)
+            for number, person in picked.items()
+            if number in rows
+        ]
+        return np.array([s for s in scores if s is not None], dtype=np.float32)
+
+    def _owners(self, model: Model, hidden: str) -> dict[str, list[int]]:
+        owners: dict[str, list[int]] = defaultdict(list)
+        scanned = 0
+        for rows in self.tables.pages(model.faces, hidden, ["person"]):
+            for row in rows:
+                owners[row["person"]].append(row["id"])
+            scanned += len(rows)
+            if scanned >= _SCANNED:
+                break
+        return owners
+
+    def _stranger(
+        self, probe: NDArray[np.float32], person: str, model: Model, hidden: str
+    ) -> float | None:
+        limit = 16
+        while True:
+            (hits,) = self._hits(model.faces, "vector", probe[None], limit, hidden)
+            for hit in hits:
+                if hit["person"] != person:
+                    return float(np.clip(hit["distance"], -1, 1))
+            if len(hits) < limit or limit == MOST_HITS:
+                return None
+            limit = min(limit * 8, MOST_HITS)
+
+
+def _number(row: Row) -> int:
+    return int(row["id"])
+
+
+class _Held:
+    """One person's templates, by rising number."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.numbers = [int(row["id"]) for row in rows]
+        self.vectors: Vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
+        self.usability = np.array([row["usability"] for row in rows])
+        self.owners: NDArray[Any] = np.zeros(len(rows), dtype=np.int64)
+
+    def match(self, probe: NDArray[np.float32], person: str, name: str, fusion: Fusion) -> Match:
+        each = np.clip(self.vectors @ probe, -1, 1)
+        best = int(np.argmax(each))
+        score = float(each[best])
+        if fusion != "max":
+            fused = fused_scores(
+                probe[None], self.vectors, self.owners, fusion=fusion, usability=self.usability
+            )
+            score = float(fused[0, 0])
+        return Match(
+            person=name, person_id=person, score=score, best_score=float(each[best]),
+            best_face=self.numbers[best], faces=len(self.numbers),
+        )  # fmt: skip
