@@ -147,3 +147,13 @@ def _usable(name: str) -> str:
     while len(name.encode("utf-8", "surrogatepass")) > 200:
         name = name[:-1]
     return name.strip(" .")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder holds what ``write`` wrote and nothing else."""
+    return not folder.is_symlink() and (folder / _LIST).is_file() and not _foreign(folder)
+
+
+def written_by_us(root: Path) -> set[Path]:
+    """Folders at any depth below ``root`` that ``write`` wrote: their photos are others' copies."""
+    return {path.parent for path in root.rglob(_LIST)}

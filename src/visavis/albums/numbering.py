@@ -32,8 +32,9 @@ def number(
 ) -> Numbering:
     """Give each label the earlier number that most of its faces had, or a new one.
 
-    Where two labels could claim one number the one with more of its faces gets it; where one label
-    could claim several, that of a cluster with a name comes first, then that of most faces.
+    New numbers go to the largest first. Where two labels could claim one number the one with more
+    of its faces gets it; where one label could claim several, that of a cluster with a name comes
+    first, then that of most faces.
 
     Args:
         labels: ``(N,)``.
@@ -46,9 +47,9 @@ def number(
     Numbering(of_label={0: 7, 1: 4, 2: 10}, heir={9: 4})
     """
     shared: Counter[tuple[int, int]] = Counter()
-    first: dict[int, None] = {}
+    size: Counter[int] = Counter()
     for label, cluster in zip(labels.tolist(), before, strict=True):
-        first.setdefault(label)
+        size[label] += 1
         if cluster is not None:
             shared[label, cluster] += 1
     ranked = sorted(
@@ -60,7 +61,7 @@ def number(
         if label not in of_label and cluster not in taken:
             of_label[label] = cluster
             taken.add(cluster)
-    for label in first:
+    for label, _ in size.most_common():  # equal ones in order of appearance
         if label not in of_label:
             of_label[label] = fresh()
     went: dict[int, Counter[int]] = defaultdict(Counter)
@@ -71,4 +72,4 @@ def number(
         cluster: min(counts, key=lambda to: (-counts[to], to))
         for cluster, counts in sorted(went.items())
     }
-    return Numbering({label: of_label[label] for label in first}, heir)
+    return Numbering({label: of_label[label] for label in size}, heir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -45,20 +46,28 @@ def group(
     clusterer: Clusterer,
     *,
     usability: NDArray[np.float64],
-    threshold: float,
+    threshold: Callable[[int], float],
 ) -> Grouping:
     """Cluster ``(N, D)`` templates, respecting a plan.
 
     Two earlier clusters become one only if new faces lead from one to the other: a chain of new
-    faces, each scoring at least ``threshold`` with the next, the first with the mean of one
+    faces, each scoring at least the threshold with the next, the first with the mean of one
     cluster, the last with the mean of the other. What the clusterer joins without such a chain it
     is asked to keep apart, and asked again.
+
+    Args:
+        vectors: ``(N, D)`` templates of unit length.
+        plan: what to respect.
+        clusterer: groups templates.
+        usability: ``(N,)`` in [0, 1].
+        threshold: by number of clusters, the score at which two faces are one person.
     """
     if len(vectors) == 0 or (plan.anchors and not plan.news.any()):
         return Grouping(np.array([plan.sets.find(row) for row in range(len(vectors))], np.int64))
     for _ in range(_ROUNDS):
         labels = clusterer.cluster(vectors, usability=usability, constraints=plan.constraints())
-        evidence, baseless = _judge(vectors, labels, plan, threshold)
+        least = threshold(int(labels.max()) + 1)
+        evidence, baseless = _judge(vectors, labels, plan, least)
         if not baseless:
             return Grouping(labels, tuple(evidence))
         for a, b in baseless:

@@ -13,6 +13,7 @@ import numpy as np
 from visavis import __version__
 from visavis.albums.records import Album, AlbumCluster
 from visavis.albums.writing import replacing
+from visavis.faces.usability import POOR
 
 MOST_FACES: Final = 12_000
 """How many faces a page shows. Of a larger collection it shows fewer faces of each person."""
@@ -73,6 +74,7 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
         number: {
             "ref": face.ref, "number": face.number, "cluster": face.cluster,
             "photo": photos.get(face.photo, "?"), "doubt": face.doubt,
+            "poor": face.usability < POOR,
             "confirmed": face.confirmed, "first": False, "picture": _uri(pictures.get(number)),
         }
         for number, face in album.faces.items()
@@ -98,10 +100,10 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
             if pair.a in on_page and pair.b in on_page
         ],
         cards=[card for card in cards if card["size"] > 1 or card["name"]],
-        singles=[c["top"][0] for c in cards if c["size"] == 1 and not c["name"]],
+        once=_once([c["top"][0] for c in cards if c["size"] == 1 and not c["name"]]),
         hidden_clusters=len(album.clusters) - len(on_page),
         with_pictures=bool(pictures),
-        rate=lambda value: f"{value:g}".replace("e-0", "e-"),
+        rate=lambda value: f"{100 * value:g} %",
         version=__version__,
         style=Markup(environment.get_template("sheet.css").render()),
         script=Markup(environment.get_template("sheet.js").render()),
@@ -120,6 +122,21 @@ def merge_lines(album: Album) -> list[str]:
         why = f"new photos between them: {', '.join(between)}{more}" if between else "by your list"
         lines.append(f"clusters {who} are now one, {one.kept}; {why}")
     return lines
+
+
+def _once(faces: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Faces that are alone, good ones first."""
+    poor = "Blurred, small or turned away: nobody can say who they are."
+    return [
+        {
+            "id": "once", "title": "Seen once", "text": "",
+            "faces": [face for face in faces if not face["poor"]],
+        },
+        {
+            "id": "poor", "title": "Too poor to tell", "text": poor,
+            "faces": [face for face in faces if face["poor"]],
+        },
+    ]  # fmt: skip
 
 
 def _uri(picture: bytes | None) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,7 @@ def sort_faces(
     clusterer: Clusterer,
     *,
     settings: RunSettings,
+    threshold: Callable[[int], float],
     links: Sequence[Link] = (),
     anew: bool = False,
 ) -> None:
@@ -90,7 +91,8 @@ def sort_faces(
         store: the state, after ``remember_faces``.
         seen: what that returned.
         clusterer: groups templates.
-        settings: recorded with the run.
+        settings: recorded with the run, with the threshold that it came to.
+        threshold: by number of clusters, the score at which two faces are one person.
         links: from lists of must-links and cannot-links.
         anew: do not start from earlier clusters. Corrections hold all the same, and a cluster that
             has most of an earlier one's faces gets its number.
@@ -116,10 +118,12 @@ def sort_faces(
         todo,
         clusterer,
         usability=np.array([found[face].usability for face in faces], dtype=np.float64),
-        threshold=settings.threshold,
+        threshold=threshold,
     )
     merged = _renumber(store, faces, before, known=known, knowledge=knowledge, grouping=grouping)
     new = sum(cluster is None for cluster in before)
+    score = threshold(len(set(grouping.labels.tolist())))
+    settings = replace(settings, threshold=score)
     store.add_run(
         to_plain(asdict(settings)),
         {"new_faces": new, "merged": [one.to_dict() for one in merged] if not anew else []},

@@ -145,6 +145,14 @@ class AlbumStore:
         row = self._db.execute("SELECT * FROM run ORDER BY id DESC LIMIT 1").fetchone()
         return (row[0], row[1], json.loads(row[2]), json.loads(row[3])) if row else None
 
+    def set_gallery_names(self, names: Mapping[int, tuple[str, float]]) -> None:
+        """Keep with the last run whom a gallery knew its clusters as."""
+        last = self.last_run()
+        if last is not None:
+            plain = {str(cluster): list(name) for cluster, name in names.items()}
+            outcome = json.dumps({**last[3], "gallery_names": plain})
+            self._db.execute("UPDATE run SET outcome=? WHERE id=?", (outcome, last[0]))
+
     def replace_files(self, files: Iterable[PhotoFile]) -> None:
         """Remember which files there are now."""
         self._db.execute("DELETE FROM file")
@@ -260,6 +268,13 @@ class AlbumStore:
         """Erase all pictures."""
         self._db.execute("DELETE FROM picture")
 
+    def wipe(self) -> None:
+        """Erase everything; ``secure_delete`` overwrites it."""
+        with self.changing():
+            for table in ("meta", "run", "file", "cluster", "face", "correction", "picture"):
+                self._db.execute(f"DELETE FROM {table}")
+        self._db.execute("VACUUM")
+
     # End --------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -271,6 +286,21 @@ class AlbumStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def erase(path: Path) -> None:
+    """Erase a state: overwritten, then removed.
+
+    Raises:
+        DataError: it is no such file, or cannot be removed.
+    """
+    with AlbumStore(path) as store:
+        store.wipe()
+    try:
+        for name in (path.name, f"{path.name}-journal"):
+            path.with_name(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "remove the file yourself") from error
 
 
 def _blob(face: FoundFace) -> bytes:

@@ -22,11 +22,12 @@ from visavis.albums.records import (
 )
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.errors import DataError
+from visavis.faces.usability import POOR
 
-LIKELY_SAME: Final = 60
+LIKELY_SAME: Final = 40
 """How many pairs of clusters to look at are listed."""
 
-LIKELY_BELOW: Final = 0.06
+LIKELY_BELOW: Final = 0.05
 """How far below the threshold the mean templates of such a pair may score."""
 
 
@@ -41,15 +42,12 @@ class GalleryName:
 def album_of(
     store: AlbumStore,
     vectors: Mapping[int, NDArray[np.float32]],
-    *,
-    gallery_names: Mapping[int, GalleryName] | None = None,
 ) -> tuple[Album, Judged]:
     """What the last run and the corrections since then come to.
 
     Args:
         store: the state.
         vectors: templates by face; faces without one get no score.
-        gallery_names: by cluster, from a gallery; a user's own name comes first.
 
     Raises:
         DataError: no run was made yet.
@@ -65,7 +63,11 @@ def album_of(
     placed = [face for face in here if face.cluster is not None]
     judged = _judged(placed, vectors)
     faces = _faces(here, placed, judged, knowledge, settings.threshold)
-    clusters = _clusters(placed, faces, judged, knowledge, gallery_names or {})
+    by_gallery = {
+        int(cluster): GalleryName(name, score)
+        for cluster, (name, score) in outcome.get("gallery_names", {}).items()
+    }
+    clusters = _clusters(placed, faces, judged, knowledge, by_gallery)
     return (
         Album(
             run=run,
@@ -191,8 +193,12 @@ def _likely_same(
     apart |= {(min(a, b), max(a, b)) for a in named for b in named if a != b}
     if settings.same_photo:
         apart |= _seen_together(placed)
-    # Faces by the thousand that are alone are looked at only where there is room for all pairs.
-    only = [one.id for one in clusters][:50_000]
+    best: dict[int, float] = defaultdict(float)
+    for face in placed:
+        best[int(face.cluster or 0)] = max(best[int(face.cluster or 0)], face.usability)
+    # Of poor faces alone nobody can say whether they are the same. Beyond so many clusters only
+    # the largest are looked at.
+    only = [one.id for one in clusters if best[one.id] >= POOR][:50_000]
     return [
         LikelySame(a, b, score)
         for a, b, score in alike(

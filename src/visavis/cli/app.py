@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from visavis import __version__
-from visavis.cli import cache, calibrate, demo, detect, embed, evaluate, models, verify
+from visavis.cli import (
+    cache,
+    calibrate,
+    cluster,
+    demo,
+    detect,
+    embed,
+    enroll,
+    evaluate,
+    gallery,
+    identify,
+    models,
+    people,
+    verify,
+)
 from visavis.errors import VisavisError
 
 app = typer.Typer(
@@ -39,11 +53,16 @@ def _root(
 app.command("verify")(verify.verify)
 app.command("detect")(detect.detect)
 app.command("embed")(embed.embed)
+app.command("enroll")(enroll.enroll)
+app.command("identify")(identify.identify)
 app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
+app.add_typer(people.app, name="people")
+app.add_typer(gallery.app, name="gallery")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
+app.add_typer(cluster.app, name="cluster")
 
 
 def run(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,111 @@
+"""Clusters and the people of a gallery: who is this, and enrol who this is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.albums.judging import Judged
+from visavis.albums.records import Album, RunSettings
+from visavis.albums.view import GalleryName
+from visavis.decision.open_set import IdentificationPoint, identification_threshold
+from visavis.decision.profile import Calibration
+from visavis.errors import GalleryError, OptionError
+from visavis.gallery.records import NewFace
+from visavis.gallery.store import GalleryStore
+
+MOST_ENROLLED: Final = 20
+"""How many faces of a cluster are enrolled: the most typical, none in doubt."""
+
+
+def gallery_names(
+    album: Album,
+    judged: Judged,
+    gallery: GalleryStore,
+    *,
+    calibration: Calibration,
+    fpir: float,
+) -> tuple[dict[int, GalleryName], IdentificationPoint]:
+    """Whom a gallery knows the clusters as.
+
+    A cluster is one probe: its mean template, weighted by usability. It is named where the score
+    with the closest person is at or above the gallery's threshold for ``fpir``.
+
+    Args:
+        album: the clusters.
+        judged: their mean templates.
+        gallery: who is enrolled.
+        calibration: of the model in use.
+        fpir: accepted share of clusters of strangers that get a name, in (0, 1).
+
+    Raises:
+        GalleryError: nobody is enrolled with the model in use.
+        UnsupportedFmrError: neither calibration nor gallery support such a rate.
+    """
+    model = album.settings.model_sha256
+    templates = [person.faces[model] for person in gallery.people() if person.faces.get(model)]
+    if not templates:
+        raise GalleryError(
+            f"a gallery with nobody enrolled by model {album.settings.model} ({model[:12]})",
+            "enrol people with this model, or run with the gallery's by --model",
+        )
+    point = identification_threshold(
+        fpir,
+        people=len(templates),
+        templates=float(np.mean(templates)),
+        calibration=calibration,
+        own=gallery.non_mated(model_sha256=model),
+    )
+    usable = np.flatnonzero(judged.means.any(axis=1))
+    found = gallery.search(judged.means[usable], model_sha256=model, k=1) if len(usable) else []
+    names = {
+        int(judged.clusters[row]): GalleryName(matches[0].person, matches[0].score)
+        for row, matches in zip(usable, found, strict=True)
+        if matches and matches[0].score >= point.threshold
+    }
+    return names, point
+
+
+def new_faces(
+    album: Album,
+    cluster: int,
+    person: str,
+    vectors: Mapping[int, NDArray[np.float32]],
+) -> list[NewFace]:
+    """The faces of a cluster, ready to enrol: the most typical ones, none in doubt.
+
+    Args:
+        album: the clusters.
+        cluster: number of one.
+        person: name to enrol.
+        vectors: templates by face.
+
+    Raises:
+        OptionError: no such cluster, or no template of it is known.
+    """
+    chosen = next((one for one in album.clusters if one.id == cluster), None)
+    if chosen is None:
+        raise OptionError(f"cluster {cluster}", "there is no such cluster; clusters.csv lists them")
+    settings: RunSettings = album.settings
+    paths = {file.sha256: file.path for file in reversed(album.files)}
+    usable = [album.faces[f] for f in chosen.faces if f in vectors and not album.faces[f].doubt]
+    if not usable:
+        raise OptionError(
+            f"cluster {cluster} without templates", "run `visavis cluster` again, with its cache"
+        )
+    return [
+        NewFace(
+            person=person,
+            vector=vectors[face.id],
+            model=settings.model,
+            model_sha256=settings.model_sha256,
+            settings=settings.settings,
+            usability=face.usability,
+            source=paths.get(face.photo, ""),
+            source_sha256=face.photo,
+        )
+        for face in usable[:MOST_ENROLLED]
+    ]

@@ -1,0 +1,88 @@
+"""All that a run or a correction writes into the folder of results."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from visavis.albums import folders, pictures, sheet, tables
+from visavis.albums.records import Album
+from visavis.albums.store import AlbumStore
+from visavis.errors import DataError
+
+SHEET: Final = "contact-sheet.html"
+JSON: Final = "clusters.json"
+CSV: Final = "clusters.csv"
+PEOPLE: Final = "people"
+STATE: Final = "album.sqlite"
+
+
+def write(
+    out: Path,
+    album: Album,
+    store: AlbumStore,
+    *,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Write tables, folders and contact sheet; each takes the place of the earlier one whole.
+
+    Args:
+        out: the folder, made where missing.
+        album: what to write.
+        store: keeps the pictures, so that a correction need not open photos again.
+        workers: photos in work at once.
+        progress: called with (photos done, photos in all) while pictures are cut.
+
+    Returns:
+        Sentences that the user should read.
+
+    Raises:
+        DataError: something cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be made ({error.strerror})", "choose another --out") from (
+            error
+        )
+    tables.write_json(out / JSON, album)
+    tables.write_csv(out / CSV, album)
+    kept = folders.write(out / PEOPLE, album)
+    have: dict[int, bytes] = {}
+    if album.settings.pictures:
+        have = store.pictures()
+        wanted = {face for faces in sheet.shown(album).values() for face in faces}
+        missing = sorted(wanted - have.keys())
+        if missing:
+            cut = list(pictures.cut(album, missing, workers=workers, progress=progress))
+            with store.changing():
+                store.add_pictures(cut)
+            have.update(cut)
+    else:
+        with store.changing():
+            store.drop_pictures()
+    sheet.write(out / SHEET, album, have)
+    return [kept] if kept else []
+
+
+def erase(out: Path) -> list[str]:
+    """Remove what ``write`` wrote, and nothing else; returns what is gone.
+
+    Raises:
+        DataError: something cannot be removed.
+    """
+    gone = []
+    try:
+        for name in (SHEET, JSON, CSV):
+            if (out / name).is_file():
+                (out / name).unlink()
+                gone.append(name)
+        if folders.is_ours(out / PEOPLE):
+            shutil.rmtree(out / PEOPLE)
+            gone.append(f"{PEOPLE}/")
+    except OSError as error:
+        raise DataError(f"{out}: {error.strerror}", "remove the folder yourself") from error
+    return gone

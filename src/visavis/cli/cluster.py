@@ -1,0 +1,339 @@
+"""``visavis cluster``: sort photos by person."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.core
+
+from visavis.cli import cluster_fix, options
+from visavis.cli.cache import embeddings
+from visavis.cli.cluster_state import locked, state_of, tell
+from visavis.cli.output import console, echo_json, home, progress
+
+if TYPE_CHECKING:
+    from visavis.albums.records import Album, RunSettings
+    from visavis.albums.sorting import Found
+    from visavis.albums.store import AlbumStore
+    from visavis.clustering.clusterer import Clusterer
+    from visavis.clustering.thresholds import Strangers
+    from visavis.pipeline import Recognizer
+
+
+class _RunByDefault(typer.core.TyperGroup):
+    """``cluster DIR`` is ``cluster run DIR``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Sort photos by person, without names, and correct the result for good. "
+    "`visavis cluster DIR --out OUT` is all it takes; `fix` corrects, `forget` erases.",
+)
+app.add_typer(cluster_fix.app, name="fix")
+
+
+@app.command("run")
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders as they are.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="Folder for the contact sheet, tables, a folder of links a person, and the "
+            "memory of this collection.",
+        ),
+    ],
+    false_merge: Annotated[
+        float | None,
+        typer.Option(
+            "--false-merge",
+            help="Accepted share of faces that end up beside a stranger; 0.01 when left out.",
+        ),
+    ] = None,
+    algorithm: Annotated[
+        str,
+        typer.Option(
+            "--algorithm",
+            help="graph-linkage, average, complete, chinese-whispers, dbscan, hdbscan or k-means.",
+        ),
+    ] = "graph-linkage",
+    must: Annotated[
+        Path | None,
+        typer.Option("--must", help="CSV, two faces a line (f12 or photo.jpg#2): one person."),
+    ] = None,
+    cannot: Annotated[
+        Path | None, typer.Option("--cannot", help="CSV, two faces a line: two people.")
+    ] = None,
+    no_same_photo_rule: Annotated[
+        bool,
+        typer.Option(
+            "--no-same-photo-rule", help="Two faces in one photo may be one person (collages)."
+        ),
+    ] = False,
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew",
+            help="Do not start from the clusters of earlier runs. Corrections hold all the same.",
+        ),
+    ] = False,
+    gallery: Annotated[
+        Path | None,
+        typer.Option("--gallery", help="Name clusters by the people enrolled in this gallery."),
+    ] = None,
+    fpir: Annotated[
+        float,
+        typer.Option("--fpir", help="Accepted share of strangers whom the gallery names."),
+    ] = 0.01,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copies in the folders of people, in place of links.")
+    ] = False,
+    min_size: Annotated[
+        int,
+        typer.Option("--min-size", min=1, help="Smallest cluster on the contact sheet."),
+    ] = 1,
+    pictures: Annotated[
+        bool,
+        typer.Option("--pictures/--no-pictures", help="Show faces on the contact sheet, or none."),
+    ] = True,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", help="The collection's memory; OUT/album.sqlite when left out."),
+    ] = None,
+    model: options.Model = "sface",
+    detector: options.DetectorName = "yunet",
+    calibration: options.CalibrationName = None,
+    flip: options.Flip = False,
+    runtime: options.Runtime = "onnxruntime",
+    workers: options.Workers = None,
+    no_cache: options.NoCache = False,
+    json: options.Json = False,
+) -> None:
+    """Sort a folder of photos by person.
+
+    `run` may be left out. Run it again when photos were added: they join the clusters that are
+    there, whose numbers stay, and corrections hold. Photos are only read, never changed.
+
+    Exit code 0: every photo was read (one without a face is fine); 1: some could not be, each
+    with its reason in clusters.csv; 2: error.
+
+    Example: `visavis cluster holiday/ --out sorted/`
+    """
+    from visavis.albums import outputs
+    from visavis.albums.store import AlbumStore
+    from visavis.pipeline import Recognizer, RecognizerOptions
+
+    photos = _photos(folder, out)
+    recognizer = Recognizer(
+        model=model,
+        detector=detector,
+        calibration=calibration,
+        options=RecognizerOptions(runtime=runtime, flip=flip),
+        home=home(),
+    )
+    sorter = _Sorter(
+        recognizer=recognizer,
+        algorithm=algorithm,
+        false_merge=0.01 if false_merge is None else false_merge,
+        same_photo=not no_same_photo_rule,
+        must=must,
+        cannot=cannot,
+        anew=anew,
+        gallery=gallery,
+        fpir=fpir,
+        min_size=min_size,
+        pictures=pictures,
+        copy=copy,
+    )
+    sorter.check()
+    place = state or out / outputs.STATE
+    with locked(place), ExitStack() as stack:
+        store = stack.enter_context(AlbumStore(place, create=True))
+        found = _look(folder, photos, recognizer, workers=workers, no_cache=no_cache, quiet=json)
+        album = sorter.sort(store, folder, found)
+        with progress("pictures", quiet=json) as update:
+            notes = outputs.write(out, album, store, workers=workers or 2, progress=update)
+    tell(album, out, notes, state=state, json=json)
+    raise typer.Exit(1 if album.counts()["failed"] else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorter:
+    """What the command line asks of a run, besides looking at the photos."""
+
+    recognizer: Recognizer
+    algorithm: str
+    false_merge: float
+    same_photo: bool
+    must: Path | None
+    cannot: Path | None
+    anew: bool
+    gallery: Path | None
+    fpir: float
+    min_size: int
+    pictures: bool
+    copy: bool
+
+    def check(self) -> None:
+        """Refuse what can be refused before the work, not after it."""
+        from visavis.errors import OptionError
+
+        self._clusterer()
+        for path in (self.must, self.cannot):
+            if path is not None and not path.is_file():
+                raise OptionError(f"{path}: there is no such file", "give a CSV file")
+        if self.gallery is not None:
+            if not 0 < self.fpir < 1:
+                raise OptionError(f"--fpir {self.fpir}", "give one in (0, 1), such as 0.01")
+            self._gallery().close()
+
+    def sort(self, store: AlbumStore, folder: Path, found: Found) -> Album:
+        """Cluster what was found, remember it, and bring it together."""
+        from visavis.albums import link_lists, sorting
+        from visavis.albums.references import References
+        from visavis.albums.view import album_of
+
+        algorithm, strangers = self._clusterer()
+        with store.changing():
+            seen = sorting.remember_faces(store, found)
+            references = References(store)
+            links = [
+                link
+                for path, must in ((self.must, True), (self.cannot, False))
+                if path is not None
+                for link in link_lists.read(path, references, must=must)
+            ]
+            sorting.sort_faces(
+                store,
+                seen,
+                algorithm,
+                settings=self._settings(folder, algorithm.name),
+                threshold=lambda clusters: strangers.for_faces(
+                    clusters, false_merge_rate=self.false_merge
+                ),
+                links=links,
+                anew=self.anew,
+            )
+        vectors = {face: one.vector for face, one in seen.faces.items()}
+        album, judged = album_of(store, vectors)
+        if self.gallery is None:
+            return album
+        from visavis.albums.naming import gallery_names
+
+        with self._gallery() as people:
+            names, _ = gallery_names(
+                album, judged, people, calibration=self.recognizer.calibration, fpir=self.fpir
+            )
+        with store.changing():
+            store.set_gallery_names({k: (name.name, name.score) for k, name in names.items()})
+        return album_of(store, vectors)[0]
+
+    def _clusterer(self) -> tuple[Clusterer, Strangers]:
+        from visavis.clustering import choose
+
+        calibration = self.recognizer.calibration
+        strangers = choose.strangers_of(calibration.points, calibration.reference)
+        chosen = choose.by_name(self.algorithm, strangers, false_merge_rate=self.false_merge)
+        return chosen, strangers
+
+    def _gallery(self) -> Any:
+        return cluster_fix.open_gallery(self.gallery or Path(), create=False)
+
+    def _settings(self, folder: Path, algorithm: str) -> RunSettings:
+        from visavis.albums.records import RunSettings
+
+        return RunSettings(
+            root=str(folder.resolve()),
+            model=self.recognizer.model,
+            model_sha256=self.recognizer.model_sha256,
+            settings=self.recognizer.settings,
+            algorithm=algorithm,
+            false_merge=self.false_merge,
+            threshold=float("nan"),
+            calibration=self.recognizer.calibration.name,
+            same_photo=self.same_photo,
+            min_size=self.min_size,
+            pictures=self.pictures,
+            copy=self.copy,
+            gallery="" if self.gallery is None else str(self.gallery.resolve()),
+            fpir=self.fpir if self.gallery is not None else float("nan"),
+        )
+
+
+def _photos(folder: Path, out: Path) -> list[Path]:
+    """Photos below the folder, without what an earlier run wrote there."""
+    from visavis.albums.folders import written_by_us
+    from visavis.errors import ImageNotFoundError, OptionError
+    from visavis.images import PHOTO_SUFFIXES, photos_below
+
+    if not folder.is_dir():
+        raise OptionError(f"{folder}: not a folder", "name a folder of photos")
+    if out.exists() and not out.is_dir():
+        raise OptionError(f"--out {out}: a file", "name a folder")
+    ours = written_by_us(folder)
+    photos = [path for path in photos_below(folder) if not ours.intersection(path.parents)]
+    if not photos:
+        raise ImageNotFoundError(
+            f"{folder}: a folder without photos", f"accepted: {' '.join(sorted(PHOTO_SUFFIXES))}"
+        )
+    return photos
+
+
+def _look(
+    folder: Path,
+    photos: list[Path],
+    recognizer: Recognizer,
+    *,
+    workers: int | None,
+    no_cache: bool,
+    quiet: bool,
+) -> Found:
+    from visavis.albums.vectors import look
+    from visavis.embedding.cache import EmbeddingCache
+
+    with ExitStack() as stack:
+        cache = None if no_cache else stack.enter_context(EmbeddingCache(embeddings()))
+        update = stack.enter_context(progress("photos", quiet=quiet))
+        return look(folder, photos, recognizer, cache=cache, workers=workers, progress=update)
+
+
+@app.command("forget")
+def forget(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder that `visavis cluster` wrote.")
+    ],
+    state: Annotated[
+        Path | None, typer.Option("--state", help="The collection's memory, if not in OUT.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Erase what is known of a collection: corrections, names, pictures, tables and folders.
+
+    Photos stay as they are. Templates are kept elsewhere: `visavis cache clear` erases them.
+
+    Example: `visavis cluster forget sorted/`
+    """
+    from visavis.albums import outputs
+    from visavis.albums.store import AlbumStore, erase
+
+    place = state_of(out, state)
+    with locked(place):
+        AlbumStore(place).close()  # refuses what is no such file
+        erase(place)
+        gone = [place.name, *outputs.erase(out)]
+    place.with_name(f".{place.name}.lock").unlink(missing_ok=True)
+    if json:
+        echo_json({"erased": gone})
+    else:
+        console.print(f"{out}: erased {', '.join(gone)}", markup=False)
+        console.print("templates of photos are kept apart: `visavis cache clear` erases them")

@@ -1,0 +1,90 @@
+"""What ``visavis cluster`` and its corrections share: the state, and telling what came out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visavis.cli.output import console, echo_json, messages
+
+if TYPE_CHECKING:
+    from visavis.albums.records import Album
+
+
+def state_of(out: Path, state: Path | None) -> Path:
+    """The file of a collection's memory."""
+    from visavis.albums import outputs
+
+    return state or out / outputs.STATE
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """One command at a time works on a collection.
+
+    Raises:
+        DataError: another one does, or the folder cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    from visavis.errors import DataError
+
+    try:
+        state.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(state.with_name(f".{state.name}.lock"), timeout=5):
+            yield
+    except Timeout as error:
+        raise DataError(
+            f"{state}: another visavis works on this collection", "wait until it is done"
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{state.parent}: cannot be used ({error.strerror or error})", "choose another folder"
+        ) from error
+
+
+def tell(album: Album, out: Path, notes: Sequence[str], *, state: Path | None, json: bool) -> None:
+    """The result: in full as JSON, or in a few lines."""
+    from visavis.albums import outputs
+    from visavis.albums.sheet import merge_lines
+
+    for note in notes:
+        messages.print(f"visavis: {note}", markup=False)
+    failed = [file for file in album.files if file.failed]
+    if json:
+        echo_json({**album.to_dict(), "out": str(out)})
+        return
+    for file in failed[:20]:
+        messages.print(f"visavis: {file.message}", markup=False)
+    if len(failed) > 20:
+        messages.print(f"… and {len(failed) - 20} more photos that could not be read")
+    counts = album.counts()
+    several = counts["clusters"] - counts["alone"]
+    console.print(
+        f"{counts['faces']} faces in {counts['photos']} photos: {several} people seen more than "
+        f"once, {counts['alone']} faces alone"
+    )
+    rate = f"{100 * album.settings.false_merge:g} %"
+    console.print(
+        f"two faces are one person from a score of {album.settings.threshold:.3f}: at most about "
+        f"{rate} of faces beside a stranger ({album.settings.algorithm}, calibration "
+        f"{album.settings.calibration})",
+        markup=False,
+    )
+    if counts["without_faces"]:
+        console.print(f"{counts['without_faces']} photos show no face")
+    if counts["failed"]:
+        console.print(f"{counts['failed']} photos could not be read, see clusters.csv")
+    if album.run > 1:
+        console.print(f"run {album.run}: {counts['new_faces']} new faces")
+    for line in merge_lines(album):
+        console.print(line, markup=False)
+    if counts["corrections"]:
+        console.print(f"{counts['corrections']} corrections hold")
+    console.print(f"contact sheet: {out / outputs.SHEET}", markup=False)
+    tail = ["--state", str(state)] if state is not None else []
+    line = shlex.join(["visavis", "cluster", "fix", str(out), *tail])
+    console.print(f"correct it: {line} --help", markup=False)
