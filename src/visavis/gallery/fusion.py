@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 FUSIONS: Final = ("max", "mean", "weighted")
 
+DEFAULT_FUSION: Final = "weighted"
+
 _VANISHING: Final = 1e-6
+_BLOCK: Final = 256
 
 
 def fused_scores(
@@ -145,6 +148,53 @@ def mean_templates(
             means[person], length[person] = x[row], np.linalg.norm(x[row])
     means[held] /= length[held, None]
     return means.astype(np.float32)
+
+
+def simulated_strangers(
+    vectors: Vectors,
+    owners: NDArray[np.int64],
+    /,
+    *,
+    fusion: Fusion = DEFAULT_FUSION,
+    usability: ArrayLike | None = None,
+    most: int = 2000,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """How close people come to one another: ``GalleryStore.non_mated`` for templates in memory.
+
+    For up to ``most`` people one of their templates, drawn at random, is the probe; its highest
+    fused score with any other person is returned.
+
+    Args:
+        vectors: ``(T, D)`` float32 unit vectors.
+        owners: ``(T,)`` integers from 0, whose template each is.
+        fusion: ``max``, ``mean`` or ``weighted``.
+        usability: ``(T,)`` in [0, 1], the weights of ``weighted``.
+        most: most people to draw.
+        seed: decides people and templates.
+
+    Returns:
+        ``(P,)`` float32; empty where there are fewer than two people.
+
+    >>> simulated_strangers([[1, 0], [0.6, 0.8], [0, 1]], [0, 1, 2])
+    array([0.6, 0.8, 0.8], dtype=float32)
+    """
+    x, owner, count = _checked(vectors, owners, None)
+    held = np.unique(owner)
+    if len(held) < 2:
+        return np.zeros(0, dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(owner))
+    drawn = order[np.unique(owner[order], return_index=True)[1]]
+    if len(drawn) > most:
+        drawn = np.sort(rng.choice(drawn, most, replace=False))
+    best = np.empty(len(drawn), dtype=np.float32)
+    for start in range(0, len(drawn), _BLOCK):
+        some = drawn[start : start + _BLOCK]
+        scores = fused_scores(x[some], x, owner, fusion=fusion, usability=usability, people=count)
+        scores[np.arange(len(some)), owner[some]] = -2.0
+        best[start : start + len(some)] = scores.max(axis=1)
+    return best
 
 
 def _checked(
