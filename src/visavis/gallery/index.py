@@ -8,12 +8,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visavis.errors import GalleryDamagedError, OptionError
-from visavis.gallery.index_exact import best, faiss_threads, nearest, score
+from visavis.errors import OptionError
+from visavis.gallery import index_file
+from visavis.gallery.index_body import Body
+from visavis.gallery.index_exact import best, faiss_threads, score
 from visavis.gallery.index_options import EXACT_UP_TO, IndexOptions
 from visavis.gallery.numbers import Numbers
-from visavis.gallery.rows import Rows
-from visavis.gallery.snapshot import CHUNK, Reader, Seal, Writer
+from visavis.gallery.snapshot import Seal
 from visavis.types import Vectors
 
 __all__ = ["EXACT_UP_TO", "IndexOptions", "TemplateIndex"]
@@ -26,8 +27,9 @@ class TemplateIndex:
     """Templates by number, and the closest of them to a probe.
 
     Scores are inner products of unit vectors, so cosine similarities; those returned are computed
-    from the templates themselves, whatever structure proposed them. Not for use by two threads at
-    once: the caller locks.
+    from the templates themselves, whatever structure proposed them. (Where a memory limit left no
+    room for the templates, from their codes; ``describe`` says so.) The same calls give the same
+    answers. Not for use by two threads at once: the caller locks.
 
     Args:
         dimension: length of the templates.
@@ -53,15 +55,15 @@ class TemplateIndex:
         self.dimension = dimension
         self.options = options
         self.state = 0
-        self._rows = Rows(dimension)
+        self._body = Body(dimension, options=options)
         self._numbers = Numbers()
 
     def __len__(self) -> int:
-        return self._numbers.living
+        return len(self._numbers)
 
     def ids(self) -> Ids:
         """Numbers of all templates, rising, ``(N,)`` int64."""
-        return np.sort(self._numbers.ids[self._numbers.alive])
+        return np.sort(self._numbers.ids)
 
     def add(self, ids: ArrayLike, vectors: ArrayLike) -> None:
         """Add ``(N, D)`` float32 unit vectors under ``(N,)`` numbers that are not there yet.
@@ -78,16 +80,22 @@ class TemplateIndex:
         there = numbers[self._numbers.rows(numbers) >= 0]
         if len(there):
             raise OptionError(f"template {there[0]} is in the index", "remove it first")
-        self._rows.append(rows)
-        self._numbers.append(numbers)
+        if len(numbers):
+            with faiss_threads(self.options.threads):
+                self._body.append(rows)
+            self._numbers.append(numbers)
 
     def remove(self, ids: ArrayLike) -> int:
         """Remove templates by number and overwrite them in memory; returns how many there were."""
         rows = self._numbers.rows(np.unique(self._checked_ids(ids)))
-        rows = rows[rows >= 0]
-        self._rows.erase(rows)
-        self._numbers.erase(rows)
-        return len(rows)
+        gone = np.sort(rows[rows >= 0])
+        # The last rows move into the holes, so that no hole is left to be searched.
+        count = len(self) - len(gone)
+        movers = np.setdiff1d(np.arange(count, len(self)), gone, assume_unique=True)
+        holes = gone[gone < count]
+        self._body.fill(holes, movers, count)
+        self._numbers.fill(holes, movers, count)
+        return len(gone)
 
     def vectors(self, ids: ArrayLike) -> Vectors:
         """The templates of these numbers, ``(N, D)`` float32.
@@ -99,7 +107,7 @@ class TemplateIndex:
         rows = self._numbers.rows(numbers)
         if len(rows) and rows.min() < 0:
             raise OptionError(f"no template {numbers[rows < 0][0]}", "ask for those of ids()")
-        return self._rows.take(rows) if len(rows) else np.empty((0, self.dimension), np.float32)
+        return self._body.rows.take(rows)
 
     def search(self, vectors: ArrayLike, k: int) -> tuple[NDArray[np.float32], Ids]:
         """The ``k`` closest templates to each of ``(Q, D)`` probes.
@@ -122,15 +130,15 @@ class TemplateIndex:
         with faiss_threads(self.options.threads):
             for start in range(0, len(queries), _QUERIES):
                 part = queries[start : start + _QUERIES]
-                for number, rows in enumerate(nearest(self._rows, part, top), start):
-                    exact = score(self._rows, queries[number], rows)
+                for number, rows in enumerate(self._body.propose(part, top), start):
+                    exact = score(self._body.rows, queries[number], rows)
                     found = best(exact, self._numbers.ids[rows], top)
                     scores[number, :top], ids[number, :top] = found
         return scores, ids
 
     def describe(self) -> str:
         """The structure in words: kind, asked and measured recall."""
-        return f"exact search of {len(self):,} templates (float32)"
+        return self._body.describe()
 
     def save(self, path: Path, *, state: int, seal: Seal | None = None) -> None:
         """Write a snapshot, whole or not at all.
@@ -140,20 +148,7 @@ class TemplateIndex:
             state: the caller's mark, given back as ``state`` by ``load``.
             seal: encrypts bytes, called with up to 8 MiB at a time; ``None``: plain.
         """
-        alive = np.flatnonzero(self._numbers.alive)
-        header = {"dimension": self.dimension, "count": len(alive), "state": state}
-        partial = path.with_name(f"{path.name}.partial")
-        with partial.open("wb") as file:
-            writer = Writer(file, header, seal=seal)
-            for start in range(0, len(alive), CHUNK // 8):
-                numbers = self._numbers.ids[alive[start : start + CHUNK // 8]]
-                writer.write(numbers.astype("<i8").tobytes())
-            step = max(CHUNK // (4 * self.dimension), 1)
-            for start in range(0, len(alive), step):
-                rows = self._rows.take(alive[start : start + step])
-                writer.write(rows.astype("<f4", copy=False).data.cast("B"))
-            writer.end()
-        partial.replace(path)
+        index_file.save(path, self._body, self._numbers, state=state, seal=seal)
         self.state = state
 
     @classmethod
@@ -165,21 +160,10 @@ class TemplateIndex:
             GalleryKeyError: it is sealed and ``unseal`` is missing, or the other way round.
             FileNotFoundError: there is none.
         """
-        with path.open("rb") as file:
-            reader = Reader(file, path=path, unseal=unseal)
-            try:
-                dimension, count, state = (
-                    int(reader.header[key]) for key in ("dimension", "count", "state")
-                )
-            except (KeyError, TypeError, ValueError) as error:
-                raise GalleryDamagedError(f"{path} has no header", "delete it") from error
-            index = cls(dimension, options=options)
-            index.state = state
-            for payload in reader.chunks(8 * count):
-                index._numbers.append(np.frombuffer(payload, "<i8"))
-            for payload in reader.chunks(4 * dimension * count):
-                index._rows.append(np.frombuffer(payload, "<f4").reshape(-1, dimension))
-            reader.end()
+        with faiss_threads(options.threads):
+            body, numbers, state = index_file.load(path, options=options, unseal=unseal)
+        index = cls(body.dimension, options=options)
+        index._body, index._numbers, index.state = body, numbers, state
         return index
 
     def _checked_ids(self, ids: ArrayLike) -> Ids:

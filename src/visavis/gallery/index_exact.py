@@ -16,6 +16,8 @@ Ids = NDArray[np.int64]
 # Two float32 sums over the same row differ by less than this for unit vectors of 2,048 dimensions.
 ROUNDING = np.float32(4e-6)
 _SPARE = 8
+_MANY = 20
+_PIECE = 8192
 
 
 @contextmanager
@@ -51,39 +53,66 @@ def best(scores: NDArray[np.float32], ids: Ids, k: int) -> tuple[NDArray[np.floa
     return out, who
 
 
-def nearest(rows: Rows, queries: Vectors, k: int, *, start: int = 0) -> list[Ids]:
-    """Rows from ``start`` on that hold the ``k`` highest scores of each ``(Q, D)`` probe.
+def nearest(rows: Rows, queries: Vectors, k: int) -> list[Ids]:
+    """Rows that hold the ``k`` highest scores of each ``(Q, D)`` probe.
 
     All rows that tie with the k-th, within rounding, are among them, so there may be more than
-    ``k``. One pass over the memory for up to 20 probes, a matrix product for more.
+    ``k``. One pass over the memory for some probes, matrix products for many.
     """
-    import faiss
-
     spare = k + _SPARE
-    values, places = [], []
-    for first, block in rows.blocks(start):
-        top = min(spare, len(block))
-        score_, at = faiss.knn(queries, block, top, metric=faiss.METRIC_INNER_PRODUCT)
-        values.append(score_)
-        places.append(np.where(at < 0, -1, at + first))
-    if not values:
-        return [np.empty(0, np.int64) for _ in queries]
-    value, place = np.concatenate(values, axis=1), np.concatenate(places, axis=1)
-    value[place < 0] = -np.inf
+    values, places = (_few if len(queries) < _MANY else _many)(rows, queries, spare)
     found = []
-    for number, query in enumerate(queries):
-        row, at = value[number], place[number]
-        if len(row) <= k:
-            found.append(at[at >= 0])
+    for query, value, place in zip(queries, values, places, strict=True):
+        if k >= len(rows):
+            found.append(place[place >= 0])
             continue
-        bar = np.partition(row, len(row) - k)[len(row) - k] - ROUNDING
-        if any(len(v[number]) == spare and v[number, -1] >= bar > -np.inf for v in values):
-            found.append(_above(rows, query, bar, start))
-        else:
-            found.append(at[(at >= 0) & (row >= bar)])
+        bar = np.partition(value, -k)[-k] - ROUNDING
+        # Where the last of the spare places is a tie as well, there may be more of them.
+        cut = len(rows) > spare and np.partition(value, -spare)[-spare] >= bar
+        found.append(_above(rows, query, bar) if cut else place[value >= bar])
     return found
 
 
-def _above(rows: Rows, query: Vectors, bar: np.float32, start: int) -> Ids:
-    hits = [first + np.flatnonzero(block @ query >= bar) for first, block in rows.blocks(start)]
+def top_scores(rows: Rows, queries: Vectors, k: int) -> NDArray[np.float32]:
+    """The ``k`` highest scores of each probe, ``(Q, k)`` from high to low."""
+    values, _ = _many(rows, queries, k)
+    return -np.sort(-values, axis=1)
+
+
+def _few(rows: Rows, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
+    import faiss
+
+    values, places = [], []
+    for first, block in rows.blocks():
+        count = min(top, len(block))
+        value, place = faiss.knn(queries, block, count, metric=faiss.METRIC_INNER_PRODUCT)
+        values.append(value)
+        places.append(place + first)
+    return np.concatenate(values, axis=1), np.concatenate(places, axis=1)
+
+
+def _many(rows: Rows, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
+    import faiss
+    from threadpoolctl import threadpool_limits
+
+    values = np.full((len(queries), top), -np.inf, np.float32)
+    places = np.full((len(queries), top), -1, np.int64)
+    # numpy's own BLAS: several times as fast as the one that FAISS brings.
+    with threadpool_limits(faiss.omp_get_max_threads(), user_api="blas"):
+        for first, block in rows.blocks():
+            for start in range(0, len(block), _PIECE):
+                product = queries @ block[start : start + _PIECE].T
+                hot = np.flatnonzero(product.max(axis=1) > values.min(axis=1))
+                some = product[hot]
+                at = np.argpartition(some, -min(top, some.shape[1]), axis=1)[:, -top:]
+                value = np.concatenate([values[hot], np.take_along_axis(some, at, 1)], axis=1)
+                place = np.concatenate([places[hot], at + (first + start)], axis=1)
+                kept = np.argpartition(value, -top, axis=1)[:, -top:]
+                values[hot] = np.take_along_axis(value, kept, 1)
+                places[hot] = np.take_along_axis(place, kept, 1)
+    return values, places
+
+
+def _above(rows: Rows, query: Vectors, bar: np.float32) -> Ids:
+    hits = [first + np.flatnonzero(block @ query >= bar) for first, block in rows.blocks()]
     return np.concatenate(hits)

@@ -3,74 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.gallery.codec import Codec
 from visavis.types import Vectors
 
 BLOCK_BYTES = 64 << 20
+_DECODED = 16_384
+
+Rownumbers = NDArray[np.int64]
 
 
 class Rows:
-    """An append-only ``(N, D)`` float32 matrix kept in blocks.
+    """An ``(N, D)`` float32 matrix kept in blocks, as it is or coded.
 
     Growing allocates one more block and copies nothing, so the peak is the steady size; pages of a
-    block that hold no row yet take no memory. A row that was erased is NaN: no comparison with its
-    scores is true, so it never gets into a list of best scores, and nothing of it is left.
+    block that hold no row yet take no memory.
 
     Args:
-        dimension: ``D``.
+        codec: how a row is kept.
         block_bytes: size of a block.
     """
 
-    def __init__(self, dimension: int, *, block_bytes: int = BLOCK_BYTES) -> None:
-        self.dimension = dimension
-        self._per_block = max(block_bytes // (4 * dimension), 1)
-        self._blocks: list[Vectors] = []
+    def __init__(self, codec: Codec, *, block_bytes: int = BLOCK_BYTES) -> None:
+        self.codec = codec
+        self._width = codec.columns * np.dtype(codec.dtype).itemsize
+        self._per_block = max(block_bytes // self._width, 1)
+        self._blocks: list[NDArray[Any]] = []
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the rows, erased ones included."""
-        return 4 * self.dimension * self._count
-
     def append(self, vectors: Vectors) -> None:
         """Put ``(M, D)`` after the last row."""
+        self.append_coded(self.codec.encode(vectors))
+
+    def append_coded(self, codes: NDArray[Any]) -> None:
+        """Put rows that are coded already after the last row."""
         done = 0
-        while done < len(vectors):
+        while done < len(codes):
+            if self._count == len(self._blocks) * self._per_block:
+                shape = (self._per_block, self.codec.columns)
+                self._blocks.append(np.empty(shape, self.codec.dtype))
             within = self._count % self._per_block
-            if within == 0 and self._count == len(self._blocks) * self._per_block:
-                self._blocks.append(np.empty((self._per_block, self.dimension), np.float32))
-            take = min(self._per_block - within, len(vectors) - done)
-            self._blocks[-1][within : within + take] = vectors[done : done + take]
+            take = min(self._per_block - within, len(codes) - done)
+            self._blocks[-1][within : within + take] = codes[done : done + take]
             done += take
             self._count += take
 
-    def blocks(self, start: int = 0) -> Iterator[tuple[int, Vectors]]:
-        """Number of the first row, and a view of the rows, block by block from row ``start``."""
-        for at in range(start // self._per_block, len(self._blocks)):
-            first = at * self._per_block
-            skip, end = max(start - first, 0), min(self._count - first, self._per_block)
-            if end > skip:
-                yield first + skip, self._blocks[at][skip:end]
+    def coded(self) -> Iterator[NDArray[Any]]:
+        """Views of all rows as they are kept, block by block."""
+        for at, block in enumerate(self._blocks):
+            yield block[: self._count - at * self._per_block]
 
-    def take(self, rows: NDArray[np.int64]) -> Vectors:
+    def blocks(self) -> Iterator[tuple[int, Vectors]]:
+        """Number of the first row, and the rows, block by block; views where they are not coded."""
+        first = 0
+        for codes in self.coded():
+            step = len(codes) if self.codec.exact else _DECODED
+            for start in range(0, len(codes), step):
+                yield first + start, self.codec.decode(codes[start : start + step])
+            first += len(codes)
+
+    def take(self, rows: Rownumbers) -> Vectors:
         """Copies of the rows, ``(M, D)`` float32, in the order asked for."""
         if len(self._blocks) == 1:
-            return self._blocks[0][rows]
-        out = np.empty((len(rows), self.dimension), np.float32)
-        block = rows // self._per_block
-        for at in np.unique(block):
-            mine = block == at
-            out[mine] = self._blocks[at][rows[mine] - at * self._per_block]
+            return self.codec.decode(self._blocks[0][rows])
+        out = np.empty((len(rows), self.codec.columns), self.codec.dtype)
+        if len(rows) and np.all(rows[1:] >= rows[:-1]):
+            starts = np.arange(len(self._blocks) + 1) * self._per_block
+            ends = np.searchsorted(rows, starts)
+            for at, block in enumerate(self._blocks):
+                mine = slice(ends[at], ends[at + 1])
+                np.take(block, rows[mine] - starts[at], axis=0, out=out[mine], mode="clip")
+            return self.codec.decode(out)
+        of = rows // self._per_block
+        for at in np.unique(of):
+            out[of == at] = self._blocks[at][rows[of == at] - at * self._per_block]
+        return self.codec.decode(out)
+
+    def fill(self, holes: Rownumbers, movers: Rownumbers, count: int) -> None:
+        """Copy rows ``movers`` over rows ``holes``, keep the first ``count``, zero the others."""
+        for hole, mover in zip(holes.tolist(), movers.tolist(), strict=True):
+            self._row(hole)[:] = self._row(mover)
+        for row in range(count, self._count):
+            self._row(row)[:] = 0
+        del self._blocks[-(-count // self._per_block) :]
+        self._count = count
+
+    def recoded(self, codec: Codec) -> Rows:
+        """The same rows kept by another codec; this object gives its blocks away as it goes and
+        is empty afterwards."""
+        out = Rows(codec)
+        left = self._count
+        self._blocks.reverse()
+        while self._blocks:
+            block = self._blocks.pop()[:left]
+            for start in range(0, len(block), _DECODED):
+                out.append(self.codec.decode(block[start : start + _DECODED]))
+            left -= len(block)
+        self._count = 0
         return out
 
-    def erase(self, rows: NDArray[np.int64]) -> None:
-        """Overwrite rows with NaN."""
-        block = rows // self._per_block
-        for at in np.unique(block):
-            self._blocks[at][rows[block == at] - at * self._per_block] = np.nan
+    def _row(self, row: int) -> NDArray[Any]:
+        view: NDArray[Any] = self._blocks[row // self._per_block][row % self._per_block]
+        return view

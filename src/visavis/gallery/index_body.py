@@ -1,0 +1,153 @@
+"""The rows of an index, and the structure that proposes some of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.gallery.codec import LADDER, Codec, width
+from visavis.gallery.index_exact import nearest
+from visavis.gallery.index_options import IndexOptions
+from visavis.gallery.index_scan import FastScan, pieces
+from visavis.gallery.index_tuning import Tuning, tune
+from visavis.gallery.rows import Rows
+from visavis.types import Vectors
+
+Ids = NDArray[np.int64]
+_SAMPLE = 20_000
+_GROWTH = 3
+_OF_A_ROW = 16  # its number, and room to sort them
+
+
+class Body:
+    """Rows with or without a fast scan over them, kept in step.
+
+    Args:
+        dimension: length of a template.
+        options: what is asked of the search.
+    """
+
+    def __init__(self, dimension: int, *, options: IndexOptions) -> None:
+        self.dimension = dimension
+        self.options = options
+        self.rows = Rows(Codec("float32", dimension))
+        self.scan: FastScan | None = None
+        self.tuning: Tuning | None = None
+        self._hopeless = 0
+
+    def append(self, vectors: Vectors) -> None:
+        """Put ``(M, D)`` after the last row."""
+        self._keep_within(len(self.rows) + len(vectors), vectors)
+        self.rows.append(vectors)
+        if self.scan is not None:
+            self.scan.add(vectors)
+        self.settle()
+
+    def fill(self, holes: Ids, movers: Ids, count: int) -> None:
+        """Copy rows ``movers`` over ``holes``, keep the first ``count``."""
+        self.rows.fill(holes, movers, count)
+        if self.scan is None:
+            return
+        # Half as many: a gallery around the bound does not build and drop in turn.
+        if count <= self.options.exact_up_to // 2:
+            self.scan = self.tuning = None
+        else:
+            self.scan.fill(holes, movers, count)
+
+    def propose(self, queries: Vectors, k: int) -> list[Ids]:
+        """Rows that hold the ``k`` closest to each probe: all of them, or with the recall asked."""
+        size = len(self.rows)
+        if self.scan is not None and self.tuning is not None:
+            count = self.tuning.candidates(k, size)
+            if 8 * count <= size:
+                return list(np.sort(self.scan.candidates(queries, count), axis=1))
+        return nearest(self.rows, queries, k)
+
+    def settle(self) -> None:
+        """Build the structure where the rows have become many; measure again where they are
+        three times as many as when it was measured."""
+        size = len(self.rows)
+        if (
+            size <= self.options.exact_up_to
+            or self.options.recall == 1
+            or pieces(self.dimension) is None
+            or size < _GROWTH * (self.tuning.size if self.tuning else self._hopeless)
+        ):
+            return
+        if self.scan is not None:
+            self.tuning = tune(self.rows, self.scan, recall=self.options.recall)
+        if self.tuning is None or self.scan is None:
+            self.scan = self._built()
+            self.tuning = tune(self.rows, self.scan, recall=self.options.recall)
+        if self.tuning is None:
+            self.scan, self._hopeless = None, size
+
+    def describe(self) -> str:
+        """The structure in words."""
+        kept = self._kept()
+        if self.scan is None or self.tuning is None:
+            why = ""
+            if self._hopeless:
+                why = "; a fast scan did not reach the recall asked"
+            return f"exact search of {len(self.rows):,} templates ({kept}){why}"
+        t = self.tuning
+        return (
+            f"fast scan of {len(self.rows):,} templates (4-bit product quantizer, "
+            f"{self.scan.nbytes // max(len(self.rows), 1)} bytes each), the best "
+            f"{self.tuning.candidates(1, len(self.rows))} compared exactly ({kept}); recall of the "
+            f"closest: asked {self.options.recall:g}, measured at {t.size:,} templates "
+            f"{t.mated:.3f} for mated probes, {t.strangers:.3f} for strangers; of the ten closest "
+            f"{t.mated_ten:.3f} and {t.strangers_ten:.3f} ({t.probes} probes each)"
+        )
+
+    def _kept(self) -> str:
+        name = self.rows.codec.name
+        if name == "float32":
+            return name
+        text = f"{name}, memory limit {self.options.memory_limit:,} bytes: scores are of those"
+        need = self._needed(len(self.rows), len(LADDER) - 1)
+        if self.options.memory_limit is not None and need is not None:
+            over = need > self.options.memory_limit
+            return f"{text}, and the limit is exceeded" if over else text
+        return text
+
+    def _built(self) -> FastScan:
+        scan = FastScan(self.dimension)
+        rng = np.random.default_rng(0)
+        size = len(self.rows)
+        chosen = np.sort(rng.choice(size, min(_SAMPLE, size), replace=False))
+        scan.train(self.rows.take(chosen))
+        for _, block in self.rows.blocks():
+            scan.add(block)
+        return scan
+
+    def _needed(self, size: int, level: int) -> int | None:
+        bytes_ = width(LADDER[level], self.dimension)
+        if bytes_ is None:
+            return None
+        many = size > self.options.exact_up_to and self.options.recall < 1
+        cut = pieces(self.dimension) if many else None
+        return size * (bytes_ + (cut or 0) // 2 + _OF_A_ROW)
+
+    def _keep_within(self, size: int, new: Vectors) -> None:
+        # Down the ladder only: what a coarser code has lost is not coming back.
+        limit, level = self.options.memory_limit, LADDER.index(self.rows.codec.name)
+        if limit is None or size == 0:
+            return
+        chosen = level
+        for at in range(level, len(LADDER)):
+            need = self._needed(size, at)
+            if need is None:
+                continue
+            chosen = at
+            if need <= limit:
+                break
+        if chosen == level:
+            return
+        codec = Codec(LADDER[chosen], self.dimension)
+        rng = np.random.default_rng(0)
+        held = len(self.rows)
+        some = np.sort(rng.choice(held, min(_SAMPLE, held), replace=False)) if held else []
+        sample = self.rows.take(np.asarray(some, np.int64)) if held else new[:0]
+        codec.train(np.concatenate([sample, new[: max(_SAMPLE - len(sample), 1)]]))
+        self.rows = self.rows.recoded(codec)

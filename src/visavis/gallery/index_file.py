@@ -1,0 +1,125 @@
+"""What of an index is on disk, chunk by chunk: numbers, rows, codes of the fast scan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from visavis.errors import GalleryDamagedError
+from visavis.gallery.codec import Codec
+from visavis.gallery.index_body import Body
+from visavis.gallery.index_options import IndexOptions
+from visavis.gallery.index_scan import FastScan
+from visavis.gallery.index_tuning import Tuning
+from visavis.gallery.numbers import Numbers
+from visavis.gallery.rows import Rows
+from visavis.gallery.snapshot import CHUNK, Reader, Seal, Writer
+
+
+def save(path: Path, body: Body, numbers: Numbers, *, state: int, seal: Seal | None) -> None:
+    """Write it beside ``path`` and move it there."""
+    import faiss
+
+    codec = body.rows.codec
+    header = {
+        "dimension": body.dimension,
+        "count": len(numbers),
+        "state": state,
+        "codec": codec.name,
+        "scan": None,
+    }
+    if body.scan is not None and body.tuning is not None:
+        header["scan"] = {
+            "tuning": asdict(body.tuning),
+            "recall": body.options.recall,
+            "bytes": body.scan.nbytes,
+            "faiss": faiss.__version__,
+        }
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            writer = Writer(file, header, seal=seal)
+            writer.write(codec.to_bytes())
+            for start in range(0, len(numbers), CHUNK // 8):
+                writer.write(numbers.ids[start : start + CHUNK // 8].astype("<i8").data.cast("B"))
+            for block in body.rows.coded():
+                step = max(CHUNK // max(block[:1].nbytes, 1), 1)
+                for start in range(0, len(block), step):
+                    writer.write(_little(block[start : start + step]))
+            if header["scan"] is not None and body.scan is not None:
+                writer.write(_little(body.scan.representatives))
+                for chunk in body.scan.chunks():
+                    writer.write(chunk)
+            writer.end()
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path, *, options: IndexOptions, unseal: Seal | None) -> tuple[Body, Numbers, int]:
+    """Read it; the state comes last.
+
+    Raises:
+        GalleryDamagedError: it is not what was written, or keeps less than is asked for now.
+    """
+    with path.open("rb") as file:
+        reader = Reader(file, path=path, unseal=unseal)
+        try:
+            return _read(reader, path, options)
+        except (KeyError, TypeError, ValueError) as error:
+            raise GalleryDamagedError(
+                f"{path} is of another version", "delete it: it is made again from the table"
+            ) from error
+
+
+def _read(reader: Reader, path: Path, options: IndexOptions) -> tuple[Body, Numbers, int]:
+    header = reader.header
+    dimension, count, state = (int(header[key]) for key in ("dimension", "count", "state"))
+    body, numbers = Body(dimension, options=options), Numbers()
+    codec = Codec(header["codec"], dimension)
+    if not codec.exact and options.memory_limit is None:
+        raise GalleryDamagedError(
+            f"{path} keeps templates as {codec.name}, for a memory limit that is gone",
+            "delete it: it is made again from the table",
+        )
+    codec.from_bytes(bytes(reader.read()))
+    body.rows = Rows(codec)
+    for payload in reader.chunks(8 * count):
+        numbers.append(np.frombuffer(payload, "<i8"))
+    kind = np.dtype(codec.dtype).newbyteorder("<")
+    for payload in reader.chunks(kind.itemsize * codec.columns * count):
+        body.rows.append_coded(np.frombuffer(payload, kind).reshape(-1, codec.columns))
+    if header["scan"] is not None:
+        _read_scan(reader, body)
+    reader.end()
+    body.settle()
+    return body, numbers, state
+
+
+def _read_scan(reader: Reader, body: Body) -> None:
+    import faiss
+
+    about = reader.header["scan"]
+    scan = FastScan(body.dimension)
+    scan.representatives = np.frombuffer(reader.read(), "<f4").astype(np.float32)
+    codes = np.empty(about["bytes"], np.uint8)
+    same = about["faiss"] == faiss.__version__ and len(body.rows) > 0
+    if same:
+        codes = scan.restore(len(body.rows))
+    at = 0
+    for payload in reader.chunks(about["bytes"]):
+        codes[at : at + len(payload)] = np.frombuffer(payload, np.uint8)
+        at += len(payload)
+    if not same:
+        # How codes lie in memory is FAISS's own business and may change.
+        for _, block in body.rows.blocks():
+            scan.add(block)
+    if about["recall"] == body.options.recall and len(body.rows) > body.options.exact_up_to // 2:
+        body.scan, body.tuning = scan, Tuning(**about["tuning"])
+
+
+def _little(array: np.ndarray) -> memoryview:  # type: ignore[type-arg]
+    kind = array.dtype.newbyteorder("<")
+    return np.ascontiguousarray(array, kind).reshape(-1).data.cast("B")
