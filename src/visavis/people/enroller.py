@@ -15,16 +15,19 @@ from visavis.gallery.names import usable_name
 from visavis.gallery.records import NewFace
 from visavis.people.cut_out import cut_out
 from visavis.people.migration import require_welcome
+from visavis.people.models import enrolled_otherwise
 from visavis.people.photos import PersonPhoto
 from visavis.people.records import EnrolRow
 from visavis.people.resemblance import Resemblance
 from visavis.pipeline import PhotoResult, rules
+from visavis.types import Template
 
 if TYPE_CHECKING:
     from visavis.gallery.store import GalleryStore
     from visavis.pipeline import Recognizer
 
-FACE_RULES: Final = ("refuse", "largest", "central")
+FACE_RULES: Final = ("refuse", "clear", "largest", "central")
+_CLEAR: Final = 4.0
 _STATUS: Final = {"no-face": "no-face", "several-faces": "several-faces"}
 
 
@@ -33,8 +36,9 @@ class EnrolOptions:
     """What is enrolled, and how.
 
     Attributes:
-        rule: where a photo has several faces: ``refuse`` (it cannot be known whose name it is),
-            ``largest`` or ``central``.
+        rule: where a photo has several faces: ``refuse`` (whose is the name?), ``clear`` (the
+            largest if it has four times the area of every other, else refuse), ``largest`` or
+            ``central``.
         min_usability: a face below this is refused, 0 to 1 (``visavis.faces.usability``); 0 takes
             any.
         resemblance_fpir: the chance accepted that a newcomer is said to look like somebody
@@ -102,9 +106,11 @@ class Enroller:
 
     def warnings(self) -> tuple[str, ...]:
         """What weakens the checks."""
+        found = enrolled_otherwise(self._gallery, self._recognizer)
         if self._resemblance.compares:
-            return ()
+            return tuple(found)
         return (
+            *found,
             f"model {self._recognizer.model} has no calibration: faces are not compared with those "
             "of other people; measure one: `visavis calibrate`",
         )
@@ -169,16 +175,17 @@ class Enroller:
         results = self._recognizer.embed_many(
             [photos[k].photo for k in waiting],
             names=[photos[k].name for k in waiting],
-            rule=self._options.rule,
+            rule="all" if self._options.rule == "clear" else self._options.rule,
             workers=self._options.workers if len(waiting) > 1 else 1,
             progress=progress,
         )
         accepted: list[tuple[int, NewFace]] = []
         for k, result in zip(waiting, results, strict=True):
-            rows[k] = self._looked_at(rows[k], result)
-            if rows[k].status == "waiting":
+            rows[k], template = self._looked_at(rows[k], result)
+            if template is not None:
                 try:
-                    accepted.append((k, self._face(rows[k], photos[k], result)))
+                    face = self._face(rows[k], photos[k], template, result.sha256)
+                    accepted.append((k, face))
                 except VisavisError as error:
                     rows[k] = replace(rows[k], status="unreadable", message=str(error))
         self._commit(rows, accepted)
@@ -189,30 +196,37 @@ class Enroller:
         limits = self._recognizer.options.limits
         return images.read_bytes(photo.photo, limits=limits, name=photo.name)
 
-    def _looked_at(self, row: EnrolRow, result: PhotoResult) -> EnrolRow:
-        """The row, refused where the face is missing, one of several, or poor."""
+    def _looked_at(self, row: EnrolRow, result: PhotoResult) -> tuple[EnrolRow, Template | None]:
+        """The row, and the face to enrol unless it is missing, one of several, or poor."""
         if result.reason is not None:
             status = _STATUS.get(result.reason, "unreadable")
-            return replace(row, status=status, message=result.message)
+            message = result.message
+            if status == "several-faces":
+                message = _several(f"{result.message}".partition(";")[0])
+            return replace(row, status=status, message=message), None
         template = result.templates[0]
+        row = replace(row, faces_found=template.faces_found)
+        if len(result.templates) > 1:
+            template, *others = sorted(result.templates, key=lambda t: -t.face.area)
+            if template.face.area < _CLEAR * others[0].face.area:
+                message = _several(f"{row.photo}: {row.faces_found} faces found, none far larger")
+                return replace(row, status="several-faces", message=message), None
         share = usability(template.quality)
-        row = replace(row, usability=share, faces_found=template.faces_found)
+        row = replace(row, usability=share)
         if share >= self._options.min_usability:
-            return row
+            return row, template
         why = "; ".join(template.quality.warnings) or "several measures are mediocre"
-        return replace(
-            row,
-            status="low-quality",
-            message=f"{row.photo}: usability {share:.2f}, under {self._options.min_usability:g} "
-            f"({why}); use a better photo, or take any",
+        message = (
+            f"{row.photo}: usability {share:.2f}, under {self._options.min_usability:g} ({why}); "
+            "use a better photo, or lower the bar"
         )
+        return replace(row, status="low-quality", message=message), None
 
-    def _face(self, row: EnrolRow, photo: PersonPhoto, result: PhotoResult) -> NewFace:
-        template = result.templates[0]
+    def _face(self, row: EnrolRow, photo: PersonPhoto, template: Template, sha256: str) -> NewFace:
         crop = None
         if self._options.keep_crops:
             data = self._read(photo)
-            if images.digest(data) != result.sha256:
+            if images.digest(data) != sha256:
                 raise ImageTruncatedError(
                     f"{row.photo} changed while it was read", "enrol it again when it rests"
                 )
@@ -226,7 +240,7 @@ class Enroller:
             settings=self._recognizer.settings,
             usability=usability(template.quality),
             source=row.photo,
-            source_sha256=result.sha256,
+            source_sha256=sha256,
             crop=crop,
             expires=self._options.expires,
         )
@@ -260,6 +274,10 @@ class Enroller:
             before = self._gallery.person(person).attributes
             if before | attributes != before:
                 self._gallery.set_attributes(person, before | attributes)
+
+
+def _several(found: str) -> str:
+    return f"{found}, and one name; crop it to one person, or take the largest or central face"
 
 
 def _batches(photos: Sequence[PersonPhoto], size: int) -> Iterator[Sequence[PersonPhoto]]:

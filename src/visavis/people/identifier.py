@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from visavis import images
 from visavis.errors import OptionError
 from visavis.gallery.fusion import FUSIONS
 from visavis.people.answers import Heard, weigh
+from visavis.people.models import enrolled_otherwise
 from visavis.people.records import Identification, IdentifiedPhoto
 from visavis.people.strangers import Strangers
 from visavis.pipeline import rules
@@ -37,14 +39,17 @@ class IdentifyOptions:
             ``refuse``.
         audit: note each photo in the gallery's audit: its hash and opaque person ids, no names.
         own_scores: let the gallery's own non-mated scores speak, once it is large enough.
+        refresh: seconds for which the gallery's size, on which the threshold rests, may be out of
+            date; what is found never is.
     """
 
     fpir: float = 0.01
     top: int = 5
-    fusion: Fusion = "max"
+    fusion: Fusion = "weighted"
     rule: str = "all"
     audit: bool = False
     own_scores: bool = True
+    refresh: float = 2.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.fpir, (int, float)) or not 0 < self.fpir < 1:
@@ -90,6 +95,7 @@ class Identifier:
         self._recognizers = tuple(recognizers)
         self._options = options
         self._strangers = Strangers(gallery, fusion=options.fusion, own=options.own_scores)
+        self._known: tuple[float, GalleryInfo] | None = None
 
     @property
     def options(self) -> IdentifyOptions:
@@ -117,7 +123,8 @@ class Identifier:
             if count and sha256 not in asked
         ]
         for recognizer in self._recognizers:
-            found += self._settings_warnings(recognizer, info)
+            found += enrolled_otherwise(self._gallery, recognizer)
+            found += self._calibrated_otherwise(recognizer, info)
         return tuple(found)
 
     def identify(self, photo: Any, /) -> IdentifiedPhoto:
@@ -182,7 +189,7 @@ class Identifier:
     def _answered(
         self, source: str, digest: str, templates: Sequence[Sequence[Template]]
     ) -> IdentifiedPhoto:
-        heard = self._hear(templates, self._gallery.info())
+        heard = self._hear(templates, self._info())
         faces = tuple(
             weigh([one.of_face(k) for one in heard], face, top=self._options.top)
             for k, face in enumerate(templates[0])
@@ -190,6 +197,14 @@ class Identifier:
         if self._options.audit:
             self._note(digest, faces)
         return IdentifiedPhoto(source, faces)
+
+    def _info(self) -> GalleryInfo:
+        """The gallery as it is now, or was a moment ago."""
+        now = monotonic()
+        known = self._known
+        if known is None or not known[1].people or now - known[0] >= self._options.refresh:
+            known = self._known = (now, self._gallery.info())
+        return known[1]
 
     def _hear(self, templates: Sequence[Sequence[Template]], info: GalleryInfo) -> list[Heard]:
         """What each model says of the faces."""
@@ -213,15 +228,7 @@ class Identifier:
             for recognizer, own, strangers in asked
         ]
 
-    def _settings_warnings(self, recognizer: Recognizer, info: GalleryInfo) -> Iterator[str]:
-        if not info.faces.get(recognizer.model_sha256):
-            return
-        first = next(iter(self._gallery.faces(model_sha256=recognizer.model_sha256)), None)
-        if first is not None and first.settings and first.settings != recognizer.settings:
-            yield (
-                f"people were enrolled with {first.settings}, not with {recognizer.settings}: "
-                "scores are lower; use the same --detector and --flip"
-            )
+    def _calibrated_otherwise(self, recognizer: Recognizer, info: GalleryInfo) -> Iterator[str]:
         strangers = self._strangers.before(recognizer, info)
         calibration = strangers.calibration if strangers is not None else None
         if calibration is not None and calibration.settings != recognizer.settings:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from visavis.decision.profile import CalibrationStore
 from visavis.errors import ModelMismatchError, UnknownModelError
+from visavis.people.migration import target
 from visavis.pipeline import Recognizer, RecognizerOptions
 from visavis.weights import WeightStore
 
@@ -89,6 +90,36 @@ def recognizers(
     ]
     _require_used(loaded, found)
     return tuple(found)
+
+
+def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[str]:
+    """A warning where the gallery's first template of the model was made with other settings."""
+    first = next(iter(gallery.faces(model_sha256=recognizer.model_sha256)), None)
+    if first is None or first.settings in {"", recognizer.settings}:
+        return []
+    return [
+        f"people were enrolled with {first.settings}, not with {recognizer.settings}: scores come "
+        "out lower; use the same --detector and --flip"
+    ]
+
+
+def model_to_enrol(gallery: GalleryStore, *, home: Path | None = None) -> str:
+    """Name of the model that new photos are embedded by where none is asked for.
+
+    The only one that the gallery holds; during a change of model, the new one; for an empty
+    gallery, the default one.
+
+    Raises:
+        UnknownModelError: the model is not registered here.
+    """
+    info = gallery.info()
+    held = sorted((s for s, n in info.faces.items() if n), key=lambda s: (-info.faces[s], s))
+    if not held:
+        return DEFAULT_MODEL
+    begun = target(gallery) if len(held) > 1 else None
+    if begun is not None and begun[1] in held:
+        return registered(begun[1], begun[0], home=home)
+    return registered(held[0], info.models[held[0]], home=home)
 
 
 def _require_held(info: GalleryInfo, held: list[str], model: str, home: Path | None) -> None:

@@ -79,7 +79,7 @@ class Resemblance:
             return [Finding() for _ in people]
         scores = np.clip(vectors @ vectors.T, -1, 1)
         threshold = self._other_threshold(self._calibration, len(set(people)))
-        enrolled = self._gallery.search(vectors, model_sha256=self._sha256, k=2, fusion="max")
+        enrolled = self._gallery.search(vectors, model_sha256=self._sha256, k=2)
         before = {person: self._templates(person, vectors.shape[1]) for person in set(people)}
         findings = []
         for k, person in enumerate(people):

@@ -1,0 +1,238 @@
+"""``visavis enroll``: people into a gallery."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from visavis.cli import gallery_options, options
+from visavis.cli.enroll_report import RowReport
+from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from visavis.people import EnrolRow, PersonPhoto
+
+
+_REMEDIES = {
+    "several-faces": "crop them, or --faces clear takes a face that is by far the largest",
+    "low-quality": "use better photos, or --any-quality takes them as they are",
+}
+
+
+def enroll(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Photos of one person (with --name), a folder that holds a folder for each "
+            "person, or a CSV with the columns person and path.",
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Whose photos these are; folders then count whole.")
+    ] = None,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    faces: Annotated[
+        str,
+        typer.Option(
+            "--faces",
+            help="Where a photo has several: refuse (whose is the name?), clear (the largest if it "
+            "has four times the area of any other), largest, or central (nearest the middle).",
+        ),
+    ] = "refuse",
+    min_usability: Annotated[
+        float | None,
+        typer.Option(
+            "--min-usability",
+            help="Refuse faces below this, 0 to 1: the share of a flawless photo's power to tell "
+            "people apart that is left.",
+            show_default="0.6",
+        ),
+    ] = None,
+    any_quality: Annotated[
+        bool, typer.Option("--any-quality", help="Refuse no face for its quality.")
+    ] = False,
+    keep_crops: Annotated[
+        bool,
+        typer.Option(
+            "--keep-crops",
+            help="Keep the face (not the photo), so that the model can be changed later without "
+            "the photos.",
+        ),
+    ] = False,
+    expire: Annotated[
+        str | None,
+        typer.Option(
+            "--expire",
+            help="Erase the faces after this: 90d, 12h, 2w, or a date. Done by `visavis gallery "
+            "expire`.",
+        ),
+    ] = None,
+    fpir: Annotated[
+        float,
+        typer.Option(
+            "--fpir",
+            help="Chance accepted that a newcomer is said to look like somebody already enrolled.",
+        ),
+    ] = 0.01,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write one line a photo to this CSV, as it goes."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="Embedder; the gallery's own when left out, sface for a new gallery."
+        ),
+    ] = None,
+    detector: options.DetectorName = "yunet",
+    calibration: options.CalibrationName = None,
+    flip: options.Flip = False,
+    runtime: options.Runtime = "onnxruntime",
+    workers: options.Workers = None,
+    json: options.Json = False,
+) -> None:
+    """Enrol people: templates of their photos go into a gallery, photos do not.
+
+    What was enrolled before is skipped, so a run that was stopped goes on when started again. Poor
+    faces are refused. You are warned where a face looks like somebody else who is enrolled, or
+    unlike the person's other photos.
+
+    Exit code 0: every photo is enrolled, now or before; 1: some are not, each with its reason;
+    2: none is, or an error; 130: interrupted, and what was reported is kept.
+
+    Example: `visavis enroll staff/ --gallery door.gallery`
+    """
+    from visavis.people import Enroller, EnrolOptions, expiry
+    from visavis.people.models import model_to_enrol
+    from visavis.pipeline import Recognizer, RecognizerOptions
+
+    photos = _gather(sources, name)
+    asked: dict[str, Any] = {}
+    if any_quality or min_usability is not None:
+        if any_quality and min_usability is not None:
+            raise OptionError("--min-usability and --any-quality", "give one of them")
+        asked["min_usability"] = 0.0 if any_quality else min_usability
+    wanted = EnrolOptions(
+        rule=faces,
+        resemblance_fpir=fpir,
+        keep_crops=keep_crops,
+        expires=expiry(expire, now=datetime.now(UTC)) if expire else None,
+        workers=workers,
+        **asked,
+    )
+    with (
+        RowReport(report) as rows,
+        gallery_options.open_gallery(
+            gallery, key_file=key_file, tenant=tenant, create=True
+        ) as store,
+    ):
+        recognizer = Recognizer(
+            model=model or model_to_enrol(store, home=home()),
+            detector=detector,
+            calibration=calibration,
+            options=RecognizerOptions(runtime=runtime, flip=flip),
+            home=home(),
+        )
+        enroller = Enroller(store, recognizer, options=wanted)
+        for sentence in enroller.warnings():
+            messages.print(f"warning: {sentence}", markup=False)
+        stopped = False
+        try:
+            with progress("enrol", quiet=len(photos) < 5) as update:
+                for row in enroller.enrol(photos, progress=update):
+                    rows.add(row)
+                    _tell(row, alone=len(photos) == 1)
+        except KeyboardInterrupt:
+            stopped = True
+        if json:
+            echo_json(
+                {
+                    "gallery": gallery,
+                    "model": recognizer.model,
+                    "model_sha256": recognizer.model_sha256,
+                    "photos": len(photos),
+                    "interrupted": stopped,
+                    "counts": rows.counts,
+                    "rows": rows.rows,
+                }
+            )
+        else:
+            _summarize(rows.rows, rows.counts)
+    if stopped:
+        messages.print(
+            f"interrupted: {len(rows.rows)} of {len(photos)} photos are done and kept; run it "
+            "again to go on"
+        )
+        raise typer.Exit(130)
+    there = sum(row.there for row in rows.rows)
+    if there < len(rows.rows):
+        raise typer.Exit(1 if there else 2)
+
+
+def _gather(sources: list[str], name: str | None) -> list[PersonPhoto]:
+    from visavis.people import of_folders, of_one, of_table
+    from visavis.people.photos import strays
+
+    if name is not None:
+        return of_one(name, [Path(source) for source in sources])
+    photos: list[PersonPhoto] = []
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            photos += of_folders(path)
+            if nobodys := strays(path):
+                messages.print(
+                    f"warning: {len(nobodys)} photo(s) directly in {path} are in nobody's folder: "
+                    f"left out ({nobodys[0].name} ...)",
+                    markup=False,
+                )
+        elif path.suffix.lower() == ".csv":
+            photos += of_table(path)
+        elif not path.exists():
+            raise OptionError(
+                f"{source} is not there", "name photos, a folder of folders, or a CSV"
+            )
+        else:
+            raise OptionError(f"{source}, a photo of nobody", 'say whose it is: --name "..."')
+    return photos
+
+
+def _tell(row: EnrolRow, *, alone: bool) -> None:
+    """Say what needs attention, as it comes."""
+    if row.message is not None:
+        # What to do about it is said once, in the summary.
+        said = row.message if alone else row.message.partition("; ")[0]
+        messages.print(f"{row.status}: {said}", markup=False)
+    for sentence in row.warnings:
+        messages.print(f"warning: {row.photo}, {row.person}: {sentence}", markup=False)
+
+
+def _summarize(rows: list[EnrolRow], counts: Counter[str]) -> None:
+    if len(rows) == 1 and rows[0].status == "enrolled":
+        console.print(
+            f"enrolled {rows[0].person} (usability {rows[0].usability:.2f})", markup=False
+        )
+        return
+    people = {row.person for row in rows if row.there}
+    console.print(
+        f"{counts['enrolled']:,} of {len(rows):,} photos enrolled, of {len(people):,} people"
+    )
+    for status, count in counts.most_common():
+        if status != "enrolled":
+            remedy = f": {_REMEDIES[status]}" if status in _REMEDIES else ""
+            console.print(f"  {count:,} {status}{remedy}", markup=False)
+    doubts = sum(bool(row.warnings) for row in rows)
+    if doubts:
+        console.print(f"  {doubts:,} enrolled with a warning: look at these photos")
+    nobody = sorted({row.person for row in rows} - people)
+    if nobody:
+        some = ", ".join(nobody[:5]) + (", ..." if len(nobody) > 5 else "")
+        console.print(f"  {len(nobody):,} people without any photo enrolled: {some}", markup=False)

@@ -1,0 +1,100 @@
+"""``visavis gallery migrate | export | import``: to another model, to another place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import gallery_options, options
+from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from visavis.people import MigrationProgress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``visavis gallery``."""
+    app.command("migrate")(migrate)
+
+
+def migrate(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="The new embedder; the one that was begun with when left out."
+        ),
+    ] = None,
+    finish: Annotated[
+        bool,
+        typer.Option("--finish", help="Erase the old templates, once everybody has new ones."),
+    ] = False,
+    yes: gallery_options.Yes = False,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    flip: options.Flip = False,
+    runtime: options.Runtime = "onnxruntime",
+    json: options.Json = False,
+) -> None:
+    """Change to another model: embed anew what kept its crop, and wait for the rest.
+
+    Templates of two models are never compared. Until everybody is enrolled with the new one, both
+    stay side by side, and `visavis identify` asks both. Stopped, it goes on when run again.
+
+    Exit code 0: everybody has templates of the new model; 1: some have to be enrolled again (or it
+    was not confirmed); 2: error.
+
+    Example: `visavis gallery migrate --model arcface-r50 --gallery door.gallery`
+    """
+    from visavis.people import Migration, migration
+    from visavis.pipeline import Recognizer, RecognizerOptions
+
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        begun = migration.target(store)
+        if model is None and begun is None:
+            raise OptionError("no new model is named", "say --model NAME (`visavis models list`)")
+        name = model or (begun[0] if begun else "")
+        recognizer = Recognizer(
+            model=name, options=RecognizerOptions(runtime=runtime, flip=flip), home=home()
+        )
+        change = Migration(store, recognizer)
+        if finish:
+            found = change.progress()
+            if found.complete:
+                gallery_options.confirm(
+                    f"Erase {found.old_faces} templates of other models?", yes=yes
+                )
+            erased = change.finish()
+            if json:
+                echo_json({"erased": erased})
+            else:
+                console.print(f"erased {erased:,} old template(s): {name} is the only model now")
+            return
+        with progress("migrate") as update:
+            found = change.run(report=update)
+    if json:
+        echo_json({**found.to_dict(), "complete": found.complete})
+    else:
+        _show(found)
+    if not found.complete:
+        raise typer.Exit(1)
+
+
+def _show(found: MigrationProgress) -> None:
+    console.print(
+        f"{found.embedded:,} face(s) embedded anew; {found.migrated:,} of {found.people:,} people "
+        f"have templates of {found.model}",
+        markup=False,
+    )
+    if found.complete:
+        console.print("everybody has: `visavis gallery migrate --finish` erases the old templates")
+    else:
+        some = ", ".join(found.waiting)
+        more = ", ..." if found.people - found.migrated > len(found.waiting) else ""
+        messages.print(
+            f"no crop was kept of {some}{more}: enrol them again with --model {found.model}; until "
+            "then both models are asked",
+            markup=False,
+        )

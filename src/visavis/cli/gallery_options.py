@@ -1,0 +1,121 @@
+"""Opening the gallery that a command names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.errors import GalleryKeyError, OptionError
+
+if TYPE_CHECKING:
+    from visavis.gallery.key import Key
+    from visavis.gallery.milvus import MilvusGallery
+    from visavis.gallery.sqlite import SqliteGallery
+
+Gallery = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        envvar="VISAVIS_GALLERY",
+        metavar="DIR|URI",
+        help="The gallery: a folder; or in Milvus: http://HOST:PORT, or a name ending in .db.",
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        help="Key of an encrypted gallery: 32 bytes, raw, in hexadecimal or in base64. Else "
+        "VISAVIS_GALLERY_KEY holds it as text, or VISAVIS_GALLERY_PASSPHRASE a passphrase.",
+    ),
+]
+Tenant = Annotated[
+    str, typer.Option("--tenant", help="Whose gallery, where several share one Milvus.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+_KEY, _PASSPHRASE, _TOKEN = (f"VISAVIS_GALLERY_{name}" for name in ("KEY", "PASSPHRASE", "TOKEN"))
+
+
+def in_milvus(location: str) -> bool:
+    """Whether a gallery's name means one in Milvus."""
+    return "://" in location or location.endswith(".db")
+
+
+def key_from(file: Path | None) -> Key | None:
+    """The key named by an option or by the environment, if any.
+
+    Raises:
+        GalleryKeyError: it cannot be read.
+    """
+    from visavis.gallery.key import Key
+
+    if file is not None:
+        return Key.from_file(file)
+    if text := os.environ.get(_KEY):
+        return Key.from_text(text)
+    if words := os.environ.get(_PASSPHRASE):
+        return Key.from_passphrase(words)
+    return None
+
+
+def open_gallery(
+    location: str | None,
+    *,
+    key_file: Path | None = None,
+    tenant: str = "default",
+    create: bool = False,
+) -> SqliteGallery | MilvusGallery:
+    """The gallery at a place.
+
+    Raises:
+        OptionError: none is named.
+        GalleryError: there is none, or it cannot be opened.
+    """
+    if not location:
+        raise OptionError("no gallery is named", "say --gallery DIR, or set VISAVIS_GALLERY")
+    if in_milvus(location):
+        from visavis.gallery.milvus import MilvusGallery
+
+        if key_file is not None:
+            raise GalleryKeyError(
+                f"a key for {location}: visavis does not encrypt what is in Milvus",
+                "leave --key-file out, and encrypt the disks of the cluster",
+            )
+        token = os.environ.get(_TOKEN) or None
+        return MilvusGallery(location, tenant=tenant, token=token, create=create)
+    from visavis.gallery.sqlite import SqliteGallery
+
+    return SqliteGallery(Path(location), create=create, key=key_from(key_file))
+
+
+def open_folder(location: str | None, *, key_file: Path | None, what: str) -> SqliteGallery:
+    """The gallery in a folder, for what only such a one can do.
+
+    Raises:
+        OptionError: it is in Milvus.
+    """
+    from visavis.gallery.sqlite import SqliteGallery
+
+    gallery = open_gallery(location, key_file=key_file)
+    if not isinstance(gallery, SqliteGallery):
+        gallery.close()
+        raise OptionError(f"{what} of {location}", "Milvus has means of its own for that")
+    return gallery
+
+
+def confirm(question: str, *, yes: bool, remedy: str = "confirm it with --yes") -> None:
+    """Ask on standard error, unless told not to.
+
+    Raises:
+        OptionError: there is nobody to ask.
+    """
+    import sys
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OptionError(f"{question.rstrip('?')}: this cannot be undone", remedy)
+    typer.confirm(question, abort=True, err=True)

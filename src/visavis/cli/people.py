@@ -1,0 +1,237 @@
+"""``visavis people``: who is enrolled."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated, Any
+
+import typer
+
+from visavis.cli import gallery_options, options
+from visavis.cli.output import console, echo_json, messages
+from visavis.errors import OptionError
+
+app = typer.Typer(no_args_is_help=True, help="List, show, rename, merge and remove people.")
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `visavis people list`.")]
+_Names = Annotated[
+    list[str], typer.Argument(metavar="NAME...", help="Names from `visavis people list`.")
+]
+
+
+@app.command("list")
+def list_people(
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """List everybody: name, number of templates, since when, attributes.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis people list --gallery door.gallery`
+    """
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        if json:
+            echo_json(list(store.people()))
+            return
+        count = 0
+        for person in store.people():
+            count += 1
+            templates = sum(person.faces.values())
+            extra = f"  {_attributes(person.attributes)}" if person.attributes else ""
+            console.print(
+                f"{person.name}  {templates} template(s), since {person.created[:10]}{extra}",
+                markup=False,
+            )
+        messages.print(f"{count:,} people")
+
+
+@app.command("show")
+def show(
+    name: _Name,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Show one person: id, attributes, and each template's number, photo, model and expiry.
+
+    Exit code 0; 2: nobody of that name (similar names are suggested), or another error.
+
+    Example: `visavis people show "Anna Ivanova" --gallery door.gallery`
+    """
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        person = store.person(name)
+        faces = list(store.faces(person=person.name))
+    if json:
+        echo_json({**person.to_dict(), "templates": faces})
+        return
+    console.print(person.name, style="bold", markup=False)
+    console.print(f"  id {person.id}, since {person.created[:19]} UTC", markup=False)
+    if person.attributes:
+        console.print(f"  {_attributes(person.attributes)}", markup=False)
+    for face in faces:
+        until = f", expires {face.expires[:19]} UTC" if face.expires else ""
+        crop = ", crop kept" if face.has_crop else ""
+        console.print(
+            f"  {face.id}: {face.source or 'no source'}, {face.model} "
+            f"({face.model_sha256[:12]}), usability {face.usability:.2f}, "
+            f"{face.created[:10]}{until}{crop}",
+            markup=False,
+        )
+
+
+@app.command("rename")
+def rename(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The name now.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name to be.")],
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Give a person another name; the old one is erased.
+
+    Exit code 0; 2: nobody of that name, the new name is taken or unusable, or another error.
+
+    Example: `visavis people rename Anna_Ivanova "Anna Petrova" --gallery door.gallery`
+    """
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        store.rename(old, new)
+        _done(store.person(new), f"{old} is {new} now", json)
+
+
+@app.command("merge")
+def merge(
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The person who stays.")],
+    others: Annotated[
+        list[str], typer.Argument(metavar="OTHER...", help="The same person under other names.")
+    ],
+    yes: gallery_options.Yes = False,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Make several names one person: the others' templates move, their names are erased.
+
+    Exit code 0; 1: not confirmed; 2: nobody of a name, or another error.
+
+    Example: `visavis people merge "Anna Ivanova" A_Ivanova --gallery door.gallery --yes`
+    """
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        for name in (into, *others):
+            store.person(name)
+        gallery_options.confirm(f"Merge {', '.join(others)} into {into}?", yes=yes)
+        store.merge(into, *others)
+        person = store.person(into)
+        _done(person, f"{into} has {sum(person.faces.values())} template(s) now", json)
+
+
+@app.command("remove")
+def remove(
+    names: _Names,
+    face: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--face",
+            help="Erase only this template of the person, a number from `visavis people show`.",
+        ),
+    ] = None,
+    yes: gallery_options.Yes = False,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Erase people, or some of a person's templates: no byte of them stays in any file.
+
+    Backups and exports made before are not touched: erase people there, too.
+
+    Exit code 0; 1: not confirmed; 2: nobody of a name, or another error.
+
+    Example: `visavis people remove "Anna Ivanova" --gallery door.gallery --yes`
+    """
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        people = [store.person(name) for name in names]
+        if face:
+            erased = _remove_faces(store, [person.name for person in people], face, yes)
+        else:
+            templates = sum(sum(person.faces.values()) for person in people)
+            who = ", ".join(person.name for person in people)
+            gallery_options.confirm(f"Erase {who} ({templates} templates)?", yes=yes)
+            erased = sum(store.remove(name) for name in dict.fromkeys(p.name for p in people))
+    if json:
+        echo_json({"people": [] if face else names, "templates": erased})
+    else:
+        what = "" if face else f"{', '.join(names)}: "
+        console.print(f"erased {what}{erased} template(s)", markup=False)
+
+
+def _remove_faces(store: Any, names: list[str], faces: list[int], yes: bool) -> int:
+    if len(names) != 1:
+        raise OptionError(f"--face with {len(names)} people", "name one person")
+    known = {face.id for face in store.faces(person=names[0])}
+    for number in faces:
+        if number not in known:
+            raise OptionError(
+                f"{names[0]} has no template {number}", f"`visavis people show {names[0]!r}`"
+            )
+    gallery_options.confirm(f"Erase {len(faces)} template(s) of {names[0]}?", yes=yes)
+    return int(store.remove_faces(faces))
+
+
+@app.command("set")
+def set_attributes(
+    name: _Name,
+    pairs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY=VALUE...",
+            help="Attributes; a VALUE that is JSON counts as such, an empty one removes the key.",
+        ),
+    ],
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Set attributes of a person; others stay.
+
+    Exit code 0; 2: nobody of that name, or another error.
+
+    Example: `visavis people set "Anna Ivanova" department=press floor=3 --gallery door.gallery`
+    """
+    changes = dict(_pair(text) for text in pairs)
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        before = store.person(name).attributes
+        merged = {key: value for key, value in (before | changes).items() if value != ""}
+        store.set_attributes(name, merged)
+        person = store.person(name)
+        _done(person, f"{person.name}: {_attributes(person.attributes) or 'no attributes'}", json)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise OptionError(f"the attribute {text!r}", "write KEY=VALUE, such as floor=3")
+    try:
+        return key.strip(), json_module.loads(value)
+    except ValueError:
+        return key.strip(), value
+
+
+def _attributes(attributes: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{key}={value if isinstance(value, str) else json_module.dumps(value, ensure_ascii=False)}"
+        for key, value in attributes.items()
+    )
+
+
+def _done(person: Any, sentence: str, json: bool) -> None:
+    if json:
+        echo_json(person)
+    else:
+        console.print(sentence, markup=False)
