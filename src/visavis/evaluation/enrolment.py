@@ -38,8 +38,9 @@ class Plan:
     """How people are enrolled.
 
     Attributes:
-        enrol: people enrolled; ``None`` for half of those with enough photos.
-        photos: photos enrolled of each, one of at least one more.
+        enrol: people enrolled; ``None`` for half of those with a photo to spare as a probe. Where
+            more are asked for, people without one fill up the gallery.
+        photos: photos enrolled of each.
         strangers: strangers who probe, with one photo each; all people who are not enrolled when
             ``None``.
         fusion: how a person's templates become one score.
@@ -89,13 +90,17 @@ def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
         )
     photos = np.bincount(faces.people, minlength=len(faces.names))
     able, known = int((photos > plan.photos).sum()), int((photos > 0).sum())
+    fit = int((photos >= plan.photos).sum())
     enrol = plan.enrol if plan.enrol is not None else max(able // 2, 1)
-    if enrol > able:
+    if not able:
         raise DataError(
-            f"{able:,} people with {plan.photos + 1} or more usable photos, of {known:,}",
-            f"enrol at most {able:,}: one photo more than is enrolled is needed as a probe"
-            if able
-            else "give people with more photos, or enrol fewer photos of each",
+            f"nobody of {known:,} people with {plan.photos + 1} usable photos",
+            "give people with more photos, or enrol fewer photos of each: one more is the probe",
+        )
+    if enrol > fit:
+        raise DataError(
+            f"{fit:,} people with {plan.photos} or more usable photos, of {known:,}",
+            f"enrol at most {fit:,} people",
         )
     left = known - enrol
     if left < 1:
@@ -113,7 +118,11 @@ def draw(faces: Faces, plan: Plan, rng: np.random.Generator) -> Round:
     """
     enrol, strangers = size_of(faces, plan)
     photos = np.bincount(faces.people, minlength=len(faces.names))
-    chosen = rng.choice(np.flatnonzero(photos > plan.photos), enrol, replace=False)
+    able = np.flatnonzero(photos > plan.photos)
+    chosen = rng.choice(able, min(enrol, len(able)), replace=False)
+    if len(chosen) < enrol:
+        bare = np.flatnonzero(photos == plan.photos)
+        chosen = np.concatenate([chosen, rng.choice(bare, enrol - len(chosen), replace=False)])
     others = np.setdiff1d(np.flatnonzero(photos), chosen)
     others = rng.choice(others, strangers, replace=False)
     order = rng.permutation(len(faces.people))
