@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,12 +11,15 @@ from visavis.clustering import poor as poor_faces
 from visavis.clustering.checks import as_usability, as_vectors, canonical_order, renumber
 from visavis.clustering.clusterer import Constraints, Labels
 from visavis.clustering.constraints import Resolved, resolve
-from visavis.clustering.knn import EXACT_UP_TO, neighbour_graph
+from visavis.clustering.knn import EXACT_UP_TO, PROBES, NeighbourGraph, neighbour_graph
 from visavis.clustering.merging import Merging
 from visavis.clustering.repair import sums
 from visavis.clustering.thresholds import Strangers
 from visavis.errors import OptionError
 from visavis.types import Vectors
+
+_THOROUGH: Final = 64
+_PASSES: Final = 2
 
 
 class GraphLinkage:
@@ -45,7 +50,7 @@ class GraphLinkage:
         strangers: Strangers,
         *,
         false_merge_rate: float = 0.01,
-        neighbours: int = 64,
+        neighbours: int = 32,
         poor: float = poor_faces.POOR,
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
@@ -110,20 +115,31 @@ class GraphLinkage:
         point = place[resolved.group[rows]]
         apart = resolved.only(groups)
         own = vectors if len(rows) == len(vectors) else vectors[rows]
-        graph = neighbour_graph(
-            own,
-            neighbours=self._neighbours,
-            least=self._least(),
-            exact_up_to=self._exact_up_to,
-        )
-        if apart.count == len(rows):
-            total = own[np.argsort(point)].copy()
-        else:
-            total = _point_sums(own, point, apart.count)
+        total = _point_sums(own, point, apart.count)
         weight = np.bincount(point, minlength=apart.count).astype(np.float64)
         merging = Merging(total, weight, apart, centre=self._strangers.centre)
-        a, b = _pairs(point[graph.first], point[graph.second], apart.count)
-        return merging.run(merging.edges(a, b), self._thresholds).astype(np.int64)
+        graph = self._graph(own, probes=PROBES)
+        merging.run(point[graph.first], point[graph.second], self._thresholds)
+        del graph
+        # Then from centre to centre: what the neighbours of single faces did not lead to, because
+        # they were all of one burst, or because the graph is not exact.
+        for _ in range(_PASSES):
+            before = merging.count
+            nodes, centres = merging.centres()
+            graph = self._graph(centres, probes=_THOROUGH)
+            merging.run(nodes[graph.first], nodes[graph.second], self._thresholds)
+            if merging.count > 0.99 * before:
+                break
+        return merging.label.astype(np.int64)
+
+    def _graph(self, vectors: Vectors, *, probes: int) -> NeighbourGraph:
+        return neighbour_graph(
+            vectors,
+            neighbours=self._neighbours,
+            least=self._least(len(vectors)),
+            exact_up_to=self._exact_up_to,
+            probes=probes,
+        )
 
     def _thresholds(self, clusters: int) -> tuple[float, float]:
         """Lowest cosine of centres and lowest mean score, strangers' typical score taken as 0."""
@@ -132,9 +148,10 @@ class GraphLinkage:
         centre = self._strangers.centre
         return (faces - centre) / (1 - centre), (mean - centre) / (1 - centre)
 
-    def _least(self) -> float:
-        """No two clusters merge unless some two of their faces score as much."""
-        faces = self._strangers.for_faces(1, false_merge_rate=self._rate)
+    def _least(self, n: int) -> float:
+        """No two clusters merge unless some two of their faces score as much, while there are
+        at least a hundredth as many clusters as faces."""
+        faces = self._strangers.for_faces(n // 100, false_merge_rate=self._rate)
         return self._strangers.for_clusters(faces) - 1e-6
 
     def _attach(
@@ -152,19 +169,12 @@ class GraphLinkage:
         )
 
 
-def _pairs(
-    a: NDArray[np.int32], b: NDArray[np.int32], n: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Each unordered pair of two different points once, lower first."""
-    key = np.minimum(a, b).astype(np.int64) * n + np.maximum(a, b)
-    low, high = np.divmod(np.unique(key[a != b]), max(n, 1))
-    return low.astype(np.int32), high.astype(np.int32)
-
-
 def _point_sums(vectors: Vectors, point: NDArray[np.int32], count: int) -> NDArray[np.float32]:
     from scipy.sparse import csr_array
 
     n = len(vectors)
+    if count == n:
+        return vectors[np.argsort(point)]
     chooser = csr_array((np.ones(n, dtype=np.float32), (point, np.arange(n))), (count, n))
     total: NDArray[np.float32] = chooser @ vectors
     return total

@@ -14,9 +14,11 @@ from visavis.types import Vectors
 EXACT_UP_TO: Final = 60_000
 """Faces up to which every pair is looked at."""
 
-_PROBES: Final = 16
+PROBES: Final = 8
+"""Cells looked at for each face beyond that."""
+
 _BLOCK: Final = 1 << 15
-_TRAINING: Final = 64
+_TRAINING: Final = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,34 +28,34 @@ class NeighbourGraph:
     Attributes:
         first: ``(E,)`` int32 row of one face.
         second: ``(E,)`` int32 row of the other, higher than ``first``.
-        score: ``(E,)`` float32 cosine similarity.
         kind: how they were found, in words.
     """
 
     first: NDArray[np.int32]
     second: NDArray[np.int32]
-    score: NDArray[np.float32]
     kind: str
 
 
 def neighbour_graph(
     vectors: Vectors,
     *,
-    neighbours: int = 64,
+    neighbours: int = 32,
     least: float = -1.0,
     exact_up_to: int = EXACT_UP_TO,
+    probes: int = PROBES,
 ) -> NeighbourGraph:
     """Each face joined to its nearest ones: a pair is in if either names the other.
 
     Up to ``exact_up_to`` faces are compared all with all, by FAISS's flat index; more are first
-    sorted into cells around 4 sqrt(N) centres (an inverted file, IVF), and each is compared with
-    the faces of the 16 cells nearest to it. The same vectors give the same graph.
+    sorted into cells around 2 sqrt(N) centres (an inverted file, IVF), and each is compared with
+    the faces of the ``probes`` cells nearest to it. The same vectors give the same graph.
 
     Args:
         vectors: ``(N, D)`` float32 unit rows.
         neighbours: how many of each face, 1 or more.
         least: scores below are left out.
         exact_up_to: faces up to which the graph is exact.
+        probes: cells looked at for each face beyond that.
 
     >>> rows = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
     >>> graph = neighbour_graph(rows, neighbours=1)
@@ -65,9 +67,9 @@ def neighbour_graph(
     n, k = len(vectors), min(neighbours + 1, len(vectors))
     if n < 2:
         nothing = np.zeros(0, dtype=np.int32)
-        return NeighbourGraph(nothing, nothing, np.zeros(0, dtype=np.float32), "exact")
-    index, kind = _index(vectors, exact=n <= exact_up_to)
-    keys, scores = [], []
+        return NeighbourGraph(nothing, nothing, "exact")
+    index, kind = _index(vectors, probes=0 if n <= exact_up_to else probes)
+    keys = []
     for start in range(0, n, _BLOCK):
         score, found = index.search(vectors[start : start + _BLOCK], k)
         row = np.arange(start, start + len(score))[:, None]
@@ -75,22 +77,20 @@ def neighbour_graph(
         rows = np.broadcast_to(row, found.shape)[kept]
         columns = found[kept]
         keys.append(np.minimum(rows, columns) * n + np.maximum(rows, columns))
-        scores.append(score[kept])
-    key, first = np.unique(np.concatenate(keys), return_index=True)
-    low, high = np.divmod(key, n)
-    score = np.minimum(np.concatenate(scores)[first], np.float32(1))
-    return NeighbourGraph(low.astype(np.int32), high.astype(np.int32), score, kind)
+    key = np.sort(np.concatenate(keys))
+    low, high = np.divmod(key[np.diff(key, prepend=-1) > 0], n)
+    return NeighbourGraph(low.astype(np.int32), high.astype(np.int32), kind)
 
 
-def _index(vectors: Vectors, *, exact: bool) -> tuple[Any, str]:
+def _index(vectors: Vectors, *, probes: int) -> tuple[Any, str]:
     import faiss
 
     n, d = vectors.shape
-    if exact:
+    if not probes:
         flat = faiss.IndexFlatIP(d)
         flat.add(vectors)
         return flat, "exact"
-    cells = min(int(2 ** round(np.log2(4 * np.sqrt(n)))), max(n // _TRAINING, 1))
+    cells = min(int(2 ** round(np.log2(2 * np.sqrt(n)))), max(n // _TRAINING, 1))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, cells, faiss.METRIC_INNER_PRODUCT)
     index.cp.spherical = True
     index.cp.niter = 8
@@ -98,5 +98,5 @@ def _index(vectors: Vectors, *, exact: bool) -> tuple[Any, str]:
     step = max(1, n // (_TRAINING * cells))
     index.train(np.ascontiguousarray(vectors[::step]))
     index.add(vectors)
-    index.nprobe = min(_PROBES, cells)
+    index.nprobe = min(probes, cells)
     return index, f"IVF of {cells} cells, {index.nprobe} looked at"

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering.constraints import Resolved
+from visavis.types import Vectors
 
 Nodes = NDArray[np.int32]
 Flags = NDArray[np.bool_]
@@ -75,29 +76,33 @@ class Merging:
         self.label: Nodes = np.arange(len(total), dtype=np.int32)
         self.count = len(total)
 
-    def edges(self, a: Nodes, b: Nodes) -> Edges:
-        """Edges between points (lower, higher), measured."""
-        return Edges(a, b, *self._measure(a, b))
+    def centres(self) -> tuple[Nodes, Vectors]:
+        """Numbers of the clusters, ``(K,)`` rising, and their unit means, ``(K, D)``."""
+        nodes = np.flatnonzero(self.label == np.arange(len(self.label))).astype(np.int32)
+        centres = self._total[nodes]
+        length = np.linalg.norm(centres, axis=1, keepdims=True)
+        centres /= np.maximum(length, 1e-6)
+        return nodes, centres
 
-    def run(
-        self, edges: Edges, thresholds: Callable[[int], tuple[float, float]]
-    ) -> NDArray[np.int32]:
-        """Merge until no two clusters qualify; returns the cluster of each point, ``(G,)``.
+    def run(self, a: Nodes, b: Nodes, thresholds: Callable[[int], tuple[float, float]]) -> None:
+        """Merge until no two clusters qualify; ``label`` has the cluster of each point.
 
         Args:
-            edges: where to look for merges.
+            a: ``(E,)`` clusters or points from which an edge leads to ``b``; in any order.
+            b: ``(E,)`` the others.
             thresholds: from the number of clusters, the lowest ``cosine`` and ``mean`` to merge at.
         """
+        edges = self._between(a, b)
         while True:
             before = self.count
             cosine, mean = thresholds(self.count)
             ready = (edges.cosine >= cosine) & (edges.mean >= mean)
             if not ready.any():
-                return self.label
+                return
             old = self.label.copy()
             self._converge(edges.only(ready), cosine, mean)
             if self.count == before:
-                return self.label
+                return
             moved = self._moved(old)
             edges = self._renewed(edges, self.label, moved)
 
@@ -162,15 +167,21 @@ class Merging:
         touched = changed[edges.a] | changed[edges.b]
         old, rows = edges.only(~touched), np.flatnonzero(touched)
         a, b = step[edges.a[rows]], step[edges.b[rows]]
-        key = np.minimum(a, b).astype(np.int64) * len(step) + np.maximum(a, b)
-        low, high = np.divmod(np.unique(key[a != b]), len(step))
-        new = self.edges(low.astype(np.int32), high.astype(np.int32))
+        new = self._between(a, b)
         return Edges(
             np.concatenate([old.a, new.a]),
             np.concatenate([old.b, new.b]),
             np.concatenate([old.mean, new.mean]),
             np.concatenate([old.cosine, new.cosine]),
         )
+
+    def _between(self, a: Nodes, b: Nodes) -> Edges:
+        """Each pair of different clusters once, measured."""
+        n = len(self.label)
+        key = np.minimum(a, b).astype(np.int64) * n + np.maximum(a, b)
+        low, high = np.divmod(_distinct(key[a != b]), max(n, 1))
+        a, b = low.astype(np.int32), high.astype(np.int32)
+        return Edges(a, b, *self._measure(a, b))
 
     def _moved(self, old: Nodes) -> Flags:
         """Clusters that something joined or that joined something, since ``old``."""
@@ -197,6 +208,12 @@ class Merging:
             square = np.einsum("nd,nd->n", rows, rows) / self._weight[own] ** 2
             cohesion[start : start + _CHUNK] = (square - self._centre) / (1 - self._centre)
         return np.maximum(cohesion, _LEAST_COHESION)
+
+
+def _distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sorted, each once; numpy's own hashes first, which takes longer."""
+    keys = np.sort(keys)
+    return keys[np.diff(keys, prepend=-1) > 0]
 
 
 def _matched(a: Nodes, b: Nodes, n: int) -> NDArray[np.int64]:
