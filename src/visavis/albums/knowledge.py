@@ -85,10 +85,11 @@ class Knowledge:
                 over.add(earlier)
         if correction.together:
             over |= self._join(correction)
-        if correction.apart:
-            self.apart.append(
-                Apart(frozenset(correction.leave), frozenset(correction.apart), correction.id)
-            )
+        own = {self.group_of[face] for face in correction.leave if face in self.group_of}
+        # Whom the same correction makes one are not apart.
+        others = frozenset(f for f in correction.apart if self.group_of.get(f) not in own)
+        if correction.leave and others:
+            self.apart.append(Apart(frozenset(correction.leave), others, correction.id))
         over.discard(correction.id)
         if over:
             self.replaced[correction.id] = over
