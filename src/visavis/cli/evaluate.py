@@ -295,7 +295,7 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
     if 0 < wanted.bootstrap < 20:
         raise OptionError(f"--bootstrap {wanted.bootstrap}", "give 20 or more, or 0 for none")
     if wanted.out is not None:
-        _make_folder(wanted.out)
+        make_folder(wanted.out)
     recognizer = Recognizer(
         model=wanted.model,
         detector=wanted.detector,
@@ -311,7 +311,7 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
         result: Evaluation = run.evaluate(
             protocol,
             recognizer,
-            calibration=_calibration(recognizer, wanted.calibration),
+            calibration=calibration_of(recognizer, wanted.calibration),
             rule=wanted.faces,
             cache=cache,
             workers=wanted.workers,
@@ -334,7 +334,8 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
     raise typer.Exit(1 if summary.failures else 0)
 
 
-def _make_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Make the folder for a report, or refuse it before the work."""
     from visavis.errors import OptionError
 
     if out.suffix.lower() in (".html", ".htm"):
@@ -345,7 +346,7 @@ def _make_folder(out: Path) -> None:
         raise OptionError(f"--out {out} ({error.strerror})", "name another folder") from error
 
 
-def _calibration(recognizer: Recognizer, asked: str | None) -> Calibration | None:
+def calibration_of(recognizer: Recognizer, asked: str | None) -> Calibration | None:
     """The calibration asked for, or the model's own if it has one."""
     from visavis.errors import UnknownCalibrationError
 

@@ -152,7 +152,9 @@ def evaluate(
         mated=float(np.mean([len(r.mated) for r in drawn])),
         rank1=float(np.mean(rank1)),
         rank1_ci=_interval(
-            [_means(h, r.owners, weights) for h, r in zip(first, drawn, strict=True)]
+            [_means(h, r.owners, weights) for h, r in zip(first, drawn, strict=True)],
+            np.mean(rank1),
+            [r.owners for r in drawn],
         ),
         rank1_sd=_sd(rank1),
         rank1_people=float(
@@ -182,7 +184,7 @@ def _open_set(rate: float, drawn: Sequence[Round], rank: int, weights: Floats) -
     return OpenSetRate(
         fpir=rate,
         fnir=float(np.mean(fnirs)),
-        fnir_ci=_interval(replicated),
+        fnir_ci=_interval(replicated, np.mean(fnirs), [r.owners for r in drawn]),
         fnir_sd=_sd(fnirs),
         fnir_people=float(np.mean(people)),
         threshold=float(np.mean(thresholds)),
@@ -222,9 +224,9 @@ def _stated(
         basis=given[0][1].basis,
         threshold=float(np.mean([p.threshold for _, p in given])),
         measured=float(np.mean(measured)),
-        measured_ci=_interval(fpir_replicates),
+        measured_ci=_interval(fpir_replicates, np.mean(measured), [r.strangers for r, _ in given]),
         fnir=float(np.mean(fnirs)),
-        fnir_ci=_interval(fnir_replicates),
+        fnir_ci=_interval(fnir_replicates, np.mean(fnirs), [r.owners for r, _ in given]),
         inside=float(np.mean(inside)),
         consistent=float(np.mean(consistent)),
         enrolments=len(given),
@@ -287,11 +289,21 @@ def _replicated_fnir(r: Round, found: Floats, rate: float, weights: Floats) -> F
     return out
 
 
-def _interval(replicated: Sequence[Floats]) -> Interval:
+def _interval(
+    replicated: Sequence[Floats], value: float | np.floating, people: Sequence[NDArray[np.int64]]
+) -> Interval:
+    """Percentiles of the replicates' mean over enrolments.
+
+    No replicate shows an error that nobody made, nor a success where all failed: there the exact
+    binomial bound, a person counting as one trial.
+    """
     mean = np.mean(np.stack(replicated), axis=0)
     kept = mean[~np.isnan(mean)]
     if len(kept) < 20:
         return (float("nan"), float("nan"))
+    trials = len(np.unique(np.concatenate(people)))
+    if value in (0.0, 1.0):
+        return proportion_interval(trials if value else 0, trials, level=_LEVEL)
     tail = (1 - _LEVEL) / 2
     low, high = np.quantile(kept, [tail, 1 - tail])
     return (float(low), float(high))

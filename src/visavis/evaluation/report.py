@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from visavis.evaluation.scores import ScoreFile
 from visavis.evaluation.summary_records import Summary
 from visavis.evaluation.worst import worst
 from visavis.metrics.verification import fmr_name
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def write(
@@ -37,7 +40,15 @@ def write(
     Raises:
         DataError: the file cannot be written.
     """
-    page = render(scores, summary, pictures=pictures)
+    save(path, render(scores, summary, pictures=pictures))
+
+
+def save(path: Path, page: str) -> None:
+    """Write a page whole or not at all; the folder is made.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
@@ -55,33 +66,16 @@ def render(
     pictures: Mapping[int, tuple[str, str]] | None = None,
 ) -> str:
     """The page as text; see ``write``."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("visavis.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=percent,
-        rate=rate,
-        span=span,
-        number=number,
-        count=count,
-        fixed=fixed,
-        fmr=fmr_name,
-        path=path_of,
-    )
+    pages = environment()
     found = worst(scores)
     points = summary.about.projection
-    return environment.get_template("report.html.jinja").render(
+    return pages.get_template("report.html.jinja").render(
         s=summary,
         about=summary.about,
         version=__version__,
-        style=Markup(environment.get_template("report.css").render()),
+        style=Markup(pages.get_template("report.css").render()),
         figures={
             name: Markup(text)
             for name, text in (
@@ -97,6 +91,30 @@ def render(
         worst_non_matches=[_pair(scores, row, pictures) for row in found.non_matches],
         pictures=pictures is not None,
     )
+
+
+def environment() -> Environment:
+    """Where pages are made: templates of this room, text escaped, numbers by the filters below."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("visavis.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        percent=percent,
+        rate=rate,
+        span=span,
+        number=number,
+        count=count,
+        fixed=fixed,
+        fmr=fmr_name,
+        path=path_of,
+    )
+    return made
 
 
 def _pair(
