@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sqlite3
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visavis.errors import GalleryBusyError, GalleryDamagedError, GalleryKeyError
+from visavis.errors import GalleryDamagedError, GalleryError, GalleryKeyError
 from visavis.gallery.cipher import Seal
 from visavis.gallery.database import Database, State
 from visavis.gallery.erasure import Eraser
@@ -76,7 +77,7 @@ class LiveIndexes:
                 live = self._held(db, state, model, seal)
                 behind = self._advance(live, db, state, model, seal)
         if keep and not live.saved and len(live.index) >= self._snapshot_from:
-            self.save(model, seal, wait=False)
+            self._save_if_possible(model, seal)
 
     def current(
         self, db: sqlite3.Connection, state: State, model: int, seal: Seal
@@ -95,27 +96,27 @@ class LiveIndexes:
         row = db.execute("SELECT state FROM snapshot WHERE model = ?", (model,)).fetchone()
         return "not loaded; " + ("a snapshot is kept" if row else "made at the first search")
 
-    def save(self, model: int, seal: Seal, *, wait: bool = True) -> bool:
+    def save(self, model: int, seal: Seal) -> None:
         """Write a snapshot of a loaded index.
 
-        Returns:
-            False where that must wait for another process and ``wait`` is off.
+        Raises:
+            GalleryBusyError: another process held the lock for too long.
+            GalleryError: the files cannot be written.
         """
-        try:
-            with self._eraser.lock(timeout=None if wait else 0):
-                self._save(model, seal)
-        except GalleryBusyError:
-            if wait:
-                raise
-            return False
-        return True
+        with self._eraser.lock():
+            self._save(model, seal)
+
+    def _save_if_possible(self, model: int, seal: Seal) -> None:
+        """A snapshot saves time and holds nothing that the table does not: without it, then."""
+        with contextlib.suppress(GalleryError), self._eraser.lock(timeout=0):
+            self._save(model, seal)
 
     def save_worthwhile(self, seal: Seal) -> None:
         """Write those snapshots that would save a later process noticeable time."""
         for model, live in self._live.items():
             size = len(live.index)
             if size >= self._snapshot_from and live.changes > size // 20:
-                self.save(model, seal, wait=False)
+                self._save_if_possible(model, seal)
 
     def save_all(self, seal: Seal) -> None:
         """Bring every index up to date and write those that are worth it.

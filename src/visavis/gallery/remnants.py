@@ -20,7 +20,7 @@ MOST_WORDS: Final = 100_000
 
 _STEP = 8 << 20
 _WORD = 8
-_PLAIN = 5  # a word with fewer different bytes, such as zeros, says nothing
+_PLAIN = 3  # a word with fewer different bytes, such as zeros, says nothing
 
 
 class Remnants:
