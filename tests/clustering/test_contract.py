@@ -48,6 +48,14 @@ class TestChineseWhispers(ClustererContract):
 class TestHdbscan(ClustererContract):
     @pytest.fixture
     def clusterer(self) -> Clusterer:
+        return Hdbscan(threshold=THRESHOLD, certain=0.5)
+
+
+class TestHdbscanByDensityAlone(ClustererContract):
+    finds_people = False  # it splits people
+
+    @pytest.fixture
+    def clusterer(self) -> Clusterer:
         return Hdbscan(threshold=THRESHOLD)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 2048
 
+OFFSET: Final = np.float32(2)
+"""What is added to the scores in the graph, so that none is 0."""
+
 MAX_PAIRS: Final = 200_000_000
 """Entries a graph may have before it is refused; each takes 8 bytes, so 1.6 GB."""
 
@@ -61,7 +64,7 @@ def score_graph(vectors: Vectors, threshold: float, *, max_pairs: int = MAX_PAIR
                 "ask for a lower false-merge rate, that is a higher score, or use the default "
                 "algorithm",
             )
-        value = scores[rows, columns] + np.float32(2)
+        value = scores[rows, columns] + OFFSET
         found.append(((rows + start).astype(np.int32), (columns + start).astype(np.int32), value))
     i, j, value = (np.concatenate([part[k] for part in found]) for k in range(3))
     upper_half = csr_array(coo_array((value, (i, j)), shape=(n, n)))

@@ -1,9 +1,8 @@
 """HDBSCAN: clusters that stay dense over the widest range of distances.
 
 R. J. G. B. Campello, D. Moulavi and J. Sander, "Density-based clustering based on hierarchical
-density estimates", PAKDD 2013; C. Malzer and M. Baum, "A hybrid approach to hierarchical
-density-based cluster selection", MFI 2020 (the distance below which nothing is split);
-scikit-learn's implementation.
+density estimates", PAKDD 2013; scikit-learn's
+implementation.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from visavis.clustering import staged
 from visavis.clustering.checks import as_threshold, renumber
 from visavis.clustering.clusterer import Constraints, Labels
-from visavis.clustering.graph import score_graph
+from visavis.clustering.graph import OFFSET, score_graph
 from visavis.clustering.poor import POOR
 from visavis.errors import OptionError
 from visavis.types import Vectors
@@ -33,14 +32,14 @@ class Hdbscan:
     Taken as published it puts people with one photo into somebody's cluster, because everybody is
     about as far from everybody, and splits people with many photos into their poses: density says
     little about faces. So it works inside each connected component of the pairs that reach
-    ``threshold``, and leaves together what ``certain`` joins. Must-linked faces count as one point.
-    Work and memory grow with N^2 of the largest component.
+    ``threshold``, on points that are themselves the components of those that reach ``certain``.
+    Must-linked faces count as one point. Work and memory grow with N^2 of the largest component.
 
     Args:
         threshold: lowest score that joins two faces.
-        certain: score from which faces are not told apart by density; ``None``: ``threshold``, so
-            that density only tells who is in no cluster.
-        min_faces: fewest faces a person needs to be found; others are alone.
+        certain: score from which two faces are one person whatever the density; ``None``: no score.
+        min_faces: fewest points that a component is split into; of what is split, points in no
+            cluster are alone.
         poor: usability below which a face is attached last.
         max_faces: refuse more than this.
 
@@ -56,11 +55,8 @@ class Hdbscan:
 
     def __post_init__(self) -> None:
         as_threshold(self.threshold)
-        if self.certain is not None and not self.threshold <= self.certain <= 1:
-            raise OptionError(
-                f"certain from a score of {self.certain} on, a threshold of {self.threshold}",
-                "give a score in [threshold, 1]",
-            )
+        if self.certain is not None:
+            as_threshold(self.certain)
         if self.min_faces < 2:
             raise OptionError(f"min_faces {self.min_faces}", "give 2 or more")
 
@@ -94,27 +90,34 @@ class Hdbscan:
         graph = score_graph(points.vectors, self.threshold)
         count, labels = connected_components(graph, directed=False)
         labels = np.asarray(labels, dtype=np.int64)
+        certain = np.arange(len(labels))
+        if self.certain is not None:
+            graph.data[graph.data < self.certain + OFFSET] = 0
+            graph.eliminate_zeros()
+            certain = np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
         following = count
         order = np.argsort(labels, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-            # Two that are joined are a cluster.
-            if len(members) > 2:
-                own = renumber(self._dense(points.vectors[members]))
-                labels[members] = following + own
-                following += int(own.max()) + 1
+            own, codes = np.unique(certain[members], return_inverse=True)
+            # Fewer cannot be two clusters.
+            if len(own) < 2 * self.min_faces:
+                continue
+            means = np.zeros((len(own), points.vectors.shape[1]))
+            np.add.at(means, codes, points.vectors[members])
+            found = renumber(self._dense(means))[codes]
+            labels[members] = following + found
+            following += int(found.max()) + 1
         return labels
 
-    def _dense(self, vectors: Vectors) -> NDArray[np.int64]:
+    def _dense(self, means: NDArray[np.float64]) -> NDArray[np.int64]:
         from sklearn.cluster import HDBSCAN
 
-        # For unit vectors the squared distance is 2 - 2 score; a little more, for rounding.
-        certain = self.threshold if self.certain is None else self.certain
         model = HDBSCAN(
             min_cluster_size=self.min_faces,
-            min_samples=self.min_faces,
-            cluster_selection_epsilon=float(np.sqrt(2 - 2 * certain + 1e-6)),
+            min_samples=1,
             allow_single_cluster=True,
-            algorithm="brute" if len(vectors) <= _BRUTE else "kd_tree",
+            algorithm="brute" if len(means) <= _BRUTE else "kd_tree",
             copy=True,
         )
-        return np.asarray(model.fit(vectors.astype(np.float64)).labels_, dtype=np.int64)
+        length = np.linalg.norm(means, axis=1, keepdims=True)
+        return np.asarray(model.fit(means / np.maximum(length, 1e-9)).labels_, dtype=np.int64)

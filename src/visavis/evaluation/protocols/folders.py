@@ -30,6 +30,17 @@ def read(root: Path, *, most: int = 1_000_000, seed: int = 0) -> Protocol:
         DataError: fewer than two people with photos, or nobody with two photos.
         OptionError: ``most`` below 1.
     """
+    people = photos_by_person(root)
+    return among(people, name=root.name or str(root), root=root, most=most, seed=seed)
+
+
+def photos_by_person(root: Path) -> dict[str, list[Path]]:
+    """Photos below each direct subfolder of ``root``, named by it, in order; people without any
+    are left out.
+
+    Raises:
+        DataError: not a folder.
+    """
     if not root.is_dir():
         raise DataError(f"{root}: not a folder", "give a folder that holds a folder a person")
     people: dict[str, list[Path]] = {}
@@ -37,7 +48,7 @@ def read(root: Path, *, most: int = 1_000_000, seed: int = 0) -> Protocol:
         found = photos_below(person)
         if found:
             people[person.name] = found
-    return among(people, name=root.name or str(root), root=root, most=most, seed=seed)
+    return people
 
 
 def among(

@@ -1,0 +1,73 @@
+"""A clustering evaluation as one HTML page that opens anywhere, offline, without scripts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from visavis import __version__
+from visavis.errors import DataError
+from visavis.evaluation import clustering_plots as plots
+from visavis.evaluation import clustering_tables as tables
+from visavis.evaluation.atomic import replacing
+from visavis.evaluation.clustering_mistakes import divided, mixed
+from visavis.evaluation.clustering_records import ClusteringEvaluation
+from visavis.evaluation.report import count, number, path_of, percent
+
+
+def write(folder: Path, result: ClusteringEvaluation) -> None:
+    """Write report.html, summary.json and clusters.csv, each whole or not at all.
+
+    Raises:
+        DataError: a file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tables.write(folder / "clusters.csv", result.faces)
+        summary = json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        for name, text in (("summary.json", summary), ("report.html", render(result))):
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror or error})", "choose another folder"
+        ) from error
+
+
+def render(result: ClusteringEvaluation) -> str:
+    """The page as text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("visavis.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent, number=number, count=count, path=path_of, setting=plots.row_name
+    )
+    summary = result.summary
+    several = len({row.algorithm for row in summary.rows}) > 1
+    return environment.get_template("clustering.html.jinja").render(
+        s=summary,
+        asked=summary.asked,
+        best=summary.best_of(summary.algorithm),
+        marked=set(summary.best.values()),
+        several=several,
+        version=__version__,
+        style=Markup(environment.get_template("report.css").render()),
+        figures={
+            name: Markup(text)
+            for name, text in (
+                ("pairwise", plots.over_settings(summary, "pairwise")),
+                ("bcubed", plots.over_settings(summary, "bcubed")),
+                ("trade_off", plots.trade_off(summary) if several else ""),
+                ("sizes", plots.cluster_sizes(summary)),
+            )
+        },
+        mixed=mixed(result.faces),
+        divided=divided(result.faces),
+    )
