@@ -1,0 +1,209 @@
+"""What becomes of photos at enrolment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from visavis.errors import ModelMismatchError, OptionError
+from visavis.gallery.sqlite import SqliteGallery
+from visavis.people import STATUSES, Enroller, EnrolOptions, PersonPhoto
+from visavis.people.enroller import _batches
+from visavis.pipeline import Recognizer
+
+from .conftest import SIDE, tile
+
+
+def statuses(rows) -> list[str]:
+    rows = list(rows)
+    assert all(row.status in STATUSES for row in rows)
+    return [row.status for row in rows]
+
+
+def test_each_photo_has_its_status(gallery: SqliteGallery, old: Recognizer, save, tmp_path) -> None:
+    black = np.zeros((SIDE, SIDE, 3), np.uint8)
+    dark = np.full((SIDE, SIDE, 3), 2, np.uint8)
+    text = tmp_path / "text.jpg"
+    text.write_text("no photo")
+    photos = [
+        PersonPhoto("Ann", save("1.png", tile(1))),
+        PersonPhoto("Ann", save("2.png", tile(1))),  # the same pixels, the same file
+        PersonPhoto("Ann", save("3.png", black)),
+        PersonPhoto("Ann", save("4.png", tile(1, 1), tile(2))),
+        PersonPhoto("Ann", save("5.png", dark)),
+        PersonPhoto("Ann", text),
+        PersonPhoto("Ann", tmp_path / "missing.png"),
+        PersonPhoto("A\x00", save("6.png", tile(3))),
+        PersonPhoto("Bob", save("7.png", tile(2, 1))),
+    ]
+    rows = list(Enroller(gallery, old).enrol(photos))
+    assert statuses(rows) == [
+        "enrolled", "already-enrolled", "no-face", "several-faces", "low-quality", "unreadable",
+        "unreadable", "unusable-name", "enrolled",
+    ]  # fmt: skip
+    assert [row.photo for row in rows] == [photo.name for photo in photos]
+    for row in rows:
+        assert (row.message is None) == row.there
+        assert (row.face is not None) == (row.status == "enrolled")
+        assert row.message is None or "\n" not in row.message
+    assert "brightness" in rows[4].message
+    assert rows[4].usability < 0.6 <= rows[0].usability
+    assert {p.name: sum(p.faces.values()) for p in gallery.people()} == {"Ann": 1, "Bob": 1}
+    kept = list(gallery.faces())
+    assert [face.source for face in kept] == [photos[0].name, photos[8].name]
+    assert all(face.settings == old.settings and not face.has_crop for face in kept)
+    direct = old.embed(photos[0].photo)[0].vector
+    assert np.allclose(kept[0].vector, direct, atol=1e-6)
+
+
+def test_a_second_run_skips_what_is_there(gallery, old: Recognizer, save) -> None:
+    photos = [PersonPhoto(f"p{k}", save(f"{k}.png", tile(k))) for k in range(5)]
+    enroller = Enroller(gallery, old, options=EnrolOptions(batch=2))
+    assert statuses(enroller.enrol(photos[:3])) == ["enrolled"] * 3
+    calls = []
+    assert statuses(enroller.enrol(photos, progress=lambda *at: calls.append(at))) == [
+        *["already-enrolled"] * 3, *["enrolled"] * 2,
+    ]  # fmt: skip
+    assert calls[-1] == (5, 5)
+    assert gallery.info().people == 5
+    # The same photo under another name is another enrolment, and suspicious.
+    row = enroller.enrol_one(PersonPhoto("somebody else", photos[0].photo))
+    assert (row.status, row.resembles) == ("enrolled", "p0")
+    assert row.resembles_score == pytest.approx(1.0, abs=1e-5)
+
+
+def test_interrupted_in_the_middle(gallery, old: Recognizer, save, monkeypatch) -> None:
+    photos = [PersonPhoto(f"p{k}", save(f"{k}.png", tile(k))) for k in range(7)]
+    enroller = Enroller(gallery, old, options=EnrolOptions(batch=2, workers=1))
+    add, calls = gallery.add, []
+
+    def interrupted(faces):
+        calls.append(len(faces))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return add(faces)
+
+    monkeypatch.setattr(gallery, "add", interrupted)
+    rows = []
+    with pytest.raises(KeyboardInterrupt):
+        for row in enroller.enrol(photos):
+            rows.append(row)
+    assert statuses(rows) == ["enrolled"] * 4
+    assert {p.name for p in gallery.people()} == {row.person for row in rows}
+    rest = list(Enroller(gallery, old).enrol(photos))
+    assert statuses(rest) == [*["already-enrolled"] * 4, *["enrolled"] * 3]
+
+
+def test_looks_like_somebody_else(gallery, old: Recognizer, save) -> None:
+    enroller = Enroller(gallery, old)
+    first = [PersonPhoto(f"p{k}", save(f"{k}.png", tile(k))) for k in range(20)]
+    rows = list(enroller.enrol(first))
+    assert [row.warnings for row in rows] == [()] * 20
+    again = enroller.enrol_one(PersonPhoto("q", save("q.png", tile(3, 1))))
+    assert again.status == "enrolled"
+    assert again.resembles == "p3"
+    (sentence,) = again.warnings
+    assert "looks like p3, who is enrolled" in sentence
+    # Within one batch the later one is told of the earlier one.
+    two = [PersonPhoto(n, save(f"{n}.png", tile(50, k))) for k, n in enumerate(("x", "y"))]
+    assert [row.resembles for row in enroller.enrol(two)] == [None, "x"]
+
+
+def test_unlike_the_persons_other_photos(gallery, old: Recognizer, save) -> None:
+    photos = [PersonPhoto("Ann", save(f"a{k}.png", tile(1, k))) for k in range(4)]
+    photos.insert(2, PersonPhoto("Ann", save("wrong.png", tile(2))))
+    rows = list(Enroller(gallery, old).enrol(photos))
+    assert statuses(rows) == ["enrolled"] * 5
+    assert [bool(row.warnings) for row in rows] == [False, False, True, False, False]
+    assert "does not look like Ann's 4 other photos" in rows[2].warnings[0]
+    scores = np.array([face.vector for face in gallery.faces()])
+    scores = scores @ scores.T - 2 * np.eye(5)
+    assert [row.own_score for row in rows] == pytest.approx(scores.max(1).tolist(), abs=1e-5)
+    # Against what was enrolled in an earlier run, too.
+    late = Enroller(gallery, old).enrol_one(PersonPhoto("Ann", save("late.png", tile(9))))
+    assert "5 other photos" in late.warnings[0]
+
+
+def test_rules_for_several_faces(gallery, old: Recognizer, save) -> None:
+    small = tile(2)
+    small[: SIDE // 2] = 0
+    both = save("both.png", tile(1), tile(2))
+    clear = save("clear.png", small, tile(1))
+    found = {}
+    for rule in ("refuse", "clear", "largest"):
+        enroller = Enroller(gallery, old, options=EnrolOptions(rule=rule))
+        photos = [PersonPhoto(rule, both), PersonPhoto(rule, clear)]
+        found[rule] = [row.there for row in enroller.enrol(photos)]
+    assert found == {"refuse": [False] * 2, "clear": [False, True], "largest": [True] * 2}
+    (kept,) = gallery.faces(person="clear")
+    assert kept.vector @ old.embed(save("t.png", tile(1)))[0].vector > 0.95
+
+
+def test_any_quality_and_expiry_and_crops(gallery, old: Recognizer, save) -> None:
+    dark = (tile(1) * 0.1).astype(np.uint8) + 1
+    path = save("dark.png", dark)
+    until = "2031-01-01T00:00:00+00:00"
+    options = EnrolOptions(min_usability=0.0, expires=until, keep_crops=True)
+    row = Enroller(gallery, old, options=options).enrol_one(PersonPhoto("Ann", path))
+    assert row.status == "enrolled"
+    (kept,) = gallery.faces()
+    assert kept.expires.startswith("2031-01-01")
+    assert kept.has_crop
+    assert gallery.crop(kept.id).startswith(b"\x89PNG")
+
+
+def test_attributes_are_joined(gallery, old: Recognizer, save) -> None:
+    enroller = Enroller(gallery, old)
+    enroller.enrol_one(PersonPhoto("Ann", save("1.png", tile(1)), attributes={"a": 1}))
+    enroller.enrol_one(PersonPhoto("Ann", save("2.png", tile(1, 1)), attributes={"b": [2]}))
+    assert gallery.person("Ann").attributes == {"a": 1, "b": [2]}
+
+
+def test_bytes_and_composed_names(gallery, old: Recognizer, save) -> None:
+    data = save("1.png", tile(1)).read_bytes()
+    row = Enroller(gallery, old).enrol_one(PersonPhoto("Jose\u0301", data, "upload 7"))
+    assert (row.status, row.person, row.photo) == ("enrolled", "Jos\u00e9", "upload 7")
+    bad = Enroller(gallery, old).enrol_one(PersonPhoto("José", b"junk", "upload 8"))
+    assert bad.status == "unreadable"
+    assert bad.message.startswith("upload 8")
+
+
+def test_another_model_is_not_welcome(gallery, old: Recognizer, new: Recognizer, save) -> None:
+    Enroller(gallery, old).enrol_one(PersonPhoto("Ann", save("1.png", tile(1))))
+    with pytest.raises(ModelMismatchError, match="gallery migrate --model new"):
+        Enroller(gallery, new)
+
+
+def test_without_calibration_nothing_is_compared(gallery, tiles_home: Path, save) -> None:
+    from .conftest import TileDetector
+
+    plain = Recognizer(model="old", detector=TileDetector(), home=tiles_home)
+    enroller = Enroller(gallery, plain)
+    assert "visavis calibrate" in enroller.warnings()[0]
+    for name in ("a", "b"):
+        row = enroller.enrol_one(PersonPhoto(name, save("1.png", tile(1))))
+        assert (row.status, row.warnings) == ("enrolled", ())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rule": "all"}, {"min_usability": 2}, {"resemblance_fpir": 0}, {"batch": 0}]
+)
+def test_options_are_checked(wrong: dict) -> None:
+    with pytest.raises(OptionError):
+        replace(EnrolOptions(), **wrong)
+
+
+def test_batches_keep_people_together() -> None:
+    def sizes(counts: list[int], size: int) -> list[int]:
+        photos = [PersonPhoto(str(k), b"") for k, n in enumerate(counts) for _ in range(n)]
+        batches = list(_batches(photos, size))
+        assert [p for batch in batches for p in batch] == photos
+        return [len(batch) for batch in batches]
+
+    assert sizes([3, 3, 3], 4) == [3, 3, 3]
+    assert sizes([10], 4) == [4, 4, 2]
+    assert sizes([1] * 5, 2) == [2, 2, 1]
+    assert sizes([], 4) == []
