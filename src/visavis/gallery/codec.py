@@ -52,6 +52,9 @@ class Codec:
             self._faiss = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_8bit)
         elif name != "float32":
             self._faiss = faiss.IndexPQ(dimension, width(name, dimension), 8)
+            clustering = self._faiss.pq.cp
+            clustering.niter, clustering.max_points_per_centroid = 8, 16
+            clustering.min_points_per_centroid = 1
 
     @property
     def columns(self) -> int:

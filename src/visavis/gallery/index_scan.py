@@ -51,6 +51,7 @@ class FastScan:
         self._index: Any = faiss.IndexPQFastScan(
             dimension, pieces(dimension), 4, faiss.METRIC_INNER_PRODUCT
         )
+        self._index.pq.cp.min_points_per_centroid = 1
         self._packer: Any = self._index.get_CodePacker()
 
     def __len__(self) -> int:
@@ -67,7 +68,8 @@ class FastScan:
 
     def add(self, vectors: Vectors) -> None:
         """Put ``(M, D)`` after the last row."""
-        self._index.add(np.ascontiguousarray(vectors))
+        if len(vectors):  # FAISS 1.15 reads where nothing is
+            self._index.add(np.ascontiguousarray(vectors))
 
     def candidates(self, queries: Vectors, count: int) -> Ids:
         """Rows that seem closest to each ``(Q, D)`` probe, best first, ``(Q, count)``."""
