@@ -17,6 +17,8 @@ from visavis.cli import (
     embed,
     enroll,
     evaluate,
+    evaluate_cluster,
+    evaluate_identify,
     gallery,
     identify,
     models,
@@ -59,6 +61,8 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
 app.add_typer(people.app, name="people")
 app.add_typer(gallery.app, name="gallery")
+evaluate.app.command("cluster")(evaluate_cluster.cluster)
+evaluate.app.command("identify")(evaluate_identify.identify)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")

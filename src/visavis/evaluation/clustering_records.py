@@ -105,11 +105,6 @@ class ClusteringSummary(Record):
         """The algorithm in front at the setting asked for."""
         return next(r for r in self.rows if r.default and r.algorithm == self.algorithm)
 
-    def best_of(self, algorithm: str) -> ClusteringRow | None:
-        """The best row of an algorithm, known afterwards."""
-        place = self.best.get(algorithm)
-        return None if place is None else self.rows[place]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledFaces(Record):

@@ -54,8 +54,7 @@ def render(result: ClusteringEvaluation) -> str:
     return environment.get_template("clustering.html.jinja").render(
         s=summary,
         asked=summary.asked,
-        best=summary.best_of(summary.algorithm),
-        marked=set(summary.best.values()),
+        asked_rows=[row for row in summary.rows if row.default],
         several=several,
         version=__version__,
         style=Markup(environment.get_template("report.css").render()),

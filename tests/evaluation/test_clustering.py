@@ -1,0 +1,259 @@
+"""Evaluation of clustering: embedding, sweeps, tables, mistakes, report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from visavis.clustering import choose
+from visavis.decision.profile import Calibration
+from visavis.errors import DataError, OptionError
+from visavis.evaluation import (
+    clustering,
+    clustering_mistakes,
+    clustering_plots,
+    clustering_report,
+    clustering_tables,
+)
+from visavis.evaluation.clustering_records import LabelledFaces
+from visavis.evaluation.protocols import folders
+from visavis.types import OperatingPoint
+
+SHA = "ab" * 32
+
+
+@pytest.fixture
+def calibration() -> Calibration:
+    """Of the fake recognizer, whose people are far apart."""
+    points = tuple(
+        OperatingPoint("fake", SHA, t, fmr, (0, 1), 0.01, "fakes", 10**6, target_fmr=fmr)
+        for t, fmr in ((0.45, 1e-1), (0.6, 1e-2), (0.7, 1e-3), (0.78, 1e-4), (0.84, 1e-5))
+    )
+    return Calibration("fake-one", "fake", SHA, "fake", "labelled", points, dataset="fakes")
+
+
+@pytest.fixture
+def seen(people: Path, recognizer: Any) -> clustering.Faces:
+    (people / "Person_03" / "broken.jpg").write_bytes(b"no face")
+    return clustering.embed(folders.photos_by_person(people), recognizer, root=people)
+
+
+def test_every_photo_is_a_face_or_a_reason(seen: clustering.Faces) -> None:
+    assert len(seen.photos) == len(seen.people) == len(seen.reasons) == 37
+    assert seen.vectors.shape == (36, 16)
+    assert [p for p, r in zip(seen.photos, seen.reasons, strict=True) if r] == [
+        "Person_03/broken.jpg"
+    ]
+    assert set(seen.reasons) == {"", "no-face"}
+    assert len(seen.who) == len(seen.usability) == 36
+
+
+def test_other_rules_and_no_faces_are_refused(people: Path, recognizer: Any) -> None:
+    listed = folders.photos_by_person(people)
+    with pytest.raises(OptionError, match="best-match"):
+        clustering.embed(listed, recognizer, root=people, rule="best-match")
+    for photo in people.rglob("*.jpg"):
+        photo.write_bytes(b"no face")
+    with pytest.raises(DataError, match="none of 36 photos"):
+        clustering.embed(listed, recognizer, root=people)
+
+
+def test_people_come_from_folders(tmp_path: Path) -> None:
+    for name in ("Max/1.jpg", "Eva/2.jpg", "Eva/deep/1.png", ".hidden/1.jpg", "Max/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "loose.jpg").touch()
+    found = folders.photos_by_person(tmp_path)
+    assert list(found) == ["Eva", "Max"]
+    assert [p.name for p in found["Eva"]] == ["2.jpg", "1.png"]
+    with pytest.raises(DataError, match="not a folder"):
+        folders.photos_by_person(tmp_path / "loose.jpg")
+
+
+@pytest.mark.parametrize("algorithm", choose.NAMES)
+def test_metrics_are_those_of_the_labels(
+    algorithm: str, seen: clustering.Faces, calibration: Calibration
+) -> None:
+    done: list[tuple[int, int]] = []
+    result = clustering.evaluate(
+        seen,
+        calibration,
+        name="people",
+        algorithms=(algorithm,),
+        progress=lambda k, n: done.append((k, n)),
+    )
+    summary, faces = result.summary, result.faces
+    asked = summary.asked
+    assert sum(row.default for row in summary.rows) == 1
+    assert len(summary.rows) == len(done) >= 4
+    assert (summary.photos, summary.faces, summary.people) == (37, 36, 12)
+    assert summary.failures == {"no-face": 1}
+    there = faces.cluster >= 0
+    assert there.sum() == 36
+    assert asked.scores is not None
+    truth = np.array(faces.person)[there]
+    assert asked.scores.ari == pytest.approx(adjusted_rand_score(truth, faces.cluster[there]))
+    assert sum(summary.sizes.people) == 12
+    assert sum(summary.sizes.clusters) == asked.scores.clusters == len(set(faces.cluster[there]))
+    best = summary.rows[summary.best[algorithm]]
+    assert best.scores is not None
+    assert best.scores.bcubed.f1 == max(r.scores.bcubed.f1 for r in summary.rows if r.scores)
+
+
+def test_settings_run_from_loose_to_strict_with_the_one_asked_for_among_them(
+    seen: clustering.Faces, calibration: Calibration
+) -> None:
+    result = clustering.evaluate(
+        seen, calibration, name="x", algorithms=(choose.DEFAULT, "average"), false_merge=0.02
+    )
+    default = [row for row in result.summary.rows if row.algorithm == choose.DEFAULT]
+    assert [row.false_merge for row in default] == sorted([0.02, *clustering.RATES], reverse=True)
+    average = [row for row in result.summary.rows if row.algorithm == "average"]
+    scores = [row.threshold or 0.0 for row in average]
+    assert scores == sorted(scores)
+    (own,) = [row for row in average if row.default]
+    assert own.false_merge == 0.02
+    strangers = choose.strangers_of(calibration.points)
+    assert own.threshold == choose.score_for("average", strangers, faces=36, false_merge_rate=0.02)
+    assert own.fmr == pytest.approx(strangers.rate(own.threshold or 0.0))
+    alone = clustering.evaluate(seen, calibration, name="x", sweep=False)
+    assert len(alone.summary.rows) == 1
+    assert alone.summary.best == {}
+
+
+def test_a_refusal_is_a_row_unless_it_is_the_one_in_front(
+    seen: clustering.Faces, calibration: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from visavis.clustering.agglomerative import Agglomerative
+
+    monkeypatch.setattr(
+        choose,
+        "AT_SCORE",
+        {"average": lambda score, poor: Agglomerative(threshold=score, poor=poor, max_faces=10)},
+    )
+    both = clustering.evaluate(
+        seen, calibration, name="x", algorithms=(choose.DEFAULT, "average"), sweep=False
+    )
+    refused = both.summary.rows[1]
+    assert refused.scores is None
+    assert "36 faces" in refused.reason
+    assert "36 faces" in clustering_report.render(both)
+    with pytest.raises(OptionError, match="36 faces"):
+        clustering.evaluate(seen, calibration, name="x", algorithms=("average",), sweep=False)
+
+
+def test_what_is_not_accepted(seen: clustering.Faces, calibration: Calibration) -> None:
+    with pytest.raises(OptionError, match="choose one of graph-linkage"):
+        clustering.evaluate(seen, calibration, name="x", algorithms=("magic",))
+    with pytest.raises(OptionError, match="rate of 1"):
+        clustering.evaluate(seen, calibration, name="x", false_merge=1)
+
+
+def test_the_report_is_one_file_that_says_all(
+    seen: clustering.Faces, calibration: Calibration, tmp_path: Path
+) -> None:
+    result = clustering.evaluate(
+        seen, calibration, name="<b>people</b>", algorithms=("average", "dbscan"), command="a --b"
+    )
+    clustering_report.write(tmp_path / "out", result)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<b>people</b>" not in page
+    assert "&lt;b&gt;people" in page
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!#)', page)
+    assert page.count("<svg") == 4
+    asked = result.summary.asked
+    assert asked.scores is not None
+    assert f"{asked.scores.bcubed.f1:.4f}" in page
+    assert "known afterwards" in page
+    kept = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert kept == json.loads(json.dumps(result.to_dict()))
+    assert kept["rows"][0]["scores"]["bcubed"].keys() == {"precision", "recall", "f1"}
+    with (tmp_path / "out" / "clusters.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 37
+    assert [row["reason"] for row in rows if not row["cluster"]] == ["no-face"]
+    # Its own table is a table of labels, too, and gives the same numbers.
+    again = clustering_tables.evaluate(
+        clustering_tables.read(tmp_path / "out" / "clusters.csv"), name="again"
+    )
+    assert again.summary.asked.scores == asked.scores
+    assert again.summary.failures == {"no-cluster": 1}
+    assert "<svg" in clustering_report.render(again)
+
+
+def test_a_report_that_cannot_be_written(
+    seen: clustering.Faces, calibration: Calibration, tmp_path: Path
+) -> None:
+    result = clustering.evaluate(seen, calibration, name="x", sweep=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        clustering_report.write(tmp_path / "file", result)
+
+
+def test_labels_of_two_files_are_joined_by_photo_and_face(tmp_path: Path) -> None:
+    found, labels = tmp_path / "found.csv", tmp_path / "labels.csv"
+    found.write_text("cluster;photo;face\nB;x.jpg;1\nA;x.jpg;2\nB;y.jpg;\n")
+    labels.write_text("photo,face,person\ny.jpg,,Eva\nx.jpg,1,Eva\nx.jpg,2,Max\nz.jpg,,Max\n")
+    faces = clustering_tables.read(found, labels)
+    assert dict(zip(faces.photo, faces.cluster.tolist(), strict=True)) == {
+        "y.jpg": 0, "x.jpg#1": 0, "x.jpg#2": 1, "z.jpg": -1,
+    }  # fmt: skip
+    result = clustering_tables.evaluate(faces, name="found.csv")
+    assert result.summary.asked.scores is not None
+    assert result.summary.asked.scores.pairwise.f1 == 1
+    assert result.summary.failures == {"no-cluster": 1}
+
+
+@pytest.mark.parametrize(
+    ("found", "labels", "named"),
+    [
+        ("photo,cluster\na,1\n", None, "person"),
+        ("photo,person\na,1\n", None, "cluster"),
+        ("photo,cluster,person\na,,Eva\n", None, "no row has a cluster"),
+        ("photo,cluster\na,1\na,2\n", "photo,person\na,Eva\n", "row 3.*twice"),
+        ("photo,cluster\na,1\nb,2\n", "photo,person\na,Eva\n", "'b' is not in"),
+    ],
+)
+def test_tables_that_do_not_fit(tmp_path: Path, found: str, labels: str | None, named: str) -> None:
+    (tmp_path / "found.csv").write_text(found)
+    other = None
+    if labels is not None:
+        other = tmp_path / "labels.csv"
+        other.write_text(labels)
+    with pytest.raises(DataError, match=named):
+        clustering_tables.read(tmp_path / "found.csv", other)
+
+
+def test_mistakes_are_listed_by_pairs() -> None:
+    person = ("Eva",) * 4 + ("Max",) * 3 + ("Ida",)
+    faces = LabelledFaces(
+        tuple("abcdefgh"), person, np.array([7, 7, 7, 9, 7, 9, 9, -1]), ("",) * 7 + ("no-face",)
+    )
+    found = clustering_mistakes.mixed(faces)
+    assert [(m.name, m.parts, m.pairs) for m in found] == [
+        ("7", (("Eva", 3), ("Max", 1)), 3),
+        ("9", (("Max", 2), ("Eva", 1)), 2),
+    ]
+    parted = clustering_mistakes.divided(faces)
+    assert [(m.name, m.faces, m.pairs) for m in parted] == [("Eva", 4, 3), ("Max", 3, 2)]
+    assert clustering_mistakes.mixed(faces, most=1) == found[:1]
+
+
+def test_pictures_say_what_they_show(seen: clustering.Faces, calibration: Calibration) -> None:
+    summary = clustering.evaluate(seen, calibration, name="x", algorithms=("complete",)).summary
+    for metric in ("pairwise", "bcubed"):
+        drawn = clustering_plots.over_settings(summary, metric)
+        assert "precision" in drawn
+        assert f"{getattr(summary.asked.scores, metric).f1:.4f}" in drawn
+    assert "3–4: 12 and" in clustering_plots.cluster_sizes(summary)
+    alone = clustering.evaluate(seen, calibration, name="x", sweep=False).summary
+    assert clustering_plots.over_settings(alone, "bcubed") == ""
+    assert clustering_plots.trade_off(alone) == ""
