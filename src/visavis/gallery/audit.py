@@ -22,6 +22,7 @@ from visavis.gallery.database import State
 from visavis.gallery.records import AuditEntry
 
 _START = bytes(32)
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # ASCII: one form only
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def append(db: sqlite3.Connection, seal: Seal, events: Iterable[Event]) -> None:
     rows = []
     for one in events:
         seq += 1
-        details = json.dumps(one.details, sort_keys=True, separators=(",", ":"))
+        details = _ENCODE(one.details)
         link = _link(link, (seq, time, one.action, one.subject, details))
         rows.append((seq, time, one.action, one.subject, details, link))
     if rows:
@@ -116,8 +117,7 @@ def _entry(row: tuple[Any, ...]) -> AuditEntry:
 
 
 def _link(before: bytes, entry: tuple[int, str, str, str, str]) -> bytes:
-    body = json.dumps(entry, separators=(",", ":"))
-    return hashlib.sha256(before + body.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(before + _ENCODE(entry).encode()).digest()
 
 
 def _head_seal(seal: Seal, seq: int, link: str) -> bytes:

@@ -82,14 +82,14 @@ class Change:
         """
         number, uid = self._person(name)
         rows = self._db.execute("SELECT id FROM face WHERE person = ?", (number,)).fetchall()
-        delete_faces(self._db, self._state, [face for (face,) in rows], self._deleted)
+        delete_faces(self._db, self._seal, self._state, [face for (face,) in rows], self._deleted)
         delete_person(self._db, number, self._deleted)
         self._record("remove", uid, {"faces": self._deleted.faces})
         return self._deleted.faces
 
     def remove_faces(self, faces: Sequence[int]) -> int:
         """Delete faces by number; returns how many there were."""
-        owners = delete_faces(self._db, self._state, faces, self._deleted)
+        owners = delete_faces(self._db, self._seal, self._state, faces, self._deleted)
         for number, count in owners.items():
             self._record("remove", self._uid(number), {"faces": count})
         return self._deleted.faces
@@ -97,7 +97,9 @@ class Change:
     def expire(self, when: int) -> int:
         """Delete faces that expired before ``when``, and people left without any by that."""
         rows = self._db.execute("SELECT id FROM face WHERE expires < ?", (when,)).fetchall()
-        owners = delete_faces(self._db, self._state, [face for (face,) in rows], self._deleted)
+        owners = delete_faces(
+            self._db, self._seal, self._state, [face for (face,) in rows], self._deleted
+        )
         for number, count in owners.items():
             uid = self._uid(number)
             left = self._db.execute(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,9 @@ from visavis.types import Vectors
 
 UNIT_TOLERANCE = 1e-3
 """How far a template's length may be from 1: more than float16 rounding, less than any mistake."""
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def instant(text: str) -> str:
@@ -99,15 +102,14 @@ def usable_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> lis
         ModelMismatchError: a vector's length differs from others of the same model.
     """
     known = dict(dimensions)
+    names: dict[str, str] = {}
+    together = _together(faces)
     checked = []
-    for face in faces:
-        name = usable_name(face.person)
-        vector = np.asarray(face.vector)
-        if vector.ndim != 1:
-            raise OptionError(
-                f"the template of '{name}' has shape {vector.shape}", "(D,) float32 is accepted"
-            )
-        vector = usable_vectors(vector[None], f"template of '{name}'")[0].copy()
+    for at, face in enumerate(faces):
+        if not isinstance(face.person, str) or face.person not in names:
+            names[str(face.person)] = usable_name(face.person)
+        name = names[face.person]
+        vector = _usable_vector(face, name) if together is None else together[at]
         _check_fields(face, name)
         dimension = known.setdefault(face.model_sha256, len(vector))
         if dimension != len(vector):
@@ -117,15 +119,51 @@ def usable_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> lis
                 "use the model whose hash is given",
             )
         expires = None if face.expires is None else instant(face.expires)
-        checked.append(replace(face, person=name, vector=vector, expires=expires))
+        new = NewFace(
+            person=name,
+            vector=vector,
+            model=face.model,
+            model_sha256=face.model_sha256,
+            settings=face.settings,
+            usability=face.usability,
+            source=face.source,
+            source_sha256=face.source_sha256,
+            crop=face.crop,
+            expires=expires,
+        )  # many times faster than ``replace``
+        checked.append(new)
     return checked
+
+
+def _together(faces: Sequence[NewFace]) -> Vectors | None:
+    """Copies of all templates at once, where they are alike and sound; else look at each."""
+    rows = [face.vector for face in faces]
+    if not rows or not all(
+        isinstance(row, np.ndarray) and row.dtype == np.float32 and row.shape == rows[0].shape
+        for row in rows
+    ):
+        return None
+    if rows[0].ndim != 1:
+        return None
+    try:
+        return usable_vectors(np.concatenate(rows).reshape(len(rows), -1))
+    except OptionError:
+        return None
+
+
+def _usable_vector(face: NewFace, name: str) -> Vectors:
+    vector = np.asarray(face.vector)
+    if vector.ndim != 1:
+        raise OptionError(
+            f"the template of '{name}' has shape {vector.shape}", "(D,) float32 is accepted"
+        )
+    usable: Vectors = usable_vectors(vector[None], f"template of '{name}'")[0].copy()
+    return usable
 
 
 def _check_fields(face: NewFace, name: str) -> None:
     sha256 = face.model_sha256
-    if not (
-        isinstance(sha256, str) and len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")
-    ):
+    if not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         raise OptionError(
             f"the model hash of '{name}' is {sha256!r}", "64 lower-case hexadecimal digits it is"
         )
@@ -137,7 +175,7 @@ def _check_fields(face: NewFace, name: str) -> None:
         )
     for field in ("model", "settings", "source", "source_sha256"):
         text = getattr(face, field)
-        if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" or c == "\0" for c in text):
+        if not isinstance(text, str) or _NOT_TEXT.search(text):
             raise OptionError(
                 f"the {field} of '{name}' is {text!r}", "text without NUL is accepted"
             )

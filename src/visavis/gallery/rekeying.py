@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from visavis.gallery.sealed_rows import (
     face_about,
     open_body,
     open_text,
+    source_sha256_of,
 )
 from visavis.gallery.writing import source_tag
 
@@ -86,7 +86,6 @@ def _face(
     old: Seal, new: Seal, row: tuple[Any, ...], dimension: int
 ) -> tuple[bytes | None, bytes, int]:
     body = open_body(old, row)
-    text = body[8 + 4 * dimension :]
-    tag = source_tag(new, json.loads(text)[1]) if text else None
+    tag = source_tag(new, source_sha256_of(body, dimension))
     about = face_about((*row[:4], tag, *row[5:8]))
     return tag, new.seal(body, about), row[0]

@@ -18,16 +18,18 @@ from visavis.gallery.open_files import Inode, read
 MOST_WORDS: Final = 100_000
 """Beyond as many, writing the database anew is as quick as looking for them."""
 
+_MOST_TEXTS = 16
 _STEP = 8 << 20
 _WORD = 8
-_PLAIN = 3  # a word with fewer different bytes, such as zeros, says nothing
+_PLAIN = 4  # a word with fewer different bytes, such as zeros, says nothing
 
 
 class Remnants:
     """What to look for.
 
     A stretch of 15 bytes or more of a blob is found wherever it lies in the file, for it covers an
-    aligned word of 8 bytes, and all words of the blob are looked for; texts are found whole.
+    aligned word of 8 bytes, and all words of the blob are looked for; texts are found whole. What
+    is found need not be a remnant (two people have the same photo): that costs time, nothing else.
 
     Args:
         blobs: random-looking bytes: templates, ciphertexts, compressed pictures.
@@ -43,7 +45,7 @@ class Remnants:
             count += len(words)
             if count > MOST_WORDS:
                 break
-        self.too_many = count > MOST_WORDS or len(self._texts) > 100
+        self.too_many = count > MOST_WORDS or len(self._texts) > _MOST_TEXTS
         self._words = np.unique(np.concatenate(parts))
         self._low = np.zeros(1 << 16, np.bool_)
         self._low[(self._words & np.uint64(0xFFFF)).astype(np.int64)] = True

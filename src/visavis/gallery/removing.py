@@ -6,10 +6,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from visavis.gallery.cipher import Seal
 from visavis.gallery.database import State
+from visavis.gallery.sealed_rows import vector_and_texts
 
 _BATCH = 500
 _CHECKSUM = 16
+_PNG_START, _PNG_END = 64, 32
 _TELLING = _CHECKSUM + 4  # shorter texts are looked for together with their checksum
 
 
@@ -19,8 +22,8 @@ class Deleted:
 
     Attributes:
         faces: how many faces.
-        blobs: what was sealed, as it lay in the file, to be looked for there.
-        texts: pieces of text that must not be found.
+        blobs: bytes as they lay in the file that nothing else in it is like.
+        texts: pieces of text.
     """
 
     faces: int = 0
@@ -36,11 +39,12 @@ def batches(numbers: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def delete_faces(
-    db: sqlite3.Connection, state: State, numbers: Sequence[int], deleted: Deleted
+    db: sqlite3.Connection, seal: Seal, state: State, numbers: Sequence[int], deleted: Deleted
 ) -> dict[int, int]:
     """Delete faces that are there; returns how many of each person (by row number)."""
     clock = state.clock
     owners: dict[int, int] = {}
+    dimensions = dict(db.execute("SELECT id, dimension FROM model").fetchall())
     for marks, part in batches(sorted(set(numbers))):
         rows = db.execute(
             f"SELECT id, person, model, body FROM face WHERE id IN ({marks}) ORDER BY id", part
@@ -53,13 +57,26 @@ def delete_faces(
             [(seq, row[0], row[2]) for seq, row in enumerate(rows, clock + 1)],
         )
         clock += len(rows)
-        for _, person, _, body in rows:
+        for _, person, model, body in rows:
             owners[person] = owners.get(person, 0) + 1
-            deleted.blobs.append(body)
-        deleted.blobs.extend(png for (png,) in crops)
+            _look_for_body(body, dimensions[model], seal, deleted)
+        for (png,) in crops:
+            # All pictures begin and end alike.
+            deleted.blobs.append(png if seal.encrypted else png[_PNG_START:-_PNG_END])
         deleted.faces += len(rows)
     db.execute("UPDATE state SET clock = ?", (clock,))
     return owners
+
+
+def _look_for_body(body: bytes, dimension: int, seal: Seal, deleted: Deleted) -> None:
+    if seal.encrypted:
+        deleted.blobs.append(body)
+        return
+    vector, texts = vector_and_texts(body, dimension)
+    source, _, sha256 = texts[:-_CHECKSUM].partition(b"\0")
+    deleted.blobs += [vector, sha256]
+    if source:
+        deleted.texts.append(source)
 
 
 def delete_person(db: sqlite3.Connection, number: int, deleted: Deleted) -> None:

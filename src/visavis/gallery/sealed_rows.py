@@ -6,7 +6,6 @@ the row: a row that was changed, or a body moved to another row, does not open.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import struct
 from collections.abc import Sequence
@@ -46,11 +45,9 @@ class OpenFace:
 
 
 def face_body(usability: float, vector: bytes, source: str, source_sha256: str) -> bytes:
-    """What is sealed of a face; ``vector`` is little-endian float32."""
-    text = (
-        json.dumps([source, source_sha256], ensure_ascii=False) if source or source_sha256 else ""
-    )
-    return _USABILITY.pack(usability) + vector + text.encode()
+    """What is sealed of a face; ``vector`` is little-endian float32, texts have no NUL."""
+    texts = source.encode() + b"\0" + source_sha256.encode()
+    return _USABILITY.pack(usability) + vector + texts
 
 
 def face_about(row: Sequence[Any]) -> bytes:
@@ -79,6 +76,17 @@ def open_body(seal: Seal, row: Sequence[Any]) -> bytes:
     return data
 
 
+def vector_and_texts(body: bytes, dimension: int) -> tuple[bytes, bytes]:
+    """The bytes of the template, and what follows them."""
+    end = _USABILITY.size + 4 * dimension
+    return body[_USABILITY.size : end], body[end:]
+
+
+def source_sha256_of(body: bytes, dimension: int) -> str:
+    """The photo's hash in a body."""
+    return body[_USABILITY.size + 4 * dimension :].decode().partition("\0")[2]
+
+
 def open_face(seal: Seal, row: Sequence[Any], dimension: int) -> OpenFace:
     """A face from its row as ``FACE_COLUMNS``.
 
@@ -87,7 +95,7 @@ def open_face(seal: Seal, row: Sequence[Any], dimension: int) -> OpenFace:
     """
     body = open_body(seal, row)
     end = _USABILITY.size + 4 * dimension
-    source, sha256 = json.loads(body[end:]) if len(body) > end else ("", "")
+    source, _, sha256 = body[end:].decode().partition("\0")
     return OpenFace(
         id=row[0],
         person=row[1],
