@@ -63,15 +63,21 @@ class Chances(Record):
         return float(self.fpir(self.highest))
 
     def log_expected(self, scores: ArrayLike) -> Floats:
-        """Log of the number of people whom a stranger reaches at each score, by the calibration."""
+        """Log of the number of people whom a stranger reaches at each score, by the calibration.
+
+        For one person and rate f it is ``-log(1 - f)``, so that chances multiply where f is high.
+        """
         values = np.asarray(scores, dtype=np.float64)
         if self.fusion != "max":
             values = values - self._mean_shift()
         logs = self.strangers.log_fmr(values)
+        extra: Floats | float = 0.0
         if self.fusion == "max":
             power = np.interp(logs / np.log(10), MAX_RATES, MAX_POWERS)
-            logs = logs + power * np.log(self.templates)
-        return np.asarray(logs + np.log(self.people))
+            extra = power * np.log(self.templates)
+        # A rate of 1 leaves no chance to go unnamed: kept finite, far beyond what is told from 1.
+        expected = np.minimum(-np.log1p(-np.minimum(np.exp(logs), 1 - 1e-12)), 27.0)
+        return np.asarray(np.log(expected) + extra + np.log(self.people))
 
     def spread(self, scores: ArrayLike) -> Floats:
         """Squared coefficient of variation of strangers' own rates at each score."""

@@ -6,8 +6,9 @@ matches. For strangers before a gallery people are what counts, so one photo of 
 
 Some people look like many others. Their own rates of being taken for somebody spread about the
 mean; with a gamma distribution of squared coefficient of variation c, a stranger's probe reaches
-the threshold with one of N people with probability ``1 - (1 + c N f)^(-1/c)``, f the rate for one
-person. For c = 0 this is the usual ``1 - exp(-N f)``, which says too much.
+the threshold with one of N people with probability ``1 - (1 + c N h)^(-1/c)``, where
+``h = -log(1 - f)`` and f is the rate for one person. For c = 0 this is the usual ``1 - (1 - f)^N``,
+which says too much.
 """
 
 from __future__ import annotations

@@ -1,0 +1,231 @@
+"""The threshold of a gallery: against simulated strangers, and what it must never do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from visavis.decision.labelled import Provenance, calibrate
+from visavis.decision.open_set import ENOUGH, fpir_at, identification_threshold, open_set
+from visavis.decision.pair_scores import all_pairs
+from visavis.decision.profile import Calibration, CalibrationStore
+from visavis.decision.strangers import measure_strangers
+from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
+from visavis.gallery.fusion import fused_scores, simulated_strangers
+
+SHIPPED = CalibrationStore().load("sface-lfw")
+RATES = st.floats(0.02, 0.9)
+
+
+@pytest.fixture(scope="module")
+def made() -> Calibration:
+    from tests.decision.conftest import simulate
+
+    x, who = simulate(np.random.default_rng(0), 900, each=2, dimension=32)
+    return calibrate(
+        all_pairs(x, who),
+        Provenance("toy", "net", "a" * 64, "plain", "toys", 1800),
+        replicates=100,
+        strangers=measure_strangers(x, who),
+    )
+
+
+def _measured(
+    rng: np.random.Generator, x: np.ndarray, size: int, threshold: float, rounds: int = 40
+) -> float:
+    found = []
+    for _ in range(rounds):
+        order = rng.permutation(len(x))
+        best = (x[order[size:]] @ x[order[:size]].T).max(axis=1)
+        found.append(np.mean(best >= threshold))
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("size", [10, 100, 400])
+def test_a_stated_rate_holds_for_people_who_were_not_measured(made, simulate, size) -> None:
+    rng = np.random.default_rng(11)
+    x, _ = simulate(rng, 1500, dimension=32)
+    for rate in (0.1, 0.02):
+        point = identification_threshold(rate, people=size, calibration=made)
+        measured = _measured(rng, x, size, point.threshold)
+        assert measured == pytest.approx(rate, rel=0.25)
+        assert point.fpir_ci[0] < rate < point.fpir_ci[1]
+        assert (point.people, point.calibration, point.probes) == (size, "toy", 0)
+        assert "900 people" in point.basis
+
+
+def test_own_scores_correct_for_photos_unlike_the_calibrations(made, simulate) -> None:
+    rng = np.random.default_rng(12)
+    x, _ = simulate(rng, 1500, dimension=32, centre=0.75)  # everybody is more alike
+    size, rate = 500, 0.05
+    own = simulated_strangers(x[:size], np.arange(size))
+    without = open_set(people=size, calibration=made)
+    moved = open_set(people=size, calibration=made, own=own)
+    assert _measured(rng, x, size, without.point(rate).threshold) > 5 * rate
+    point = moved.point(rate)
+    measured = np.mean((x[size:] @ x[:size].T).max(axis=1) >= point.threshold)
+    assert point.fpir_ci[0] <= measured <= point.fpir_ci[1]
+    assert measured == pytest.approx(rate, rel=0.6)
+    assert point.probes + point.suspects == size
+    assert "own people" in point.basis
+
+
+def test_own_scores_of_photos_like_the_calibrations_hardly_move_it(made, simulate) -> None:
+    x, _ = simulate(np.random.default_rng(13), 600, dimension=32)
+    own = simulated_strangers(x, np.arange(600))
+    without = open_set(people=600, calibration=made).point(0.02).threshold
+    assert open_set(people=600, calibration=made, own=own).point(0.02).threshold == pytest.approx(
+        without, abs=0.02
+    )
+
+
+@pytest.mark.parametrize("fusion", ["max", "mean", "weighted"])
+@pytest.mark.parametrize("templates", [2, 5])
+def test_more_templates_raise_strangers_and_the_threshold(fusion, templates) -> None:
+    one = identification_threshold(0.01, people=100, calibration=SHIPPED, fusion=fusion)
+    more = identification_threshold(
+        0.01, people=100, templates=templates, calibration=SHIPPED, fusion=fusion
+    )
+    every = identification_threshold(0.01, people=100 * templates, calibration=SHIPPED)
+    assert one.threshold < more.threshold <= every.threshold + 1e-9
+
+
+@given(RATES, st.integers(1, 2000), st.sampled_from(["max", "weighted"]), st.floats(1, 4))
+def test_thresholds_rise_with_size_and_fall_with_the_rate(rate, size, fusion, templates) -> None:
+    def threshold(rate: float, size: int) -> float:
+        return identification_threshold(
+            rate, people=size, templates=templates, fusion=fusion, calibration=SHIPPED
+        ).threshold
+
+    assert threshold(rate, size) <= threshold(rate, size + size // 2 + 1)
+    assert threshold(rate, size) >= threshold(min(rate * 1.1, 0.99), size)
+
+
+@given(RATES, st.integers(1, 3000))
+def test_the_threshold_is_the_lowest_score_with_the_rate(rate, size) -> None:
+    strangers = open_set(people=size, calibration=SHIPPED)
+    threshold = strangers.point(rate).threshold
+    assert strangers.fpir(threshold) <= rate * (1 + 1e-9)
+    assert strangers.fpir(threshold - 0.002) > rate
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=30), st.integers(1, 10_000))
+def test_a_higher_score_never_has_a_higher_chance(scores, size) -> None:
+    strangers = open_set(people=size, calibration=SHIPPED)
+    rates = strangers.fpir(sorted(scores))
+    assert (np.diff(rates) <= 1e-3 * rates[:-1]).all()
+    assert (rates >= strangers.lowest * (1 - 1e-9)).all()
+    assert (rates <= 1).all()
+
+
+def test_what_the_shipped_calibration_says_of_a_thousand_people() -> None:
+    point = identification_threshold(1e-2, people=1000, calibration=SHIPPED)
+    assert point.threshold == pytest.approx(0.474, abs=0.005)
+    assert point.pairs == 4038 * 4037 // 2
+    assert json.loads(json.dumps(point.to_dict()))["model"] == "sface"
+    # By pairs of photos, in which people with many photos dominate, it would be 0.517.
+    old = replace(SHIPPED, reference=None)
+    by_pairs = identification_threshold(1e-2, people=1000, calibration=old)
+    assert by_pairs.threshold > point.threshold + 0.03
+    assert "safe side" in by_pairs.basis
+    assert by_pairs.pairs > 40_000_000
+
+
+def test_ten_people_and_a_rate_of_one_in_a_thousand_have_an_answer() -> None:
+    point = identification_threshold(1e-3, people=10, calibration=SHIPPED)
+    assert 0.40 < point.threshold < 0.45
+
+
+def test_a_rate_that_the_data_do_not_support_is_refused() -> None:
+    strangers = open_set(people=4000, calibration=SHIPPED)
+    with pytest.raises(UnsupportedFmrError, match="ask for") as refused:
+        strangers.point(1e-3)
+    offered = float(refused.value.remedy.split("ask for ")[1].split(" ")[0])
+    assert strangers.lowest <= offered < 1.2 * strangers.lowest
+    assert strangers.point(offered).threshold < 1
+    assert strangers.fpir(1.0) == pytest.approx(strangers.lowest)
+
+
+def test_own_scores_alone_are_counted_and_nothing_else() -> None:
+    own = np.random.default_rng(0).normal(0.3, 0.05, 1000).clip(-1, 1)
+    strangers = open_set(people=1000, own=own)
+    point = strangers.point(0.05)
+    assert point.threshold == sorted(own)[-50]
+    assert (own >= point.threshold).mean() == 0.05
+    assert (point.calibration, point.pairs, point.probes) == ("", 0, 1000)
+    assert strangers.fpir(float(np.median(own))) == pytest.approx(0.5, abs=0.01)
+    assert strangers.lowest == 0.01
+    with pytest.raises(UnsupportedFmrError):
+        strangers.point(0.009)
+
+
+def test_a_gallery_beyond_the_calibration_is_answered_by_its_own_scores() -> None:
+    own = np.random.default_rng(1).normal(0.5, 0.03, 2000)
+    point = open_set(people=1_000_000, calibration=SHIPPED, own=own).point(0.01)
+    assert point.threshold == pytest.approx(sorted(own)[-20])
+    assert "own people" in point.basis
+    assert point.calibration == ""
+
+
+def test_people_enrolled_twice_are_suspected_and_left_out(simulate) -> None:
+    own = np.random.default_rng(2).normal(0.36, 0.03, 500)
+    twice = own.copy()
+    twice[:8] = 0.9
+    clean, spoilt = (open_set(people=500, calibration=SHIPPED, own=o) for o in (own, twice))
+    assert (clean.suspects, spoilt.suspects) == (0, 8)
+    assert spoilt.point(0.01).threshold == pytest.approx(clean.point(0.01).threshold, abs=0.01)
+    assert spoilt.point(0.01).suspects == 8
+    # Where a tenth of the people score like that, strangers do.
+    many = own.copy()
+    many[:50] = 0.9
+    assert open_set(people=500, calibration=SHIPPED, own=many).suspects == 0
+
+
+def test_too_few_own_scores_are_left_aside() -> None:
+    own = np.full(ENOUGH - 1, 0.6)
+    with_own = identification_threshold(0.1, people=ENOUGH - 1, calibration=SHIPPED, own=own)
+    assert with_own == identification_threshold(0.1, people=ENOUGH - 1, calibration=SHIPPED)
+
+
+def test_fused_galleries_keep_their_rate(made, simulate) -> None:
+    rng = np.random.default_rng(14)
+    x, who = simulate(rng, 1200, each=3, dimension=32)
+    size, rate = 300, 0.05
+    enrolled, strangers = who < size, (who >= size) & (np.arange(len(who)) % 3 == 0)
+    for fusion in ("max", "mean"):
+        own = simulated_strangers(x[enrolled], who[enrolled], fusion=fusion)
+        point = identification_threshold(
+            rate, people=size, templates=3, fusion=fusion, calibration=made, own=own
+        )
+        best = fused_scores(x[strangers], x[enrolled], who[enrolled], fusion=fusion).max(axis=1)
+        assert point.fpir_ci[0] <= np.mean(best >= point.threshold) <= point.fpir_ci[1]
+
+
+def test_one_call_does_as_the_object() -> None:
+    scores = [0.2, 0.5]
+    assert fpir_at(scores, people=50, calibration=SHIPPED).tolist() == (
+        open_set(people=50, calibration=SHIPPED).fpir(scores).tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: open_set(people=0, calibration=SHIPPED), OptionError, "enrol somebody"),
+        (lambda: open_set(people=5, templates=0.5, calibration=SHIPPED), OptionError, "0.5"),
+        (lambda: open_set(people=5, fusion="sum", calibration=SHIPPED), OptionError, "weighted"),
+        (lambda: open_set(people=5), CalibrationError, "visavis calibrate"),
+        (lambda: open_set(people=500, own=np.full(500, 1.2)), OptionError, r"\[-1, 1\]"),
+        (lambda: open_set(people=500, own=np.full(500, np.nan)), OptionError, r"\[-1, 1\]"),
+        (lambda: open_set(people=5, calibration=SHIPPED).point(0), OptionError, r"\(0, 1\)"),
+        (lambda: open_set(people=5, calibration=SHIPPED).point("1e-2"), OptionError, r"\(0, 1\)"),
+    ],
+)
+def test_what_is_not_accepted_is_said(call, error, says) -> None:
+    with pytest.raises(error, match=says):
+        call()
