@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -111,10 +112,10 @@ class Connection:
         return max(taken, default=0) + 1
 
     def drop_leftovers(self, prefix: str) -> None:
-        """Drop what an interrupted rewrite left: collections of ours that no alias names."""
+        """Drop what an interrupted rewrite left in a Milvus Lite folder: collections of ours that
+        no alias names, and folders of collections that were only half deleted."""
         named: dict[str, str] = {}
-        collections = self.call("list_collections")
-        for name in collections:
+        for name in self.call("list_collections"):
             alias, _, number = name.rpartition("_v")
             if name.startswith(f"{prefix}_") and number.isdigit():
                 if alias not in named:
@@ -122,6 +123,9 @@ class Connection:
                     named[alias] = self.collection(alias) if known else ""
                 if name != named[alias]:
                     self.call("drop_collection", name)
+        for folder in (Path(self.uri) / "collections").glob(f"{prefix}_*_v*"):
+            if not (folder / "schema.json").exists():
+                shutil.rmtree(folder)
 
     def everything(self, collection: str, *, whole_numbers: bool) -> Iterator[list[dict[str, Any]]]:
         """All rows of a collection, of all tenants, page by page."""

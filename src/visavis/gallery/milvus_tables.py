@@ -250,6 +250,8 @@ class Tables:
         fields: Sequence[str], parameters: Mapping[str, Any],
     ) -> list[list[Row]]:  # fmt: skip
         """The tenant's rows closest to each probe, best first, with ``id`` and ``distance``."""
+        if not self.exists(table):
+            return [[] for _ in probes]
         found = self.connection.call(
             "search", self.name(table), data=list(probes), anns_field=field, limit=limit,
             filter=self._mine(where), output_fields=list(fields), consistency_level="Strong",
