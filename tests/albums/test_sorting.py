@@ -208,3 +208,19 @@ def test_a_tenth_more_photos_leave_the_old_as_they_were(seed: int, tmp_path: Pat
     heir = {gone: one["kept"] for one in last[3]["merged"] for gone in one["gone"]}
     expected = [heir.get(c or 0, c) for c in before.values()]
     assert expected == [after[face] for face in before]
+
+
+def test_what_is_taken_back_does_not_push_its_way_in(store: AlbumStore) -> None:
+    """f1 left; a run put the other face of its photo in its place; f1 cannot go back there."""
+    photos = toy.photos_of([[ANNA, ANNA], [ANNA], [ANNA]])
+    toy.run(store, photos)
+    one = toy.clusters(store)[3] or 0
+    (mine,) = {1, 2} & toy.inside(store)[one]
+    with store.changing():
+        Fixer(store).split(one, [mine])
+    toy.run(store, photos, anew=True)
+    with store.changing():
+        fixed = Fixer(store).undo()
+    found = toy.clusters(store)
+    assert found[1] != found[2]
+    assert fixed.notes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from visavis.albums.knowledge import Correction, replay
+from visavis.albums.knowledge import Correction, Knowledge, replay
 from visavis.albums.store import AlbumStore, KnownFace, now
 from visavis.errors import OptionError
 from visavis.types import Record
@@ -161,13 +161,42 @@ class Fixer:
             raise OptionError("undo", "there is no correction to take back")
         last = standing[-1]
         self._store.set_undone(last.id)
-        back = [
-            (face, was)
+        back = {
+            face: was
             for face, was, became in self._store.moves(last.id)
             if face in self._faces and self._faces[face].cluster == became
-        ]
-        self._store.assign(back)
-        return Fixed(last, f"taken back: {last.text}")
+        }
+        alone = self._unwelcome(back, replay(standing[:-1]))
+        for face in alone:
+            back[face] = self._store.new_cluster()
+        self._store.assign(back.items())
+        notes = (
+            (f"{_refs(alone)} alone now: with whom they were is somebody they cannot be with",)
+            if alone
+            else ()
+        )
+        return Fixed(last, f"taken back: {last.text}", notes=notes)
+
+    def _unwelcome(self, back: Mapping[int, int | None], knowledge: Knowledge) -> list[int]:
+        """Faces that cannot go back: since then somebody came who is not the same person."""
+        last = self._store.last_run()
+        same_photo = last is not None and last[2]["same_photo"]
+        away = set(back)
+        found = []
+        for face, was in back.items():
+            others = set(self._inside.get(was or 0, ())) - away
+            if knowledge.groups.get(knowledge.group_of.get(face, -1), set()) & others:
+                continue
+            photo = self._faces[face].photo
+            twice = same_photo and any(self._faces[other].photo == photo for other in others)
+            apart = any(
+                (face in fact.one and fact.other & others)
+                or (face in fact.other and fact.one & others)
+                for fact in knowledge.apart
+            )
+            if was is not None and (twice or apart):
+                found.append(face)
+        return found
 
     def names(self) -> dict[int, str]:
         """What the user called the clusters."""

@@ -75,7 +75,7 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
             "ref": face.ref, "number": face.number, "cluster": face.cluster,
             "photo": photos.get(face.photo, "?"), "doubt": face.doubt,
             "poor": face.usability < POOR,
-            "confirmed": face.confirmed, "first": False, "picture": _uri(pictures.get(number)),
+            "confirmed": face.confirmed, "first": False, "picture": number in pictures,
         }
         for number, face in album.faces.items()
     }  # fmt: skip
@@ -103,6 +103,11 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
         once=_once([c["top"][0] for c in cards if c["size"] == 1 and not c["name"]]),
         hidden_clusters=len(album.clusters) - len(on_page),
         with_pictures=bool(pictures),
+        pictures=[
+            (f"f{face}", base64.b64encode(pictures[face]).decode("ascii"))
+            for face in sorted({face for some in on_page.values() for face in some})
+            if face in pictures
+        ],
         rate=lambda value: f"{100 * value:g} %",
         version=__version__,
         style=Markup(environment.get_template("sheet.css").render()),
@@ -137,12 +142,6 @@ def _once(faces: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "faces": [face for face in faces if face["poor"]],
         },
     ]  # fmt: skip
-
-
-def _uri(picture: bytes | None) -> str:
-    if picture is None:
-        return ""
-    return "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii")
 
 
 def _card(

@@ -11,6 +11,28 @@
   const pairs = $(".pair");
   const texts = new Map();
 
+  // Pictures wait as text until their card comes near the window.
+  const kept = new Map();
+  const lines_of = (document.getElementById("pictures") || { textContent: "" }).textContent;
+  for (const line of lines_of.split("\n")) {
+    const space = line.indexOf(" ");
+    if (space > 0) kept.set(line.slice(0, space), line.slice(space + 1));
+  }
+  const fill = (root) => {
+    for (const img of root.querySelectorAll("img[data-p]")) {
+      const data = kept.get(img.dataset.p);
+      if (data) img.src = `data:image/jpeg;base64,${data}`;
+      delete img.dataset.p;
+    }
+  };
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (entry.isIntersecting) { fill(entry.target); near.unobserve(entry.target); }
+    }
+  }, { rootMargin: "1500px 0px" });
+  for (const card of $("article, .pair, .block")) near.observe(card);
+  addEventListener("beforeprint", () => fill(document));
+
   // Words of a card: names, numbers, photos; of the faces not yet unfolded, too.
   const words = (card) => {
     if (!texts.has(card)) {
@@ -25,6 +47,7 @@
   const unfold = (button) => {
     const folded = button.nextElementSibling;
     const face = folded.content.firstElementChild;
+    fill(folded.content);
     button.replaceWith(folded.content);
     folded.remove();
     face.focus();
@@ -106,6 +129,12 @@
     } else if ("copy" in button.dataset) copy(button);
     else if (button.matches(".more")) unfold(button);
     else if (button.id === "clear") clear();
+  });
+
+  document.addEventListener("mouseover", (event) => {
+    const face = event.target.closest(".f");
+    const img = face && face.querySelector("img");
+    if (img && !face.title) face.title = img.alt.replace("Face in ", "");
   });
 
   const step = (list, from, by) => {
