@@ -60,7 +60,7 @@ def names(store: GalleryStore) -> list[str]:
 
 
 def found(store: GalleryStore, probe: np.ndarray, **options: Any) -> list[tuple[str, float]]:
-    (matches,) = store.search(probe[None], model_sha256=A, **options)
+    (matches,) = store.search(probe[None], model_sha256=A, **({"fusion": "max"} | options))
     return [(match.person, match.score) for match in matches]
 
 

@@ -213,7 +213,7 @@ class GalleryMachine(RuleBasedStateMachine):
 
     @rule(sha256=hashes)
     def non_mated(self, sha256: str) -> None:
-        got = self.store.non_mated(model_sha256=sha256)
+        got = self.store.non_mated(model_sha256=sha256, fusion="max")
         wanted = self.model.strangers(sha256)
         assert len(got) == len(wanted)
         for value in got:

@@ -97,7 +97,7 @@ class SearchingContract(WithStore):
         batch = [face(f"P{i % 25}", v) for i, v in enumerate(vectors)]
         model = GalleryModel()
         model.add([*batch, other("P0"), other("Q")], store.add([*batch, other("P0"), other("Q")]))
-        got = store.non_mated(model_sha256=A)
+        got = store.non_mated(model_sha256=A, fusion="max")
         assert got.dtype == np.float32
         assert got.shape == (25,)
         wrong = np.array([
@@ -105,6 +105,7 @@ class SearchingContract(WithStore):
             for value in got
         ])  # fmt: skip
         assert wrong[linear_sum_assignment(wrong)].sum() == 0  # one value for each person
-        some = store.non_mated(model_sha256=A, most=10)
+        some = store.non_mated(model_sha256=A, most=10, fusion="max")
         assert some.shape == (10,)
-        np.testing.assert_array_equal(some, store.non_mated(model_sha256=A, most=10))
+        again = store.non_mated(model_sha256=A, most=10, fusion="max")
+        np.testing.assert_array_equal(some, again)

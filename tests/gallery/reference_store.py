@@ -219,7 +219,7 @@ class ReferenceStore:
             answers.append(sorted(matches, key=lambda m: (-m.score, m.person))[:k])
         return answers
 
-    def non_mated(self, *, model_sha256: str, most: int = 2000) -> np.ndarray:
+    def non_mated(self, *, model_sha256: str, most: int = 2000, fusion: Any = "max") -> np.ndarray:
         found = [max(scores) for scores in self._load()["model"].strangers(model_sha256)]
         return np.array(found[:most], dtype=np.float32)
 
