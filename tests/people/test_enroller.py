@@ -89,8 +89,7 @@ def test_interrupted_in_the_middle(gallery, old: Recognizer, save, monkeypatch) 
     monkeypatch.setattr(gallery, "add", interrupted)
     rows = []
     with pytest.raises(KeyboardInterrupt):
-        for row in enroller.enrol(photos):
-            rows.append(row)
+        rows.extend(enroller.enrol(photos))
     assert statuses(rows) == ["enrolled"] * 4
     assert {p.name for p in gallery.people()} == {row.person for row in rows}
     rest = list(Enroller(gallery, old).enrol(photos))

@@ -40,7 +40,7 @@ def test_until_when(text: str, until: str) -> None:
     "text", ["", "soon", "0d", "-1d", "1.5d", "9999999d", "999999w", "2020-01-01"]
 )
 def test_refused(text: str) -> None:
-    with pytest.raises(OptionError, match="90d|past"):
+    with pytest.raises(OptionError, match=r"90d|past"):
         expiry(text, now=NOW)
 
 

@@ -79,7 +79,7 @@ def test_candidates_are_those_of_brute_force(
     probe = old.embed(path)[0].vector.astype(float)
     want = {}
     for person in enrolled.people():
-        own = [f for f in enrolled.faces(person=person.name)]
+        own = list(enrolled.faces(person=person.name))
         vectors = np.array([f.vector for f in own], dtype=float)
         weights = [f.usability for f in own] if fusion == "weighted" else [1.0] * len(own)
         mean = np.average(vectors, axis=0, weights=weights)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _REMEDIES = {
-    "several-faces": "crop them, or --faces clear takes a face that is by far the largest",
+    "several-faces": "crop them, or choose by --faces clear, largest or central",
     "low-quality": "use better photos, or --any-quality takes them as they are",
 }
 

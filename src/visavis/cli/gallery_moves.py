@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``visavis gallery``."""
     app.command("migrate")(migrate)
+    app.command("export")(export)
+    app.command("import")(import_)
 
 
 def migrate(
@@ -80,6 +83,128 @@ def migrate(
         _show(found)
     if not found.complete:
         raise typer.Exit(1)
+
+
+_FileKey = Annotated[
+    Path | None,
+    typer.Option("--file-key", help="Key of the exported file; the gallery's own when left out."),
+]
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to make.")],
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Do not encrypt the file, though the gallery has a key."),
+    ] = False,
+    file_key: _FileKey = None,
+    no_crops: Annotated[
+        bool, typer.Option("--no-crops", help="Leave out the crops that were kept.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+    ] = False,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Write everybody to one file: Parquet tables in a zip, for another gallery or another tool.
+
+    The export of an encrypted gallery is encrypted with the same key.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis gallery export people.visavis --gallery door.gallery`
+    """
+    from visavis.gallery import transfer
+    from visavis.gallery.key import Key
+
+    if plain and file_key is not None:
+        raise OptionError("--plain and --file-key", "give one of them")
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        key = Key.from_file(file_key) if file_key is not None else None
+        if key is None and not plain and store.info().encrypted:
+            key = gallery_options.key_from(key_file)
+        with progress("export", quiet=json) as update:
+            found = transfer.export(
+                store, file, key=key, crops=not no_crops, overwrite=overwrite, progress=update
+            )
+    if not found.encrypted:
+        messages.print(
+            f"warning: {file} is not encrypted: whoever reads it has everybody's template",
+            markup=False,
+        )
+    if json:
+        echo_json(found)
+    else:
+        console.print(
+            f"{file}: {found.people:,} people, {found.faces:,} templates, {found.crops:,} crops",
+            markup=False,
+        )
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export made.")],
+    existing: Annotated[
+        str,
+        typer.Option(
+            "--existing",
+            help="People whom the gallery knows: refuse the file, merge (add the templates they "
+            "lack), or skip them.",
+        ),
+    ] = "refuse",
+    file_key: _FileKey = None,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Take in what `visavis gallery export` wrote, into a new gallery or one that is there.
+
+    Everything in the file is verified first. Interrupted, it goes on when run again.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis gallery import people.visavis --gallery http://milvus:19530`
+    """
+    from visavis.gallery import transfer
+    from visavis.gallery.key import Key
+
+    if existing not in {"refuse", "merge", "skip"}:
+        raise OptionError(f"--existing {existing}", "choose refuse, merge or skip")
+    if not file.is_file():
+        raise OptionError(f"{file} is not there", "name a file that export made")
+    key = Key.from_file(file_key) if file_key is not None else None
+    if key is None and _is_sealed(file):
+        key = gallery_options.key_from(key_file)
+    with (
+        gallery_options.open_gallery(
+            gallery, key_file=key_file, tenant=tenant, create=True
+        ) as store,
+        progress("import", quiet=json) as update,
+    ):
+        found = transfer.import_(store, file, existing=existing, key=key, progress=update)  # type: ignore[arg-type]
+    if json:
+        echo_json(found)
+    else:
+        console.print(
+            f"{found.faces:,} templates of {found.people:,} people taken in, {found.already:,} "
+            f"were there already, {found.skipped:,} people left out",
+            markup=False,
+        )
+
+
+def _is_sealed(file: Path) -> bool:
+    """Whether a file needs a key; what is wrong with it is for the import to say."""
+    import json
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(file) as members:
+            return bool(json.loads(members.read("manifest.json"))["keyring"]["kind"] != "plain")
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError):
+        return False
 
 
 def _show(found: MigrationProgress) -> None:
