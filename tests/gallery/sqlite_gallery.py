@@ -1,0 +1,64 @@
+"""What the tests of the gallery in SQLite share."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visavis.gallery.index import IndexOptions
+from visavis.gallery.key import Key
+from visavis.gallery.records import NewFace
+from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.sqlite_options import GalleryOptions
+
+KEY, OTHER = Key(bytes(range(32))), Key(bytes(range(32, 64)))
+MODEL = "a" * 64
+EAGER = GalleryOptions(index=IndexOptions(), snapshot_from=1, timeout=5)
+"""Snapshots from the first template on."""
+
+
+def unit(count: int, length: int = 64, seed: int = 0) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(count, length)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+VECTORS = unit(60)
+
+
+def new(person: str, vector: np.ndarray, **changes: Any) -> NewFace:
+    return replace(NewFace(person, vector, "model", MODEL), **changes)
+
+
+def crowd(store: SqliteGallery, count: int = 20) -> list[int]:
+    """Person i has templates i and i + 20."""
+    return store.add(
+        [new(f"Person {i % 20:02}", VECTORS[i], source=f"{i}.jpg") for i in range(2 * count)]
+    )
+
+
+def everything(store: SqliteGallery) -> list[Any]:
+    return [
+        [person.to_dict() for person in store.people()],
+        [(f.to_dict(), f.vector.tobytes(), store.crop(f.id)) for f in store.faces()],
+    ]
+
+
+@contextmanager
+def tampering(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The database as somebody with access to the file has it."""
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as db:
+        db.execute("PRAGMA foreign_keys = OFF")
+        yield db
+        db.commit()
+
+
+def flipped(blob: bytes, at: int) -> bytes:
+    changed = bytearray(blob)
+    changed[at] ^= 1
+    return bytes(changed)
