@@ -26,7 +26,7 @@ MOST_CANDIDATES = 2048
 DEEP = 10
 _PROBES = 128
 _SAMPLE = 4096
-_SPARE = 2
+_SPARE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,13 @@ class Tuning(Record):
     probes: int
 
     def candidates(self, k: int, size: int) -> int:
-        """Candidates for the ``k`` closest among ``size`` templates."""
-        more = self.one + (self.ten - self.one) * (k - 1) / (DEEP - 1)
-        return int(np.ceil(max(more, k) * max(size / self.size, 1)))
+        """Candidates for the ``k`` closest among ``size`` templates.
+
+        Up to ten, a power of ``k`` through what was measured for one and for ten; beyond, four for
+        each asked for: the first ten keep their recall, those after them may have less.
+        """
+        many = self.one * min(k, DEEP) ** np.log10(self.ten / self.one)
+        return int(np.ceil(max(many, 4 * k) * max(size / self.size, 1) ** 0.5))
 
 
 def tune(rows: Rows, scan: FastScan, *, recall: float) -> Tuning | None:
@@ -70,11 +74,14 @@ def tune(rows: Rows, scan: FastScan, *, recall: float) -> Tuning | None:
     first, ten = _ranks(rows, scan, np.concatenate([mated, strangers]))
     chosen_first, shown_first = first.reshape(2, 2, _PROBES).swapaxes(0, 1)
     chosen_ten, shown_ten = ten.reshape(2, 2, _PROBES, DEEP).swapaxes(0, 1)
-    if _needed(chosen_first[0], recall) > MOST_CANDIDATES:
+    # Of so few probes the last one or two are luck, so halfway from the recall to all of them; ten
+    # times as many ranks need no such care.
+    sure = (1 + recall) / 2
+    if _needed(chosen_first[0], sure) > MOST_CANDIDATES:
         return None
     count = [
-        min(_SPARE * max(_needed(kind, recall) for kind in kinds) + 16, MOST_CANDIDATES)
-        for kinds in (chosen_first, chosen_ten)
+        min(int(_SPARE * max(_needed(kind, share) for kind in kinds)) + 16, MOST_CANDIDATES)
+        for kinds, share in ((chosen_first, sure), (chosen_ten, recall))
     ]
     count[1] = max(count)
     return Tuning(
@@ -129,5 +136,4 @@ def _ranks(
 
 
 def _needed(ranks: NDArray[np.int64], recall: float) -> int:
-    # Halfway to all of them: some of so few probes are luck.
-    return int(np.quantile(ranks, (1 + recall) / 2, method="higher")) + 1
+    return int(np.quantile(ranks, recall, method="higher")) + 1
