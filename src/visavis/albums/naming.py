@@ -18,7 +18,7 @@ from visavis.gallery.records import NewFace
 from visavis.gallery.store import GalleryStore
 
 MOST_ENROLLED: Final = 20
-"""How many faces of a cluster are enrolled: the most typical, none in doubt."""
+"""How many faces of a cluster are enrolled: the most typical ones."""
 
 
 def gallery_names(
@@ -75,7 +75,8 @@ def new_faces(
     person: str,
     vectors: Mapping[int, NDArray[np.float32]],
 ) -> list[NewFace]:
-    """The faces of a cluster, ready to enrol: the most typical ones, none in doubt.
+    """The faces of a cluster, ready to enrol: the most typical ones, none in doubt if there are
+    others.
 
     Args:
         album: the clusters.
@@ -91,7 +92,8 @@ def new_faces(
         raise OptionError(f"cluster {cluster}", "there is no such cluster; clusters.csv lists them")
     settings: RunSettings = album.settings
     paths = {file.sha256: file.path for file in reversed(album.files)}
-    usable = [album.faces[f] for f in chosen.faces if f in vectors and not album.faces[f].doubt]
+    known = [album.faces[face] for face in chosen.faces if face in vectors]
+    usable = [face for face in known if not face.doubt] or known
     if not usable:
         raise OptionError(
             f"cluster {cluster} without templates", "run `visavis cluster` again, with its cache"

@@ -10,6 +10,7 @@ from typing import Final
 from visavis.albums import folders, pictures, sheet, tables
 from visavis.albums.records import Album
 from visavis.albums.store import AlbumStore
+from visavis.albums.writing import replacing
 from visavis.errors import DataError
 
 SHEET: Final = "contact-sheet.html"
@@ -17,6 +18,8 @@ JSON: Final = "clusters.json"
 CSV: Final = "clusters.csv"
 PEOPLE: Final = "people"
 STATE: Final = "album.sqlite"
+ELSEWHERE: Final = "album.sqlite.path"
+"""Says where the state is, where it is not in the folder of results."""
 
 
 def write(
@@ -48,6 +51,9 @@ def write(
         raise DataError(f"{out}: cannot be made ({error.strerror})", "choose another --out") from (
             error
         )
+    if store.path.resolve() != (out / STATE).resolve():
+        with replacing(out / ELSEWHERE) as file:
+            file.write(f"{store.path.resolve()}\n")
     tables.write_json(out / JSON, album)
     tables.write_csv(out / CSV, album)
     kept = folders.write(out / PEOPLE, album)
@@ -76,7 +82,7 @@ def erase(out: Path) -> list[str]:
     """
     gone = []
     try:
-        for name in (SHEET, JSON, CSV):
+        for name in (SHEET, JSON, CSV, ELSEWHERE):
             if (out / name).is_file():
                 (out / name).unlink()
                 gone.append(name)

@@ -18,7 +18,7 @@ from visavis.faces.usability import POOR
 MOST_FACES: Final = 12_000
 """How many faces a page shows. Of a larger collection it shows fewer faces of each person."""
 
-_TOP: Final = 14
+_TOP: Final = 13
 _STEPS: Final = (1000, 300, 100, 50, 25, 12, 6, 3, 1)
 
 

@@ -273,6 +273,7 @@ class AlbumStore:
         with self.changing():
             for table in ("meta", "run", "file", "cluster", "face", "correction", "picture"):
                 self._db.execute(f"DELETE FROM {table}")
+            self._set("schema", SCHEMA)
         self._db.execute("VACUUM")
 
     # End --------------------------------------------------------------------------------------

@@ -108,7 +108,9 @@ def run(
     ] = True,
     state: Annotated[
         Path | None,
-        typer.Option("--state", help="The collection's memory; OUT/album.sqlite when left out."),
+        typer.Option(
+            "--state", help="Where to remember the collection; OUT/album.sqlite when left out."
+        ),
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
@@ -156,14 +158,14 @@ def run(
         copy=copy,
     )
     sorter.check()
-    place = state or out / outputs.STATE
+    place = state_of(out, state)
     with locked(place), ExitStack() as stack:
         store = stack.enter_context(AlbumStore(place, create=True))
         found = _look(folder, photos, recognizer, workers=workers, no_cache=no_cache, quiet=json)
         album = sorter.sort(store, folder, found)
         with progress("pictures", quiet=json) as update:
             notes = outputs.write(out, album, store, workers=workers or 2, progress=update)
-    tell(album, out, notes, state=state, json=json)
+    tell(album, out, notes, json=json)
     raise typer.Exit(1 if album.counts()["failed"] else 0)
 
 
@@ -312,9 +314,6 @@ def forget(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="The folder that `visavis cluster` wrote.")
     ],
-    state: Annotated[
-        Path | None, typer.Option("--state", help="The collection's memory, if not in OUT.")
-    ] = None,
     json: options.Json = False,
 ) -> None:
     """Erase what is known of a collection: corrections, names, pictures, tables and folders.
@@ -326,9 +325,9 @@ def forget(
     from visavis.albums import outputs
     from visavis.albums.store import AlbumStore, erase
 
-    place = state_of(out, state)
+    place = state_of(out, None)
+    AlbumStore(place).close()  # refuses what is no such file
     with locked(place):
-        AlbumStore(place).close()  # refuses what is no such file
         erase(place)
         gone = [place.name, *outputs.erase(out)]
     place.with_name(f".{place.name}.lock").unlink(missing_ok=True)

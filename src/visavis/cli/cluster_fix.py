@@ -48,9 +48,6 @@ def _place(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="The folder that `visavis cluster` wrote.")
     ],
-    state: Annotated[
-        Path | None, typer.Option("--state", help="The collection's memory, if not in OUT.")
-    ] = None,
 ) -> None:
     """Correct what `visavis cluster` found, at once and at every later run.
 
@@ -58,7 +55,7 @@ def _place(
 
     Example: `visavis cluster fix sorted/ merge 3 7`
     """
-    context.obj = _Place(out, state_of(out, state))
+    context.obj = _Place(out, state_of(out, None))
 
 
 @app.command()
@@ -193,7 +190,7 @@ def enrol(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Enrol a cluster as a person of a gallery: its most typical faces, none in doubt.
+    """Enrol a cluster as a person of a gallery: its most typical faces.
 
     The cluster gets the name, too.
 

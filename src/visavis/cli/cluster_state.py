@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 
 def state_of(out: Path, state: Path | None) -> Path:
-    """The file of a collection's memory."""
+    """The file of a collection's memory: as told, in the folder, or where the folder says."""
     from visavis.albums import outputs
 
-    return state or out / outputs.STATE
+    if state is not None:
+        return state
+    usual, elsewhere = out / outputs.STATE, out / outputs.ELSEWHERE
+    if not usual.is_file() and elsewhere.is_file():
+        return Path(elsewhere.read_text(encoding="utf-8").strip())
+    return usual
 
 
 @contextmanager
@@ -46,7 +51,7 @@ def locked(state: Path) -> Iterator[None]:
         ) from error
 
 
-def tell(album: Album, out: Path, notes: Sequence[str], *, state: Path | None, json: bool) -> None:
+def tell(album: Album, out: Path, notes: Sequence[str], *, json: bool) -> None:
     """The result: in full as JSON, or in a few lines."""
     from visavis.albums import outputs
     from visavis.albums.sheet import merge_lines
@@ -85,6 +90,5 @@ def tell(album: Album, out: Path, notes: Sequence[str], *, state: Path | None, j
     if counts["corrections"]:
         console.print(f"{counts['corrections']} corrections hold")
     console.print(f"contact sheet: {out / outputs.SHEET}", markup=False)
-    tail = ["--state", str(state)] if state is not None else []
-    line = shlex.join(["visavis", "cluster", "fix", str(out), *tail])
+    line = shlex.join(["visavis", "cluster", "fix", str(out)])
     console.print(f"correct it: {line} --help", markup=False)
