@@ -111,7 +111,10 @@ def embed(
             vectors.append(template.vector)
             usable.append(usability(template.quality))
     if not vectors:
-        raise DataError(f"{root}: none of {len(listed)} photos gave a face", "give photos of faces")
+        raise DataError(
+            f"{root}: none of {len(listed)} photos gave a face",
+            "give a folder that holds a folder a person, with photos of their face",
+        )
     return Faces(
         photos=tuple(
             photo.relative_to(root).as_posix() if photo.is_relative_to(root) else str(photo)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MARKS: Final = "os^Dv<>p"
 _TICKS: Final = (0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
+_BETWEEN: Final = (0.2, 0.8, 0.95, 0.98, 0.995, 0.998, 0.9995, 0.9998)
 
 
 def over_settings(summary: ClusteringSummary, metric: str) -> str:
@@ -32,13 +33,15 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
     of = _bcubed if metric == "bcubed" else _pairwise
     figure, panel = svg.axes()
     values = [of(r.scores) for r in rows if r.scores is not None]
+    everything = [part for v in values for part in (v.precision, v.recall, v.f1)]
+    edge = _edge(everything)
     for label, colour, y in (
         ("precision", svg.NON_MATED, [v.precision for v in values]),
         ("recall", svg.MATED, [v.recall for v in values]),
         ("F1", svg.ACCENT, [v.f1 for v in values]),
     ):
         panel.plot(
-            x, _inside(y, summary.faces), "o-", color=colour, linewidth=1.5, markersize=3.5,
+            x, _inside(y, edge), "o-", color=colour, linewidth=1.5, markersize=3.5,
             label=label,
         )  # fmt: skip
     asked = summary.asked
@@ -48,7 +51,7 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
     if not by_score:
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
-    _shares(panel, [part for v in values for part in (v.precision, v.recall, v.f1)], summary.faces)
+    _shares(panel, everything)
     name = "B-cubed" if metric == "bcubed" else "Pairwise"
     panel.set_ylabel(f"{name}: share of faces" if metric == "bcubed" else f"{name}: share of pairs")
     svg.legend(panel, loc="best")
@@ -68,25 +71,25 @@ def trade_off(summary: ClusteringSummary) -> str:
         return ""
     figure, panel = svg.axes(size=(6.4, 4.6))
     names = list(dict.fromkeys(row.algorithm for row in summary.rows))
-    everything: list[float] = []
+    shown = [r for r in summary.rows if r.scores is not None]
+    recall = [_bcubed(r.scores).recall for r in shown if r.scores is not None]
+    precision = [_bcubed(r.scores).precision for r in shown if r.scores is not None]
+    across, up = _inside(recall, _edge(recall)), _inside(precision, _edge(precision))
     for k, name in enumerate(names):
-        rows = [r for r in summary.rows if r.algorithm == name and r.scores is not None]
-        values = [_bcubed(r.scores) for r in rows if r.scores is not None]
+        own = [place for place, r in enumerate(shown) if r.algorithm == name]
         colour, mark = svg.SERIES[k % len(svg.SERIES)], _MARKS[k % len(_MARKS)]
-        x, y = ([getattr(v, part) for v in values] for part in ("recall", "precision"))
-        everything += [*x, *y]
-        x, y = _inside(x, summary.faces), _inside(y, summary.faces)
+        x, y = [across[p] for p in own], [up[p] for p in own]
         panel.plot(x, y, f"{mark}-", color=colour, linewidth=1.2, markersize=3.5, label=name)
-        for row, one, other in zip(rows, x, y, strict=True):
-            if row.default:
+        for p in own:
+            if shown[p].default:
                 panel.plot(
-                    one, other, mark, color=colour, markersize=9, markeredgecolor=svg.INK,
+                    across[p], up[p], mark, color=colour, markersize=9, markeredgecolor=svg.INK,
                     markeredgewidth=1,
                 )  # fmt: skip
     panel.set_xlabel("B-cubed recall")
     panel.set_ylabel("B-cubed precision")
-    _shares(panel, everything, summary.faces)
-    _shares(panel, everything, summary.faces, across=True)
+    _shares(panel, precision)
+    _shares(panel, recall, across=True)
     svg.legend(panel, loc="lower left")
     return svg.render(
         figure,
@@ -137,35 +140,36 @@ def _pairwise(scores: ClusteringScores) -> PrecisionRecall:
     return scores.pairwise
 
 
-def _inside(values: list[float], faces: int) -> list[float]:
-    """Shares moved off 0 and 1, which the logit axis has at infinity."""
-    edge = 0.5 / (faces + 1)
+def _edge(values: list[float]) -> float:
+    """How far from 1 (and 0) a share of 1 is drawn: the logit axis has it at infinity."""
+    missing = [1 - v for v in values if v < 1]
+    return max(1e-7, 0.4 * min([*missing, 0.02]))
+
+
+def _inside(values: list[float], edge: float) -> list[float]:
     return [min(max(v, edge), 1 - edge) for v in values]
 
 
-def _shares(panel: Axes, values: list[float], faces: int, *, across: bool = False) -> None:
+def _shares(panel: Axes, values: list[float], *, across: bool = False) -> None:
     """A logit axis in percent: 99 and 99.9 % are as far apart as 90 and 99 %."""
-    inside = _inside([v for v in values if v > 0.3] or values, faces)
-    axis = panel.xaxis if across else panel.yaxis
+    edge = _edge(values)
+    inside = _inside([v for v in values if v > 0.3] or values, edge)
     (panel.set_xscale if across else panel.set_yscale)("logit")
     low, high = (np.log(v / (1 - v)) for v in (min(inside), max(inside)))
     ends = 1 / (1 + np.exp(-np.array([low - 0.06 * (high - low) - 0.1, high + 0.3])))
     (panel.set_xlim if across else panel.set_ylim)(*ends)
-    axis.set_ticks([t for t in _TICKS if ends[0] <= t <= ends[1]])
-    between = [0.2, 0.8, 0.95, 0.98, 0.995, 0.998]
-    axis.set_ticks([t for t in between if ends[0] <= t <= ends[1]], minor=True)
-    axis.set_major_formatter(_percent)
-    # With few powers of ten in view the marks between them are named, too.
-    few = sum(ends[0] <= t <= ends[1] for t in _TICKS) < 3
-    axis.set_minor_formatter(_percent if few else _nothing)
-
-
-def _percent(value: float, _place: float) -> str:
-    return f"{100 * value:.6g} %"
-
-
-def _nothing(_value: float, _place: float) -> str:
-    return ""
+    top = 1 - edge if max(values) >= 1 else 1.0
+    marks = [t for t in _TICKS if ends[0] <= t <= ends[1] and 1 - t > 1.5 * (1 - top)]
+    if len(marks) < 3:
+        # With few powers of ten in view the marks between them are named, too.
+        between = [t for t in _BETWEEN if ends[0] <= t <= ends[1] and 1 - t > 1.5 * (1 - top)]
+        marks = sorted([*marks, *between])
+    labels = [f"{100 * t:.6g} %" for t in marks]
+    if top < 1:
+        marks, labels = [*marks, top], [*labels, "100 %"]
+    axis = panel.xaxis if across else panel.yaxis
+    axis.set_ticks([], minor=True)
+    axis.set_ticks(marks, labels)
 
 
 def row_name(row: ClusteringRow) -> str:
