@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering import poor as poor_faces
+from visavis.clustering.attaching import attach
 from visavis.clustering.checks import as_usability, as_vectors, canonical_order, renumber
 from visavis.clustering.clusterer import Constraints, Labels
 from visavis.clustering.constraints import Resolved, resolve
 from visavis.clustering.knn import EXACT_UP_TO, PROBES, NeighbourGraph, neighbour_graph
 from visavis.clustering.merging import Merging
-from visavis.clustering.repair import sums
 from visavis.clustering.thresholds import Strangers
 from visavis.errors import OptionError
 from visavis.types import Vectors
@@ -92,45 +92,53 @@ class GraphLinkage:
         has_good[resolved.group[good]] = True
         # A poor face counts only in a group that has no good one.
         counted = good | ~has_good[resolved.group]
-        labels = np.full(resolved.count, -1, dtype=np.int64)
-        labels[has_good] = self._grow(vectors, counted, resolved, has_good)
-        if not has_good.all():
-            labels = self._attach(labels, vectors, counted, resolved)
-            left = labels < 0
-            if left.any():
-                following = int(labels.max(initial=-1)) + 1
-                labels[left] = following + self._grow(vectors, counted, resolved, left)
+        total = _group_sums(vectors, counted, resolved)
+        weight = np.bincount(resolved.group, counted, minlength=resolved.count).astype(np.float64)
+        merging = Merging(total, weight, resolved, centre=self._strangers.centre)
+        self._grow(merging, vectors, counted, resolved, has_good)
+        labels = merging.label.astype(np.int64)
+        if has_good.all():
+            return labels[resolved.group]
+        good_clusters = int((labels[has_good] == np.flatnonzero(has_good)).sum())
+        cosine, mean = self._thresholds(max(good_clusters, 1))
+        labels[~has_good] = -1
+        labels = attach(labels, merging, resolved, cosine=cosine, mean=mean)
+        left = labels < 0
+        self._grow(merging, vectors, counted, resolved, left)
+        labels[left] = merging.label[left]
         return labels[resolved.group]
 
     def _grow(
         self,
+        merging: Merging,
         vectors: Vectors,
         counted: NDArray[np.bool_],
         resolved: Resolved,
         groups: NDArray[np.bool_],
-    ) -> Labels:
-        """Cluster some of the groups; ``(groups.sum(),)`` labels."""
-        rows = np.flatnonzero(counted & groups[resolved.group])
-        place = (np.cumsum(groups) - 1).astype(np.int32)
-        point = place[resolved.group[rows]]
-        apart = resolved.only(groups)
-        own = vectors if len(rows) == len(vectors) else vectors[rows]
-        total = _point_sums(own, point, apart.count)
-        weight = np.bincount(point, minlength=apart.count).astype(np.float64)
-        merging = Merging(total, weight, apart, centre=self._strangers.centre)
-        graph = self._graph(own, probes=PROBES)
-        merging.run(point[graph.first], point[graph.second], self._thresholds)
+    ) -> None:
+        """Let some of the groups grow together."""
+        point = resolved.group.astype(np.int32)
+        rows = np.flatnonzero(counted & groups[point])
+        if len(rows) < len(vectors):
+            vectors, point = vectors[rows], point[rows]
+        others = merging.count - int(groups.sum())
+        start = np.flatnonzero(groups).astype(np.int32)
+
+        def thresholds(count: int) -> tuple[float, float]:
+            return self._thresholds(count - others)
+
+        graph = self._graph(vectors, probes=PROBES)
+        merging.run(point[graph.first], point[graph.second], thresholds)
         del graph
         # Then from centre to centre: what the neighbours of single faces did not lead to, because
         # they were all of one burst, or because the graph is not exact.
         for _ in range(_PASSES):
             before = merging.count
-            nodes, centres = merging.centres()
-            graph = self._graph(centres, probes=_THOROUGH)
-            merging.run(nodes[graph.first], nodes[graph.second], self._thresholds)
+            nodes = start[merging.label[start] == start]
+            graph = self._graph(merging.units(nodes), probes=_THOROUGH)
+            merging.run(nodes[graph.first], nodes[graph.second], thresholds)
             if merging.count > 0.99 * before:
                 break
-        return merging.label.astype(np.int64)
 
     def _graph(self, vectors: Vectors, *, probes: int) -> NeighbourGraph:
         return neighbour_graph(
@@ -154,27 +162,17 @@ class GraphLinkage:
         faces = self._strangers.for_faces(n // 100, false_merge_rate=self._rate)
         return self._strangers.for_clusters(faces) - 1e-6
 
-    def _attach(
-        self, labels: Labels, vectors: Vectors, counted: NDArray[np.bool_], resolved: Resolved
-    ) -> Labels:
-        clusters = len(np.unique(labels[labels >= 0]))
-        faces = self._strangers.for_faces(clusters, false_merge_rate=self._rate)
-        weights = counted.astype(np.float64)
-        return poor_faces.attach(
-            labels,
-            sums(vectors, resolved, weights=weights),
-            np.bincount(resolved.group, weights, minlength=resolved.count).astype(np.float64),
-            resolved,
-            threshold=self._strangers.for_clusters(faces),
-        )
 
-
-def _point_sums(vectors: Vectors, point: NDArray[np.int32], count: int) -> NDArray[np.float32]:
+def _group_sums(
+    vectors: Vectors, counted: NDArray[np.bool_], resolved: Resolved
+) -> NDArray[np.float32]:
+    """``(G, D)`` sum of the templates that count in each group; a copy where groups are faces."""
     from scipy.sparse import csr_array
 
     n = len(vectors)
-    if count == n:
-        return vectors[np.argsort(point)]
-    chooser = csr_array((np.ones(n, dtype=np.float32), (point, np.arange(n))), (count, n))
+    if resolved.count == n:
+        return vectors.copy()
+    weights = counted.astype(np.float32)
+    chooser = csr_array((weights, (resolved.group, np.arange(n))), (resolved.count, n))
     total: NDArray[np.float32] = chooser @ vectors
     return total

@@ -82,6 +82,40 @@ def neighbour_graph(
     return NeighbourGraph(low.astype(np.int32), high.astype(np.int32), kind)
 
 
+def nearest(
+    queries: Vectors,
+    base: Vectors,
+    k: int = 1,
+    *,
+    exact_up_to: int = EXACT_UP_TO,
+    probes: int = 4 * PROBES,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k rows of ``base`` with the highest dot products for each query, and those products.
+
+    Args:
+        queries: ``(Q, D)`` float32.
+        base: ``(K, D)`` float32, at least ``k`` rows; need not be of unit length.
+        k: how many.
+        exact_up_to: all are compared with all up to as many products as this number's square.
+        probes: cells looked at for each query beyond that.
+
+    Returns:
+        ``(Q, k)`` rows, -1 where fewer were looked at, and ``(Q, k)`` products.
+
+    >>> nearest(np.eye(2, dtype=np.float32), np.array([[0, 1]], dtype=np.float32))[0]
+    array([[0],
+           [0]])
+    """
+    exact = len(queries) * len(base) <= exact_up_to**2
+    index, _ = _index(base, probes=0 if exact else probes)
+    found = np.empty((len(queries), k), dtype=np.int64)
+    score = np.empty((len(queries), k), dtype=np.float32)
+    for start in range(0, len(queries), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        score[block], found[block] = index.search(queries[block], k)
+    return found, score
+
+
 def _index(vectors: Vectors, *, probes: int) -> tuple[Any, str]:
     import faiss
 

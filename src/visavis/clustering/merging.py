@@ -76,13 +76,21 @@ class Merging:
         self.label: Nodes = np.arange(len(total), dtype=np.int32)
         self.count = len(total)
 
-    def centres(self) -> tuple[Nodes, Vectors]:
-        """Numbers of the clusters, ``(K,)`` rising, and their unit means, ``(K, D)``."""
-        nodes = np.flatnonzero(self.label == np.arange(len(self.label))).astype(np.int32)
-        centres = self._total[nodes]
-        length = np.linalg.norm(centres, axis=1, keepdims=True)
-        centres /= np.maximum(length, 1e-6)
-        return nodes, centres
+    def units(self, nodes: Nodes) -> Vectors:
+        """Unit means of clusters, ``(len(nodes), D)``."""
+        means = self._total[nodes]
+        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
+        return means
+
+    def measure(self, a: Nodes, b: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean score and cosine of the centres of pairs of clusters, see ``Edges``."""
+        mean = np.empty(len(a), dtype=np.float32)
+        for start in range(0, len(a), _CHUNK):
+            i, j = a[start : start + _CHUNK], b[start : start + _CHUNK]
+            dot = np.einsum("ed,ed->e", self._total[i], self._total[j])
+            score = dot / (self._weight[i] * self._weight[j])
+            mean[start : start + _CHUNK] = (score - self._centre) / (1 - self._centre)
+        return mean, (mean / np.sqrt(self._spread[a] * self._spread[b])).astype(np.float32)
 
     def run(self, a: Nodes, b: Nodes, thresholds: Callable[[int], tuple[float, float]]) -> None:
         """Merge until no two clusters qualify; ``label`` has the cluster of each point.
@@ -181,7 +189,7 @@ class Merging:
         key = np.minimum(a, b).astype(np.int64) * n + np.maximum(a, b)
         low, high = np.divmod(_distinct(key[a != b]), max(n, 1))
         a, b = low.astype(np.int32), high.astype(np.int32)
-        return Edges(a, b, *self._measure(a, b))
+        return Edges(a, b, *self.measure(a, b))
 
     def _moved(self, old: Nodes) -> Flags:
         """Clusters that something joined or that joined something, since ``old``."""
@@ -189,15 +197,6 @@ class Merging:
         differs = old != self.label
         changed[old[differs]] = changed[self.label[differs]] = True
         return changed
-
-    def _measure(self, a: Nodes, b: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        mean = np.empty(len(a), dtype=np.float32)
-        for start in range(0, len(a), _CHUNK):
-            i, j = a[start : start + _CHUNK], b[start : start + _CHUNK]
-            dot = np.einsum("ed,ed->e", self._total[i], self._total[j])
-            score = dot / (self._weight[i] * self._weight[j])
-            mean[start : start + _CHUNK] = (score - self._centre) / (1 - self._centre)
-        return mean, (mean / np.sqrt(self._spread[a] * self._spread[b])).astype(np.float32)
 
     def _cohesion(self, nodes: NDArray[np.int64] | Nodes) -> NDArray[np.float64]:
         """Mean score of all pairs of faces of each cluster, each face with itself among them."""

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from visavis.clustering.clusterer import Labels
 from visavis.clustering.constraints import Resolved
+from visavis.clustering.knn import nearest
 from visavis.clustering.repair import Sums
 
 POOR: Final = 0.6
 """Faces of lower usability are poor; the same bar as ``visavis.faces.usability.POOR``."""
 
 _CELLS: Final = 1 << 24
+_DENSE: Final = 1 << 31
 
 
 def attach(
@@ -78,7 +80,13 @@ def attach(
 
 
 def _nearest(own: Sums, means: Sums) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Number and score of the most similar mean of each row, a block at a time."""
+    """Number and score of the most similar mean of each row, a block at a time.
+
+    Of very many means some may be missed (``knn.nearest``).
+    """
+    if len(own) * len(means) > _DENSE:
+        near, product = nearest(own.astype(np.float32), means.astype(np.float32))
+        return np.maximum(near[:, 0], 0), product[:, 0].astype(np.float64)
     best = np.empty(len(own), dtype=np.int64)
     score = np.empty(len(own))
     block = max(1, _CELLS // len(means))

@@ -37,10 +37,10 @@ class Strangers(Record):
     """How high the scores of two different people come, from a model's calibration.
 
     Attributes:
-        thresholds: scores, ascending, two or more.
-        fmr: false match rate at each, in (0, 1), strictly descending.
+        thresholds: scores, ascending (equal ones allowed), two or more that differ.
+        fmr: false match rate at each, in (0, 1), descending likewise.
         typical: median score of two strangers; ``None``: where the rates say it is, by a straight
-            line through the two loosest in normal deviates.
+            line in normal deviates through the loosest and the first of at most half its rate.
 
     Raises:
         OptionError: other numbers.
@@ -61,8 +61,8 @@ class Strangers(Record):
             scores.shape == rates.shape
             and scores.ndim == 1
             and len(scores) >= 2
-            and bool((np.diff(scores) > 0).all())
-            and bool((np.diff(rates) < 0).all())
+            and bool((np.diff(scores) >= 0).all() and scores[0] < scores[-1])
+            and bool((np.diff(rates) <= 0).all() and rates[0] > rates[-1])
             and bool(((rates > 0) & (rates < 1)).all())
             and bool(((scores > -1) & (scores <= 1)).all())
         )
@@ -83,9 +83,12 @@ class Strangers(Record):
         """Median score of two strangers: ``typical``, or what the rates say."""
         if self.typical is not None:
             return float(self.typical)
-        z = -ndtri(np.asarray(self.fmr[:2]))
-        slope = (self.thresholds[1] - self.thresholds[0]) / (z[1] - z[0])
-        return float(max(self.thresholds[0] - slope * z[0], -0.5))
+        rates, scores = np.asarray(self.fmr), np.asarray(self.thresholds)
+        lower = np.flatnonzero(rates <= rates[0] / 2)
+        other = int(lower[0]) if len(lower) else -1
+        z = -ndtri(rates)
+        slope = (scores[other] - scores[0]) / (z[other] - z[0])
+        return float(max(scores[0] - slope * z[0], -0.5))
 
     def score(self, fmr: float) -> float:
         """The score at a false match rate, log-linear between two of the calibration.

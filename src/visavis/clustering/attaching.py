@@ -1,0 +1,84 @@
+"""Poor faces of very many, each to the cluster it fits best; ``poor`` does it for fewer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.clustering.clusterer import Labels
+from visavis.clustering.constraints import Resolved
+from visavis.clustering.knn import nearest
+from visavis.clustering.merging import Merging
+
+_CANDIDATES: Final = 8
+
+
+def attach(
+    labels: Labels, merging: Merging, resolved: Resolved, *, cosine: float, mean: float
+) -> Labels:
+    """Put each group without a cluster into the best of those that stand, if it qualifies.
+
+    Each proposes itself to the best of the clusters nearest to it; of two that must stay apart the
+    one that fits better is taken, and who is refused tries the next. Clusters do not change on the
+    way but by who is in them, so what one poor face does moves no other but by such a clash.
+
+    Args:
+        labels: ``(G,)`` cluster of each group, the number of one of its groups; negative: to be
+            attached.
+        merging: measures pairs of groups; its points are the groups, and a cluster's sum is held by
+            the group that it is named after.
+        resolved: which groups stay apart.
+        cosine: lowest cosine similarity of the centres, strangers' typical score taken as 0.
+        mean: lowest mean score, likewise.
+
+    Returns:
+        ``(G,)`` labels; negative where no cluster was near enough.
+    """
+    labels = labels.copy()
+    waiting = np.flatnonzero(labels < 0).astype(np.int32)
+    clusters = np.unique(labels[labels >= 0]).astype(np.int32)
+    if not len(waiting) or not len(clusters):
+        return labels
+    k = min(_CANDIDATES, len(clusters))
+    found, _ = nearest(merging.units(waiting), merging.units(clusters), k)
+    group, cluster = np.repeat(waiting, k), clusters[np.maximum(found, 0)].ravel()
+    score, of_centres = merging.measure(group, cluster)
+    kept = (found.ravel() >= 0) & (score >= mean) & (of_centres >= cosine)
+    group, cluster, score = group[kept], cluster[kept], score[kept]
+    # Best first: of a group's proposals, and of those who want into one cluster.
+    order = np.lexsort((cluster, group, -score))
+    group, cluster = group[order], cluster[order]
+    while len(group):
+        _, first = np.unique(group, return_index=True)
+        first.sort()
+        refused = _refused(group[first], cluster[first], labels, resolved)
+        taken = first[~refused]
+        labels[group[taken]] = cluster[taken]
+        again = labels[group] < 0
+        again[first] = False
+        group, cluster = group[again], cluster[again]
+    return labels
+
+
+def _refused(
+    group: NDArray[np.int32], cluster: NDArray[np.int32], labels: Labels, resolved: Resolved
+) -> NDArray[np.bool_]:
+    """Whose cluster holds, or is wanted by somebody better for, one of a clique of theirs."""
+    refused = np.zeros(len(group), dtype=np.bool_)
+    if not len(resolved.clique):
+        return refused
+    turn = np.full(len(labels), -1, dtype=np.int64)
+    turn[group] = np.arange(len(group))
+    proposed = labels.copy()
+    proposed[group] = cluster
+    rows = np.flatnonzero(proposed[resolved.member] >= 0)
+    member, clique = resolved.member[rows], resolved.clique[rows]
+    into, when = proposed[member], turn[member]
+    # Who is there already (-1) comes first, then the better fit.
+    order = np.lexsort((when, into, clique))
+    clique, into, when = clique[order], into[order], when[order]
+    second = np.flatnonzero((clique[1:] == clique[:-1]) & (into[1:] == into[:-1])) + 1
+    refused[when[second][when[second] >= 0]] = True
+    return refused
