@@ -56,7 +56,7 @@ def test_photos_are_sorted_corrected_and_sorted_again(
     assert done.code == 1, done.err  # broken.jpg
     assert "broken.jpg" in done.err
     assert "5 faces in 6 photos" in done.out
-    assert "1 photos show no face" in done.out
+    assert "show no face: 1" in done.out
     found = of(out)
     assert len(found) == 5
     assert found["collage.png", "1"] != found["collage.png", "2"]

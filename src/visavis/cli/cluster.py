@@ -13,7 +13,7 @@ import typer.core
 from visavis.cli import cluster_fix, options
 from visavis.cli.cache import embeddings
 from visavis.cli.cluster_state import locked, state_of, tell
-from visavis.cli.output import console, echo_json, home, progress
+from visavis.cli.output import console, echo_json, home, messages, progress
 
 if TYPE_CHECKING:
     from visavis.albums.records import Album, RunSettings
@@ -206,6 +206,8 @@ class _Sorter:
         from visavis.albums.view import album_of
 
         algorithm, strangers = self._clusterer()
+        settings = self._settings(folder, algorithm.name)
+        self._say_what_stays(store, settings)
         with store.changing():
             seen = sorting.remember_faces(store, found)
             references = References(store)
@@ -219,7 +221,7 @@ class _Sorter:
                 store,
                 seen,
                 algorithm,
-                settings=self._settings(folder, algorithm.name),
+                settings=settings,
                 threshold=lambda clusters: strangers.for_faces(
                     clusters, false_merge_rate=self.false_merge
                 ),
@@ -239,6 +241,17 @@ class _Sorter:
         with store.changing():
             store.set_gallery_names({k: (name.name, name.score) for k, name in names.items()})
         return album_of(store, vectors)[0]
+
+    def _say_what_stays(self, store: AlbumStore, settings: RunSettings) -> None:
+        last = store.last_run()
+        if last is None or self.anew:
+            return
+        told = ("model_sha256", "settings", "algorithm", "false_merge", "same_photo")
+        if any(last[2][name] != getattr(settings, name) for name in told):
+            messages.print(
+                "visavis: other options than last time: clusters that are there stay as they are, "
+                "new faces join by these options; --anew makes all anew"
+            )
 
     def _clusterer(self) -> tuple[Clusterer, Strangers]:
         from visavis.clustering import choose

@@ -70,7 +70,7 @@ def tell(album: Album, out: Path, notes: Sequence[str], *, json: bool) -> None:
     several = counts["clusters"] - counts["alone"]
     console.print(
         f"{counts['faces']} faces in {counts['photos']} photos: {several} people seen more than "
-        f"once, {counts['alone']} faces alone"
+        f"once, {counts['alone']} seen once"
     )
     rate = f"{100 * album.settings.false_merge:g} %"
     console.print(
@@ -80,15 +80,15 @@ def tell(album: Album, out: Path, notes: Sequence[str], *, json: bool) -> None:
         markup=False,
     )
     if counts["without_faces"]:
-        console.print(f"{counts['without_faces']} photos show no face")
+        console.print(f"photos that show no face: {counts['without_faces']}")
     if counts["failed"]:
-        console.print(f"{counts['failed']} photos could not be read, see clusters.csv")
+        console.print(f"photos that could not be read: {counts['failed']} (see clusters.csv)")
     if album.run > 1:
-        console.print(f"run {album.run}: {counts['new_faces']} new faces")
+        console.print(f"new faces in this run: {counts['new_faces']}")
     for line in merge_lines(album):
         console.print(line, markup=False)
     if counts["corrections"]:
-        console.print(f"{counts['corrections']} corrections hold")
+        console.print(f"corrections in force: {counts['corrections']}")
     console.print(f"contact sheet: {out / outputs.SHEET}", markup=False)
     line = shlex.join(["visavis", "cluster", "fix", str(out)])
     console.print(f"correct it: {line} --help", markup=False)
