@@ -28,7 +28,7 @@ class Seal(Protocol):
         """The blob to write."""
         ...
 
-    def open(self, blob: bytes, about: bytes, /) -> bytes | None:
+    def open(self, blob: object, about: bytes, /) -> bytes | None:
         """What was sealed, or ``None`` where the blob is not what was written there."""
         ...
 
@@ -52,7 +52,9 @@ class PlainSeal:
     def seal(self, data: bytes, about: bytes, /) -> bytes:
         return data + _checksum(data, about)
 
-    def open(self, blob: bytes, about: bytes, /) -> bytes | None:
+    def open(self, blob: object, about: bytes, /) -> bytes | None:
+        if not isinstance(blob, bytes):
+            return None
         data = blob[:-_TAG]
         return data if blob[-_TAG:] == _checksum(data, about) else None
 
@@ -82,10 +84,10 @@ class AesSeal:
         nonce = os.urandom(_NONCE)
         return nonce + self._aes.encrypt(nonce, data, about)
 
-    def open(self, blob: bytes, about: bytes, /) -> bytes | None:
+    def open(self, blob: object, about: bytes, /) -> bytes | None:
         from cryptography.exceptions import InvalidTag
 
-        if len(blob) < _NONCE + _TAG:
+        if not isinstance(blob, bytes) or len(blob) < _NONCE + _TAG:
             return None
         try:
             return self._aes.decrypt(blob[:_NONCE], blob[_NONCE:], about)

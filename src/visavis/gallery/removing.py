@@ -12,6 +12,7 @@ from visavis.gallery.sealed_rows import vector_and_texts
 
 _BATCH = 500
 _CHECKSUM = 16
+_TELLING_SOURCE = 8  # shorter ones, such as 1.jpg, say nothing and are everywhere
 _PNG_START, _PNG_END = 64, 32
 _TELLING = _CHECKSUM + 4  # shorter texts are looked for together with their checksum
 
@@ -47,9 +48,13 @@ def delete_faces(
     dimensions = dict(db.execute("SELECT id, dimension FROM model").fetchall())
     for marks, part in batches(sorted(set(numbers))):
         rows = db.execute(
-            f"SELECT id, person, model, body FROM face WHERE id IN ({marks}) ORDER BY id", part
+            f"SELECT id, person, model, CAST(body AS BLOB) FROM face WHERE id IN ({marks}) "
+            "ORDER BY id",
+            part,
         ).fetchall()
-        crops = db.execute(f"SELECT png FROM crop WHERE face IN ({marks})", part).fetchall()
+        crops = db.execute(
+            f"SELECT CAST(png AS BLOB) FROM crop WHERE face IN ({marks})", part
+        ).fetchall()
         db.execute(f"DELETE FROM crop WHERE face IN ({marks})", part)
         db.execute(f"DELETE FROM face WHERE id IN ({marks})", part)
         db.executemany(
@@ -59,7 +64,7 @@ def delete_faces(
         clock += len(rows)
         for _, person, model, body in rows:
             owners[person] = owners.get(person, 0) + 1
-            _look_for_body(body, dimensions[model], seal, deleted)
+            _look_for_body(body, dimensions.get(model, 0), seal, deleted)
         for (png,) in crops:
             # All pictures begin and end alike.
             deleted.blobs.append(png if seal.encrypted else png[_PNG_START:-_PNG_END])
@@ -75,14 +80,14 @@ def _look_for_body(body: bytes, dimension: int, seal: Seal, deleted: Deleted) ->
     vector, texts = vector_and_texts(body, dimension)
     source, _, sha256 = texts[:-_CHECKSUM].partition(b"\0")
     deleted.blobs += [vector, sha256]
-    if source:
+    if len(source) >= _TELLING_SOURCE:
         deleted.texts.append(source)
 
 
 def delete_person(db: sqlite3.Connection, number: int, deleted: Deleted) -> None:
     """Delete a person who has no faces any more."""
     name, attributes = db.execute(
-        "SELECT name, attributes FROM person WHERE id = ?", (number,)
+        "SELECT CAST(name AS BLOB), CAST(attributes AS BLOB) FROM person WHERE id = ?", (number,)
     ).fetchone()
     forget(name, attributes, deleted=deleted)
     db.execute("DELETE FROM person WHERE id = ?", (number,))

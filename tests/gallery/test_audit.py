@@ -1,0 +1,137 @@
+"""The audit: appended, never changed, and what check says when somebody did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from visavis.errors import OptionError
+from visavis.gallery.key import Key
+from visavis.gallery.sqlite import SqliteGallery
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from sqlite_gallery import KEY, VECTORS, crowd, new, tampering
+
+
+@pytest.fixture(params=[None, KEY], ids=["plain", "encrypted"])
+def key(request: pytest.FixtureRequest) -> Key | None:
+    found: Key | None = request.param
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, key: Key | None) -> Path:
+    with SqliteGallery(tmp_path / "g", create=True, key=key) as store:
+        crowd(store)
+        store.remove("Person 03")
+        store.note("identify", details={"probe": 1})
+    return tmp_path / "g"
+
+
+def problems(folder: Path, key: Key | None) -> tuple[str, ...]:
+    with SqliteGallery(folder, key=key) as store:
+        return store.check().problems
+
+
+def test_the_chain_by_hand(folder: Path, key: Key | None) -> None:
+    with SqliteGallery(folder, key=key) as store:
+        link = bytes(32)
+        for entry in store.audit():
+            details = json.dumps(entry.details, sort_keys=True, separators=(",", ":"))
+            row = [entry.seq, entry.time, entry.action, entry.subject, details]
+            body = json.dumps(row, separators=(",", ":"))
+            link = hashlib.sha256(link + body.encode()).digest()
+            assert entry.hash == link.hex()
+        assert store.audit_head() == link.hex()
+        assert entry.seq == 1 + 20 + 1 + 1  # create, an entry a person, remove, note
+
+
+def test_the_database_refuses_to_change_it(folder: Path, key: Key | None) -> None:
+    with tampering(folder) as db:
+        for change in (
+            "DELETE FROM audit",
+            "DELETE FROM audit WHERE seq = 22",
+            "UPDATE audit SET subject = ''",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                db.execute(change)
+    assert problems(folder, key) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE audit SET subject = 'x' WHERE seq = 9", "audit entry 9 or one before it"),
+        ("UPDATE audit SET details = '{}' WHERE seq = 22", "audit entry 22 or one before it"),
+        ("UPDATE audit SET time = '2001' WHERE seq = 1", "audit entry 1 or one before it"),
+        ("DELETE FROM audit WHERE seq = 9", "audit entries 9 to 9 are missing"),
+        ("DELETE FROM audit WHERE seq < 9", "audit entries 1 to 8 are missing"),
+        ("DELETE FROM audit WHERE seq > 20", "the audit's end was changed"),
+        ("DELETE FROM audit", "the audit's end was changed"),
+    ],
+)
+def test_what_was_changed_all_the_same_is_seen(
+    folder: Path, key: Key | None, change: str, said: str
+) -> None:
+    with tampering(folder) as db:
+        db.execute("DROP TRIGGER audit_is_never_changed")
+        db.execute("DROP TRIGGER audit_is_never_deleted")
+        assert db.execute(change).rowcount
+    assert any(said in problem for problem in problems(folder, key))
+
+
+def test_a_chain_made_anew_without_the_key_is_seen(folder: Path, key: Key | None) -> None:
+    """In a gallery that is not encrypted only an earlier head, noted elsewhere, tells."""
+    with SqliteGallery(folder, key=key) as store:
+        noted = store.audit_head()
+    with tampering(folder) as db:
+        db.execute("DROP TRIGGER audit_is_never_changed")
+        db.execute("UPDATE audit SET subject = 'x' WHERE seq = 9")
+        link = bytes(32)
+        rows = db.execute("SELECT seq, time, action, subject, details FROM audit ORDER BY seq")
+        for row in rows.fetchall():
+            body = json.dumps(list(row), separators=(",", ":"))
+            link = hashlib.sha256(link + body.encode()).digest()
+            db.execute("UPDATE audit SET hash = ? WHERE seq = ?", (link, row[0]))
+    with SqliteGallery(folder, key=key) as store:
+        assert noted not in {entry.hash for entry in store.audit()}
+    assert any("end was changed" in problem for problem in problems(folder, key))
+
+
+def test_removal_leaves_ids_and_nothing_else(folder: Path, key: Key | None) -> None:
+    with SqliteGallery(folder, key=key) as store:
+        text = json.dumps([entry.to_dict() for entry in store.audit()])
+        assert "Person" not in text
+        removed = [entry for entry in store.audit() if entry.action == "remove"]
+        (enrolled,) = [
+            e for e in store.audit() if e.action == "enrol" and e.subject == removed[0].subject
+        ]
+        assert removed[0].details == {"faces": 2}
+        assert enrolled.details["faces"] == 2
+
+
+def test_time_never_runs_backwards(folder: Path, key: Key | None) -> None:
+    with tampering(folder) as db:
+        db.execute("DROP TRIGGER audit_is_never_changed")
+        db.execute("UPDATE audit SET time = '2999' WHERE seq = 23")
+    with SqliteGallery(folder, key=key) as store:
+        store.add([new("Anne", VECTORS[5])])
+        assert [entry.time for entry in store.audit()][-1] == "2999"
+
+
+@pytest.mark.parametrize(
+    ("action", "details"),
+    [("", {}), ("identify", {"x": object()}), ("identify", {"x": float("inf")}), ("x", {1: 2})],
+)
+def test_what_cannot_be_noted(
+    folder: Path, key: Key | None, action: str, details: dict[str, object]
+) -> None:
+    with SqliteGallery(folder, key=key) as store:
+        with pytest.raises(OptionError):
+            store.note(action, details=details)
+        assert store.check().ok

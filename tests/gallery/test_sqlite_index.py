@@ -1,0 +1,170 @@
+"""The index follows the table; its snapshot saves time and is never trusted blindly."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from visavis.gallery.index import TemplateIndex
+from visavis.gallery.key import Key
+from visavis.gallery.sqlite import SqliteGallery
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from sqlite_gallery import EAGER, KEY, MODEL, VECTORS, crowd, flipped, new, tampering, unit
+
+
+@pytest.fixture(params=[None, KEY], ids=["plain", "encrypted"])
+def key(request: pytest.FixtureRequest) -> Key | None:
+    found: Key | None = request.param
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, key: Key | None) -> Path:
+    with SqliteGallery(tmp_path / "g", create=True, key=key, options=EAGER) as store:
+        crowd(store)
+        store.load_index()
+    return tmp_path / "g"
+
+
+def snapshot(folder: Path) -> Path:
+    (path,) = (folder / "index").iterdir()
+    return path
+
+
+def origin(folder: Path, key: Key | None) -> str:
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        assert store.info().index[MODEL].startswith("not loaded")
+        (matches,) = store.search(VECTORS[3][None], model_sha256=MODEL, k=1, fusion="max")
+        assert matches[0].person == "Person 03"
+        assert store.check().ok
+        return store.info().index[MODEL].split("; ")[1]
+
+
+def test_a_sound_snapshot_is_used(folder: Path, key: Key | None) -> None:
+    assert origin(folder, key) == "loaded from a snapshot"
+
+
+def test_only_what_is_newer_is_taken_from_the_table(
+    folder: Path, key: Key | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SqliteGallery(folder, key=key) as store:
+        store.add([new("Late", VECTORS[50]), new("Late", VECTORS[51])])
+    added = []
+    add = TemplateIndex.add
+    monkeypatch.setattr(
+        TemplateIndex, "add", lambda self, ids, rows: (added.append(len(ids)), add(self, ids, rows))
+    )
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        (matches,) = store.search(VECTORS[50][None], model_sha256=MODEL, k=1, fusion="max")
+        assert matches[0].person == "Late"
+        assert added == [2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda p: p.write_bytes(flipped(p.read_bytes(), -40)), "is damaged"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-1]), "is damaged"),
+        (lambda p: p.write_bytes(b""), "is damaged"),
+        (lambda p: p.unlink(), "is gone"),
+    ],
+)
+def test_a_snapshot_that_is_not_sound_is_made_again(
+    folder: Path, key: Key | None, damage: object, said: str
+) -> None:
+    damage(snapshot(folder))  # type: ignore[operator]
+    assert origin(folder, key) == f"made from the table (the snapshot {said})"
+    assert origin(folder, key) == "loaded from a snapshot"
+
+
+def test_a_snapshot_of_another_time_of_the_gallery_is_not_used(
+    folder: Path, key: Key | None, tmp_path: Path
+) -> None:
+    """The database comes back from a backup, the folder index/ is a later one."""
+    with SqliteGallery(folder, key=key) as store:
+        store.backup(tmp_path / "b")
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        store.remove("Person 03")
+        store.add([new("Person 03", VECTORS[55])])
+        store.load_index()
+    shutil.copy(tmp_path / "b" / "gallery.sqlite", folder / "gallery.sqlite")
+    assert origin(folder, key) == "made from the table"
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        (matches,) = store.search(VECTORS[55][None], model_sha256=MODEL, k=20, fusion="max")
+        assert max(match.score for match in matches) < 0.9
+
+
+def test_a_snapshot_that_lies_is_seen_by_check(folder: Path, key: Key | None) -> None:
+    """Made by the library from other templates, so that its checksums hold."""
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        save = TemplateIndex.save
+
+        def lying(self: TemplateIndex, path: Path, **options: object) -> None:
+            other = TemplateIndex(64, options=EAGER.index)
+            other.add(self.ids(), unit(len(self), seed=9))
+            save(other, path, **options)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TemplateIndex, "save", lying)
+            store.compact()
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        assert [p for p in store.check().problems if "differs from the table in 40 faces" in p]
+
+
+def test_faces_that_bypass_the_gallery_are_seen_by_check(folder: Path, key: Key | None) -> None:
+    with tampering(folder) as db:
+        db.execute("DELETE FROM face WHERE id = (SELECT max(id) FROM face)")
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        assert [p for p in store.check().problems if "holds 40 templates, the table 39" in p]
+
+
+def test_small_galleries_keep_no_snapshot(tmp_path: Path) -> None:
+    with SqliteGallery(tmp_path / "g", create=True) as store:
+        crowd(store)
+        store.search(VECTORS[:1], model_sha256=MODEL)
+        store.compact()
+    assert list((tmp_path / "g" / "index").iterdir()) == []
+
+
+def test_closing_writes_a_snapshot_where_much_is_new(folder: Path, key: Key | None) -> None:
+    before = snapshot(folder).name
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        store.add([new("Late", VECTORS[50])])
+        store.search(VECTORS[:1], model_sha256=MODEL)
+    assert snapshot(folder).name == before  # 1 of 41: not worth it
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        store.add([new("Late", v) for v in VECTORS[45:50]])
+        store.search(VECTORS[:1], model_sha256=MODEL)
+    assert snapshot(folder).name != before
+
+
+def test_after_another_compacted_it_the_index_is_made_again(folder: Path, key: Key | None) -> None:
+    with (
+        SqliteGallery(folder, key=key, options=EAGER) as first,
+        SqliteGallery(folder, key=key, options=EAGER) as second,
+    ):
+        first.load_index()
+        second.remove("Person 03")
+        second.compact()
+        (matches,) = first.search(VECTORS[3][None], model_sha256=MODEL, k=20, fusion="max")
+        assert "Person 03" not in {match.person for match in matches}
+        assert first.check().ok
+
+
+def test_an_index_a_model(tmp_path: Path) -> None:
+    with SqliteGallery(tmp_path / "g", create=True, options=EAGER) as store:
+        crowd(store)
+        store.add([new("Other", v, model="m2", model_sha256="b" * 64) for v in unit(3, length=16)])
+        store.load_index()
+        assert len(list((tmp_path / "g" / "index").iterdir())) == 2
+        store.remove("Other")
+        (matches,) = store.search(
+            np.eye(16, dtype=np.float32)[:1], model_sha256="b" * 64, fusion="max"
+        )
+        assert matches == []
+        assert store.check().ok
