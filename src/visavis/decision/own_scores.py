@@ -16,7 +16,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from visavis.types import Record
 
@@ -71,6 +70,8 @@ def fit_departure(log_expected: Floats, spread: Floats) -> Departure:
             reach it by the calibration; the higher the score, the lower.
         spread: ``(P,)``, squared coefficient of variation of strangers' own rates there.
     """
+    from scipy.optimize import minimize
+
     h = np.asarray(log_expected, dtype=np.float64)
     # High scores are the low ones of h; those above the bound count as "no higher score".
     bound = float(np.quantile(h, UPPER))
