@@ -219,6 +219,14 @@ def test_rates_that_cannot_be_supported(enrolled, old: Recognizer, tiles_home: P
     plain = Recognizer(model="old", detector=TileDetector(), home=tiles_home)
     with pytest.raises(UnknownCalibrationError):
         Identifier(enrolled, [plain]).require_supported()
+    new = Recognizer(model="new", detector=TileDetector(), home=tiles_home)
+    Enroller(enrolled, old, options=EnrolOptions(keep_crops=True)).enrol_one(
+        PersonPhoto("kept", save("k.png", tile(90)))
+    )
+    Migration(enrolled, new).run()
+    both = Identifier(enrolled, [old, new])
+    assert any("new are not looked at" in sentence for sentence in both.warnings())
+    assert both.identify(save("b.png", tile(90, 1))).faces[0].person == "kept"
 
 
 def test_own_scores_count_in_a_larger_gallery(gallery, old: Recognizer) -> None:

@@ -113,8 +113,11 @@ def enroll(
     from visavis.people import Enroller, EnrolOptions, expiry
     from visavis.people.models import model_to_enrol
     from visavis.pipeline import Recognizer, RecognizerOptions
+    from visavis.weights import WeightStore
 
     photos = _gather(sources, name)
+    if model is not None:
+        WeightStore(home()).entry(model)  # before a gallery is made
     asked: dict[str, Any] = {}
     if any_quality or min_usability is not None:
         if any_quality and min_usability is not None:

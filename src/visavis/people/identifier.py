@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from visavis import images
-from visavis.errors import OptionError
+from visavis.errors import OptionError, UnknownCalibrationError
 from visavis.gallery.fusion import FUSIONS
 from visavis.people.answers import Heard, weigh
 from visavis.people.models import enrolled_otherwise
@@ -107,8 +107,8 @@ class Identifier:
 
         Raises:
             UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
-            UnknownCalibrationError: a model has no calibration, and the gallery is too small to
-                tell by itself.
+            UnknownCalibrationError: no model has a calibration, and the gallery is too small to
+                tell by itself. Where some have, the others are not asked (see ``warnings``).
         """
         self._hear([[] for _ in self._recognizers], self._gallery.info())
 
@@ -208,11 +208,18 @@ class Identifier:
 
     def _hear(self, templates: Sequence[Sequence[Template]], info: GalleryInfo) -> list[Heard]:
         """What each model says of the faces."""
-        asked = [
-            (recognizer, own, strangers)
-            for recognizer, own in zip(self._recognizers, templates, strict=True)
-            if (strangers := self._strangers.before(recognizer, info)) is not None
-        ]
+        asked = []
+        silent: UnknownCalibrationError | None = None
+        for recognizer, own in zip(self._recognizers, templates, strict=True):
+            try:
+                strangers = self._strangers.before(recognizer, info)
+            except UnknownCalibrationError as error:
+                silent = error
+                continue
+            if strangers is not None:
+                asked.append((recognizer, own, strangers))
+        if silent is not None and not asked:
+            raise silent
         return [
             Heard.ask(
                 self._gallery,
@@ -229,7 +236,15 @@ class Identifier:
         ]
 
     def _calibrated_otherwise(self, recognizer: Recognizer, info: GalleryInfo) -> Iterator[str]:
-        strangers = self._strangers.before(recognizer, info)
+        try:
+            strangers = self._strangers.before(recognizer, info)
+        except UnknownCalibrationError:
+            yield (
+                f"templates of {recognizer.model} are not looked at, for it has no calibration: "
+                f"`visavis calibrate DIR --model {recognizer.model} --name NAME`, then "
+                "--calibration NAME"
+            )
+            return
         calibration = strangers.calibration if strangers is not None else None
         if calibration is not None and calibration.settings != recognizer.settings:
             yield (

@@ -1,0 +1,392 @@
+"""`visavis enroll`, `identify`, `people` and `gallery` as users call them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+NAME = "Anna Ivanova"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A gallery that is not there yet, named by the environment."""
+    path = tmp_path / "door.gallery"
+    monkeypatch.setenv("VISAVIS_GALLERY", str(path))
+    for name in ("KEY", "PASSPHRASE", "TOKEN"):
+        monkeypatch.delenv(f"VISAVIS_GALLERY_{name}", raising=False)
+    return path
+
+
+def one_line(outcome, code: int = 2) -> str:
+    assert outcome.code == code
+    assert outcome.out == ""
+    assert outcome.err.startswith("visavis: ")
+    assert outcome.err.count("\n") == 1
+    assert "Traceback" not in outcome.err
+    return outcome.err
+
+
+def test_from_enrolment_to_removal(
+    run, place: Path, photo: Path, darker: Path, blank: Path
+) -> None:
+    outcome = run("enroll", photo, "--name", NAME)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"enrolled {NAME} (usability ")
+    again = run("enroll", photo, "--name", NAME)
+    assert again.code == 0
+    assert "1 already-enrolled" in again.out
+    found = run("identify", darker)
+    assert found.code == 0
+    assert f"{NAME}, score " in found.out
+    assert "threshold" in found.out
+    assert "1 people" in found.out
+    assert run("identify", darker, blank).code == 1
+    assert run("identify", blank).code == 1
+    listed = run("people", "list")
+    assert listed.out.startswith(f"{NAME}  1 template(s), since ")
+    assert run("people", "rename", NAME, "Anna Petrova").code == 0
+    assert run("people", "set", "Anna Petrova", "floor=3", "team=press", "x=").code == 0
+    shown = run("people", "show", "Anna Petrova", "--json").json
+    assert shown["attributes"] == {"floor": 3, "team": "press"}
+    assert [face["source"] for face in shown["templates"]] == [str(photo)]
+    assert "vector" not in shown["templates"][0]
+    assert "confirm it with --yes" in one_line(run("people", "remove", "Anna Petrova"))
+    gone = run("people", "remove", "Anna Petrova", "--yes")
+    assert (gone.code, gone.out) == (0, "erased Anna Petrova: 1 template(s)\n")
+    assert run("people", "list").out == ""
+    empty = run("identify", darker)
+    assert empty.code == 1
+    assert "unknown, nobody is enrolled" in empty.out
+
+
+def test_json_documents(run, place: Path, photo: Path, darker: Path, blank: Path) -> None:
+    outcome = run("enroll", photo, blank, "--name", NAME, "--json")
+    assert outcome.code == 1
+    answer = outcome.json
+    assert answer["counts"] == {"enrolled": 1, "no-face": 1}
+    assert answer["interrupted"] is False
+    assert [row["status"] for row in answer["rows"]] == ["enrolled", "no-face"]
+    assert answer["rows"][0]["person"] == NAME
+    answer = run("identify", darker, "--json", "--fpir", "0.001", "--top", "1").json
+    (row,) = answer["photos"]
+    (face,) = row["faces"]
+    assert face["person"] == NAME
+    assert face["threshold"]["fpir"] == 0.001
+    assert face["score"] >= face["threshold"]["threshold"]
+    assert face["margin"] is None
+    assert face["candidates"][0]["person"] == NAME
+    assert len(face["face"]["box"]) == 4
+    info = run("gallery", "info", "--json").json
+    assert (info["people"], info["encrypted"], info["migration"]) == (1, False, None)
+    assert run("gallery", "check", "--json").json["ok"] is True
+    entries = run("gallery", "audit", "--json").json
+    assert [entry["seq"] for entry in entries] == list(range(1, len(entries) + 1))
+    assert NAME not in json.dumps(entries)
+
+
+def test_a_table_and_its_report(run, place: Path, photo: Path, blank: Path, tmp_path) -> None:
+    table = tmp_path / "staff.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([
+            ("person", "path", "department"), (NAME, photo.name, "press"),
+            (NAME, photo.name, "press"), ("Bob", blank.name, ""), ("Eve", "gone.jpg", ""),
+        ])  # fmt: skip
+    report = tmp_path / "report.csv"
+    outcome = run("enroll", table, "--report", report)
+    assert outcome.code == 1
+    assert "1 of 4 photos enrolled, of 1 people" in outcome.out
+    assert "2 people without any photo enrolled: Bob, Eve" in outcome.out
+    with report.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == [
+        "enrolled", "already-enrolled", "no-face", "unreadable",
+    ]  # fmt: skip
+    assert run("people", "show", NAME, "--json").json["attributes"] == {"department": "press"}
+
+
+def test_a_folder_of_folders(run, place: Path, photo: Path, darker: Path, tmp_path: Path) -> None:
+    for person, source in (("Anna/Ivanova", photo), ("Mirror", darker)):
+        folder = tmp_path / "staff" / person.replace("/", "_")
+        folder.mkdir(parents=True)
+        source.rename(folder / source.name)
+    Image.new("RGB", (50, 50)).save(tmp_path / "staff" / "stray.jpg")
+    outcome = run("enroll", tmp_path / "staff")
+    assert outcome.code == 0
+    assert "1 photo(s) directly in" in outcome.err
+    # The same face under two names.
+    assert "Mirror: looks like Anna_Ivanova, who is enrolled" in outcome.err
+    assert "1 enrolled with a warning" in outcome.out
+    assert run("people", "merge", "Anna_Ivanova", "Mirror", "--yes").code == 0
+    assert "2 template(s)" in run("people", "list").out
+
+
+def test_a_name_with_a_slash(run, place: Path, photo: Path) -> None:
+    name = "../a/b"
+    assert run("enroll", photo, "--name", name).code == 0
+    assert run("people", "show", name).code == 0
+    assert run("people", "remove", name, "-y").code == 0
+
+
+def test_poor_faces_and_the_bar(run, place: Path, tmp_path: Path, portrait: np.ndarray) -> None:
+    path = tmp_path / "small.png"
+    Image.fromarray(portrait).resize((110, 110)).resize((512, 512)).save(path)
+    refused = run("enroll", path, "--name", NAME, "--min-usability", "0.95")
+    assert refused.code == 2
+    assert "usability" in refused.err
+    assert run("enroll", path, "--name", NAME, "--any-quality").code == 0
+
+
+def test_several_faces(run, place: Path, tmp_path: Path, portrait: np.ndarray) -> None:
+    path = tmp_path / "two.png"
+    Image.fromarray(np.concatenate([portrait, portrait[:, ::-1]], axis=1)).save(path)
+    refused = run("enroll", path, "--name", NAME)
+    assert refused.code == 2
+    assert "2 faces found, and one name" in refused.err
+    assert run("enroll", path, "--name", NAME, "--faces", "largest").code == 0
+    both = run("identify", path, "--json").json["photos"][0]
+    assert len(both["faces"]) == 2
+    assert (
+        len(run("identify", path, "--faces", "largest", "--json").json["photos"][0]["faces"]) == 1
+    )
+
+
+def test_keys(run, place: Path, photo: Path, darker: Path, tmp_path, monkeypatch) -> None:  # noqa: PLR0917
+    first, second = tmp_path / "first.key", tmp_path / "second.key"
+    first.write_text("11" * 32)
+    assert run("enroll", photo, "--name", NAME, "--key-file", first).code == 0
+    assert run("gallery", "info", "--key-file", first, "--json").json["encrypted"] is True
+    assert "key" in one_line(run("identify", darker))
+    monkeypatch.setenv("VISAVIS_GALLERY_KEY", "22" * 32)
+    assert "key" in one_line(run("identify", darker))
+    monkeypatch.setenv("VISAVIS_GALLERY_KEY", "11" * 32)
+    assert run("identify", darker).code == 0
+    assert run("gallery", "rekey", "--generate", second).code == 0
+    one_line(run("identify", darker))
+    monkeypatch.delenv("VISAVIS_GALLERY_KEY")
+    assert run("identify", darker, "--key-file", second).code == 0
+    assert "cannot be made" in one_line(
+        run("gallery", "rekey", "--generate", second, "--key-file", second)
+    )
+    assert "give one of" in one_line(run("gallery", "rekey", "--key-file", second))
+    assert run("gallery", "rekey", "--decrypt", "--key-file", second).code == 0
+    assert run("identify", darker).code == 0
+
+
+def test_copies(run, place: Path, photo: Path, darker: Path, tmp_path: Path) -> None:
+    run("enroll", photo, "--name", NAME, "--keep-crops")
+    copy, file, other = tmp_path / "copy", tmp_path / "people.visavis", tmp_path / "other"
+    assert run("gallery", "backup", copy).code == 0
+    assert run("identify", darker, "--gallery", copy).code == 0
+    exported = run("gallery", "export", file)
+    assert exported.code == 0
+    assert "not encrypted" in exported.err
+    assert "1 people, 1 templates, 1 crops" in exported.out
+    assert run("gallery", "import", file, "--gallery", other).code == 0
+    assert run("identify", darker, "--gallery", other).code == 0
+    assert NAME in one_line(run("gallery", "import", file, "--gallery", other))
+    assert run("gallery", "import", file, "--gallery", other, "--existing", "merge").code == 0
+    one_line(run("gallery", "import", tmp_path / "none", "--gallery", other))
+    assert run("gallery", "compact").code == 0
+
+
+def test_sealed_exports(run, place: Path, photo: Path, tmp_path: Path) -> None:
+    key, file = tmp_path / "the.key", tmp_path / "people.visavis"
+    key.write_bytes(bytes(range(32)))
+    run("enroll", photo, "--name", NAME, "--key-file", key)
+    assert run("gallery", "export", file, "--key-file", key).err == ""
+    assert NAME.encode() not in file.read_bytes()
+    one_line(run("gallery", "import", file, "--gallery", tmp_path / "new"))
+    there = run("gallery", "import", file, "--gallery", tmp_path / "new2", "--key-file", key)
+    assert there.code == 0
+    out = run("gallery", "import", file, "--gallery", tmp_path / "new3", "--file-key", key)
+    assert out.code == 0
+    plain = run("gallery", "export", file, "--key-file", key, "--plain", "--overwrite")
+    assert "not encrypted" in plain.err
+
+
+def test_retention(run, place: Path, photo: Path, monkeypatch) -> None:
+    assert run("enroll", photo, "--name", NAME, "--expire", "1h").code == 0
+    assert "expires" in run("people", "show", NAME).out
+    assert run("gallery", "expire").out == "erased 0 template(s)\n"
+    from datetime import UTC, datetime, timedelta
+
+    import visavis.cli.gallery as command
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(UTC) + timedelta(hours=2)
+
+    monkeypatch.setattr(command, "datetime", Later)
+    assert run("gallery", "expire").out == "erased 1 template(s)\n"
+    assert run("people", "list").out == ""
+
+
+def test_no_photo_is_kept(run, place: Path, photo: Path, home: Path, tmp_path: Path) -> None:
+    before = {p for p in tmp_path.rglob("*") if p.is_file()}
+    run("enroll", photo, "--name", NAME)
+    run("identify", photo)
+    made = {p for p in tmp_path.rglob("*") if p.is_file()} - before
+    assert made
+    for path in made:
+        assert place in path.parents or "models" in path.parts or home in path.parents
+        if place in path.parents:
+            assert path.stat().st_size < photo.stat().st_size
+            assert b"\x89PNG" not in path.read_bytes()
+    assert not (home / "cache" / "embeddings.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("enroll", "{photo}"), "--name"),
+        (("enroll", "{tmp}/nowhere"), "is not there"),
+        (("enroll", "{tmp}/nowhere.csv"), "nowhere.csv"),
+        (("enroll", "{tmp}/empty"), "no folder in it holds photos"),
+        (("enroll", "{tmp}/empty", "--name", "A"), "without photos"),
+        (("enroll", "{photo}", "--name", "A", "--faces", "best-match"), "face rule"),
+        (("enroll", "{photo}", "--name", "A", "--expire", "soon"), "90d"),
+        (("enroll", "{photo}", "--name", "A", "--min-usability", "7"), "from 0 to 1"),
+        (("enroll", "{photo}", "--name", "A", "--fpir", "0"), "FPIR"),
+        (("enroll", "{photo}", "--name", "A", "--model", "nonesuch"), "nonesuch"),
+        (("enroll", "{photo}", "--name", "A", "--report", "{tmp}/no/r.csv"), "cannot be written"),
+        (("enroll", "{photo}", "--name", "A", "--key-file", "{tmp}/none"), "key file"),
+        (("enroll", "{photo}", "--name", "A", "--gallery", "{photo}"), "gallery"),
+        (("enroll", "{photo}", "--name", "A", "--gallery", "{tmp}"), "holds other files"),
+        (("identify", "{photo}"), "no gallery at"),
+        (("identify", "{photo}", "--gallery", "{tmp}/empty"), "no gallery at"),
+        (("identify", "{photo}", "--fpir", "2"), "FPIR"),
+        (("identify", "{photo}", "--top", "0"), "candidates"),
+        (("identify", "{photo}", "--fusion", "sum"), "fusion"),
+        (("identify", "{photo}", "--faces", "nicest"), "face rule"),
+        (("people", "list"), "no gallery at"),
+        (("gallery", "info"), "no gallery at"),
+        (("gallery", "migrate", "--model", "sface"), "no gallery at"),
+        (("gallery", "backup", "{tmp}/copy"), "no gallery at"),
+    ],
+    ids=lambda value: " ".join(value[:2] + value[-2:]) if isinstance(value, tuple) else "",
+)
+def test_bad_input_ends_in_one_line(  # noqa: PLR0917
+    run, place: Path, photo: Path, tmp_path: Path, arguments, words: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    filled = [a.format(photo=photo, tmp=tmp_path) for a in arguments]
+    assert words in one_line(run(*filled))
+
+
+def test_unknown_names_get_suggestions(run, place: Path, photo: Path) -> None:
+    run("enroll", photo, "--name", NAME)
+    for command in (("show",), ("remove", "--yes"), ("set", "a=1")):
+        outcome = run("people", command[0], "Ana Ivanova", *command[1:])
+        assert f"did you mean '{NAME}'?" in one_line(outcome)
+
+
+def test_without_any_gallery(run, photo: Path, monkeypatch) -> None:
+    monkeypatch.delenv("VISAVIS_GALLERY", raising=False)
+    for command in (("identify", photo), ("people", "list"), ("gallery", "check")):
+        assert "VISAVIS_GALLERY" in one_line(run(*command))
+
+
+def test_damage_is_exit_code_1(run, place: Path, photo: Path) -> None:
+    run("enroll", photo, "--name", NAME)
+    import sqlite3
+
+    with sqlite3.connect(place / "gallery.sqlite") as db:
+        (body,) = db.execute("SELECT body FROM face").fetchone()
+        db.execute("UPDATE face SET body = ?", (body[:30] + bytes([body[30] ^ 1]) + body[31:],))
+    db.close()
+    outcome = run("gallery", "check")
+    assert outcome.code == 1
+    assert outcome.out.startswith("problem: ")
+
+
+def test_interrupted(run, place: Path, photo: Path, darker: Path, monkeypatch) -> None:
+    """What was reported before Ctrl-C is kept, and a second run does the rest."""
+    from visavis.people import Enroller, EnrolOptions
+    from visavis.people import enroller as module
+
+    monkeypatch.setattr(module, "_batches", lambda photos, size: ([p] for p in photos))
+    commit, calls = Enroller._commit, []
+
+    def interrupted(self, rows, accepted):
+        calls.append(len(accepted))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        commit(self, rows, accepted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Enroller, "_commit", interrupted)
+        outcome = run("enroll", photo, darker, "--name", NAME, "--json")
+    assert outcome.code == 130
+    assert "1 of 2 photos are done and kept; run it again to go on" in outcome.err
+    assert outcome.json["interrupted"] is True
+    assert [row["status"] for row in outcome.json["rows"]] == ["enrolled"]
+    assert len(run("people", "show", NAME, "--json").json["templates"]) == 1
+    rest = run("enroll", photo, darker, "--name", NAME, "--json").json
+    assert rest["counts"] == {"already-enrolled": 1, "enrolled": 1}
+    assert EnrolOptions().batch > 1
+
+
+def test_a_change_of_model(run, place: Path, photo: Path, darker: Path, tmp_path: Path) -> None:
+    """With a second model made for the test: kept crops move, other people wait."""
+    from tests.people.conftest import add_model
+
+    add_model(tmp_path / "home", "tiny", size=16, seed=1)
+    run("enroll", photo, "--name", NAME, "--keep-crops")
+    run("enroll", darker, "--name", "Bob", "--faces", "largest")
+    assert "gallery migrate --model tiny" in one_line(
+        run("enroll", darker, "--name", "Bob", "--model", "tiny")
+    )
+    assert "new model" in one_line(run("gallery", "migrate"))
+    moved = run("gallery", "migrate", "--model", "tiny")
+    assert moved.code == 1
+    assert "1 face(s) embedded anew; 1 of 2 people" in moved.out
+    assert "Bob" in moved.err
+    assert "1 of 2 people; still to come: Bob" in run("gallery", "info").out
+    assert "1 of 2 people" in one_line(run("gallery", "migrate", "--finish", "--yes"))
+    # The new model has no calibration, and the old one still answers.
+    answer = run("identify", photo)
+    assert answer.code == 0
+    assert "templates of tiny are not looked at, for it has no calibration" in answer.err
+    assert "tiny" in one_line(run("identify", photo, "--model", "tiny"))
+    again = run("enroll", darker, "--name", "Bob", "--model", "tiny", "--faces", "largest")
+    assert again.code == 0
+    assert "no calibration" in again.err
+    assert run("gallery", "migrate").code == 0
+    done = run("gallery", "migrate", "--finish", "--yes", "--model", "tiny")
+    assert (done.code, done.out) == (0, "erased 2 old template(s): tiny is the only model now\n")
+    assert list(run("gallery", "info", "--json").json["models"].values()) == ["tiny"]
+
+
+@pytest.mark.orl
+def test_orl(run, place: Path, orl: Path, tmp_path: Path) -> None:
+    """Thirty people with three photos, two others of each, and ten strangers."""
+    staff, inside, outside = tmp_path / "staff", tmp_path / "inside", tmp_path / "outside"
+    for k in range(1, 41):
+        for n in range(1, 6):
+            source = orl / f"s{k}" / f"{n}.pgm"
+            target = staff / f"s{k}" if k <= 30 and n <= 3 else inside if k <= 30 else outside
+            target.mkdir(parents=True, exist_ok=True)
+            (target / f"s{k}-{n}.pgm").symlink_to(source)
+    assert run("enroll", staff, "--json").json["counts"].get("enrolled", 0) > 80
+    # The calibration is of LFW's photos; these are of another camera, so its own people speak.
+    answers = {}
+    for name, folder in (("inside", inside), ("outside", outside)):
+        rows = run("identify", folder, "--json", "--fpir", "0.01").json["photos"]
+        answers[name] = [
+            (Path(row["photo"]).name.split("-")[0], face["person"])
+            for row in rows
+            for face in row["faces"]
+        ]
+    right = sum(who == said for who, said in answers["inside"])
+    wrong = sum(said not in {None, who} for who, said in answers["inside"])
+    assert right / len(answers["inside"]) > 0.9
+    assert wrong == 0
+    strangers = [said for _, said in answers["outside"] if said is not None]
+    assert len(strangers) <= 0.1 * len(answers["outside"])
