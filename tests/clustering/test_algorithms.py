@@ -47,6 +47,8 @@ def test_the_graph_is_the_same_in_blocks_and_refuses_too_many_pairs() -> None:
     exact = vectors @ vectors.T
     np.fill_diagonal(exact, -1)
     assert abs(graph.nnz - int((exact >= 0.5).sum())) <= 4
+    assert score_graph(vectors[:0], 0.5).shape == (0, 0)
+    assert score_graph(vectors[:1], 0.5).nnz == 0
     with pytest.raises(OptionError, match="more than 1,000 scores"):
         score_graph(vectors, 0.5, max_pairs=1000)
 
