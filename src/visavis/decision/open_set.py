@@ -46,8 +46,8 @@ class IdentificationPoint(Record):
         threshold: a probe whose best fused score is at or above it is named.
         fpir: the rate asked for.
         fpir_ci: 95 % interval of the true rate: other people in the calibration, other people in
-            the gallery, and what its own scores leave open. Without own scores it holds for photos
-            like the calibration's.
+            the gallery, what its own scores leave open, and what the model does not explain
+            (``chances.MODEL_SD``). Without own scores it holds for photos like the calibration's.
         basis: what it rests on, in words.
         people: people enrolled.
         templates: mean number of templates a person.
