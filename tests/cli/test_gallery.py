@@ -40,7 +40,7 @@ def test_from_enrolment_to_removal(
     assert outcome.out.startswith(f"enrolled {NAME} (usability ")
     again = run("enroll", photo, "--name", NAME)
     assert again.code == 0
-    assert "1 already-enrolled" in again.out
+    assert "1 of 1 photos are enrolled, 0 of them now, of 1 people" in again.out
     found = run("identify", darker)
     assert found.code == 0
     assert f"{NAME}, score " in found.out
@@ -100,7 +100,7 @@ def test_a_table_and_its_report(run, place: Path, photo: Path, blank: Path, tmp_
     report = tmp_path / "report.csv"
     outcome = run("enroll", table, "--report", report)
     assert outcome.code == 1
-    assert "1 of 4 photos enrolled, of 1 people" in outcome.out
+    assert "2 of 4 photos are enrolled, 1 of them now, of 1 people" in outcome.out
     assert "2 people without any photo enrolled: Bob, Eve" in outcome.out
     with report.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

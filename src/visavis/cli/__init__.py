@@ -13,9 +13,12 @@ import sys
 def main() -> None:
     """Entry point of the ``visavis`` command."""
     _keep_native_libraries_quiet()
-    from visavis.cli.app import run
+    try:
+        from visavis.cli.app import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # while the program was loading; later a command has its say
+        sys.exit(130)
 
 
 def _keep_native_libraries_quiet() -> None:

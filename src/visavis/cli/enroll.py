@@ -167,11 +167,11 @@ def enroll(
                     "rows": rows.rows,
                 }
             )
-        else:
+        elif rows.rows:
             _summarize(rows.rows, rows.counts)
     if stopped:
         messages.print(
-            f"interrupted: {len(rows.rows)} of {len(photos)} photos are done and kept; run it "
+            f"interrupted: {len(rows.rows):,} of {len(photos):,} photos are done and kept; run it "
             "again to go on"
         )
         raise typer.Exit(130)
@@ -225,11 +225,13 @@ def _summarize(rows: list[EnrolRow], counts: Counter[str]) -> None:
         )
         return
     people = {row.person for row in rows if row.there}
+    there = counts["enrolled"] + counts["already-enrolled"]
     console.print(
-        f"{counts['enrolled']:,} of {len(rows):,} photos enrolled, of {len(people):,} people"
+        f"{there:,} of {len(rows):,} photos are enrolled, {counts['enrolled']:,} of them now, "
+        f"of {len(people):,} people"
     )
     for status, count in counts.most_common():
-        if status != "enrolled":
+        if status not in {"enrolled", "already-enrolled"}:
             remedy = f": {_REMEDIES[status]}" if status in _REMEDIES else ""
             console.print(f"  {count:,} {status}{remedy}", markup=False)
     doubts = sum(bool(row.warnings) for row in rows)

@@ -55,7 +55,7 @@ class EnrolOptions:
     resemblance_fpir: float = 0.01
     keep_crops: bool = False
     expires: str | None = None
-    batch: int = 128
+    batch: int = 64
     workers: int | None = None
 
     def __post_init__(self) -> None:
