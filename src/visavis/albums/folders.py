@@ -58,27 +58,29 @@ def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
         if file.sha256:
             paths.setdefault(file.sha256, []).append(file.path)
     root = Path(album.settings.root)
+    place = folder.resolve()
     names = folder_names(album.clusters)
     taken: dict[str, set[str]] = defaultdict(set)
     for cluster in album.clusters:
         inside = new / names[cluster.id]
         inside.mkdir(exist_ok=True)
+        # It is not in its place yet: the way to the photos is that from where it will be.
+        way = _way(root, place / inside.name)
         photos = dict.fromkeys(album.faces[face].photo for face in cluster.faces)
         for path in (path for photo in photos for path in paths.get(photo, ())):
             target = inside / _free(Path(path).name, taken[inside.name])
             if album.settings.copy:
                 shutil.copy2(root / path, target)
             else:
-                # It is not in its place yet: as seen from where it will be.
-                target.symlink_to(_way(root / path, folder / inside.name))
+                target.symlink_to(way / path)
             yield f"{inside.name}/{target.name}"
 
 
-def _way(photo: Path, folder: Path) -> str:
+def _way(root: Path, folder: Path) -> Path:
     try:
-        return os.path.relpath(photo, folder.resolve())
+        return Path(os.path.relpath(root, folder))
     except ValueError:  # another drive
-        return str(photo)
+        return root
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -21,10 +21,20 @@ COLUMNS: Final = (
 
 
 def write_json(path: Path, album: Album) -> None:
-    """Write everything that is known of an album."""
+    """Write everything that is known of an album; clusters, faces and photos a line each."""
     with replacing(path) as file:
-        json.dump(album.to_dict(), file, ensure_ascii=False, indent=1, allow_nan=False)
-        file.write("\n")
+        between = "{"
+        for key, value in album.to_dict().items():
+            file.write(f"{between}\n{json.dumps(key)}: ")
+            if isinstance(value, list) and value:
+                lines = (json.dumps(one, ensure_ascii=False, allow_nan=False) for one in value)
+                file.write("[\n")
+                file.write(",\n".join(lines))
+                file.write("\n]")
+            else:
+                file.write(json.dumps(value, ensure_ascii=False, allow_nan=False))
+            between = ","
+        file.write("\n}\n")
 
 
 def write_csv(path: Path, album: Album) -> None:
