@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -211,10 +211,10 @@ class GalleryMachine(RuleBasedStateMachine):
             assert abs(match.best_score - closest) < 3e-6
             assert abs(self.model.score(probe, [mine[match.best_face]], "max") - closest) < 3e-6
 
-    @rule(sha256=hashes)
-    def non_mated(self, sha256: str) -> None:
-        got = self.store.non_mated(model_sha256=sha256, fusion="max")
-        wanted = self.model.strangers(sha256)
+    @rule(sha256=hashes, fusion=st.sampled_from(["max", "mean", "weighted"]))
+    def non_mated(self, sha256: str, fusion: Any) -> None:
+        got = self.store.non_mated(model_sha256=sha256, fusion=fusion)
+        wanted = self.model.strangers(sha256, fusion)
         assert len(got) == len(wanted)
         for value in got:
             assert any(abs(value - v) < 3e-6 for each in wanted for v in each)
@@ -262,8 +262,10 @@ class GalleryMachine(RuleBasedStateMachine):
                 assert self.store.crop(stored.id) == given.crop
 
 
-def run_histories(open_in: OpenIn, *, examples: int = 30, steps: int = 25) -> None:
-    """Runs random histories; a failing one is shown as the shortest found."""
+def run_histories(
+    open_in: OpenIn, *, examples: int = 30, steps: int = 25, shortest: bool = True
+) -> None:
+    """Runs random histories; a failing one is shown as the shortest found, or as it was found."""
 
     class Machine(GalleryMachine):
         pass
@@ -277,5 +279,7 @@ def run_histories(open_in: OpenIn, *, examples: int = 30, steps: int = 25) -> No
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
+            report_multiple_bugs=False,
+            phases=[Phase.generate, *([Phase.shrink] if shortest else [])],
         ),
     )

@@ -143,16 +143,14 @@ class GalleryModel:
             if self.of(name, sha256)
         }
 
-    def strangers(self, sha256: str) -> list[set[float]]:
-        """For each person, the highest scores with other people of each of their templates."""
+    def strangers(self, sha256: str, fusion: str = "max") -> list[set[float]]:
+        """For each person, the highest fused score with another person of each template."""
         found = []
         for name in self.people:
-            others = [
-                f for f in self.faces.values() if f.person != name and f.model_sha256 == sha256
-            ]
+            others = [list(self.of(o, sha256).values()) for o in self.people if o != name]
             mine = self.of(name, sha256).values()
-            if others and mine:
+            if any(others) and mine:
                 found.append({
-                    max(self.score(f.vector, [o], "max") for o in others) for f in mine
+                    max(self.score(f.vector, o, fusion) for o in others if o) for f in mine
                 })  # fmt: skip
         return found

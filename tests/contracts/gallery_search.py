@@ -90,22 +90,25 @@ class SearchingContract(WithStore):
         assert store.info().models == {A: "model-a", B: "model-b", "c" * 64: "model-c"}
         assert store.non_mated(model_sha256=A).shape == (0,)
 
-    def test_non_mated(self, store: GalleryStore) -> None:
+    @pytest.mark.parametrize("fusion", ["max", "mean", "weighted"])
+    def test_non_mated(self, store: GalleryStore, fusion: Any) -> None:
         rng = np.random.default_rng(3)
         vectors = rng.normal(size=(40, 8)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        batch = [face(f"P{i % 25}", v) for i, v in enumerate(vectors)]
+        batch = [
+            face(f"P{i % 25}", v, usability=float(rng.random())) for i, v in enumerate(vectors)
+        ]
         model = GalleryModel()
         model.add([*batch, other("P0"), other("Q")], store.add([*batch, other("P0"), other("Q")]))
-        got = store.non_mated(model_sha256=A, fusion="max")
+        got = store.non_mated(model_sha256=A, fusion=fusion)
         assert got.dtype == np.float32
         assert got.shape == (25,)
         wrong = np.array([
-            [not any(abs(v - value) < 2e-6 for v in each) for each in model.strangers(A)]
+            [not any(abs(v - value) < 2e-6 for v in each) for each in model.strangers(A, fusion)]
             for value in got
         ])  # fmt: skip
         assert wrong[linear_sum_assignment(wrong)].sum() == 0  # one value for each person
-        some = store.non_mated(model_sha256=A, most=10, fusion="max")
+        some = store.non_mated(model_sha256=A, most=10, fusion=fusion)
         assert some.shape == (10,)
-        again = store.non_mated(model_sha256=A, most=10, fusion="max")
+        again = store.non_mated(model_sha256=A, most=10, fusion=fusion)
         np.testing.assert_array_equal(some, again)

@@ -220,7 +220,7 @@ class ReferenceStore:
         return answers
 
     def non_mated(self, *, model_sha256: str, most: int = 2000, fusion: Any = "max") -> np.ndarray:
-        found = [max(scores) for scores in self._load()["model"].strangers(model_sha256)]
+        found = [max(scores) for scores in self._load()["model"].strangers(model_sha256, fusion)]
         return np.array(found[:most], dtype=np.float32)
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:

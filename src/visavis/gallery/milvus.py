@@ -25,7 +25,7 @@ from visavis.gallery.milvus_enrolling import NEVER, Enrolling, source_key
 from visavis.gallery.milvus_journal import Journal
 from visavis.gallery.milvus_options import MilvusOptions
 from visavis.gallery.milvus_people import People
-from visavis.gallery.milvus_search import MilvusSearch
+from visavis.gallery.milvus_search import MilvusSearch, require_fusion
 from visavis.gallery.milvus_tables import LONGEST_TEXT, Row, Tables, is_one, one_of
 from visavis.gallery.milvus_writes import Model, Writes
 from visavis.gallery.names import composed, usable_name
@@ -316,7 +316,7 @@ class MilvusGallery:
         *,
         model_sha256: str,
         k: int = 5,
-        fusion: Fusion = "max",
+        fusion: Fusion = "weighted",
     ) -> list[list[Match]]:
         with self._reading():
             model = self._writes.models().get(model_sha256)
@@ -326,12 +326,16 @@ class MilvusGallery:
             hidden = self._journal.hidden()
             return self._search.search(probes, model, k=k, fusion=fusion, hidden=hidden)
 
-    def non_mated(self, *, model_sha256: str, most: int = 2000) -> NDArray[np.float32]:
+    def non_mated(
+        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted"
+    ) -> NDArray[np.float32]:
+        require_fusion(fusion)
         with self._reading():
             model = self._writes.models().get(model_sha256)
             if model is None:
                 return np.zeros(0, dtype=np.float32)
-            return self._search.non_mated(model, most=most, hidden=self._journal.hidden())
+            hidden = self._journal.hidden()
+            return self._search.non_mated(model, most=most, fusion=fusion, hidden=hidden)
 
     def _reading(self) -> Any:
         return self._connection.reading()

@@ -18,7 +18,6 @@ from visavis.errors import (
 )
 from visavis.gallery.milvus_options import MilvusOptions
 
-_PAGE: Final = 1000
 _CATALOGUE: Final = threading.RLock()
 _LOCKS: Final[dict[str, threading.RLock]] = {}
 _OPEN: Final[dict[str, int]] = {}
@@ -127,19 +126,21 @@ class Connection:
             if not (folder / "schema.json").exists():
                 shutil.rmtree(folder)
 
-    def everything(self, collection: str, *, whole_numbers: bool) -> Iterator[list[dict[str, Any]]]:
+    def everything(
+        self, collection: str, *, whole_numbers: bool, page: int
+    ) -> Iterator[list[dict[str, Any]]]:
         """All rows of a collection, of all tenants, page by page."""
         last: int | str = -(2**63) if whole_numbers else ""
         while True:
             where = f"id > {last}" if whole_numbers else f'id > "{last}"'
             found = self.call(
-                "query", collection, filter=where, output_fields=["*"], limit=_PAGE,
+                "query", collection, filter=where, output_fields=["*"], limit=page,
                 iterator="True", guarantee_timestamp=0, reduce_stop_for_best=True,
             )  # fmt: skip
             rows = sorted((dict(row) for row in found), key=lambda row: row["id"])
             if rows:
                 yield rows
-            if len(rows) < _PAGE:
+            if len(rows) < page:
                 return
             last = rows[-1]["id"]
 

@@ -44,8 +44,7 @@ class MilvusSearch:
         probes = usable_vectors(vectors)
         if k < 1:
             raise OptionError(f"k is {k}", "ask for at least 1 person")
-        if fusion not in FUSIONS:
-            raise OptionError(f"the fusion {fusion!r}", f"choose one of {', '.join(FUSIONS)}")
+        require_fusion(fusion)
         if model is not None and probes.shape[1] != model.dimension:
             raise ModelMismatchError(
                 f"the probes have {probes.shape[1]} numbers, templates of {model.name} "
@@ -139,28 +138,31 @@ class MilvusSearch:
             answers.append(sorted(matches, key=lambda m: (-m.score, m.person))[:k])
         return answers
 
-    def non_mated(self, model: Model, *, most: int, hidden: str) -> NDArray[np.float32]:
+    def non_mated(
+        self, model: Model, *, most: int, fusion: Fusion, hidden: str
+    ) -> NDArray[np.float32]:
         """As ``GalleryStore.non_mated``; in a gallery of more than 200,000 faces the people are
         chosen among the owners of the first 200,000."""
         owners = self._owners(model, hidden)
         there = self.names(set(owners))
         people = sorted(person for person in owners if person in there)
         rng = np.random.default_rng(0)
-        chosen = sorted(rng.permutation(len(people))[:most].tolist())
-        picked = {
-            owners[people[at]][int(rng.integers(len(owners[people[at]])))]: people[at]
-            for at in chosen
-        }
-        rows = {
-            row["id"]: np.array(row["vector"], dtype=np.float32)
-            for row in self.tables.read_in_parts(model.faces, "id", list(picked), ["id", "vector"])
-        }
-        scores = [
-            self._stranger(rows[number], person, model, hidden)
-            for number, person in picked.items()
-            if number in rows
+        picked: dict[int, str] = {}
+        for at in rng.permutation(len(people))[: max(most, 0)].tolist():
+            numbers = owners[people[at]]
+            picked[numbers[int(rng.integers(len(numbers)))]] = people[at]
+        found = self.tables.read_in_parts(model.faces, "id", sorted(picked), ["id", "vector"])
+        rows = {row["id"]: row["vector"] for row in found}
+        numbers = [number for number in picked if number in rows]
+        if len(people) < 2 or not numbers:
+            return np.zeros(0, dtype=np.float32)
+        probes = np.array([rows[number] for number in numbers], dtype=np.float32)
+        answers = self.search(probes, model, k=2, fusion=fusion, hidden=hidden)
+        closest = [
+            next((match.score for match in matches if match.person_id != picked[number]), None)
+            for number, matches in zip(numbers, answers, strict=True)
         ]
-        return np.array([s for s in scores if s is not None], dtype=np.float32)
+        return np.array([score for score in closest if score is not None], dtype=np.float32)
 
     def _owners(self, model: Model, hidden: str) -> dict[str, list[int]]:
         owners: dict[str, list[int]] = defaultdict(list)
@@ -173,18 +175,15 @@ class MilvusSearch:
                 break
         return owners
 
-    def _stranger(
-        self, probe: NDArray[np.float32], person: str, model: Model, hidden: str
-    ) -> float | None:
-        limit = 16
-        while True:
-            (hits,) = self._hits(model.faces, "vector", probe[None], limit, hidden)
-            for hit in hits:
-                if hit["person"] != person:
-                    return float(np.clip(hit["distance"], -1, 1))
-            if len(hits) < limit or limit == MOST_HITS:
-                return None
-            limit = min(limit * 8, MOST_HITS)
+
+def require_fusion(fusion: str) -> None:
+    """Refuse a fusion that is not known.
+
+    Raises:
+        OptionError: it is none of ``FUSIONS``.
+    """
+    if fusion not in FUSIONS:
+        raise OptionError(f"the fusion {fusion!r}", f"choose one of {', '.join(FUSIONS)}")
 
 
 def _number(row: Row) -> int:

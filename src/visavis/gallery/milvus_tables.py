@@ -270,7 +270,8 @@ class Tables:
         old = self.connection.collection(alias)
         new = f"{alias}_v{self.connection.generation(alias)}"
         self._create(table, new, dimension)
-        for rows in self.connection.everything(old, whole_numbers=table.startswith("faces_")):
+        numbered, page = table.startswith("faces_"), 100 if table == "crops" else 5 * PAGE
+        for rows in self.connection.everything(old, whole_numbers=numbered, page=page):
             self.connection.call("insert", new, rows)
         self.connection.call("alter_alias", new, alias)
         self.connection.call("drop_collection", old)
