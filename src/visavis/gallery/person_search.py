@@ -24,14 +24,15 @@ from visavis.gallery.fusion import mean_templates
 from visavis.gallery.index import TemplateIndex
 from visavis.gallery.records import Match
 from visavis.gallery.removing import batches
-from visavis.gallery.sealed_rows import FACE_COLUMNS, OpenFace, open_face, person_names
+from visavis.gallery.sealed_rows import FACE_COLUMNS, open_template, person_names
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
-CANDIDATES: Final = 256
-"""Closest faces whose people are candidates where means are compared."""
+CANDIDATES: Final = 64
+"""Closest faces whose people are candidates where means are compared, 256 while that is all."""
 
-_FIRST_FETCH = 32
+_ALL = 256
+_FIRST_FETCH = 8
 _KEPT = 50_000
 
 
@@ -43,6 +44,16 @@ class _Scored:
     score: float
     best_score: float
     best_face: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Faces:
+    """Faces as the table has them: number, person, usability, and ``(N, D)`` templates."""
+
+    numbers: list[int]
+    people: list[int]
+    usability: list[float]
+    vectors: NDArray[np.float64]
 
 
 class PersonSearch:
@@ -59,7 +70,7 @@ class PersonSearch:
         self, db: sqlite3.Connection, seal: Seal, index: TemplateIndex, *, model: int
     ) -> None:
         self._db, self._seal, self._index, self._model = db, seal, index, model
-        self._faces: dict[int, OpenFace] = {}
+        self._faces: dict[int, tuple[int, float, bytes]] = {}
         self._names: dict[int, tuple[str, str]] = {}
 
     def search(self, probes: Vectors, *, k: int, fusion: Fusion) -> list[list[Match]]:
@@ -67,7 +78,9 @@ class PersonSearch:
         size = len(self._index)
         if not size or not len(probes):
             return [[] for _ in probes]
-        first = 4 * k + _FIRST_FETCH if fusion == "max" else max(CANDIDATES, 8 * k)
+        first = 3 * k + _FIRST_FETCH if fusion == "max" else max(CANDIDATES, 8 * k)
+        if fusion != "max" and size <= _ALL:
+            first = size
         scores, ids = self._index.search(probes, min(first, size))
         found = []
         for probe, row_scores, row_ids in zip(probes, scores, ids, strict=True):
@@ -87,7 +100,7 @@ class PersonSearch:
             there = ids[ids >= 0]
             whole = len(there) >= len(self._index) or len(there) < len(ids)
             faces = self._opened(there.tolist())
-            people = {face.person for face in faces}
+            people = set(faces.people)
             if not people:
                 return []
             if whole or len(people) >= k:
@@ -101,24 +114,25 @@ class PersonSearch:
             scores, ids = wider[0], wider_ids[0]
 
     def _scored(
-        self, probe: Vectors, faces: list[OpenFace], people: set[int], fusion: Fusion
+        self, probe: Vectors, faces: _Faces, people: set[int], fusion: Fusion
     ) -> list[_Scored]:
         if fusion != "max":
             faces = self._all_faces(people)
         wide = probe.astype(np.float64)
-        vectors = np.stack([face.vector for face in faces])
-        each = np.clip((vectors * wide).sum(axis=1), -1.0, 1.0).tolist()
+        each = np.clip((faces.vectors * wide).sum(axis=1), -1.0, 1.0).tolist()
         best: dict[int, tuple[float, int]] = {}
-        for face, score in zip(faces, each, strict=True):
-            known = best.get(face.person)
-            if known is None or (-score, face.id) < (-known[0], known[1]):
-                best[face.person] = (score, face.id)
+        for number, person, score in zip(faces.numbers, faces.people, each, strict=True):
+            known = best.get(person)
+            if known is None or (-score, number) < (-known[0], known[1]):
+                best[person] = (score, number)
         fused = {person: score for person, (score, _) in best.items()}
         if fusion != "max":
             order = {person: at for at, person in enumerate(best)}
-            owners = np.array([order[face.person] for face in faces], np.int64)
-            weights = [face.usability for face in faces] if fusion == "weighted" else None
-            means = mean_templates(vectors, owners, weights=weights, people=len(order))
+            owners = np.array([order[person] for person in faces.people], np.int64)
+            weights = faces.usability if fusion == "weighted" else None
+            means = mean_templates(
+                faces.vectors.astype(np.float32), owners, weights=weights, people=len(order)
+            )
             scores = np.clip((means * wide).sum(axis=1), -1.0, 1.0).tolist()
             fused = {person: scores[at] for person, at in order.items()}
         ranked = [_Scored(person, fused[person], *best[person]) for person in best]
@@ -153,16 +167,26 @@ class PersonSearch:
             for one in ranked
         ]
 
-    def _opened(self, numbers: list[int]) -> list[OpenFace]:
+    def _opened(self, numbers: list[int]) -> _Faces:
+        """Faces by number, as far as they are in the table."""
         if len(self._faces) > _KEPT:
             self._faces.clear()
+        dimension = self._index.dimension
         for marks, part in batches([n for n in numbers if n not in self._faces]):
             rows = self._db.execute(f"SELECT {FACE_COLUMNS} FROM face WHERE id IN ({marks})", part)
             for row in rows:
-                self._faces[row[0]] = open_face(self._seal, row, self._index.dimension)
-        return [self._faces[n] for n in numbers if n in self._faces]
+                self._faces[row[0]] = (row[1], *open_template(self._seal, row, dimension))
+        there = [number for number in numbers if number in self._faces]
+        found = [self._faces[number] for number in there]
+        joined = b"".join([vector for _, _, vector in found])
+        return _Faces(
+            numbers=there,
+            people=[person for person, _, _ in found],
+            usability=[usability for _, usability, _ in found],
+            vectors=np.frombuffer(joined, "<f4").reshape(-1, dimension).astype(np.float64),
+        )
 
-    def _all_faces(self, people: set[int]) -> list[OpenFace]:
+    def _all_faces(self, people: set[int]) -> _Faces:
         numbers: list[int] = []
         for marks, part in batches(sorted(people)):
             numbers += [

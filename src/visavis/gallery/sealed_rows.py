@@ -111,6 +111,17 @@ def open_face(seal: Seal, row: Sequence[Any], dimension: int) -> OpenFace:
     )
 
 
+def open_template(seal: Seal, row: Sequence[Any], dimension: int) -> tuple[float, bytes]:
+    """Only usability and template (little-endian float32), quickly.
+
+    Raises:
+        GalleryDamagedError: the row is not what was written.
+    """
+    body = open_body(seal, row)
+    start = _USABILITY.size
+    return _USABILITY.unpack_from(body)[0], body[start : start + 4 * dimension]
+
+
 def open_vectors(seal: Seal, rows: Sequence[Sequence[Any]], dimension: int) -> Vectors:
     """Only the templates, ``(N, D)``, quickly.
 
