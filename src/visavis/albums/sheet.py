@@ -99,7 +99,11 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
             for pair in album.likely_same
             if pair.a in on_page and pair.b in on_page
         ],
-        cards=[card for card in cards if card["size"] > 1 or card["name"]],
+        # Of poor faces alone hardly anybody can say whether they are the same: last.
+        cards=sorted(
+            (card for card in cards if card["size"] > 1 or card["name"]),
+            key=lambda card: not card["name"] and all(face["poor"] for face in card["top"]),
+        ),
         once=_once([c["top"][0] for c in cards if c["size"] == 1 and not c["name"]]),
         hidden_clusters=len(album.clusters) - len(on_page),
         with_pictures=bool(pictures),
