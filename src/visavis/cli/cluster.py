@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from visavis.cli import cluster_fix, options
+from visavis.cli import cluster_fix, gallery_options, options
 from visavis.cli.cache import embeddings
 from visavis.cli.cluster_state import locked, state_of, tell
 from visavis.cli.output import console, echo_json, home, messages, progress
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from visavis.albums.store import AlbumStore
     from visavis.clustering.clusterer import Clusterer
     from visavis.clustering.thresholds import Strangers
+    from visavis.gallery.milvus import MilvusGallery
+    from visavis.gallery.sqlite import SqliteGallery
     from visavis.pipeline import Recognizer
 
 
@@ -88,9 +90,15 @@ def run(
         ),
     ] = False,
     gallery: Annotated[
-        Path | None,
-        typer.Option("--gallery", help="Name clusters by the people enrolled in this gallery."),
+        str | None,
+        typer.Option(
+            "--gallery",
+            metavar="DIR|URI",
+            help="Name clusters by the people enrolled in this gallery.",
+        ),
     ] = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
     fpir: Annotated[
         float,
         typer.Option("--fpir", help="Accepted share of strangers whom the gallery names."),
@@ -152,6 +160,8 @@ def run(
         cannot=cannot,
         anew=anew,
         gallery=gallery,
+        key_file=key_file,
+        tenant=tenant,
         fpir=fpir,
         min_size=min_size,
         pictures=pictures,
@@ -180,7 +190,9 @@ class _Sorter:
     must: Path | None
     cannot: Path | None
     anew: bool
-    gallery: Path | None
+    gallery: str | None
+    key_file: Path | None
+    tenant: str
     fpir: float
     min_size: int
     pictures: bool
@@ -261,8 +273,10 @@ class _Sorter:
         chosen = choose.by_name(self.algorithm, strangers, false_merge_rate=self.false_merge)
         return chosen, strangers
 
-    def _gallery(self) -> Any:
-        return cluster_fix.open_gallery(self.gallery or Path(), create=False)
+    def _gallery(self) -> SqliteGallery | MilvusGallery:
+        return gallery_options.open_gallery(
+            self.gallery, key_file=self.key_file, tenant=self.tenant
+        )
 
     def _settings(self, folder: Path, algorithm: str) -> RunSettings:
         from visavis.albums.records import RunSettings
@@ -280,7 +294,7 @@ class _Sorter:
             min_size=self.min_size,
             pictures=self.pictures,
             copy=self.copy,
-            gallery="" if self.gallery is None else str(self.gallery.resolve()),
+            gallery=self.gallery or "",
             fpir=self.fpir if self.gallery is not None else float("nan"),
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import gallery_options, options
 from visavis.cli.cache import embeddings
 from visavis.cli.cluster_state import locked, state_of
 from visavis.cli.output import console, echo_json, messages, progress
@@ -181,13 +181,13 @@ def list_all(context: typer.Context, json: options.Json = False) -> None:
 def enrol(
     context: typer.Context,
     cluster: Cluster,
-    gallery: Annotated[
-        Path, typer.Option("--gallery", help="Folder of the gallery; made where missing.")
-    ],
+    gallery: gallery_options.Gallery = None,
     called: Annotated[
         str | None,
         typer.Option("--name", help="Who it is; the cluster's own name when left out."),
     ] = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
     """Enrol a cluster as a person of a gallery: its most typical faces.
@@ -202,6 +202,8 @@ def enrol(
     from visavis.albums.view import album_of
     from visavis.errors import OptionError
 
+    if not gallery:
+        raise OptionError("no gallery is named", "say --gallery DIR, or set VISAVIS_GALLERY")
     with _collection(context.obj) as (store, vectors):
         fixer = Fixer(store)
         names = fixer.names()
@@ -213,7 +215,9 @@ def enrol(
         if names.get(number) != person:
             with store.changing():
                 fixer.name(number, person)
-        with open_gallery(gallery, create=True) as people:
+        with gallery_options.open_gallery(
+            gallery, key_file=key_file, tenant=tenant, create=True
+        ) as people:
             fresh = [
                 face
                 for face in faces
@@ -227,13 +231,6 @@ def enrol(
         echo_json({"cluster": number, "person": person, "enrolled": len(fresh)})
     else:
         console.print(f"{person}: {len(fresh)} faces of cluster {number} enrolled", markup=False)
-
-
-def open_gallery(path: Path, *, create: bool) -> Any:
-    """The gallery in a folder."""
-    from visavis.gallery.sqlite import SqliteGallery
-
-    return SqliteGallery(path, create=create)
 
 
 def _fix(place: _Place, correct: Callable[[Fixer, References], Fixed], *, json: bool) -> None:
