@@ -28,7 +28,7 @@ from visavis.gallery.sealed_rows import FACE_COLUMNS, open_template, person_name
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
-CANDIDATES: Final = 64
+CANDIDATES: Final = 32
 """Closest faces whose people are candidates where means are compared, 256 while that is all."""
 
 _ALL = 256
@@ -78,7 +78,7 @@ class PersonSearch:
         size = len(self._index)
         if not size or not len(probes):
             return [[] for _ in probes]
-        first = 3 * k + _FIRST_FETCH if fusion == "max" else max(CANDIDATES, 8 * k)
+        first = 3 * k + _FIRST_FETCH if fusion == "max" else max(CANDIDATES, 6 * k)
         if fusion != "max" and size <= _ALL:
             first = size
         scores, ids = self._index.search(probes, min(first, size))
