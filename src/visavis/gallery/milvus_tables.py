@@ -152,10 +152,8 @@ class Tables:
 
     @staticmethod
     def _scalar_indexes(indexes: Any, fields: set[str]) -> None:
-        for field in sorted(fields & {"person", "name_key", "batch", "face", "op"}):
+        for field in sorted(fields & {"person", "name_key", "batch", "face", "op", "expires"}):
             indexes.add_index(field, index_type="INVERTED")
-        if "expires" in fields:
-            indexes.add_index("expires", index_type="STL_SORT")
 
     def insert(self, table: str, rows: Sequence[Row], *, replace: bool = False) -> None:
         """Write rows, in requests of a size that Milvus takes; those of the tenant only."""
