@@ -47,7 +47,7 @@ def test_the_chain_by_hand(folder: Path, key: Key | None) -> None:
             body = json.dumps(row, separators=(",", ":"))
             link = hashlib.sha256(link + body.encode()).digest()
             assert entry.hash == link.hex()
-        assert store.audit_head() == link.hex()
+        assert store.info().audit_head == link.hex()
         assert entry.seq == 1 + 20 + 1 + 1  # create, an entry a person, remove, note
 
 
@@ -88,7 +88,7 @@ def test_what_was_changed_all_the_same_is_seen(
 def test_a_chain_made_anew_without_the_key_is_seen(folder: Path, key: Key | None) -> None:
     """In a gallery that is not encrypted only an earlier head, noted elsewhere, tells."""
     with SqliteGallery(folder, key=key) as store:
-        noted = store.audit_head()
+        noted = store.info().audit_head
     with tampering(folder) as db:
         db.execute("DROP TRIGGER audit_is_never_changed")
         db.execute("UPDATE audit SET subject = 'x' WHERE seq = 9")

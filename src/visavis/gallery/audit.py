@@ -2,7 +2,7 @@
 
 Each entry's hash covers the one before, so that no entry can be changed, dropped or slipped in
 without changing every later one. Who can write the files can make a whole new chain, though: that
-is noticed by whoever noted the head elsewhere (``SqliteGallery.audit_head``), and, in an encrypted
+is noticed by whoever noted the head elsewhere (``GalleryInfo.audit_head``), and, in an encrypted
 gallery, by the seal of the head, which cannot be made without the key.
 """
 

@@ -150,6 +150,8 @@ class GalleryInfo(Record):
         index: search structure by model hash, in words: kind, asked and measured recall.
         bytes: size on disk, 0 where it cannot be known.
         audit_entries: length of the audit.
+        audit_head: hash of its last entry; noted elsewhere, it shows whether the audit was made
+            anew.
     """
 
     kind: str
@@ -161,6 +163,7 @@ class GalleryInfo(Record):
     index: dict[str, str]
     bytes: int
     audit_entries: int
+    audit_head: str = ""
 
 
 @dataclass(frozen=True, slots=True)

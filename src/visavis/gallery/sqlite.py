@@ -259,16 +259,11 @@ class SqliteGallery:
                 return
             after = part[-1].seq
 
-    def audit_head(self) -> str:
-        """Hash of the audit's last entry: note it elsewhere, and a chain made anew is noticed."""
-        with self._db.reading() as (db, _):
-            return audit.head(db)[1]
-
     def info(self) -> GalleryInfo:
         """What is held. The index is described as it is: not loaded before the first search."""
         with self._db.reading() as (db, _):
             (people,) = db.execute("SELECT count(*) FROM person").fetchone()
-            (entries,) = db.execute("SELECT count(*) FROM audit").fetchone()
+            entries, head = audit.head(db)
             models = db.execute("SELECT id, sha256, name FROM model ORDER BY id").fetchall()
             counts = dict(db.execute("SELECT model, count(*) FROM face GROUP BY model").fetchall())
             held = [row for row in models if row[0] in counts]
@@ -282,6 +277,7 @@ class SqliteGallery:
                 index={sha256: self._indexes.describe(db, number) for number, sha256, _ in held},
                 bytes=upkeep.size(self._path),
                 audit_entries=entries,
+                audit_head=head,
             )
 
     def check(self) -> CheckReport:
