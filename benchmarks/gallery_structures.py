@@ -83,7 +83,7 @@ def _measured(faces: int, *, graph: bool) -> Table:
     ):
         build = _built(index, vectors)
         for part in (32, 8, 4, 2):
-            index.nprobe = lists // part
+            faiss.ParameterSpace().set_index_parameter(index, "nprobe", lists // part)
             title = f"{name}: 1 of {part} of {lists:,} lists"
             row(title, index, build, extra, proposals)
     if graph:

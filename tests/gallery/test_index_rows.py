@@ -1,0 +1,103 @@
+"""Rows in small blocks, numbers in any order, exact search over both ways to compute it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from visavis.gallery.codec import LADDER, Codec, width
+from visavis.gallery.index_exact import nearest, top_scores
+from visavis.gallery.numbers import Numbers
+from visavis.gallery.rows import Rows
+
+D = 4
+
+
+def vectors(count: int, *, seed: int = 0, dimension: int = D) -> NDArray[np.float32]:
+    out = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.booleans(), st.integers(0, 25), st.integers(0, 2**32 - 1)), max_size=10
+    ),
+    per_block=st.integers(1, 9),
+)
+def test_rows_and_numbers_equal_an_array(
+    steps: list[tuple[bool, int, int]], per_block: int
+) -> None:
+    rows, numbers = Rows(Codec("float32", D), block_bytes=4 * D * per_block), Numbers()
+    array, ids = np.empty((0, D), np.float32), np.empty(0, np.int64)
+    for add, count, seed in steps:
+        rng = np.random.default_rng(seed)
+        if add:
+            new = np.setdiff1d(rng.integers(0, 200, count), ids)
+            new = rng.permutation(new) if seed % 2 else new
+            part = vectors(len(new), seed=seed)
+            rows.append(part)
+            numbers.append(new)
+            array, ids = np.concatenate([array, part]), np.concatenate([ids, new])
+        else:
+            gone = np.sort(rng.permutation(len(ids))[:count])
+            end = len(ids) - len(gone)
+            movers = np.setdiff1d(np.arange(end, len(ids)), gone)
+            holes = gone[gone < end]
+            rows.fill(holes, movers, end)
+            numbers.fill(holes, movers, end)
+            array[holes], ids[holes] = array[movers], ids[movers]
+            array, ids = array[:end], ids[:end]
+        assert len(rows) == len(numbers) == len(ids)
+        np.testing.assert_array_equal(numbers.ids, ids)
+        places = {number: at for at, number in enumerate(ids.tolist())}
+        asked = np.arange(-1, 201)
+        wanted = [places.get(number, -1) for number in asked.tolist()]
+        np.testing.assert_array_equal(numbers.rows(asked), wanted)
+        at = rng.integers(0, max(len(ids), 1), 7 if len(ids) else 0)
+        np.testing.assert_array_equal(rows.take(at), array[at])
+        np.testing.assert_array_equal(rows.take(np.sort(at)), array[np.sort(at)])
+        whole = [block for _, block in rows.blocks()]
+        if whole:
+            np.testing.assert_array_equal(np.concatenate(whole), array)
+        assert [first for first, _ in rows.blocks()] == list(range(0, len(ids), per_block))
+
+
+@pytest.mark.parametrize("queries", [3, 60])
+@pytest.mark.parametrize("k", [1, 10, 40, 3000])
+def test_nearest_over_many_blocks_holds_all_ties(queries: int, k: int) -> None:
+    held = np.concatenate([vectors(900), np.repeat(vectors(4, seed=5), 30, axis=0)])
+    rows = Rows(Codec("float32", D), block_bytes=4 * D * 100)
+    rows.append(held)
+    asked = np.concatenate([vectors(4, seed=5), vectors(56, seed=6)])[:queries]
+    scores = asked.astype(np.float64) @ held.T.astype(np.float64)
+    for found, score in zip(nearest(rows, asked, k), scores, strict=True):
+        assert len(np.unique(found)) == len(found)
+        bar = np.sort(score)[::-1][min(k, len(score)) - 1]
+        assert set(np.flatnonzero(score >= bar - 1e-9)) <= set(found.tolist())
+        assert np.all(score[found] >= bar - 1e-5)
+    if k <= len(held):
+        wanted = np.sort(scores, axis=1)[:, ::-1][:, :k]
+        np.testing.assert_allclose(top_scores(rows, asked, k), wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LADDER)
+def test_recoding_keeps_order_and_length(name: str) -> None:
+    held = vectors(700, dimension=16)
+    rows = Rows(Codec("float32", 16), block_bytes=16 * 4 * 64)
+    rows.append(held)
+    codec = Codec(name, 16)
+    codec.train(held)
+    coded = rows.recoded(codec)
+    assert len(rows) == 0
+    assert len(coded) == 700
+    got = coded.take(np.arange(700))
+    np.testing.assert_array_equal(got, codec.decode(codec.encode(held)))
+    assert np.argmax(got @ held.T, axis=1).tolist() == list(range(700)) or name == "PQ2"
+    assert next(coded.coded()).shape[1] * next(coded.coded()).itemsize == width(name, 16)
+    again = Codec(name, 16)
+    again.from_bytes(codec.to_bytes())
+    np.testing.assert_array_equal(again.encode(held), codec.encode(held))
