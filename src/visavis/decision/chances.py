@@ -97,8 +97,8 @@ class Chances(Record):
 
     def threshold(self, fpir: float) -> float:
         """The lowest score, in steps of 5e-4, from which on the chance is at most ``fpir``."""
-        scores = np.arange(float(self.strangers.scores[0]), self.highest, _FINENESS)
-        scores = np.append(scores, self.highest)
+        scores = np.arange(float(self.strangers.scores[0]), self.highest, _FINENESS).round(6)
+        scores = np.append(scores[scores < self.highest], self.highest)
         # The highest chance from here on: what spreads may rise with the score.
         worst = np.maximum.accumulate(self.fpir(scores)[::-1])[::-1]
         fitting = np.flatnonzero(worst <= fpir * (1 + 1e-9))
