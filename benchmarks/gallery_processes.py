@@ -34,6 +34,7 @@ PROBES = 200
 BEST = 3
 WRITERS, READERS = 2, 4
 CROWD = 300
+LEAST = 20  # operations of each process, however slow the machine
 
 
 def unit(seed: int, count: int) -> np.ndarray:
@@ -51,9 +52,10 @@ def write(folder: Path, key: Key | None, number: int, end: float) -> None:
     """Enrol and remove people, keeping about ``CROWD`` of them."""
     chooser = random.Random(number)
     people: list[str] = []
-    made = 0
+    made = done = 0
     with opened(folder, key) as store, (folder / f"writer-{number}").open("w") as log:
-        while time.monotonic() < end:
+        while time.monotonic() < end or done < LEAST:
+            done += 1
             if len(people) < 20 or chooser.random() > len(people) / CROWD / 2:
                 name, count = f"writer {number} person {made:06}", chooser.randint(1, 3)
                 seed = number * 10**6 + made
@@ -75,8 +77,10 @@ def read(folder: Path, key: Key | None, number: int, end: float) -> None:
     """Identify probes."""
     probes = unit(10**9, PROBES)
     chooser = random.Random(number)
+    done = 0
     with opened(folder, key) as store, (folder / f"reader-{number}").open("w") as log:
-        while time.monotonic() < end:
+        while time.monotonic() < end or done < LEAST:
+            done += 1
             at = chooser.randrange(PROBES)
             begun = time.monotonic()
             (matches,) = store.search(probes[at][None], model_sha256=MODEL, k=BEST, fusion="max")

@@ -11,7 +11,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from contracts.gallery import GalleryContract, Opener
 from contracts.gallery_machine import run_histories
-
 from visavis.gallery.key import Key
 from visavis.gallery.sqlite import SqliteGallery
 

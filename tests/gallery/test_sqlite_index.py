@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from visavis.errors import UnknownPersonError
 from visavis.gallery.index import TemplateIndex
 from visavis.gallery.key import Key
 from visavis.gallery.sqlite import SqliteGallery
@@ -141,6 +142,27 @@ def test_closing_writes_a_snapshot_where_much_is_new(folder: Path, key: Key | No
         store.add([new("Late", v) for v in VECTORS[45:50]])
         store.search(VECTORS[:1], model_sha256=MODEL)
     assert snapshot(folder).name != before
+
+
+def test_a_removal_leaves_a_snapshot_without_the_removed(folder: Path, key: Key | None) -> None:
+    before = snapshot(folder).name
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        assert store.remove("Person 07") == 2
+        assert list((folder / "index").iterdir()) == []
+    assert snapshot(folder).name != before
+    assert origin(folder, key) == "loaded from a snapshot"
+    if key is None:
+        content = snapshot(folder).read_bytes()
+        assert VECTORS[6].tobytes() in content
+        assert VECTORS[7].tobytes()[:16] not in content
+
+
+def test_removing_nobody_loads_nothing(folder: Path, key: Key | None) -> None:
+    with SqliteGallery(folder, key=key, options=EAGER) as store:
+        with pytest.raises(UnknownPersonError):
+            store.remove("Nobody")
+        assert store.expire("2030-01-01T00:00:00+00:00") == 0
+        assert store.info().index[MODEL].startswith("not loaded")
 
 
 def test_after_another_compacted_it_the_index_is_made_again(folder: Path, key: Key | None) -> None:

@@ -111,11 +111,24 @@ class LiveIndexes:
         with contextlib.suppress(GalleryError), self._eraser.lock(timeout=0):
             self._save(model, seal)
 
+    def load_before_erasing(self, seal: Seal) -> None:
+        """Have in memory what is on disk: an erasure deletes the snapshots, ``close`` writes them
+        again without what was erased."""
+        with self._database.reading() as (db, _):
+            recorded = [number for (number,) in db.execute("SELECT model FROM snapshot")]
+        for model in recorded:
+            if model not in self._live:
+                with contextlib.suppress(GalleryDamagedError):  # perhaps what is to be erased
+                    self.prepare(model, seal, keep=False)
+
     def save_worthwhile(self, seal: Seal) -> None:
         """Write those snapshots that would save a later process noticeable time."""
+        with self._database.reading() as (db, _):
+            recorded = {number for (number,) in db.execute("SELECT model FROM snapshot")}
         for model, live in self._live.items():
             size = len(live.index)
-            if size >= self._snapshot_from and live.changes > size // 20:
+            stale = model not in recorded or live.changes > size // 20
+            if size >= self._snapshot_from and stale:
                 self._save_if_possible(model, seal)
 
     def save_all(self, seal: Seal) -> None:

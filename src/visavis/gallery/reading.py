@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from visavis.errors import GalleryDamagedError, GalleryError
 from visavis.gallery import moments
 from visavis.gallery.cipher import Seal
@@ -24,6 +26,7 @@ from visavis.gallery.sealed_rows import (
     written_uid,
 )
 from visavis.gallery.writing import find_person
+from visavis.types import Vectors
 
 _PART = 1000
 _COMPARED = 10_000
@@ -105,6 +108,34 @@ def open_faces(
         (person, model),
     ).fetchall()
     return [open_face(seal, row, dimension) for row in rows]
+
+
+def probe_a_person(
+    database: Database, seal: Seal, model_sha256: str, *, most: int
+) -> tuple[list[Vectors], list[int]]:
+    """One template each of up to ``most`` people, both chosen by a fixed seed, and whose they are.
+
+    Nothing where fewer than two people have templates of the model.
+    """
+    with database.reading() as (db, _):
+        model = model_of(db, model_sha256)
+        if model is None:
+            return [], []
+        people = db.execute(
+            "SELECT DISTINCT person FROM face WHERE model = ? ORDER BY person", (model[0],)
+        ).fetchall()
+    if len(people) < 2:
+        return [], []
+    chooser = np.random.default_rng(0)
+    probes, owners = [], []
+    for at in chooser.permutation(len(people))[: max(most, 0)].tolist():
+        with database.reading() as (db, _):
+            faces = open_faces(db, seal, people[at][0], *model)
+        if faces:
+            chosen = faces[int(chooser.integers(len(faces)))]
+            probes.append(chosen.vector)
+            owners.append(chosen.person)
+    return probes, owners
 
 
 def uids(db: sqlite3.Connection, people: Sequence[int]) -> dict[int, str]:

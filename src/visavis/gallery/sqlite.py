@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import ModelMismatchError, OptionError
+from visavis.errors import GalleryError, ModelMismatchError, OptionError
 from visavis.gallery import audit, checking, moments, reading, upkeep, writing
 from visavis.gallery.changing import Change
 from visavis.gallery.entries import attributes_text, instant, usable_faces, usable_vectors
@@ -131,16 +132,25 @@ class SqliteGallery:
             GalleryBusyError: another process kept its hold for too long; the person is gone from
                 the gallery, and the files are cleaned when it is next opened.
         """
+        with self._db.reading() as (db, _):
+            self._person(db, name)  # nothing is loaded for somebody unknown
+        self._indexes.load_before_erasing(self._seal)
         return self._erase(lambda change: change.remove(name))
 
     def remove_faces(self, faces: Sequence[int], /) -> int:
         """Erase faces by number. See ``GalleryStore.remove_faces``."""
         wanted = [int(face) for face in faces]
+        self._indexes.load_before_erasing(self._seal)
         return self._erase(lambda change: change.remove_faces(wanted))
 
     def expire(self, now: str, /) -> int:
         """Erase what has expired. See ``GalleryStore.expire``."""
         when = moments.microseconds(instant(now))
+        with self._db.reading() as (db, _):
+            due = db.execute("SELECT 1 FROM face WHERE expires < ? LIMIT 1", (when,)).fetchone()
+        if due is None:
+            return 0
+        self._indexes.load_before_erasing(self._seal)
         return self._erase(lambda change: change.expire(when))
 
     # --- reading -----------------------------------------------------------------------------
@@ -213,22 +223,7 @@ class SqliteGallery:
     ) -> NDArray[np.float32]:
         """How close a stranger comes. See ``GalleryStore.non_mated``."""
         _require_fusion(fusion)
-        with self._db.reading() as (db, _):
-            found = reading.model_of(db, model_sha256)
-            people = [] if found is None else db.execute(
-                "SELECT DISTINCT person FROM face WHERE model = ? ORDER BY person", (found[0],)
-            ).fetchall()  # fmt: skip
-        if found is None or len(people) < 2:
-            return np.zeros(0, np.float32)
-        chooser = np.random.default_rng(0)
-        probes, owners = [], []
-        for at in chooser.permutation(len(people))[: max(most, 0)].tolist():
-            with self._db.reading() as (db, _):
-                faces = reading.open_faces(db, self._seal, people[at][0], *found)
-            if faces:
-                chosen = faces[int(chooser.integers(len(faces)))]
-                probes.append(chosen.vector)
-                owners.append(chosen.person)
+        probes, owners = reading.probe_a_person(self._db, self._seal, model_sha256, most=most)
         if not probes:
             return np.zeros(0, np.float32)
         answers = self.search(np.stack(probes), model_sha256=model_sha256, k=2, fusion=fusion)
@@ -339,7 +334,8 @@ class SqliteGallery:
         """Release files; further calls raise GalleryError. An index worth keeping is written."""
         if not self._db.closed:
             try:
-                self._indexes.save_worthwhile(self._seal)
+                with contextlib.suppress(GalleryError):  # it saves time, nothing else
+                    self._indexes.save_worthwhile(self._seal)
             finally:
                 self._indexes.forget()
                 self._db.close()
