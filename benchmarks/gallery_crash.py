@@ -43,6 +43,14 @@ def forked(work: Callable[[], object], name: str) -> int:
         os._exit(1)
 
 
+def wait_for_work(place: Place) -> None:
+    """Until each worker has begun something, on a busy machine, too."""
+    end = time.monotonic() + 30
+    logs = [place.log(worker) for worker in range(WORKERS)]
+    while time.monotonic() < end and not all(log.exists() and log.stat().st_size for log in logs):
+        time.sleep(0.005)
+
+
 def one_round(place: Place, chooser: random.Random, seed: int, *, longest: float) -> str:
     """Work, kill, look; returns a line about it.
 
@@ -56,6 +64,8 @@ def one_round(place: Place, chooser: random.Random, seed: int, *, longest: float
     house = chooser.random() < 0.5
     if house:
         workers.append(forked(lambda: keep_house(place, seed), "housekeeper"))
+    if chooser.random() < 0.8:  # else they may be killed while they open it
+        wait_for_work(place)
     time.sleep(chooser.uniform(0.005, longest))
     chooser.shuffle(workers)
     for process in workers:
