@@ -96,15 +96,15 @@ def add_model(home: Path, name: str, *, size: int, seed: int, crop_scale: float 
 
 
 def calibrated(home: Path, model: str) -> Recognizer:
-    """A recognizer of tiles with a calibration measured on 150 people of tiles."""
+    """A recognizer of tiles with a calibration measured on 250 people of tiles."""
     plain = Recognizer(model=model, detector=TileDetector(), home=home)
-    tiles = np.stack([tile(10_000 + k // 2, k % 2) for k in range(300)])
+    tiles = np.stack([tile(10_000 + k // 2, k % 2) for k in range(500)])
     faces = [Face((0, 0, SIDE, SIDE), TEMPLATE.astype(np.float32), 0.95)]
     crops = np.concatenate([plain.prepare_faces(t, faces, "t", 1).crops for t in tiles])
     made = Provenance(
         f"{model}-tiles", model, plain.model_sha256, plain.settings, "tiles", len(tiles)
     )
-    owners = np.arange(300) // 2
+    owners = np.arange(500) // 2
     known: Calibration = calibrate(
         all_pairs(plain.embedder.embed(crops), owners), made, replicates=100
     )
