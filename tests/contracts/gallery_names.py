@@ -57,9 +57,9 @@ class AcceptingContract(WithStore):
                 store.set_attributes(name, {"of": name})
                 store.rename(name, name[:190] + " renamed")
                 assert store.person(name[:190] + " renamed").attributes == {"of": name}
-            for name in NAMES[1:8]:
+            for name in NAMES[1:5]:
                 assert store.remove(name[:190] + " renamed") == 1
-            assert len(names(store)) == len(NAMES) - 7
+            assert len(names(store)) == len(NAMES) - 4
 
     @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
     def test_bad_names_are_refused(self, store: GalleryStore, name: str) -> None:
