@@ -8,6 +8,7 @@ and the processor time of a probe, on one thread. Proposals are counted before e
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ _PAGE = "# Search\n\n<!-- begin structures (generated) -->\n<!-- end structures 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gallery_structures")
-    parser.add_argument("--faces", type=int, default=200_000)
+    parser.add_argument("--faces", type=int, default=100_000)
     parser.add_argument("--no-graph", action="store_true", help="leave out HNSW, slow to build")
     parser.add_argument("--markdown", type=Path, help="write the table into this page")
     options = parser.parse_args(arguments)
@@ -68,6 +69,7 @@ def _measured(faces: int, *, graph: bool) -> Table:
             found.append(hits / _PROBES)
         cells = (f"{build:.1f}", f"{extra:.0f}", f"{1e3 * quantile(times, 0.5):.2f}")
         table.rows.append((name, *cells, *(f"{share:.3f}" for share in found)))
+        print(*table.rows[-1], file=sys.stderr, flush=True)
 
     flat = faiss.IndexFlatIP(d)
     flat.add(vectors)
@@ -88,7 +90,6 @@ def _measured(faces: int, *, graph: bool) -> Table:
             row(title, index, build, extra, proposals)
     if graph:
         hnsw = faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)
-        hnsw.hnsw.efConstruction = 100
         build = _built(hnsw, vectors)
         for effort in (64, 256, 1024):
             hnsw.hnsw.efSearch = effort
