@@ -40,12 +40,12 @@ def test_from_enrolment_to_removal(
     assert outcome.out.startswith(f"enrolled {NAME} (usability ")
     again = run("enroll", photo, "--name", NAME)
     assert again.code == 0
-    assert "1 of 1 photos are enrolled, 0 of them now, of 1 people" in again.out
+    assert "1 of 1 photos are enrolled, 0 of them now, of 1 person" in again.out
     found = run("identify", darker)
     assert found.code == 0
     assert f"{NAME}, score " in found.out
     assert "threshold" in found.out
-    assert "1 people" in found.out
+    assert "a gallery of 1 person;" in found.out
     assert run("identify", darker, blank).code == 1
     assert run("identify", blank).code == 1
     listed = run("people", "list")
@@ -100,7 +100,7 @@ def test_a_table_and_its_report(run, place: Path, photo: Path, blank: Path, tmp_
     report = tmp_path / "report.csv"
     outcome = run("enroll", table, "--report", report)
     assert outcome.code == 1
-    assert "2 of 4 photos are enrolled, 1 of them now, of 1 people" in outcome.out
+    assert "2 of 4 photos are enrolled, 1 of them now, of 1 person" in outcome.out
     assert "2 people without any photo enrolled: Bob, Eve" in outcome.out
     with report.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -186,7 +186,7 @@ def test_copies(run, place: Path, photo: Path, darker: Path, tmp_path: Path) -> 
     exported = run("gallery", "export", file)
     assert exported.code == 0
     assert "not encrypted" in exported.err
-    assert "1 people, 1 templates, 1 crops" in exported.out
+    assert "1 person, 1 templates, 1 crops" in exported.out
     assert run("gallery", "import", file, "--gallery", other).code == 0
     assert run("identify", darker, "--gallery", other).code == 0
     assert NAME in one_line(run("gallery", "import", file, "--gallery", other))

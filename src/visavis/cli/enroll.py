@@ -228,7 +228,7 @@ def _summarize(rows: list[EnrolRow], counts: Counter[str]) -> None:
     there = counts["enrolled"] + counts["already-enrolled"]
     console.print(
         f"{there:,} of {len(rows):,} photos are enrolled, {counts['enrolled']:,} of them now, "
-        f"of {len(people):,} people"
+        f"of {gallery_options.people(len(people))}"
     )
     for status, count in counts.most_common():
         if status not in {"enrolled", "already-enrolled"}:
@@ -240,4 +240,7 @@ def _summarize(rows: list[EnrolRow], counts: Counter[str]) -> None:
     nobody = sorted({row.person for row in rows} - people)
     if nobody:
         some = ", ".join(nobody[:5]) + (", ..." if len(nobody) > 5 else "")
-        console.print(f"  {len(nobody):,} people without any photo enrolled: {some}", markup=False)
+        console.print(
+            f"  {gallery_options.people(len(nobody))} without any photo enrolled: {some}",
+            markup=False,
+        )

@@ -63,7 +63,9 @@ def _show(found: GalleryInfo) -> None:
     sealed = "encrypted" if found.encrypted else "not encrypted"
     size = f", {found.bytes / 1e6:,.1f} MB" if found.bytes else ""
     console.print(f"{found.location} ({found.kind}, {sealed}{size})", markup=False)
-    console.print(f"  {found.people:,} people, {found.audit_entries:,} audit entries")
+    console.print(
+        f"  {gallery_options.people(found.people)}, {found.audit_entries:,} audit entries"
+    )
     for sha256, count in found.faces.items():
         index = found.index.get(sha256)
         console.print(

@@ -139,7 +139,8 @@ def export(
         echo_json(found)
     else:
         console.print(
-            f"{file}: {found.people:,} people, {found.faces:,} templates, {found.crops:,} crops",
+            f"{file}: {gallery_options.people(found.people)}, {found.faces:,} templates, "
+            f"{found.crops:,} crops",
             markup=False,
         )
 

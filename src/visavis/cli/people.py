@@ -45,7 +45,7 @@ def list_people(
                 f"{person.name}  {templates} template(s), since {person.created[:10]}{extra}",
                 markup=False,
             )
-        messages.print(f"{count:,} people")
+        messages.print(gallery_options.people(count))
 
 
 @app.command("show")
