@@ -33,10 +33,17 @@
   for (const card of $("article, .pair, .block")) near.observe(card);
   addEventListener("beforeprint", () => fill(document));
 
+  // Faces that are folded away are text, too.
+  const elements = (folded) => {
+    const holder = document.createElement("template");
+    holder.innerHTML = folded.textContent;
+    return holder.content;
+  };
+
   // Words of a card: names, numbers, photos; of the faces not yet unfolded, too.
   const words = (card) => {
     if (!texts.has(card)) {
-      const folded = $("template", card).map((one) => $("img, small", one.content)).flat();
+      const folded = $("script", card).flatMap((one) => $("img, small", elements(one)));
       const all = [...$("img, small", card), ...folded].map((one) => one.alt || one.textContent);
       const own = card.matches(".f") ? [] : $("h3, .head span", card).map((one) => one.textContent);
       texts.set(card, [...own, ...all, card.dataset.c || ""].join(" ").toLowerCase());
@@ -46,9 +53,10 @@
 
   const unfold = (button) => {
     const folded = button.nextElementSibling;
-    const face = folded.content.firstElementChild;
-    fill(folded.content);
-    button.replaceWith(folded.content);
+    const content = elements(folded);
+    const face = content.firstElementChild;
+    fill(content);
+    button.replaceWith(content);
     folded.remove();
     face.focus();
   };
