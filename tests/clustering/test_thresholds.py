@@ -96,3 +96,35 @@ def test_a_typical_score_above_all_thresholds_is_refused() -> None:
 def test_other_rates_are_refused(rate: float) -> None:
     with pytest.raises(OptionError, match="false-merge"):
         Strangers(SCORES, RATES).for_faces(10, false_merge_rate=rate)
+
+
+class TestExcess:
+    @staticmethod
+    def faces(common: float) -> tuple[np.ndarray, np.ndarray]:
+        """Two faces of 400 people; strangers' scores are spread around ``common``."""
+        rng = np.random.default_rng(0)
+        rows = np.repeat(rng.standard_normal((400, 128)) / np.sqrt(128), 2, axis=0)
+        rows = rows * np.sqrt(1 - common)
+        rows[:, 0] += np.sqrt(common)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows.astype(np.float32), np.repeat(np.arange(400), 2)
+
+    def calibration(self) -> Strangers:
+        scores = np.linspace(0.05, 0.5, 40)
+        return Strangers(tuple(scores), tuple(ndtr(-scores * np.sqrt(128))))
+
+    def test_people_as_in_the_calibration(self) -> None:
+        assert self.calibration().excess(*self.faces(0.0)) < 0.01
+
+    def test_people_who_are_more_alike(self) -> None:
+        vectors, who = self.faces(0.1)
+        product = vectors @ vectors.T
+        others = product[who[:, None] != who]
+        want = np.quantile(others, 0.9) - self.calibration().score(0.1)
+        assert want > 0.05
+        assert self.calibration().excess(vectors, who) == pytest.approx(want, abs=0.005)
+
+    def test_nothing_is_said_of_few_clusters_or_by_a_calibration_of_low_rates(self) -> None:
+        vectors, who = self.faces(0.1)
+        assert self.calibration().excess(vectors, who % 10) == 0
+        assert Strangers((0.3, 0.4), (1e-3, 1e-4)).excess(vectors, who) == 0

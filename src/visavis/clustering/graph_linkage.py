@@ -31,8 +31,10 @@ class GraphLinkage:
     2. The mean score of their faces is (``Strangers.for_clusters``), lest large clusters of people
        who look alike become one.
 
-    Work and memory grow almost as N; nothing is N x N. Constraints are kept on the way: must-linked
-    faces start as one cluster, and a merge that would join two faces that stay apart is not made.
+    Both rise where the collection's people are more alike than the calibration's
+    (``Strangers.excess``). Work and memory grow almost as N; nothing is N x N. Constraints are kept
+    on the way: must-linked faces start as one cluster, and a merge that would join two faces that
+    stay apart is not made.
 
     Args:
         strangers: what the model's calibration says of non-mated scores.
@@ -95,16 +97,16 @@ class GraphLinkage:
         total = _group_sums(vectors, counted, resolved)
         weight = np.bincount(resolved.group, counted, minlength=resolved.count).astype(np.float64)
         merging = Merging(total, weight, resolved, centre=self._strangers.centre)
-        self._grow(merging, vectors, counted, resolved, has_good)
+        excess = self._grow(merging, vectors, counted, resolved, has_good)
         labels = merging.label.astype(np.int64)
         if has_good.all():
             return labels[resolved.group]
         good_clusters = int((labels[has_good] == np.flatnonzero(has_good)).sum())
-        cosine, mean = self._thresholds(max(good_clusters, 1))
+        cosine, mean = self._thresholds(max(good_clusters, 1), excess)
         labels[~has_good] = -1
         labels = attach(labels, merging, resolved, cosine=cosine, mean=mean)
         left = labels < 0
-        self._grow(merging, vectors, counted, resolved, left)
+        self._grow(merging, vectors, counted, resolved, left, excess=excess)
         labels[left] = merging.label[left]
         return labels[resolved.group]
 
@@ -115,8 +117,15 @@ class GraphLinkage:
         counted: NDArray[np.bool_],
         resolved: Resolved,
         groups: NDArray[np.bool_],
-    ) -> None:
-        """Let some of the groups grow together."""
+        *,
+        excess: float | None = None,
+    ) -> float:
+        """Let some of the groups grow together.
+
+        Returns:
+            By how much thresholds were raised, the collection's people being more alike than the
+            calibration's; measured here unless given.
+        """
         point = resolved.group.astype(np.int32)
         rows = np.flatnonzero(counted & groups[point])
         if len(rows) < len(vectors):
@@ -125,10 +134,17 @@ class GraphLinkage:
         start = np.flatnonzero(groups).astype(np.int32)
 
         def thresholds(count: int) -> tuple[float, float]:
-            return self._thresholds(count - others)
+            return self._thresholds(count - others, raised)
 
         graph = self._graph(vectors, probes=PROBES)
-        merging.run(point[graph.first], point[graph.second], thresholds)
+        first, second = point[graph.first], point[graph.second]
+        raised = excess or 0.0
+        if excess is None:
+            # What is sure comes first; then strangers can be told from mates.
+            strict = thresholds(merging.count)
+            merging.run(first, second, lambda _: strict)
+            raised = self._strangers.excess(vectors, merging.label[point].astype(np.int64))
+        merging.run(first, second, thresholds)
         del graph
         # Then from centre to centre: what the neighbours of single faces did not lead to, because
         # they were all of one burst, or because the graph is not exact.
@@ -139,6 +155,7 @@ class GraphLinkage:
             merging.run(nodes[graph.first], nodes[graph.second], thresholds)
             if merging.count > 0.99 * before:
                 break
+        return raised
 
     def _graph(self, vectors: Vectors, *, probes: int) -> NeighbourGraph:
         return neighbour_graph(
@@ -149,10 +166,11 @@ class GraphLinkage:
             probes=probes,
         )
 
-    def _thresholds(self, clusters: int) -> tuple[float, float]:
+    def _thresholds(self, clusters: int, excess: float) -> tuple[float, float]:
         """Lowest cosine of centres and lowest mean score, strangers' typical score taken as 0."""
         faces = self._strangers.for_faces(clusters, false_merge_rate=self._rate)
-        mean = self._strangers.for_clusters(faces)
+        mean = self._strangers.for_clusters(faces) + excess
+        faces += excess
         centre = self._strangers.centre
         return (faces - centre) / (1 - centre), (mean - centre) / (1 - centre)
 

@@ -100,7 +100,7 @@ class Merging:
             b: ``(E,)`` the others.
             thresholds: from the number of clusters, the lowest ``cosine`` and ``mean`` to merge at.
         """
-        edges = self._between(a, b)
+        edges = self._between(self.label[a], self.label[b])
         while True:
             before = self.count
             cosine, mean = thresholds(self.count)
@@ -122,6 +122,8 @@ class Merging:
             if refused.any():
                 edges = edges.only(~refused)
             if not len(a):
+                if not refused.any():
+                    return
                 continue
             self._join(a, b)
             step[b] = a

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from visavis.errors import OptionError
-from visavis.types import Record
+from visavis.types import Record, Vectors
 
 CHANCES_A_MERGE: Final = 10.0
 """Strangers above the threshold for each face that ends up beside one."""
@@ -27,6 +28,14 @@ CHANCES_A_MERGE: Final = 10.0
 LOOSEST: Final = 1e-3
 """Highest false match rate at which two faces are one person, however small the collection: the
 people of one album are more alike (relatives) than those of a calibration."""
+
+_COMPARED: Final = 0.1
+"""False match rate at which a collection's strangers are compared with the calibration's: so low
+that it is of strangers who are somewhat alike, so high that people in two clusters don't count."""
+
+_PAIRS: Final = 400_000
+_CHUNK: Final = 1 << 16
+_FEWEST_CLUSTERS: Final = 20
 
 TYPICAL_OF_CLUSTERS: Final = 1e-4
 """False match rate of the lowest mean score at which two clusters are one person."""
@@ -127,3 +136,28 @@ class Strangers(Record):
             faces: the score at which two faces are, see ``for_faces``.
         """
         return min(faces, self.score(TYPICAL_OF_CLUSTERS))
+
+    def excess(self, vectors: Vectors, labels: NDArray[np.int64]) -> float:
+        """How much higher strangers score in a collection than in the calibration, 0 or more.
+
+        People of one family, region or age are more alike than those of a calibration, and so are
+        all photos of a poor camera. The score that one in ten pairs of faces of different clusters
+        reaches tells, by the difference. 0 where there are fewer than 20 clusters, or where the
+        calibration does not reach so high a rate.
+
+        Args:
+            vectors: ``(N, D)`` templates.
+            labels: ``(N,)`` clusters, rather too many than too few.
+        """
+        if self.fmr[0] < _COMPARED * 0.999 or len(np.unique(labels)) < _FEWEST_CLUSTERS:
+            return 0.0
+        rng = np.random.default_rng(0)
+        a, b = rng.integers(0, len(vectors), (2, _PAIRS))
+        strangers = labels[a] != labels[b]
+        a, b = a[strangers], b[strangers]
+        scores = [
+            np.einsum("nd,nd->n", vectors[a[k : k + _CHUNK]], vectors[b[k : k + _CHUNK]])
+            for k in range(0, len(a), _CHUNK)
+        ]
+        own = float(np.quantile(np.concatenate(scores), 1 - _COMPARED))
+        return max(0.0, own - self.score(_COMPARED))
