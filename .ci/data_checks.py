@@ -84,6 +84,29 @@ def check_lfw(lfw: Path, work: Path) -> None:
     keys = ("accuracy", "accuracy_se", "auc", "eer", "fnmr_at_fmr", "pairs", "failures")
     same = all(view1[key] == pairs[key] for key in keys)
     check("LFW View 1 equals the same pairs as a CSV", float(same), 1, least=True)
+    check_identification(lfw, home)
+    check_clustering(photos, home)
+
+
+def check_identification(lfw: Path, home: Path) -> None:
+    """1,000 people with one photo each, 4,000 strangers."""
+    found = run(
+        *("evaluate", "identify", lfw, "--enrol", 1000, "--photos", 1, "--strangers", 4000),
+        *("--fpir", 1e-1, "--fpir", 1e-2, "--rounds", 5),
+        home=home,
+    )
+    check("LFW identification: rank 1", found["rank1"], 0.988, least=True)
+    for point in found["open_set"]:
+        bound = {0.1: 0.020, 0.01: 0.045}[point["fpir"]]
+        check(f"LFW FNIR at FPIR {point['target_fpir']:g}", point["fnir"], bound, least=False)
+
+
+def check_clustering(photos: Path, home: Path) -> None:
+    """All of LFW at the default setting."""
+    found = run("evaluate", "cluster", photos, "--no-sweep", home=home)
+    (row,) = found["rows"]
+    check("LFW clusters: pairwise F1", row["scores"]["pairwise"]["f1"], 0.997, least=True)
+    check("LFW clusters: B-cubed F1", row["scores"]["bcubed"]["f1"], 0.988, least=True)
 
 
 def main() -> None:
