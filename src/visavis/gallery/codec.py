@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.errors import OptionError
 from visavis.types import Vectors
 
 CodecName = Literal["float32", "SQ8", "PQ4", "PQ2"]
@@ -51,7 +52,10 @@ class Codec:
         if name == "SQ8":
             self._faiss = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_8bit)
         elif name != "float32":
-            self._faiss = faiss.IndexPQ(dimension, width(name, dimension), 8)
+            cut = width(name, dimension)
+            if cut is None:
+                raise OptionError(f"{name} codes of dimension {dimension}", "choose another codec")
+            self._faiss = faiss.IndexPQ(dimension, cut, 8)
             clustering = self._faiss.pq.cp
             clustering.niter, clustering.max_points_per_centroid = 8, 16
             clustering.min_points_per_centroid = 1

@@ -147,7 +147,8 @@ class Body:
         codec = Codec(LADDER[chosen], self.dimension)
         rng = np.random.default_rng(0)
         held = len(self.rows)
-        some = np.sort(rng.choice(held, min(_SAMPLE, held), replace=False)) if held else []
-        sample = self.rows.take(np.asarray(some, np.int64)) if held else new[:0]
+        sample = new[:0]
+        if held:
+            sample = self.rows.take(np.sort(rng.choice(held, min(_SAMPLE, held), replace=False)))
         codec.train(np.concatenate([sample, new[: max(_SAMPLE - len(sample), 1)]]))
         self.rows = self.rows.recoded(codec)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.errors import GalleryDamagedError
 from visavis.gallery.codec import Codec
@@ -23,7 +25,7 @@ def save(path: Path, body: Body, numbers: Numbers, *, state: int, seal: Seal | N
     import faiss
 
     codec = body.rows.codec
-    header = {
+    header: dict[str, object] = {
         "dimension": body.dimension,
         "count": len(numbers),
         "state": state,
@@ -120,6 +122,6 @@ def _read_scan(reader: Reader, body: Body) -> None:
         body.scan, body.tuning = scan, Tuning(**about["tuning"])
 
 
-def _little(array: np.ndarray) -> memoryview:  # type: ignore[type-arg]
+def _little(array: NDArray[Any]) -> memoryview:
     kind = array.dtype.newbyteorder("<")
     return np.ascontiguousarray(array, kind).reshape(-1).data.cast("B")

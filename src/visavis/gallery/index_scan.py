@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.errors import OptionError
 from visavis.gallery.snapshot import CHUNK
 from visavis.types import Vectors
 
@@ -48,9 +49,11 @@ class FastScan:
         import faiss
 
         self.dimension = dimension
-        self._index: Any = faiss.IndexPQFastScan(
-            dimension, pieces(dimension), 4, faiss.METRIC_INNER_PRODUCT
-        )
+        cut = pieces(dimension)
+        if cut is None:
+            raise OptionError(f"dimension {dimension} for a fast scan", "search it exactly")
+        index: Any = faiss.IndexPQFastScan(dimension, cut, 4, faiss.METRIC_INNER_PRODUCT)
+        self._index = index
         self._index.pq.cp.min_points_per_centroid = 1
         self._packer: Any = self._index.get_CodePacker()
 

@@ -85,10 +85,13 @@ def tune(rows: Rows, scan: FastScan, *, recall: float) -> Tuning | None:
     ]
     count[1] = max(count)
     return Tuning(
-        len(rows),
-        *count,
-        *(float((kind < count[0]).mean()) for kind in shown_first),
-        *(float((kind < count[1]).mean()) for kind in shown_ten),
+        size=len(rows),
+        one=count[0],
+        ten=count[1],
+        mated=float((shown_first[0] < count[0]).mean()),
+        strangers=float((shown_first[1] < count[0]).mean()),
+        mated_ten=float((shown_ten[0] < count[1]).mean()),
+        strangers_ten=float((shown_ten[1] < count[1]).mean()),
         probes=_PROBES,
     )
 
@@ -101,7 +104,8 @@ def probes(rows: Rows, count: int, rng: np.random.Generator) -> tuple[Vectors, V
 
     def deviates() -> Vectors:
         weights = rng.standard_normal((count, len(sample)), np.float32)
-        return weights @ spread
+        out: Vectors = weights @ spread
+        return out
 
     own = rows.take(rng.choice(len(rows), count))
     away = deviates()

@@ -34,6 +34,11 @@ CANDIDATES: Final = 32
 _ALL = 256
 _FIRST_FETCH = 8
 _KEPT = 50_000
+_BESIDE = (
+    "SELECT id FROM face WHERE person IN (SELECT DISTINCT person FROM face WHERE id IN ({})) "
+    "AND model = ?"
+)
+_COUNT = "SELECT person, count(*) FROM face WHERE person IN ({}) AND model = ? GROUP BY person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +104,15 @@ class PersonSearch:
         while True:
             there = ids[ids >= 0]
             whole = len(there) >= len(self._index) or len(there) < len(ids)
-            faces = self._opened(there.tolist())
+            if fusion == "max":
+                faces = self._opened(there.tolist())
+            else:
+                faces = self._all_faces_beside(there.tolist())
             people = set(faces.people)
             if not people:
                 return []
             if whole or len(people) >= k:
-                ranked = self._scored(probe, faces, people, fusion)
+                ranked = self._scored(probe, faces, fusion)
                 least = float(scores[len(there) - 1]) if len(there) else -1.0
                 # Beyond the last face fetched none is closer, rounding aside; ties must be in.
                 if whole or fusion != "max" or ranked[k - 1].score > least + 1e-6:
@@ -113,11 +121,7 @@ class PersonSearch:
             wider, wider_ids = self._index.search(probe[None], more)
             scores, ids = wider[0], wider_ids[0]
 
-    def _scored(
-        self, probe: Vectors, faces: _Faces, people: set[int], fusion: Fusion
-    ) -> list[_Scored]:
-        if fusion != "max":
-            faces = self._all_faces(people)
+    def _scored(self, probe: Vectors, faces: _Faces, fusion: Fusion) -> list[_Scored]:
         wide = probe.astype(np.float64)
         each = np.clip((faces.vectors * wide).sum(axis=1), -1.0, 1.0).tolist()
         best: dict[int, tuple[float, int]] = {}
@@ -146,15 +150,7 @@ class PersonSearch:
         return sorted(ranked, key=lambda one: (-one.score, self._names[one.person][0]))[:k]
 
     def _matches(self, ranked: list[_Scored]) -> list[Match]:
-        counts: dict[int, int] = {}
-        for marks, part in batches([one.person for one in ranked]):
-            counts |= dict(
-                self._db.execute(
-                    f"SELECT person, count(*) FROM face WHERE person IN ({marks}) AND model = ? "
-                    "GROUP BY person",
-                    (*part, self._model),
-                ).fetchall()
-            )
+        counts = self._counts([one.person for one in ranked])
         return [
             Match(
                 person=self._names[one.person][0],
@@ -186,17 +182,19 @@ class PersonSearch:
             vectors=np.frombuffer(joined, "<f4").reshape(-1, dimension).astype(np.float64),
         )
 
-    def _all_faces(self, people: set[int]) -> _Faces:
-        numbers: list[int] = []
-        for marks, part in batches(sorted(people)):
-            numbers += [
-                number
-                for (number,) in self._db.execute(
-                    f"SELECT id FROM face WHERE person IN ({marks}) AND model = ? ORDER BY id",
-                    (*part, self._model),
-                )
-            ]
-        return self._opened(sorted(numbers))
+    def _all_faces_beside(self, numbers: list[int]) -> _Faces:
+        """All faces of the people of these faces, by number."""
+        found: set[int] = set()
+        for marks, part in batches(numbers):
+            rows = self._db.execute(_BESIDE.format(marks), (*part, self._model))
+            found.update(number for (number,) in rows)
+        return self._opened(sorted(found))
+
+    def _counts(self, people: list[int]) -> dict[int, int]:
+        counts: dict[int, int] = {}
+        for marks, part in batches(people):
+            counts |= dict(self._db.execute(_COUNT.format(marks), (*part, self._model)).fetchall())
+        return counts
 
     def _learn_names(self, people: Iterable[int]) -> None:
         if len(self._names) > _KEPT:

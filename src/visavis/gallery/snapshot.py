@@ -83,7 +83,7 @@ class Reader:
         if magic != _MAGIC[unseal is not None]:
             raise self._damaged("does not start like an index")
         try:
-            self.header: dict[str, Any] = json.loads(self.read())
+            self.header: dict[str, Any] = json.loads(bytes(self.read()))
             self._nonce = bytes.fromhex(self.header["nonce"])
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged("has no header") from error
