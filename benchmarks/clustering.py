@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
         own = part_of(everything, lfw, part)
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "templates.npz"
-            np.savez(data, **own)
+            np.savez(data, vectors=own["vectors"], who=own["who"], usability=own["usability"])
             rows = [run(name, data, options.rate) for name in options.algorithms]
         people = len(np.unique(own["who"]))
         title = f"LFW, {part}: {len(own['who']):,} faces of {people:,} people"
