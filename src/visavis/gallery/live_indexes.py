@@ -79,6 +79,15 @@ class LiveIndexes:
         if keep and not live.saved and len(live.index) >= self._snapshot_from:
             self._save_if_possible(model, seal)
 
+    def near(self, state: State, model: int) -> bool:
+        """Whether the index is in memory and a batch at most behind the table."""
+        live = self._live.get(model)
+        return (
+            live is not None
+            and state.floor <= live.removals <= state.clock
+            and state.clock - live.faces <= _BATCH
+        )
+
     def current(
         self, db: sqlite3.Connection, state: State, model: int, seal: Seal
     ) -> TemplateIndex:

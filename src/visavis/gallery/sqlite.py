@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from visavis.errors import GalleryError, ModelMismatchError, OptionError
 from visavis.gallery import audit, checking, moments, reading, upkeep, writing
 from visavis.gallery.changing import Change
+from visavis.gallery.database import State
 from visavis.gallery.entries import attributes_text, instant, usable_faces, usable_vectors
 from visavis.gallery.erasure import Eraser
 from visavis.gallery.fusion import FUSIONS
@@ -355,23 +356,35 @@ class SqliteGallery:
     def _search(
         self, probes: Vectors, model_sha256: str, k: int, fusion: Fusion
     ) -> list[list[Match]]:
-        nobody: list[list[Match]] = [[] for _ in probes]
-        with self._db.reading() as (db, _):
+        with self._db.reading() as (db, state):
             model = reading.model_of(db, model_sha256)
-        if model is None:
-            return nobody
-        number, dimension = model
-        if probes.shape[1] != dimension:
-            raise ModelMismatchError(
-                f"the probes have {probes.shape[1]} numbers, templates of this model {dimension}",
-                "use the model whose hash is given",
-            )
+            if model is None:
+                return [[] for _ in probes]
+            number, dimension = model
+            if probes.shape[1] != dimension:
+                raise ModelMismatchError(
+                    f"the probes have {probes.shape[1]} numbers, templates of this model "
+                    f"{dimension}",
+                    "use the model whose hash is given",
+                )
+            if self._indexes.near(state, number):
+                return self._found(db, state, number, probes, k=k, fusion=fusion)
         self._indexes.prepare(number, self._seal)
         with self._db.reading() as (db, state):
-            index = self._indexes.current(db, state, number, self._seal)
-            return PersonSearch(db, self._seal, index, model=number).search(
-                probes, k=k, fusion=fusion
-            )
+            return self._found(db, state, number, probes, k=k, fusion=fusion)
+
+    def _found(
+        self,
+        db: sqlite3.Connection,
+        state: State,
+        model: int,
+        probes: Vectors,
+        *,
+        k: int,
+        fusion: Fusion,
+    ) -> list[list[Match]]:
+        index = self._indexes.current(db, state, model, self._seal)
+        return PersonSearch(db, self._seal, index, model=model).search(probes, k=k, fusion=fusion)
 
     def _erase(self, change: Callable[[Change], T]) -> T:
         return self._eraser.erase(
