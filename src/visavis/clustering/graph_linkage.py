@@ -18,7 +18,7 @@ from visavis.clustering.thresholds import Strangers
 from visavis.errors import OptionError
 from visavis.types import Vectors
 
-_THOROUGH: Final = 64
+_THOROUGH: Final = 32
 _PASSES: Final = 2
 
 
@@ -153,7 +153,7 @@ class GraphLinkage:
             nodes = start[merging.label[start] == start]
             graph = self._graph(merging.units(nodes), probes=_THOROUGH)
             merging.run(nodes[graph.first], nodes[graph.second], thresholds)
-            if merging.count > 0.99 * before:
+            if merging.count > 0.95 * before:
                 break
         return raised
 
