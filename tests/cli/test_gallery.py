@@ -201,11 +201,20 @@ def test_sealed_exports(run, place: Path, photo: Path, tmp_path: Path) -> None:
     run("enroll", photo, "--name", NAME, "--key-file", key)
     assert run("gallery", "export", file, "--key-file", key).err == ""
     assert NAME.encode() not in file.read_bytes()
-    one_line(run("gallery", "import", file, "--gallery", tmp_path / "new"))
+    wrong, bad = tmp_path / "wrong.key", tmp_path / "bad"
+    wrong.write_text("33" * 32)
+    bad.write_bytes(file.read_bytes()[:-100])
+    for source, keys in ((file, ()), (file, ("--key-file", wrong)), (bad, ("--key-file", key))):
+        said = one_line(run("gallery", "import", source, "--gallery", tmp_path / "new", *keys))
+        assert str(source) in said
+        assert not keys or source == bad or "the key of the export" in said
+        assert not (tmp_path / "new").exists()
     there = run("gallery", "import", file, "--gallery", tmp_path / "new2", "--key-file", key)
     assert there.code == 0
     out = run("gallery", "import", file, "--gallery", tmp_path / "new3", "--file-key", key)
     assert out.code == 0
+    assert "new3 is not" in out.err
+    assert "not encrypted" not in there.err
     plain = run("gallery", "export", file, "--key-file", key, "--plain", "--overwrite")
     assert "not encrypted" in plain.err
 
@@ -214,6 +223,8 @@ def test_retention(run, place: Path, photo: Path, monkeypatch) -> None:
     assert run("enroll", photo, "--name", NAME, "--expire", "1h").code == 0
     assert "expires" in run("people", "show", NAME).out
     assert run("gallery", "expire").out == "erased 0 template(s)\n"
+    # A variable of a script that is not set must not mean "for ever".
+    assert "an expiry of ''" in one_line(run("enroll", photo, "--name", "Bo", "--expire", ""))
     from datetime import UTC, datetime, timedelta
 
     import visavis.cli.gallery as command
@@ -304,6 +315,46 @@ def test_damage_is_exit_code_1(run, place: Path, photo: Path) -> None:
     outcome = run("gallery", "check")
     assert outcome.code == 1
     assert outcome.out.startswith("problem: ")
+
+
+def test_the_head_of_the_audit_is_shown(run, place: Path, photo: Path) -> None:
+    run("enroll", photo, "--name", NAME)
+    head = run("gallery", "audit", "--json").json[-1]["hash"]
+    for command in ("info", "check"):
+        assert f"audit's head: {head}\n" in run("gallery", command).out
+        assert run("gallery", command, "--json").json["audit_head"] == head
+
+
+def test_a_rate_that_nothing_here_confirms_is_told_once(run, place: Path, photo: Path) -> None:
+    run("enroll", photo, "--name", NAME)
+    outcome = run("identify", photo, photo)
+    assert outcome.err.count("rests on calibration 'sface-lfw' alone") == 1
+    assert "not checked on this gallery's photos" in outcome.out
+    told = run("identify", photo, "--json").json
+    assert "sface-lfw" in told["warnings"][0]
+
+
+def test_no_photo_could_be_read(run, place: Path, photo: Path, tmp_path: Path) -> None:
+    run("enroll", photo, "--name", NAME)
+    (tmp_path / "no.jpg").write_text("not a photo")
+    assert run("identify", tmp_path / "no.jpg").code == 2
+    assert run("identify", tmp_path / "no.jpg", tmp_path / "none.jpg").code == 2
+    assert run("identify", tmp_path / "no.jpg", photo).code == 1
+
+
+def test_many_new_templates_leave_an_index_behind(tmp_path: Path) -> None:
+    from visavis.cli import gallery_options
+    from visavis.gallery.records import NewFace
+    from visavis.gallery.sqlite import SqliteGallery
+    from visavis.gallery.sqlite_options import GalleryOptions
+
+    eye = np.eye(40, dtype=np.float32)
+    for added, kept in ((10, 0), (5000, 1)):
+        options = GalleryOptions(snapshot_from=20)
+        with SqliteGallery(tmp_path / str(added), create=True, options=options) as store:
+            store.add([NewFace(f"P{k}", eye[k], "m", "a" * 64) for k in range(40)])
+            gallery_options.keep_index(store, added=added)
+            assert len(list((tmp_path / str(added) / "index").iterdir())) == kept
 
 
 def test_interrupted(run, place: Path, photo: Path, darker: Path, monkeypatch) -> None:

@@ -108,7 +108,7 @@ def test_a_crash_at_any_write_leaves_before_or_after(name: str, tmp_path: Path) 
             writes = crashing(patch, 10**6)
             operate(store)
         after, entries = held(store), store.info().audit_entries
-    # Not every write, for time's sake; every one was tried when this was written.
+    # A sample of the writes, for time's sake.
     points = range(1, writes[0] + 1, 3 if name == "add" else 8)
     seen = set()
     path = str(tmp_path / "crash.db")

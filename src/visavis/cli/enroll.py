@@ -127,7 +127,7 @@ def enroll(
         rule=faces,
         resemblance_fpir=fpir,
         keep_crops=keep_crops,
-        expires=expiry(expire, now=datetime.now(UTC)) if expire else None,
+        expires=None if expire is None else expiry(expire, now=datetime.now(UTC)),
         workers=workers,
         **asked,
     )
@@ -153,6 +153,7 @@ def enroll(
                 for row in enroller.enrol(photos, progress=update):
                     rows.add(row)
                     _tell(row, alone=len(photos) == 1)
+            gallery_options.keep_index(store, added=rows.counts["enrolled"])
         except KeyboardInterrupt:
             stopped = True
         if json:

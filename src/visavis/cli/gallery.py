@@ -66,6 +66,7 @@ def _show(found: GalleryInfo) -> None:
     console.print(
         f"  {gallery_options.people(found.people)}, {found.audit_entries:,} audit entries"
     )
+    _show_head(found.audit_head)
     for sha256, count in found.faces.items():
         index = found.index.get(sha256)
         console.print(
@@ -73,6 +74,12 @@ def _show(found: GalleryInfo) -> None:
             + (f", index: {index}" if index else ""),
             markup=False,
         )
+
+
+def _show_head(audit_head: str) -> None:
+    """The hash that proves the audit, in full."""
+    if audit_head:
+        console.print(f"  audit's head: {audit_head}", markup=False, soft_wrap=True)
 
 
 @app.command("check")
@@ -83,6 +90,9 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Verify every template, the index against the table, and the chain of the audit.
+
+    Compare the audit's head, or an entry of `visavis gallery audit`, with the hash you noted last:
+    who can write the files can make a whole new chain.
 
     Exit code 0: sound; 1: problems were found; 2: it cannot be opened.
 
@@ -98,6 +108,7 @@ def check(
         verdict = "sound" if found.ok else f"{len(found.problems)} problem(s)"
         audited = f"{found.audit_entries:,} entries of the audit"
         console.print(f"{verdict}: looked at {found.faces:,} templates and {audited}")
+        _show_head(found.audit_head)
     if not found.ok:
         raise typer.Exit(1)
 

@@ -171,6 +171,7 @@ def import_(
     """
     from visavis.gallery import transfer
     from visavis.gallery.key import Key
+    from visavis.gallery.transfer_file import ExportReader
 
     if existing not in {"refuse", "merge", "skip"}:
         raise OptionError(f"--existing {existing}", "choose refuse, merge or skip")
@@ -179,6 +180,8 @@ def import_(
     key = Key.from_file(file_key) if file_key is not None else None
     if key is None and _is_sealed(file):
         key = gallery_options.key_from(key_file)
+    # Before a gallery is made, perhaps with a key that turns out to be the wrong one.
+    ExportReader(file, key).close()
     with (
         gallery_options.open_gallery(
             gallery, key_file=key_file, tenant=tenant, create=True
@@ -186,6 +189,14 @@ def import_(
         progress("import", quiet=json) as update,
     ):
         found = transfer.import_(store, file, existing=existing, key=key, progress=update)  # type: ignore[arg-type]
+        gallery_options.keep_index(store, added=found.faces)
+        bare = found.encrypted and not store.info().encrypted
+    if bare:
+        messages.print(
+            f"warning: {file} is encrypted, the gallery {gallery} is not: whoever reads it has "
+            "everybody's template",
+            markup=False,
+        )
     if json:
         echo_json(found)
     else:

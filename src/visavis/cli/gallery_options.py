@@ -36,6 +36,7 @@ Tenant = Annotated[
     str, typer.Option("--tenant", help="Whose gallery, where several share one Milvus.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+_MANY = 1000
 _KEY, _PASSPHRASE, _TOKEN = (f"VISAVIS_GALLERY_{name}" for name in ("KEY", "PASSPHRASE", "TOKEN"))
 
 
@@ -104,6 +105,19 @@ def open_folder(location: str | None, *, key_file: Path | None, what: str) -> Sq
         gallery.close()
         raise OptionError(f"{what} of {location}", "Milvus has means of its own for that")
     return gallery
+
+
+def keep_index(gallery: SqliteGallery | MilvusGallery, *, added: int) -> None:
+    """After many were added, make the index and keep it, so that the next command starts at once.
+
+    Args:
+        gallery: open.
+        added: templates added just now.
+    """
+    from visavis.gallery.sqlite import SqliteGallery
+
+    if added >= _MANY and isinstance(gallery, SqliteGallery):
+        gallery.load_index()
 
 
 def people(count: int) -> str:

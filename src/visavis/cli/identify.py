@@ -14,7 +14,7 @@ from visavis.cli.photos import gather
 if TYPE_CHECKING:
     from visavis.people import Identification, IdentifiedPhoto
 
-_UNREADABLE = "image-"
+_UNREADABLE = ("image-", "not-an-image")  # how the reasons of ImageError begin
 
 
 def identify(

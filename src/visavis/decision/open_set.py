@@ -185,7 +185,9 @@ class OpenSet:
             what = f"calibration '{used.name}' ({measured.people:,} people)"
         else:
             what = f"calibration '{used.name}' (pairs of photos: on the safe side)"
-        return f"{what}, moved to fit {own}" if len(self.own) else what
+        if len(self.own):
+            return f"{what}, moved to fit {own}"
+        return f"{what} alone, not checked on this gallery's photos"
 
 
 def open_set(

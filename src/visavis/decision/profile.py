@@ -266,6 +266,11 @@ class CalibrationStore:
         return self._folder / f"{name}.json"
 
 
+def is_shipped(calibration: Calibration) -> bool:
+    """Whether a calibration came with the package, and so knows nothing of the user's photos."""
+    return calibration.name in _shipped_names()
+
+
 def _shipped() -> Any:
     return resources.files("visavis.decision") / "data"
 

@@ -28,7 +28,7 @@ _BATCH = 10_000
 def checked(database: Database, seal: Seal, indexes: LiveIndexes) -> CheckReport:
     """Verify database, templates, people, audit, and the index against the table."""
     problems: list[str] = []
-    faces = links = 0
+    faces, links, head = 0, 0, ""
     try:
         with database.reading() as (db, _):
             models = [number for (number,) in db.execute("SELECT id FROM model")]
@@ -47,12 +47,19 @@ def checked(database: Database, seal: Seal, indexes: LiveIndexes) -> CheckReport
                 links += broken is None
                 if broken is not None:
                     problems.append(broken)
+            _, head = audit.head(db)
             problems += _indexes(db, state, seal, indexes)
     except GalleryDamagedError as error:
         problems.append(error.got)
     if len(problems) > _MOST:
         problems[_MOST:] = [f"and {len(problems) - _MOST} more"]
-    return CheckReport(ok=not problems, faces=faces, audit_entries=links, problems=tuple(problems))
+    return CheckReport(
+        ok=not problems,
+        faces=faces,
+        audit_entries=links,
+        problems=tuple(problems),
+        audit_head=head,
+    )
 
 
 def _database(db: sqlite3.Connection) -> Iterator[str]:
@@ -129,7 +136,7 @@ def _differing(db: sqlite3.Connection, seal: Seal, index: TemplateIndex, model: 
     ).fetchall():
         after = rows[-1][0]
         try:
-            table = open_vectors(seal, rows, index.dimension)
+            _, table = open_vectors(seal, rows, index.dimension)
         except GalleryDamagedError:
             continue
         held = index.vectors(np.array([row[0] for row in rows], np.int64))

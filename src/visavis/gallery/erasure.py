@@ -17,6 +17,7 @@ from typing import TypeVar
 from visavis.errors import GalleryBusyError
 from visavis.gallery.database import Database, State, exclusive
 from visavis.gallery.failures import told
+from visavis.gallery.own_scores_kept import drop_scores
 from visavis.gallery.remnants import Remnants
 from visavis.gallery.removing import Deleted
 
@@ -49,8 +50,9 @@ class Eraser:
         """Run ``delete`` in a transaction and make sure that nothing of it is left.
 
         Raises:
-            GalleryBusyError: another process kept its hold for too long. What was deleted is gone
-                from the gallery; the files are cleaned when it is next opened.
+            GalleryBusyError: another process kept its hold for too long: either the lock, and
+                nothing was deleted; or the log, as the message says: then what was deleted is gone
+                from the gallery, and the files are cleaned when it is next opened.
         """
         with self.lock():
             deleted = Deleted()
@@ -61,6 +63,7 @@ class Eraser:
                 db.execute("UPDATE state SET erasing = 1")
                 if deleted.blobs:
                     db.execute("DELETE FROM snapshot")
+                    drop_scores(db)
             self._clean(deleted, anew=state.erasing)
             return result
 
@@ -106,7 +109,8 @@ class Eraser:
     def _truncate(self) -> None:
         if not self._database.truncate_log():
             raise GalleryBusyError(
-                f"another process reads the gallery {self._folder} without end, so bytes of what "
-                "was removed are still in its log",
-                "end that process; opening the gallery again finishes the removal",
+                f"done, and no answer knows of it any more, but another process reads the gallery "
+                f"{self._folder} without end, so bytes of what was erased are still in its log",
+                "end that process and open the gallery again (`visavis gallery info` does): that "
+                "erases them",
             )

@@ -57,10 +57,10 @@ def open_keyring(text: str, key: Key | None, *, where: str) -> PlainSeal | AesSe
     Args:
         text: what one of the functions above made.
         key: the user's, or ``None``.
-        where: the gallery, for messages.
+        where: what it opens, for messages: ``the gallery door.gallery``, ``the export a.visavis``.
 
     Raises:
-        GalleryKeyError: the key is missing or wrong, or there is one and the gallery needs none.
+        GalleryKeyError: the key is missing or wrong, or there is one and none is needed.
         GalleryDamagedError: the text is not a keyring.
     """
     from cryptography.exceptions import InvalidTag
@@ -73,23 +73,23 @@ def open_keyring(text: str, key: Key | None, *, where: str) -> PlainSeal | AesSe
             if key is None:
                 return PlainSeal(bytes.fromhex(ring["blind"]))
             raise GalleryKeyError(
-                f"the gallery {where} is not encrypted, but a key was given",
-                "leave the key out, or encrypt it: `visavis gallery rekey`",
+                f"{where} is not encrypted, but a key was given",
+                "leave the key out, or encrypt the gallery: `visavis gallery rekey`",
             )
         if key is None:
-            raise GalleryKeyError(f"the gallery {where} is encrypted", "give its key")
+            raise GalleryKeyError(f"{where} is encrypted", "give its key")
         if key.passphrase != (kind == "passphrase"):
-            raise GalleryKeyError(f"this is not the key of the gallery {where}", f"give its {kind}")
+            raise GalleryKeyError(f"this is not the key of {where}", f"give its {kind}")
         wrapped = bytes.fromhex(ring["wrapped"])
         data = AESGCM(_wrapping_key(key, ring)).decrypt(_NONCE, wrapped, _ABOUT)
     except InvalidTag as error:
         raise GalleryKeyError(
-            f"this is not the key of the gallery {where}",
+            f"this is not the key of {where}",
             "give the key that it was made or last rekeyed with",
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise GalleryDamagedError(
-            f"the keyring of the gallery {where} cannot be read", "restore it from a backup"
+            f"the keyring of {where} cannot be read", "restore it from a backup"
         ) from error
     return AesSeal(data)
 

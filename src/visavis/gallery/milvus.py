@@ -21,12 +21,14 @@ from visavis.gallery.entries import attributes_text, instant
 from visavis.gallery.milvus_audit import Audit
 from visavis.gallery.milvus_check import check
 from visavis.gallery.milvus_connection import Connection
-from visavis.gallery.milvus_enrolling import NEVER, Enrolling, source_key
+from visavis.gallery.milvus_enrolling import Enrolling, source_key
+from visavis.gallery.milvus_faces import FIELDS, stored_face
 from visavis.gallery.milvus_journal import Journal
 from visavis.gallery.milvus_options import MilvusOptions
 from visavis.gallery.milvus_people import People
+from visavis.gallery.milvus_recovery import recover
 from visavis.gallery.milvus_search import MilvusSearch, require_fusion
-from visavis.gallery.milvus_tables import LONGEST_TEXT, Row, Tables, is_one, one_of
+from visavis.gallery.milvus_tables import LONGEST_TEXT, Tables, is_one, one_of
 from visavis.gallery.milvus_writes import Model, Writes
 from visavis.gallery.names import composed, usable_name
 from visavis.gallery.records import (
@@ -42,10 +44,6 @@ from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
 _FACES_AT_ONCE: Final = 1000
-_STORED: Final = (
-    "person", "settings", "usability", "source", "source_sha256", "created", "expires", "crop",
-    "vector",
-)  # fmt: skip
 
 
 class MilvusGallery:
@@ -115,30 +113,20 @@ class MilvusGallery:
             raise
 
     def _recover(self) -> None:
-        for intent, happened in self._journal.dead():
-            payload = intent.payload
-            touched: set[str] = set()
-            if intent.kind == "add" and not happened:
-                self._writes.take_back(intent.op)
-            elif intent.kind == "add":
-                self._writes.centre_batch(intent.op)
-            elif happened and intent.kind == "remove":
-                touched = self._writes.delete_people([payload["person"]])
-            elif happened and intent.kind == "faces":
-                touched = self._writes.delete_faces(payload)
-            elif happened and intent.kind == "merge":
-                self._writes.move(payload["into"], payload["others"])
-            if touched and self.options.erase == "now":
-                # A crash may have been within the rewriting: of all, then.
-                self._writes.erase({"people", "crops", *self._writes.by_table()})
-            self._journal.finish(intent.op)
+        recover(self._journal, self._writes, erase=self.options.erase == "now")
 
     def add(self, faces: Sequence[NewFace], /) -> list[int]:
+        """Enrol faces, all or none; returns their numbers in order. See ``GalleryStore.add``.
+
+        Raises:
+            GalleryError: the server did not do it; what was written is hidden and taken back.
+        """
         with self._connection.lock:
             self._recover()
             return self._enrolling.add(faces)
 
     def people(self) -> Iterator[Person]:
+        """Everybody, by name. See ``GalleryStore.people``."""
         with self._connection.lock:
             hidden = self._journal.hidden()
             listed = self._people.by_name(hidden)
@@ -149,6 +137,7 @@ class MilvusGallery:
             yield from page
 
     def person(self, name: str, /) -> Person:
+        """One person. See ``GalleryStore.person``."""
         with self._connection.lock:
             hidden = self._journal.hidden()
             number = self._people.known(name, hidden)
@@ -158,6 +147,7 @@ class MilvusGallery:
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
     ) -> Iterator[StoredFace]:
+        """Faces in order of number. See ``GalleryStore.faces``."""
         with self._connection.lock:
             hidden = self._journal.hidden()
             where = hidden
@@ -172,16 +162,17 @@ class MilvusGallery:
         last = -1
         while True:
             with self._connection.lock:
-                page = next(self._tables.pages(model.faces, where, _STORED, first=last), [])
+                page = next(self._tables.pages(model.faces, where, FIELDS, first=last), [])
                 names = self._search.names({row["person"] for row in page})
             for row in page:
                 if row["person"] in names:
-                    yield _stored(row, model, names[row["person"]])
+                    yield stored_face(row, model, names[row["person"]])
             if not page:
                 return
             last = page[-1]["id"]
 
     def crop(self, face: int, /) -> bytes | None:
+        """A face as PNG bytes where it was kept. See ``GalleryStore.crop``."""
         with self._connection.lock:
             hidden = self._journal.hidden()
             where = f"id == {int(face)}" + (f" and {hidden}" if hidden else "")
@@ -192,6 +183,7 @@ class MilvusGallery:
         raise GalleryError(f"there is no face {face}", "`visavis people show` lists a person's")
 
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
+        """Whether this photo is enrolled. See ``GalleryStore.has_source``."""
         with self._connection.lock:
             model = self._writes.models().get(model_sha256)
             hidden = self._journal.hidden()
@@ -206,6 +198,11 @@ class MilvusGallery:
             return any(row["source_sha256"] == source_sha256 for row in rows)
 
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
+        """Replace a person's attributes. See ``GalleryStore.set_attributes``.
+
+        Raises:
+            OptionError: they are longer than Milvus keeps.
+        """
         with self._connection.lock:
             self._recover()
             text = attributes_text(attributes)
@@ -219,6 +216,7 @@ class MilvusGallery:
             self._people.change(number, attributes=text)
 
     def rename(self, old: str, new: str, /) -> None:
+        """Give a person another name. See ``GalleryStore.rename``."""
         with self._connection.lock:
             self._recover()
             name, hidden = usable_name(new), self._journal.hidden()
@@ -233,6 +231,10 @@ class MilvusGallery:
             self._people.change(number, name=name)
 
     def merge(self, into: str, *others: str) -> None:
+        """Move the others' faces to ``into`` and remove the others. See ``GalleryStore.merge``.
+
+        It may be seen half done while it runs.
+        """
         with self._connection.lock:
             self._recover()
             hidden = self._journal.hidden()
@@ -247,6 +249,8 @@ class MilvusGallery:
                 self._journal.finish(op)
 
     def remove(self, name: str, /) -> int:
+        """Erase a person, in a Milvus Lite folder to the last byte (but see
+        ``MilvusOptions.erase``). See ``GalleryStore.remove``."""
         with self._connection.lock:
             self._recover()
             number = self._people.known(name, self._journal.hidden())
@@ -259,6 +263,7 @@ class MilvusGallery:
             return count
 
     def remove_faces(self, faces: Sequence[int], /) -> int:
+        """Erase faces by number. See ``GalleryStore.remove_faces``."""
         with self._connection.lock:
             self._recover()
             owners: dict[int, str] = {}
@@ -272,6 +277,7 @@ class MilvusGallery:
             return len(owners)
 
     def expire(self, now: str, /) -> int:
+        """Erase the faces whose time is over. See ``GalleryStore.expire``."""
         when = moments.microseconds(instant(now))
         with self._connection.lock:
             self._recover()
@@ -318,6 +324,7 @@ class MilvusGallery:
         k: int = 5,
         fusion: Fusion = "weighted",
     ) -> list[list[Match]]:
+        """The ``k`` closest people to each probe. See ``GalleryStore.search``."""
         with self._reading():
             model = self._writes.models().get(model_sha256)
             probes = self._search.checked(vectors, model, k, fusion)
@@ -329,6 +336,7 @@ class MilvusGallery:
     def non_mated(
         self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted"
     ) -> NDArray[np.float32]:
+        """How close a stranger comes. See ``GalleryStore.non_mated``."""
         require_fusion(fusion)
         with self._reading():
             model = self._writes.models().get(model_sha256)
@@ -341,14 +349,17 @@ class MilvusGallery:
         return self._connection.reading()
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
+        """Append to the audit. See ``GalleryStore.note``."""
         with self._connection.lock:
             self._recover()
             self._audit.append("", action, subject, details)
 
     def audit(self) -> Iterator[AuditEntry]:
+        """The audit from the start; of several machines, each with its own chain, by number."""
         return self._audit.entries()
 
     def info(self) -> GalleryInfo:
+        """What is held. Counts come from the server: a request for each model."""
         with self._connection.lock:
             hidden, models = self._journal.hidden(), self._writes.models()
             counts = {s: self._tables.count(m.faces, hidden) for s, m in models.items()}
@@ -361,15 +372,19 @@ class MilvusGallery:
                 models={sha256: models[sha256].name for sha256 in counts}, encrypted=False,
                 index={s: words.format(self.options.recall) for s in counts},
                 bytes=self._connection.size(), audit_entries=self._tables.count("audit"),
+                audit_head=self._audit.head(),
             )  # fmt: skip
 
     def check(self) -> CheckReport:
+        """Verify every template, the audit's chains, and that a few templates are found again. See
+        ``GalleryStore.check``."""
         with self._connection.lock:
             self._recover()
             return check(self._tables, self._writes, self._audit, self._search,
                          self._journal.hidden())  # fmt: skip
 
     def close(self) -> None:
+        """Let go of the server or the folder; further calls raise GalleryError."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -383,13 +398,3 @@ class MilvusGallery:
         /,
     ) -> None:
         self.close()
-
-
-def _stored(row: Row, model: Model, name: str) -> StoredFace:
-    expires = None if row["expires"] == NEVER else moments.written(row["expires"])
-    return StoredFace(
-        id=row["id"], person=name, vector=np.array(row["vector"], dtype=np.float32),
-        model=model.name, model_sha256=model.sha256, settings=row["settings"],
-        usability=row["usability"], source=row["source"], source_sha256=row["source_sha256"],
-        created=moments.written(row["created"]), expires=expires, has_crop=bool(row["crop"]),
-    )  # fmt: skip

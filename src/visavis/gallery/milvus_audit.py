@@ -65,6 +65,10 @@ class Audit:
             "hash": _link(before, seq, time, action, subject, details),
         }  # fmt: skip
 
+    def head(self) -> str:
+        """Hash of this writer's last entry; "" where there is none."""
+        return str(self._head().get("hash", ""))
+
     def _head(self) -> dict[str, Any]:
         mine = f'kind == "head" and {is_one("key", _key(self.writer))}'
         found = self.tables.read("state", mine, ["text"])

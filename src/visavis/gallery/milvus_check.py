@@ -39,7 +39,7 @@ def check(
             links += 1
         else:
             problems.append(link)
-    return CheckReport(not problems, faces, links, tuple(problems[:_MOST]))
+    return CheckReport(not problems, faces, links, tuple(problems[:_MOST]), audit.head())
 
 
 def _people(tables: Tables, hidden: str) -> dict[str, str]:

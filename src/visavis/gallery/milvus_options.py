@@ -26,8 +26,8 @@ class MilvusOptions(Record):
             bytes in memory; ``diskann`` a graph on the query nodes' disks. ``auto``: ``flat`` in a
             Milvus Lite folder, ``hnsw`` on a cluster. Fixed when a model's first face is enrolled.
         recall: share of the true best that an index other than ``flat`` should find, 0.5 to 1.
-            It sets the search effort from a table (docs/concepts/scale-out.md); what it gives on
-            your faces is measured by ``check``.
+            It sets the search effort from a table (docs/concepts/scale-out.md). What it gives on
+            your faces is not measured: compare with ``flat`` on some of them.
         partitions: physical partitions among which Milvus spreads the tenants by hash; 0: none,
             tenants are told apart by a filter. ``None``: 0 in a Milvus Lite folder, 64 elsewhere.
         shards: write channels of a new collection.

@@ -15,6 +15,7 @@ LONGEST = 200
 _COMPARED = 10_000
 _REFUSED = {"Cc": "a control character", "Cs": "half a surrogate pair", "Zl": "a line separator",
             "Zp": "a paragraph separator"}  # fmt: skip
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def composed(name: str) -> str:
@@ -48,6 +49,8 @@ def usable_name(name: object) -> str:
         raise OptionError(f"the name '{plain[:20]}…' has {len(plain)} characters", remedy)
     for character in plain:
         found = _REFUSED.get(unicodedata.category(character))
+        if character in _TURNING:
+            found = "a sign that turns the direction of writing, and so shows another name"
         if found:
             raise OptionError(f"the name {plain[:40]!a} contains {found}", remedy)
     if plain != plain.strip():

@@ -112,4 +112,4 @@ def _immediate(db: sqlite3.Connection, *, timeout: float) -> Iterator[None]:
 def seal_in(db: sqlite3.Connection, key: Key | None, path: Path) -> PlainSeal | AesSeal:
     """The seal that the key opens, as the gallery is now."""
     row = db.execute("SELECT value FROM meta WHERE key = 'keyring'").fetchone()
-    return open_keyring(row[0] if row else json.dumps(None), key, where=str(path))
+    return open_keyring(row[0] if row else json.dumps(None), key, where=f"the gallery {path}")

@@ -151,7 +151,7 @@ class GalleryInfo(Record):
         bytes: size on disk, 0 where it cannot be known.
         audit_entries: length of the audit.
         audit_head: hash of its last entry; noted elsewhere, it shows whether the audit was made
-            anew.
+            anew. In Milvus that of this machine's chain.
     """
 
     kind: str
@@ -175,9 +175,12 @@ class CheckReport(Record):
         faces: templates checked against their hash or tag.
         audit_entries: links of the chain that were verified.
         problems: a sentence each.
+        audit_head: hash of the audit's last entry, to be compared with one that was noted
+            elsewhere; "" where it could not be read.
     """
 
     ok: bool
     faces: int
     audit_entries: int
     problems: tuple[str, ...] = ()
+    audit_head: str = ""

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import GalleryError, ModelMismatchError, OptionError
-from visavis.gallery import audit, checking, moments, reading, upkeep, writing
+from visavis.gallery import audit, checking, moments, non_mated, reading, upkeep, writing
 from visavis.gallery.changing import Change
+from visavis.gallery.counting import FaceCounts
 from visavis.gallery.database import State
 from visavis.gallery.entries import attributes_text, instant, usable_faces, usable_vectors
 from visavis.gallery.erasure import Eraser
@@ -80,6 +81,7 @@ class SqliteGallery:
             timeout=options.timeout,
             scrypt_cost=options.scrypt_cost,
         )
+        self._counts = FaceCounts()
         self._eraser = Eraser(self._db, self._path / INDEX, timeout=options.timeout)
         self._indexes = LiveIndexes(
             self._db,
@@ -222,19 +224,17 @@ class SqliteGallery:
     def non_mated(
         self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted"
     ) -> NDArray[np.float32]:
-        """How close a stranger comes. See ``GalleryStore.non_mated``."""
+        """How close a stranger comes. See ``GalleryStore.non_mated``.
+
+        From ``snapshot_from`` templates on the scores are kept in the gallery, and given again
+        until one template in twenty has come or gone, or anybody was erased.
+        """
         _require_fusion(fusion)
-        probes, owners = reading.probe_a_person(self._db, self._seal, model_sha256, most=most)
-        if not probes:
-            return np.zeros(0, np.float32)
-        answers = self.search(np.stack(probes), model_sha256=model_sha256, k=2, fusion=fusion)
-        with self._db.reading() as (db, _):
-            ids = reading.uids(db, owners)
-        closest = [
-            next((match.score for match in matches if match.person_id != ids.get(owner)), None)
-            for owner, matches in zip(owners, answers, strict=True)
-        ]
-        return np.array([score for score in closest if score is not None], np.float32)
+        return non_mated.non_mated(
+            self._db, self._seal, self._counts,
+            lambda probes: self.search(probes, model_sha256=model_sha256, k=2, fusion=fusion),
+            model_sha256=model_sha256, most=most, fusion=fusion, fewest=self._options.snapshot_from,
+        )  # fmt: skip
 
     # --- the gallery itself ------------------------------------------------------------------
 
@@ -256,12 +256,12 @@ class SqliteGallery:
             after = part[-1].seq
 
     def info(self) -> GalleryInfo:
-        """What is held. The index is described as it is: not loaded before the first search."""
-        with self._db.reading() as (db, _):
+        """What is held. An index is not loaded before the first search."""
+        with self._db.reading() as (db, state):
             (people,) = db.execute("SELECT count(*) FROM person").fetchone()
             entries, head = audit.head(db)
             models = db.execute("SELECT id, sha256, name FROM model ORDER BY id").fetchall()
-            counts = dict(db.execute("SELECT model, count(*) FROM face GROUP BY model").fetchall())
+            counts = self._counts.now(db, state)
             held = [row for row in models if row[0] in counts]
             return GalleryInfo(
                 kind="sqlite",
@@ -384,7 +384,7 @@ class SqliteGallery:
         fusion: Fusion,
     ) -> list[list[Match]]:
         index = self._indexes.current(db, state, model, self._seal)
-        return PersonSearch(db, self._seal, index, model=model).search(probes, k=k, fusion=fusion)
+        return PersonSearch(db, self._seal, index).search(probes, k=k, fusion=fusion)
 
     def _erase(self, change: Callable[[Change], T]) -> T:
         return self._eraser.erase(

@@ -150,8 +150,8 @@ class ExportReader:
         try:
             ring = self.manifest["keyring"]
             if ring["kind"] == "plain" and key is not None:
-                raise GalleryKeyError(f"{self.path} is not encrypted", "give no key")
-            self.seal: Seal = open_keyring(json.dumps(ring), key, where=str(self.path))
+                raise GalleryKeyError(f"the export {self.path} is not encrypted", "give no key")
+            self.seal: Seal = open_keyring(json.dumps(ring), key, where=f"the export {self.path}")
             body = {name: value for name, value in self.manifest.items() if name != "seal"}
             whole = self.seal.blind(b"manifest", _canonical(body)).hex() == self.manifest["seal"]
             self.members = [

@@ -18,6 +18,7 @@ from visavis.gallery.key import Key
 from visavis.gallery.keyring import plain_keyring, wrapped_keyring
 from visavis.gallery.live_indexes import LiveIndexes
 from visavis.gallery.opening import DATABASE, INDEX
+from visavis.gallery.own_scores_kept import drop_scores
 from visavis.gallery.rekeying import reseal_everything
 
 
@@ -48,6 +49,7 @@ def rekey(
                 reseal_everything(db, seal, wanted)
                 db.execute("UPDATE state SET generation = ?", (state.generation + 1,))
                 db.execute("DELETE FROM snapshot")
+                drop_scores(db)
             db.execute("UPDATE meta SET value = ? WHERE key = 'keyring'", (text,))
             db.execute("UPDATE state SET erasing = 1")
             how = {"encrypted": new is not None, "reencrypted": not keep}
@@ -68,6 +70,7 @@ def compact(
         for model in indexes.loaded():
             indexes.current(db, state, model, seal)
         db.execute("DELETE FROM removal")
+        db.execute("DELETE FROM moved")
         db.execute("DELETE FROM snapshot")
         db.execute("UPDATE state SET floor = ?", (state.clock,))
         audit.append(db, seal, [audit.Event("compact", "", {})])

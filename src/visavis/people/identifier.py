@@ -10,6 +10,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from visavis import images
+from visavis.decision.open_set import ENOUGH
+from visavis.decision.profile import is_shipped
 from visavis.errors import OptionError, UnknownCalibrationError
 from visavis.gallery.fusion import FUSIONS
 from visavis.people.answers import Heard, weigh
@@ -114,7 +116,7 @@ class Identifier:
 
     def warnings(self) -> tuple[str, ...]:
         """What weakens every answer: other settings than at enrolment or calibration, templates of
-        a model that is not asked."""
+        a model that is not asked, a rate that nothing in this gallery confirms."""
         info = self._gallery.info()
         asked = {recognizer.model_sha256 for recognizer in self._recognizers}
         found = [
@@ -246,7 +248,16 @@ class Identifier:
             )
             return
         calibration = strangers.calibration if strangers is not None else None
-        if calibration is not None and calibration.settings != recognizer.settings:
+        if strangers is None or calibration is None:
+            return
+        if not len(strangers.own) and is_shipped(calibration):
+            yield (
+                f"the FPIR rests on calibration '{calibration.name}' alone ({calibration.dataset}):"
+                " on other photos strangers may be named several times as often, or seldomer; "
+                f"enrol {ENOUGH} people, so that it is checked on theirs, or run `visavis "
+                "calibrate` on photos of your own"
+            )
+        if calibration.settings != recognizer.settings:
             yield (
                 f"calibration '{calibration.name}' was measured with {calibration.settings}, not "
                 f"with {recognizer.settings}: the FPIR is not measured for this pipeline; run "
