@@ -39,6 +39,7 @@ BENCHMARKS = (
     Benchmark("unlabelled", ("lfw",), ("orl",)),
     Benchmark("clusterers", ("lfw",), ("orl",)),
     Benchmark("open_set", ("lfw",), ("orl",)),
+    Benchmark("contact_sheet", ("lfw",)),
 )
 
 

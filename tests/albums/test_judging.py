@@ -44,13 +44,18 @@ def test_scores_are_those_of_a_loop(faces: tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def test_pairs_are_those_of_a_loop(faces: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    vectors, clusters, usable = faces
     judged = judging.judge(*faces)
-    scores = {
-        (int(a), int(b)): float(judged.means[i] @ judged.means[j])
-        for i, a in enumerate(judged.clusters)
-        for j, b in enumerate(judged.clusters)
-        if i < j
-    }
+    weight = np.maximum(usable, 0.05)
+
+    def score(a: int, b: int) -> float:
+        """The mean score of a face of one with a face of the other."""
+        ones, others = np.flatnonzero(clusters == a), np.flatnonzero(clusters == b)
+        total = sum(weight[i] * weight[j] * (vectors[i] @ vectors[j]) for i in ones for j in others)
+        return float(total / weight[ones].sum() / weight[others].sum())
+
+    numbers = sorted(set(clusters.tolist()))
+    scores = {(a, b): score(a, b) for a in numbers for b in numbers if a < b}
     best = sorted(scores, key=lambda pair: -scores[pair])
     found = judging.alike(judged, least=-1, most=4, apart={best[0]})
     assert [(a, b) for a, b, _ in found] == best[1:5]
@@ -70,7 +75,7 @@ def test_faces_without_a_template_have_no_score() -> None:
 
 def test_doubt_is_said_in_words() -> None:
     judged = judging.Judged(
-        np.array([1]), np.zeros((1, 1), np.float32), np.array([0.3, 0.6, 0.6, np.nan]),
+        np.array([1]), np.zeros((1, 1), np.float32), np.ones(1), np.array([0.3, 0.6, 0.6, np.nan]),
         np.array([0.2, 0.7, 0.1, 0.9]), np.array([4, 5, 6, 7]),
     )  # fmt: skip
     assert judged.doubt(0, 0.4) == "score 0.30 below 0.40"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from visavis.albums.knowledge import Correction, Knowledge, replay
 from visavis.albums.store import AlbumStore, KnownFace, now
 from visavis.errors import OptionError
 from visavis.types import Record
+
+LONGEST_NAME: Final = 200
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +137,19 @@ class Fixer:
         the name away.
 
         Raises:
-            OptionError: no such cluster, a name that is not printable, or another cluster has it.
+            OptionError: no such cluster, a name that is not printable, too long or a number, or
+                another cluster has it.
         """
         members = self._members(cluster)
         name = " ".join(name.split())
         if not name.isprintable():
             raise OptionError(f"the name {name!r}", "use letters that can be printed")
+        if re.fullmatch(r"\d+", name):
+            raise OptionError(
+                f"the name {name!r}, which is how clusters are numbered", "add a letter to it"
+            )
+        if len(name) > LONGEST_NAME:
+            raise OptionError(f"a name of {len(name)} characters", f"use at most {LONGEST_NAME}")
         for other, called in self.names().items():
             if called == name and other != cluster and name:
                 raise OptionError(

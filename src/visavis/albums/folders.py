@@ -33,12 +33,13 @@ def write(folder: Path, album: Album) -> str | None:
     Raises:
         DataError: ``folder`` is something else, or links cannot be made there.
     """
-    if folder.is_symlink() or (folder.exists() and not (folder / _LIST).is_file()):
-        raise DataError(f"{folder}: not a folder of ours", "move it away, or choose another --out")
+    check(folder)
     try:
-        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        _tidy(folder)
+        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-new.", dir=folder.parent))
         try:
             new.chmod(0o700)
+            (new / _LIST).write_text("[]", encoding="utf-8")
             written = sorted(_fill(new, folder, album))
             text = json.dumps(written, ensure_ascii=True)
             (new / _LIST).write_text(text, encoding="utf-8")
@@ -50,6 +51,25 @@ def write(folder: Path, album: Album) -> str | None:
             f"{folder}: the folders cannot be written ({error.strerror or error})",
             "where the disk knows no links, ask for copies: --copy",
         ) from error
+
+
+def check(folder: Path) -> None:
+    """Refuse a folder in whose place ``write`` may not put its own.
+
+    Raises:
+        DataError: it is there, and not of ours.
+    """
+    if folder.is_symlink() or (folder.exists() and not (folder / _LIST).is_file()):
+        raise DataError(f"{folder}: not a folder of ours", "move it away, or choose another --out")
+
+
+def _tidy(folder: Path) -> None:
+    """Clear away what a run that was killed left beside ``folder``."""
+    for left in folder.parent.glob(f".{folder.name}-new.*"):
+        if (left / _LIST).is_file():
+            shutil.rmtree(left)
+    for left in folder.parent.glob(f".{folder.name}-old.*"):
+        _clear(left, folder)
 
 
 def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
@@ -100,6 +120,11 @@ def _swap(folder: Path, new: Path) -> str | None:
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old.", dir=folder.parent))
     folder.rename(old)  # onto an empty folder
     new.rename(folder)
+    return _clear(old, folder)
+
+
+def _clear(old: Path, folder: Path) -> str | None:
+    """Remove an old tree, or keep it under a name of its own if it holds what is not ours."""
     if not _foreign(old):
         shutil.rmtree(old)
         return None
@@ -112,7 +137,11 @@ def _swap(folder: Path, new: Path) -> str | None:
 
 def _foreign(old: Path) -> bool:
     """Whether a tree holds what we did not write."""
-    ours = set(json.loads((old / _LIST).read_text(encoding="utf-8"))) | {_LIST}
+    try:
+        ours = {str(name) for name in json.loads((old / _LIST).read_text(encoding="utf-8"))}
+    except (OSError, ValueError, TypeError):
+        ours = set()  # nobody can say any more what was ours: nothing is removed
+    ours.add(_LIST)
     return any(
         path.relative_to(old).as_posix() not in ours
         for path in old.rglob("*")
@@ -151,9 +180,35 @@ def _usable(name: str) -> str:
     return name.strip(" .")
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether a folder holds what ``write`` wrote and nothing else."""
-    return not folder.is_symlink() and (folder / _LIST).is_file() and not _foreign(folder)
+def erase(folder: Path) -> bool:
+    """Remove what ``write`` wrote; whether the folder is gone.
+
+    Files that somebody put there stay, and only they. So does a folder of others.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    _tidy(folder)
+    if folder.is_symlink() or not (folder / _LIST).is_file():
+        return False
+    if not _foreign(folder):
+        shutil.rmtree(folder)
+        return True
+    try:
+        ours = [str(name) for name in json.loads((folder / _LIST).read_text(encoding="utf-8"))]
+    except (ValueError, TypeError):
+        return False
+    for name in ours:
+        path = folder / name
+        if ".." not in path.parts and path.is_relative_to(folder) and not path.is_dir():
+            path.unlink(missing_ok=True)
+        elif path.is_symlink():
+            path.unlink()
+    (folder / _LIST).unlink()
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()
+    return False
 
 
 def written_by_us(root: Path) -> set[Path]:

@@ -26,6 +26,9 @@ class Judged:
         clusters: ``(K,)`` int64 cluster numbers, ascending.
         means: ``(K, D)`` float32 mean templates of unit length, weighted by usability; zero where
             no template is known.
+        lengths: ``(K,)`` length of each mean before it was made a unit, 0 to 1. The scores of all
+            faces of one cluster with all faces of another have the mean ``(means[a] * lengths[a]) @
+            (means[b] * lengths[b])``.
         own: ``(N,)`` score of each face with the mean of its cluster's others; NaN where alone.
         other: ``(N,)`` the highest score with the mean of another cluster; NaN where there is none.
         nearest: ``(N,)`` the number of that cluster, -1 where there is none.
@@ -33,6 +36,7 @@ class Judged:
 
     clusters: NDArray[np.int64]
     means: NDArray[np.float32]
+    lengths: NDArray[np.float64]
     own: NDArray[np.float64]
     other: NDArray[np.float64]
     nearest: NDArray[np.int64]
@@ -61,6 +65,8 @@ def judge(vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.f
     weight = np.where(known, np.maximum(usability, _LEAST_WEIGHT), 0.0)
     sums = _sums(clean, which, weight, len(numbers))
     means = _unit(sums).astype(np.float32)
+    weights = np.bincount(which, weights=weight, minlength=len(numbers))
+    lengths = np.linalg.norm(sums, axis=1) / np.maximum(weights, 1e-9)
     own = np.full(len(vectors), np.nan)
     for start in range(0, len(vectors), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -70,10 +76,8 @@ def judge(vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.f
         )
     other, nearest = _nearest_other(clean, which, means, _contenders(len(vectors), which, means))
     other = np.where(known & (nearest >= 0), other, np.nan)
-    return Judged(
-        numbers, means, own, other, np.where(nearest >= 0, numbers[np.maximum(nearest, 0)], -1)
-        if len(numbers) else nearest,
-    )  # fmt: skip
+    named = numbers[np.maximum(nearest, 0)] if len(numbers) else nearest
+    return Judged(numbers, means, lengths, own, other, np.where(nearest >= 0, named, -1))
 
 
 def _sums(
@@ -131,7 +135,10 @@ def alike(
     apart: Collection[tuple[int, int]] = (),
     only: Sequence[int] | None = None,
 ) -> list[tuple[int, int, float]]:
-    """Pairs of clusters whose mean templates score at least ``least``, the most alike first.
+    """Pairs of clusters whose faces score at least ``least`` in the mean, the most alike first.
+
+    It is the mean score of a face of one with a face of the other, which does not grow with the
+    number of faces, as the score of two mean templates does. Faces weigh what their usability is.
 
     Args:
         judged: means of the clusters.
@@ -143,7 +150,8 @@ def alike(
     keep = np.arange(len(judged.clusters))
     if only is not None:
         keep = keep[np.isin(judged.clusters, np.asarray(only, dtype=np.int64))]
-    means, numbers = judged.means[keep], judged.clusters[keep]
+    means = judged.means[keep] * judged.lengths[keep, None].astype(np.float32)
+    numbers = judged.clusters[keep]
     room = most + len(apart)
     found: list[tuple[float, int, int]] = []
     for start in range(0, len(means), _BLOCK):

@@ -13,7 +13,8 @@ from visavis.errors import DataError, VisavisError
 def read(path: Path, references: References, *, must: bool) -> list[Link]:
     """Links of a CSV file: two faces a line, as ``visavis.albums.references`` writes them.
 
-    A first line ``a,b`` is a heading; lines that are empty or start with ``#`` are passed over.
+    A first line ``a,b`` is a heading; lines that are empty or start with ``#`` and a space
+    are passed over. A cell in quotes may hold commas and line ends.
 
     Args:
         path: the file, UTF-8.
@@ -23,23 +24,30 @@ def read(path: Path, references: References, *, must: bool) -> list[Link]:
     Raises:
         DataError: it cannot be read, or a line is not two faces of the collection.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})", "give a CSV file in UTF-8") from error
     links = []
-    for line, text in enumerate(lines, start=1):
-        if not text.strip() or text.lstrip().startswith("#"):
-            continue
-        cells = [cell.strip() for cell in next(csv.reader([text]))]
-        if line == 1 and [cell.lower() for cell in cells] == ["a", "b"]:
-            continue
-        source = f"{path.name}, line {line}"
-        if len(cells) != 2:
-            raise DataError(f"{source}: {len(cells)} cells", "give two faces a line: f12,f15")
-        try:
-            a, b = references.faces(cells)
-        except VisavisError as error:
-            raise DataError(f"{source}: {error.got}", error.remedy) from error
-        links.append(Link(a, b, must, source))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            first = True
+            for row in rows:
+                cells = [cell.strip() for cell in row]
+                if not any(cells) or cells[0].startswith("# "):
+                    continue
+                heading, first = first and [cell.lower() for cell in cells] == ["a", "b"], False
+                if not heading:
+                    links.append(
+                        _link(cells, f"{path.name}, line {rows.line_num}", references, must=must)
+                    )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error})", "give a CSV file in UTF-8") from error
     return links
+
+
+def _link(cells: list[str], source: str, references: References, *, must: bool) -> Link:
+    if len(cells) != 2:
+        raise DataError(f"{source}: {len(cells)} cells", "give two faces a line: f12,f15")
+    try:
+        a, b = references.faces(cells)
+    except VisavisError as error:
+        raise DataError(f"{source}: {error.got}", error.remedy) from error
+    return Link(a, b, must, source)

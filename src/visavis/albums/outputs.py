@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 from visavis.albums import folders, pictures, sheet, tables
 from visavis.albums.records import Album
 from visavis.albums.store import AlbumStore
-from visavis.albums.writing import replacing
+from visavis.albums.writing import private_text
 from visavis.errors import DataError
 
 SHEET: Final = "contact-sheet.html"
@@ -20,6 +20,17 @@ PEOPLE: Final = "people"
 STATE: Final = "album.sqlite"
 ELSEWHERE: Final = "album.sqlite.path"
 """Says where the state is, where it is not in the folder of results."""
+
+
+def check(out: Path) -> None:
+    """Refuse a folder that ``write`` could not use, before the work and not after it.
+
+    Raises:
+        DataError: it cannot be written to, or its ``people`` is not of ours.
+    """
+    if out.exists() and not os.access(out, os.W_OK):
+        raise DataError(f"{out}: cannot be written to", "choose another --out")
+    folders.check(out / PEOPLE)
 
 
 def write(
@@ -52,7 +63,7 @@ def write(
             error
         )
     if store.path.resolve() != (out / STATE).resolve():
-        with replacing(out / ELSEWHERE) as file:
+        with private_text(out / ELSEWHERE) as file:
             file.write(f"{store.path.resolve()}\n")
     tables.write_json(out / JSON, album)
     tables.write_csv(out / CSV, album)
@@ -86,9 +97,12 @@ def erase(out: Path) -> list[str]:
             if (out / name).is_file():
                 (out / name).unlink()
                 gone.append(name)
-        if folders.is_ours(out / PEOPLE):
-            shutil.rmtree(out / PEOPLE)
-            gone.append(f"{PEOPLE}/")
+        for folder in (out / PEOPLE, *sorted(out.glob(f"{PEOPLE}-kept-*"))):
+            if folders.erase(folder):
+                gone.append(f"{folder.name}/")
+        for name in (SHEET, JSON, CSV, ELSEWHERE):
+            for left in out.glob(f".{name}.????????"):  # of a run that was killed
+                left.unlink()
     except OSError as error:
         raise DataError(f"{out}: {error.strerror}", "remove the folder yourself") from error
     return gone

@@ -126,11 +126,20 @@ class AlbumCluster(Record):
 
 @dataclass(frozen=True, slots=True)
 class LikelySame(Record):
-    """Two clusters that may be one person: the score of their mean templates."""
+    """Two clusters that are among the most alike of those that are kept apart.
+
+    Attributes:
+        a: number of one.
+        b: number of the other.
+        score: mean score of a face of one with a face of the other.
+        strangers: share of pairs of photos of two people that score so high, by the calibration;
+            NaN where the run did not keep it.
+    """
 
     a: int
     b: int
     score: float
+    strangers: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +207,8 @@ class Album(Record):
         files: every file that was looked at.
         faces: every face, by number; those that are no faces included.
         clusters: largest first.
-        likely_same: pairs of clusters to look at, most alike first.
+        likely_same: the pairs of clusters kept apart that are most alike: some may be one person,
+            most are two.
         merged: clusters of earlier runs that the last run made one.
         new_faces: how many faces the last run saw for the first time.
         corrections: how many corrections hold.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from visavis.albums.records import PhotoFile
 from visavis.albums.store import AlbumStore
@@ -23,6 +23,8 @@ class References:
     def __init__(self, store: AlbumStore, names: Mapping[int, str] | None = None) -> None:
         self._names = {name: cluster for cluster, name in (names or {}).items()}
         self._files = store.files()
+        last = store.last_run()
+        self._root = None if last is None else Path(last[2]["root"])
         self._numbers: set[int] = set()
         self._in_photo: dict[str, dict[int, int]] = defaultdict(dict)
         for face in store.faces():
@@ -35,19 +37,19 @@ class References:
 
         Args:
             text: ``f12``, or a photo and the face's place from left to right, ``beach.jpg#2``;
-                the photo's path below the collection, or its end. ``beach.jpg`` alone does where
-                it shows one face.
+                the photo's path below the collection, or its end, or the path as a shell takes it.
+                ``beach.jpg`` alone does where it shows one face.
 
         Raises:
             OptionError: no such face, or several photos of that name.
         """
-        if re.fullmatch(r"f\d+", text):
+        if re.fullmatch(r"f[0-9]+", text):
             number = int(text[1:])
             if number not in self._numbers:
                 raise OptionError(f"face {text}", "there is none; clusters.csv lists them")
             return number
         name, _, place = text.rpartition("#") if re.search(r"#\d+$", text) else (text, "", "")
-        photos = matching(name, self._files)
+        photos = matching(name, self._files) or self._typed(name)
         shown = {file.sha256 for file in photos}
         if len(shown) > 1:
             raise OptionError(
@@ -66,6 +68,14 @@ class References:
                 + (f", up to #{max(faces)}" if len(faces) > 1 else ""),
             )
         return faces[int(place)]
+
+    def _typed(self, name: str) -> list[PhotoFile]:
+        """The file that a path means to a shell, from the folder one is in."""
+        try:
+            path = Path(name).absolute().relative_to(self._root or Path())
+        except ValueError:
+            return []
+        return [file for file in self._files if file.path == path.as_posix()]
 
     def faces(self, texts: Iterable[str]) -> list[int]:
         """The numbers of several faces."""

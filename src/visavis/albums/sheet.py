@@ -12,7 +12,7 @@ import numpy as np
 
 from visavis import __version__
 from visavis.albums.records import Album, AlbumCluster
-from visavis.albums.writing import replacing
+from visavis.albums.writing import private_text
 from visavis.faces.usability import POOR
 
 MOST_FACES: Final = 12_000
@@ -52,7 +52,7 @@ def write(path: Path, album: Album, pictures: Mapping[int, bytes]) -> None:
         DataError: it cannot be written.
     """
     page = render(album, pictures, out=path.parent)
-    with replacing(path) as file:
+    with private_text(path) as file:
         file.write(page)
 
 
@@ -95,6 +95,7 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
                 "a": _side(clusters[pair.a], faces),
                 "b": _side(clusters[pair.b], faces),
                 "score": pair.score,
+                "one_in": _one_in(pair.strangers),
             }
             for pair in album.likely_same
             if pair.a in on_page and pair.b in on_page
@@ -117,6 +118,17 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
         style=Markup(environment.get_template("sheet.css").render()),
         script=Markup(environment.get_template("sheet.js").render()),
     )
+
+
+def _one_in(share: float) -> str:
+    """A share in words; two digits are all that it is worth.
+
+    >>> _one_in(0.0123), _one_in(float("nan"))
+    ('1 in 81', '')
+    """
+    if not share > 0:
+        return ""
+    return f"1 in {float(f'{1 / share:.2g}'):,.0f}"
 
 
 def merge_lines(album: Album) -> list[str]:

@@ -17,6 +17,7 @@ from visavis.albums.records import FoundFace, Merged, PhotoFile, RunSettings
 from visavis.albums.regrouping import Grouping, group
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.clustering.clusterer import Clusterer
+from visavis.clustering.thresholds import Strangers
 from visavis.types import to_plain
 
 
@@ -84,6 +85,7 @@ def sort_faces(
     threshold: Callable[[int], float],
     links: Sequence[Link] = (),
     anew: bool = False,
+    strangers: Strangers | None = None,
 ) -> None:
     """Cluster the faces and record the run; call inside ``store.changing()``.
 
@@ -96,6 +98,7 @@ def sort_faces(
         links: from lists of must-links and cannot-links.
         anew: do not start from earlier clusters. Corrections hold all the same, and a cluster that
             has most of an earlier one's faces gets its number.
+        strangers: the calibration's rates, kept with the run.
 
     Raises:
         ConstraintError: the links contradict each other or a correction.
@@ -126,7 +129,11 @@ def sort_faces(
     settings = replace(settings, threshold=score)
     store.add_run(
         to_plain(asdict(settings)),
-        {"new_faces": new, "merged": [one.to_dict() for one in merged] if not anew else []},
+        {
+            "new_faces": new,
+            "merged": [one.to_dict() for one in merged] if not anew else [],
+            "strangers": None if strangers is None else strangers.to_dict(),
+        },
     )
 
 

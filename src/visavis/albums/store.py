@@ -42,6 +42,7 @@ CREATE TABLE correction (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NUL
     undone INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE picture (face INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
 """
+_NAMES: Final = ("meta", "run", "file", "cluster", "face", "correction", "picture")
 
 
 @dataclass(slots=True, eq=False)
@@ -89,23 +90,41 @@ class AlbumStore:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             path.chmod(0o600)
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(error) from error
+        try:
             self._db.execute("PRAGMA secure_delete=ON")
             self._db.execute("PRAGMA busy_timeout=60000")
-            self._open()
-        except (sqlite3.Error, OSError) as error:
-            raise DataError(
-                f"{path}: cannot be used as the state of a collection ({error})",
-                "name another by --state, or another folder by --out",
-            ) from error
+            self._open(create=create)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self._unusable(error) from error
+        except BaseException:
+            self._db.close()
+            raise
 
-    def _open(self) -> None:
+    def _unusable(self, why: object) -> DataError:
+        return DataError(
+            f"{self.path}: cannot be used as the state of a collection ({why})",
+            "put back a copy of it if you have one; else name another by --state, or another "
+            "folder by --out, and begin anew",
+        )
+
+    def _open(self, *, create: bool) -> None:
         with self.changing():
-            tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if not tables:
+            tables = {
+                name for (name,) in self._db.execute("SELECT name FROM sqlite_master").fetchall()
+            }
+            if not tables and create:
                 for statement in _TABLES.split(";"):
                     self._db.execute(statement)
                 self._set("schema", SCHEMA)
                 return
+        if not set(_NAMES) <= tables:
+            raise self._unusable("it lacks the tables of one")
+        damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise self._unusable("it is damaged")
         if self._get("schema") != SCHEMA:
             raise DataError(
                 f"{self.path}: state of a collection of schema {self._get('schema')}",
@@ -114,14 +133,22 @@ class AlbumStore:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """One transaction: all of the block's changes, or none."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """One transaction: all of the block's changes, or none.
+
+        Raises:
+            DataError: the file cannot be read or written any more (a full disk, say).
+        """
         try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
 
     def _get(self, key: str) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
@@ -271,7 +298,7 @@ class AlbumStore:
     def wipe(self) -> None:
         """Erase everything; ``secure_delete`` overwrites it."""
         with self.changing():
-            for table in ("meta", "run", "file", "cluster", "face", "correction", "picture"):
+            for table in _NAMES:
                 self._db.execute(f"DELETE FROM {table}")
             self._set("schema", SCHEMA)
         self._db.execute("VACUUM")
@@ -290,18 +317,40 @@ class AlbumStore:
 
 
 def erase(path: Path) -> None:
-    """Erase a state: overwritten, then removed.
+    """Erase a state: overwritten, then removed. A damaged one can be erased, too.
 
     Raises:
         DataError: it is no such file, or cannot be removed.
     """
-    with AlbumStore(path) as store:
-        store.wipe()
+    try:
+        with AlbumStore(path) as store:
+            store.wipe()
+    except DataError:
+        if not _is_database(path):
+            raise
+        _overwrite(path)
     try:
         for name in (path.name, f"{path.name}-journal"):
             path.with_name(name).unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}", "remove the file yourself") from error
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\x00"
+    except OSError:
+        return False
+
+
+def _overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        left = path.stat().st_size
+        while left > 0:
+            left -= file.write(bytes(min(left, 1 << 20)))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _blob(face: FoundFace) -> bytes:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from visavis.albums.records import Album, AlbumFace
-from visavis.albums.writing import replacing
+from visavis.albums.writing import private_text
 
 COLUMNS: Final = (
     "photo", "number", "face", "x", "y", "width", "height", "cluster", "name", "usability",
@@ -19,10 +19,12 @@ COLUMNS: Final = (
 )  # fmt: skip
 """A line a face and file; a file without faces has a line with the reason."""
 
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
 
 def write_json(path: Path, album: Album) -> None:
     """Write everything that is known of an album; clusters, faces and photos a line each."""
-    with replacing(path) as file:
+    with private_text(path) as file:
         between = "{"
         for key, value in album.to_dict().items():
             file.write(f"{between}\n{json.dumps(key)}: ")
@@ -38,12 +40,16 @@ def write_json(path: Path, album: Album) -> None:
 
 
 def write_csv(path: Path, album: Album) -> None:
-    """Write a line a face, photos in order, faces from left to right."""
+    """Write a line a face, photos in order, faces from left to right.
+
+    No cell is a formula to a spreadsheet: a path that looks like one starts with ``./``, a name
+    that does with an apostrophe. ``clusters.json`` has both as they are.
+    """
     inside: dict[str, list[AlbumFace]] = defaultdict(list)
     for face in album.faces.values():
         inside[face.photo].append(face)
     clusters = {one.id: one for one in album.clusters}
-    with replacing(path) as file:
+    with private_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for photo in album.files:
@@ -52,12 +58,12 @@ def write_csv(path: Path, album: Album) -> None:
                 cluster = clusters.get(face.cluster or 0)
                 writer.writerow(
                     [
-                        photo.path,
+                        _path(photo.path),
                         face.number,
                         face.ref,
                         *(f"{value:.1f}" for value in face.box),
                         "" if cluster is None else cluster.id,
-                        "" if cluster is None else cluster.name,
+                        "" if cluster is None else _text(cluster.name),
                         _fixed(face.usability),
                         _fixed(face.score),
                         "" if cluster is None else _fixed(cluster.cohesion),
@@ -67,7 +73,17 @@ def write_csv(path: Path, album: Album) -> None:
                     ]
                 )
             if not faces:
-                writer.writerow([photo.path, *[""] * (len(COLUMNS) - 2), photo.reason or "no-face"])
+                writer.writerow(
+                    [_path(photo.path), *[""] * (len(COLUMNS) - 2), photo.reason or "no-face"]
+                )
+
+
+def _path(path: str) -> str:
+    return f"./{path}" if path.startswith(_FORMULA) else path
+
+
+def _text(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _fixed(value: float) -> str:

@@ -5,30 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.albums.judging import Judged, alike, judge
+from visavis.albums.judging import Judged, judge
 from visavis.albums.knowledge import Knowledge, replay
+from visavis.albums.most_alike import most_alike
 from visavis.albums.records import (
     Album,
     AlbumCluster,
     AlbumFace,
-    LikelySame,
     Merged,
     RunSettings,
 )
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.errors import DataError
-from visavis.faces.usability import POOR
-
-LIKELY_SAME: Final = 40
-"""How many pairs of clusters to look at are listed."""
-
-LIKELY_BELOW: Final = 0.05
-"""How far below the threshold the mean templates of such a pair may score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +68,9 @@ def album_of(
             files=tuple(store.files()),
             faces=faces,
             clusters=tuple(clusters),
-            likely_same=tuple(_likely_same(placed, judged, knowledge, clusters, settings)),
+            likely_same=tuple(
+                most_alike(placed, judged, knowledge, clusters, run=(settings, outcome))
+            ),
             merged=tuple(
                 Merged(one["kept"], tuple(one["gone"]), tuple(one["faces"]), one["why"])
                 for one in outcome["merged"]
@@ -174,52 +168,3 @@ def _name(
     if number in gallery_names:
         return gallery_names[number].name, "gallery", gallery_names[number].score
     return "", "", float("nan")
-
-
-def _likely_same(
-    placed: Sequence[KnownFace],
-    judged: Judged,
-    knowledge: Knowledge,
-    clusters: Sequence[AlbumCluster],
-    settings: RunSettings,
-) -> list[LikelySame]:
-    cluster_of = {face.id: int(face.cluster or 0) for face in placed}
-    apart: set[tuple[int, int]] = set()
-    for fact in knowledge.apart:
-        ones = {cluster_of[face] for face in fact.one if face in cluster_of}
-        others = {cluster_of[face] for face in fact.other if face in cluster_of}
-        apart |= {(min(a, b), max(a, b)) for a in ones for b in others if a != b}
-    named = [one.id for one in clusters if one.named_by == "you"]
-    apart |= {(min(a, b), max(a, b)) for a in named for b in named if a != b}
-    if settings.same_photo:
-        apart |= _seen_together(placed)
-    best: dict[int, float] = defaultdict(float)
-    for face in placed:
-        best[int(face.cluster or 0)] = max(best[int(face.cluster or 0)], face.usability)
-    # Of poor faces alone nobody can say whether they are the same. Beyond so many clusters only
-    # the largest are looked at.
-    only = [one.id for one in clusters if best[one.id] >= POOR][:50_000]
-    return [
-        LikelySame(a, b, score)
-        for a, b, score in alike(
-            judged,
-            least=settings.threshold - LIKELY_BELOW,
-            most=LIKELY_SAME,
-            apart=apart,
-            only=only,
-        )
-    ]
-
-
-def _seen_together(placed: Iterable[KnownFace]) -> set[tuple[int, int]]:
-    inside: dict[str, set[int]] = defaultdict(set)
-    for face in placed:
-        inside[face.photo].add(int(face.cluster or 0))
-    return {
-        (a, b)
-        for together in inside.values()
-        if 1 < len(together) <= 200
-        for a in together
-        for b in together
-        if a < b
-    }

@@ -168,6 +168,7 @@ def run(
         copy=copy,
     )
     sorter.check()
+    outputs.check(out)
     place = state_of(out, state)
     with locked(place), ExitStack() as stack:
         store = stack.enter_context(AlbumStore(place, create=True))
@@ -239,6 +240,7 @@ class _Sorter:
                 ),
                 links=links,
                 anew=self.anew,
+                strangers=strangers,
             )
         vectors = {face: one.vector for face, one in seen.faces.items()}
         album, judged = album_of(store, vectors)
@@ -353,7 +355,8 @@ def forget(
     from visavis.albums.store import AlbumStore, erase
 
     place = state_of(out, None)
-    AlbumStore(place).close()  # refuses what is no such file
+    if not place.is_file():
+        AlbumStore(place)  # says what is missing
     with locked(place):
         erase(place)
         gone = [place.name, *outputs.erase(out)]
@@ -362,4 +365,6 @@ def forget(
         echo_json({"erased": gone})
     else:
         console.print(f"{out}: erased {', '.join(gone)}", markup=False)
+        for kept in sorted(out.glob(f"{outputs.PEOPLE}*")):
+            console.print(f"{kept} keeps what you put there", markup=False)
         console.print("templates of photos are kept apart: `visavis cache clear` erases them")

@@ -177,8 +177,9 @@ def list_all(context: typer.Context, json: options.Json = False) -> None:
         console.print("no corrections yet")
 
 
-@app.command()
-def enrol(
+@app.command("enrol", hidden=True)
+@app.command("enroll")
+def enroll(
     context: typer.Context,
     cluster: Cluster,
     gallery: gallery_options.Gallery = None,
@@ -194,7 +195,7 @@ def enrol(
 
     The cluster gets the name, too.
 
-    Example: `visavis cluster fix sorted/ enrol 3 --gallery family/ --name Anna`
+    Example: `visavis cluster fix sorted/ enroll 3 --gallery family/ --name Anna`
     """
     from visavis.albums.fixing import Fixer
     from visavis.albums.naming import new_faces
@@ -247,12 +248,14 @@ def _fix(place: _Place, correct: Callable[[Fixer, References], Fixed], *, json: 
 @contextmanager
 def _collection(place: _Place) -> Iterator[tuple[AlbumStore, dict[int, Any]]]:
     """The state, and the templates that the cache holds."""
+    from visavis.albums import outputs
     from visavis.albums.store import AlbumStore
     from visavis.albums.vectors import kept
     from visavis.embedding.cache import EmbeddingCache
 
     if not place.state.is_file():
         AlbumStore(place.state)  # says what is missing
+    outputs.check(place.out)
     with locked(place.state), ExitStack() as stack:
         store = stack.enter_context(AlbumStore(place.state))
         last = store.last_run()

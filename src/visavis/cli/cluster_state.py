@@ -69,8 +69,8 @@ def tell(album: Album, out: Path, notes: Sequence[str], *, json: bool) -> None:
     counts = album.counts()
     several = counts["clusters"] - counts["alone"]
     console.print(
-        f"{counts['faces']} faces in {counts['photos']} photos: {several} people seen more than "
-        f"once, {counts['alone']} seen once"
+        f"{_many(counts['faces'], 'face')} in {_many(counts['photos'], 'photo')}: "
+        f"{_many(several, 'person', 'people')} seen more than once, {counts['alone']} seen once"
     )
     rate = f"{100 * album.settings.false_merge:g} %"
     console.print(
@@ -92,3 +92,7 @@ def tell(album: Album, out: Path, notes: Sequence[str], *, json: bool) -> None:
     console.print(f"contact sheet: {out / outputs.SHEET}", markup=False)
     line = shlex.join(["visavis", "cluster", "fix", str(out)])
     console.print(f"correct it: {line} --help", markup=False)
+
+
+def _many(count: int, one: str, several: str = "") -> str:
+    return f"{count} {one if count == 1 else several or f'{one}s'}"

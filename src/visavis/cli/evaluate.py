@@ -371,7 +371,7 @@ def _write(
     import json
 
     from visavis.evaluation import report as reports
-    from visavis.evaluation.atomic import replacing
+    from visavis.writing import replacing
 
     if out.suffix.lower() in (".html", ".htm"):
         reports.write(out, table, summary, pictures=faces)

@@ -213,7 +213,7 @@ def _embedded(
 def _keep(path: Path, result: Identification) -> None:
     import json
 
-    from visavis.evaluation.atomic import replacing
+    from visavis.writing import replacing
 
     with replacing(path) as temporary:
         text = json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)

@@ -9,10 +9,10 @@ from visavis import __version__
 from visavis.errors import DataError
 from visavis.evaluation import clustering_plots as plots
 from visavis.evaluation import clustering_tables as tables
-from visavis.evaluation.atomic import replacing
 from visavis.evaluation.clustering_mistakes import divided, mixed
 from visavis.evaluation.clustering_records import ClusteringEvaluation
 from visavis.evaluation.report import count, number, path_of, percent
+from visavis.writing import replacing
 
 
 def write(folder: Path, result: ClusteringEvaluation) -> None:

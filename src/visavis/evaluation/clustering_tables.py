@@ -10,7 +10,6 @@ import numpy as np
 
 from visavis import __version__
 from visavis.errors import DataError
-from visavis.evaluation.atomic import replacing
 from visavis.evaluation.clustering_records import (
     ClusteringEvaluation,
     ClusteringRow,
@@ -20,6 +19,7 @@ from visavis.evaluation.clustering_records import (
 )
 from visavis.evaluation.tables import Table, read_table
 from visavis.metrics import clustering as metrics
+from visavis.writing import replacing
 
 
 def write(path: Path, faces: LabelledFaces) -> None:

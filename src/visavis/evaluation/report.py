@@ -12,11 +12,11 @@ import numpy as np
 from visavis import __version__
 from visavis.errors import DataError
 from visavis.evaluation import plots
-from visavis.evaluation.atomic import replacing
 from visavis.evaluation.scores import ScoreFile
 from visavis.evaluation.summary_records import Summary
 from visavis.evaluation.worst import worst
 from visavis.metrics.verification import fmr_name
+from visavis.writing import replacing
 
 if TYPE_CHECKING:
     from jinja2 import Environment

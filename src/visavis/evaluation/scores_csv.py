@@ -11,9 +11,9 @@ import numpy as np
 
 from visavis.errors import DataError
 from visavis.evaluation.about import About, from_plain
-from visavis.evaluation.atomic import replacing
 from visavis.evaluation.scores import COLUMNS, CONSTANTS, ScoreFile, texts
 from visavis.evaluation.tables import Table, parse_flag, read_table
+from visavis.writing import replacing
 
 _REQUIRED: Final = {
     "a": "the first photo of each pair",

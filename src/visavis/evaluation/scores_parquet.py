@@ -10,8 +10,8 @@ import numpy as np
 
 from visavis.errors import DataError
 from visavis.evaluation.about import About, from_plain
-from visavis.evaluation.atomic import replacing
 from visavis.evaluation.scores import COLUMNS, CONSTANTS, ScoreFile, texts
+from visavis.writing import replacing
 
 _KEY: Final = b"visavis"
 _REQUIRED: Final = ("a", "b", "same", "score")
