@@ -206,3 +206,30 @@ def test_batches_keep_people_together() -> None:
     assert sizes([10], 4) == [4, 4, 2]
     assert sizes([1] * 5, 2) == [2, 2, 1]
     assert sizes([], 4) == []
+
+
+def test_two_enrol_the_same_photos_at_once(gallery, old: Recognizer, save) -> None:
+    photos = [PersonPhoto(f"p{k}", save(f"p{k}.png", tile(k))) for k in range(4)]
+    first, second = Enroller(gallery, old), Enroller(gallery, old)
+    check = first._resemblance.check
+
+    def meanwhile(people, vectors):
+        list(second.enrol(photos[:3]))
+        return check(people, vectors)
+
+    first._resemblance.check = meanwhile  # type: ignore[method-assign]
+    rows = list(first.enrol(photos))
+    assert [row.status for row in rows] == ["already-enrolled"] * 3 + ["enrolled"]
+    assert [row.face is None for row in rows] == [True] * 3 + [False]
+    assert sorted(face.person for face in gallery.faces()) == ["p0", "p1", "p2", "p3"]
+    assert rows[3].face == next(face.id for face in gallery.faces(person="p3"))
+
+
+@pytest.mark.parametrize("sign", ["\u202e", "\u2066"])
+def test_a_name_that_is_shown_as_another(gallery, old: Recognizer, save, sign: str) -> None:
+    row = Enroller(gallery, old).enrol_one(PersonPhoto(f"An{sign}na", save("a.png", tile(1))))
+    assert row.status == "unusable-name"
+    assert "shows another name" in str(row.message)
+    # What joins letters and pictures is part of names.
+    for name in ("می\u200cخواهم", "👩\u200d👧"):
+        assert Enroller(gallery, old).enrol_one(PersonPhoto(name, save("b.png", tile(2)))).there

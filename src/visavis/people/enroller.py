@@ -164,9 +164,7 @@ class Enroller:
                 rows[k] = replace(row, status="unreadable", message=str(error))
                 continue
             digest = images.digest(data)
-            if (row.person, digest) in seen or self._gallery.has_source(
-                digest, person=row.person, model_sha256=self._recognizer.model_sha256
-            ):
+            if (row.person, digest) in seen or self._is_there(digest, row.person):
                 rows[k] = replace(row, status="already-enrolled")
                 continue
             seen.add((row.person, digest))
@@ -191,6 +189,11 @@ class Enroller:
         self._commit(rows, accepted)
         self._attach(photos, rows)
         return [rows[k] for k in range(len(photos))]
+
+    def _is_there(self, source_sha256: str, person: str) -> bool:
+        return self._gallery.has_source(
+            source_sha256, person=person, model_sha256=self._recognizer.model_sha256
+        )
 
     def _read(self, photo: PersonPhoto) -> bytes:
         limits = self._recognizer.options.limits
@@ -252,12 +255,18 @@ class Enroller:
         findings = self._resemblance.check(
             [face.person for face in faces], np.stack([face.vector for face in faces])
         )
-        numbers = self._gallery.add(faces)
-        for (k, _), number, finding in zip(accepted, numbers, findings, strict=True):
+        # Somebody else may have enrolled the same photos while these were embedded.
+        lacking = [not self._is_there(face.source_sha256, face.person) for face in faces]
+        numbers = iter(self._gallery.add([face for face, lacks in zip(faces, lacking, strict=True)
+                                          if lacks]))  # fmt: skip
+        for (k, _), lacks, finding in zip(accepted, lacking, findings, strict=True):
+            if not lacks:
+                rows[k] = replace(rows[k], status="already-enrolled")
+                continue
             rows[k] = replace(
                 rows[k],
                 status="enrolled",
-                face=number,
+                face=next(numbers),
                 resembles=finding.resembles,
                 resembles_score=finding.resembles_score,
                 own_score=finding.own_score,
