@@ -177,6 +177,28 @@ def test_bad_input_is_one_line_with_a_remedy(run: Run, album: Path, tmp_path: Pa
     assert list((tmp_path / "empty").iterdir()) == []
 
 
+def test_a_folder_in_the_way_is_said_before_the_correction_is_kept(
+    run: Run, album: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = run("cluster", album, "--out", out, "--no-pictures", "--false-merge", "1e-9")
+    assert first.code == 1
+    assert "has no score" in first.err  # nor is the rate said to hold that nobody measured
+    assert "the rate may be higher" in first.err
+    shutil.rmtree(out / "people")
+    (out / "people").mkdir()
+    (out / "people" / "mine.txt").write_text("mine", encoding="utf-8")
+    for words in (("cluster", "fix", out, "name", 1, "Anna"), ("cluster", album, "--out", out)):
+        done = run(*words)
+        assert done.code == 2
+        assert "not a folder of ours" in done.err
+        assert done.err.count("\n") == 1
+    assert run("cluster", "fix", out, "list", "--json").json == []
+    gone = run("cluster", "forget", out)
+    assert "keeps what you put there" in gone.out
+    assert [p.name for p in out.rglob("*")] == ["people", "mine.txt"]
+
+
 def test_clusters_and_a_gallery_know_each_other(run: Run, album: Path, tmp_path: Path) -> None:
     out, gallery = tmp_path / "out", tmp_path / "family"
     run("cluster", album, "--out", out)
@@ -185,7 +207,7 @@ def test_clusters_and_a_gallery_know_each_other(run: Run, album: Path, tmp_path:
     assert done.code == 2
     assert "--name" in done.err
     done = run(
-        "cluster", "fix", out, "enrol", main, "--gallery", gallery, "--name", "Zoë", "--json"
+        "cluster", "fix", out, "enroll", main, "--gallery", gallery, "--name", "Zoë", "--json"
     )
     assert done.code == 0, done.err
     assert done.json["enrolled"] >= 3

@@ -244,6 +244,13 @@ class _Sorter:
             )
         vectors = {face: one.vector for face, one in seen.faces.items()}
         album, judged = album_of(store, vectors)
+        if album.settings.threshold >= strangers.thresholds[-1]:
+            messages.print(
+                f"visavis: for a false-merge rate of {self.false_merge:g} in a collection of this "
+                f"size the calibration {album.settings.calibration} has no score (its strictest is "
+                f"{strangers.thresholds[-1]:.3f}, which is used): the rate may be higher",
+                markup=False,
+            )
         if self.gallery is None:
             return album
         from visavis.albums.naming import gallery_names
@@ -365,6 +372,6 @@ def forget(
         echo_json({"erased": gone})
     else:
         console.print(f"{out}: erased {', '.join(gone)}", markup=False)
-        for kept in sorted(out.glob(f"{outputs.PEOPLE}*")):
+        for kept in (p for p in sorted(out.glob(f"{outputs.PEOPLE}*")) if p.is_dir()):
             console.print(f"{kept} keeps what you put there", markup=False)
         console.print("templates of photos are kept apart: `visavis cache clear` erases them")
