@@ -57,9 +57,12 @@ def test_only_what_is_newer_is_taken_from_the_table(
         store.add([new("Late", VECTORS[50]), new("Late", VECTORS[51])])
     added = []
     add = TemplateIndex.add
-    monkeypatch.setattr(
-        TemplateIndex, "add", lambda self, ids, rows: (added.append(len(ids)), add(self, ids, rows))
-    )
+
+    def counted(self: TemplateIndex, ids: np.ndarray, rows: np.ndarray, **columns: object) -> None:
+        added.append(len(ids))
+        add(self, ids, rows, **columns)
+
+    monkeypatch.setattr(TemplateIndex, "add", counted)
     with SqliteGallery(folder, key=key, options=EAGER) as store:
         (matches,) = store.search(VECTORS[50][None], model_sha256=MODEL, k=1, fusion="max")
         assert matches[0].person == "Late"

@@ -70,6 +70,7 @@ class Change:
                 f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? ORDER BY id", (other,)
             ).fetchall()
             reseal_faces(self._db, self._seal, rows, person=number)
+            self._note_moved(rows, number)
             delete_person(self._db, other, self._deleted)
         if people:
             self._record("merge", uid, {"from": [written_uid(other) for other in people.values()]})
@@ -109,6 +110,15 @@ class Change:
                 delete_person(self._db, number, self._deleted)
             self._record("expire", uid, {"faces": count, "person": left is None})
         return self._deleted.faces
+
+    def _note_moved(self, rows: Sequence[Sequence[Any]], person: int) -> None:
+        """Let the indexes in memory follow."""
+        (clock,) = self._db.execute("SELECT clock FROM state").fetchone()
+        self._db.executemany(
+            "INSERT INTO moved VALUES (?, ?, ?, ?)",
+            [(seq, row[0], row[2], person) for seq, row in enumerate(rows, clock + 1)],
+        )
+        self._db.execute("UPDATE state SET clock = ?", (clock + len(rows),))
 
     def _person(self, name: str) -> tuple[int, bytes]:
         return required_person(self._db, self._seal, composed(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,8 @@ from visavis.gallery.index_body import Body
 from visavis.gallery.index_exact import best, faiss_threads, score
 from visavis.gallery.index_options import EXACT_UP_TO, IndexOptions
 from visavis.gallery.numbers import Numbers
+from visavis.gallery.owners import Owners
+from visavis.gallery.rows import Rows
 from visavis.gallery.snapshot import Seal
 from visavis.types import Vectors
 
@@ -21,6 +24,21 @@ __all__ = ["EXACT_UP_TO", "IndexOptions", "TemplateIndex"]
 
 Ids = NDArray[np.int64]
 _QUERIES = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """What is known of each row of an index, for reading until the index changes.
+
+    Attributes:
+        numbers: template number by row.
+        owners: person and usability by row, and the rows of a person.
+        templates: the templates by row.
+    """
+
+    numbers: Numbers
+    owners: Owners
+    templates: Rows
 
 
 class TemplateIndex:
@@ -57,6 +75,7 @@ class TemplateIndex:
         self.state = 0
         self._body = Body(dimension, options=options)
         self._numbers = Numbers()
+        self._owners = Owners()
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -65,8 +84,21 @@ class TemplateIndex:
         """Numbers of all templates, rising, ``(N,)`` int64."""
         return np.sort(self._numbers.ids)
 
-    def add(self, ids: ArrayLike, vectors: ArrayLike) -> None:
+    def add(
+        self,
+        ids: ArrayLike,
+        vectors: ArrayLike,
+        *,
+        people: ArrayLike = -1,
+        usability: ArrayLike = 1.0,
+    ) -> None:
         """Add ``(N, D)`` float32 unit vectors under ``(N,)`` numbers that are not there yet.
+
+        Args:
+            ids: numbers, 0 or more.
+            vectors: templates.
+            people: number of the person each is of.
+            usability: how usable each is.
 
         Raises:
             OptionError: wrong shapes, a number below 0, twice or there already, a vector that is
@@ -84,6 +116,10 @@ class TemplateIndex:
             with faiss_threads(self.options.threads):
                 self._body.append(rows)
             self._numbers.append(numbers)
+            self._owners.append(
+                np.broadcast_to(np.asarray(people, np.int64), numbers.shape),
+                np.broadcast_to(np.asarray(usability, np.float64), numbers.shape),
+            )
 
     def remove(self, ids: ArrayLike) -> int:
         """Remove templates by number and overwrite them in memory; returns how many there were."""
@@ -95,7 +131,18 @@ class TemplateIndex:
         holes = gone[gone < count]
         self._body.fill(holes, movers, count)
         self._numbers.fill(holes, movers, count)
+        self._owners.fill(holes, movers, count)
         return len(gone)
+
+    def assign(self, ids: ArrayLike, people: ArrayLike) -> None:
+        """Give templates to other people; numbers that are not there are passed over."""
+        rows = self._numbers.rows(self._checked_ids(ids))
+        there = rows >= 0
+        self._owners.assign(rows[there], np.asarray(people, np.int64)[there])
+
+    def columns(self) -> Columns:
+        """Whose templates these are, by row; for reading until the next change."""
+        return Columns(self._numbers, self._owners, self._body.rows)
 
     def vectors(self, ids: ArrayLike) -> Vectors:
         """The templates of these numbers, ``(N, D)`` float32.
@@ -103,11 +150,7 @@ class TemplateIndex:
         Raises:
             OptionError: a number that is not there.
         """
-        numbers = self._checked_ids(ids)
-        rows = self._numbers.rows(numbers)
-        if len(rows) and rows.min() < 0:
-            raise OptionError(f"no template {numbers[rows < 0][0]}", "ask for those of ids()")
-        return self._body.rows.take(rows)
+        return self._body.rows.take(self._found(ids))
 
     def search(self, vectors: ArrayLike, k: int) -> tuple[NDArray[np.float32], Ids]:
         """The ``k`` closest templates to each of ``(Q, D)`` probes.
@@ -119,22 +162,31 @@ class TemplateIndex:
         Raises:
             OptionError: ``k`` below 1, wrong shapes, a probe that is not of unit length.
         """
+        scores, rows = self.closest(vectors, k)
+        found = rows >= 0
+        ids = np.full(rows.shape, -1, np.int64)
+        ids[found] = self._numbers.ids[rows[found]]
+        return scores, ids
+
+    def closest(self, vectors: ArrayLike, k: int) -> tuple[NDArray[np.float32], Ids]:
+        """As ``search``, with rows for ``columns`` in place of numbers."""
         queries = self._checked(vectors)
         if k < 1:
             raise OptionError(f"k {k}", "ask for 1 or more")
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        ids = np.full((len(queries), k), -1, np.int64)
+        found = np.full((len(queries), k), -1, np.int64)
         top = min(k, len(self))
         if not top:
-            return scores, ids
+            return scores, found
         with faiss_threads(self.options.threads):
             for start in range(0, len(queries), _QUERIES):
                 part = queries[start : start + _QUERIES]
                 for number, rows in enumerate(self._body.propose(part, top), start):
                     exact = score(self._body.rows, queries[number], rows)
-                    found = best(exact, self._numbers.ids[rows], top)
-                    scores[number, :top], ids[number, :top] = found
-        return scores, ids
+                    first = best(exact, self._numbers.ids[rows], top)
+                    scores[number, : len(first)] = exact[first]
+                    found[number, : len(first)] = rows[first]
+        return scores, found
 
     def describe(self) -> str:
         """The structure in words: kind, asked and measured recall."""
@@ -148,7 +200,8 @@ class TemplateIndex:
             state: the caller's mark, given back as ``state`` by ``load``.
             seal: encrypts bytes, called with up to 8 MiB at a time; ``None``: plain.
         """
-        index_file.save(path, self._body, self._numbers, state=state, seal=seal)
+        parts = index_file.Parts(self._body, self._numbers, self._owners)
+        index_file.save(path, parts, state=state, seal=seal)
         self.state = state
 
     @classmethod
@@ -161,10 +214,18 @@ class TemplateIndex:
             FileNotFoundError: there is none.
         """
         with faiss_threads(options.threads):
-            body, numbers, state = index_file.load(path, options=options, unseal=unseal)
-        index = cls(body.dimension, options=options)
-        index._body, index._numbers, index.state = body, numbers, state
+            parts, state = index_file.load(path, options=options, unseal=unseal)
+        index = cls(parts.body.dimension, options=options)
+        index._body, index._numbers, index._owners = parts.body, parts.numbers, parts.owners
+        index.state = state
         return index
+
+    def _found(self, ids: ArrayLike) -> Ids:
+        numbers = self._checked_ids(ids)
+        rows = self._numbers.rows(numbers)
+        if len(rows) and rows.min() < 0:
+            raise OptionError(f"no template {numbers[rows < 0][0]}", "ask for those of ids()")
+        return rows
 
     def _checked_ids(self, ids: ArrayLike) -> Ids:
         out = np.asarray(ids)

@@ -45,12 +45,12 @@ def score(rows: Rows, query: Vectors, at: Ids) -> NDArray[np.float32]:
     return (wide @ query.astype(np.float64)).astype(np.float32)
 
 
-def best(scores: NDArray[np.float32], ids: Ids, k: int) -> tuple[NDArray[np.float32], Ids]:
-    """The ``k`` highest scores and their ids, equal scores by id; -inf and -1 where fewer."""
-    order = np.lexsort((ids, -scores))[:k]
-    out, who = np.full(k, -np.inf, np.float32), np.full(k, -1, np.int64)
-    out[: len(order)], who[: len(order)] = scores[order], ids[order]
-    return out, who
+def best(scores: NDArray[np.float32], ids: Ids, k: int) -> Ids:
+    """Places of the ``k`` highest scores, or of all if there are fewer; equal scores by id."""
+    some = np.arange(len(scores))
+    if 4 * k < len(scores):
+        some = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+    return some[np.lexsort((ids[some], -scores[some]))[:k]]
 
 
 def nearest(rows: Rows, queries: Vectors, k: int) -> list[Ids]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,32 @@ from visavis.gallery.index_options import IndexOptions
 from visavis.gallery.index_scan import FastScan
 from visavis.gallery.index_tuning import Tuning
 from visavis.gallery.numbers import Numbers
+from visavis.gallery.owners import Owners
 from visavis.gallery.rows import Rows
 from visavis.gallery.snapshot import CHUNK, Reader, Seal, Writer
 
 
-def save(path: Path, body: Body, numbers: Numbers, *, state: int, seal: Seal | None) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What an index is made of, row by row."""
+
+    body: Body
+    numbers: Numbers
+    owners: Owners
+
+
+def save(path: Path, parts: Parts, *, state: int, seal: Seal | None) -> None:
     """Write it beside ``path`` and move it there."""
     import faiss
 
+    body, numbers = parts.body, parts.numbers
     codec = body.rows.codec
     header: dict[str, object] = {
         "dimension": body.dimension,
         "count": len(numbers),
         "state": state,
         "codec": codec.name,
+        "owners": True,
         "scan": None,
     }
     if body.scan is not None and body.tuning is not None:
@@ -44,8 +56,9 @@ def save(path: Path, body: Body, numbers: Numbers, *, state: int, seal: Seal | N
         with partial.open("wb") as file:
             writer = Writer(file, header, seal=seal)
             writer.write(codec.to_bytes())
-            for start in range(0, len(numbers), CHUNK // 8):
-                writer.write(numbers.ids[start : start + CHUNK // 8].astype("<i8").data.cast("B"))
+            for column in (numbers.ids, parts.owners.people, parts.owners.usability):
+                for start in range(0, len(column), CHUNK // 8):
+                    writer.write(_little(column[start : start + CHUNK // 8]))
             for block in body.rows.coded():
                 step = max(CHUNK // max(block[:1].nbytes, 1), 1)
                 for start in range(0, len(block), step):
@@ -60,7 +73,7 @@ def save(path: Path, body: Body, numbers: Numbers, *, state: int, seal: Seal | N
         partial.unlink(missing_ok=True)
 
 
-def load(path: Path, *, options: IndexOptions, unseal: Seal | None) -> tuple[Body, Numbers, int]:
+def load(path: Path, *, options: IndexOptions, unseal: Seal | None) -> tuple[Parts, int]:
     """Read it; the state comes last.
 
     Raises:
@@ -76,9 +89,11 @@ def load(path: Path, *, options: IndexOptions, unseal: Seal | None) -> tuple[Bod
             ) from error
 
 
-def _read(reader: Reader, path: Path, options: IndexOptions) -> tuple[Body, Numbers, int]:
+def _read(reader: Reader, path: Path, options: IndexOptions) -> tuple[Parts, int]:
     header = reader.header
-    dimension, count, state = (int(header[key]) for key in ("dimension", "count", "state"))
+    dimension, count, state, _ = (
+        int(header[key]) for key in ("dimension", "count", "state", "owners")
+    )
     body, numbers = Body(dimension, options=options), Numbers()
     codec = Codec(header["codec"], dimension)
     if not codec.exact and options.memory_limit is None:
@@ -90,6 +105,11 @@ def _read(reader: Reader, path: Path, options: IndexOptions) -> tuple[Body, Numb
     body.rows = Rows(codec)
     for payload in reader.chunks(8 * count):
         numbers.append(np.frombuffer(payload, "<i8"))
+    owners = Owners()
+    people = [np.frombuffer(payload, "<i8") for payload in reader.chunks(8 * count)]
+    usability = [np.frombuffer(payload, "<f8") for payload in reader.chunks(8 * count)]
+    for whose, usable in zip(people, usability, strict=True):
+        owners.append(whose, usable)
     kind = np.dtype(codec.dtype).newbyteorder("<")
     for payload in reader.chunks(kind.itemsize * codec.columns * count):
         body.rows.append_coded(np.frombuffer(payload, kind).reshape(-1, codec.columns))
@@ -97,7 +117,7 @@ def _read(reader: Reader, path: Path, options: IndexOptions) -> tuple[Body, Numb
         _read_scan(reader, body)
     reader.end()
     body.settle()
-    return body, numbers, state
+    return Parts(body, numbers, owners), state
 
 
 def _read_scan(reader: Reader, body: Body) -> None:

@@ -202,6 +202,14 @@ class LiveIndexes:
             ).fetchall()
             if gone:
                 live.changes += index.remove(np.array([face for (face,) in gone], np.int64))
+            moved = db.execute(
+                "SELECT face, person FROM moved WHERE seq > ? AND model = ? ORDER BY seq",
+                (live.removals, model),
+            ).fetchall()
+            whose = dict(moved)  # the last word on each
+            if whose:
+                index.assign(np.fromiter(whose, np.int64), np.fromiter(whose.values(), np.int64))
+            live.changes += len(moved)
             live.removals = state.clock
         if live.faces == state.clock:
             return False
@@ -210,8 +218,13 @@ class LiveIndexes:
             (live.faces, model, _BATCH),
         ).fetchall()
         if rows:
-            vectors = open_vectors(seal, rows, index.dimension)
-            index.add(np.array([row[0] for row in rows], np.int64), vectors)
+            usability, vectors = open_vectors(seal, rows, index.dimension)
+            index.add(
+                np.array([row[0] for row in rows], np.int64),
+                vectors,
+                people=np.array([row[1] for row in rows], np.int64),
+                usability=usability,
+            )
             live.changes += len(rows)
         more = len(rows) == _BATCH
         live.faces = rows[-1][0] if more else state.clock

@@ -1,18 +1,18 @@
 """From the closest faces to the closest people.
 
-The index proposes faces; scores are computed anew from the table's templates, in the same read
-transaction, so an answer is of one moment and no error of the index gets into a score. With
-``max``, faces are fetched until no face beyond them can change the first ``k`` people. With means,
-the people among the closest ``CANDIDATES`` faces (more for a large ``k``) are candidates, and their
-fused scores are computed from all their templates: a person whose mean is close though none of
-their templates is among those faces can be missed, which takes templates that contradict each
-other.
+The index proposes faces and knows whose they are; it has followed the table up to the read
+transaction in which names are looked up, so an answer is of one moment. Scores are computed from
+the templates that the index holds in memory; where a memory limit made it keep less than those,
+from the table's. With ``max``, faces are fetched until no face beyond them can change the first
+``k`` people. With means, the people among the closest ``CANDIDATES`` faces (more for a large ``k``)
+are candidates, and their fused scores are computed from all their templates: a person whose mean is
+close though none of their templates is among those faces can be missed, which takes templates that
+contradict each other.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,31 +34,18 @@ CANDIDATES: Final = 32
 _ALL = 256
 _FIRST_FETCH = 8
 _KEPT = 50_000
-_BESIDE = (
-    "SELECT id FROM face WHERE person IN (SELECT DISTINCT person FROM face WHERE id IN ({})) "
-    "AND model = ?"
-)
-_COUNT = "SELECT person, count(*) FROM face WHERE person IN ({}) AND model = ? GROUP BY person"
-
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """A candidate: fused score, closest template's score and number."""
-
-    person: int
-    score: float
-    best_score: float
-    best_face: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Faces:
-    """Faces as the table has them: number, person, usability, and ``(N, D)`` templates."""
+class _People:
+    """Candidates: row number of the person, fused score, closest template's score and number, and
+    how many templates they have where all were looked at."""
 
-    numbers: list[int]
-    people: list[int]
-    usability: list[float]
-    vectors: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    best_scores: NDArray[np.float64]
+    best_faces: NDArray[np.int64]
+    counts: NDArray[np.int64] | None
 
 
 class PersonSearch:
@@ -68,14 +55,11 @@ class PersonSearch:
         db: inside the transaction.
         seal: opens rows.
         index: as the table is in it.
-        model: row number of the model.
     """
 
-    def __init__(
-        self, db: sqlite3.Connection, seal: Seal, index: TemplateIndex, *, model: int
-    ) -> None:
-        self._db, self._seal, self._index, self._model = db, seal, index, model
-        self._faces: dict[int, tuple[int, float, bytes]] = {}
+    def __init__(self, db: sqlite3.Connection, seal: Seal, index: TemplateIndex) -> None:
+        self._db, self._seal, self._index = db, seal, index
+        self._columns = index.columns()
         self._names: dict[int, tuple[str, str]] = {}
 
     def search(self, probes: Vectors, *, k: int, fusion: Fusion) -> list[list[Match]]:
@@ -86,117 +70,106 @@ class PersonSearch:
         first = 3 * k + _FIRST_FETCH if fusion == "max" else max(CANDIDATES, 6 * k)
         if fusion != "max" and size <= _ALL:
             first = size
-        scores, ids = self._index.search(probes, min(first, size))
-        found = []
-        for probe, row_scores, row_ids in zip(probes, scores, ids, strict=True):
-            ranked = self._ranked(probe, row_scores, row_ids, k, fusion)
-            found.append(self._matches(ranked))
-        return found
+        scores, rows = self._index.closest(probes, min(first, size))
+        return [
+            self._first(self._ranked(probe, own_scores, own_rows, k=k, fusion=fusion), k)
+            for probe, own_scores, own_rows in zip(probes, scores, rows, strict=True)
+        ]
 
     def _ranked(
         self,
         probe: Vectors,
         scores: NDArray[np.float32],
-        ids: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        *,
         k: int,
         fusion: Fusion,
-    ) -> list[_Scored]:
+    ) -> _People:
+        """Candidates, best first."""
         while True:
-            there = ids[ids >= 0]
-            whole = len(there) >= len(self._index) or len(there) < len(ids)
-            if fusion == "max":
-                faces = self._opened(there.tolist())
-            else:
-                faces = self._all_faces_beside(there.tolist())
-            people = set(faces.people)
-            if not people:
-                return []
+            there = rows[rows >= 0]
+            whole = len(there) >= len(self._index) or len(there) < len(rows)
+            people = np.unique(self._columns.owners.people[there])
             if whole or len(people) >= k:
-                ranked = self._scored(probe, faces, fusion)
-                least = float(scores[len(there) - 1]) if len(there) else -1.0
+                mine = there if fusion == "max" else self._columns.owners.rows(people)
+                ranked = self._scored(probe, mine, fusion)
                 # Beyond the last face fetched none is closer, rounding aside; ties must be in.
-                if whole or fusion != "max" or ranked[k - 1].score > least + 1e-6:
-                    return self._first(ranked, k)
-            more = min(4 * len(ids), len(self._index))
-            wider, wider_ids = self._index.search(probe[None], more)
-            scores, ids = wider[0], wider_ids[0]
+                if whole or fusion != "max" or ranked.scores[k - 1] > scores[len(there) - 1] + 1e-6:
+                    return ranked
+            more = min(4 * len(rows), len(self._index))
+            wider, wider_rows = self._index.closest(probe[None], more)
+            scores, rows = wider[0], wider_rows[0]
 
-    def _scored(self, probe: Vectors, faces: _Faces, fusion: Fusion) -> list[_Scored]:
+    def _scored(self, probe: Vectors, rows: NDArray[np.int64], fusion: Fusion) -> _People:
+        owners = self._columns.owners
+        rows = rows[np.lexsort((self._columns.numbers.ids[rows], owners.people[rows]))]
+        faces, people = self._columns.numbers.ids[rows], owners.people[rows]
+        vectors = self._templates(rows)
         wide = probe.astype(np.float64)
-        each = np.clip((faces.vectors * wide).sum(axis=1), -1.0, 1.0).tolist()
-        best: dict[int, tuple[float, int]] = {}
-        for number, person, score in zip(faces.numbers, faces.people, each, strict=True):
-            known = best.get(person)
-            if known is None or (-score, number) < (-known[0], known[1]):
-                best[person] = (score, number)
-        fused = {person: score for person, (score, _) in best.items()}
-        if fusion != "max":
-            order = {person: at for at, person in enumerate(best)}
-            owners = np.array([order[person] for person in faces.people], np.int64)
-            weights = faces.usability if fusion == "weighted" else None
+        each = np.clip((vectors * wide).sum(axis=1), -1.0, 1.0)
+        starts = np.flatnonzero(np.diff(people, prepend=-1))
+        counts = np.diff(starts, append=len(people))
+        owner = np.repeat(np.arange(len(starts)), counts)
+        best = np.maximum.reduceat(each, starts)
+        closest = np.flatnonzero(each == best[owner])
+        closest = closest[np.unique(owner[closest], return_index=True)[1]]
+        fused = best
+        if fusion != "max" and len(starts) < len(people):
             means = mean_templates(
-                faces.vectors.astype(np.float32), owners, weights=weights, people=len(order)
+                vectors.astype(np.float32),
+                owner,
+                weights=owners.usability[rows] if fusion == "weighted" else None,
+                people=len(starts),
             )
-            scores = np.clip((means * wide).sum(axis=1), -1.0, 1.0).tolist()
-            fused = {person: scores[at] for person, at in order.items()}
-        ranked = [_Scored(person, fused[person], *best[person]) for person in best]
-        return sorted(ranked, key=lambda one: -one.score)
-
-    def _first(self, ranked: list[_Scored], k: int) -> list[_Scored]:
-        """The first ``k``, equal scores by name."""
-        if len(ranked) > k:
-            ranked = [one for one in ranked if one.score >= ranked[k - 1].score]
-        self._learn_names(one.person for one in ranked)
-        return sorted(ranked, key=lambda one: (-one.score, self._names[one.person][0]))[:k]
-
-    def _matches(self, ranked: list[_Scored]) -> list[Match]:
-        counts = self._counts([one.person for one in ranked])
-        return [
-            Match(
-                person=self._names[one.person][0],
-                person_id=self._names[one.person][1],
-                score=one.score,
-                best_score=one.best_score,
-                best_face=one.best_face,
-                faces=counts[one.person],
-            )
-            for one in ranked
-        ]
-
-    def _opened(self, numbers: list[int]) -> _Faces:
-        """Faces by number, as far as they are in the table."""
-        if len(self._faces) > _KEPT:
-            self._faces.clear()
-        dimension = self._index.dimension
-        for marks, part in batches([n for n in numbers if n not in self._faces]):
-            rows = self._db.execute(f"SELECT {FACE_COLUMNS} FROM face WHERE id IN ({marks})", part)
-            for row in rows:
-                self._faces[row[0]] = (row[1], *open_template(self._seal, row, dimension))
-        there = [number for number in numbers if number in self._faces]
-        found = [self._faces[number] for number in there]
-        joined = b"".join([vector for _, _, vector in found])
-        return _Faces(
-            numbers=there,
-            people=[person for person, _, _ in found],
-            usability=[usability for _, usability, _ in found],
-            vectors=np.frombuffer(joined, "<f4").reshape(-1, dimension).astype(np.float64),
+            fused = np.clip((means * wide).sum(axis=1), -1.0, 1.0)
+        by_score = np.argsort(-fused, kind="stable")
+        return _People(
+            numbers=people[starts][by_score],
+            scores=fused[by_score],
+            best_scores=best[by_score],
+            best_faces=faces[closest][by_score],
+            counts=None if fusion == "max" else counts[by_score],
         )
 
-    def _all_faces_beside(self, numbers: list[int]) -> _Faces:
-        """All faces of the people of these faces, by number."""
-        found: set[int] = set()
-        for marks, part in batches(numbers):
-            rows = self._db.execute(_BESIDE.format(marks), (*part, self._model))
-            found.update(number for (number,) in rows)
-        return self._opened(sorted(found))
+    def _first(self, ranked: _People, k: int) -> list[Match]:
+        """The first ``k``, equal scores by name."""
+        last = ranked.scores[min(k, len(ranked.scores)) - 1]
+        count = int(np.count_nonzero(ranked.scores >= last))
+        numbers = ranked.numbers[:count].tolist()
+        self._learn_names(numbers)
+        order = sorted(
+            range(count), key=lambda at: (-ranked.scores[at], self._names[numbers[at]][0])
+        )[:k]
+        if ranked.counts is None:
+            owners = self._columns.owners
+            mine = owners.people[owners.rows(ranked.numbers[order])]
+            counts = [int(np.count_nonzero(mine == numbers[at])) for at in order]
+        else:
+            counts = ranked.counts[order].tolist()
+        return [
+            Match(
+                person=self._names[numbers[at]][0],
+                person_id=self._names[numbers[at]][1],
+                score=float(ranked.scores[at]),
+                best_score=float(ranked.best_scores[at]),
+                best_face=int(ranked.best_faces[at]),
+                faces=count,
+            )
+            for at, count in zip(order, counts, strict=True)
+        ]
 
-    def _counts(self, people: list[int]) -> dict[int, int]:
-        counts: dict[int, int] = {}
-        for marks, part in batches(people):
-            counts |= dict(self._db.execute(_COUNT.format(marks), (*part, self._model)).fetchall())
-        return counts
+    def _templates(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        if self._columns.templates.codec.exact:
+            return self._columns.templates.take(rows).astype(np.float64)
+        faces, found = self._columns.numbers.ids[rows].tolist(), dict[int, bytes]()
+        for marks, part in batches(faces):
+            read = self._db.execute(f"SELECT {FACE_COLUMNS} FROM face WHERE id IN ({marks})", part)
+            for row in read:
+                found[row[0]] = open_template(self._seal, row, self._index.dimension)
+        joined = b"".join([found[face] for face in faces])
+        return np.frombuffer(joined, "<f4").reshape(-1, self._index.dimension).astype(np.float64)
 
-    def _learn_names(self, people: Iterable[int]) -> None:
+    def _learn_names(self, people: list[int]) -> None:
         if len(self._names) > _KEPT:
             self._names.clear()
         for _, part in batches([person for person in people if person not in self._names]):

@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.errors import GalleryDamagedError
 from visavis.gallery.cipher import Seal
@@ -111,26 +112,29 @@ def open_face(seal: Seal, row: Sequence[Any], dimension: int) -> OpenFace:
     )
 
 
-def open_template(seal: Seal, row: Sequence[Any], dimension: int) -> tuple[float, bytes]:
-    """Only usability and template (little-endian float32), quickly.
+def open_template(seal: Seal, row: Sequence[Any], dimension: int) -> bytes:
+    """Only the template (little-endian float32), quickly.
 
     Raises:
         GalleryDamagedError: the row is not what was written.
     """
     body = open_body(seal, row)
     start = _USABILITY.size
-    return _USABILITY.unpack_from(body)[0], body[start : start + 4 * dimension]
+    return body[start : start + 4 * dimension]
 
 
-def open_vectors(seal: Seal, rows: Sequence[Sequence[Any]], dimension: int) -> Vectors:
-    """Only the templates, ``(N, D)``, quickly.
+def open_vectors(
+    seal: Seal, rows: Sequence[Sequence[Any]], dimension: int
+) -> tuple[NDArray[np.float64], Vectors]:
+    """Only usability ``(N,)`` and templates ``(N, D)``, quickly.
 
     Raises:
         GalleryDamagedError: a row is not what was written.
     """
-    start, end = _USABILITY.size, _USABILITY.size + 4 * dimension
-    joined = b"".join([open_body(seal, row)[start:end] for row in rows])
-    return np.frombuffer(joined, "<f4").reshape(-1, dimension).astype(np.float32, copy=False)
+    kind = np.dtype([("usability", "<f8"), ("vector", "<f4", (dimension,))])
+    joined = b"".join([open_body(seal, row)[: kind.itemsize] for row in rows])
+    found = np.frombuffer(joined, kind)
+    return found["usability"].astype(np.float64), found["vector"].astype(np.float32)
 
 
 def about_person(number: int, uid: bytes, column: str) -> bytes:

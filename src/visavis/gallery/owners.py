@@ -1,0 +1,86 @@
+"""Whose each row of an index is, how usable it is, and which rows are a person's."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.int64]
+_LOOSE = 8192
+
+
+class Owners:
+    """Two columns beside the rows, and the way back from a person to their rows.
+
+    Rows are sorted by person when they are first asked for; those that came or changed since are
+    looked through one by one, and sorted in when they are many. 28 bytes a row.
+    """
+
+    def __init__(self) -> None:
+        self._person = np.empty(0, np.int64)
+        self._usability = np.empty(0, np.float64)
+        self._count = 0
+        self._keys = np.empty(0, np.int64)
+        self._order = np.empty(0, np.int32)
+        self._changed: list[Numbers] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def people(self) -> Numbers:
+        """Person of each row, ``(N,)``, a view."""
+        return self._person[: self._count]
+
+    @property
+    def usability(self) -> NDArray[np.float64]:
+        """Usability of each row, ``(N,)``, a view."""
+        return self._usability[: self._count]
+
+    def append(self, people: Numbers, usability: NDArray[np.float64]) -> None:
+        """Give persons and usability to the next rows."""
+        end = self._count + len(people)
+        if end > len(self._person):
+            room = max(end, self._count + self._count // 8 + 1024)
+            for name in ("_person", "_usability"):
+                old = getattr(self, name)
+                grown = np.empty(room, old.dtype)
+                grown[: self._count] = old[: self._count]
+                setattr(self, name, grown)
+        self._person[self._count : end] = people
+        self._usability[self._count : end] = usability
+        self._count = end
+
+    def assign(self, rows: Numbers, people: Numbers) -> None:
+        """Give rows to other people."""
+        self._person[rows] = people
+        self._changed.append(rows)
+
+    def fill(self, holes: Numbers, movers: Numbers, count: int) -> None:
+        """Copy rows ``movers`` over rows ``holes`` and keep the first ``count``."""
+        self._person[holes] = self._person[movers]
+        self._usability[holes] = self._usability[movers]
+        self._changed.append(holes)
+        self._count = count
+
+    def rows(self, people: Numbers) -> Numbers:
+        """All rows of these people, rising."""
+        if self._loose() > _LOOSE:
+            self._sort()
+        wanted = np.unique(people)
+        starts = np.searchsorted(self._keys, wanted, "left")
+        ends = np.searchsorted(self._keys, wanted, "right")
+        spans = [self._order[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        loose = np.arange(min(len(self._keys), self._count), self._count)
+        found = np.concatenate([*spans, loose, *self._changed]).astype(np.int64)
+        found = found[found < self._count]
+        at = np.minimum(np.searchsorted(wanted, self._person[found]), len(wanted) - 1)
+        return np.unique(found[wanted[at] == self._person[found]]) if len(wanted) else found[:0]
+
+    def _loose(self) -> int:
+        return abs(self._count - len(self._keys)) + sum(map(len, self._changed))
+
+    def _sort(self) -> None:
+        self._order = np.argsort(self.people, kind="stable").astype(np.int32)
+        self._keys = self.people[self._order]
+        self._changed = []
