@@ -32,6 +32,8 @@ def _command(command: Any, path: str) -> list[str]:
         if rows:
             parts.append("\n".join(["| | |", "|---|---|", *rows]))
     for name, child in sorted(getattr(command, "commands", {}).items()):
+        if child.hidden:  # another spelling
+            continue
         parts.extend(_command(child, f"{path} {name}"))
     return parts
 
