@@ -193,3 +193,24 @@ def test_an_index_a_model(tmp_path: Path) -> None:
         )
         assert matches == []
         assert store.check().ok
+
+
+def test_an_index_in_memory_follows_a_merge_by_another_process(
+    folder: Path, key: Key | None
+) -> None:
+    with SqliteGallery(folder, key=key, options=EAGER) as here:
+        assert top(here, 3) == ("Person 03", 2)
+        with SqliteGallery(folder, key=key, options=EAGER) as there:
+            there.add([new("Late", VECTORS[50])])
+            there.merge("Late", "Person 03")
+        assert top(here, 3) == ("Late", 3)
+        assert top(here, 50) == ("Late", 3)
+        assert here.check().ok
+    # And a snapshot from before the merge.
+    with SqliteGallery(folder, key=key, options=EAGER) as again:
+        assert top(again, 3) == ("Late", 3)
+
+
+def top(store: SqliteGallery, at: int) -> tuple[str, int]:
+    (matches,) = store.search(VECTORS[at][None], model_sha256=MODEL, k=1, fusion="max")
+    return matches[0].person, matches[0].faces

@@ -113,14 +113,15 @@ def _indexes(
         except GalleryDamagedError:  # a face of the table, named above
             continue
         ids = index.ids()
-        table = [
-            n for (n,) in db.execute("SELECT id FROM face WHERE model = ? ORDER BY id", (model,))
-        ]
-        if not np.array_equal(ids, np.array(table, np.int64)):
+        read = db.execute("SELECT id, person FROM face WHERE model = ? ORDER BY id", (model,))
+        table = np.array(read.fetchall(), np.int64).reshape(-1, 2)
+        if not np.array_equal(ids, table[:, 0]):
             yield (
                 f"the index of model {sha256[:12]} holds {len(ids)} templates, "
                 f"the table {len(table)}, or others"
             )
+        elif not np.array_equal(index.people(ids), table[:, 1]):
+            yield f"the index of model {sha256[:12]} gives faces to other people than the table"
         elif index.options.memory_limit is None:
             differ = _differing(db, seal, index, model)
             if differ:

@@ -144,6 +144,14 @@ class TemplateIndex:
         """Whose templates these are, by row; for reading until the next change."""
         return Columns(self._numbers, self._owners, self._body.rows)
 
+    def people(self, ids: ArrayLike) -> Ids:
+        """Person of each of these numbers, ``(N,)``.
+
+        Raises:
+            OptionError: a number that is not there.
+        """
+        return self._owners.people[self._found(ids)]
+
     def vectors(self, ids: ArrayLike) -> Vectors:
         """The templates of these numbers, ``(N, D)`` float32.
 

@@ -22,6 +22,7 @@ class Owners:
         self._count = 0
         self._keys = np.empty(0, np.int64)
         self._order = np.empty(0, np.int32)
+        self._firm = 0  # rows from here on came after sorting
         self._changed: list[Numbers] = []
 
     def __len__(self) -> int:
@@ -61,7 +62,7 @@ class Owners:
         self._person[holes] = self._person[movers]
         self._usability[holes] = self._usability[movers]
         self._changed.append(holes)
-        self._count = count
+        self._count, self._firm = count, min(self._firm, count)
 
     def rows(self, people: Numbers) -> Numbers:
         """All rows of these people, rising."""
@@ -71,16 +72,16 @@ class Owners:
         starts = np.searchsorted(self._keys, wanted, "left")
         ends = np.searchsorted(self._keys, wanted, "right")
         spans = [self._order[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
-        loose = np.arange(min(len(self._keys), self._count), self._count)
+        loose = np.arange(self._firm, self._count)
         found = np.concatenate([*spans, loose, *self._changed]).astype(np.int64)
         found = found[found < self._count]
         at = np.minimum(np.searchsorted(wanted, self._person[found]), len(wanted) - 1)
         return np.unique(found[wanted[at] == self._person[found]]) if len(wanted) else found[:0]
 
     def _loose(self) -> int:
-        return abs(self._count - len(self._keys)) + sum(map(len, self._changed))
+        return self._count - self._firm + sum(map(len, self._changed))
 
     def _sort(self) -> None:
         self._order = np.argsort(self.people, kind="stable").astype(np.int32)
         self._keys = self.people[self._order]
-        self._changed = []
+        self._changed, self._firm = [], self._count
