@@ -106,7 +106,7 @@ class GraphLinkage:
         labels[~has_good] = -1
         labels = attach(labels, merging, resolved, cosine=cosine, mean=mean)
         left = labels < 0
-        self._grow(merging, vectors, counted, resolved, left, excess=excess)
+        self._grow(merging, vectors, counted, resolved, left, least_excess=excess)
         labels[left] = merging.label[left]
         return labels[resolved.group]
 
@@ -118,19 +118,28 @@ class GraphLinkage:
         resolved: Resolved,
         groups: NDArray[np.bool_],
         *,
-        excess: float | None = None,
+        least_excess: float | None = None,
     ) -> float:
         """Let some of the groups grow together.
 
+        Args:
+            merging: what has grown so far.
+            vectors: templates.
+            counted: which of them count.
+            resolved: the groups.
+            groups: which of them.
+            least_excess: given for those that nobody took: each of all the clusters is a stranger
+                to them, not only the few of their kind, and blurred strangers look alike.
+
         Returns:
-            By how much thresholds were raised, the collection's people being more alike than the
-            calibration's; measured here unless given.
+            By how much thresholds were raised, these people being more alike than the
+            calibration's.
         """
         point = resolved.group.astype(np.int32)
         rows = np.flatnonzero(counted & groups[point])
         if len(rows) < len(vectors):
             vectors, point = vectors[rows], point[rows]
-        others = merging.count - int(groups.sum())
+        others = merging.count - int(groups.sum()) if least_excess is None else 0
         start = np.flatnonzero(groups).astype(np.int32)
 
         def thresholds(count: int) -> tuple[float, float]:
@@ -138,12 +147,12 @@ class GraphLinkage:
 
         graph = self._graph(vectors, probes=PROBES)
         first, second = point[graph.first], point[graph.second]
-        raised = excess or 0.0
-        if excess is None:
-            # What is sure comes first; then strangers can be told from mates.
-            strict = thresholds(merging.count)
-            merging.run(first, second, lambda _: strict)
-            raised = self._strangers.excess(vectors, merging.label[point].astype(np.int64))
+        raised = least = least_excess or 0.0
+        # What is sure comes first; then strangers can be told from mates.
+        strict = thresholds(merging.count)
+        merging.run(first, second, lambda _: strict)
+        own = self._strangers.excess(vectors, merging.label[point].astype(np.int64))
+        raised = max(own, least) if least_excess is not None else own
         merging.run(first, second, thresholds)
         del graph
         # Then from centre to centre: what the neighbours of single faces did not lead to, because
