@@ -39,7 +39,11 @@ BENCHMARKS = (
     Benchmark("unlabelled", ("lfw",), ("orl",)),
     Benchmark("clusterers", ("lfw",), ("orl",)),
     Benchmark("open_set", ("lfw",), ("orl",)),
+    Benchmark("clustering", ("lfw",)),
+    Benchmark("clustering_scale"),
     Benchmark("contact_sheet", ("lfw",)),
+    Benchmark("gallery", page="docs/concepts/search.md"),
+    Benchmark("gallery_milvus"),
 )
 
 
