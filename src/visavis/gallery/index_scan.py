@@ -23,6 +23,7 @@ Ids = NDArray[np.int64]
 # More pieces overflow the 16 bits that the sum of look-ups is kept in.
 _MOST_PIECES = 256
 _LARGEST_PIECE = 8
+_RESERVOIR = 13
 
 
 def pieces(dimension: int) -> int | None:
@@ -76,6 +77,8 @@ class FastScan:
 
     def candidates(self, queries: Vectors, count: int) -> Ids:
         """Rows that seem closest to each ``(Q, D)`` probe, best first, ``(Q, count)``."""
+        # For one probe the kernel that keeps a reservoir is a sixth faster than FAISS's own choice.
+        self._index.implem = _RESERVOIR if len(queries) == 1 else 0
         _, rows = self._index.search(queries, count)
         found: Ids = rows
         return found

@@ -47,7 +47,8 @@ def usable_name(name: object) -> str:
         raise OptionError("a person's name is empty", remedy)
     if len(plain) > LONGEST:
         raise OptionError(f"the name '{plain[:20]}…' has {len(plain)} characters", remedy)
-    for character in plain:
+    plain_letters = plain.isascii() and plain.isprintable()
+    for character in "" if plain_letters else plain:
         found = _REFUSED.get(unicodedata.category(character))
         if character in _TURNING:
             found = "a sign that turns the direction of writing, and so shows another name"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from visavis.gallery.cipher import Seal
 from visavis.gallery.database import State
 from visavis.gallery.sealed_rows import vector_and_texts
+
+T = TypeVar("T")
 
 _BATCH = 500
 _CHECKSUM = 16
@@ -32,10 +35,10 @@ class Deleted:
     texts: list[bytes] = field(default_factory=list)
 
 
-def batches(numbers: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Numbers in parts with the placeholders for each."""
-    for start in range(0, len(numbers), _BATCH):
-        part = tuple(numbers[start : start + _BATCH])
+def batches(values: Sequence[T]) -> Iterator[tuple[str, tuple[T, ...]]]:
+    """Values in parts with the placeholders for each."""
+    for start in range(0, len(values), _BATCH):
+        part = tuple(values[start : start + _BATCH])
         yield ",".join("?" * len(part)), part
 
 

@@ -11,7 +11,6 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,7 +163,10 @@ def open_text(seal: Seal, number: int, uid: bytes, column: str, blob: bytes) -> 
 
 def written_uid(uid: bytes) -> str:
     """A person's opaque id as users see it."""
-    return str(UUID(bytes=uid)) if len(uid) == 16 else uid.hex()
+    text = uid.hex()
+    if len(uid) != 16:
+        return text
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def person_names(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +12,7 @@ from visavis.gallery import audit, moments
 from visavis.gallery.cipher import Seal
 from visavis.gallery.database import State
 from visavis.gallery.records import NewFace
+from visavis.gallery.removing import batches
 from visavis.gallery.sealed_rows import about_crop, about_person, face_about, face_body, written_uid
 
 
@@ -124,12 +125,18 @@ def _people(
     db: sqlite3.Connection, seal: Seal, clock: int, names: Mapping[str, None], now: int
 ) -> tuple[dict[str, tuple[int, bytes]], int]:
     people, new = {}, []
-    for name in names:
-        tag = seal.blind(b"name", name)
-        found = db.execute("SELECT id, uid FROM person WHERE name_tag = ?", (tag,)).fetchone()
+    tags = {name: seal.blind(b"name", name) for name in names}
+    there: dict[bytes, tuple[int, bytes]] = {}
+    for marks, part in batches(list(tags.values())):
+        for number, uid, tag in db.execute(
+            f"SELECT id, uid, name_tag FROM person WHERE name_tag IN ({marks})", part
+        ):
+            there[tag] = (number, uid)
+    for name, tag in tags.items():
+        found = there.get(tag)
         if found is None:
             clock += 1
-            uid = uuid.uuid4().bytes
+            uid = _random_uid()
             found = (clock, uid)
             new.append(
                 (
@@ -144,3 +151,11 @@ def _people(
         people[name] = found
     db.executemany("INSERT INTO person VALUES (?, ?, ?, ?, ?, ?)", new)
     return people, clock
+
+
+def _random_uid() -> bytes:
+    """A random UUID (RFC 9562, version 4)."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    return bytes(raw)
