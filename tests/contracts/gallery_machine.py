@@ -263,7 +263,12 @@ class GalleryMachine(RuleBasedStateMachine):
 
 
 def run_histories(
-    open_in: OpenIn, *, examples: int = 30, steps: int = 25, shortest: bool = True
+    open_in: OpenIn,
+    *,
+    examples: int = 30,
+    steps: int = 25,
+    shortest: bool = True,
+    always_the_same: bool = False,
 ) -> None:
     """Runs random histories; a failing one is shown as the shortest found, or as it was found."""
 
@@ -279,6 +284,7 @@ def run_histories(
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
+            derandomize=always_the_same,
             report_multiple_bugs=False,
             phases=[Phase.generate, *([Phase.shrink] if shortest else [])],
         ),
