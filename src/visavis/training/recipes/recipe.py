@@ -1,0 +1,193 @@
+"""A recipe: everything a training run depends on besides the photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
+
+from visavis.errors import DataError, OptionError
+from visavis.training.augment.options import AugmentOptions
+from visavis.training.losses.options import LossOptions
+from visavis.types import Record
+
+SAMPLERS: Final = ("pairs", "people", "shuffled", "triplets")
+OPTIMISERS: Final = ("adamw", "sgd")
+SCHEDULES: Final = ("cosine", "constant", "onecycle")
+PRECISIONS: Final = ("32", "bf16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Record):
+    """What is trained, on which batches, with which loss and for how long.
+
+    Every field can be overridden: ``overrides.with_overrides(recipe, {"loss.margin": "0.3"})``.
+
+    Attributes:
+        name: what it is called on the command line.
+        source: the paper or text that the system comes from.
+        expected: the figures to expect, and on which data.
+        backbone: a name from ``visavis.embedding.backbones``.
+        dimension: length of the embedding.
+        input_size: side of the network's square crop, in pixels.
+        crop_scale: size of the face in that crop relative to the 112x112 template; below 1 shows
+            more around it.
+        dropout: share of the units before the embedding that are dropped, in [0, 1).
+        init: the weights to start from: a registered model (``sface``) or a model directory;
+            empty for random ones.
+        loss: the loss and its miner.
+        sampler: how batches are drawn: ``pairs``, ``people``, ``shuffled`` or ``triplets``.
+        batch_size: crops in a batch (all processes together).
+        photos_per_person: photos of each person in a batch of the ``people`` sampler, which so
+            holds ``batch_size // photos_per_person`` people.
+        augment: random changes of the training crops.
+        epochs: times that the training photos are gone through.
+        max_steps: end after so many steps, if the epochs have not ended before.
+        optimiser: ``adamw`` or ``sgd``.
+        lr: highest learning rate of the network.
+        head_lr: that of the loss's own parameters (the classifier); as ``lr`` where ``None``.
+        head_first: epochs at the start in which only the loss's own parameters learn.
+        weight_decay: per step, times the learning rate.
+        momentum: of ``sgd``; ``adamw`` keeps its usual betas.
+        warmup: share of all steps in which the learning rate rises, in [0, 1).
+        schedule: how it falls after that: ``cosine``, ``constant`` or ``onecycle``.
+        clip: highest norm of the gradient; ``None`` for any.
+        ema: decay per step of the running mean of the weights, which is what is validated and
+            saved; ``None`` for the weights themselves.
+        offline_every: for the ``triplets`` sampler: steps after which hard triplets are drawn
+            anew with the network of that moment; ``None`` for random triplets.
+        remine_epochs: epochs after which the hardest photos of all are looked for and then
+            drawn more often; ``None`` for never.
+        precision: ``32``, or ``bf16`` for mixed precision.
+        channels_last: keep images in the memory order that convolution units like.
+        compile: compile the network with ``torch.compile``.
+        validation_share: share of the people kept apart for validation, in (0, 1).
+        validate_every: epochs between validations.
+        patience: validations in a row without a better AUC after which training ends; ``None``
+            for never.
+        flip_embedding: the exported model averages each crop with its mirror image.
+        seed: of weights, people's split, batches and augmentation.
+        threads: CPU threads; all where ``None``.
+        workers: processes that read crops; 0 reads in the training process.
+    """
+
+    name: str
+    source: str
+    expected: str
+    backbone: str
+    dimension: int
+    input_size: int
+    crop_scale: float
+    dropout: float = 0.0
+    init: str = ""
+    loss: LossOptions
+    sampler: str
+    batch_size: int
+    photos_per_person: int = 4
+    augment: AugmentOptions
+    epochs: int
+    max_steps: int | None = None
+    optimiser: str = "adamw"
+    lr: float
+    head_lr: float | None = None
+    head_first: int = 0
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    warmup: float = 0.05
+    schedule: str = "cosine"
+    clip: float | None = None
+    ema: float | None = None
+    offline_every: int | None = None
+    remine_epochs: int | None = None
+    precision: str = "32"
+    channels_last: bool = False
+    compile: bool = False
+    validation_share: float = 0.1
+    validate_every: int = 1
+    patience: int | None = None
+    flip_embedding: bool = False
+    seed: int = 0
+    threads: int | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for field, accepted in (
+            ("sampler", SAMPLERS),
+            ("optimiser", OPTIMISERS),
+            ("schedule", SCHEDULES),
+            ("precision", PRECISIONS),
+        ):
+            if getattr(self, field) not in accepted:
+                raise _refusal(field, getattr(self, field), f"one of {', '.join(accepted)}")
+        for field, least in _LEAST.items():
+            value = getattr(self, field)
+            if value is not None and value < least:
+                raise _refusal(field, value, f"{least} or more")
+        for field in ("crop_scale", "lr", "head_lr", "clip"):
+            value = getattr(self, field)
+            if value is not None and not 0 < value < float("inf"):
+                raise _refusal(field, value, "a number above 0")
+        for field in ("dropout", "warmup", "momentum"):
+            if not 0 <= getattr(self, field) < 1:
+                raise _refusal(field, getattr(self, field), "a number in [0, 1)")
+        for field in ("validation_share", "ema"):
+            value = getattr(self, field)
+            if value is not None and not 0 < value < 1:
+                raise _refusal(field, value, "a number in (0, 1)")
+        self._check_batch()
+
+    def _check_batch(self) -> None:
+        if self.sampler == "pairs" and self.batch_size % 2:
+            raise _refusal("batch_size", self.batch_size, "an even number: a batch is of pairs")
+        if self.sampler == "triplets" and self.batch_size % 3:
+            raise _refusal("batch_size", self.batch_size, "a multiple of 3: a batch is of triplets")
+        if self.sampler == "people" and self.batch_size < 2 * self.photos_per_person:
+            raise _refusal(
+                "batch_size",
+                self.batch_size,
+                f"{2 * self.photos_per_person} or more: two people of photos_per_person="
+                f"{self.photos_per_person} each",
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, source: str = "recipe") -> Self:
+        """What ``to_dict`` gave, as a recipe again.
+
+        Raises:
+            DataError: a field is missing or unknown.
+            OptionError: a value is outside what the field accepts.
+        """
+        try:
+            plain = dict(values)
+            plain["loss"] = LossOptions(**plain["loss"])
+            plain["augment"] = AugmentOptions(**plain["augment"])
+            unknown = plain.keys() - {field.name for field in fields(cls)}
+            if unknown:
+                raise DataError(f"{source}: no field is called {min(unknown)!r}", _REMEDY)
+            return cls(**plain)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{source} is not a recipe ({error!r})", _REMEDY) from error
+
+
+_REMEDY: Final = "give a recipe.json of this version of visavis"
+
+_LEAST: Final = {
+    "dimension": 2,
+    "input_size": 16,
+    "batch_size": 2,
+    "photos_per_person": 2,
+    "epochs": 1,
+    "max_steps": 1,
+    "head_first": 0,
+    "weight_decay": 0,
+    "offline_every": 1,
+    "remine_epochs": 1,
+    "validate_every": 1,
+    "patience": 1,
+    "seed": 0,
+    "threads": 1,
+    "workers": 0,
+}
+
+
+def _refusal(field: str, value: object, accepted: str) -> OptionError:
+    return OptionError(f"{field} {value!r}", f"give {accepted}")
