@@ -1,0 +1,1 @@
+"""Photos of people made ready to train on: read, aligned, packed once, split, checked."""
