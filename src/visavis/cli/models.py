@@ -147,48 +147,104 @@ def verify(
 
 @app.command("add")
 def add(
-    name: Annotated[str, typer.Argument(help="What to call it: a-z 0-9 . _ -")],
-    file: Annotated[Path, typer.Argument(help="The ONNX file; it is copied.")],
-    *,
-    mean: Annotated[
+    name: Annotated[
         str,
-        typer.Option(
-            help="Subtracted from the pixel values 0..255: one number, or three in the order of "
-            "--colour, such as 127.5 or 123.7,116.3,103.5."
+        typer.Argument(
+            metavar="[NAME]",
+            help="What to call it: a-z 0-9 . _ -. A model directory brings a name of its own.",
         ),
     ],
-    std: Annotated[str, typer.Option(help="Then divided by this: one number, or three.")],
-    colour: Annotated[str, typer.Option(help="Channel order the network wants: rgb or bgr.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="The ONNX file, or the model directory that `visavis train` wrote; it is copied.",
+        ),
+    ] = None,
+    *,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Subtracted from the pixel values 0..255: one number, or three in the order of "
+            "--colour, such as 127.5 or 123.7,116.3,103.5. Needed for an ONNX file."
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(help="Then divided by this: one number, or three. Needed for an ONNX file."),
+    ] = None,
+    colour: Annotated[
+        str | None,
+        typer.Option(help="Channel order the network wants: rgb or bgr. Needed for an ONNX file."),
+    ] = None,
     licence: Annotated[
-        str, typer.Option(help="SPDX expression, such as MIT or LicenseRef-Internal.")
-    ],
+        str | None,
+        typer.Option(
+            help="SPDX expression, such as MIT or LicenseRef-Internal. Needed for an ONNX file."
+        ),
+    ] = None,
     input_size: Annotated[
         int | None, typer.Option(help="Side of the crop in pixels, if the graph leaves it open.")
     ] = None,
     crop_scale: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--crop-scale",
             help="Size of the face in the crop relative to the usual 112x112 template; below 1 "
-            "shows more around it.",
+            "shows more around it. 1 when left out.",
         ),
-    ] = 1.0,
+    ] = None,
     layout: Annotated[
         str | None, typer.Option(help="NCHW or NHWC, if the graph's shape does not tell.")
     ] = None,
-    use: Annotated[str, typer.Option(help="What it may be used for, in words.")] = "",
-    training_data: Annotated[str, typer.Option(help="What it was trained on.")] = "",
-    paper: Annotated[str, typer.Option(help="What to cite.")] = "",
-    homepage: Annotated[str, typer.Option(help="Where it comes from.")] = "",
+    use: Annotated[str | None, typer.Option(help="What it may be used for, in words.")] = None,
+    training_data: Annotated[str | None, typer.Option(help="What it was trained on.")] = None,
+    paper: Annotated[str | None, typer.Option(help="What to cite.")] = None,
+    homepage: Annotated[str | None, typer.Option(help="Where it comes from.")] = None,
     as_json: _Json = False,
 ) -> None:
     """Add your own face embedder; from then on every command takes `--model NAME`.
 
-    The graph is checked and run first: one image in, one vector for each crop out.
+    A model directory of `visavis train` says everything itself, and its operating points become
+    the model's calibration. The graph is checked and run first: one image in, one vector for each
+    crop out.
 
     Example: `visavis models add arcface-r50 w600k_r50.onnx --mean 127.5 --std 127.5 --colour rgb
     --licence LicenseRef-Non-Commercial --use research`
     """
+    given = {
+        "--mean": mean,
+        "--std": std,
+        "--colour": colour,
+        "--licence": licence,
+        "--input-size": input_size,
+        "--crop-scale": crop_scale,
+        "--layout": layout,
+        "--use": use,
+        "--training-data": training_data,
+        "--paper": paper,
+        "--homepage": homepage,
+    }
+    directory = Path(name) if file is None else file
+    if file is None or file.is_dir():
+        stated = [option for option, value in given.items() if value is not None]
+        if stated:
+            raise OptionError(
+                f"{stated[0]} with {directory}",
+                "a model directory says that itself: leave the option out"
+                if directory.is_dir()
+                else f"give a name and a file: visavis models add NAME {directory}",
+            )
+        _add_directory(directory, None if file is None else name, as_json=as_json)
+        return
+    missing = [
+        option for option in ("--mean", "--std", "--colour", "--licence") if not given[option]
+    ]
+    if missing or mean is None or std is None or colour is None or licence is None:
+        raise OptionError(
+            f"{file} without {', '.join(missing)}",
+            "the file cannot tell it: see `visavis models add --help`",
+        )
     from visavis.embedding.check import check_graph
     from visavis.inference import RUNTIMES
     from visavis.weights.entry import triple
@@ -210,19 +266,19 @@ def add(
         licence=licence,
         layout=checked.layout,
         dimension=checked.dimension,
-        crop_scale=crop_scale,
+        crop_scale=1.0 if crop_scale is None else crop_scale,
         batch=checked.batch,
         runtimes=checked.runtimes,
-        use=use,
-        training_data=training_data,
-        paper=paper,
-        homepage=homepage,
+        use=use or "",
+        training_data=training_data or "",
+        paper=paper or "",
+        homepage=homepage or "",
         sha256=checked.sha256,
     )
     if as_json:
         echo_json(_described(store, entry))
         return
-    console.print(f"added {entry.name}: {_input(entry)}, {entry.dimension} numbers", markup=False)
+    _tell_added(entry)
     if unfit := sorted({*RUNTIMES} - {*entry.runtimes}):
         messages.print(f"not served right by {', '.join(unfit)}", markup=False)
     if entry.batch is not None:
@@ -231,6 +287,22 @@ def add(
         f"its thresholds are unknown until you measure them: visavis calibrate --model {name}",
         markup=False,
     )
+
+
+def _add_directory(path: Path, name: str | None, *, as_json: bool) -> None:
+    from visavis.cli.models_directory import add_directory, in_words
+
+    store = _store()
+    entry, calibration = add_directory(path, store=store, name=name)
+    if as_json:
+        echo_json({**_described(store, entry), "calibration": calibration})
+        return
+    _tell_added(entry)
+    console.print(in_words(entry, calibration), markup=False)
+
+
+def _tell_added(entry: ModelEntry) -> None:
+    console.print(f"added {entry.name}: {_input(entry)}, {entry.dimension} numbers", markup=False)
 
 
 @app.command("remove")
@@ -248,7 +320,12 @@ def remove(
         if not sys.stdin.isatty():
             raise OptionError(f"removing {name!r} cannot be undone", "confirm it with --yes")
         typer.confirm(f"Erase model {name!r} from {store.home}?", abort=True, err=True)
+    from visavis.cli.models_directory import forget_calibration
+
+    entry = store.entry(name)
     erased = [str(path) for path in store.remove(name)]
+    if not entry.builtin and (gone := forget_calibration(entry)):
+        erased.append(gone)
     left = [copy.path for copy in store.copies(name)] if name in BUILTIN else []
     if as_json:
         echo_json({"name": name, "erased": erased, "left": left})

@@ -236,9 +236,11 @@ class CalibrationStore:
     def for_model(
         self, name: str | None, *, model: str, model_sha256: str, settings: str
     ) -> Calibration:
-        """The named calibration, or the one shipped for the model when ``name`` is ``None``.
+        """The named calibration, or the model's own when ``name`` is ``None``.
 
-        Among several shipped for the model file, the one made with the same settings is taken.
+        A model's own is the one shipped for its file (among several, the one made with the same
+        settings), else the one saved under the model's name and made with its file, which is how
+        `visavis models add` keeps the calibration of a model directory.
 
         Raises:
             UnknownCalibrationError: there is none.
@@ -246,13 +248,26 @@ class CalibrationStore:
         if name is not None:
             return self.load(name)
         fitting = [c for c in self._all_shipped() if c.model_sha256 == model_sha256]
+        if not fitting and (own := self.own(model, model_sha256)) is not None:
+            return own
         if not fitting:
             raise UnknownCalibrationError(
-                f"no calibration ships for model {model!r} ({model_sha256[:12]})",
+                f"no calibration is known for model {model!r} ({model_sha256[:12]})",
                 "measure one on your photos: `visavis calibrate DIR --name mine --model "
                 f"{model}`, then pass --calibration mine",
             )
         return next((c for c in fitting if c.settings == settings), fitting[0])
+
+    def own(self, model: str, model_sha256: str) -> Calibration | None:
+        """The calibration saved under a model's name, if it was made with that model file."""
+        try:
+            path = self._path(model)
+        except OptionError:
+            return None
+        if not path.is_file():
+            return None
+        saved = Calibration.from_json(path.read_text(encoding="utf-8"), source=str(path))
+        return saved if saved.model_sha256 == model_sha256 else None
 
     def _all_shipped(self) -> Iterable[Calibration]:
         return (self.load(name) for name in _shipped_names())

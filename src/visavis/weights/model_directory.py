@@ -1,0 +1,115 @@
+"""Read a model directory, what training leaves behind: the file, what is known of it, the rest.
+
+No torch is needed to take one into use.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from visavis.errors import ModelDamagedError, ModelError, ModelUnavailableError, OptionError
+from visavis.types import Record
+from visavis.weights.adding import identify
+from visavis.weights.entry import ModelEntry
+
+SCHEMA: Final = 1
+DESCRIPTION: Final = "model.json"
+GRAPH: Final = "model.onnx"
+WEIGHTS: Final = "weights.safetensors"
+POINTS: Final = "operating_points.json"
+METRICS: Final = "metrics.json"
+RECIPE: Final = "recipe.json"
+CARD: Final = "README.md"
+INSIDE_RUN: Final = "model"
+"""Name of the model directory inside the folder of a training run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDirectory(Record):
+    """A model directory whose graph is the one that its description speaks of.
+
+    Attributes:
+        path: the folder.
+        entry: what to register the graph with.
+        graph: the ONNX file.
+        operating_points: the calibration measured while training; ``None`` where the validation
+            people were too few for one.
+        description: all of ``model.json``.
+    """
+
+    path: Path
+    entry: ModelEntry
+    graph: Path
+    operating_points: Path | None
+    description: dict[str, Any]
+
+
+def read_directory(path: Path) -> ModelDirectory:
+    """Read a model directory, or the one inside the folder of a training run.
+
+    Raises:
+        ModelUnavailableError: there is no model directory there, or a file of it is missing.
+        ModelDamagedError: the graph is not the file that was written.
+        ModelError: ``model.json`` is not as its format says.
+    """
+    folder = path if (path / DESCRIPTION).is_file() else path / INSIDE_RUN
+    file = folder / DESCRIPTION
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelUnavailableError(
+            f"{path} is no model directory ({path / DESCRIPTION} cannot be read)",
+            "give the folder that `visavis train` wrote, or an .onnx file with its settings",
+        ) from error
+    description = _described(text, file)
+    entry = _entry(description, file)
+    graph = folder / GRAPH
+    digest, _size = identify(graph)
+    if digest != entry.sha256:
+        raise ModelDamagedError(
+            f"{graph} is damaged or another file (sha256 {digest}, {DESCRIPTION} says "
+            f"{entry.sha256})",
+            "copy the model directory again, or train it anew",
+        )
+    points = folder / POINTS
+    return ModelDirectory(
+        path=folder,
+        entry=entry,
+        graph=graph,
+        operating_points=points if points.is_file() else None,
+        description=description,
+    )
+
+
+def _described(text: str, file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise _refused(file, "it is not JSON") from error
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise _refused(file, "it has no object 'model'")
+    if content.get("schema") != SCHEMA:
+        raise ModelError(
+            f"{file} is of schema {content.get('schema')!r}",
+            f"this visavis reads schema {SCHEMA}; update visavis",
+        )
+    return content
+
+
+def _entry(description: dict[str, Any], file: Path) -> ModelEntry:
+    try:
+        entry = ModelEntry.from_dict(description["model"])
+    except OptionError as error:
+        raise _refused(file, error.got) from error
+    if entry.kind != "embedder" or entry.input_size is None or entry.dimension is None:
+        raise _refused(file, "it describes no embedder of a known size")
+    return entry
+
+
+def _refused(file: Path, why: str) -> ModelError:
+    return ModelError(
+        f"{file} is no description of a model ({why})", "restore it, or train the model anew"
+    )
