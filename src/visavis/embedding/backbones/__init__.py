@@ -1,0 +1,65 @@
+"""Networks that turn aligned crops into embeddings, one a file."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from visavis.embedding.backbones.mobilenet_v1 import MobileNetV1
+from visavis.embedding.backbones.prelu_net import PreluNet
+from visavis.embedding.backbones.siamese_cnn import SiameseCnn
+from visavis.embedding.backbones.small_resnet import SmallResNet
+from visavis.embedding.backbones.spec import Backbone, Spec
+from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MAKERS: Final[dict[str, Callable[..., Backbone]]] = {
+    "siamese_cnn": SiameseCnn,
+    "prelu_net": PreluNet,
+    "mobilenet_v1": MobileNetV1,
+    "small_resnet": SmallResNet,
+}
+
+NAMES: Final = tuple(_MAKERS)
+"""Names that ``build`` takes."""
+
+
+def build(
+    name: str,
+    *,
+    dimension: int | None = None,
+    input_size: int | None = None,
+    dropout: float | None = None,
+    crop_scale: float | None = None,
+) -> Backbone:
+    """A network with random weights (torch's generator); options left out are the network's own.
+
+    Args:
+        name: one of ``NAMES``; ``-`` may stand for ``_``.
+        dimension: length of an embedding.
+        input_size: side of the crop in pixels.
+        dropout: share of features dropped in training, in [0, 1).
+        crop_scale: how large the face stands in the crop, as in ``visavis.faces.align.crop``.
+
+    Raises:
+        OptionError: no such network, or an option outside its range.
+
+    >>> build("siamese-cnn").spec.dimension
+    32
+    """
+    name = name.replace("-", "_")
+    if name not in _MAKERS:
+        near = get_close_matches(name, NAMES, n=3) or NAMES
+        raise OptionError(f"network {name!r}", f"choose {', '.join(near)}")
+    options = {
+        "dimension": dimension,
+        "input_size": input_size,
+        "dropout": dropout,
+        "crop_scale": crop_scale,
+    }
+    return _MAKERS[name](**{k: v for k, v in options.items() if v is not None})
+
+
+__all__ = ["NAMES", "Backbone", "Spec", "build"]

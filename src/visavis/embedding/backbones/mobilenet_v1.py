@@ -1,0 +1,128 @@
+"""MobileNetV1 under a FaceNet head.
+
+Source: Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
+Applications", arXiv:1704.04861, table 1: a 3x3 convolution of stride 2 and thirteen pairs of a
+depthwise 3x3 and a pointwise convolution, each with batch normalization and ReLU6, then global
+average pooling. The head is that of the FaceNet re-implementations that use this network (after
+D. Sandberg's facenet): dropout of 0.5, a bottleneck without bias to 128 numbers, batch
+normalization (eps 0.001); the classifier that they train along belongs to the loss here. He
+initialization for the convolutions, the bottleneck normal with deviation 0.01.
+
+Parameters at width 1 and 128 numbers: 3,338,304. Input: 160x160 RGB (any side from 32).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from torch import Tensor, nn
+
+from visavis.embedding.backbones.spec import Backbone, Spec, check_options
+from visavis.errors import OptionError
+
+_SOURCE: Final = (
+    "Howard et al., MobileNets, arXiv:1704.04861, with the head of D. Sandberg's facenet"
+)
+
+# Output channels and stride of each depthwise-separable pair.
+_PAIRS: Final = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
+
+
+class MobileNetV1(Backbone):
+    """Depthwise-separable convolutions, average pooling, a bottleneck with batch normalization.
+
+    Args:
+        dimension: length of an embedding.
+        input_size: side of the crop, 32 pixels or more.
+        crop_scale: how large the face stands in the crop.
+        dropout: share of the pooled features dropped in training.
+        width: multiplies every channel count (the paper's alpha); 0.25, 0.5, 0.75, 1.
+
+    Raises:
+        OptionError: an option outside its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        dimension: int = 128,
+        input_size: int = 160,
+        crop_scale: float = 0.9,
+        dropout: float = 0.5,
+        width: float = 1.0,
+    ) -> None:
+        super().__init__()
+        check_options(
+            "mobilenet_v1",
+            dimension=dimension,
+            dropout=dropout,
+            input_size=input_size,
+            smallest=32,
+        )
+        if not 0.1 <= width <= 4:
+            raise OptionError(f"mobilenet_v1 with width {width}", "choose from 0.1 to 4")
+        self.spec = Spec(
+            name="mobilenet_v1",
+            input_size=input_size,
+            channels=3,
+            crop_scale=crop_scale,
+            dimension=dimension,
+            mean=127.5,
+            std=128.0,
+            source=_SOURCE,
+        )
+        before = _wide(32, width)
+        layers = [_convolution(3, before, stride=2)]
+        for channels, stride in _PAIRS:
+            after = _wide(channels, width)
+            layers.append(_convolution(before, before, stride=stride, groups=before))
+            layers.append(_convolution(before, after, kernel=1))
+            before = after
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.bottleneck = nn.Linear(before, dimension, bias=False)
+        self.last_bn = nn.BatchNorm1d(dimension, eps=0.001)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # By fan-in: torch counts the fan-out of a depthwise convolution without its groups.
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.normal_(self.bottleneck.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, 3, S, S)`` normalized to ``(N, dimension)``, not of unit length."""
+        x = self.pool(self.features(x)).flatten(1)
+        embeddings: Tensor = self.last_bn(self.bottleneck(self.dropout(x)))
+        return embeddings
+
+
+def _wide(channels: int, width: float) -> int:
+    return max(8, round(channels * width / 8) * 8)
+
+
+def _convolution(
+    before: int, after: int, *, kernel: int = 3, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(
+            before,
+            after,
+            kernel,
+            stride=stride,
+            padding=kernel // 2,
+            groups=groups,
+            bias=False,
+        ),
+        nn.BatchNorm2d(after),
+        nn.ReLU6(),
+    )

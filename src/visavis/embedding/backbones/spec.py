@@ -1,0 +1,78 @@
+"""What a backbone wants as input and gives as output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from visavis.errors import OptionError
+from visavis.types import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Spec(Record):
+    """Input and output of a network.
+
+    Attributes:
+        name: as in ``NAMES``.
+        input_size: side of the square crop in pixels.
+        channels: 3 for RGB, 1 for gray.
+        crop_scale: how large the face stands in the crop, as in ``visavis.faces.align.crop``.
+        dimension: length of an embedding.
+        mean: subtracted from pixels of 0..255.
+        std: what they are then divided by.
+        source: the paper or text that the network comes from.
+    """
+
+    name: str
+    input_size: int
+    channels: int
+    crop_scale: float
+    dimension: int
+    mean: float
+    std: float
+    source: str
+
+
+class Backbone(nn.Module):
+    """A network with a ``spec``; ``FaceNetwork`` adds what goes before and after it.
+
+    ``forward`` takes ``(N, channels, S, S)`` float, normalized as the spec says, with S =
+    ``spec.input_size``, and returns ``(N, dimension)``, not of unit length.
+    """
+
+    spec: Spec
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings, not normalized."""
+        raise NotImplementedError
+
+
+def check_options(
+    network: str, *, dimension: int, dropout: float, input_size: int, smallest: int
+) -> None:
+    """Refuse what no layer could be built from.
+
+    Raises:
+        OptionError: a dimension below 2, a dropout outside [0, 1), a crop too small.
+    """
+    if dimension < 2:
+        raise OptionError(f"{network} with dimension {dimension}", "choose 2 or more")
+    if not 0 <= dropout < 1:
+        raise OptionError(f"{network} with dropout {dropout}", "choose from [0, 1)")
+    if input_size < smallest:
+        raise OptionError(
+            f"{network} with input size {input_size}", f"choose {smallest} pixels or more"
+        )
+
+
+def halved(side: int, times: int) -> int:
+    """Side of the feature map after so many 3x3 convolutions of stride 2 and padding 1.
+
+    >>> halved(112, 4), halved(56, 4), halved(100, 1)
+    (7, 4, 50)
+    """
+    for _ in range(times):
+        side = (side + 1) // 2
+    return side

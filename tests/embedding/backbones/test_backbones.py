@@ -1,0 +1,183 @@
+"""What holds for every network."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from visavis.embedding.backbones import NAMES, Backbone, build
+from visavis.embedding.torch import FaceNetwork
+from visavis.errors import OptionError
+
+SMALLEST = {"prelu_net": 64}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def small(name: str, *, dropout: float | None = 0.0, seed: int = 0) -> Backbone:
+    """The network at the smallest crop it takes, with 16 numbers, of a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(name, dimension=16, input_size=SMALLEST.get(name, 32), dropout=dropout)
+
+
+def inputs(backbone: Backbone, count: int, *, seed: int = 1) -> torch.Tensor:
+    spec = backbone.spec
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, spec.channels, spec.input_size, spec.input_size, generator=generator)
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_tells_the_parameters_and_the_input(name: str) -> None:
+    backbone = build(name)
+    text = sys.modules[type(backbone).__module__].__doc__ or ""
+    assert f"{parameters(backbone):,}" in re.split(r"\nParameters", text)[1]
+    spec = backbone.spec
+    colours = {1: "gray", 3: "RGB"}[spec.channels]
+    assert f"Input: {spec.input_size}x{spec.input_size} {colours}" in text
+    assert "Source: " in text
+    assert spec.name == name
+    assert spec.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_at_other_sizes_and_dimensions(name: str) -> None:
+    for size, dimension in ((SMALLEST.get(name, 32), 16), (72, 7), (73, 8)):
+        backbone = build(name, input_size=size, dimension=dimension, crop_scale=0.93).eval()
+        assert (backbone.spec.input_size, backbone.spec.crop_scale) == (size, 0.93)
+        assert backbone(inputs(backbone, 2)).shape == (2, dimension)
+        assert backbone(inputs(backbone, 1)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_weights(name: str) -> None:
+    one, two, other = small(name), small(name), small(name, seed=5)
+    for key, value in one.state_dict().items():
+        torch.testing.assert_close(value, two.state_dict()[key], rtol=0, atol=0)
+    x = inputs(one, 2)
+    assert not torch.allclose(one.eval()(x), other.eval()(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_learns(name: str) -> None:
+    backbone = small(name)
+    target = torch.randn(6, 16, generator=torch.Generator().manual_seed(2))
+    (backbone(inputs(backbone, 6)) * target).sum().backward()
+    for key, parameter in backbone.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, key
+            assert torch.isfinite(parameter.grad).all(), key
+            assert parameter.grad.abs().max() > 0, key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dropout_is_for_training_only(name: str) -> None:
+    backbone = small(name, dropout=0.5).eval()
+    x = inputs(backbone, 4)
+    torch.testing.assert_close(backbone(x), backbone(x), rtol=0, atol=0)
+    backbone.train()
+    assert not torch.allclose(backbone(x), backbone(x))
+    plain = small(name, dropout=0.0).train()
+    torch.testing.assert_close(plain(x), plain(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_does_not_depend_on_its_batch(name: str) -> None:
+    backbone = small(name).eval()
+    x = inputs(backbone, 5)
+    with torch.no_grad():
+        together = backbone(x)
+        for k in (0, 4):
+            torch.testing.assert_close(together[k : k + 1], backbone(x[k : k + 1]), rtol=1e-4,
+                                       atol=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_channels_last_is_the_same_function(name: str) -> None:
+    backbone = small(name).eval()
+    x = inputs(backbone, 2)
+    with torch.no_grad():
+        want = backbone(x)
+        got = backbone.to(memory_format=torch.channels_last)(  # type: ignore[call-overload]
+            x.to(memory_format=torch.channels_last)
+        )
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tracing_and_export_give_the_same_numbers(name: str, tmp_path: Path) -> None:
+    import onnxruntime
+    import openvino
+
+    network = FaceNetwork(small(name)).train()
+    size = network.spec.input_size
+    pixels = torch.rand(4, 3, size, size, generator=torch.Generator().manual_seed(3)) * 255
+    with torch.no_grad():
+        for _ in range(3):  # running means that are not those of the start
+            network(pixels)
+    network.eval()
+    with torch.no_grad():
+        want = network(pixels)
+        traced = torch.jit.trace(network, pixels[:2])
+        torch.testing.assert_close(traced(pixels), want, rtol=0, atol=1e-5)
+    file = tmp_path / f"{name}.onnx"
+    torch.onnx.export(
+        network,
+        (pixels[:2],),
+        file,
+        input_names=["images"],
+        output_names=["embeddings"],
+        dynamic_axes={"images": {0: "n"}, "embeddings": {0: "n"}},
+        opset_version=17,
+        dynamo=False,
+    )
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    compiled = openvino.compile_model(file, "CPU")
+    for count in (1, 4):
+        array = pixels[:count].numpy()
+        expected = want[:count].numpy()
+        (got,) = session.run(["embeddings"], {"images": array})
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+        np.testing.assert_allclose(compiled(array)["embeddings"], expected, atol=1e-4)
+
+
+def test_a_name_may_be_written_with_hyphens() -> None:
+    assert build("small-resnet").spec.name == "small_resnet"
+
+
+def test_unknown_names_are_refused_with_near_ones() -> None:
+    with pytest.raises(OptionError, match="mobilenet_v1"):
+        build("mobilenet")
+    with pytest.raises(OptionError, match="siamese_cnn.*small_resnet"):
+        build("???")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dimension": 1}, "dimension 1"),
+        ({"dropout": 1.0}, "dropout 1.0"),
+        ({"dropout": -0.1}, "dropout -0.1"),
+        ({"input_size": 16}, "input size 16"),
+    ],
+)
+def test_options_that_no_network_takes(name: str, options: dict, words: str) -> None:
+    with pytest.raises(OptionError, match=f"{name}.*{words}"):
+        build(name, **options)
