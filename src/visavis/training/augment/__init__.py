@@ -1,0 +1,8 @@
+"""Augmentation of batches of aligned crops."""
+
+from __future__ import annotations
+
+from visavis.training.augment.augmenter import Augmenter
+from visavis.training.augment.options import AugmentOptions
+
+__all__ = ["AugmentOptions", "Augmenter"]

@@ -1,0 +1,105 @@
+"""Everything that a batch of packed crops goes through on its way to the network."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visavis.errors import OptionError
+from visavis.training.augment.colour import change_colour
+from visavis.training.augment.erase import erase
+from visavis.training.augment.options import AugmentOptions
+from visavis.training.augment.resampling import Geometry, Resampler
+
+
+class Augmenter:
+    """Changes crops as photos differ, and brings them to the network's geometry.
+
+    A crop is resampled once, for geometry, mirroring and jitter together. The order is that of the
+    world: a mask is worn, the camera stands somewhere, its lens blurs, its sensor has few
+    pixels, its colours are off, the file is compressed; a rectangle may be missing at the end.
+
+    Every draw is a function of `seed` and of the treatment alone: turning one on or off leaves
+    the draws of the others as they were.
+
+    Args:
+        options: what to do and how much.
+        source: geometry `(size, scale)` of the crops, as packed.
+        target: geometry of the network's input.
+
+    Raises:
+        OptionError: the target shows more around the face than the source has.
+    """
+
+    def __init__(self, options: AugmentOptions, *, source: Geometry, target: Geometry) -> None:
+        self.options = options
+        self.source, self.target = source, target
+        self._resampler = Resampler(source, target)
+
+    def plain(self, crops: Tensor) -> Tensor:
+        """The crops as verification will see them: no randomness.
+
+        Args:
+            crops: ``(B, S, S, 3)`` uint8 RGB.
+
+        Returns:
+            ``(B, 3, s, s)`` float32 RGB, 0 to 255.
+        """
+        self._check(crops)
+        return self._resampler(crops, self._resampler.still(len(crops)))
+
+    def __call__(self, crops: Tensor, *, seed: int) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            crops: ``(B, S, S, 3)`` uint8 RGB; not changed.
+            seed: at least 0; the same seed and crops give the same batch.
+
+        Returns:
+            ``(B, 3, s, s)`` float32 RGB, 0 to 255.
+
+        Raises:
+            OptionError: crops of another size or type, or a negative seed.
+        """
+        self._check(crops)
+        if seed < 0:
+            raise OptionError(f"augmentation seed {seed}", "give 0 or more")
+        images = self._move(crops, seed)
+        if self.options.colour or self.options.gray:
+            images = change_colour(
+                images,
+                strength=self.options.colour,
+                gray=self.options.gray,
+                rng=_stream(seed, "colour"),
+            )
+        if self.options.erase:
+            images = erase(images, share=self.options.erase, rng=_stream(seed, "erase"))
+        return images
+
+    def _move(self, crops: Tensor, seed: int) -> Tensor:
+        options, count = self.options, len(crops)
+        rng = _stream(seed, "move")
+        flip = rng.random(count) < options.flip
+        spread = np.clip(rng.standard_normal((4, count)), -2.0, 2.0)
+        matrices = self._resampler.matrices(
+            flip=flip,
+            rotation=options.rotation * spread[0],
+            zoom=np.exp(options.zoom * spread[1]),
+            shift=options.shift * self.target[0] * spread[2:].T,
+        )
+        return self._resampler(crops, matrices)
+
+    def _check(self, crops: Tensor) -> None:
+        size = self.source[0]
+        if crops.dtype != torch.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+            raise OptionError(
+                f"crops of shape {tuple(crops.shape)} and type {crops.dtype}",
+                f"give (B, {size}, {size}, 3) uint8",
+            )
+
+
+def _stream(seed: int, treatment: str) -> np.random.Generator:
+    return np.random.default_rng((seed, zlib.crc32(treatment.encode())))

@@ -1,0 +1,47 @@
+"""Brightness, contrast, saturation and colour balance as one linear map of the channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+def change_colour(
+    images: Tensor, *, strength: float, gray: float, rng: np.random.Generator
+) -> Tensor:
+    """Change the colours of every image by its own factors, drawn between 1 - and 1 + strength.
+
+    The four changes are linear in the channels, so they are multiplied into one 3x3 matrix and an
+    offset an image and applied at once; kornia's operations one after the other take ten times as
+    long. Contrast is taken about the image's mean.
+
+    Args:
+        images: ``(B, 3, H, W)`` float, 0 to 255.
+        strength: 0 to 1; balance between the channels takes a quarter of it.
+        gray: share of images that lose their colour.
+        rng: where the draws come from.
+
+    Returns:
+        Like `images`, within 0 to 255.
+    """
+    count = len(images)
+    drawn = 1 + strength * rng.uniform(-1, 1, (3, count))
+    balance = 1 + strength / 4 * rng.uniform(-1, 1, (count, 3))
+    brightness, contrast, saturation = drawn
+    colourless = rng.random(count) < gray
+    saturation[colourless] = 0.0
+    balance[colourless] = 1.0
+    matrix = saturation[:, None, None] * np.eye(3) + (1 - saturation)[:, None, None] * _LUMA
+    matrix = (brightness * contrast)[:, None, None] * balance[:, :, None] * matrix
+    lift = torch.as_tensor((1 - contrast) * brightness, device=images.device, dtype=images.dtype)
+    luma = torch.as_tensor(_LUMA, device=images.device, dtype=images.dtype)
+    offset = (lift * (images.mean((2, 3)) @ luma))[:, None, None].expand(count, 3, 1)
+    turned = torch.baddbmm(
+        offset,
+        torch.as_tensor(matrix, device=images.device, dtype=images.dtype),
+        images.flatten(2),
+    )
+    return turned.clamp_(0, 255).view_as(images)
