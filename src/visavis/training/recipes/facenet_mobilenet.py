@@ -1,0 +1,36 @@
+"""FaceNet as it is taught: MobileNetV1, triplet loss with a classifier beside it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from visavis.training.augment.options import AugmentOptions
+from visavis.training.losses.options import LossOptions
+from visavis.training.recipes.recipe import Recipe
+
+FACENET_MOBILENET: Final = Recipe(
+    name="facenet-mobilenet",
+    source=(
+        "Schroff, Kalenichenko, Philbin, FaceNet, CVPR 2015 (arXiv:1503.03832); network of Howard "
+        "et al., MobileNets, arXiv:1704.04861; triplet and cross-entropy trained together"
+    ),
+    expected="LFW View 1 test pairs, trained on peopleDevTrain: AUC at least 0.95",
+    backbone="mobilenet_v1",
+    dimension=128,
+    input_size=160,
+    crop_scale=0.9,
+    dropout=0.4,
+    loss=LossOptions(kind="joint", margin=0.2, miner="semihard", classifier_weight=1.0),
+    sampler="people",
+    batch_size=112,
+    photos_per_person=4,
+    augment=AugmentOptions(flip=0.5, rotation=4, zoom=0.04, shift=0.02, colour=0.2, erase=0.3),
+    epochs=60,
+    lr=2e-3,
+    weight_decay=0.05,
+    warmup=0.05,
+    clip=5.0,
+    ema=0.999,
+    validate_every=2,
+    flip_embedding=True,
+)

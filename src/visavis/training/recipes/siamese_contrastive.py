@@ -1,0 +1,34 @@
+"""The Siamese network with contrastive loss: where learning from pairs began."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from visavis.training.augment.options import AugmentOptions
+from visavis.training.losses.options import LossOptions
+from visavis.training.recipes.recipe import Recipe
+
+SIAMESE_CONTRASTIVE: Final = Recipe(
+    name="siamese-contrastive",
+    source=(
+        "S. Thomine, Cours de deep learning, 9: Face verification; loss of Hadsell, Chopra, LeCun, "
+        "Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006"
+    ),
+    expected="LFW View 1 test pairs, trained on peopleDevTrain: AUC 0.80 or more (the text: 0.616)",
+    backbone="siamese_cnn",
+    dimension=32,
+    input_size=128,
+    crop_scale=0.9,
+    loss=LossOptions(kind="contrastive", margin=1.0, miner="given", normalise=False),
+    sampler="pairs",
+    batch_size=128,
+    augment=AugmentOptions(flip=0.5, rotation=4, zoom=0.04, shift=0.02, colour=0.2, erase=0.2),
+    epochs=60,
+    lr=1e-3,
+    weight_decay=0.05,
+    warmup=0.05,
+    clip=5.0,
+    ema=0.999,
+    validate_every=2,
+    flip_embedding=True,
+)

@@ -1,0 +1,35 @@
+"""Triplets mined while training: semi-hard negatives on squared distances."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from visavis.training.augment.options import AugmentOptions
+from visavis.training.losses.options import LossOptions
+from visavis.training.recipes.recipe import Recipe
+
+SIAMESE_TRIPLET: Final = Recipe(
+    name="siamese-triplet",
+    source=(
+        "A. Bielski, siamese-triplet, grown to faces; loss and mining of Schroff, Kalenichenko, "
+        "Philbin, FaceNet, CVPR 2015 (arXiv:1503.03832)"
+    ),
+    expected="LFW View 1 test pairs, trained on peopleDevTrain: AUC at least 0.94",
+    backbone="prelu_net",
+    dimension=128,
+    input_size=100,
+    crop_scale=0.9,
+    loss=LossOptions(kind="triplet", margin=0.2, miner="semihard"),
+    sampler="people",
+    batch_size=112,
+    photos_per_person=4,
+    augment=AugmentOptions(flip=0.5, rotation=4, zoom=0.04, shift=0.02, colour=0.2, erase=0.2),
+    epochs=60,
+    lr=1e-3,
+    weight_decay=0.05,
+    warmup=0.05,
+    clip=5.0,
+    ema=0.999,
+    validate_every=2,
+    flip_embedding=True,
+)
