@@ -164,3 +164,15 @@ class LowQualityError(FaceError):
 
 class ConstraintError(VisavisError):
     """Must-links and cannot-links contradict each other or name faces that are not there."""
+
+
+class TrainingError(VisavisError):
+    """A training run cannot start or go on."""
+
+
+class CollapseError(TrainingError):
+    """Training came to embeddings that tell nobody apart, or to numbers that are not finite."""
+
+
+class ExportError(ModelError):
+    """A network cannot be written as a file that computes the same."""
