@@ -1,0 +1,120 @@
+"""Which loss, and its numbers. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from visavis.errors import OptionError
+from visavis.types import Record
+
+KINDS: Final = {
+    "contrastive": 1.0,
+    "triplet": 0.2,
+    "joint": 0.2,
+    "softmax": 0.0,
+    "arcface": 0.5,
+    "cosface": 0.35,
+    "adaface": 0.4,
+    "sface": 0.0,
+}
+"""Every kind of loss with its paper's margin."""
+
+MINERS: Final = ("auto", "semihard", "hard", "all", "given")
+"""What pairs or triplets are taken from a batch; see ``LossOptions.miner``."""
+
+_CLASSIFIERS: Final = frozenset({"joint", "softmax", "arcface", "cosface", "adaface"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossOptions(Record):
+    """Options of ``build_loss``.
+
+    Attributes:
+        kind: ``contrastive``, ``triplet``, ``joint`` (triplet and classifier), ``softmax``,
+            ``arcface``, ``cosface``, ``adaface`` or ``sface``.
+        margin: ``None``: the paper's. A distance (contrastive), a squared distance (triplet,
+            joint), an angle in radians (arcface), a cosine (cosface), either (adaface); unused by
+            softmax and sface.
+        scale: factor of the cosines before the softmax; for ``softmax`` only with ``normalise``.
+        miner: ``auto`` is ``given`` for contrastive and ``semihard`` for the others. Of triplets,
+            ``semihard``, ``hard`` (batch-hard), ``all`` (batch-all) or ``given`` (rows 3k, 3k + 1,
+            3k + 2 of a batch); of contrastive pairs, ``given`` (rows 2k and 2k + 1) or ``all``.
+        classifier_weight: of the classifier's cross-entropy in ``joint``.
+        memory: embeddings of earlier batches that contrastive (``all``), triplet and joint compare
+            with too; 0 is none.
+        normalise: bring embeddings to unit length first; triplet, joint, contrastive and softmax
+            have the choice, the others always do.
+        label_smoothing: of the classifiers' cross-entropy, in [0, 1).
+        intra: angle in radians at which ``sface`` lets a face rest beside its own centre.
+        inter: angle in radians beyond which ``sface`` lets other centres be.
+        seed: of the classifier's first weights and of what a miner draws.
+
+    Raises:
+        OptionError: a name or number that is none of these.
+
+    Example:
+        >>> LossOptions(kind="cosface").used_margin
+        0.35
+    """
+
+    kind: str = "triplet"
+    margin: float | None = None
+    scale: float = 64.0
+    miner: str = "auto"
+    classifier_weight: float = 1.0
+    memory: int = 0
+    normalise: bool = True
+    label_smoothing: float = 0.0
+    intra: float = 0.87
+    inter: float = 1.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise OptionError(f"loss {self.kind!r}", f"one of {', '.join(KINDS)}")
+        if self.miner not in MINERS:
+            raise OptionError(f"miner {self.miner!r}", f"one of {', '.join(MINERS)}")
+        if self.kind == "contrastive" and self.used_miner not in {"all", "given"}:
+            raise OptionError(
+                f"miner {self.miner!r} for the contrastive loss",
+                "give `all`, or `given` for the pairs of the pairs sampler",
+            )
+        if self.margin is not None and not 0 <= self.margin < float("inf"):
+            raise OptionError(f"margin {self.margin}", "give a number of 0 or more")
+        if not 0 < self.scale < float("inf"):
+            raise OptionError(f"scale {self.scale}", "give a number above 0")
+        if not 0 <= self.classifier_weight < float("inf"):
+            raise OptionError(
+                f"classifier weight {self.classifier_weight}", "give a number of 0 or more"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise OptionError(f"label smoothing {self.label_smoothing}", "give 0 <= it < 1")
+        if self.label_smoothing and self.kind not in _CLASSIFIERS:
+            raise OptionError(
+                f"label smoothing for the {self.kind} loss",
+                f"it is for {', '.join(sorted(_CLASSIFIERS))}",
+            )
+        if self.memory < 0 or self.seed < 0:
+            raise OptionError(
+                f"memory {self.memory}, seed {self.seed}", "give whole numbers of 0 or more"
+            )
+        if self.memory and (
+            self.kind not in {"contrastive", "triplet", "joint"} or self.used_miner == "given"
+        ):
+            raise OptionError(
+                f"a memory for the {self.kind} loss with miner {self.used_miner!r}",
+                "it is for contrastive (`all`), triplet and joint losses that mine their batch",
+            )
+
+    @property
+    def used_margin(self) -> float:
+        """The margin, or the paper's where none is given."""
+        return KINDS[self.kind] if self.margin is None else self.margin
+
+    @property
+    def used_miner(self) -> str:
+        """The miner, or the kind's own where it is ``auto``."""
+        if self.miner != "auto":
+            return self.miner
+        return "given" if self.kind == "contrastive" else "semihard"

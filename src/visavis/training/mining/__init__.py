@@ -1,0 +1,1 @@
+"""Which pairs and triplets are worth learning from."""
