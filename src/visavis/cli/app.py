@@ -12,6 +12,7 @@ from visavis.cli import (
     cache,
     calibrate,
     cluster,
+    data,
     demo,
     detect,
     embed,
@@ -68,6 +69,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(data.app, name="data")
 
 
 def run(arguments: list[str] | None = None) -> None:

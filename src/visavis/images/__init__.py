@@ -12,7 +12,7 @@ from __future__ import annotations
 from visavis.images.decoding import LoadedImage, decode, digest, load
 from visavis.images.describe import describe
 from visavis.images.limits import DEFAULT_LIMITS, Limits
-from visavis.images.listing import PHOTO_SUFFIXES, photos_below
+from visavis.images.listing import PHOTO_SUFFIXES, photos_below, photos_by_person
 from visavis.images.reading import read_bytes
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "digest",
     "load",
     "photos_below",
+    "photos_by_person",
     "read_bytes",
 ]

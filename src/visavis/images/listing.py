@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from visavis.errors import DataError
+
 PHOTO_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"}
     | {".pgm", ".pbm", ".pnm", ".mpo", ".avif", ".jp2", ".heic", ".heif"}
@@ -22,3 +24,20 @@ def photos_below(folder: Path, /) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
+
+
+def photos_by_person(root: Path, /) -> dict[str, list[Path]]:
+    """Photos below each direct subfolder of ``root``, named by it, in order; people without any
+    are left out.
+
+    Raises:
+        DataError: not a folder.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: not a folder", "give a folder that holds a folder a person")
+    people: dict[str, list[Path]] = {}
+    for person in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        found = photos_below(person)
+        if found:
+            people[person.name] = found
+    return people

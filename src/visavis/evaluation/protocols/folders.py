@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.protocols.protocol import Protocol
-from visavis.images import photos_below
+from visavis.images import photos_by_person
+
+__all__ = ["among", "photos_by_person", "read"]
 
 _DENSE: Final = 4000
 """Up to this many photos all pairs are listed and then drawn from; above, pairs are drawn blind."""
@@ -32,23 +34,6 @@ def read(root: Path, *, most: int = 1_000_000, seed: int = 0) -> Protocol:
     """
     people = photos_by_person(root)
     return among(people, name=root.name or str(root), root=root, most=most, seed=seed)
-
-
-def photos_by_person(root: Path) -> dict[str, list[Path]]:
-    """Photos below each direct subfolder of ``root``, named by it, in order; people without any
-    are left out.
-
-    Raises:
-        DataError: not a folder.
-    """
-    if not root.is_dir():
-        raise DataError(f"{root}: not a folder", "give a folder that holds a folder a person")
-    people: dict[str, list[Path]] = {}
-    for person in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        found = photos_below(person)
-        if found:
-            people[person.name] = found
-    return people
 
 
 def among(

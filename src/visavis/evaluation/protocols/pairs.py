@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +22,29 @@ _REQUIRED: Final = {
 }
 
 
-def read(path: Path, root: Path | None = None) -> Protocol:
-    """Read a pair list.
+@dataclass(frozen=True, slots=True)
+class PairList:
+    """The rows of a pair list, photos by name.
+
+    Attributes:
+        photos: names, each once.
+        pairs: for each row the places of its two photos in ``photos``, and whether it is mated.
+        fold: fold of each row, or ``None``.
+        group: group of each row, or ``None``.
+        people: person of each photo, or ``None`` where the list does not say.
+        repeated: rows that repeat a pair.
+    """
+
+    photos: tuple[str, ...]
+    pairs: tuple[tuple[int, int, bool], ...]
+    fold: tuple[int, ...] | None
+    group: tuple[str, ...] | None
+    people: tuple[str, ...] | None
+    repeated: int
+
+
+def read_list(path: Path) -> PairList:
+    """Read the rows of a pair list; mated rows alone are enough here.
 
     Columns ``a`` and ``b`` (paths below ``root``, or absolute) and ``same`` (1/0, true/false,
     yes/no); optionally ``fold`` (whole numbers), ``group`` (any text), ``person_a`` and
@@ -30,7 +52,6 @@ def read(path: Path, root: Path | None = None) -> Protocol:
 
     Args:
         path: the CSV file, UTF-8.
-        root: folder that paths start from; the CSV file's own when ``None``.
 
     Raises:
         DataError: a column or cell is not as said; names the file, the row and the remedy.
@@ -38,7 +59,6 @@ def read(path: Path, root: Path | None = None) -> Protocol:
     table = read_table(path, required=_REQUIRED)
     if "person_a" in table.columns and "person_b" not in table.columns:
         raise DataError(f"{path}: person_a without person_b", "give both columns or neither")
-    folder = root if root is not None else path.parent
     photos: dict[str, int] = {}
     people: dict[str, str] = {}
     seen: dict[frozenset[str], bool] = {}
@@ -63,26 +83,50 @@ def read(path: Path, root: Path | None = None) -> Protocol:
             )
     if not pairs:
         raise DataError(f"{path}: a header without rows", "add one row a pair")
-    kinds = {same for _, _, same in pairs}
+    return PairList(
+        photos=tuple(photos),
+        pairs=tuple(pairs),
+        fold=tuple(fold) if fold else None,
+        group=tuple(group) if group else None,
+        people=tuple(people[name] for name in photos) if people else None,
+        repeated=repeated,
+    )
+
+
+def read(path: Path, root: Path | None = None) -> Protocol:
+    """Read a pair list as a protocol to evaluate; for columns see ``read_list``.
+
+    Args:
+        path: the CSV file, UTF-8.
+        root: folder that paths start from; the CSV file's own when ``None``.
+
+    Raises:
+        DataError: a column or cell is not as said, or all rows are of one kind; names the file,
+            the row and the remedy.
+    """
+    listed = read_list(path)
+    folder = root if root is not None else path.parent
+    kinds = {same for _, _, same in listed.pairs}
     if len(kinds) == 1:
         raise DataError(
-            f"{path}: {len(pairs)} pairs, all {'mated' if kinds == {True} else 'non-mated'}",
+            f"{path}: {len(listed.pairs)} pairs, all {'mated' if kinds == {True} else 'non-mated'}",
             "error rates need pairs of the same person and pairs of different people",
         )
-    first, second, flags = (np.array(column) for column in zip(*pairs, strict=True))
-    files = tuple(folder / name for name in photos)
+    first, second, flags = (np.array(column) for column in zip(*listed.pairs, strict=True))
+    files = tuple(folder / name for name in listed.photos)
     require_photos(str(path), files)
+    repeated = f"{listed.repeated} rows repeat a pair of the list."
     return Protocol(
         name=path.name,
         photos=files,
-        labels=tuple(photos),
+        labels=listed.photos,
         first=first.astype(np.int64),
         second=second.astype(np.int64),
         same=flags.astype(np.bool_),
-        fold=np.array(fold, dtype=np.int64) if fold else None,
-        group=tuple(group) if group else None,
-        people=tuple(people[name] for name in photos) if people else None,
-        notes=(f"{repeated} rows repeat a pair of the list.",) if repeated else (),
+        fold=np.array(listed.fold, dtype=np.int64) if listed.fold is not None else None,
+        group=listed.group,
+        people=listed.people,
+        notes=(repeated,) if listed.repeated else (),
     )
 
 

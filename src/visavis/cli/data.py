@@ -1,0 +1,159 @@
+"""``visavis data``: photos of people made ready to train on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from visavis.cli import options
+from visavis.cli.data_sources import finder, gather
+from visavis.cli.output import console, echo_json, messages, progress
+
+if TYPE_CHECKING:
+    from visavis.training.data.pack import Pack
+
+app = typer.Typer(no_args_is_help=True, help="Photos of people, packed to train on.")
+
+PackFile = Annotated[Path, typer.Argument(metavar="PACK", help="A file that `data pack` made.")]
+
+
+@app.command()
+def pack(
+    place: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A folder that holds one a person (CASIA-WebFace, VGGFace2, your own), the folder "
+            "of Labeled Faces in the Wild, insightface's train.rec, or a pair list in CSV.",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to make.")],
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--part",
+            help="Of data that has parts: train (when left out), test or, of LFW, all. LFW's are "
+            "View 1's people.",
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Side of the crops in pixels; 144, or 112 of a .rec file."),
+    ] = None,
+    crop_scale: Annotated[
+        float | None,
+        typer.Option(
+            "--crop-scale",
+            help="Size of the face in the crop against the usual template; 0.85, or 1 of a .rec "
+            "file.",
+        ),
+    ] = None,
+    aligned: Annotated[
+        bool,
+        typer.Option(
+            "--aligned",
+            help="The photos are square crops aligned to the usual template: no detection.",
+        ),
+    ] = False,
+    detector: options.DetectorName = "yunet",
+    faces: Annotated[
+        str,
+        typer.Option("--faces", help="Where a photo has several: central, largest or refuse."),
+    ] = "central",
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", help="Folder that a pair list's paths start from."),
+    ] = None,
+    workers: options.Workers = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Drop what was begun or made before.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Detect, align and write every face once, into one file that training reads at memory speed.
+
+    Killed at any time, the same command goes on from there. Photos that give no crop are left out,
+    each with its reason.
+
+    Exit code 0: every photo is in; 1: some were left out; 2: error.
+
+    Example: `visavis data pack photos/ photos.pack`
+    """
+    from visavis.training.data import packing
+    from visavis.training.data.pack import SCALE, SIZE
+
+    found = gather(place, part=part, root=root)
+    crops = aligned or found.aligned
+    make, how = (None, "aligned crops") if crops else finder(detector, faces)
+    with progress("photos", quiet=json) as update:
+        made = packing.pack(
+            found.photos,
+            out,
+            finder=make,
+            how=how,
+            origin=f"{found.origin} ({how})",
+            size=size if size is not None else 112 if crops else SIZE,
+            scale=crop_scale if crop_scale is not None else 1.0 if crops else SCALE,
+            workers=workers,
+            anew=anew,
+            progress=update,
+        )
+    missing = sorted({photo.person for photo in found.photos} - set(made.people))
+    for one in made.left_out:
+        messages.print(f"visavis: left out: {one.message}", markup=False)
+    _tell(made, json=json, people_left_out=missing)
+    raise typer.Exit(1 if made.left_out else 0)
+
+
+@app.command()
+def show(pack: PackFile, json: options.Json = False) -> None:
+    """Say what a pack holds, what it was made from, and what was left out and why.
+
+    Example: `visavis data show photos.pack`
+    """
+    from visavis.training.data.pack import open_pack
+
+    _tell(open_pack(pack), json=json)
+
+
+def _tell(made: Pack, *, json: bool, **further: Any) -> None:
+    import numpy as np
+
+    counts = np.bincount(made.labels)
+    reasons = Counter(one.reason for one in made.left_out)
+    record = {
+        "path": str(made.path),
+        "origin": made.origin,
+        "people": len(made.people),
+        "photos": len(made),
+        "people_with_one_photo": int((counts == 1).sum()),
+        "most_photos_of_one_person": int(counts.max()),
+        "size": made.size,
+        "crop_scale": made.scale,
+        "bytes": made.path.stat().st_size,
+        "fingerprint": made.fingerprint,
+        "left_out": [one.to_dict() for one in made.left_out],
+        **further,
+    }
+    if json:
+        echo_json(record)
+        return
+    lines = [
+        f"{made.path}: {len(made):,} crops of {len(made.people):,} people, "
+        f"{made.size}x{made.size} pixels, scale {made.scale:g}, "
+        f"{record['bytes'] / 1e6:,.0f} MB",
+        f"origin: {made.origin}",
+        f"people with one photo: {record['people_with_one_photo']:,}; "
+        f"most photos of one person: {record['most_photos_of_one_person']:,}",
+        f"left out: {len(made.left_out)}"
+        + "".join(f", {count} {reason}" for reason, count in reasons.most_common()),
+        f"fingerprint: {made.fingerprint}",
+    ]
+    if further.get("people_left_out"):
+        names = further["people_left_out"]
+        lines.append(f"people without any crop: {len(names)}, {names[0]} for one")
+    for line in lines:
+        console.print(line, markup=False)

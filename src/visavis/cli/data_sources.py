@@ -1,0 +1,112 @@
+"""Photos of people named on a command line, in whatever layout, and what finds their faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visavis.cli.output import home
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from visavis.training.data.packing import Find
+    from visavis.training.data.photo import Photo
+    from visavis.types import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a place holds.
+
+    Attributes:
+        photos: each with its person.
+        origin: what they are, in words.
+        aligned: they are aligned crops already.
+    """
+
+    photos: tuple[Photo, ...]
+    origin: str
+    aligned: bool = False
+
+
+def gather(place: Path, *, part: str | None = None, root: Path | None = None) -> Gathered:
+    """Photos of people at a place.
+
+    Args:
+        place: Labeled Faces in the Wild, a folder with ``train.rec`` or such a file, a pair list
+            in CSV, or a folder that holds one a person (in VGGFace2's layout too).
+        part: ``train``, ``test`` or ``all`` of data that has parts; ``train`` when ``None``.
+        root: folder that the paths of a pair list start from.
+
+    Raises:
+        DataError: nothing of that kind is there.
+        OptionError: no such part.
+    """
+    from visavis.errors import OptionError
+    from visavis.training.data import rec, sources
+
+    if part not in (None, "train", "test", "all"):
+        raise OptionError(f"--part {part}", "choose train, test or all")
+    if place.suffix.lower() == ".rec" or (place / "train.rec").is_file():
+        return Gathered(rec.read(place), f"{place.name}, a record file", aligned=True)
+    if place.suffix.lower() in (".csv", ".tsv"):
+        from visavis.evaluation.protocols import pairs
+
+        listed = pairs.read_list(place)
+        folder = root if root is not None else place.parent
+        joined = sources.of_pairs(
+            [folder / name for name in listed.photos],
+            listed.photos,
+            first=[row[0] for row in listed.pairs],
+            second=[row[1] for row in listed.pairs],
+            same=[row[2] for row in listed.pairs],
+            people=listed.people,
+        )
+        return Gathered(joined, f"{place.name}, a pair list")
+    if (place / "peopleDevTrain.txt").is_file():
+        return _lfw(place, part or "train")
+    if part == "all":
+        raise OptionError(f"--part all of {place}", "choose train or test")
+    photos = sources.folders(place, part="test" if part == "test" else "train")
+    return Gathered(photos, f"{place.name}, a folder a person")
+
+
+def _lfw(root: Path, part: str) -> Gathered:
+    from visavis.evaluation.protocols import lfw
+    from visavis.training.data import sources
+
+    folder = lfw.photo_folder(root)
+    if part == "all":
+        return Gathered(sources.folders(folder), "LFW, everybody")
+    people = lfw.people(root, "test" if part == "test" else "train")
+    name = "peopleDevTest" if part == "test" else "peopleDevTrain"
+    return Gathered(sources.of_people(people, folder), f"LFW View 1, {name}")
+
+
+def finder(detector: str, rule: str) -> tuple[Callable[[], Find], str]:
+    """What makes one face finder a worker, and the words that name it.
+
+    Raises:
+        OptionError: unknown detector, or a rule that does not keep one face.
+        ModelUnavailableError: the detector's weights are not on this machine.
+    """
+    from visavis import faces
+    from visavis.pipeline import rules
+
+    rules.check(rule, allow=("largest", "central", "refuse"))
+    how = f"{faces.detector(detector, home=home(), threads=1).name}, {rule}"
+
+    def make() -> Find:
+        own = faces.detector(detector, home=home(), threads=1)
+
+        def find(pixels: Image, name: str) -> NDArray[np.floating[Any]]:
+            size = (pixels.shape[1], pixels.shape[0])
+            return rules.choose(own.detect(pixels), rule, size=size, source=name)[0].landmarks
+
+        return find
+
+    return make, how
