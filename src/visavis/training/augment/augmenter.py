@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 from visavis.errors import OptionError
+from visavis.training.augment.blur import blur
 from visavis.training.augment.colour import change_colour
 from visavis.training.augment.erase import erase
+from visavis.training.augment.jpeg import compress
+from visavis.training.augment.low_resolution import lower_resolution
+from visavis.training.augment.masks import put_on
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.augment.resampling import Geometry, Resampler
 
@@ -67,21 +71,36 @@ class Augmenter:
         self._check(crops)
         if seed < 0:
             raise OptionError(f"augmentation seed {seed}", "give 0 or more")
-        images = self._move(crops, seed)
-        if self.options.colour or self.options.gray:
-            images = change_colour(
-                images,
-                strength=self.options.colour,
-                gray=self.options.gray,
-                rng=_stream(seed, "colour"),
-            )
-        if self.options.erase:
-            images = erase(images, share=self.options.erase, rng=_stream(seed, "erase"))
+        options = self.options
+        if options.mask:
+            crops = self._masked(crops, _stream(seed, "mask"))
+        images = self._move(crops, _stream(seed, "move"))
+        if options.blur:
+            images = blur(images, share=options.blur, rng=_stream(seed, "blur"))
+        if options.low_resolution:
+            rng = _stream(seed, "low_resolution")
+            images = lower_resolution(images, share=options.low_resolution, rng=rng)
+        if options.colour or options.gray:
+            rng = _stream(seed, "colour")
+            images = change_colour(images, strength=options.colour, gray=options.gray, rng=rng)
+        if options.jpeg:
+            images = compress(images, share=options.jpeg, rng=_stream(seed, "jpeg"))
+        if options.erase:
+            images = erase(images, share=options.erase, rng=_stream(seed, "erase"))
         return images
 
-    def _move(self, crops: Tensor, seed: int) -> Tensor:
+    def _masked(self, crops: Tensor, rng: np.random.Generator) -> Tensor:
+        rows = np.flatnonzero(rng.random(len(crops)) < self.options.mask)
+        size, scale = self.source
+        masked = put_on(
+            crops[rows].cpu().numpy(), size=size, scale=scale, seed=int(rng.integers(1 << 62))
+        )
+        crops = crops.clone()
+        crops[rows] = torch.from_numpy(masked).to(crops.device)
+        return crops
+
+    def _move(self, crops: Tensor, rng: np.random.Generator) -> Tensor:
         options, count = self.options, len(crops)
-        rng = _stream(seed, "move")
         flip = rng.random(count) < options.flip
         spread = np.clip(rng.standard_normal((4, count)), -2.0, 2.0)
         matrices = self._resampler.matrices(

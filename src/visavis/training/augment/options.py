@@ -31,7 +31,7 @@ class AugmentOptions(Record):
         gray: share of crops that lose their colour.
         blur: share of crops that are blurred, by focus or by motion.
         jpeg: share of crops that are compressed as JPEG, quality 15 to 80.
-        low_resolution: share of crops reduced to between 0.2 and 0.6 of their size and enlarged
+        low_resolution: share of crops reduced to between 0.25 and 0.7 of their size and enlarged
             again.
         erase: share of crops of which a rectangle (5 % to 25 % of the area) is overwritten.
         mask: share of crops that are given a synthetic face mask.
