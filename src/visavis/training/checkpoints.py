@@ -1,0 +1,72 @@
+"""Checkpoints from which a killed run goes on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+
+_SECONDS: Final = 60.0
+_SHARE: Final = 50.0  # writing takes at most one part in so many of the time
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps the latest state of the whole run in one file, whole at any time.
+
+    It is written after everything else that a step brings (Lightning calls checkpoint callbacks
+    last), to a name beside the file that then takes its place: a run killed while writing still
+    has the one before.
+
+    Args:
+        path: the file.
+        every: steps between checkpoints; ``None`` for one a minute or less often, so that writing
+            takes at most 2 % of the time.
+        always: steps at whose multiples one is written in any case: validations.
+        look: steps between decisions by the clock.
+    """
+
+    def __init__(self, path: Path, *, every: int | None, always: int | None, look: int) -> None:
+        self._path, self._every, self._always, self._look = path, every, always, look
+        self._saved = time.monotonic()
+        self._pause = _SECONDS
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Write one if it is time."""
+        if self._due(trainer):
+            self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write one; all processes call it together."""
+        begun = time.monotonic()
+        partial = self._path.with_name(f"{self._path.name}.partial")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            partial.replace(self._path)
+        self._saved = time.monotonic()
+        self._pause = max(_SECONDS, _SHARE * (self._saved - begun))
+
+    def _due(self, trainer: pl.Trainer) -> bool:
+        step = trainer.global_step
+        last = step >= trainer.num_training_batches or trainer.should_stop
+        if last or (self._always and step % self._always == 0):
+            return True
+        if self._every is not None:
+            return step % self._every == 0
+        if step % self._look:
+            return False
+        late = time.monotonic() - self._saved > self._pause
+        return bool(trainer.strategy.broadcast(late)) if trainer.world_size > 1 else late

@@ -1,0 +1,94 @@
+"""The optimizer: which weights decay, and how fast the network and the loss's head learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from visavis.errors import OptionError
+from visavis.training import schedule
+from visavis.training.recipes.recipe import Recipe
+
+
+def parameter_groups(recipe: Recipe, network: nn.Module, loss: nn.Module) -> list[dict[str, Any]]:
+    """The parameters, sorted by who learns at which rate and what decays.
+
+    Weight decay is for the matrices and kernels of connections: not for biases, nor for the scales
+    of normalization and PReLU (T. He et al., "Bag of tricks for image classification", 2019).
+
+    Returns:
+        Groups with ``name`` (``network``, ``network-plain``, ``head``, ``head-plain``), without
+        the empty ones.
+    """
+    groups: list[dict[str, Any]] = []
+    head_lr = recipe.lr if recipe.head_lr is None else recipe.head_lr
+    for name, module, lr in (("network", network, recipe.lr), ("head", loss, head_lr)):
+        learning = [p for p in module.parameters() if p.requires_grad]
+        decaying = [p for p in learning if p.ndim > 1]
+        plain = [p for p in learning if p.ndim <= 1]
+        groups.append(
+            {"name": name, "params": decaying, "lr": lr, "weight_decay": recipe.weight_decay}
+        )
+        groups.append({"name": f"{name}-plain", "params": plain, "lr": lr, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(
+    recipe: Recipe, network: nn.Module, loss: nn.Module, *, fused: bool | None = None
+) -> torch.optim.Optimizer:
+    """AdamW or SGD with Nesterov's momentum over ``parameter_groups``.
+
+    Raises:
+        OptionError: nothing to learn, or an unknown optimizer.
+    """
+    groups = parameter_groups(recipe, network, loss)
+    if not groups:
+        raise OptionError(f"{recipe.backbone}: no weights that learn", "unfreeze some")
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr, fused=fused)
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            fused=fused,
+        )
+    raise OptionError(f"optimiser {recipe.optimiser!r}", "use adamw or sgd")
+
+
+def build_scheduler(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, *, total: int, head_first: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """The recipe's schedule, to be advanced once a step.
+
+    Args:
+        recipe: its ``schedule`` and ``warmup`` are used.
+        optimizer: as ``build_optimizer`` made it.
+        total: number of steps of the run.
+        head_first: steps at the start in which the head learns alone.
+    """
+    warmup = warmup_steps(recipe, total=total, head_first=head_first)
+
+    def of(name: str, step: int) -> float:
+        rate = schedule.head_factor if name.startswith("head") else schedule.network_factor
+        return rate(step, total=total, warmup=warmup, kind=recipe.schedule, head_first=head_first)
+
+    rates = [_Rate(of, group["name"]) for group in optimizer.param_groups]
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, [rate.at for rate in rates])
+
+
+def warmup_steps(recipe: Recipe, *, total: int, head_first: int) -> int:
+    """Steps in which the learning rate rises, counted from when the network starts to learn."""
+    return round(recipe.warmup * (total - head_first))
+
+
+class _Rate:
+    def __init__(self, of: Any, name: str) -> None:
+        self._of, self._name = of, name
+
+    def at(self, step: int) -> float:
+        rate: float = self._of(self._name, step)
+        return rate

@@ -1,0 +1,111 @@
+"""Going on with a run that was killed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from visavis.errors import TrainingError
+from visavis.training.data.pack import Pack
+from visavis.training.recipes.recipe import Recipe
+from visavis.writing import replacing
+
+_FREE: Final = frozenset({"threads", "workers", "name", "source", "expected"})
+_REMEDY: Final = "resume with the recipe and data it began with, or name another folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The folder of a run.
+
+    Attributes:
+        folder: what ``fit`` was given.
+    """
+
+    folder: Path
+
+    @property
+    def description(self) -> Path:
+        """Recipe and data of the run."""
+        return self.folder / "run.json"
+
+    @property
+    def history(self) -> Path:
+        """The CSV log."""
+        return self.folder / "history.csv"
+
+    @property
+    def last(self) -> Path:
+        """The latest checkpoint: everything that going on depends on."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The network of the best validation, averaged weights if any."""
+        return self.folder / "checkpoints" / "best.safetensors"
+
+    def begin(self, recipe: Recipe, pack: Pack, *, resume: bool) -> Path | None:
+        """Prepare the folder.
+
+        Args:
+            recipe: of this run.
+            pack: its data.
+            resume: go on from the latest checkpoint, if there is one.
+
+        Returns:
+            The checkpoint to go on from; ``None`` for a new run.
+
+        Raises:
+            TrainingError: there is a run already and ``resume`` is not set, or it had another
+                recipe or other data.
+        """
+        self.last.parent.mkdir(parents=True, exist_ok=True)
+        known = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": pack.fingerprint}))
+        if self.last.exists():
+            if not resume:
+                raise TrainingError(
+                    f"{self.folder} holds a training run", "resume it, or name another folder"
+                )
+            self._compare(known)
+            return self.last
+        with replacing(self.description) as temporary:
+            temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        return None
+
+    def _compare(self, known: dict[str, Any]) -> None:
+        try:
+            then = json.loads(self.description.read_text(encoding="utf-8"))
+            recipe, data = dict(then["recipe"]), then["data"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"{self.description} cannot be read ({error})", _REMEDY) from error
+        if data != known["data"]:
+            raise TrainingError(f"{self.folder}: the run had other data", _REMEDY)
+        now = known["recipe"]
+        changed = [
+            f"{field} {recipe.get(field)!r} then, {now[field]!r} now"
+            for field in now
+            if field not in _FREE and recipe.get(field) != now[field]
+        ]
+        if changed:
+            raise TrainingError(
+                f"{self.folder}: the run had another recipe ({'; '.join(changed)})", _REMEDY
+            )
+
+
+def steps_done(checkpoint: Path) -> int:
+    """Steps that a checkpoint has behind it.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return int(state["global_step"])
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        raise TrainingError(
+            f"{checkpoint} cannot be read", "remove it to begin anew, or name another folder"
+        ) from error
