@@ -102,6 +102,24 @@ def test_folding_keeps_the_function_and_frees_the_batch() -> None:
         np.testing.assert_allclose(session.run(x)[0], want, rtol=1e-4, atol=1e-3)
 
 
+def test_one_slope_for_all_channels_stays_a_prelu() -> None:
+    slope = np.array([0.25], np.float32).reshape(1, 1, 1)
+    graph = helper.make_graph(
+        [helper.make_node("PRelu", ["x", "slope"], ["y"])],
+        "toy",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 16, 4, 4])],
+        [numpy_helper.from_array(slope, "slope")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    x = RNG.standard_normal((3, 16, 4, 4)).astype(np.float32)
+    for runtime in inference.RUNTIMES:
+        session = inference.load(
+            model.SerializeToString(), runtime=runtime, threads=1, input_shape=("n", 16, 4, 4)
+        )
+        np.testing.assert_allclose(session.run(x)[0], np.where(x < 0, x / 4, x), rtol=1e-6)
+
+
 def test_the_cache_returns_the_same_bytes_and_heals_itself(tmp_path: Path) -> None:
     data = quantized_graph()
     first = folded(data, input_shape=("n", 2, 4, 4), cache=tmp_path)

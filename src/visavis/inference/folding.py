@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int | str, ...]
 
-VERSION = 3  # part of the cache key: raise it whenever the folded bytes change
+VERSION = 4  # part of the cache key: raise it whenever the folded bytes change
 
 
 def folded(
@@ -140,8 +140,8 @@ def _prelu(node: NodeProto, constants: dict[str, NDArray[np.generic]]) -> list[N
     x, name = node.input
     y = node.output[0]
     slope = np.asarray(constants[name], dtype=np.float32)
-    if slope.ndim != 3 or slope.shape[1:] != (1, 1):
-        return [node]
+    if slope.ndim != 3 or slope.shape[1:] != (1, 1) or slope.shape[0] == 1:
+        return [node]  # one slope for all channels does not tell how many there are
     channels = slope.shape[0]
     minus, rest, turned, below, bend = (
         f"{y}/{p}" for p in ("minus", "rest", "turned", "below", "bend")

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from visavis.embedding.backbones import NAMES, Backbone, build
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError
+from visavis.inference import RUNTIMES, load
 
-SMALLEST = {"prelu_net": 64}
+SMALLEST = {"prelu_net": 64, "inception_resnet_v1": 75}
+CHEAP = [name for name in NAMES if name != "iresnet50"]  # the class of iresnet18
+# A bias whose output goes straight into a batch normalization: kept, since the published state
+# dicts have it.
+CANCELLED = {"sface": {"pre_fc1.bias"}, "iresnet18": {"fc.bias"}}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> object:
+def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
-def small(name: str, *, dropout: float | None = 0.0, seed: int = 0) -> Backbone:
+def small(name: str, *, dropout: float = 0.0, seed: int = 0) -> Backbone:
     """The network at the smallest crop it takes, with 16 numbers, of a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -39,56 +46,70 @@ def inputs(backbone: Backbone, count: int, *, seed: int = 1) -> torch.Tensor:
     return torch.randn(count, spec.channels, spec.input_size, spec.input_size, generator=generator)
 
 
-def parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+@cache
+def settled(name: str) -> Backbone:
+    """A small network in evaluation mode with running means that are not those of the start."""
+    backbone = small(name, dropout=0.5).train()
+    with torch.no_grad():
+        for seed in range(3):
+            backbone(inputs(backbone, 6, seed=seed))
+    return backbone.eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_docstring_tells_the_parameters_and_the_input(name: str) -> None:
-    backbone = build(name)
+    with torch.device("meta"):
+        backbone = build(name)
     text = sys.modules[type(backbone).__module__].__doc__ or ""
-    assert f"{parameters(backbone):,}" in re.split(r"\nParameters", text)[1]
+    count = sum(p.numel() for p in backbone.parameters())
+    assert f"{count:,}" in re.split(r"\nParameters", text)[1]
     spec = backbone.spec
     colours = {1: "gray", 3: "RGB"}[spec.channels]
-    assert f"Input: {spec.input_size}x{spec.input_size} {colours}" in text
+    assert f"Input: {spec.input_size}x{spec.input_size} {colours}" in " ".join(text.split())
     assert "Source: " in text
     assert spec.name == name
     assert spec.source
+    assert spec.to_dict()["dimension"] == spec.dimension
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHEAP)
 def test_shapes_at_other_sizes_and_dimensions(name: str) -> None:
-    for size, dimension in ((SMALLEST.get(name, 32), 16), (72, 7), (73, 8)):
+    start = SMALLEST.get(name, 32)
+    for size, dimension in ((start, 16), (start + 9, 7), (start + 24, 8)):
         backbone = build(name, input_size=size, dimension=dimension, crop_scale=0.93).eval()
         assert (backbone.spec.input_size, backbone.spec.crop_scale) == (size, 0.93)
-        assert backbone(inputs(backbone, 2)).shape == (2, dimension)
-        assert backbone(inputs(backbone, 1)).dtype == torch.float32
+        assert backbone.spec.dimension == dimension
+        got = backbone(inputs(backbone, 2))
+        assert got.shape == (2, dimension)
+        assert got.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHEAP)
 def test_the_same_seed_gives_the_same_weights(name: str) -> None:
     one, two, other = small(name), small(name), small(name, seed=5)
     for key, value in one.state_dict().items():
         torch.testing.assert_close(value, two.state_dict()[key], rtol=0, atol=0)
     x = inputs(one, 2)
-    assert not torch.allclose(one.eval()(x), other.eval()(x))
+    assert not torch.allclose(one(x), other(x))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHEAP)
 def test_every_parameter_learns(name: str) -> None:
     backbone = small(name)
     target = torch.randn(6, 16, generator=torch.Generator().manual_seed(2))
     (backbone(inputs(backbone, 6)) * target).sum().backward()
     for key, parameter in backbone.named_parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and key not in CANCELLED.get(name, set()):
             assert parameter.grad is not None, key
             assert torch.isfinite(parameter.grad).all(), key
-            assert parameter.grad.abs().max() > 0, key
+            assert parameter.grad.abs().max() > 1e-5, key
+    frozen = [key for key, p in backbone.named_parameters() if not p.requires_grad]
+    assert frozen == {"sface": ["fc1.weight"], "iresnet18": ["features.weight"]}.get(name, [])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHEAP)
 def test_dropout_is_for_training_only(name: str) -> None:
-    backbone = small(name, dropout=0.5).eval()
+    backbone = copy.deepcopy(settled(name))
     x = inputs(backbone, 4)
     torch.testing.assert_close(backbone(x), backbone(x), rtol=0, atol=0)
     backbone.train()
@@ -97,45 +118,34 @@ def test_dropout_is_for_training_only(name: str) -> None:
     torch.testing.assert_close(plain(x), plain(x), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHEAP)
 def test_a_row_does_not_depend_on_its_batch(name: str) -> None:
-    backbone = small(name).eval()
+    backbone = settled(name)
     x = inputs(backbone, 5)
-    with torch.no_grad():
-        together = backbone(x)
-        for k in (0, 4):
-            torch.testing.assert_close(together[k : k + 1], backbone(x[k : k + 1]), rtol=1e-4,
-                                       atol=1e-5)  # fmt: skip
+    together = backbone(x)
+    for k in (0, 4):
+        alone = backbone(x[k : k + 1])
+        torch.testing.assert_close(together[k : k + 1], alone, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHEAP)
 def test_channels_last_is_the_same_function(name: str) -> None:
-    backbone = small(name).eval()
+    backbone = settled(name)
     x = inputs(backbone, 2)
-    with torch.no_grad():
-        want = backbone(x)
-        got = backbone.to(memory_format=torch.channels_last)(  # type: ignore[call-overload]
-            x.to(memory_format=torch.channels_last)
-        )
-    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+    other = copy.deepcopy(backbone).to(memory_format=torch.channels_last)
+    got = other(x.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(got, backbone(x), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's exporter of TorchScript
+@pytest.mark.parametrize("name", CHEAP)
 def test_tracing_and_export_give_the_same_numbers(name: str, tmp_path: Path) -> None:
-    import onnxruntime
-    import openvino
-
-    network = FaceNetwork(small(name)).train()
+    network = FaceNetwork(settled(name), flip=name == "prelu_net").eval()
     size = network.spec.input_size
     pixels = torch.rand(4, 3, size, size, generator=torch.Generator().manual_seed(3)) * 255
-    with torch.no_grad():
-        for _ in range(3):  # running means that are not those of the start
-            network(pixels)
-    network.eval()
-    with torch.no_grad():
-        want = network(pixels)
-        traced = torch.jit.trace(network, pixels[:2])
-        torch.testing.assert_close(traced(pixels), want, rtol=0, atol=1e-5)
+    want = network(pixels)
+    traced = torch.jit.trace(network, pixels[:2])
+    torch.testing.assert_close(traced(pixels), want, rtol=0, atol=1e-5)
     file = tmp_path / f"{name}.onnx"
     torch.onnx.export(
         network,
@@ -147,14 +157,11 @@ def test_tracing_and_export_give_the_same_numbers(name: str, tmp_path: Path) -> 
         opset_version=17,
         dynamo=False,
     )
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    compiled = openvino.compile_model(file, "CPU")
-    for count in (1, 4):
-        array = pixels[:count].numpy()
-        expected = want[:count].numpy()
-        (got,) = session.run(["embeddings"], {"images": array})
-        np.testing.assert_allclose(got, expected, atol=1e-4)
-        np.testing.assert_allclose(compiled(array)["embeddings"], expected, atol=1e-4)
+    for runtime in RUNTIMES:
+        session = load(file, runtime=runtime, threads=1)
+        for count in (1, 4):
+            (got,) = session.run(pixels[:count].numpy())
+            np.testing.assert_allclose(got, want[:count].numpy(), atol=1e-4)
 
 
 def test_a_name_may_be_written_with_hyphens() -> None:
@@ -164,7 +171,7 @@ def test_a_name_may_be_written_with_hyphens() -> None:
 def test_unknown_names_are_refused_with_near_ones() -> None:
     with pytest.raises(OptionError, match="mobilenet_v1"):
         build("mobilenet")
-    with pytest.raises(OptionError, match="siamese_cnn.*small_resnet"):
+    with pytest.raises(OptionError, match=r"siamese_cnn.*small_resnet"):
         build("???")
 
 

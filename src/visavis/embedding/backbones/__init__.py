@@ -5,8 +5,12 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from visavis.embedding.backbones.inception_resnet_v1 import InceptionResNetV1
+from visavis.embedding.backbones.iresnet import iresnet18, iresnet50
+from visavis.embedding.backbones.mobilefacenet import MobileFaceNet
 from visavis.embedding.backbones.mobilenet_v1 import MobileNetV1
 from visavis.embedding.backbones.prelu_net import PreluNet
+from visavis.embedding.backbones.sface import SFace
 from visavis.embedding.backbones.siamese_cnn import SiameseCnn
 from visavis.embedding.backbones.small_resnet import SmallResNet
 from visavis.embedding.backbones.spec import Backbone, Spec
@@ -19,6 +23,11 @@ _MAKERS: Final[dict[str, Callable[..., Backbone]]] = {
     "siamese_cnn": SiameseCnn,
     "prelu_net": PreluNet,
     "mobilenet_v1": MobileNetV1,
+    "sface": SFace,
+    "inception_resnet_v1": InceptionResNetV1,
+    "mobilefacenet": MobileFaceNet,
+    "iresnet18": iresnet18,
+    "iresnet50": iresnet50,
     "small_resnet": SmallResNet,
 }
 
