@@ -1,0 +1,153 @@
+"""What is said of a trained model: its registry entry, what its figures come from, its origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from visavis import __version__
+from visavis.decision.labelled import Provenance
+from visavis.embedding.backbones.spec import Spec
+from visavis.training.data.pack import Pack
+from visavis.training.data.split import Split
+from visavis.training.outcome.figures import Figures
+from visavis.training.outcome.revision import git_revision
+from visavis.training.recipes.recipe import Recipe
+from visavis.weights import ModelEntry
+from visavis.weights import model_directory as names
+from visavis.weights.digest import sha256_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What only the user can say of a model.
+
+    Attributes:
+        name: what the model is called.
+        licence: SPDX expression.
+        use: what it may be used for, in words.
+        detector: name of the detector in use, as ``Detector.name`` says it; part of the
+            calibration's settings.
+        command: the command that trains it again.
+    """
+
+    name: str
+    licence: str = "LicenseRef-unspecified"
+    use: str = ""
+    detector: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a model was made by and from.
+
+    Attributes:
+        recipe: how it was trained.
+        pack: the crops.
+        split: whose crops were trained on and whose were kept apart.
+        declared: what only the user can say.
+    """
+
+    recipe: Recipe
+    pack: Pack
+    split: Split
+    declared: Declared
+
+    def counts(self) -> dict[str, int]:
+        """People and photos of both parts."""
+        found: dict[str, int] = {}
+        parts = (("training", self.split.train_rows), ("validation", self.split.validation_rows))
+        for part, rows in parts:
+            found[f"{part}_people"] = len(np.unique(self.pack.labels[rows]))
+            found[f"{part}_photos"] = len(rows)
+        return found
+
+    def entry(self, graph: Path, spec: Spec) -> ModelEntry:
+        """What to register the graph with.
+
+        Raises:
+            OptionError: a name or licence that no model may have.
+        """
+        counts = self.counts()
+        trained_on = (
+            f"{counts['training_people']:,} people, {counts['training_photos']:,} photos: "
+            f"{self.pack.origin}"
+        )
+        if self.recipe.init:
+            trained_on += f"; began with the weights of {Path(self.recipe.init).name}"
+        return ModelEntry(
+            name=self.declared.name,
+            kind="embedder",
+            filename=names.GRAPH,
+            sha256=sha256_of(graph, afresh=True),
+            size=graph.stat().st_size,
+            licence=self.declared.licence,
+            use=self.declared.use or "not stated; the terms of the training photos apply",
+            training_data=one_line(trained_on),
+            paper=one_line(self.recipe.source),
+            input_size=spec.input_size,
+            dimension=spec.dimension,
+            crop_scale=spec.crop_scale,
+        )
+
+    def provenance(self, entry: ModelEntry, figures: Figures) -> Provenance:
+        """What the operating points come from.
+
+        The settings are those of a ``Recognizer`` with this model and detector, so that it takes
+        the calibration as its own. That its crops are cut from photos, and those measured came
+        from the pack, stands in the words on the data.
+        """
+        crop = f"similarity-5pt-{entry.input_size}*{entry.crop_scale:g}"
+        return Provenance(
+            name=entry.name,
+            model=entry.name,
+            model_sha256=entry.sha256,
+            settings=f"{self.declared.detector}, {crop}, plain",
+            dataset=one_line(
+                f"{figures.people:,} validation people of {self.pack.origin}; packed crops of "
+                f"{self.pack.size} px resampled once more, not cut from the photos"
+            ),
+            photos=figures.photos,
+            created=datetime.now(UTC).date().isoformat(),
+            command=self.declared.command,
+        )
+
+    def description(self, entry: ModelEntry) -> dict[str, Any]:
+        """What ``model.json`` holds, but for the hashes of the other files."""
+        recipe = self.recipe
+        return {
+            "schema": names.SCHEMA,
+            "model": entry.to_dict(),
+            "network": {
+                "backbone": recipe.backbone,
+                "dimension": recipe.dimension,
+                "input_size": recipe.input_size,
+                "crop_scale": recipe.crop_scale,
+                "dropout": recipe.dropout,
+                "flip_embedding": recipe.flip_embedding,
+            },
+            "recipe": recipe.name,
+            "init": Path(recipe.init).name,
+            "data": {
+                "origin": self.pack.origin,
+                "fingerprint": self.pack.fingerprint,
+                "left_out": len(self.pack.left_out),
+                **self.counts(),
+            },
+            "git_revision": git_revision(),
+            "visavis": __version__,
+            "torch": str(torch.__version__),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": self.declared.command,
+        }
+
+
+def one_line(text: str) -> str:
+    """Text that a one-line field takes: breaks and controls become spaces."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()

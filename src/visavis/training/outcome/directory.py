@@ -1,0 +1,203 @@
+"""Write a model directory: all that a trained model is, and what was measured of it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from safetensors.torch import save_file
+
+from visavis.decision.profile import Calibration
+from visavis.embedding.torch import FaceNetwork
+from visavis.errors import DataError
+from visavis.training.outcome import card
+from visavis.training.outcome.comparison import Comparison, Contestant, compare
+from visavis.training.outcome.describing import Run
+from visavis.training.outcome.embedders import embed_rows, serve
+from visavis.training.outcome.figures import Figures, measure
+from visavis.training.outcome.onnx_file import write_onnx
+from visavis.training.outcome.points import operating_points
+from visavis.types import OperatingPoint, Record, Vectors, to_plain
+from visavis.weights import ModelEntry
+from visavis.weights import model_directory as names
+from visavis.weights.digest import sha256_of
+from visavis.writing import replacing
+
+VALIDATION: Final = "validation.npz"
+"""Embeddings of the validation people, beside the model directory: they do not travel with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Record):
+    """A written model directory.
+
+    Attributes:
+        path: the folder.
+        name: what the model is called.
+        sha256: hash of its ONNX file.
+        figures: what it reaches on the validation people.
+        points: its operating points; empty where the validation people are too few for any.
+        supported: what can be asked for, in words.
+        comparison: before and after, for a fine-tuned model.
+        parity: largest difference between the file's and the network's numbers.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    figures: Figures
+    points: tuple[OperatingPoint, ...]
+    supported: str
+    comparison: tuple[Comparison, ...]
+    parity: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON-ready values."""
+        return {
+            "path": str(self.path),
+            "name": self.name,
+            "sha256": self.sha256,
+            "figures": self.figures.to_dict(),
+            "points": to_plain(self.points),
+            "supported": self.supported,
+            "comparison": to_plain(self.comparison),
+            "parity": self.parity,
+        }
+
+
+def write_directory(
+    network: FaceNetwork,
+    run: Run,
+    folder: Path,
+    *,
+    untouched: Contestant | None = None,
+    threads: int | None = None,
+) -> Outcome:
+    """Export, measure and describe a trained network; the directory is there whole or not at all.
+
+    Args:
+        network: with the weights to ship; it stays as it is.
+        run: what it was made by and from.
+        folder: of the run; the model directory becomes ``model`` in it, in place of an earlier
+            one.
+        untouched: the model that training started from, for a table of before and after.
+        threads: CPU threads for measuring.
+
+    Raises:
+        ExportError: the ONNX file would not compute what the network does.
+        OptionError: a name or licence that no model may have.
+        DataError: the folder cannot be written.
+    """
+    final = folder / names.INSIDE_RUN
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".model.") as temporary:
+            work = Path(temporary) / names.INSIDE_RUN
+            work.mkdir()
+            entry, parity = _write_network(network, run, work)
+            served = Contestant(
+                entry.name, serve(entry, work / names.GRAPH, threads=threads), entry.crop_scale
+            )
+            measured = _measure(served, run, entry, untouched)
+            outcome = Outcome(
+                path=final,
+                name=entry.name,
+                sha256=entry.sha256,
+                figures=measured.figures,
+                points=measured.calibration.points if measured.calibration else (),
+                supported=measured.supported,
+                comparison=measured.comparison,
+                parity=parity,
+            )
+            _write_words(work, run, entry, outcome, measured.calibration)
+            _keep_vectors(folder / VALIDATION, run, entry, measured.vectors)
+            if final.exists():
+                final.rename(Path(temporary) / "old")
+            work.rename(final)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror or error})", "choose another folder"
+        ) from error
+    return outcome
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    vectors: Vectors
+    figures: Figures
+    calibration: Calibration | None
+    supported: str
+    comparison: tuple[Comparison, ...]
+
+
+def _write_network(network: FaceNetwork, run: Run, work: Path) -> tuple[ModelEntry, float]:
+    backbone = copy.deepcopy(network.backbone).cpu().eval()
+    shipped = FaceNetwork(backbone, flip=run.recipe.flip_embedding)
+    parity = write_onnx(shipped, work / names.GRAPH)
+    weights = {k: v.detach().contiguous() for k, v in shipped.state_dict().items()}
+    save_file(weights, work / names.WEIGHTS, metadata={"format": "pt"})
+    return run.entry(work / names.GRAPH, shipped.spec), parity
+
+
+def _measure(
+    served: Contestant, run: Run, entry: ModelEntry, untouched: Contestant | None
+) -> _Measured:
+    rows = run.split.validation_rows
+    labels = run.pack.labels[rows]
+    vectors = embed_rows(served.embedder, run.pack, rows, crop_scale=served.crop_scale)
+    figures = measure(vectors, labels, model=entry.name)
+    calibration, supported = operating_points(vectors, labels, run.provenance(entry, figures))
+    comparison: tuple[Comparison, ...] = ()
+    if untouched is not None:
+        masked = run.recipe.augment.mask > 0
+        comparison = compare(untouched, served, run.pack, rows, masked=masked)
+    return _Measured(vectors, figures, calibration, supported, comparison)
+
+
+def _write_words(
+    work: Path, run: Run, entry: ModelEntry, outcome: Outcome, calibration: Calibration | None
+) -> None:
+    if calibration is not None:
+        _write(work / names.POINTS, calibration.to_json())
+    _write_json(work / names.RECIPE, run.recipe.to_dict())
+    _write_json(
+        work / names.METRICS,
+        {
+            "validation": outcome.figures,
+            "supported": outcome.supported,
+            "comparison": outcome.comparison,
+            "parity": outcome.parity,
+        },
+    )
+    description = run.description(entry)
+    _write(work / names.CARD, card.render(description, entry, run.recipe, outcome))
+    files = {file.name: sha256_of(file, afresh=True) for file in sorted(work.iterdir())}
+    _write_json(work / names.DESCRIPTION, {**description, "files": files})
+
+
+def _keep_vectors(path: Path, run: Run, entry: ModelEntry, vectors: Vectors) -> None:
+    """For the report. Embeddings say who somebody is: only their owner may read them."""
+    rows = run.split.validation_rows
+    with replacing(path, private=True) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            vectors=vectors,
+            labels=run.pack.labels[rows],
+            names=np.array([run.pack.names[row] for row in rows], dtype=np.str_),
+            people=np.array([run.pack.people[k] for k in run.pack.labels[rows]], dtype=np.str_),
+            model=np.array(entry.sha256),
+        )
+
+
+def _write_json(path: Path, values: Any) -> None:
+    text = json.dumps(to_plain(values), ensure_ascii=False, indent=1, allow_nan=False)
+    _write(path, text + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,0 +1,138 @@
+"""What a model file reaches on the validation people, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.decision.operating_point import measure_points
+from visavis.metrics import cells
+from visavis.metrics.intervals import Resampler, Weights, bootstrap
+from visavis.training.outcome.points import powers, score_all, supported_rates
+from visavis.training.validation import pair_scores
+from visavis.types import OperatingPoint, Record, Vectors
+
+REPLICATES: Final = 200
+_PAIRS: Final = 200_000
+"""Non-mated pairs behind the interval of the AUC; the people decide it, not the pairs."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures(Record):
+    """Verification by one model file on the validation people.
+
+    Attributes:
+        model: whose figures.
+        photos_are: ``as they are``, or how they were changed before.
+        auc: area under the ROC curve, in [0, 1].
+        auc_ci: 95 % interval, resampling people.
+        eer: equal error rate, in [0, 1].
+        eer_ci: likewise.
+        points: FNMR with its interval at each power of ten that the pairs support as false match
+            rate, and at the lowest such rate; may be empty.
+        mated_pairs: pairs of photos of one person.
+        non_mated_pairs: pairs of photos of two people.
+        people: people in them.
+        photos: photos in them.
+    """
+
+    model: str
+    photos_are: str
+    auc: float
+    auc_ci: Interval
+    eer: float
+    eer_ci: Interval
+    points: tuple[OperatingPoint, ...]
+    mated_pairs: int
+    non_mated_pairs: int
+    people: int
+    photos: int
+
+
+def measure(
+    vectors: Vectors,
+    labels: NDArray[np.int64],
+    *,
+    model: str,
+    photos_are: str = "as they are",
+    rates: Sequence[float] | None = None,
+    replicates: int = REPLICATES,
+) -> Figures:
+    """Compare everybody with everybody.
+
+    Args:
+        vectors: ``(N, D)`` unit vectors.
+        labels: ``(N,)`` person of each; at least two people, one of them with two photos.
+        model: whose vectors.
+        photos_are: how the photos were changed before, in words.
+        rates: false match rates to measure FNMR at; what the pairs support where ``None``.
+        replicates: resamples of the people behind each interval.
+
+    Raises:
+        DataError: fewer than two people.
+        UnsupportedFmrError: the pairs do not support one of ``rates``.
+    """
+    pairs = score_all(vectors, labels)
+    targets = powers(supported_rates(pairs)) if rates is None else tuple(rates)
+    mated, non_mated = pair_scores(vectors, labels)
+    counts = cells.tally(mated, non_mated)
+    auc_ci, eer_ci = _intervals(vectors, labels, replicates)
+    return Figures(
+        model=model,
+        photos_are=photos_are,
+        auc=cells.auc(counts),
+        auc_ci=auc_ci,
+        eer=cells.equal_error_rate(counts),
+        eer_ci=eer_ci,
+        points=tuple(measure_points(pairs, targets, model=model)) if targets else (),
+        mated_pairs=len(pairs.mated),
+        non_mated_pairs=pairs.non_mated,
+        people=pairs.people,
+        photos=len(labels),
+    )
+
+
+def _intervals(
+    vectors: Vectors, labels: NDArray[np.int64], replicates: int
+) -> tuple[Interval, Interval]:
+    owner = np.unique(labels, return_inverse=True)[1]
+    first, second = _pairs(owner)
+    scores = np.einsum("nd,nd->n", vectors[first], vectors[second])
+    same = owner[first] == owner[second]
+    people = np.stack([owner[first], owner[second]], axis=1)
+    assigned = cells.assign(scores[same], scores[~same])
+    resampler = Resampler(int(same.sum()), int((~same).sum()), people[same], people[~same])
+
+    def statistic(mated: Weights, non_mated: Weights) -> list[float]:
+        counts = assigned.count(mated, non_mated)
+        return [cells.auc(counts), cells.equal_error_rate(counts)]
+
+    ends = bootstrap(statistic, resampler, replicates=replicates).tolist()
+    if len(ends) < 2:  # two people: every replicate is of one person or the same
+        ends = [[float("nan")] * 2] * 2
+    return (ends[0][0], ends[0][1]), (ends[1][0], ends[1][1])
+
+
+def _pairs(owner: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All mated pairs, and all or a sample of the non-mated ones."""
+    count = len(owner)
+    if count * (count - 1) // 2 <= 2 * _PAIRS:
+        first, second = np.triu_indices(count, 1)
+        return first, second
+    order = np.argsort(owner, kind="stable")
+    edges = np.flatnonzero(np.diff(owner[order])) + 1
+    own: list[NDArray[np.int64]] = []
+    for rows in np.split(order, edges):
+        i, j = np.triu_indices(len(rows), 1)
+        own.append(np.stack([rows[i], rows[j]]))
+    rng = np.random.default_rng(0)
+    drawn = np.unique(np.sort(rng.integers(0, count, (2, _PAIRS)), axis=0), axis=1)
+    other = drawn[:, owner[drawn[0]] != owner[drawn[1]]]
+    both = np.concatenate([*own, other], axis=1)
+    return both[0], both[1]
