@@ -12,7 +12,7 @@ from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.pack import Pack, write_pack
 from visavis.training.data.split import split_people
 from visavis.training.losses.options import LossOptions
-from visavis.training.outcome.describing import Declared, Run
+from visavis.training.outcome.describing import Declared, Origin
 from visavis.training.outcome.directory import Outcome, write_directory
 from visavis.training.recipes.recipe import Recipe
 
@@ -73,7 +73,7 @@ def network() -> FaceNetwork:
 
 
 @pytest.fixture(scope="session")
-def run(pack: Pack) -> Run:
+def origin(pack: Pack) -> Origin:
     recipe = make_recipe()
     split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
     declared = Declared(
@@ -82,10 +82,12 @@ def run(pack: Pack) -> Run:
         detector="some-detector",
         command="visavis train --recipe tiny",
     )
-    return Run(recipe, pack, split, declared)
+    return Origin(recipe, pack, split, declared)
 
 
 @pytest.fixture(scope="session")
-def written(run: Run, network: FaceNetwork, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def written(
+    origin: Origin, network: FaceNetwork, tmp_path_factory: pytest.TempPathFactory
+) -> Outcome:
     """The model directory of the run; tests only read it."""
-    return write_directory(network, run, tmp_path_factory.mktemp("run"), threads=1)
+    return write_directory(network, origin, tmp_path_factory.mktemp("run"), threads=1)

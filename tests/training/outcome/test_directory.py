@@ -20,7 +20,7 @@ from visavis.errors import OptionError
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.split import split_people
 from visavis.training.outcome.comparison import AS_THEY_ARE, MASKED, Contestant
-from visavis.training.outcome.describing import Run
+from visavis.training.outcome.describing import Origin
 from visavis.training.outcome.directory import VALIDATION, Outcome, write_directory
 from visavis.training.outcome.embedders import embed_rows, serve
 from visavis.training.recipes.recipe import Recipe
@@ -28,7 +28,7 @@ from visavis.weights.model_directory import read_directory
 
 
 def test_everything_that_a_model_is_lies_in_its_directory(
-    run: Run, network: FaceNetwork, written: Outcome
+    origin: Origin, network: FaceNetwork, written: Outcome
 ) -> None:
     outcome, folder = written, written.path
     tmp_path = folder.parent
@@ -50,12 +50,12 @@ def test_everything_that_a_model_is_lies_in_its_directory(
     assert (read.entry.input_size, read.entry.crop_scale, read.entry.dimension) == (32, 1.0, 16)
     assert "15 people, 60 photos: made-up people" in read.entry.training_data
     description = read.description
-    assert description["data"]["fingerprint"] == run.pack.fingerprint
+    assert description["data"]["fingerprint"] == origin.pack.fingerprint
     assert set(description["files"]) == {f.name for f in folder.iterdir()} - {
         "model.json",
     }
     recipe = Recipe.from_dict(json.loads((folder / "recipe.json").read_text()))
-    assert recipe == run.recipe
+    assert recipe == origin.recipe
     again = FaceNetwork(build("small_resnet", dimension=16, input_size=32, crop_scale=1.0))
     again.load_state_dict(load_file(folder / "weights.safetensors"))
     images = torch.rand(2, 3, 32, 32) * 255
@@ -63,12 +63,14 @@ def test_everything_that_a_model_is_lies_in_its_directory(
         assert torch.equal(again.eval()(images), network(images))
 
 
-def test_figures_are_those_of_the_file_on_the_validation_people(run: Run, written: Outcome) -> None:
+def test_figures_are_those_of_the_file_on_the_validation_people(
+    origin: Origin, written: Outcome
+) -> None:
     outcome, tmp_path = written, written.path.parent
     kept = np.load(tmp_path / VALIDATION)
-    rows = run.split.validation_rows
-    np.testing.assert_array_equal(kept["labels"], run.pack.labels[rows])
-    assert kept["names"].tolist() == [run.pack.names[row] for row in rows]
+    rows = origin.split.validation_rows
+    np.testing.assert_array_equal(kept["labels"], origin.pack.labels[rows])
+    assert kept["names"].tolist() == [origin.pack.names[row] for row in rows]
     scores = kept["vectors"] @ kept["vectors"].T
     i, j = np.triu_indices(len(rows), 1)
     same = kept["labels"][i] == kept["labels"][j]
@@ -92,11 +94,13 @@ def test_figures_are_those_of_the_file_on_the_validation_people(run: Run, writte
 
 
 def test_a_second_time_takes_the_place_of_the_first(
-    run: Run, network: FaceNetwork, written: Outcome, tmp_path: Path
+    origin: Origin, network: FaceNetwork, written: Outcome, tmp_path: Path
 ) -> None:
     shutil.copytree(written.path.parent, tmp_path, dirs_exist_ok=True)
     (tmp_path / "model" / "leftover").touch()
-    flipped = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, flip_embedding=True))
+    flipped = dataclasses.replace(
+        origin, recipe=dataclasses.replace(origin.recipe, flip_embedding=True)
+    )
     second = write_directory(network, flipped, tmp_path, threads=1)
     assert second.sha256 != written.sha256
     assert not (tmp_path / "model" / "leftover").exists()
@@ -105,10 +109,10 @@ def test_a_second_time_takes_the_place_of_the_first(
 
 
 def test_few_validation_people_give_words_in_place_of_points(
-    run: Run, network: FaceNetwork, tmp_path: Path
+    origin: Origin, network: FaceNetwork, tmp_path: Path
 ) -> None:
-    few = split_people(run.pack.labels, share=0.1, seed=0)
-    outcome = write_directory(network, dataclasses.replace(run, split=few), tmp_path, threads=1)
+    few = split_people(origin.pack.labels, share=0.1, seed=0)
+    outcome = write_directory(network, dataclasses.replace(origin, split=few), tmp_path, threads=1)
     assert outcome.points == ()
     assert "no operating point" in outcome.supported
     assert "people" in outcome.supported
@@ -118,15 +122,15 @@ def test_few_validation_people_give_words_in_place_of_points(
 
 
 def test_before_and_after_stand_side_by_side(
-    run: Run, network: FaceNetwork, written: Outcome, tmp_path: Path
+    origin: Origin, network: FaceNetwork, written: Outcome, tmp_path: Path
 ) -> None:
-    recipe = dataclasses.replace(run.recipe, augment=AugmentOptions(mask=0.5), init="sface")
+    recipe = dataclasses.replace(origin.recipe, augment=AugmentOptions(mask=0.5), init="sface")
     entry = read_directory(written.path).entry
     served = serve(entry, written.path / "model.onnx", threads=1)
     untouched = Contestant("untouched", served, entry.crop_scale)
     outcome = write_directory(
         network,
-        dataclasses.replace(run, recipe=recipe),
+        dataclasses.replace(origin, recipe=recipe),
         tmp_path / "second",
         untouched=untouched,
         threads=1,
@@ -144,9 +148,9 @@ def test_before_and_after_stand_side_by_side(
     assert len(kept["comparison"]) == 2
 
 
-def test_crops_reach_the_embedder_as_whole_gray_levels(run: Run, tmp_path: Path) -> None:
+def test_crops_reach_the_embedder_as_whole_gray_levels(origin: Origin, tmp_path: Path) -> None:
     class Recording:
-        name, sha256, dimension, input_size = "r", "", 3, run.pack.size
+        name, sha256, dimension, input_size = "r", "", 3, origin.pack.size
 
         def embed(self, crops: np.ndarray) -> np.ndarray:
             assert crops.dtype == np.uint8
@@ -154,17 +158,19 @@ def test_crops_reach_the_embedder_as_whole_gray_levels(run: Run, tmp_path: Path)
 
     rows = np.arange(70)
     # At the pack's own geometry resampling changes nothing.
-    found = embed_rows(Recording(), run.pack, rows, crop_scale=run.pack.scale)
-    expected = np.asarray(run.pack.crops)[rows].reshape(len(rows), -1)[:, :3]
+    found = embed_rows(Recording(), origin.pack, rows, crop_scale=origin.pack.scale)
+    expected = np.asarray(origin.pack.crops)[rows].reshape(len(rows), -1)[:, :3]
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(OptionError):
-        embed_rows(Recording(), run.pack, rows, crop_scale=0.7)
+        embed_rows(Recording(), origin.pack, rows, crop_scale=0.7)
 
 
 def test_a_name_that_no_model_may_have_leaves_nothing(
-    run: Run, network: FaceNetwork, tmp_path: Path
+    origin: Origin, network: FaceNetwork, tmp_path: Path
 ) -> None:
-    declared = dataclasses.replace(run.declared, name="No Name")
+    declared = dataclasses.replace(origin.declared, name="No Name")
     with pytest.raises(OptionError, match="model name"):
-        write_directory(network, dataclasses.replace(run, declared=declared), tmp_path, threads=1)
+        write_directory(
+            network, dataclasses.replace(origin, declared=declared), tmp_path, threads=1
+        )
     assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,7 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Origin:
     """What a model was made by and from.
 
     Attributes:

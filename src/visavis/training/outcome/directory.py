@@ -17,7 +17,7 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.errors import DataError
 from visavis.training.outcome import card
 from visavis.training.outcome.comparison import Comparison, Contestant, compare
-from visavis.training.outcome.describing import Run
+from visavis.training.outcome.describing import Origin
 from visavis.training.outcome.embedders import embed_rows, serve
 from visavis.training.outcome.figures import Figures, measure
 from visavis.training.outcome.onnx_file import write_onnx
@@ -72,7 +72,7 @@ class Outcome(Record):
 
 def write_directory(
     network: FaceNetwork,
-    run: Run,
+    origin: Origin,
     folder: Path,
     *,
     untouched: Contestant | None = None,
@@ -82,7 +82,7 @@ def write_directory(
 
     Args:
         network: with the weights to ship; it stays as it is.
-        run: what it was made by and from.
+        origin: what it was made by and from.
         folder: of the run; the model directory becomes ``model`` in it, in place of an earlier
             one.
         untouched: the model that training started from, for a table of before and after.
@@ -99,11 +99,11 @@ def write_directory(
         with tempfile.TemporaryDirectory(dir=folder, prefix=".model.") as temporary:
             work = Path(temporary) / names.INSIDE_RUN
             work.mkdir()
-            entry, parity = _write_network(network, run, work)
+            entry, parity = _write_network(network, origin, work)
             served = Contestant(
                 entry.name, serve(entry, work / names.GRAPH, threads=threads), entry.crop_scale
             )
-            measured = _measure(served, run, entry, untouched)
+            measured = _measure(served, origin, entry, untouched)
             outcome = Outcome(
                 path=final,
                 name=entry.name,
@@ -114,8 +114,8 @@ def write_directory(
                 comparison=measured.comparison,
                 parity=parity,
             )
-            _write_words(work, run, entry, outcome, measured.calibration)
-            _keep_vectors(folder / VALIDATION, run, entry, measured.vectors)
+            _write_words(work, origin, entry, outcome, measured.calibration)
+            _keep_vectors(folder / VALIDATION, origin, entry, measured.vectors)
             if final.exists():
                 final.rename(Path(temporary) / "old")
             work.rename(final)
@@ -135,36 +135,36 @@ class _Measured:
     comparison: tuple[Comparison, ...]
 
 
-def _write_network(network: FaceNetwork, run: Run, work: Path) -> tuple[ModelEntry, float]:
+def _write_network(network: FaceNetwork, origin: Origin, work: Path) -> tuple[ModelEntry, float]:
     backbone = copy.deepcopy(network.backbone).cpu().eval()
-    shipped = FaceNetwork(backbone, flip=run.recipe.flip_embedding)
+    shipped = FaceNetwork(backbone, flip=origin.recipe.flip_embedding)
     parity = write_onnx(shipped, work / names.GRAPH)
     weights = {k: v.detach().contiguous() for k, v in shipped.state_dict().items()}
     save_file(weights, work / names.WEIGHTS, metadata={"format": "pt"})
-    return run.entry(work / names.GRAPH, shipped.spec), parity
+    return origin.entry(work / names.GRAPH, shipped.spec), parity
 
 
 def _measure(
-    served: Contestant, run: Run, entry: ModelEntry, untouched: Contestant | None
+    served: Contestant, origin: Origin, entry: ModelEntry, untouched: Contestant | None
 ) -> _Measured:
-    rows = run.split.validation_rows
-    labels = run.pack.labels[rows]
-    vectors = embed_rows(served.embedder, run.pack, rows, crop_scale=served.crop_scale)
+    rows = origin.split.validation_rows
+    labels = origin.pack.labels[rows]
+    vectors = embed_rows(served.embedder, origin.pack, rows, crop_scale=served.crop_scale)
     figures = measure(vectors, labels, model=entry.name)
-    calibration, supported = operating_points(vectors, labels, run.provenance(entry, figures))
+    calibration, supported = operating_points(vectors, labels, origin.provenance(entry, figures))
     comparison: tuple[Comparison, ...] = ()
     if untouched is not None:
-        masked = run.recipe.augment.mask > 0
-        comparison = compare(untouched, served, run.pack, rows, masked=masked)
+        masked = origin.recipe.augment.mask > 0
+        comparison = compare(untouched, served, origin.pack, rows, masked=masked)
     return _Measured(vectors, figures, calibration, supported, comparison)
 
 
 def _write_words(
-    work: Path, run: Run, entry: ModelEntry, outcome: Outcome, calibration: Calibration | None
+    work: Path, origin: Origin, entry: ModelEntry, outcome: Outcome, calibration: Calibration | None
 ) -> None:
     if calibration is not None:
         _write(work / names.POINTS, calibration.to_json())
-    _write_json(work / names.RECIPE, run.recipe.to_dict())
+    _write_json(work / names.RECIPE, origin.recipe.to_dict())
     _write_json(
         work / names.METRICS,
         {
@@ -174,22 +174,24 @@ def _write_words(
             "parity": outcome.parity,
         },
     )
-    description = run.description(entry)
-    _write(work / names.CARD, card.render(description, entry, run.recipe, outcome))
+    description = origin.description(entry)
+    _write(work / names.CARD, card.render(description, entry, origin.recipe, outcome))
     files = {file.name: sha256_of(file, afresh=True) for file in sorted(work.iterdir())}
     _write_json(work / names.DESCRIPTION, {**description, "files": files})
 
 
-def _keep_vectors(path: Path, run: Run, entry: ModelEntry, vectors: Vectors) -> None:
+def _keep_vectors(path: Path, origin: Origin, entry: ModelEntry, vectors: Vectors) -> None:
     """For the report. Embeddings say who somebody is: only their owner may read them."""
-    rows = run.split.validation_rows
+    rows = origin.split.validation_rows
     with replacing(path, private=True) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             vectors=vectors,
-            labels=run.pack.labels[rows],
-            names=np.array([run.pack.names[row] for row in rows], dtype=np.str_),
-            people=np.array([run.pack.people[k] for k in run.pack.labels[rows]], dtype=np.str_),
+            labels=origin.pack.labels[rows],
+            names=np.array([origin.pack.names[row] for row in rows], dtype=np.str_),
+            people=np.array(
+                [origin.pack.people[k] for k in origin.pack.labels[rows]], dtype=np.str_
+            ),
             model=np.array(entry.sha256),
         )
 
