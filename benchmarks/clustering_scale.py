@@ -141,6 +141,14 @@ def table(rows: list[dict[str, Any]]) -> Table:
     return out
 
 
+def growth(rows: list[dict[str, Any]], key: str, *, least: int = 0) -> float:
+    """Exponent of N that fits best, from so many faces on."""
+    rows = [row for row in rows if row["faces"] >= least]
+    return float(
+        np.polyfit(np.log([row["faces"] for row in rows]), np.log([row[key] for row in rows]), 1)[0]
+    )
+
+
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     """Time over faces, both logarithmic, and how it grows."""
     import matplotlib as mpl
@@ -151,7 +159,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "visavis"
     n = np.array([row["faces"] for row in rows], dtype=float)
     wall, exact, cpu = (np.array([row[key] for row in rows]) for key in ("seconds", "exact", "cpu"))
-    slope = np.polyfit(np.log(n), np.log(cpu), 1)[0]
+    slope = growth(rows, "cpu")
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     axes.loglog(n, exact, "s--", color="0.6", label="exact k-NN graph alone")
     axes.loglog(n, wall, "o-", color="C0", label="clustering, wall time")
@@ -185,6 +193,10 @@ def main(arguments: list[str] | None = None) -> None:
         if options.rows:
             options.rows.write_text(json.dumps(rows, indent=1))
     print(table(rows).markdown())
+    for least in (0, max(row["faces"] for row in rows) // 10):
+        if sum(row["faces"] >= least for row in rows) > 1:
+            cpu, wall = (growth(rows, key, least=least) for key in ("cpu", "seconds"))
+            print(f"from {least:,} faces on: CPU time ~ N^{cpu:.2f}, wall time ~ N^{wall:.2f}")
     if options.plot:
         plot(rows, options.plot)
 

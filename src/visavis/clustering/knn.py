@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.clustering.best import Found
+from visavis.clustering.cells import cells_for, search_cells
 from visavis.errors import OptionError
 from visavis.types import Vectors
 
-EXACT_UP_TO: Final = 60_000
+EXACT_UP_TO: Final = 20_000
 """Faces up to which every pair is looked at."""
 
-PROBES: Final = 8
+PROBES: Final = 16
 """Cells looked at for each face beyond that."""
 
 _BLOCK: Final = 1 << 15
-_TRAINING: Final = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +49,8 @@ def neighbour_graph(
     """Each face joined to its nearest ones: a pair is in if either names the other.
 
     Up to ``exact_up_to`` faces are compared all with all, by FAISS's flat index; more are first
-    sorted into cells around 2 sqrt(N) centres (an inverted file, IVF), and each is compared with
-    the faces of the ``probes`` cells nearest to it. The same vectors give the same graph.
+    sorted into cells of about 256, and each is compared with the faces of the ``probes`` cells
+    nearest to it (``cells``). The same vectors give the same graph.
 
     Args:
         vectors: ``(N, D)`` float32 unit rows.
@@ -68,15 +70,17 @@ def neighbour_graph(
     if n < 2:
         nothing = np.zeros(0, dtype=np.int32)
         return NeighbourGraph(nothing, nothing, "exact")
-    index, kind = _index(vectors, probes=0 if n <= exact_up_to else probes)
+    if n <= exact_up_to:
+        kind, blocks = "exact", _exact(vectors, vectors, k)
+    else:
+        cells = cells_for(n)
+        kind = f"{cells} cells, {min(probes, cells)} looked at"
+        blocks = iter([search_cells(vectors, vectors, k, probes=probes, least=least)])
     keys = []
-    for start in range(0, n, _BLOCK):
-        score, found = index.search(vectors[start : start + _BLOCK], k)
-        row = np.arange(start, start + len(score))[:, None]
-        kept = (found >= 0) & (found != row) & (score >= least)
-        rows = np.broadcast_to(row, found.shape)[kept]
-        columns = found[kept]
-        keys.append(np.minimum(rows, columns) * n + np.maximum(rows, columns))
+    for found in blocks:
+        kept = (found.row != found.query) & (found.product >= least)
+        one, other = found.query[kept].astype(np.int64), found.row[kept]
+        keys.append(np.minimum(one, other) * n + np.maximum(one, other))
     key = np.sort(np.concatenate(keys))
     low, high = np.divmod(key[np.diff(key, prepend=-1) > 0], n)
     return NeighbourGraph(low.astype(np.int32), high.astype(np.int32), kind)
@@ -88,7 +92,7 @@ def nearest(
     k: int = 1,
     *,
     exact_up_to: int = EXACT_UP_TO,
-    probes: int = 4 * PROBES,
+    probes: int = 2 * PROBES,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The k rows of ``base`` with the highest dot products for each query, and those products.
 
@@ -106,31 +110,29 @@ def nearest(
     array([[0],
            [0]])
     """
-    exact = len(queries) * len(base) <= exact_up_to**2
-    index, _ = _index(base, probes=0 if exact else probes)
-    found = np.empty((len(queries), k), dtype=np.int64)
-    score = np.empty((len(queries), k), dtype=np.float32)
-    for start in range(0, len(queries), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        score[block], found[block] = index.search(queries[block], k)
-    return found, score
+    rows = np.full((len(queries), k), -1, dtype=np.int64)
+    products = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    if len(queries) * len(base) <= exact_up_to**2:
+        blocks = _exact(queries, base, k)
+    else:
+        blocks = iter([search_cells(queries, base, k, probes=probes)])
+    for found in blocks:
+        order = np.lexsort((found.row, -found.product, found.query))
+        query = found.query[order]
+        # Its place among those of its query.
+        place = np.arange(len(query)) - np.searchsorted(query, query)
+        rows[query, place] = found.row[order]
+        products[query, place] = found.product[order]
+    return rows, products
 
 
-def _index(vectors: Vectors, *, probes: int) -> tuple[Any, str]:
+def _exact(queries: Vectors, base: Vectors, k: int) -> Iterator[Found]:
+    """The k best of all, some queries at a time."""
     import faiss
 
-    n, d = vectors.shape
-    if not probes:
-        flat = faiss.IndexFlatIP(d)
-        flat.add(vectors)
-        return flat, "exact"
-    cells = min(int(2 ** round(np.log2(2 * np.sqrt(n)))), max(n // _TRAINING, 1))
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, cells, faiss.METRIC_INNER_PRODUCT)
-    index.cp.spherical = True
-    index.cp.niter = 8
-    index.cp.seed = 1
-    step = max(1, n // (_TRAINING * cells))
-    index.train(np.ascontiguousarray(vectors[::step]))
-    index.add(vectors)
-    index.nprobe = min(probes, cells)
-    return index, f"IVF of {cells} cells, {index.nprobe} looked at"
+    flat = faiss.IndexFlatIP(base.shape[1])
+    flat.add(base)
+    for start in range(0, len(queries), _BLOCK):
+        product, row = flat.search(queries[start : start + _BLOCK], k)
+        query = np.repeat(np.arange(start, start + len(row), dtype=np.int32), k)
+        yield Found(query, row.ravel().astype(np.int32), product.ravel())
