@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from visavis.embedding.backbones import NAMES, Backbone, build
 from visavis.embedding.torch import FaceNetwork
@@ -19,10 +20,8 @@ from visavis.errors import OptionError
 from visavis.inference import RUNTIMES, load
 
 SMALLEST = {"prelu_net": 64, "inception_resnet_v1": 75}
-CHEAP = [name for name in NAMES if name != "iresnet50"]  # the class of iresnet18
-# A bias whose output goes straight into a batch normalization: kept, since the published state
-# dicts have it.
-CANCELLED = {"sface": {"pre_fc1.bias"}, "iresnet18": {"fc.bias"}}
+LIGHT = ("siamese_cnn", "prelu_net", "mobilenet_v1", "mobilefacenet", "small_resnet")
+HEAVY = ("sface", "inception_resnet_v1", "iresnet18")  # iresnet50 is the class of iresnet18
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,11 +47,20 @@ def inputs(backbone: Backbone, count: int, *, seed: int = 1) -> torch.Tensor:
 
 @cache
 def settled(name: str) -> Backbone:
-    """A small network in evaluation mode with running means that are not those of the start."""
+    """A small network in evaluation mode whose running means are those of its inputs.
+
+    Of the blocks that a heavy network repeats, one is left.
+    """
     backbone = small(name, dropout=0.5).train()
+    for key in ("repeat_1", "repeat_2", "repeat_3"):
+        if hasattr(backbone, key):
+            setattr(backbone, key, getattr(backbone, key)[:1])
+    for module in backbone.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.momentum = None  # a plain mean over the batches
     with torch.no_grad():
-        for seed in range(3):
-            backbone(inputs(backbone, 6, seed=seed))
+        for seed in range(2):
+            backbone(inputs(backbone, 4, seed=seed))
     return backbone.eval().requires_grad_(False)
 
 
@@ -72,19 +80,20 @@ def test_the_docstring_tells_the_parameters_and_the_input(name: str) -> None:
     assert spec.to_dict()["dimension"] == spec.dimension
 
 
-@pytest.mark.parametrize("name", CHEAP)
+@pytest.mark.parametrize("name", NAMES)
 def test_shapes_at_other_sizes_and_dimensions(name: str) -> None:
     start = SMALLEST.get(name, 32)
     for size, dimension in ((start, 16), (start + 9, 7), (start + 24, 8)):
-        backbone = build(name, input_size=size, dimension=dimension, crop_scale=0.93).eval()
+        with torch.device("meta"):
+            backbone = build(name, input_size=size, dimension=dimension, crop_scale=0.93).eval()
+            got = backbone(torch.empty(2, backbone.spec.channels, size, size))
         assert (backbone.spec.input_size, backbone.spec.crop_scale) == (size, 0.93)
         assert backbone.spec.dimension == dimension
-        got = backbone(inputs(backbone, 2))
         assert got.shape == (2, dimension)
         assert got.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", CHEAP)
+@pytest.mark.parametrize("name", LIGHT)
 def test_the_same_seed_gives_the_same_weights(name: str) -> None:
     one, two, other = small(name), small(name), small(name, seed=5)
     for key, value in one.state_dict().items():
@@ -93,59 +102,57 @@ def test_the_same_seed_gives_the_same_weights(name: str) -> None:
     assert not torch.allclose(one(x), other(x))
 
 
-@pytest.mark.parametrize("name", CHEAP)
-def test_every_parameter_learns(name: str) -> None:
-    backbone = small(name)
-    target = torch.randn(6, 16, generator=torch.Generator().manual_seed(2))
-    (backbone(inputs(backbone, 6)) * target).sum().backward()
+@pytest.mark.parametrize("name", [*LIGHT, *HEAVY])
+def test_every_weight_learns(name: str) -> None:
+    backbone = copy.deepcopy(settled(name)).train().requires_grad_(True)
+    target = torch.randn(4, 16, generator=torch.Generator().manual_seed(2))
+    (backbone(inputs(backbone, 4)) * target).sum().backward()
     for key, parameter in backbone.named_parameters():
-        if parameter.requires_grad and key not in CANCELLED.get(name, set()):
-            assert parameter.grad is not None, key
-            assert torch.isfinite(parameter.grad).all(), key
-            assert parameter.grad.abs().max() > 1e-5, key
-    frozen = [key for key, p in backbone.named_parameters() if not p.requires_grad]
-    assert frozen == {"sface": ["fc1.weight"], "iresnet18": ["features.weight"]}.get(name, [])
+        assert parameter.grad is not None, key
+        assert torch.isfinite(parameter.grad).all(), key
+        # A batch normalization takes away what a bias before it adds.
+        assert key.endswith("bias") or parameter.grad.abs().max() > 1e-6, key
 
 
-@pytest.mark.parametrize("name", CHEAP)
+def test_only_gains_that_are_fixed_at_one_do_not_learn() -> None:
+    for name in NAMES:
+        with torch.device("meta"):
+            frozen = [k for k, p in build(name).named_parameters() if not p.requires_grad]
+        fixed = {"sface": "fc1.weight", "iresnet18": "features.weight"}
+        fixed["iresnet50"] = fixed["iresnet18"]
+        assert frozen == ([fixed[name]] if name in fixed else [])
+
+
+@pytest.mark.parametrize("name", [*LIGHT, *HEAVY])
 def test_dropout_is_for_training_only(name: str) -> None:
     backbone = copy.deepcopy(settled(name))
-    x = inputs(backbone, 4)
+    x = inputs(backbone, 2)
     torch.testing.assert_close(backbone(x), backbone(x), rtol=0, atol=0)
     backbone.train()
     assert not torch.allclose(backbone(x), backbone(x))
-    plain = small(name, dropout=0.0).train()
-    torch.testing.assert_close(plain(x), plain(x), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", CHEAP)
-def test_a_row_does_not_depend_on_its_batch(name: str) -> None:
+@pytest.mark.parametrize("name", [*LIGHT, *HEAVY])
+def test_a_row_depends_neither_on_its_batch_nor_on_the_memory_format(name: str) -> None:
     backbone = settled(name)
-    x = inputs(backbone, 5)
+    x = inputs(backbone, 3)
     together = backbone(x)
-    for k in (0, 4):
-        alone = backbone(x[k : k + 1])
-        torch.testing.assert_close(together[k : k + 1], alone, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", CHEAP)
-def test_channels_last_is_the_same_function(name: str) -> None:
-    backbone = settled(name)
-    x = inputs(backbone, 2)
+    torch.testing.assert_close(together[2:], backbone(x[2:]), rtol=1e-4, atol=1e-4)
     other = copy.deepcopy(backbone).to(memory_format=torch.channels_last)
     got = other(x.to(memory_format=torch.channels_last))
-    torch.testing.assert_close(got, backbone(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(got, together, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's exporter of TorchScript
-@pytest.mark.parametrize("name", CHEAP)
+@pytest.mark.parametrize("name", [*LIGHT, *HEAVY])
 def test_tracing_and_export_give_the_same_numbers(name: str, tmp_path: Path) -> None:
     network = FaceNetwork(settled(name), flip=name == "prelu_net").eval()
     size = network.spec.input_size
-    pixels = torch.rand(4, 3, size, size, generator=torch.Generator().manual_seed(3)) * 255
+    pixels = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(3)) * 255
     want = network(pixels)
-    traced = torch.jit.trace(network, pixels[:2])
-    torch.testing.assert_close(traced(pixels), want, rtol=0, atol=1e-5)
+    if name in LIGHT:
+        traced = torch.jit.trace(network, pixels[:2], check_trace=False)
+        torch.testing.assert_close(traced(pixels), want, rtol=0, atol=1e-5)
     file = tmp_path / f"{name}.onnx"
     torch.onnx.export(
         network,
@@ -159,7 +166,7 @@ def test_tracing_and_export_give_the_same_numbers(name: str, tmp_path: Path) -> 
     )
     for runtime in RUNTIMES:
         session = load(file, runtime=runtime, threads=1)
-        for count in (1, 4):
+        for count in (1, 3):
             (got,) = session.run(pixels[:count].numpy())
             np.testing.assert_allclose(got, want[:count].numpy(), atol=1e-4)
 
