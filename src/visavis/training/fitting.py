@@ -33,6 +33,7 @@ from visavis.training.reading import Reader
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.remining import Remining
 from visavis.training.resume import Run, steps_done
+from visavis.training.seeds import derive, seeded
 from visavis.training.stream import StepStream
 from visavis.training.supply import Supply
 from visavis.training.validation import Validation, validate
@@ -127,7 +128,12 @@ def fit(
         DataError: too little data for this recipe.
     """
     run = Run(out)
-    with _threads(recipe.threads), _interrupts(), logs.quiet():
+    with (
+        _threads(recipe.threads),
+        _interrupts(),
+        logs.quiet(),
+        seeded(derive(recipe.seed, "run")),
+    ):
         checkpoint = run.begin(recipe, pack, resume=resume)
         done = steps_done(checkpoint) if checkpoint else 0
         board = TensorBoardLogger(
