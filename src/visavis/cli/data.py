@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visavis.cli import options
-from visavis.cli.data_sources import finder, gather
+from visavis.cli.data_sources import finder, gather, protocol_of
 from visavis.cli.output import console, echo_json, messages, progress
 
 if TYPE_CHECKING:
+    from visavis.training.data.leakage import Leaks
     from visavis.training.data.pack import Pack
 
 app = typer.Typer(no_args_is_help=True, help="Photos of people, packed to train on.")
@@ -117,6 +118,111 @@ def show(pack: PackFile, json: options.Json = False) -> None:
     from visavis.training.data.pack import open_pack
 
     _tell(open_pack(pack), json=json)
+
+
+@app.command()
+def check(
+    pack: PackFile,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="DIR|PAIRS|PACK",
+            help="What will be tested with: LFW (View 1's test people), a folder a person, a pair "
+            "list, or a pack of them.",
+        ),
+    ] = None,
+    drop: Annotated[
+        Path | None,
+        typer.Option(
+            "--drop",
+            metavar="OUT",
+            help="Write the pack to this file without the photos that are in the test too. People "
+            "whose names are in both are refused all the same.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Refuse even one near-identical photo, not only more than 1 in 1,000.",
+        ),
+    ] = False,
+    ignore_names: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-names",
+            help="People's names are numbers that mean others in the test: compare photos alone.",
+        ),
+    ] = False,
+    detector: options.DetectorName = "yunet",
+    faces: Annotated[
+        str,
+        typer.Option("--faces", help="Where a test photo has several: central, largest, refuse."),
+    ] = "central",
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", help="Folder that a pair list's paths start from."),
+    ] = None,
+    workers: options.Workers = None,
+    json: options.Json = False,
+) -> None:
+    """Check that every crop is as it was written, and that nobody in it is tested with.
+
+    People are in both if their name is, if one of their files is, byte for byte, or if more than
+    1 in 1,000 test photos is near-identical to a training photo (fewer are listed).
+
+    Exit code 0: sound and disjoint; 2: damaged, or not disjoint.
+
+    Example: `visavis data check photos.pack --against lfw/`
+    """
+    from visavis.errors import OptionError
+    from visavis.training.data import leakage, thinning
+    from visavis.training.data.pack import open_pack
+
+    if against is None and drop is not None:
+        raise OptionError(f"--drop {drop} without --against", "say what will be tested with")
+    opened = open_pack(pack)
+    opened.verify()
+    leaks = None
+    if against is not None:
+        protocol = protocol_of(
+            against, detector=detector, rule=faces, root=root, workers=workers, quiet=json
+        )
+        leaks = leakage.find_leaks(opened, protocol, names=not ignore_names)
+        if drop is not None:
+            opened = thinning.without(opened, leaks.rows, drop, left_out=leakage.left_out(leaks))
+            rest = leakage.find_leaks(opened, protocol, names=not ignore_names)
+            leakage.check_disjoint(rest, tolerated=0.0)
+        else:
+            leakage.check_disjoint(leaks, tolerated=0.0 if strict else leakage.TOLERATED)
+    if json:
+        echo_json({"path": str(opened.path), "photos": len(opened), "leaks": leaks})
+        return
+    console.print(f"{opened.path}: {len(opened):,} crops, each as it was written", markup=False)
+    if leaks is not None:
+        _tell_leaks(leaks, drop)
+
+
+def _tell_leaks(leaks: Leaks, drop: Path | None) -> None:
+    console.print(
+        f"against {leaks.against}: {leaks.photos:,} photos, no name in both, "
+        f"{len(leaks.copies)} near-identical photo(s)",
+        markup=False,
+    )
+    for copy in leaks.copies:
+        console.print(
+            f"{copy.kind}: {copy.name} = {copy.other} (similarity {copy.similarity:.3f})",
+            markup=False,
+        )
+    if leaks.copies:
+        done = f"left out of {drop}" if drop is not None else "to leave out with --drop OUT"
+        console.print(f"{len(leaks.copies)} photo(s) {done}", markup=False)
+    if leaks.without_look:
+        console.print(
+            f"{leaks.without_look} test photo(s) without a face: compared by file alone",
+            markup=False,
+        )
 
 
 def _tell(made: Pack, *, json: bool, **further: Any) -> None:

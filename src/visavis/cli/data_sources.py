@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from visavis.training.data.against import Against
     from visavis.training.data.packing import Find
     from visavis.training.data.photo import Photo
     from visavis.types import Image
@@ -110,3 +111,37 @@ def finder(detector: str, rule: str) -> tuple[Callable[[], Find], str]:
         return find
 
     return make, how
+
+
+def protocol_of(
+    place: Path, *, detector: str, rule: str, root: Path | None, workers: int | None, quiet: bool
+) -> Against:
+    """People and photos of a test protocol at a place; of LFW, View 1's test people.
+
+    Looks of photos are kept beside the templates (``visavis cache``), so that the second time
+    takes seconds. A pack is a place too, and needs no detection.
+
+    Raises:
+        DataError: nothing of that kind is there.
+    """
+    from visavis.cli.cache import embeddings
+    from visavis.cli.output import progress
+    from visavis.embedding.cache import EmbeddingCache
+    from visavis.training.data import against
+    from visavis.training.data.pack import open_pack
+
+    if place.is_file() and place.suffix.lower() not in (".csv", ".tsv", ".rec"):
+        return against.of_pack(open_pack(place))
+    part = "test" if (place / "peopleDevTest.txt").is_file() or (place / "test").is_dir() else None
+    found = gather(place, part=part, root=root)
+    make, how = (None, "aligned crops") if found.aligned else finder(detector, rule)
+    with EmbeddingCache(embeddings()) as cache, progress("test photos", quiet=quiet) as update:
+        return against.of_photos(
+            found.photos,
+            name=f"{place} ({found.origin})",
+            finder=make,
+            how=how,
+            cache=cache,
+            workers=workers,
+            progress=update,
+        )

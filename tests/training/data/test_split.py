@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visavis.errors import DataError, OptionError
@@ -16,6 +16,7 @@ from visavis.training.data.split import split_people
     share=st.floats(0.01, 0.6),
     seed=st.integers(0, 2**32),
 )
+@settings(deadline=None)
 def test_people_are_parted(counts: list[int], share: float, seed: int) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     labels = np.random.default_rng(seed).permutation(labels)

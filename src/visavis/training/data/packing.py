@@ -53,7 +53,7 @@ def pack(
 
     Args:
         photos: in any order; packed person by person, people as they first come.
-        out: the file to make.
+        out: the file to make; folders are made.
         finder: called once a worker thread, gives the function that finds the face; ``None`` where
             the photos are square crops that are aligned already, as ``align.crop`` makes them with
             scale 1.
@@ -79,6 +79,7 @@ def pack(
     out = Path(out)
     request = _request(ordered, size, scale, how)
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with _alone(out):
             if out.exists() and not anew:
                 return _made(out, request)
@@ -93,7 +94,7 @@ def pack(
             raise
         raise DataError(
             f"{out}: cannot be written ({error.strerror or error})",
-            "make room there, or name a file in a folder that exists",
+            "make room there, or name a file in another folder",
         ) from error
     return open_pack(out)
 

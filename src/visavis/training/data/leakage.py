@@ -1,0 +1,184 @@
+"""Training people who stand in the test protocol: found by name, by file and by picture."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import DataError, OptionError
+from visavis.training.data import looks
+from visavis.training.data.against import Against
+from visavis.training.data.pack import LeftOut, Pack
+from visavis.types import Record
+
+_CHUNK: Final = 4096
+TOLERATED: Final = 1e-3
+"""Share of a protocol's photos that may have a near-identical one in training: public sets have a
+few photos under two names. They are to be left out of training all the same."""
+_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Record):
+    """A training photo that is a protocol's photo.
+
+    Attributes:
+        row: the training photo's row in the pack.
+        name: its name.
+        other: the protocol photo's name.
+        kind: ``same-file``, ``near-identical``, or ``mirrored``.
+        similarity: product of their looks, at most 1.
+    """
+
+    row: int
+    name: str
+    other: str
+    kind: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leaks(Record):
+    """What training data and a protocol have in common.
+
+    Attributes:
+        pack: the training data.
+        against: the protocol.
+        people: names in both, as the pack writes them.
+        copies: photos in both, each training photo once, with the protocol's photo most like it.
+        photos: number of the protocol's photos.
+        without_look: of these, the ones whose face was not found: compared by file alone.
+    """
+
+    pack: str
+    against: str
+    people: tuple[str, ...]
+    copies: tuple[Copy, ...]
+    photos: int
+    without_look: int
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Rows of the pack to be left out of training, ascending."""
+        return np.array([copy.row for copy in self.copies], dtype=np.int64)
+
+
+def find_leaks(
+    pack: Pack, against: Against, *, threshold: float = looks.THRESHOLD, names: bool = True
+) -> Leaks:
+    """Compare training data with a protocol.
+
+    Names are compared without regard to case, accents' encoding, and what is neither letter nor
+    digit: ``Ann_Lee`` is ``ann lee``.
+
+    Args:
+        pack: the training data.
+        against: the protocol.
+        threshold: least product of looks, in (0, 1], that makes two photos the same picture.
+        names: compare names of people; not where they are mere numbers in both.
+
+    Raises:
+        OptionError: ``threshold`` outside its range.
+    """
+    if not 0 < threshold <= 1:
+        raise OptionError(f"threshold {threshold}", "give a number above 0, at most 1")
+    known = {_plain(person) for person in against.people} if names else set()
+    return Leaks(
+        pack=str(pack.path),
+        against=against.name,
+        people=tuple(person for person in pack.people if _plain(person) in known),
+        copies=tuple(_copies(pack, against, threshold)),
+        photos=len(against.names),
+        without_look=int((~against.looks.any(axis=1)).sum()),
+    )
+
+
+def check_disjoint(leaks: Leaks, *, tolerated: float = TOLERATED) -> None:
+    """Refuse training data that has people of the protocol.
+
+    A name in both, or a file in both, is always refused. Near-identical photos are, above the
+    tolerated share of the protocol's photos; ``leaks.rows`` is to be left out below it.
+
+    Raises:
+        DataError: names what is in both, and what to do.
+    """
+    what: list[str] = []
+    if leaks.people:
+        what.append(f"{len(leaks.people)} of its people ({_some(leaks.people)})")
+    files = [copy for copy in leaks.copies if copy.kind == "same-file"]
+    if files:
+        what.append(f"{len(files)} of its files ({_some(_pairs(files))})")
+    alike = [copy for copy in leaks.copies if copy.kind != "same-file"]
+    if len({copy.other for copy in alike}) > tolerated * leaks.photos:
+        what.append(f"{len(alike)} photos near-identical to its own ({_some(_pairs(alike))})")
+    if what:
+        raise DataError(
+            f"{leaks.pack} holds what {leaks.against} tests with: {'; '.join(what)}",
+            "train on other people, or test on others; single photos are dropped with "
+            "`visavis data check --drop OUT`",
+        )
+
+
+def _copies(pack: Pack, against: Against, threshold: float) -> list[Copy]:
+    files = {source: k for k, source in enumerate(against.sources) if source}
+    found: list[Copy] = []
+    for start in range(0, len(pack), _CHUNK):
+        own = looks.looks(pack.crops[start : start + _CHUNK], size=pack.size, scale=pack.scale)
+        plain, turned = _best(own, against.looks), _best(looks.mirrored(own), against.looks)
+        for k in range(len(own)):
+            row = start + k
+            same = files.get(pack.sources[row]) if pack.sources[row] else None
+            (near, other), (near_turned, other_turned) = plain[k], turned[k]
+            if same is not None:
+                kind, other, near = "same-file", same, 1.0
+            elif near >= max(threshold, near_turned):
+                kind = "near-identical"
+            elif near_turned >= threshold:
+                kind, other, near = "mirrored", other_turned, near_turned
+            else:
+                continue
+            found.append(Copy(row, pack.names[row], against.names[other], kind, round(near, 4)))
+    return found
+
+
+def _best(rows: NDArray[np.float32], others: NDArray[np.float32]) -> list[tuple[float, int]]:
+    """Largest product of each row with any of the others, and which."""
+    if not len(others):
+        return [(-1.0, -1)] * len(rows)
+    products = rows @ others.T
+    best = products.argmax(axis=1)
+    values = products[np.arange(len(rows)), best]
+    return [(min(float(v), 1.0), int(b)) for v, b in zip(values, best, strict=True)]
+
+
+def _plain(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join("".join(c if c.isalnum() else " " for c in folded).split())
+
+
+def _pairs(copies: list[Copy]) -> tuple[str, ...]:
+    return tuple(
+        copy.name if copy.name == copy.other else f"{copy.name} = {copy.other}" for copy in copies
+    )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def left_out(leaks: Leaks) -> tuple[LeftOut, ...]:
+    """The photos of ``leaks.rows``, as a pack without them lists them."""
+    return tuple(
+        LeftOut(
+            copy.name,
+            "in-test-protocol",
+            f"{copy.name}: {copy.kind} to {copy.other} of {leaks.against} "
+            f"(similarity {copy.similarity:.3f})",
+        )
+        for copy in leaks.copies
+    )
