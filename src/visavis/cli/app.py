@@ -24,6 +24,7 @@ from visavis.cli import (
     identify,
     models,
     people,
+    train,
     verify,
 )
 from visavis.errors import VisavisError
@@ -69,6 +70,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
 
 

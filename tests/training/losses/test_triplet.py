@@ -80,7 +80,7 @@ def test_semi_hard_takes_one_negative_within_the_margin_for_each_pair() -> None:
     }
     means = []
     loss = TripletLoss(margin=2.0, miner="semihard")
-    for _ in range(400):
+    for _ in range(200):
         value = loss(raw, LABELS)
         means.append(value.loss.item())
         assert value.parts["triplets"].item() == sum(bool(n) for n in eligible.values())
@@ -90,7 +90,7 @@ def test_semi_hard_takes_one_negative_within_the_margin_for_each_pair() -> None:
         for (a, p), found in eligible.items()
         if found
     ]
-    assert sum(means) / 400 == pytest.approx(sum(pairs) / len(pairs), rel=0.02)
+    assert sum(means) / 200 == pytest.approx(sum(pairs) / len(pairs), rel=0.03)
     assert len(set(means)) > 100
 
 

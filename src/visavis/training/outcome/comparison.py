@@ -17,7 +17,7 @@ from visavis.training.outcome.points import powers, score_all, supported_rates
 from visavis.types import Embedder, Record, Vectors
 
 AS_THEY_ARE: Final = "as they are"
-MASKED: Final = "every photo with a synthetic face mask"
+MASKED: Final = "with a synthetic face mask on each"
 
 
 @dataclass(frozen=True, slots=True)

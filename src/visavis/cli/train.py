@@ -1,0 +1,173 @@
+"""``visavis train``: a model of your own from photos of people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from visavis.cli import options
+from visavis.cli.output import console, echo_json
+from visavis.cli.train_fields import take_apart
+from visavis.errors import OptionError
+
+
+class _RunByDefault(typer.core.TyperGroup):
+    """``train --recipe R DATA`` is ``train run --recipe R DATA``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Train a model on photos of people, and measure it on people kept apart. "
+    "`visavis train --recipe NAME DATA` is all it takes.",
+)
+
+
+@app.command("run", context_settings={"ignore_unknown_options": True})
+def run(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA [--FIELD VALUE]...",
+            help="A pack of `visavis data pack`, or what that takes: a folder that holds one a "
+            "person, the folder of Labeled Faces in the Wild, a .rec file, a pair list. And any "
+            "field of the recipe with its new value, such as --epochs 5 or --loss.margin 0.3; "
+            "`visavis train recipes NAME` lists them.",
+        ),
+    ],
+    *,
+    recipe: Annotated[str, typer.Option("--recipe", help="A name from `visavis train recipes`.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the run; runs/RECIPE when left out."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="What to call the model; the recipe's name when left out."),
+    ] = None,
+    licence: Annotated[
+        str,
+        typer.Option(
+            help="SPDX expression for the model. The training photos' terms apply besides."
+        ),
+    ] = "LicenseRef-unspecified",
+    use: Annotated[str, typer.Option(help="What it may be used for, in words.")] = "",
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="LFW|DIR|PAIRS",
+            help="Refuse training people who stand in this test protocol. LFW checks itself.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say steps, time and memory that it would take; train not."),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
+    ] = False,
+    part: Annotated[
+        str | None, typer.Option("--part", help="Of data that has parts; train when left out.")
+    ] = None,
+    detector: options.DetectorName = "yunet",
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    json: options.Json = False,
+) -> None:
+    """Train by a recipe; `run` may be left out.
+
+    What comes out, OUT/model, is a model directory: weights, an ONNX file, operating points from
+    people kept apart, a model card. `visavis models add` takes it as it is.
+
+    Exit code 0: trained; 2: error, or the run was stopped because it collapsed.
+
+    Example: `visavis train --recipe finetune-sface photos/ --name mine --out runs/mine`
+    """
+    from visavis.cli.train_run import Wanted, train
+
+    plain, fields = take_apart(words)
+    if len(plain) != 1:
+        raise OptionError(
+            f"{len(plain)} places with data" + (f" ({', '.join(plain)})" if plain else ""),
+            "give one pack or folder",
+        )
+    train(
+        Wanted(
+            recipe=recipe,
+            fields=fields,
+            data=Path(plain[0]),
+            out=out,
+            name=name,
+            licence=licence,
+            use=use,
+            against=against,
+            dry_run=dry_run,
+            resume=resume,
+            part=part,
+            detector=detector,
+            accelerator=accelerator,
+            devices=devices,
+            nodes=nodes,
+            json=json,
+        )
+    )
+
+
+@app.command("recipes")
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show this one with all its fields.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """List the recipes, or all fields of one.
+
+    Example: `visavis train recipes margin-small`
+    """
+    from visavis.cli.train_show import show_recipe, show_recipes
+    from visavis.training.recipes import RECIPES, by_name
+
+    if name is not None:
+        recipe = by_name(name)
+        if json:
+            echo_json(recipe)
+        else:
+            show_recipe(recipe)
+    elif json:
+        echo_json([recipe.to_dict() for recipe in RECIPES.values()])
+    else:
+        show_recipes(list(RECIPES.values()))
+
+
+@app.command("report")
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the page and the pictures; RUN/report if left out."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Draw how a run went: loss, validation, ROC, scores, embeddings in the plane.
+
+    Writes one page that opens offline, and each picture as SVG and PNG.
+
+    Example: `visavis train report runs/mine`
+    """
+    from visavis.training.report import write
+
+    made = write(run, out if out is not None else run / "report")
+    if json:
+        echo_json(made)
+    else:
+        console.print(f"{made.page}", markup=False)

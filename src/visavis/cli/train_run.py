@@ -1,0 +1,258 @@
+"""What ``visavis train`` does: data, leakage check, training, model directory."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.cli.train_show import show_outcome
+from visavis.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from visavis.training.data.pack import Pack
+    from visavis.training.fitting import Fitted
+    from visavis.training.outcome.comparison import Contestant
+    from visavis.training.outcome.directory import Outcome
+    from visavis.training.recipes import Recipe
+
+PACK: Final = "data.pack"
+_MARGIN: Final = 0.94
+"""A packed crop shows a little more around the face than the network's, for jitter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The command line of ``visavis train``."""
+
+    recipe: str
+    fields: dict[str, str]
+    data: Path
+    out: Path | None
+    name: str | None
+    licence: str
+    use: str
+    against: Path | None
+    dry_run: bool
+    resume: bool
+    part: str | None
+    detector: str
+    accelerator: str
+    devices: int
+    nodes: int
+    json: bool
+
+
+def train(wanted: Wanted) -> None:
+    """All of it."""
+    from visavis.training.recipes import by_name, with_overrides
+    from visavis.training.recipes.small_data import fit_to
+
+    recipe = with_overrides(by_name(wanted.recipe), wanted.fields)
+    name = _free_name(wanted.name or recipe.name)
+    out = wanted.out if wanted.out is not None else Path("runs") / recipe.name
+    detector = _detector_name(wanted.detector)
+    pack = _pack(wanted, recipe, out)
+    recipe, notes = fit_to(recipe, pack.labels, fixed=frozenset(wanted.fields))
+    for note in notes:
+        _tell(note)
+    untouched = _untouched(recipe, pack)
+    _refuse_leakage(wanted, pack)
+    if wanted.dry_run:
+        _show_plan(recipe, pack, json=wanted.json)
+        return
+    fitted = _fit(wanted, recipe, pack, out)
+    if not _first_process():
+        return
+    outcome = _write(wanted, recipe, pack, out, fitted, untouched, name=name, detector=detector)
+    if wanted.json:
+        echo_json(
+            {
+                "run": str(out),
+                "recipe": recipe.to_dict(),
+                "data": pack.fingerprint,
+                "steps": fitted.steps,
+                "best_step": fitted.best_step,
+                "stopped_early": fitted.stopped_early,
+                "seconds": fitted.seconds,
+                "notes": list(notes),
+                "model": outcome.to_dict(),
+            }
+        )
+        return
+    show_outcome(outcome)
+    early = ", stopped early" if fitted.stopped_early else ""
+    console.print(
+        f"{fitted.steps} steps in {fitted.seconds / 60:.1f} minutes{early}; model directory: "
+        f"{outcome.path}",
+        markup=False,
+    )
+    console.print(f"use it: visavis models add {outcome.path}", markup=False)
+
+
+def _fit(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path) -> Fitted:
+    from contextlib import nullcontext
+
+    from visavis.training.fitting import fit
+    from visavis.training.live import LiveLine
+
+    try:
+        with nullcontext() if wanted.json else LiveLine(messages) as live:
+            return fit(
+                recipe,
+                pack,
+                out,
+                resume=wanted.resume,
+                progress=live,
+                accelerator=wanted.accelerator,
+                devices=wanted.devices,
+                nodes=wanted.nodes,
+            )
+    except KeyboardInterrupt:
+        _tell(f"stopped; go on with the same command and --resume, from {out}")
+        raise typer.Exit(130) from None
+
+
+def _write(
+    wanted: Wanted,
+    recipe: Recipe,
+    pack: Pack,
+    out: Path,
+    fitted: Fitted,
+    untouched: Contestant | None,
+    *,
+    name: str,
+    detector: str,
+) -> Outcome:
+    from visavis.training.outcome.describing import Declared, Origin
+    from visavis.training.outcome.directory import write_directory
+
+    declared = Declared(
+        name=name,
+        licence=wanted.licence,
+        use=wanted.use,
+        detector=detector,
+        command=_command(),
+    )
+    origin = Origin(recipe, pack, fitted.split, declared)
+    _tell("measuring on the validation people")
+    return write_directory(fitted.network, origin, out, untouched=untouched, threads=recipe.threads)
+
+
+def _pack(wanted: Wanted, recipe: Recipe, out: Path) -> Pack:
+    """The pack that was named, or one made of the photos that were, inside the run."""
+    from visavis.cli.data_sources import finder, gather
+    from visavis.training.data import packing
+    from visavis.training.data.pack import SCALE, SIZE, open_pack
+
+    if not wanted.data.exists():
+        raise DataError(f"{wanted.data}: not there", "give a pack, or a folder of photos")
+    photos_at = wanted.data.is_dir() or wanted.data.suffix.lower() in {".rec", ".csv", ".tsv"}
+    if not photos_at:
+        return open_pack(wanted.data)
+    found = gather(wanted.data, part=wanted.part)
+    make, how = (None, "aligned crops") if found.aligned else finder(wanted.detector, "central")
+    scale = min(SCALE, round(recipe.crop_scale * _MARGIN, 3))
+    needed = recipe.input_size * recipe.crop_scale / scale
+    _make_folder(out)
+    with progress("photos", quiet=wanted.json) as update:
+        made = packing.pack(
+            found.photos,
+            out / PACK,
+            finder=make,
+            how=how,
+            origin=f"{found.origin} ({how})",
+            size=112 if found.aligned else max(SIZE, 8 * -(-int(needed) // 8)),
+            scale=1.0 if found.aligned else scale,
+            progress=update,
+        )
+    if made.left_out:
+        _tell(
+            f"{len(made.left_out)} of {len(found.photos)} photos left out: "
+            f"`visavis data show {made.path}` says which"
+        )
+    return made
+
+
+def _untouched(recipe: Recipe, pack: Pack) -> Contestant | None:
+    """The model that training starts from, ready to be measured."""
+    if not recipe.init:
+        return None
+    from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
+    from visavis.training.outcome.comparison import Contestant
+    from visavis.training.outcome.embedders import serve
+    from visavis.weights import WeightStore
+    from visavis.weights.model_directory import read_directory
+
+    label = f"untouched {Path(recipe.init).name}"
+    if Path(recipe.init).is_dir():
+        found = read_directory(Path(recipe.init))
+        embedder = serve(found.entry, found.graph, threads=recipe.threads)
+        scale = found.entry.crop_scale
+    else:
+        store = WeightStore(home())
+        embedder = OnnxEmbedder(
+            recipe.init, store=store, options=EmbedderOptions(threads=recipe.threads)
+        )
+        scale = store.entry(recipe.init).crop_scale
+    if scale < pack.scale:
+        raise OptionError(
+            f"{recipe.init}, whose crops show more around the face (scale {scale:g}) than "
+            f"{pack.path} has ({pack.scale:g})",
+            "pack with a smaller --crop-scale",
+        )
+    return Contestant(label, embedder, scale)
+
+
+def _refuse_leakage(wanted: Wanted, pack: Pack) -> None:
+    """Nobody of a test protocol is trained on."""
+
+
+def _show_plan(recipe: Recipe, pack: Pack, *, json: bool) -> None:
+    raise NotImplementedError
+
+
+def _free_name(name: str) -> str:
+    from visavis.weights import BUILTIN
+    from visavis.weights.entry import check_name
+
+    if check_name(name) in BUILTIN:
+        raise OptionError(f"--name {name}, a built-in model", "choose another name")
+    return name
+
+
+def _detector_name(detector: str) -> str:
+    from visavis import faces
+
+    return faces.detector(detector, home=home(), threads=1).name
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"--out {out} ({error.strerror or error})", "name a folder that can be written"
+        ) from error
+
+
+def _first_process() -> bool:
+    """Of several that Lightning or torchrun started; the others have only helped."""
+    return all(int(os.environ.get(key, "0")) == 0 for key in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+
+def _tell(text: str) -> None:
+    if _first_process():
+        messages.print(f"visavis: {text}", markup=False)
+
+
+def _command() -> str:
+    """The command line, with folders by their last name: models travel, paths don't."""
+    words = (Path(word).name if Path(word).exists() else word for word in sys.argv[1:])
+    return shlex.join(["visavis", *words])

@@ -1,0 +1,94 @@
+"""How ``visavis train`` tells people about recipes, plans and results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from visavis.cli.output import console
+
+if TYPE_CHECKING:
+    from visavis.training.outcome.comparison import Comparison
+    from visavis.training.outcome.directory import Outcome
+    from visavis.training.outcome.figures import Figures
+    from visavis.training.recipes import Recipe
+
+
+def show_recipes(recipes: Sequence[Recipe]) -> None:
+    """A line each."""
+    from rich.table import Table
+
+    table = Table("name", "network", "loss", "expected", box=None, pad_edge=False)
+    for one in recipes:
+        table.add_row(one.name, f"{one.backbone}, {one.input_size} px", one.loss.kind, one.expected)
+    console.print(table)
+
+
+def show_recipe(recipe: Recipe) -> None:
+    """Every field as it would be given on the command line."""
+    from visavis.training.recipes.overrides import field_kinds
+
+    console.print(f"{recipe.name}: {recipe.source}", markup=False)
+    console.print(f"expected: {recipe.expected}", markup=False)
+    for name in field_kinds(recipe):
+        part, dot, field = name.partition(".")
+        value = getattr(getattr(recipe, part), field) if dot else getattr(recipe, name)
+        console.print(f"  --{name} {_spelled(value)}", markup=False)
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """What was reached, what can be asked for, and before and after."""
+    if outcome.comparison:
+        for one in outcome.comparison:
+            _show_comparison(one)
+    else:
+        _show_figures([outcome.figures], title="validation people")
+    figures = outcome.figures
+    console.print(
+        f"{figures.people:,} validation people: {figures.mated_pairs:,} mated, "
+        f"{figures.non_mated_pairs:,} non-mated pairs; intervals 95 %, people resampled",
+        style="dim",
+        markup=False,
+    )
+    console.print(outcome.supported, markup=False)
+
+
+def _show_comparison(one: Comparison) -> None:
+    _show_figures([one.before, one.after], title=f"photos {one.photos_are}")
+
+
+def _show_figures(columns: Sequence[Figures], *, title: str) -> None:
+    from rich.table import Table
+
+    from visavis.metrics.verification import fmr_name
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for one in columns:
+        table.add_column(one.model)
+    table.add_row("AUC", *(_value(f"{f.auc:.4f}", f.auc_ci, "{:.4f}") for f in columns))
+    table.add_row("EER", *(_value(_share(f.eer), f.eer_ci, "{:.2%}") for f in columns))
+    for k, point in enumerate(columns[0].points):
+        cells = [f.points[k] for f in columns]
+        table.add_row(
+            f"FNMR at FMR {fmr_name(point.target_fmr)}",
+            *(_value(_share(p.fnmr), p.fnmr_ci, "{:.2%}") for p in cells),
+        )
+    console.print(table)
+
+
+def _share(value: float) -> str:
+    return "not known" if isnan(value) else f"{value:.2%}"
+
+
+def _value(value: str, ends: tuple[float, float], form: str) -> str:
+    if isnan(ends[0]) or isnan(ends[1]):
+        return value
+    return f"{value} ({form.format(ends[0])} to {form.format(ends[1])})"
+
+
+def _spelled(value: Any) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value) or '""'
