@@ -171,6 +171,15 @@ def test_tracing_and_export_give_the_same_numbers(name: str, tmp_path: Path) -> 
             np.testing.assert_allclose(got, want[:count].numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["prelu_net", "inception_resnet_v1", "iresnet18"])
+def test_it_compiles_as_one_graph(name: str) -> None:
+    network = FaceNetwork(settled(name)).eval()
+    size = network.spec.input_size
+    pixels = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(3)) * 255
+    compiled = torch.compile(network, backend="eager", fullgraph=True, dynamic=False)
+    torch.testing.assert_close(compiled(pixels), network(pixels), rtol=0, atol=1e-5)
+
+
 def test_a_name_may_be_written_with_hyphens() -> None:
     assert build("small-resnet").spec.name == "small_resnet"
 

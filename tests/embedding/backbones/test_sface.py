@@ -74,7 +74,8 @@ def test_every_weight_was_loaded(network: SFace, file: bytes) -> None:
 
 
 def test_it_can_be_trained_on(crops: np.ndarray) -> None:
-    network = FaceNetwork(pretrained(dropout=0.0)).train()
+    network = FaceNetwork(pretrained(crop_scale=0.9, dropout=0.0)).train()
+    assert network.spec.crop_scale == 0.9
     images = torch.from_numpy(crops[:2].transpose(0, 3, 1, 2).astype(np.float32))
     before = network.backbone.state_dict()["features.conv_1.conv2d.weight"].clone()
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)

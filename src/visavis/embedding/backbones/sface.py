@@ -130,6 +130,7 @@ def pretrained(
     model: str = "sface",
     *,
     store: WeightStore | None = None,
+    crop_scale: float = 0.97,
     dropout: float = 0.4,
 ) -> SFace:
     """SFace with the weights of a registered model, ready to be trained on.
@@ -137,13 +138,14 @@ def pretrained(
     Args:
         model: registered name of an SFace file.
         store: where model files come from; the default store when ``None``.
+        crop_scale: how large the face stands in the crop; the registered model's is 0.97.
         dropout: share of the features dropped in training.
 
     Raises:
         UnknownModelError, ModelUnavailableError, ModelDamagedError: from the store.
         ModelRefusedError: the model's graph is no SFace.
     """
-    network = SFace(dropout=dropout)
+    network = SFace(crop_scale=crop_scale, dropout=dropout)
     network.load_onnx((store or WeightStore()).read(model))
     return network
 
