@@ -183,7 +183,7 @@ def test_partners_are_drawn_evenly() -> None:
     mates: Counter[tuple[int, int]] = Counter()
     strangers: Counter[tuple[int, int]] = Counter()
     batches = PairBatches(labels, batch_size=6, seed=0)
-    for epoch in range(4000):
+    for epoch in range(2000):
         for batch in batches.batches(epoch):
             for first, second in batch.reshape(-1, 2).tolist():
                 kind = mates if labels[first] == labels[second] else strangers

