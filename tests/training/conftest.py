@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.training import tiny
+
 from visavis.training.data.pack import Pack
 
 

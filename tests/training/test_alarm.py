@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.training.tiny import make_pack, recipe, register
 
-from tests.training.tiny import recipe
 from visavis.errors import CollapseError
 from visavis.training.alarm import CollapseAlarm, remedy
 from visavis.training.augment.options import AugmentOptions
@@ -18,14 +18,15 @@ from visavis.training.health import Health
 from visavis.training.losses import LossOptions
 from visavis.training.validation import ValidationMetrics
 
+# Faces that differ little and are thrown about: too much to learn from hard triplets.
 HARD = recipe(
     loss=LossOptions(kind="triplet", miner="hard", margin=0.2),
-    lr=0.5,
+    lr=0.3,
     warmup=0.0,
     clip=None,
     ema=None,
-    augment=AugmentOptions.none(),
-    epochs=60,
+    augment=AugmentOptions(flip=0.5, rotation=45, shift=0.3, zoom=0.4, colour=0.8, erase=1.0),
+    epochs=40,
     validate_every=20,
     schedule="constant",
 )
@@ -43,29 +44,36 @@ def look(watched: CollapseAlarm, steps: range, health: Health, loss: float = 0.2
         watched.look(step, loss=loss * rng.uniform(0.9, 1.1), active=0.8, health=health)
 
 
+@pytest.fixture(scope="module")
+def hard_pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """Thirty people who are hard to tell apart."""
+    register()
+    return make_pack(tmp_path_factory.mktemp("hard") / "hard.pack", people=30, noise=120.0)
+
+
 def test_batch_hard_at_a_high_rate_from_the_first_step_is_stopped_and_explained(
-    tiny_pack: Pack, tmp_path: Path
+    hard_pack: Pack, tmp_path: Path
 ) -> None:
     with pytest.raises(CollapseError) as stopped:
-        fit(HARD, tiny_pack, tmp_path, accelerator="cpu")
+        fit(HARD, hard_pack, tmp_path, accelerator="cpu")
     text = str(stopped.value)
     assert text.startswith("training collapsed at step ")
-    assert "embeddings" in text or "loss" in text
-    assert "lower lr (0.5; try 0.05)" in text
-    assert "semihard" in text
+    assert "embeddings of different people score 0.99" in text
+    assert "lower lr (0.3; try 0.03)" in text
+    assert "mine semihard" in text
     assert "\n" not in text
 
 
 def test_the_same_run_at_a_low_rate_with_semihard_triplets_is_healthy(
-    tiny_pack: Pack, tmp_path: Path
+    hard_pack: Pack, tmp_path: Path
 ) -> None:
     healthy = dataclasses.replace(
         HARD, lr=3e-3, loss=LossOptions(kind="triplet", miner="semihard", margin=0.2)
     )
-    fitted = fit(healthy, tiny_pack, tmp_path, accelerator="cpu")
+    fitted = fit(healthy, hard_pack, tmp_path, accelerator="cpu")
     assert not fitted.stopped_early
     assert fitted.validation is not None
-    assert fitted.validation.metrics.auc > 0.9
+    assert fitted.validation.metrics.auc > 0.65
 
 
 def test_numbers_that_are_not_finite_stop_at_once(tiny_pack: Pack, tmp_path: Path) -> None:
@@ -112,9 +120,10 @@ def test_embeddings_on_a_line_are_seen_where_scores_look_fine() -> None:
 def test_a_loss_that_stands_still_with_everything_active_is_seen() -> None:
     watched = alarm(start=0)
     health = Health(mated=0.3, non_mated=0.3, rank=5.0)
+    for step in range(1, 4):
+        watched.look(step, loss=0.2, active=1.0, health=health)
     with pytest.raises(CollapseError, match=r"stands still at 0\.2 since step 1"):
-        for step in range(1, 9):
-            watched.look(step, loss=0.2, active=1.0, health=health)
+        watched.look(4, loss=0.2, active=1.0, health=health)
 
 
 def test_batches_without_mated_pairs_are_judged_by_their_strangers() -> None:
@@ -150,7 +159,7 @@ def test_state_goes_on_where_it_was() -> None:
 @pytest.mark.parametrize("kind", ["alike", "not finite"])
 def test_the_remedy_names_the_values_in_use(kind: str) -> None:
     text = remedy(dataclasses.replace(HARD, precision="bf16"), kind)
-    assert "lower lr (0.5; try 0.05)" in text
+    assert "lower lr (0.3; try 0.03)" in text
     assert "warmup=0; try 0.1" in text
     assert "clip=1" in text
     assert ("precision=32" in text) == (kind == "not finite")

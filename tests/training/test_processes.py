@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-
 from tests.training import tiny
+
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.pack import Pack
 from visavis.training.logs import read_history
@@ -78,7 +78,7 @@ def test_two_processes_mine_and_learn_what_one_does(tiny_pack: Pack, tmp_path: P
     script.write_text(CHILD)
     child = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-        + [str(script), str(tiny_pack.path), str(tmp_path / "two")],
+        + [str(path) for path in (script, tiny_pack.path, tmp_path / "two")],
         check=False,
         capture_output=True,
         text=True,

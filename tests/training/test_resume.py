@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from tests.training.tiny import recipe, same_weights
+
 from visavis.errors import TrainingError
 from visavis.training.data.pack import Pack
 from visavis.training.fitting import Fitted, fit
@@ -209,9 +209,7 @@ def test_a_process_killed_by_sigkill_goes_on_exactly(tiny_pack: Pack, tmp_path: 
     assert child.stderr == ""
     assert child.stdout == ""
     assert steps_done(Run(out).last) == 6
-    resumed = fit(
-        recipe(), tiny_pack, out, resume=True, accelerator="cpu", checkpoint_every=3
-    )
+    resumed = fit(recipe(), tiny_pack, out, resume=True, accelerator="cpu", checkpoint_every=3)
     assert same_weights(whole.network, resumed.network)
 
 

@@ -36,6 +36,7 @@ from visavis.training.resume import Run, steps_done
 from visavis.training.seeds import derive, seeded
 from visavis.training.stream import StepStream
 from visavis.training.supply import Supply
+from visavis.training.threads import threads
 from visavis.training.validation import Validation, validate
 from visavis.training.watching import Pace, Watch
 from visavis.writing import replacing
@@ -129,7 +130,7 @@ def fit(
     """
     run = Run(out)
     with (
-        _threads(recipe.threads),
+        threads(recipe.threads),
         _interrupts(),
         logs.quiet(),
         seeded(derive(recipe.seed, "run")),
@@ -344,17 +345,6 @@ def _strategy(recipe: Recipe, processes: int) -> str:
         return "auto"
     # While the head learns alone, the network's weights have no gradient.
     return "ddp_find_unused_parameters_true" if recipe.head_first else "ddp"
-
-
-@contextlib.contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -42,15 +42,21 @@ def measured_peak(device: torch.device, dtype: torch.dtype, threads: int) -> flo
     a = torch.ones(side, side, device=device, dtype=dtype)
     best = float("inf")
     for _ in range(_PRODUCTS):
-        _wait(device)
+        wait(device)
         begun = time.perf_counter()
         torch.mm(a, a)
-        _wait(device)
+        wait(device)
         best = min(best, time.perf_counter() - begun)
     return 2 * side**3 / best
 
 
-def _wait(device: torch.device) -> None:
+def device_name(device: torch.device) -> str:
+    """What the device calls itself."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

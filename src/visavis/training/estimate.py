@@ -1,0 +1,205 @@
+"""What a run will take, before it begins: ``--dry-run``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visavis.embedding.torch import FaceNetwork
+from visavis.training import drawing, optimizers, speed
+from visavis.training.augment.augmenter import Augmenter
+from visavis.training.building import build_head, build_network
+from visavis.training.data.pack import Pack
+from visavis.training.data.split import split_people
+from visavis.training.recipes.recipe import Recipe
+from visavis.training.threads import threads
+from visavis.types import Record
+
+_TRIED: Final = 32  # images of a tried step, at most
+_STEPS: Final = 2  # timed steps, after one to warm up
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Record):
+    """What a run will take, from a few steps that were tried on this machine.
+
+    Attributes:
+        device: where it would run.
+        threads: of the CPU.
+        precision: ``32`` or ``bf16``.
+        people: trained on.
+        photos: trained on.
+        singles: people among them with one photo.
+        validation_people: kept apart.
+        validation_photos: kept apart.
+        batch: images of a step; smaller than the recipe's where there are fewer photos.
+        steps_per_epoch: steps of an epoch.
+        steps: of the run, unless validation ends it early.
+        validations: of the run.
+        parameters: weights of the network that learn.
+        head_parameters: weights of the loss that learn.
+        flops: floating point operations of a step of the network.
+        peak: operations a second of a large matrix product on this device.
+        share_of_peak: of it, what the tried steps reached.
+        seconds_per_step: estimated from smaller batches where the recipe's is large.
+        seconds: of the whole run, validations included.
+        memory: bytes at the peak of a step: weights, gradients, optimizer, average and what the
+            way back needs.
+    """
+
+    device: str
+    threads: int
+    precision: str
+    people: int
+    photos: int
+    singles: int
+    validation_people: int
+    validation_photos: int
+    batch: int
+    steps_per_epoch: int
+    steps: int
+    validations: int
+    parameters: int
+    head_parameters: int
+    flops: int
+    peak: float
+    share_of_peak: float
+    seconds_per_step: float
+    seconds: float
+    memory: int
+
+
+def plan(recipe: Recipe, pack: Pack) -> Plan:
+    """Try a few steps, write nothing.
+
+    Without ``torch.compile``, which would take longer than it saves here.
+
+    Raises:
+        OptionError: the recipe's parts do not fit together.
+        DataError: too little data for this recipe.
+    """
+    with threads(recipe.threads):
+        return _plan(recipe, pack)
+
+
+def _plan(recipe: Recipe, pack: Pack) -> Plan:
+    device = _device()
+    split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
+    people, labels = np.unique(pack.labels[split.train_rows], return_inverse=True)
+    sampler = drawing.build_sampler(recipe, labels)
+    per_epoch = len(sampler)
+    drawing.search_every(recipe, per_epoch=per_epoch)
+    steps = min(recipe.epochs * per_epoch, recipe.max_steps or recipe.epochs * per_epoch)
+    network = build_network(recipe).to(device)
+    head = build_head(recipe, people=len(people)).to(device)
+    trial = _Trial(recipe, pack, network, head)
+    batch = sampler.batch_size
+    rows = next(sampler.batches(0))[: min(batch, _TRIED) // 6 * 6 or batch]
+    seconds, kept = trial.run(split.train_rows[rows], labels[rows])
+    ratio = batch / len(rows)
+    step_seconds = seconds * ratio
+    validations = -(-steps // (recipe.validate_every * per_epoch)) if recipe.validation_share else 0
+    looked = trial.look(split.train_rows[rows]) / len(rows) * len(split.validation_rows)
+    own = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    others = sum(p.numel() for p in head.parameters() if p.requires_grad)
+    states = 2 if recipe.optimiser == "adamw" else 1
+    weights = 4 * ((own + others) * (2 + states) + (own if recipe.ema is not None else 0))
+    flops = speed.training_flops(network) * batch
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    peak = speed.measured_peak(device, dtype, torch.get_num_threads())
+    return Plan(
+        device=speed.device_name(device),
+        threads=torch.get_num_threads(),
+        precision=recipe.precision,
+        people=len(people),
+        photos=len(split.train_rows),
+        singles=sampler.singles,
+        validation_people=len(np.unique(pack.labels[split.validation_rows])),
+        validation_photos=len(split.validation_rows),
+        batch=batch,
+        steps_per_epoch=per_epoch,
+        steps=steps,
+        validations=validations,
+        parameters=own,
+        head_parameters=others,
+        flops=flops,
+        peak=peak,
+        share_of_peak=flops / step_seconds / peak,
+        seconds_per_step=step_seconds,
+        seconds=steps * step_seconds + validations * looked,
+        memory=int(weights + kept * ratio),
+    )
+
+
+class _Trial:
+    """Steps that change nothing but copies."""
+
+    def __init__(
+        self, recipe: Recipe, pack: Pack, network: FaceNetwork, head: torch.nn.Module
+    ) -> None:
+        spec = network.spec
+        self._recipe, self._pack, self._network, self._head = recipe, pack, network, head
+        self._device = next(network.parameters()).device
+        self._augmenter = Augmenter(
+            recipe.augment,
+            source=(pack.size, pack.scale),
+            target=(spec.input_size, spec.crop_scale),
+        )
+        self._optimizer = optimizers.build_optimizer(recipe, network, head)
+
+    def run(self, rows: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
+        """Seconds of a step, and bytes that the way back needs."""
+        people = torch.as_tensor(labels, device=self._device)
+        seconds, kept = [], 0
+        for turn in range(1 + _STEPS):
+            speed.wait(self._device)
+            begun = time.perf_counter()
+            images = self._images(rows, seed=turn)
+            saved: dict[int, int] = {}
+
+            def keep(tensor: Tensor, saved: dict[int, int] = saved) -> Tensor:
+                storage = tensor.untyped_storage()
+                saved[storage.data_ptr()] = storage.nbytes()
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+                    raw = self._network.train().raw(images)
+                loss = self._head(raw.float(), people).loss
+            loss.backward()
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+            speed.wait(self._device)
+            if turn:
+                seconds.append(time.perf_counter() - begun)
+            kept = max(kept, sum(saved.values()))
+        return min(seconds), kept
+
+    def look(self, rows: np.ndarray) -> float:
+        """Seconds that embedding rows takes."""
+        speed.wait(self._device)
+        begun = time.perf_counter()
+        with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+            self._network.eval()(self._images(rows, seed=0))
+        speed.wait(self._device)
+        return time.perf_counter() - begun
+
+    @property
+    def _half(self) -> bool:
+        return self._recipe.precision == "bf16"
+
+    def _images(self, rows: np.ndarray, *, seed: int) -> Tensor:
+        crops = torch.from_numpy(np.asarray(self._pack.crops[rows])).to(self._device)
+        images = self._augmenter(crops, seed=seed)
+        if self._recipe.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images
+
+
+def _device() -> torch.device:
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
