@@ -1,0 +1,7 @@
+"""Pictures of a training run, finished or not, on one page that opens offline."""
+
+from __future__ import annotations
+
+from visavis.training.report.page import Made, write
+
+__all__ = ["Made", "write"]

@@ -1,0 +1,119 @@
+"""The page of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visavis import __version__
+from visavis.errors import DataError
+from visavis.training.report import curves, figure, results
+from visavis.training.report.figure import Picture
+from visavis.training.report.reading import RunFolder, read_run
+from visavis.types import Record
+from visavis.writing import replacing
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Record):
+    """A written report.
+
+    Attributes:
+        page: the HTML file.
+        pictures: SVG and PNG files beside it.
+    """
+
+    page: Path
+    pictures: tuple[Path, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON-ready values."""
+        return {"page": str(self.page), "pictures": [str(path) for path in self.pictures]}
+
+
+def write(folder: Path, out: Path) -> Made:
+    """Draw a run: curves of what was logged, and, once it is over, what the model came to.
+
+    Args:
+        folder: of the run.
+        out: folder for ``report.html`` and the pictures; made if needed.
+
+    Raises:
+        DataError: no run, a damaged one, one that logged nothing yet, or nowhere to write to.
+    """
+    run = read_run(folder)
+    drawn = draw(run)
+    if not drawn:
+        raise DataError(f"{folder}: nothing was logged yet", "wait for its first steps")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files = [path for picture in drawn for path in figure.save(picture, out)]
+        page = out / "report.html"
+        with replacing(page) as temporary:
+            temporary.write_text(_render(run, drawn), encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror or error})", "choose another folder"
+        ) from error
+    return Made(page, tuple(files))
+
+
+def draw(run: RunFolder) -> list[Picture]:
+    """All pictures that the run has something for."""
+    found: list[Picture | None] = [
+        curves.loss(run),
+        curves.validation(run),
+        curves.scores(run),
+        curves.active(run),
+        curves.rank(run),
+    ]
+    if run.validated is not None:
+        mated, non_mated = results.split_scores(run.validated)
+        found += [
+            results.roc(mated, non_mated),
+            results.histogram(mated, non_mated, _thresholds(run)),
+            results.projection(run.validated),
+        ]
+    return [picture for picture in found if picture is not None]
+
+
+def _thresholds(run: RunFolder) -> dict[str, float]:
+    points = (run.metrics or {}).get("validation", {}).get("points", [])
+    return {f"FMR {point['target_fmr']:g}": float(point["threshold"]) for point in points}
+
+
+def _render(run: RunFolder, drawn: list[Picture]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    pages = Environment(
+        loader=PackageLoader("visavis.training.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    wide = {"projection"}
+    return pages.get_template("report.html.jinja").render(
+        run=run,
+        version=__version__,
+        steps=int(max((row["step"] for row in run.history), default=0)),
+        minutes=max((row.get("seconds", 0.0) for row in run.history), default=0.0) / 60,
+        pictures=[(picture, Markup(picture.svg), picture.name in wide) for picture in drawn],
+        settings=_settings(run.recipe),
+        model=run.description,
+        figures=(run.metrics or {}).get("validation"),
+        supported=(run.metrics or {}).get("supported"),
+        comparison=(run.metrics or {}).get("comparison") or [],
+    )
+
+
+def _settings(recipe: dict[str, Any]) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            rows += [(f"{name}.{inner}", str(own)) for inner, own in value.items()]
+        else:
+            rows.append((name, "none" if value is None else str(value)))
+    return rows
