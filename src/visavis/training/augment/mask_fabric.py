@@ -59,7 +59,7 @@ PATTERNS: Final[dict[str, Callable[[Grid, np.random.Generator], Weights]]] = {
 def fabric(
     pattern: str, colour: tuple[int, int, int], grid: Grid, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """``(H, W, 3)`` RGB, 0 to 255, of a fabric in even light.
+    """``(3, H, W)`` RGB planes, 0 to 255, of a fabric in even light.
 
     Args:
         pattern: one of ``PATTERNS``.
@@ -71,8 +71,8 @@ def fabric(
     second = np.clip(
         first + rng.choice([-1, 1]) * rng.uniform(25, 110) + rng.normal(0, 25, 3), 12, 245
     )
-    weights = PATTERNS[pattern](grid, rng)[..., None]
-    low, step = first.astype(np.float32), (second - first).astype(np.float32)
+    weights = PATTERNS[pattern](grid, rng)
+    low, step = (c.astype(np.float32)[:, None, None] for c in (first, second - first))
     return np.asarray(low + weights * step, dtype=np.float32)
 
 

@@ -179,44 +179,42 @@ def outline(shape: Shape, rng: np.random.Generator) -> Outline:
         )
     )
     turn = float(np.clip(rng.normal(0, 0.35), -0.8, 0.8))
-    tilt = np.deg2rad(rng.normal(0, 1.5))
+    tilt = np.exp(1j * np.deg2rad(rng.normal(0, 1.5)))
     u = np.linspace(-1, 1, _POINTS)
-    arch = 1 - np.abs(u) ** peak
-    bowl = 1 - np.abs(u) ** round_chin
-
-    def placed(
-        across: NDArray[np.float64], half: float, down: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        # The middle of a turned face moves aside more than its edges; the far cheek narrows.
-        aside = turn * (5 * (1 - across**2) - 2)
-        x = half * across * (1 - 0.12 * turn * np.sign(across)) + aside
-        cos, sin = np.cos(tilt), np.sin(tilt)
-        return np.stack([cos * x - sin * down, sin * x + cos * down], -1)
-
-    top = placed(u, width, corner + (bridge - corner) * arch)
-    bottom = placed(u[::-1], jaw, jaw_height + (chin - jaw_height) * bowl)
-    levels = (np.arange(shape.pleats) + 1) / (shape.pleats + 1)
-    pleats = [
-        placed(
-            0.97 * u,
-            width + (jaw - width) * level,
-            corner + (jaw_height - corner) * level + (6 - 2 * level) * (1 - u**2),
-        )
-        for level in levels
-    ]
-    zero = np.zeros(2)
-    seam = placed(zero, 1.0, np.array([bridge, chin]))
+    round_nose = 1 - np.abs(u) ** peak
+    levels = ((np.arange(shape.pleats) + 1) / (shape.pleats + 1))[:, None]
     near = u[np.abs(u) < 0.4]
-    wire = placed(near, width, corner + (bridge - corner) * (1 - np.abs(near) ** peak) + 2.2)
-    ear = placed(np.array([-1.0, 1.0]), 42.0, np.array([8.0, 8.0]) + rng.uniform(-3, 3))
-    lobe = placed(np.array([-1.0, 1.0]), 41.0, np.array([22.0, 22.0]) + rng.uniform(-3, 3))
-    loops = np.array(
-        [[top[0], ear[0]], [top[-1], ear[1]], [bottom[-1], lobe[0]], [bottom[0], lobe[1]]]
-    )
+    both = np.array([-1.0, 1.0])
+    pleats = np.tile(u, (shape.pleats, 1))
+    # Every line: how far across (-1 to 1), half the width there, and how far down.
+    parts: list[tuple[NDArray[np.float64], NDArray[np.float64] | float, NDArray[np.float64]]] = [
+        (u, width, corner + (bridge - corner) * round_nose),
+        (u[::-1], jaw, jaw_height + (chin - jaw_height) * (1 - np.abs(u) ** round_chin)),
+        (
+            0.97 * pleats,
+            width + (jaw - width) * levels,
+            corner + (jaw_height - corner) * levels + (6 - 2 * levels) * (1 - u**2),
+        ),
+        (np.zeros(2), 1.0, np.array([bridge, chin])),
+        (near, width, corner + (bridge - corner) * (1 - np.abs(near) ** peak) + 2.2),
+        (both, 42.0, np.full(2, 8 + rng.uniform(-3, 3))),
+        (both, 41.0, np.full(2, 22 + rng.uniform(-3, 3))),
+    ]
+    across = np.concatenate([part[0].ravel() for part in parts])
+    half = np.concatenate([(part[1] + np.zeros(part[0].shape)).ravel() for part in parts])
+    down = np.concatenate([part[2].ravel() for part in parts])
+    # The middle of a turned face moves aside more than its edges; the far cheek narrows.
+    x = half * across * (1 - 0.12 * turn * np.sign(across)) + turn * (3 - 5 * across**2)
+    turned = tilt * (x + 1j * down)
+    points = np.stack([turned.real, turned.imag], -1)
+    ends = np.cumsum([part[0].size for part in parts])[:-1]
+    top, bottom, folds, seam, wire, ear, lobe = np.split(points, ends)
     return Outline(
         edge=np.concatenate([top, bottom]),
-        pleats=np.array(pleats).reshape(-1, _POINTS, 2),
+        pleats=folds.reshape(-1, _POINTS, 2),
         seam=seam,
         wire=wire,
-        loops=loops,
+        loops=np.stack(
+            [np.stack([top[[0, -1]], ear], 1), np.stack([bottom[[-1, 0]], lobe], 1)]
+        ).reshape(4, 2, 2),
     )

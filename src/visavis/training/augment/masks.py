@@ -61,32 +61,32 @@ def _wear(crop: Image, shape: Shape, size: int, scale: float, rng: np.random.Gen
     edge = middle + unit * cut.edge
     # Only the rows from a little above the mask downward change.
     top = int(np.clip(edge[:, 1].min() - 4 * unit, 0, size - 2))
-    part = crop[top:].astype(np.float32)
+    part = np.array(crop[top:].transpose(2, 0, 1), dtype=np.float32, order="C")  # planes: faster
+    sides = part.shape[1:]
     origin = middle - (0, top)
     across, down = (
         (np.arange(count, dtype=np.float32) - np.float32(start)) / np.float32(unit)
-        for count, start in zip((size, size - top), origin, strict=True)
+        for count, start in zip(sides[::-1], origin, strict=True)
     )
     grid = across[None], down[:, None]
     light = _light(crop, top)
     colour = shape.palette[rng.integers(len(shape.palette))]
     cloth = fabric(shape.patterns[rng.integers(len(shape.patterns))], colour, grid, rng)
     if cv2.absdiff(crop[..., 0], crop[..., 2]).mean() < 2:  # a gray photo
-        cloth[:] = cloth.mean(-1, keepdims=True)
-    lines = _lines(cut, shape, origin, unit, part.shape[:2])
-    cloth *= (light * (_bulge(grid, rng) - lines))[..., None]
-    cloth += rng.standard_normal(part.shape[:2], dtype=np.float32)[..., None] * 2.5
+        cloth[:] = cloth.mean(0)
+    cloth *= light * (_bulge(grid, rng) - _lines(cut, shape, origin, unit, sides))
+    cloth += rng.standard_normal(sides, dtype=np.float32) * np.float32(2.5)
     if shape.loops:
-        string = _drawn(list(origin + unit * cut.loops), part.shape[:2], max(1, round(1.1 * unit)))
-        tone = np.float32(rng.choice([30.0, 235.0, 235.0]))
-        part += (0.85 * string)[..., None] * (tone * light[..., None] - part)
-    cover = _filled(origin + unit * cut.edge, part.shape[:2])
+        thick = max(1, round(1.1 * unit))
+        string = np.float32(0.85 / 255) * _drawn(list(origin + unit * cut.loops), sides, thick)
+        part += string * (np.float32(rng.choice([30.0, 235.0, 235.0])) * light - part)
+    cover = _filled(origin + unit * cut.edge, sides)
     # The mask stands off the skin: it is soft at the edge and casts a shadow.
     shadow = cv2.GaussianBlur(cover, (0, 0), max(0.5, 1.6 * unit))
-    part *= (1 - 0.35 * shadow)[..., None]
+    part *= 1 - np.float32(0.35 / 255) * shadow
     cover = cv2.GaussianBlur(cover, (0, 0), max(0.3, 0.45 * unit))
-    part += cover[..., None] * (cloth - part)
-    crop[top:] = np.clip(np.rint(part), 0, 255).astype(np.uint8)
+    part += (cover / np.float32(255)) * (cloth - part)
+    crop[top:] = np.clip(np.rint(part), 0, 255).transpose(1, 2, 0)
 
 
 def _light(crop: Image, top: int) -> NDArray[np.float32]:
@@ -95,7 +95,7 @@ def _light(crop: Image, top: int) -> NDArray[np.float32]:
     coarse = cv2.resize(crop, (6, 6), interpolation=cv2.INTER_AREA).astype(np.float32).mean(-1)
     level = max(float(coarse[2:5, 1:5].mean()), 1.0)
     # Half of the differences only: some of them are hair, beard and background.
-    field = np.clip((coarse / level) ** 0.5, 0.7, 1.3) * np.clip((level / _SKIN) ** 0.6, 0.35, 1.2)
+    field = np.clip((coarse / level) ** 0.5, 0.7, 1.3) * np.clip((level / _SKIN) ** 0.6, 0.35, 1.05)
     smooth = cv2.resize(field.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     return np.asarray(smooth[top:], dtype=np.float32)
 
@@ -120,12 +120,12 @@ def _lines(
     lines = np.zeros(sides, dtype=np.float32)
     thin = max(1, round(0.8 * unit))
     if shape.pleats:
-        lines += np.float32(0.16) * _drawn(list(origin + unit * cut.pleats), sides, thin)
+        lines += np.float32(0.16 / 255) * _drawn(list(origin + unit * cut.pleats), sides, thin)
     if shape.seam:
-        lines += np.float32(0.14) * _drawn([origin + unit * cut.seam], sides, thin)
+        lines += np.float32(0.14 / 255) * _drawn([origin + unit * cut.seam], sides, thin)
     if shape.wire:
         wide = max(1, round(2 * unit))
-        lines -= np.float32(0.07) * _drawn([origin + unit * cut.wire], sides, wide)
+        lines -= np.float32(0.07 / 255) * _drawn([origin + unit * cut.wire], sides, wide)
     return lines
 
 
@@ -133,17 +133,17 @@ def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.asarray(np.rint(points * (1 << _SHIFT)), dtype=np.int32)
 
 
-def _filled(points: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _filled(points: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     canvas = np.zeros(shape, dtype=np.uint8)
     cv2.fillPoly(canvas, [_fixed(points)], 255, cv2.LINE_AA, _SHIFT)
-    return np.asarray(canvas / np.float32(255), dtype=np.float32)
+    return canvas
 
 
 def _drawn(
     lines: list[NDArray[np.float64]], shape: tuple[int, ...], thickness: int
-) -> NDArray[np.float32]:
+) -> NDArray[np.uint8]:
     canvas = np.zeros(shape, dtype=np.uint8)
     cv2.polylines(
         canvas, [_fixed(line) for line in lines], False, 255, thickness, cv2.LINE_AA, _SHIFT
     )
-    return np.asarray(canvas / np.float32(255), dtype=np.float32)
+    return canvas
