@@ -71,6 +71,21 @@ def test_looks_do_not_depend_on_the_geometry() -> None:
         assert float((own @ other.T)[0, 0]) > 0.98
 
 
+@pytest.mark.parametrize(("turn", "stretch", "shift"), [(0, 1, 0), (2, 1.02, 2), (-3, 0.96, -4)])
+def test_looks_are_laid_over_each_other(turn: float, stretch: float, shift: float) -> None:
+    picture = scene(3)
+    matrix = cv2.getRotationMatrix2D((150, 150), turn, stretch)
+    matrix[:, 2] += shift
+    moved = cv2.warpAffine(picture, matrix, (300, 300), borderMode=cv2.BORDER_REFLECT)
+    one, other, strange = looks.looks(
+        np.stack([cut(picture), cut(moved), cut(scene(4))]), size=SIZE, scale=SCALE
+    )
+    assert looks.registered(one, other) > 0.95
+    assert looks.registered(one, other) >= float(one @ other) - 0.01
+    assert looks.registered(one, strange) < 0.9
+    assert looks.registered(one, np.zeros_like(one)) == -1
+
+
 def test_one_colour_is_like_nothing() -> None:
     plain = np.full((1, SIZE, SIZE, 3), 90, np.uint8)
     assert not looks.looks(plain, size=SIZE, scale=SCALE).any()
@@ -96,7 +111,7 @@ def changed(how: str) -> np.ndarray:
             small = cv2.resize(cut(picture), (60, 60), interpolation=cv2.INTER_AREA)
             return cv2.resize(small, (SIZE, SIZE))
         case "aligned a little differently":
-            return cut(picture, shift=0.7)
+            return cut(picture, shift=1.5)
         case "gray":
             return np.repeat(cv2.cvtColor(cut(picture), cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
         case _:

@@ -31,7 +31,7 @@ class Copy(Record):
         name: its name.
         other: the protocol photo's name.
         kind: ``same-file``, ``near-identical``, or ``mirrored``.
-        similarity: product of their looks, at most 1.
+        similarity: of their looks laid over each other, at most 1.
     """
 
     row: int
@@ -78,8 +78,9 @@ def find_leaks(
     Args:
         pack: the training data.
         against: the protocol.
-        threshold: least product of looks, in (0, 1], that makes two photos the same picture.
-        names: compare names of people; not where they are mere numbers in both.
+        threshold: least similarity, in (0, 1], that makes two photos the same picture; each
+            training photo is compared with the test photo whose look is nearest.
+        names: compare names of people; leave it where they are mere numbers that mean others.
 
     Raises:
         OptionError: ``threshold`` outside its range.
@@ -128,20 +129,23 @@ def _copies(pack: Pack, against: Against, threshold: float) -> list[Copy]:
     found: list[Copy] = []
     for start in range(0, len(pack), _CHUNK):
         own = looks.looks(pack.crops[start : start + _CHUNK], size=pack.size, scale=pack.scale)
-        plain, turned = _best(own, against.looks), _best(looks.mirrored(own), against.looks)
+        turned = looks.mirrored(own)
+        plain, mirrored = _best(own, against.looks), _best(turned, against.looks)
         for k in range(len(own)):
             row = start + k
-            same = files.get(pack.sources[row]) if pack.sources[row] else None
-            (near, other), (near_turned, other_turned) = plain[k], turned[k]
+            same = files.get(pack.sources[row])
             if same is not None:
-                kind, other, near = "same-file", same, 1.0
-            elif near >= max(threshold, near_turned):
-                kind = "near-identical"
-            elif near_turned >= threshold:
-                kind, other, near = "mirrored", other_turned, near_turned
-            else:
+                found.append(Copy(row, pack.names[row], against.names[same], "same-file", 1.0))
                 continue
-            found.append(Copy(row, pack.names[row], against.names[other], kind, round(near, 4)))
+            look, kind, (near, other) = own[k], "near-identical", plain[k]
+            if mirrored[k][0] > near:
+                look, kind, (near, other) = turned[k], "mirrored", mirrored[k]
+            if near < looks.CANDIDATE:
+                continue
+            similarity = looks.registered(look, against.looks[other])
+            if similarity >= threshold:
+                name = against.names[other]
+                found.append(Copy(row, pack.names[row], name, kind, round(similarity, 4)))
     return found
 
 
