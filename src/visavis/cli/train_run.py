@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from visavis.cli.output import console, echo_json, home, messages, progress
-from visavis.cli.train_show import show_outcome
+from visavis.cli.train_show import show_outcome, show_plan
 from visavis.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from visavis.training.recipes import Recipe
 
 PACK: Final = "data.pack"
+DISJOINT: Final = "disjoint.pack"
+LFW_TEST: Final = "peopleDevTest.txt"
 _MARGIN: Final = 0.94
 """A packed crop shows a little more around the face than the network's, for jitter."""
 
@@ -63,10 +65,10 @@ def train(wanted: Wanted) -> None:
     for note in notes:
         _tell(note)
     untouched = _untouched(recipe, pack)
-    _refuse_leakage(wanted, pack)
     if wanted.dry_run:
-        _show_plan(recipe, pack, json=wanted.json)
+        _plan(recipe, pack, json=wanted.json)
         return
+    pack = _without_leaks(wanted, pack, out)
     fitted = _fit(wanted, recipe, pack, out)
     if not _first_process():
         return
@@ -94,6 +96,17 @@ def train(wanted: Wanted) -> None:
         markup=False,
     )
     console.print(f"use it: visavis models add {outcome.path}", markup=False)
+
+
+def _plan(recipe: Recipe, pack: Pack, *, json: bool) -> None:
+    from visavis.training.estimate import plan
+
+    _tell("trying a few steps")
+    made = plan(recipe, pack)
+    if json:
+        echo_json({"recipe": recipe.to_dict(), "data": pack.fingerprint, "plan": made.to_dict()})
+    else:
+        show_plan(recipe, made)
 
 
 def _fit(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path) -> Fitted:
@@ -210,12 +223,46 @@ def _untouched(recipe: Recipe, pack: Pack) -> Contestant | None:
     return Contestant(label, embedder, scale)
 
 
-def _refuse_leakage(wanted: Wanted, pack: Pack) -> None:
-    """Nobody of a test protocol is trained on."""
+def _without_leaks(wanted: Wanted, pack: Pack, out: Path) -> Pack:
+    """The pack without single photos of the test protocol; people of it are refused.
+
+    The protocol is the one of ``--against``, or LFW's where its people are trained on.
+    """
+    from visavis.cli.data_sources import protocol_of
+    from visavis.training.data import leakage, thinning
+
+    place = wanted.against or _own_protocol(wanted.data, pack)
+    if place is None:
+        return pack
+    protocol = protocol_of(
+        place, detector=wanted.detector, rule="central", root=None, workers=None, quiet=wanted.json
+    )
+    leaks = leakage.find_leaks(pack, protocol)
+    leakage.check_disjoint(leaks)
+    if not leaks.copies:
+        _tell(f"nobody of {protocol.name} is in the training data")
+        return pack
+    _tell(
+        f"{len(leaks.copies)} photos are left out, near-identical ones are in {protocol.name}: "
+        + ", ".join(copy.name for copy in leaks.copies)
+    )
+    _make_folder(out)
+    return thinning.without(pack, leaks.rows, out / DISJOINT, left_out=leakage.left_out(leaks))
 
 
-def _show_plan(recipe: Recipe, pack: Pack, *, json: bool) -> None:
-    raise NotImplementedError
+def _own_protocol(data: Path, pack: Pack) -> Path | None:
+    """LFW's folder where LFW is trained on, if it is known."""
+    if (data / LFW_TEST).is_file():
+        return data
+    if not pack.origin.startswith("LFW"):
+        return None
+    known = os.environ.get("VISAVIS_LFW")
+    if known and (Path(known) / LFW_TEST).is_file():
+        return Path(known)
+    raise OptionError(
+        f"{pack.path}, made of LFW, without LFW's test people",
+        "give LFW's folder: --against DIR, so that nobody is trained on who is tested with",
+    )
 
 
 def _free_name(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from visavis.cli.output import console
 
 if TYPE_CHECKING:
+    from visavis.training.estimate import Plan
     from visavis.training.outcome.comparison import Comparison
     from visavis.training.outcome.directory import Outcome
     from visavis.training.outcome.figures import Figures
@@ -35,6 +36,40 @@ def show_recipe(recipe: Recipe) -> None:
         part, dot, field = name.partition(".")
         value = getattr(getattr(recipe, part), field) if dot else getattr(recipe, name)
         console.print(f"  --{name} {_spelled(value)}", markup=False)
+
+
+def show_plan(recipe: Recipe, plan: Plan) -> None:
+    """What a run will take."""
+    end = f", at most {recipe.max_steps:,} steps" if recipe.max_steps else ""
+    rows = {
+        "recipe": f"{recipe.name}: {recipe.backbone}, {recipe.input_size} px, "
+        f"{recipe.loss.kind} loss, seed {recipe.seed}",
+        "data": f"{plan.photos:,} photos of {plan.people:,} people ({plan.singles:,} with one "
+        f"photo); {plan.validation_photos:,} of {plan.validation_people:,} others for validation",
+        "network": f"{plan.parameters / 1e6:.2f} M weights, {plan.head_parameters / 1e6:.2f} M "
+        "of the loss",
+        "device": f"{plan.device}, {plan.threads} CPU threads, precision {plan.precision}",
+        "steps": f"{plan.steps:,} of {plan.batch} photos: {recipe.epochs} epochs of "
+        f"{plan.steps_per_epoch:,}{end}; {plan.validations:,} validations",
+        "speed": f"{plan.batch / plan.seconds_per_step:,.0f} photos/s, "
+        f"{plan.share_of_peak:.0%} of the {plan.peak / 1e9:,.0f} GFLOP/s that a matrix product "
+        "reaches here",
+        "time": f"about {_duration(plan.seconds)}",
+        "memory": f"about {plan.memory / 1e6:,.0f} MB besides the program itself",
+    }
+    for title, text in rows.items():
+        console.print(f"{title:<8} {text}", markup=False)
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> _duration(42), _duration(400), _duration(9000)
+    ('42 s', '7 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def show_outcome(outcome: Outcome) -> None:

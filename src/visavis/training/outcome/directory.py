@@ -141,6 +141,7 @@ def _write_network(network: FaceNetwork, origin: Origin, work: Path) -> tuple[Mo
     parity = write_onnx(shipped, work / names.GRAPH)
     weights = {k: v.detach().contiguous() for k, v in shipped.state_dict().items()}
     save_file(weights, work / names.WEIGHTS, metadata={"format": "pt"})
+    (work / names.WEIGHTS).chmod(0o644)  # as all other files of the directory
     return origin.entry(work / names.GRAPH, shipped.spec), parity
 
 

@@ -86,7 +86,7 @@ def scores(run: RunFolder) -> Picture | None:
         )
     _epochs(panel, run)
     panel.set_ylabel("mean score (cosine similarity)")
-    figure.legend(panel, loc="best", ncols=2)
+    figure.legend(panel, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure.finish(
         drawn,
         name="scores",
@@ -104,7 +104,7 @@ def validation(run: RunFolder) -> Picture | None:
     drawn, panel = figure.axes()
     panel.plot(x, y, "o-", color=figure.MATED, linewidth=1.4, markersize=3.5)
     panel.plot(x[best], y[best], "o", color=figure.ACCENT, markersize=7)
-    side = "right" if x[best] > x.mean() else "left"
+    side = "right" if 2 * x[best] > x[-1] else "left"
     figure.note(panel, f" {y[best]:.4f} ", x[best], y[best], ha=side, va="top", color=figure.ACCENT)
     _epochs(panel, run)
     panel.set_ylabel("validation AUC")
@@ -159,4 +159,6 @@ def _epochs(panel: Axes, run: RunFolder) -> None:
     from matplotlib.ticker import MaxNLocator
 
     panel.set_xlabel("epoch")
+    last = max((row.get("epoch", 0.0) for row in run.history), default=0.0)
+    panel.set_xlim(0, 1.02 * last if last > 0 else 1)
     panel.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=run.recipe.get("epochs", 1) > 3))

@@ -41,7 +41,8 @@ def roc(mated: Scores, non_mated: Scores) -> Picture:
     panel.plot(x[keep], y[keep], color=figure.MATED, linewidth=1.6, drawstyle="steps-post")
     panel.set_xscale("log")
     panel.set_xlim(lowest, 1)
-    panel.set_ylim(0 if y[0] < 0.6 else max(0.0, 1 - 1.4 * (1 - float(y[0])) - 0.02), 1.01)
+    missed = 1 - float(y[x >= lowest].min())
+    panel.set_ylim(max(0.0, 1 - 1.3 * max(missed, 0.02)), 1 + 0.04 * max(missed, 0.02))
     panel.set_xlabel("false match rate (FMR)")
     panel.set_ylabel("true match rate (1 − FNMR)")
     return figure.finish(
@@ -80,7 +81,7 @@ def histogram(mated: Scores, non_mated: Scores, thresholds: dict[str, float]) ->
         )
     panel.set_xlabel("score (cosine similarity)")
     panel.set_ylabel("share of the pairs of a kind (%)")
-    figure.legend(panel, loc="upper left" if not thresholds else "center right")
+    figure.legend(panel, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure.finish(
         drawn,
         name="histogram",
