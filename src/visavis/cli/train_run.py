@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -56,7 +57,9 @@ def train(wanted: Wanted) -> None:
     from visavis.training.recipes import by_name, with_overrides
     from visavis.training.recipes.small_data import fit_to
 
-    recipe = with_overrides(by_name(wanted.recipe), wanted.fields)
+    recipe = by_name(wanted.recipe)
+    _refuse_misspelt(wanted.fields, recipe)
+    recipe = with_overrides(recipe, wanted.fields)
     name = _free_name(wanted.name or recipe.name)
     out = wanted.out if wanted.out is not None else Path("runs") / recipe.name
     detector = _detector_name(wanted.detector)
@@ -263,6 +266,19 @@ def _own_protocol(data: Path, pack: Pack) -> Path | None:
         f"{pack.path}, made of LFW, without LFW's test people",
         "give LFW's folder: --against DIR, so that nobody is trained on who is tested with",
     )
+
+
+def _refuse_misspelt(fields: Collection[str], recipe: Recipe) -> None:
+    """What is no field of a recipe may be an option of the command, misspelt."""
+    from difflib import get_close_matches
+
+    from visavis.training.recipes.overrides import field_kinds
+
+    own = [name.replace("_", "-") for name in Wanted.__dataclass_fields__ if name != "fields"]
+    for name in fields:
+        close = get_close_matches(name.replace("_", "-"), own, n=1, cutoff=0.72)
+        if close and name not in field_kinds(recipe):
+            raise OptionError(f"no option is called --{name}", f"did you mean --{close[0]}?")
 
 
 def _free_name(name: str) -> str:
