@@ -98,7 +98,7 @@ def test_another_pack_in_its_place_is_seen_by_workers(tmp_path: Path) -> None:
 
 
 @given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_a_flipped_bit_anywhere_that_counts_is_an_error(at: float, bit: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.pack"

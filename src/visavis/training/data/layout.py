@@ -30,7 +30,7 @@ START: Final = 4096
 """Offset of the first crop."""
 _HEAD: Final = struct.Struct("<16sQQ32s")
 _CRC: Final = struct.Struct("<I")
-REMEDY: Final = "pack the photos again with `visavis data pack`"
+REMEDY: Final = "pack the photos again with `visavis data pack --anew`"
 
 
 def digest(crop: bytes | memoryview) -> str:
