@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import zipfile
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import DataError
-from visavis.training.logs import read_history
 from visavis.training.outcome.directory import VALIDATION
 from visavis.types import Vectors
 from visavis.weights import model_directory as names
@@ -82,18 +82,28 @@ def read_run(folder: Path) -> RunFolder:
         raise DataError(f"{about} names no recipe", _REMEDY)
     model = folder / names.INSIDE_RUN
     done = (model / names.DESCRIPTION).is_file()
-    try:
-        history = read_history(folder / "history.csv")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder / 'history.csv'} is damaged ({error})", _REMEDY) from error
     return RunFolder(
         path=folder,
         recipe=recipe,
-        history=history,
+        history=_history(folder / "history.csv"),
         description=_json(model / names.DESCRIPTION) if done else None,
         metrics=_json(model / names.METRICS) if done else None,
         validated=_validated(folder / VALIDATION) if done else None,
     )
+
+
+def _history(file: Path) -> list[dict[str, float]]:
+    """As ``logs.read_history``, which would load Lightning to read a table."""
+    if not file.is_file():
+        return []
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.DictReader(lines))
+        # A run that goes on may have written half a row.
+        whole = [row for row in rows if None not in row.values() and row.get("step")]
+        return [{k: float(v) for k, v in row.items() if v} for row in whole]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is damaged ({error})", _REMEDY) from error
 
 
 def _json(file: Path) -> dict[str, Any]:
