@@ -130,6 +130,7 @@ class Origin:
                 "input_size": recipe.input_size,
                 "crop_scale": recipe.crop_scale,
                 "dropout": recipe.dropout,
+                "width": recipe.width,
                 "flip_embedding": recipe.flip_embedding,
             },
             "recipe": recipe.name,

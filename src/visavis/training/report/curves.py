@@ -105,7 +105,9 @@ def validation(run: RunFolder) -> Picture | None:
     panel.plot(x, y, "o-", color=figure.MATED, linewidth=1.4, markersize=3.5)
     panel.plot(x[best], y[best], "o", color=figure.ACCENT, markersize=7)
     side = "right" if 2 * x[best] > x[-1] else "left"
-    figure.note(panel, f" {y[best]:.4f} ", x[best], y[best], ha=side, va="top", color=figure.ACCENT)
+    spread = max(float(np.ptp(y)), 0.02)
+    panel.set_ylim(float(y.min()) - 0.1 * spread, min(float(y.max()) + 0.25 * spread, 1.005))
+    figure.note(panel, f"   {y[best]:.4f}   ", x[best], y[best], ha=side, va="center")
     _epochs(panel, run)
     panel.set_ylabel("validation AUC")
     return figure.finish(
