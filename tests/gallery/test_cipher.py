@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import sys
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def test_what_is_sealed_opens_there_and_unchanged_only(
 
 def test_sealing_twice_looks_different() -> None:
     assert len({AesSeal(b"k" * 32).seal(b"Anne", b"name") for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("length", [0, 16, 32, 64, 65, 200])
+def test_what_stands_for_a_name_is_a_keyed_hash(length: int) -> None:
+    key = bytes(range(length))
+    for text in ("", "Anne", "Zoë" * 40):
+        wanted = hmac.digest(key, b"name\0" + text.encode(), "sha256")[:16]
+        assert PlainSeal(key).blind(b"name", text) == wanted
 
 
 def test_what_stands_for_a_name_depends_on_kind_and_key() -> None:
@@ -164,7 +173,8 @@ def test_an_encrypted_gallery_shows_nobody(tmp_path: Path) -> None:
     [
         "UPDATE face SET body = {flip} WHERE id = {face}",
         "UPDATE face SET expires = 5 WHERE id = {face}",
-        "UPDATE face SET person = (SELECT max(id) FROM person) WHERE id = {face}",
+        "UPDATE face SET person = (SELECT min(id) FROM person p WHERE p.id <> face.person) "
+        "WHERE id = {face}",
         "UPDATE face SET body = (SELECT body FROM face ORDER BY id DESC LIMIT 1) WHERE id = {face}",
         "UPDATE face SET created = created + 1 WHERE id = {face}",
         "UPDATE face SET source_tag = NULL WHERE id = {face}",

@@ -58,12 +58,25 @@ def test_rows_and_numbers_equal_an_array(
         wanted = [places.get(number, -1) for number in asked.tolist()]
         np.testing.assert_array_equal(numbers.rows(asked), wanted)
         at = rng.integers(0, max(len(ids), 1), 7 if len(ids) else 0)
+        probe = vectors(1, seed=3)[0]
+        got = rows.products(probe, np.sort(at))
+        np.testing.assert_allclose(got, array[np.sort(at)] @ probe, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(rows.take(at), array[at])
         np.testing.assert_array_equal(rows.take(np.sort(at)), array[np.sort(at)])
         whole = [block for _, block in rows.blocks()]
         if whole:
             np.testing.assert_array_equal(np.concatenate(whole), array)
         assert [first for first, _ in rows.blocks()] == list(range(0, len(ids), per_block))
+
+
+def test_rising_scores_keep_the_last() -> None:
+    """Every row is closer than all before it: nothing can be told from what was found so far."""
+    angle = np.linspace(1.5, 0, 20_000)
+    rows = Rows(Codec("float32", 2))
+    rows.append(np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32))
+    probes = np.tile(np.array([[1, 0]], np.float32), (30, 1))
+    wanted = np.sort(np.cos(angle))[:-6:-1]
+    np.testing.assert_allclose(top_scores(rows, probes, 5), np.tile(wanted, (30, 1)), atol=1e-6)
 
 
 @pytest.mark.parametrize("queries", [3, 60])

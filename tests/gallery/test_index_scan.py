@@ -34,6 +34,7 @@ def filled(vectors: Vectors, options: IndexOptions = SMALL, step: int = 4000) ->
     for start in range(0, len(vectors), step):
         part = vectors[start : start + step]
         index.add(np.arange(start, start + len(part)), part)
+    index.settle()
     return index
 
 

@@ -12,8 +12,8 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from json.encoder import encode_basestring_ascii as _text
+from typing import Any, NamedTuple
 
 from visavis.errors import GalleryDamagedError, OptionError
 from visavis.gallery import moments
@@ -25,8 +25,7 @@ _START = bytes(32)
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # ASCII: one form only
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something to append: who (an opaque id or nobody), and JSON details."""
 
     action: str
@@ -60,11 +59,13 @@ def append(db: sqlite3.Connection, seal: Seal, events: Iterable[Event]) -> None:
     seq, before, link = last or (0, "", _START)
     time = max(before, moments.written(moments.now()))  # a clock set back disorders nothing
     rows = []
-    for one in events:
+    encoded, details = None, ""
+    for action, subject, given in events:
         seq += 1
-        details = _ENCODE(one.details)
-        link = _link(link, (seq, time, one.action, one.subject, details))
-        rows.append((seq, time, one.action, one.subject, details, link))
+        if given is not encoded:  # many people at once: the same details for most
+            encoded, details = given, _ENCODE(given)
+        link = _link(link, (seq, time, action, subject, details))
+        rows.append((seq, time, action, subject, details, link))
     if rows:
         db.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", rows)
         reseal(db, seal)
@@ -120,7 +121,9 @@ def _entry(row: tuple[Any, ...]) -> AuditEntry:
 
 
 def _link(before: bytes, entry: tuple[int, str, str, str, str]) -> bytes:
-    return hashlib.sha256(before + _ENCODE(entry).encode()).digest()
+    seq, *texts = entry
+    written = f"[{seq:d},{','.join(map(_text, texts))}]"  # as _ENCODE, at a third of the time
+    return hashlib.sha256(before + written.encode()).digest()
 
 
 def _head_seal(seal: Seal, seq: int, link: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,14 +81,37 @@ def usable_vectors(vectors: Vectors, what: str = "probes") -> Vectors:
             "(N, D) float32 with rows of unit length is accepted",
         )
     array = np.ascontiguousarray(array, dtype=np.float32)
-    lengths = np.linalg.norm(array.astype(np.float64), axis=1)
-    bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE))
-    if len(bad):
+    wide = array.astype(np.float64)
+    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    good = np.abs(lengths - 1) <= UNIT_TOLERANCE
+    if not good.all():
+        bad = np.flatnonzero(~good)
         raise OptionError(
             f"row {bad[0]} of the {what} has length {lengths[bad[0]]:.4g}",
             "templates are of unit length; divide by the length",
         )
     return array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checked:
+    """Faces that may be written, column by column.
+
+    Attributes:
+        faces: as they were given.
+        people: composed names.
+        vectors: templates in float32, copies which nobody else changes: ``(N, D)``, or a list of
+            ``(D,)`` where they are not all of one length.
+        expires: times in one form.
+    """
+
+    faces: Sequence[NewFace]
+    people: list[str]
+    vectors: Vectors | list[Vectors]
+    expires: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.people)
 
 
 def usable_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> list[NewFace]:
@@ -101,38 +125,42 @@ def usable_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> lis
         OptionError: a name, vector, model, usability, crop or time that cannot be kept.
         ModelMismatchError: a vector's length differs from others of the same model.
     """
+    found = checked_faces(faces, dimensions)
+    return [
+        replace(face, person=name, vector=vector, expires=expires)
+        for face, name, vector, expires in zip(
+            faces, found.people, found.vectors, found.expires, strict=True
+        )
+    ]
+
+
+def checked_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> Checked:
+    """As ``usable_faces``, many times faster for many."""
     known = dict(dimensions)
     names: dict[str, str] = {}
+    seen: set[tuple[str, str, str]] = set()
     together = _together(faces)
-    checked = []
-    for at, face in enumerate(faces):
-        if not isinstance(face.person, str) or face.person not in names:
-            names[str(face.person)] = usable_name(face.person)
-        name = names[face.person]
-        vector = _usable_vector(face, name) if together is None else together[at]
-        _check_fields(face, name)
-        dimension = known.setdefault(face.model_sha256, len(vector))
-        if dimension != len(vector):
+    people, vectors, times = [], [], []
+    for face in faces:
+        person = face.person
+        name = names.get(person) if isinstance(person, str) else None
+        if name is None:
+            name = names[person] = usable_name(person)
+        if together is None:
+            vectors.append(_usable_vector(face, name))
+        _check_fields(face, name, seen)
+        length = len(vectors[-1]) if together is None else together.shape[1]
+        dimension = known.setdefault(face.model_sha256, length)
+        if dimension != length:
             raise ModelMismatchError(
-                f"the template of '{name}' has {len(vector)} numbers, those of model "
+                f"the template of '{name}' has {length} numbers, those of model "
                 f"{face.model} ({face.model_sha256[:12]}) have {dimension}",
                 "use the model whose hash is given",
             )
-        expires = None if face.expires is None else instant(face.expires)
-        new = NewFace(
-            person=name,
-            vector=vector,
-            model=face.model,
-            model_sha256=face.model_sha256,
-            settings=face.settings,
-            usability=face.usability,
-            source=face.source,
-            source_sha256=face.source_sha256,
-            crop=face.crop,
-            expires=expires,
-        )  # many times faster than ``replace``
-        checked.append(new)
-    return checked
+        people.append(name)
+        expires = face.expires
+        times.append(None if expires is None else instant(expires))
+    return Checked(faces, people, vectors if together is None else together, times)
 
 
 def _together(faces: Sequence[NewFace]) -> Vectors | None:
@@ -161,21 +189,29 @@ def _usable_vector(face: NewFace, name: str) -> Vectors:
     return usable
 
 
-def _check_fields(face: NewFace, name: str) -> None:
-    sha256 = face.model_sha256
-    if not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
-        raise OptionError(
-            f"the model hash of '{name}' is {sha256!r}", "64 lower-case hexadecimal digits it is"
-        )
-    if not (isinstance(face.usability, (int, float)) and 0 <= face.usability <= 1):
-        raise OptionError(f"the usability of '{name}' is {face.usability!r}", "0 to 1 is accepted")
-    if not (face.crop is None or isinstance(face.crop, bytes)):
-        raise OptionError(
-            f"the crop of '{name}' is a {type(face.crop).__name__}", "PNG bytes it is"
-        )
-    for field in ("model", "settings", "source", "source_sha256"):
-        text = getattr(face, field)
-        if not isinstance(text, str) or _NOT_TEXT.search(text):
+def _check_fields(face: NewFace, name: str, seen: set[tuple[str, str, str]]) -> None:
+    """``seen``: models and settings that are known to be right."""
+    usability, crop = face.usability, face.crop
+    if not (isinstance(usability, (int, float)) and 0 <= usability <= 1):
+        raise OptionError(f"the usability of '{name}' is {usability!r}", "0 to 1 is accepted")
+    if not (crop is None or isinstance(crop, bytes)):
+        raise OptionError(f"the crop of '{name}' is a {type(crop).__name__}", "PNG bytes it is")
+    sha256, model, settings = face.model_sha256, face.model, face.settings
+    texts = isinstance(sha256, str) and isinstance(model, str) and isinstance(settings, str)
+    if not (texts and (sha256, model, settings) in seen):
+        if not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
             raise OptionError(
-                f"the {field} of '{name}' is {text!r}", "text without NUL is accepted"
+                f"the model hash of '{name}' is {sha256!r}",
+                "64 lower-case hexadecimal digits it is",
             )
+        _check_text("model", model, name)
+        _check_text("settings", settings, name)
+        seen.add((sha256, model, settings))
+    for field, text in (("source", face.source), ("source_sha256", face.source_sha256)):
+        if type(text) is not str or text:
+            _check_text(field, text, name)
+
+
+def _check_text(field: str, text: object, name: str) -> None:
+    if not isinstance(text, str) or _NOT_TEXT.search(text):
+        raise OptionError(f"the {field} of '{name}' is {text!r}", "text without NUL is accepted")

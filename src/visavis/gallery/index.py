@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from visavis.errors import OptionError
 from visavis.gallery import index_file
 from visavis.gallery.index_body import Body
-from visavis.gallery.index_exact import best, faiss_threads, score
+from visavis.gallery.index_exact import closest, faiss_threads
 from visavis.gallery.index_options import EXACT_UP_TO, IndexOptions
 from visavis.gallery.numbers import Numbers
 from visavis.gallery.owners import Owners
@@ -24,6 +24,7 @@ __all__ = ["EXACT_UP_TO", "IndexOptions", "TemplateIndex"]
 
 Ids = NDArray[np.int64]
 _QUERIES = 256
+_TOLERANCE = 3e-3  # of the squared length: more than ``entries.UNIT_TOLERANCE`` lets in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +94,8 @@ class TemplateIndex:
         usability: ArrayLike = 1.0,
     ) -> None:
         """Add ``(N, D)`` float32 unit vectors under ``(N,)`` numbers that are not there yet.
+
+        What searching them needs beside is made by the next search, by ``save`` or ``settle``.
 
         Args:
             ids: numbers, 0 or more.
@@ -170,15 +173,15 @@ class TemplateIndex:
         Raises:
             OptionError: ``k`` below 1, wrong shapes, a probe that is not of unit length.
         """
-        scores, rows = self.closest(vectors, k)
+        scores, rows = self.closest(self._checked(vectors), k)
         found = rows >= 0
         ids = np.full(rows.shape, -1, np.int64)
         ids[found] = self._numbers.ids[rows[found]]
         return scores, ids
 
-    def closest(self, vectors: ArrayLike, k: int) -> tuple[NDArray[np.float32], Ids]:
-        """As ``search``, with rows for ``columns`` in place of numbers."""
-        queries = self._checked(vectors)
+    def closest(self, queries: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
+        """As ``search``, with rows for ``columns`` in place of numbers, for probes that were looked
+        at: C-contiguous float32 of unit length."""
         if k < 1:
             raise OptionError(f"k {k}", "ask for 1 or more")
         scores = np.full((len(queries), k), -np.inf, np.float32)
@@ -190,11 +193,25 @@ class TemplateIndex:
             for start in range(0, len(queries), _QUERIES):
                 part = queries[start : start + _QUERIES]
                 for number, rows in enumerate(self._body.propose(part, top), start):
-                    exact = score(self._body.rows, queries[number], rows)
-                    first = best(exact, self._numbers.ids[rows], top)
-                    scores[number, : len(first)] = exact[first]
-                    found[number, : len(first)] = rows[first]
+                    score, row = closest(
+                        self._body.rows, queries[number], rows, self._numbers.ids, top
+                    )
+                    scores[number, : len(row)], found[number, : len(row)] = score, row
         return scores, found
+
+    @property
+    def settled(self) -> bool:
+        """Whether a search finds its structure made and measured."""
+        return self._body.settled
+
+    def settle(self) -> None:
+        """Make and measure the structure now rather than at the next search.
+
+        It takes some seconds a million templates, where they have become many or three times as
+        many as when it was measured.
+        """
+        with faiss_threads(self.options.threads):
+            self._body.settle()
 
     def describe(self) -> str:
         """The structure in words: kind, asked and measured recall."""
@@ -208,6 +225,7 @@ class TemplateIndex:
             state: the caller's mark, given back as ``state`` by ``load``.
             seal: encrypts bytes, called with up to 8 MiB at a time; ``None``: plain.
         """
+        self.settle()
         parts = index_file.Parts(self._body, self._numbers, self._owners)
         index_file.save(path, parts, state=state, seal=seal)
         self.state = state
@@ -252,6 +270,6 @@ class TemplateIndex:
                 f"vectors of shape {out.shape}", f"give shape (N, {self.dimension}), float32"
             )
         squared = np.einsum("nd,nd->n", out, out)
-        if not np.all(np.abs(squared - 1) < 2e-3):
+        if not np.all(np.abs(squared - 1) < _TOLERANCE):
             raise OptionError("a vector that is not of unit length", "divide it by its length")
         return out

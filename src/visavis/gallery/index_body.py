@@ -41,7 +41,6 @@ class Body:
         self.rows.append(vectors)
         if self.scan is not None:
             self.scan.add(vectors)
-        self.settle()
 
     def fill(self, holes: Ids, movers: Ids, count: int) -> None:
         """Copy rows ``movers`` over ``holes``, keep the first ``count``."""
@@ -56,24 +55,31 @@ class Body:
 
     def propose(self, queries: Vectors, k: int) -> list[Ids]:
         """Rows that hold the ``k`` closest to each probe: all of them, or with the recall asked."""
+        self.settle()
         size = len(self.rows)
         if self.scan is not None and self.tuning is not None:
             count = self.tuning.candidates(k, size)
             if 8 * count <= size:
-                return list(np.sort(self.scan.candidates(queries, count), axis=1))
+                return list(self.scan.candidates(queries, count))
         return nearest(self.rows, queries, k)
 
-    def settle(self) -> None:
-        """Build the structure where the rows have become many; measure again where they are
-        three times as many as when it was measured."""
+    @property
+    def settled(self) -> bool:
+        """Whether ``settle`` has nothing to do."""
         size = len(self.rows)
-        if (
+        return (
             size <= self.options.exact_up_to
             or self.options.recall == 1
             or pieces(self.dimension) is None
             or size < _GROWTH * (self.tuning.size if self.tuning else self._hopeless)
-        ):
+        )
+
+    def settle(self) -> None:
+        """Build the structure where the rows have become many; measure again where they are
+        three times as many as when it was measured."""
+        if self.settled:
             return
+        size = len(self.rows)
         if self.scan is not None:
             self.tuning = tune(self.rows, self.scan, recall=self.options.recall)
         if self.tuning is None or self.scan is None:
@@ -85,6 +91,8 @@ class Body:
     def describe(self) -> str:
         """The structure in words."""
         kept = self._kept()
+        if not self.settled:
+            return f"{len(self.rows):,} templates ({kept}), arranged at the next search"
         if self.scan is None or self.tuning is None:
             why = ""
             if self._hopeless:

@@ -36,21 +36,30 @@ def faiss_threads(threads: int) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def score(rows: Rows, query: Vectors, at: Ids) -> NDArray[np.float32]:
-    """Inner products of one ``(D,)`` probe with some rows, summed in float64, as float32.
+def closest(
+    rows: Rows, query: Vectors, at: Ids, ids: Ids, k: int
+) -> tuple[NDArray[np.float32], Ids]:
+    """The ``k`` of some rows that are closest to a ``(D,)`` probe, or all if there are fewer.
 
     The same pair gives the same score whatever else is searched and by whichever structure.
+
+    Args:
+        rows: all rows.
+        query: the probe, contiguous.
+        at: the rows to look at.
+        ids: number of each row of all: equal scores in this order.
+        k: how many.
+
+    Returns:
+        Inner products, summed in float64, as float32, from high to low, and the rows.
     """
-    wide = rows.take(at).astype(np.float64)
-    return (wide @ query.astype(np.float64)).astype(np.float32)
-
-
-def best(scores: NDArray[np.float32], ids: Ids, k: int) -> Ids:
-    """Places of the ``k`` highest scores, or of all if there are fewer; equal scores by id."""
-    some = np.arange(len(scores))
-    if 4 * k < len(scores):
-        some = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
-    return some[np.lexsort((ids[some], -scores[some]))[:k]]
+    if 2 * k < len(at):
+        at = np.sort(at)
+        rough = rows.products(query, at)
+        at = at[rough >= np.partition(rough, -k)[-k] - ROUNDING]
+    scores = (rows.take(at).astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
+    first = np.lexsort((ids[at], -scores))[:k]
+    return scores[first], at[first]
 
 
 def nearest(rows: Rows, queries: Vectors, k: int) -> list[Ids]:
@@ -102,15 +111,32 @@ def _many(rows: Rows, queries: Vectors, top: int) -> tuple[NDArray[np.float32], 
         for first, block in rows.blocks():
             for start in range(0, len(block), _PIECE):
                 product = queries @ block[start : start + _PIECE].T
-                hot = np.flatnonzero(product.max(axis=1) > values.min(axis=1))
-                some = product[hot]
-                at = np.argpartition(some, -min(top, some.shape[1]), axis=1)[:, -top:]
-                value = np.concatenate([values[hot], np.take_along_axis(some, at, 1)], axis=1)
-                place = np.concatenate([places[hot], at + (first + start)], axis=1)
+                bar = values.min(axis=1)
+                hot = np.flatnonzero(product.max(axis=1) > bar)
+                value, place = _new(product[hot], bar[hot], top)
+                value = np.concatenate([values[hot], value], axis=1)
+                place = np.concatenate([places[hot], place + (first + start)], axis=1)
                 kept = np.argpartition(value, -top, axis=1)[:, -top:]
                 values[hot] = np.take_along_axis(value, kept, 1)
                 places[hot] = np.take_along_axis(place, kept, 1)
     return values, places
+
+
+def _new(
+    product: NDArray[np.float32], bar: NDArray[np.float32], top: int
+) -> tuple[NDArray[np.float32], Ids]:
+    """The ``top`` scores of each line that are above its bar, and their columns; -inf in excess."""
+    line, column = np.nonzero(product > bar[:, None])
+    counts = np.bincount(line, minlength=len(product))
+    most = int(counts.max(initial=0))
+    if most > _MANY * top:  # at first all are
+        place = np.argpartition(product, -min(top, product.shape[1]), axis=1)[:, -top:]
+        return np.take_along_axis(product, place, 1), place
+    value = np.full((len(product), most), -np.inf, np.float32)
+    place = np.full((len(product), most), -1, np.int64)
+    nth = np.arange(len(line)) - np.repeat(np.cumsum(counts) - counts, counts)
+    value[line, nth], place[line, nth] = product[line, column], column
+    return value, place
 
 
 def _above(rows: Rows, query: Vectors, bar: np.float32) -> Ids:

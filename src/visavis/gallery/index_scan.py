@@ -78,6 +78,8 @@ class FastScan:
     def candidates(self, queries: Vectors, count: int) -> Ids:
         """Rows that seem closest to each ``(Q, D)`` probe, best first, ``(Q, count)``."""
         # For one probe the kernel that keeps a reservoir is a sixth faster than FAISS's own choice.
+        # Blocks of 64 would take a tenth less still, but FAISS 1.15 changes single codes only in
+        # blocks of 32.
         self._index.implem = _RESERVOIR if len(queries) == 1 else 0
         _, rows = self._index.search(queries, count)
         found: Ids = rows

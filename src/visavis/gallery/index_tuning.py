@@ -131,7 +131,9 @@ def _ranks(
     true = top_scores(rows, queries, DEEP)
     proposed = scan.candidates(queries, min(MOST_CANDIDATES, len(rows)))
     for number, query in enumerate(queries):
-        scores = rows.take(proposed[number]) @ query
+        order = np.argsort(proposed[number])
+        scores = np.empty(len(order), np.float32)
+        scores[order] = rows.products(query, proposed[number, order])
         best = true[number]
         hits = np.flatnonzero(scores >= best[-1] - ROUNDING)[:DEEP]
         ten[number, : len(hits)] = hits

@@ -17,6 +17,7 @@ from visavis.gallery.database import Database, State
 from visavis.gallery.erasure import Eraser
 from visavis.gallery.index import IndexOptions, TemplateIndex
 from visavis.gallery.sealed_rows import FACE_COLUMNS, open_vectors
+from visavis.gallery.writing import Written
 
 _BATCH = 20_000
 _ABOUT = b"index"
@@ -76,14 +77,17 @@ class LiveIndexes:
             with self._database.reading() as (db, state):
                 live = self._held(db, state, model, seal)
                 behind = self._advance(live, db, state, model, seal)
+        with self._database.alone():
+            live.index.settle()
         if keep and not live.saved and len(live.index) >= self._snapshot_from:
             self._save_if_possible(model, seal)
 
     def near(self, state: State, model: int) -> bool:
-        """Whether the index is in memory and a batch at most behind the table."""
+        """Whether the index is in memory, ready, and a batch at most behind the table."""
         live = self._live.get(model)
         return (
             live is not None
+            and live.index.settled
             and state.floor <= live.removals <= state.clock
             and state.clock - live.faces <= _BATCH
         )
@@ -96,6 +100,43 @@ class LiveIndexes:
         while self._advance(live, db, state, model, seal):
             pass
         return live.index
+
+    def follow(self, before: State, written: Written) -> None:
+        """Take in what was just enrolled without reading it back.
+
+        Call it before anything else may change the table through this connection. An index that
+        was not in memory stays so, unless the model is new: then it is begun here.
+
+        Args:
+            before: the state that the transaction began with.
+            written: what it enrolled.
+        """
+        for model, dimension in written.new_models.items():
+            index = TemplateIndex(dimension, options=self._options)
+            self._live[model] = _Live(
+                index, before.clock, before.clock, False, "made while faces were enrolled"
+            )
+        models = np.array(written.models)
+        for model, live in list(self._live.items()):
+            if not live.faces == live.removals == before.clock:
+                continue  # another process wrote as well: the next search takes both from the table
+            mine = np.flatnonzero(models == model)
+            try:
+                if len(mine):
+                    vectors = written.vectors
+                    if isinstance(vectors, list):
+                        vectors = np.stack([vectors[at] for at in mine.tolist()])
+                    live.index.add(
+                        np.array(written.numbers)[mine],
+                        vectors if len(vectors) == len(mine) else vectors[mine],
+                        people=np.array(written.people)[mine],
+                        usability=np.array(written.usability)[mine],
+                    )
+            except BaseException:
+                del self._live[model]  # perhaps half done; the table has it
+                raise
+            live.changes += len(mine)
+            live.faces = live.removals = written.clock
 
     def describe(self, db: sqlite3.Connection, model: int) -> str:
         """The index in words, without making it."""

@@ -13,6 +13,7 @@ LONGEST = 200
 """Most characters of a name, counted after composing."""
 
 _COMPARED = 10_000
+_REMEDY = f"a name has 1 to {LONGEST} characters, no control characters, no spaces at its ends"
 _REFUSED = {"Cc": "a control character", "Cs": "half a surrogate pair", "Zl": "a line separator",
             "Zp": "a paragraph separator"}  # fmt: skip
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -39,23 +40,23 @@ def usable_name(name: object) -> str:
     >>> usable_name("O'Brien, Zoë")
     "O'Brien, Zoë"
     """
-    remedy = f"a name has 1 to {LONGEST} characters, no control characters, no spaces at its ends"
     if not isinstance(name, str):
-        raise OptionError(f"a person's name is a {type(name).__name__}", remedy)
+        raise OptionError(f"a person's name is a {type(name).__name__}", _REMEDY)
+    if name.isascii() and name.isprintable() and name == name.strip() and 0 < len(name) <= LONGEST:
+        return name
     plain = composed(name)
     if not plain:
-        raise OptionError("a person's name is empty", remedy)
+        raise OptionError("a person's name is empty", _REMEDY)
     if len(plain) > LONGEST:
-        raise OptionError(f"the name '{plain[:20]}…' has {len(plain)} characters", remedy)
-    plain_letters = plain.isascii() and plain.isprintable()
-    for character in "" if plain_letters else plain:
+        raise OptionError(f"the name '{plain[:20]}…' has {len(plain)} characters", _REMEDY)
+    for character in plain:
         found = _REFUSED.get(unicodedata.category(character))
         if character in _TURNING:
             found = "a sign that turns the direction of writing, and so shows another name"
         if found:
-            raise OptionError(f"the name {plain[:40]!a} contains {found}", remedy)
+            raise OptionError(f"the name {plain[:40]!a} contains {found}", _REMEDY)
     if plain != plain.strip():
-        raise OptionError(f"the name {plain!r} begins or ends with white space", remedy)
+        raise OptionError(f"the name {plain!r} begins or ends with white space", _REMEDY)
     return plain
 
 

@@ -69,11 +69,14 @@ class Owners:
         if self._loose() > _LOOSE:
             self._sort()
         wanted = np.unique(people)
-        starts = np.searchsorted(self._keys, wanted, "left")
-        ends = np.searchsorted(self._keys, wanted, "right")
-        spans = [self._order[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
-        loose = np.arange(self._firm, self._count)
-        found = np.concatenate([*spans, loose, *self._changed]).astype(np.int64)
+        # Row numbers of people are whole: those of one end where those of the next may begin.
+        bounds = np.searchsorted(self._keys, np.concatenate([wanted, wanted + 1]))
+        starts, counts = bounds[: len(wanted)], np.diff(bounds.reshape(2, -1), axis=0)[0]
+        spans = np.repeat(starts - np.cumsum(counts) + counts, counts)
+        firm = self._order[spans + np.arange(len(spans))].astype(np.int64)
+        if not self._loose():
+            return np.sort(firm[firm < self._count])
+        found = np.concatenate([firm, np.arange(self._firm, self._count), *self._changed])
         found = found[found < self._count]
         at = np.minimum(np.searchsorted(wanted, self._person[found]), len(wanted) - 1)
         return np.unique(found[wanted[at] == self._person[found]]) if len(wanted) else found[:0]

@@ -102,13 +102,14 @@ class PersonSearch:
 
     def _scored(self, probe: Vectors, rows: NDArray[np.int64], fusion: Fusion) -> _People:
         owners = self._columns.owners
-        rows = rows[np.lexsort((self._columns.numbers.ids[rows], owners.people[rows]))]
         faces, people = self._columns.numbers.ids[rows], owners.people[rows]
+        order = np.lexsort((faces, people))
+        rows, faces, people = rows[order], faces[order], people[order]
         vectors = self._templates(rows)
         wide = probe.astype(np.float64)
         each = np.clip((vectors * wide).sum(axis=1), -1.0, 1.0)
-        starts = np.flatnonzero(np.diff(people, prepend=-1))
-        counts = np.diff(starts, append=len(people))
+        starts = np.flatnonzero(np.concatenate([[True], people[1:] != people[:-1]]))
+        counts = np.append(starts[1:], len(people)) - starts
         owner = np.repeat(np.arange(len(starts)), counts)
         best = np.maximum.reduceat(each, starts)
         closest = np.flatnonzero(each == best[owner])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from visavis.gallery.codec import Codec
 from visavis.types import Vectors
 
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 256 << 20
 _DECODED = 16_384
 
 Rownumbers = NDArray[np.int64]
@@ -85,6 +85,23 @@ class Rows:
         for at in np.unique(of):
             out[of == at] = self._blocks[at][rows[of == at] - at * self._per_block]
         return self.codec.decode(out)
+
+    def products(self, query: Vectors, rows: Rownumbers) -> NDArray[np.float32]:
+        """Inner products of a ``(D,)`` probe with rows in rising order, ``(M,)``, in float32."""
+        import faiss
+
+        out = np.empty(len(rows), np.float32)
+        if not self.codec.exact:
+            return np.matmul(self.take(rows), query, out=out)
+        starts = [at * self._per_block for at in range(len(self._blocks))]
+        ends = [*np.searchsorted(rows, starts).tolist(), len(rows)]
+        for block, first, at, end in zip(self._blocks, starts, ends[:-1], ends[1:], strict=True):
+            if at < end:
+                places = rows[at:end] - first
+                faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]
+                    *map(faiss.swig_ptr, (out[at:], query, block, places)), len(query), 1, end - at
+                )  # without copying the rows
+        return out
 
     def fill(self, holes: Rownumbers, movers: Rownumbers, count: int) -> None:
         """Copy rows ``movers`` over rows ``holes``, keep the first ``count``, zero the others."""

@@ -52,7 +52,7 @@ def face_body(usability: float, vector: bytes, source: str, source_sha256: str) 
 
 def face_about(row: Sequence[Any]) -> bytes:
     """What a body is sealed about; ``row`` as ``FACE_COLUMNS``, the body itself not needed."""
-    number, person, model, setting, source_tag, created, expires, crop = row[:8]
+    number, person, model, setting, source_tag, created, expires, crop, *_ = row
     when = _NEVER if expires is None else expires
     packed = _FACE_ABOUT.pack(number, person, model, setting, created, when, bool(crop))
     return packed + source_tag if source_tag else packed
@@ -138,7 +138,7 @@ def open_vectors(
 
 def about_person(number: int, uid: bytes, column: str) -> bytes:
     """What a person's name or attributes are sealed about."""
-    return b"%s %d " % (column.encode(), number) + uid
+    return f"{column} {number} ".encode() + uid
 
 
 def about_crop(face: int) -> bytes:

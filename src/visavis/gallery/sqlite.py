@@ -17,7 +17,7 @@ from visavis.gallery import audit, checking, moments, non_mated, reading, upkeep
 from visavis.gallery.changing import Change
 from visavis.gallery.counting import FaceCounts
 from visavis.gallery.database import State
-from visavis.gallery.entries import attributes_text, instant, usable_faces, usable_vectors
+from visavis.gallery.entries import attributes_text, checked_faces, instant, usable_vectors
 from visavis.gallery.erasure import Eraser
 from visavis.gallery.fusion import FUSIONS
 from visavis.gallery.key import Key
@@ -102,11 +102,14 @@ class SqliteGallery:
         """Enrol faces, all or none; returns their numbers in order. See ``GalleryStore.add``."""
         with self._db.reading() as (db, _):
             known = writing.dimensions(db)
-        usable = usable_faces(faces, known)
-        if not usable:
+        checked = checked_faces(faces, known)
+        if not checked.people:
             return []
-        with self._db.writing() as (db, state):
-            return writing.insert(db, self._seal, state, usable)
+        with self._db.alone():
+            with self._db.writing() as (db, state):
+                written = writing.insert(db, self._seal, state, checked)
+            self._indexes.follow(state, written)
+        return written.numbers
 
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
         """Replace a person's attributes. See ``GalleryStore.set_attributes``."""
