@@ -8,8 +8,9 @@ Run from the root of the repository::
 Every row trains the same network at the same input size with the same loss (contrastive, so that
 all can) and optimizer; from row to row one thing changes, from the tutorial's loop (a dataset that
 opens, decodes and resizes one JPEG after the other; the two sides of a pair go through the network
-one after the other; float32) to what the recipe does. The last rows are the bounds: the recipe's
-step on crops that lie in memory, and on images that are ready, without any pipeline. The rows
+one after the other; float32; where the network allows it also with a step for every pair) to what
+the recipe does. The last rows are the bounds: the recipe's step on crops that lie in memory, and on
+images that are ready, without any pipeline. The rows
 take turns, and each shows its best round, so that other work on the machine disturbs all alike.
 """
 
@@ -40,11 +41,14 @@ from visavis.training.data.pack import SCALE, SIZE, Pack, write_pack
 from visavis.training.data.samplers import PairBatches
 from visavis.training.feeding import Feed
 from visavis.training.losses import LossOptions, build_loss
-from visavis.training.recipes import by_name
+from visavis.training.recipes import by_name, with_overrides
 from visavis.training.recipes.recipe import Recipe
 
 Images = tuple[Tensor, ...]
 """One tensor for each way through the network."""
+
+
+TUTORIAL = "tutorial: JPEGs one by one, two ways a pair"
 
 
 class PlainPairs(Dataset[tuple[Tensor, Tensor, int]]):
@@ -110,6 +114,16 @@ def stepper(recipe: Recipe, *, channels_last: bool, bf16: bool) -> Callable[[Ima
         optimizer.step()
 
     return step
+
+
+def alone(step: Callable[[Images, Tensor], None]) -> Callable[[Images, Tensor], None]:
+    """The same, with a step of its own for every pair."""
+
+    def steps(sides: Images, labels: Tensor) -> None:
+        for k in range(len(sides[0])):
+            step(tuple(images[k : k + 1] for images in sides), labels[2 * k : 2 * k + 2])
+
+    return steps
 
 
 def plain_batches(
@@ -197,7 +211,7 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
     plain = stepper(recipe, channels_last=False, bf16=False)
     rows = [
         Row(
-            "tutorial: JPEGs one by one, two ways a pair",
+            TUTORIAL,
             plain_batches(photos, labels, order, recipe.input_size),
             plain,
         ),
@@ -212,6 +226,11 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
         rows.append(Row("+ bfloat16", fed(random=False, split=False), step))
     step = stepper(recipe, channels_last=last, bf16=bf16)
     first = next(Feed(pack, every, order).batches(0))
+    network = build(recipe.backbone, input_size=recipe.input_size)
+    if not any(isinstance(part, torch.nn.BatchNorm1d) for part in network.modules()):
+        # Batch normalization of a single embedding is not defined.
+        slow = plain_batches(photos, labels, order, recipe.input_size)
+        rows.insert(0, Row("tutorial, a step a pair", slow, alone(plain)))
     return [
         *rows,
         Row("+ augmentation = the recipe", fed(random=True, split=False), step),
@@ -221,15 +240,16 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
 
 
 def table_of(recipe: Recipe, rows: list[Row], batch_size: int, *, busy: bool) -> Table:
-    """Images a second, and each row relative to the first and to the bounds."""
+    """Images a second, and each row relative to the tutorial's in batches and to the bounds."""
     rates = [batch_size / min(row.cpu if busy else row.wall) for row in rows]
+    tutorial = next(rate for row, rate in zip(rows, rates, strict=True) if row.title == TUTORIAL)
     *_, ours, crops, images = rates
     cells = [
         (
             row.title,
             f"{rate:.0f}",
             f"{1000 * min(row.cpu) / batch_size:.2f}",
-            f"{rate / rates[0]:.1f} x",
+            f"{rate / tutorial:.1f} x",
         )
         for row, rate in zip(rows, rates, strict=True)
     ]
@@ -239,7 +259,7 @@ def table_of(recipe: Recipe, rows: list[Row], batch_size: int, *, busy: bool) ->
         ("training steps", "images/s", "CPU ms an image", "to the tutorial"),
         cells,
         f"The recipe from a pack reaches {ours / crops:.1%} of its step on constant crops and "
-        f"{ours / images:.1%} of a step on ready images; {ours / rates[0]:.1f} times the "
+        f"{ours / images:.1%} of a step on ready images; {ours / tutorial:.1f} times the "
         f"tutorial's loop. Load {load()}; by {'processor time' if busy else 'the clock'}.",
     )
 
@@ -278,6 +298,7 @@ def main() -> None:
     """Parse options, run, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", default="siamese-contrastive")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="of the recipe")
     parser.add_argument("--lfw", type=Path, default=data_folder("lfw"))
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=6)
@@ -296,7 +317,8 @@ def main() -> None:
     threads = 1 if chosen.busy else chosen.threads
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    recipe = by_name(chosen.recipe)
+    fields = dict(entry.split("=", 1) for entry in chosen.set)
+    recipe = with_overrides(by_name(chosen.recipe), fields)
     photos = some_people(chosen.lfw, limit=chosen.photos)
     with tempfile.TemporaryDirectory() as folder:
         pack = packed(photos, Path(folder) / "benchmark.pack")
