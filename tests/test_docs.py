@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import typer
 
+from visavis.training.recipes import by_name
+from visavis.training.recipes.overrides import field_kinds
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -101,7 +104,9 @@ def test_commands_in_the_docs_exist(page: Path) -> None:
             path = command_of(found.group(1).split())
             assert path in known, f"{page.name}: {line.strip()}"
             options = {o for p in known[path].params for o in [*p.opts, *p.secondary_opts]}
-            asked = set(re.findall(r"(?<=\s)--[a-z][a-z-]*", line.split("#")[0]))
+            if path == "visavis train run":
+                options |= {f"--{field}" for field in field_kinds(by_name("siamese-triplet"))}
+            asked = set(re.findall(r"(?<=\s)--[a-z][a-z._-]*", line.split("#")[0]))
             assert asked <= options | {"--help"}, f"{page.name}: {line.strip()}"
 
 
