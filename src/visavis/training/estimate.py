@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -21,6 +23,7 @@ from visavis.training.threads import threads
 from visavis.types import Record
 
 _TRIED: Final = 32  # images of a tried step, at most
+_FEWEST: Final = 6
 _STEPS: Final = 2  # timed steps, after one to warm up
 
 
@@ -99,7 +102,12 @@ def _plan(recipe: Recipe, pack: Pack) -> Plan:
     head = build_head(recipe, people=len(people)).to(device)
     trial = _Trial(recipe, pack, network, head)
     batch = sampler.batch_size
-    rows = next(sampler.batches(0))[: min(batch, _TRIED) // 6 * 6 or batch]
+    flops = speed.training_flops(network)
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    peak = speed.measured_peak(device, dtype, torch.get_num_threads())
+    # A step of about a second at best; whole pairs and triplets.
+    tried = min(batch, _TRIED, max(_FEWEST, int(peak / flops)))
+    rows = next(sampler.batches(0))[: tried // 6 * 6 or batch]
     seconds, kept = trial.run(split.train_rows[rows], labels[rows])
     ratio = batch / len(rows)
     step_seconds = seconds * ratio
@@ -109,9 +117,6 @@ def _plan(recipe: Recipe, pack: Pack) -> Plan:
     others = sum(p.numel() for p in head.parameters() if p.requires_grad)
     states = 2 if recipe.optimiser == "adamw" else 1
     weights = 4 * ((own + others) * (2 + states) + (own if recipe.ema is not None else 0))
-    flops = speed.training_flops(network) * batch
-    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
-    peak = speed.measured_peak(device, dtype, torch.get_num_threads())
     return Plan(
         device=speed.device_name(device),
         threads=torch.get_num_threads(),
@@ -127,9 +132,9 @@ def _plan(recipe: Recipe, pack: Pack) -> Plan:
         validations=validations,
         parameters=own,
         head_parameters=others,
-        flops=flops,
+        flops=flops * batch,
         peak=peak,
-        share_of_peak=flops / step_seconds / peak,
+        share_of_peak=flops * batch / step_seconds / peak,
         seconds_per_step=step_seconds,
         seconds=steps * step_seconds + validations * looked,
         memory=int(weights + kept * ratio),
@@ -177,17 +182,22 @@ class _Trial:
             speed.wait(self._device)
             if turn:
                 seconds.append(time.perf_counter() - begun)
-            kept = max(kept, sum(saved.values()))
+            own = {p.untyped_storage().data_ptr() for p in self._learning()}
+            kept = max(kept, sum(size for place, size in saved.items() if place not in own))
         return min(seconds), kept
 
     def look(self, rows: np.ndarray) -> float:
         """Seconds that embedding rows takes."""
         speed.wait(self._device)
         begun = time.perf_counter()
+        images = self._images(rows, seed=0)
         with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            self._network.eval()(self._images(rows, seed=0))
+            self._network.eval()(images)
         speed.wait(self._device)
         return time.perf_counter() - begun
+
+    def _learning(self) -> Iterator[Tensor]:
+        return chain(self._network.parameters(), self._head.parameters())
 
     @property
     def _half(self) -> bool:

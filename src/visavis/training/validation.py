@@ -58,6 +58,11 @@ class Validation(Record):
     mated: NDArray[np.float32]
     non_mated: NDArray[np.float32]
 
+    @property
+    def auc(self) -> float:
+        """Of the metrics."""
+        return self.metrics.auc
+
 
 def validate(
     vectors: NDArray[np.float32], labels: NDArray[np.int64], *, limit: int = LIMIT
