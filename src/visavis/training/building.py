@@ -37,6 +37,7 @@ def build_network(recipe: Recipe) -> FaceNetwork:
                 input_size=recipe.input_size,
                 crop_scale=recipe.crop_scale,
                 dropout=recipe.dropout,
+                width=recipe.width,
             )
             network = FaceNetwork(backbone, flip=recipe.flip_embedding)
             if recipe.init:
@@ -85,4 +86,4 @@ def _registered(recipe: Recipe) -> backbones.Backbone:
             "registered models are for backbone sface, 128 numbers at 112 pixels; give a model "
             "directory for other networks",
         )
-    return pretrained(recipe.init, dropout=recipe.dropout)
+    return pretrained(recipe.init, dropout=recipe.dropout, crop_scale=recipe.crop_scale)

@@ -31,7 +31,8 @@ def build_sampler(
     """The recipe's sampler.
 
     Args:
-        recipe: its ``sampler``, ``batch_size``, ``photos_per_person`` and ``seed`` are used.
+        recipe: its ``sampler``, ``batch_size``, ``photos_per_person``, ``most_photos`` and ``seed``
+            are used.
         labels: ``(N,)`` person of each training photo.
         rank: which share of each batch this process gets.
         world: number of processes.
@@ -45,7 +46,13 @@ def build_sampler(
         photos = recipe.photos_per_person
         people = recipe.batch_size // photos
         return PeopleBatches(
-            labels, people=people, photos=photos, seed=seed, rank=rank, world=world
+            labels,
+            people=people,
+            photos=photos,
+            seed=seed,
+            most=recipe.most_photos,
+            rank=rank,
+            world=world,
         )
     kinds: dict[str, type[PairBatches | ShuffledBatches | TripletBatches]] = {
         "pairs": PairBatches,

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from visavis.embedding.backbones import NAMES, Backbone, build
+from visavis.embedding.backbones import NAMES, WIDTHS, Backbone, build
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError
 from visavis.inference import RUNTIMES, load
@@ -204,3 +204,20 @@ def test_unknown_names_are_refused_with_near_ones() -> None:
 def test_options_that_no_network_takes(name: str, options: dict, words: str) -> None:
     with pytest.raises(OptionError, match=f"{name}.*{words}"):
         build(name, **options)
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_half_as_wide(name: str) -> None:
+    with torch.device("meta"):
+        whole, half = build(name), build(name, width=0.5)
+    ratio = sum(p.numel() for p in half.parameters()) / sum(p.numel() for p in whole.parameters())
+    # Convolutions shrink by four, a linear layer to the embedding by two.
+    assert 0.2 < ratio < 0.55
+    assert half.spec.dimension == whole.spec.dimension
+    with pytest.raises(OptionError, match="width 9"):
+        build(name, width=9)
+
+
+def test_networks_of_one_width_refuse_another() -> None:
+    with pytest.raises(OptionError, match="mobilenet_v1, prelu_net"):
+        build("siamese_cnn", width=0.5)

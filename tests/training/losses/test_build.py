@@ -17,12 +17,14 @@ OPTIONS = [
     *(LossOptions(kind=kind) for kind in KINDS),
     *(LossOptions(kind=kind, memory=40, miner="all") for kind in ("contrastive", "triplet")),
     LossOptions(kind="joint", memory=40, miner="hard"),
+    LossOptions(kind="joint", classifier="cosface", classifier_margin=0.15, scale=24.0),
     LossOptions(kind="softmax", normalise=False, label_smoothing=0.1),
 ]
 
 
 def name(options: LossOptions) -> str:
-    return f"{options.kind}-{options.miner}-{options.memory}-{options.normalise}"
+    parts = (options.kind, options.miner, options.memory, options.normalise, options.classifier)
+    return "-".join(map(str, parts))
 
 
 def batch(*, seed: int = 0) -> torch.Tensor:
@@ -120,6 +122,29 @@ def test_joint_is_the_sum_of_its_losses() -> None:
     assert {"triplets", "accuracy"} <= set(value.parts)
 
 
+def test_joint_takes_a_margin_loss_as_its_classifier() -> None:
+    options = LossOptions(
+        kind="joint",
+        miner="hard",
+        margin=0.4,
+        scale=24.0,
+        classifier="cosface",
+        classifier_margin=0.15,
+        classifier_weight=0.3,
+    )
+    loss = build_loss(options, people=6, dimension=8)
+    triplet = build_loss(
+        LossOptions(kind="triplet", miner="hard", margin=0.4), people=6, dimension=8
+    )
+    raw = batch()
+    unit = nn.functional.normalize(raw)
+    weights = next(loss.classifier.parameters()).detach()
+    centres = nn.functional.normalize(weights if weights.shape == (6, 8) else weights.T)
+    cosines = unit @ centres.T - 0.15 * nn.functional.one_hot(LABELS, 6)
+    expected = triplet(raw, LABELS).loss + 0.3 * nn.functional.cross_entropy(24 * cosines, LABELS)
+    assert loss(raw, LABELS).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_memory_wraps_the_comparison() -> None:
     loss = build_loss(LossOptions(kind="joint", memory=16), people=6, dimension=8)
     assert isinstance(loss.compared, CrossBatchMemory)
@@ -133,6 +158,8 @@ def test_memory_wraps_the_comparison() -> None:
         ({"miner": "easy"}, "semihard"),
         ({"kind": "contrastive", "miner": "hard"}, "pairs sampler"),
         ({"margin": -0.1}, "margin -0.1"),
+        ({"kind": "joint", "classifier": "linear"}, "softmax, cosface"),
+        ({"kind": "joint", "classifier_margin": -1.0}, "margin -1.0"),
         ({"margin": float("nan")}, "margin nan"),
         ({"scale": 0.0}, "scale"),
         ({"classifier_weight": -1.0}, "classifier weight"),

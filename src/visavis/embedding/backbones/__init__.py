@@ -34,6 +34,9 @@ _MAKERS: Final[dict[str, Callable[..., Backbone]]] = {
 NAMES: Final = tuple(_MAKERS)
 """Names that ``build`` takes."""
 
+WIDTHS: Final = ("mobilenet_v1", "prelu_net", "small_resnet")
+"""Those that come in any width."""
+
 
 def build(
     name: str,
@@ -42,6 +45,7 @@ def build(
     input_size: int | None = None,
     dropout: float | None = None,
     crop_scale: float | None = None,
+    width: float | None = None,
 ) -> Backbone:
     """A network with random weights (torch's generator); options left out are the network's own.
 
@@ -51,6 +55,8 @@ def build(
         input_size: side of the crop in pixels.
         dropout: share of features dropped in training, in [0, 1).
         crop_scale: how large the face stands in the crop, as in ``visavis.faces.align.crop``.
+        width: multiplies the channels of the networks that have the choice (``WIDTHS``); 1 or
+            ``None`` for the others.
 
     Raises:
         OptionError: no such network, or an option outside its range.
@@ -62,8 +68,15 @@ def build(
     if name not in _MAKERS:
         near = get_close_matches(name, NAMES, n=3) or NAMES
         raise OptionError(f"network {name!r}", f"choose {', '.join(near)}")
+    if name not in WIDTHS:
+        if width not in {None, 1}:
+            raise OptionError(
+                f"width {width:g} for network {name}", f"choose 1, or one of {', '.join(WIDTHS)}"
+            )
+        width = None
     options = {
         "dimension": dimension,
+        "width": width,
         "input_size": input_size,
         "dropout": dropout,
         "crop_scale": crop_scale,
@@ -71,4 +84,4 @@ def build(
     return _MAKERS[name](**{k: v for k, v in options.items() if v is not None})
 
 
-__all__ = ["NAMES", "Backbone", "Spec", "build"]
+__all__ = ["NAMES", "WIDTHS", "Backbone", "Spec", "build"]

@@ -17,8 +17,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from visavis.embedding.backbones.spec import Backbone, Spec, check_options
-from visavis.errors import OptionError
+from visavis.embedding.backbones.spec import Backbone, Spec, check_options, widened
 
 _SOURCE: Final = (
     "Howard et al., MobileNets, arXiv:1704.04861, with the head of D. Sandberg's facenet"
@@ -69,8 +68,6 @@ class MobileNetV1(Backbone):
             input_size=input_size,
             smallest=32,
         )
-        if not 0.1 <= width <= 4:
-            raise OptionError(f"mobilenet_v1 with width {width}", "choose from 0.1 to 4")
         self.spec = Spec(
             name="mobilenet_v1",
             input_size=input_size,
@@ -81,10 +78,10 @@ class MobileNetV1(Backbone):
             std=128.0,
             source=_SOURCE,
         )
-        before = _wide(32, width)
+        before = widened((32,), width)[0]
         layers = [_convolution(3, before, stride=2)]
         for channels, stride in _PAIRS:
-            after = _wide(channels, width)
+            after = widened((channels,), width)[0]
             layers.append(_convolution(before, before, stride=stride, groups=before))
             layers.append(_convolution(before, after, kernel=1))
             before = after
@@ -104,10 +101,6 @@ class MobileNetV1(Backbone):
         x = self.pool(self.features(x)).flatten(1)
         embeddings: Tensor = self.last_bn(self.bottleneck(self.dropout(x)))
         return embeddings
-
-
-def _wide(channels: int, width: float) -> int:
-    return max(8, round(channels * width / 8) * 8)
 
 
 def _convolution(

@@ -19,7 +19,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from visavis.embedding.backbones.spec import Backbone, Spec, check_options
+from visavis.embedding.backbones.spec import Backbone, Spec, check_options, widened
 from visavis.errors import OptionError
 
 _SOURCE: Final = "A. Bielski, siamese-triplet (EmbeddingNet), with two blocks more"
@@ -36,6 +36,7 @@ class PreluNet(Backbone):
         dropout: share of the flattened features dropped in training; the source has none.
         widths: channels of each block, 2 to 4 blocks.
         batch_norm: normalize after each convolution.
+        width: multiplies the channels of every block.
 
     Raises:
         OptionError: an option outside its range.
@@ -50,6 +51,7 @@ class PreluNet(Backbone):
         dropout: float = 0.0,
         widths: Sequence[int] = (32, 64, 128, 256),
         batch_norm: bool = True,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         check_options(
@@ -67,6 +69,7 @@ class PreluNet(Backbone):
             std=127.5,
             source=_SOURCE,
         )
+        widths = widened(widths, width)
         layers: list[nn.Module] = []
         before, side = 1, input_size
         for k, after in enumerate(widths):

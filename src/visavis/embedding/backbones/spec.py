@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -76,3 +77,17 @@ def halved(side: int, times: int) -> int:
     for _ in range(times):
         side = (side + 1) // 2
     return side
+
+
+def widened(channels: Sequence[int], width: float) -> tuple[int, ...]:
+    """Channel counts times ``width``, to the nearest multiple of 8, at least 8.
+
+    Raises:
+        OptionError: a width outside 0.1 to 4.
+
+    >>> widened((32, 64), 0.75), widened((32, 64), 0.1)
+    ((24, 48), (8, 8))
+    """
+    if not 0.1 <= width <= 4:
+        raise OptionError(f"width {width:g}", "choose from 0.1 to 4")
+    return tuple(max(8, round(count * width / 8) * 8) for count in channels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from visavis.errors import OptionError
-from visavis.training.losses.options import LossOptions
+from visavis.training.losses.options import KINDS, LossOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,10 +37,7 @@ def build_loss(options: LossOptions, *, people: int, dimension: int) -> nn.Modul
 
 
 def _built(options: LossOptions, people: int, dimension: int) -> nn.Module:
-    from visavis.training.losses.adaface import AdaFaceLoss
-    from visavis.training.losses.arcface import ArcFaceLoss
     from visavis.training.losses.contrastive import ContrastiveLoss
-    from visavis.training.losses.cosface import CosFaceLoss
     from visavis.training.losses.joint import JointLoss
     from visavis.training.losses.memory import CrossBatchMemory
     from visavis.training.losses.sface import SFaceLoss
@@ -56,14 +53,7 @@ def _built(options: LossOptions, people: int, dimension: int) -> nn.Module:
             people, dimension, scale=options.scale, intra=options.intra, inter=options.inter
         )
     if options.kind in {"arcface", "cosface", "adaface"}:
-        kinds: dict[str, type[ArcFaceLoss | CosFaceLoss | AdaFaceLoss]] = {
-            "arcface": ArcFaceLoss,
-            "cosface": CosFaceLoss,
-            "adaface": AdaFaceLoss,
-        }
-        return kinds[options.kind](
-            people, dimension, margin=margin, scale=options.scale, label_smoothing=smoothing
-        )
+        return _margin_loss(options.kind, margin, options, people, dimension)
     compared: ContrastiveLoss | TripletLoss | CrossBatchMemory
     if options.kind == "contrastive":
         compared = ContrastiveLoss(
@@ -80,5 +70,32 @@ def _built(options: LossOptions, people: int, dimension: int) -> nn.Module:
         compared = CrossBatchMemory(compared, size=options.memory, dimension=dimension)
     if options.kind != "joint":
         return compared
-    classifier = SoftmaxLoss(people, dimension, scale=None, label_smoothing=smoothing)
+    classifier: nn.Module
+    if options.classifier == "softmax":
+        classifier = SoftmaxLoss(people, dimension, scale=None, label_smoothing=smoothing)
+    else:
+        asked = options.classifier_margin
+        margin = KINDS[options.classifier] if asked is None else asked
+        classifier = _margin_loss(options.classifier, margin, options, people, dimension)
     return JointLoss(compared, classifier, weight=options.classifier_weight)
+
+
+def _margin_loss(
+    kind: str, margin: float, options: LossOptions, people: int, dimension: int
+) -> nn.Module:
+    from visavis.training.losses.adaface import AdaFaceLoss
+    from visavis.training.losses.arcface import ArcFaceLoss
+    from visavis.training.losses.cosface import CosFaceLoss
+
+    kinds: dict[str, type[ArcFaceLoss | CosFaceLoss | AdaFaceLoss]] = {
+        "arcface": ArcFaceLoss,
+        "cosface": CosFaceLoss,
+        "adaface": AdaFaceLoss,
+    }
+    return kinds[kind](
+        people,
+        dimension,
+        margin=margin,
+        scale=options.scale,
+        label_smoothing=options.label_smoothing,
+    )

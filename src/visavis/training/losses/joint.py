@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from visavis.training.losses.softmax import SoftmaxLoss
 from visavis.training.losses.value import LossValue
 
 
 class JointLoss(nn.Module):
     """A loss that compares plus ``weight`` times the cross-entropy of a classifier.
 
-    The classifier sees the embeddings as the network gives them, the comparison normalises them.
+    A softmax classifier sees the embeddings as the network gives them; margin losses and the
+    comparison normalise them.
 
     Args:
         compared: a triplet loss, or one with a memory.
-        classifier: the softmax loss.
+        classifier: a softmax or margin loss.
         weight: of the classifier.
 
     ``active`` is the comparison's. ``parts``: those of both, and ``triplet`` and ``classifier``,
     the two losses before weighting.
     """
 
-    def __init__(self, compared: nn.Module, classifier: SoftmaxLoss, *, weight: float) -> None:
+    def __init__(self, compared: nn.Module, classifier: nn.Module, *, weight: float) -> None:
         super().__init__()
         self.compared, self.classifier, self.weight = compared, classifier, weight
 

@@ -23,6 +23,9 @@ KINDS: Final = {
 MINERS: Final = ("auto", "semihard", "hard", "all", "given")
 """What pairs or triplets are taken from a batch; see ``LossOptions.miner``."""
 
+JOINED: Final = ("softmax", "cosface", "arcface", "adaface")
+"""Classifiers that may stand beside the triplets of ``joint``."""
+
 _CLASSIFIERS: Final = frozenset({"joint", "softmax", "arcface", "cosface", "adaface"})
 
 
@@ -40,6 +43,9 @@ class LossOptions(Record):
         miner: ``auto`` is ``given`` for contrastive and ``semihard`` for the others. Of triplets,
             ``semihard``, ``hard`` (batch-hard), ``all`` (batch-all) or ``given`` (rows 3k, 3k + 1,
             3k + 2 of a batch); of contrastive pairs, ``given`` (rows 2k and 2k + 1) or ``all``.
+        classifier: of ``joint``: ``softmax`` (over the embeddings as they are) or a margin loss,
+            ``cosface``, ``arcface`` or ``adaface``.
+        classifier_margin: of that margin loss; ``None``: the paper's.
         classifier_weight: of the classifier's cross-entropy in ``joint``.
         memory: embeddings of earlier batches that contrastive (``all``), triplet and joint compare
             with too; 0 is none.
@@ -62,6 +68,8 @@ class LossOptions(Record):
     margin: float | None = None
     scale: float = 64.0
     miner: str = "auto"
+    classifier: str = "softmax"
+    classifier_margin: float | None = None
     classifier_weight: float = 1.0
     memory: int = 0
     normalise: bool = True
@@ -80,8 +88,11 @@ class LossOptions(Record):
                 f"miner {self.miner!r} for the contrastive loss",
                 "give `all`, or `given` for the pairs of the pairs sampler",
             )
-        if self.margin is not None and not 0 <= self.margin < float("inf"):
-            raise OptionError(f"margin {self.margin}", "give a number of 0 or more")
+        if self.classifier not in JOINED:
+            raise OptionError(f"classifier {self.classifier!r}", f"one of {', '.join(JOINED)}")
+        for margin in (self.margin, self.classifier_margin):
+            if margin is not None and not 0 <= margin < float("inf"):
+                raise OptionError(f"margin {margin}", "give a number of 0 or more")
         if not 0 < self.scale < float("inf"):
             raise OptionError(f"scale {self.scale}", "give a number above 0")
         if not 0 <= self.classifier_weight < float("inf"):

@@ -32,6 +32,7 @@ class Recipe(Record):
         crop_scale: size of the face in that crop relative to the 112x112 template; below 1 shows
             more around it.
         dropout: share of the units before the embedding that are dropped, in [0, 1).
+        width: multiplies the network's channels, for networks that have the choice.
         init: the weights to start from: a registered model (``sface``) or a model directory;
             empty for random ones.
         loss: the loss and its miner.
@@ -39,6 +40,7 @@ class Recipe(Record):
         batch_size: crops in a batch (all processes together).
         photos_per_person: photos of each person in a batch of the ``people`` sampler, which so
             holds ``batch_size // photos_per_person`` people.
+        most_photos: of one person in an epoch of the ``people`` sampler; ``None`` for all.
         augment: random changes of the training crops.
         epochs: times that the training photos are gone through.
         max_steps: end after so many steps, if the epochs have not ended before.
@@ -78,11 +80,13 @@ class Recipe(Record):
     input_size: int
     crop_scale: float
     dropout: float = 0.0
+    width: float = 1.0
     init: str = ""
     loss: LossOptions
     sampler: str
     batch_size: int
     photos_per_person: int = 4
+    most_photos: int | None = None
     augment: AugmentOptions
     epochs: int
     max_steps: int | None = None
@@ -175,6 +179,7 @@ _LEAST: Final = {
     "input_size": 16,
     "batch_size": 2,
     "photos_per_person": 2,
+    "most_photos": 2,
     "epochs": 1,
     "max_steps": 1,
     "head_first": 0,
