@@ -1,0 +1,132 @@
+"""Reading runs, and pictures at the edges of what there can be to draw."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from visavis.errors import DataError
+from visavis.training.report import curves, results, write
+from visavis.training.report.reading import RunFolder, Validated, read_run
+
+COLUMNS = "step,epoch,seconds,loss,active,mated,non_mated,rank,validation_auc"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "run"
+    path.mkdir()
+    recipe = {"name": "r", "backbone": "b", "epochs": 2, "dimension": 8, "loss": {"kind": "k"}}
+    (path / "run.json").write_text(json.dumps({"recipe": recipe, "data": "f"}))
+    return path
+
+
+def log(folder: Path, *rows: str) -> None:
+    (folder / "history.csv").write_text("\n".join([COLUMNS, *rows]))
+
+
+def run_of(**columns: list[float]) -> RunFolder:
+    count = max(len(values) for values in columns.values())
+    history = [
+        {"step": k + 1.0, "epoch": (k + 1) / 10, **{n: v[k] for n, v in columns.items()}}
+        for k in range(count)
+    ]
+    return RunFolder(Path("r"), {"epochs": 3, "dimension": 8}, history, None, None, None)
+
+
+def people(count: int, photos: int, *, spread: float) -> Validated:
+    rng = np.random.default_rng(0)
+    middle = np.repeat(rng.normal(size=(count, 16)), photos, axis=0)
+    vectors = middle + spread * rng.normal(size=middle.shape)
+    labels = np.repeat(np.arange(count), photos)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Validated(unit.astype(np.float32), labels, np.array([f"P_{k}" for k in labels]))
+
+
+def test_empty_cells_and_a_half_written_row_are_left_out(folder: Path) -> None:
+    log(folder, "1,0.1,2,3.5,,0.5,0.1,4,", "2,0.2,4,3.0,,,,5,0.75", "3,0.3")
+    run = read_run(folder)
+    assert len(run.history) == 2
+    x, y = run.series("loss")
+    assert (x.tolist(), y.tolist()) == ([0.1, 0.2], [3.5, 3.0])
+    assert run.series("active")[0].size == 0
+    assert run.series("validation_auc")[1].tolist() == [0.75]
+
+
+def test_numbers_that_are_not_finite_are_not_drawn() -> None:
+    run = run_of(loss=[2.0, float("inf"), float("nan"), 1.0])
+    assert run.series("loss")[1].tolist() == [2.0, 1.0]
+    assert curves.loss(run) is not None
+    assert curves.loss(run_of(loss=[float("nan")])) is None
+
+
+def test_damage_is_named(folder: Path) -> None:
+    log(folder, "1,0.1,2,much,,,,,")
+    with pytest.raises(DataError, match=r"history\.csv"):
+        read_run(folder)
+    (folder / "history.csv").unlink()
+    with pytest.raises(DataError, match="nothing was logged"):
+        write(folder, folder / "report")
+    (folder / "run.json").write_text("[]")
+    with pytest.raises(DataError, match=r"run\.json"):
+        read_run(folder)
+    (folder / "run.json").write_text('{"recipe": 1}')
+    with pytest.raises(DataError, match="no recipe"):
+        read_run(folder)
+    with pytest.raises(DataError, match="no training run"):
+        read_run(folder / "nowhere")
+
+
+def test_damaged_embeddings_are_named(folder: Path) -> None:
+    log(folder, "1,0.1,2,3.5,,0.5,0.1,4,")
+    (folder / "model").mkdir()
+    for name in ("model.json", "metrics.json"):
+        (folder / "model" / name).write_text("{}")
+    assert read_run(folder).validated is None, "a run that was passed on without them"
+    (folder / "validation.npz").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(DataError, match=r"validation\.npz"):
+        read_run(folder)
+
+
+def test_smoothing_is_a_weighted_mean() -> None:
+    values = np.random.default_rng(0).random(200)
+    found = curves.smooth(values)
+    keep = 1 - 1 / 5
+    for k in (0, 1, 7, 199):
+        weights = keep ** np.arange(k, -1, -1)
+        assert found[k] == pytest.approx((weights * values[: k + 1]).sum() / weights.sum())
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 30.0])
+def test_perfect_and_hopeless_models_are_drawn(spread: float) -> None:
+    validated = people(6, 3, spread=spread)
+    mated, non_mated = results.split_scores(validated)
+    assert (len(mated), len(non_mated)) == (6 * 3, 18 * 17 // 2 - 6 * 3)
+    for picture in (
+        results.roc(mated, non_mated),
+        results.histogram(mated, non_mated, {"FMR 0.1": 0.4}),
+    ):
+        assert picture.png.startswith(b"\x89PNG")
+        assert picture.svg.startswith("<svg role")
+        assert picture.svg.rstrip().endswith("</svg>")
+
+
+def test_people_in_the_plane() -> None:
+    picture = results.projection(people(20, 3, spread=0.2))
+    assert picture is not None
+    assert "the 16 validation people with most photos" in picture.caption
+    assert ">P 0<" in picture.svg
+    assert results.projection(people(3, 2, spread=0.2)) is None, "too few to lay out"
+    assert results.projection(people(20, 1, spread=0.2)) is None, "nobody has two photos"
+
+
+def test_pictures_are_the_same_every_time() -> None:
+    run = run_of(loss=[3.0, 2.0, 1.0], active=[0.5, 0.4, 0.3])
+    for draw in (curves.loss, curves.active):
+        first, second = draw(run), draw(run)
+        assert first is not None
+        assert second is not None
+        assert first.svg == second.svg
