@@ -13,7 +13,9 @@ from visavis.errors import DataError, OptionError
 from visavis.training.recipes import RECIPES, Recipe, by_name, with_overrides
 from visavis.training.recipes.overrides import FIXED, field_kinds
 
-BASE = by_name("siamese-triplet")
+BASE = dataclasses.replace(
+    by_name("siamese-triplet"), sampler="people", batch_size=112, photos_per_person=4
+)
 
 
 def test_values_are_read_by_the_type_of_their_field() -> None:

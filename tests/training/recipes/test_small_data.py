@@ -50,7 +50,9 @@ def test_what_the_user_set_stays() -> None:
 def test_batches_stay_whole(sampler: str, unit: int) -> None:
     from dataclasses import replace
 
-    recipe = replace(by_name("siamese-triplet"), sampler=sampler, batch_size=240)
+    recipe = replace(
+        by_name("siamese-triplet"), sampler=sampler, batch_size=240, photos_per_person=4
+    )
     for people in (6, 7, 13, 31):
         changed, _ = fit_to(recipe, np.repeat(np.arange(people), 3))
         assert changed.batch_size % unit == 0
