@@ -62,15 +62,20 @@ def crop(seed: str) -> bytes:
 
 
 def opened(place: Place) -> SqliteGallery:
-    """Make it or open it, with whichever key it has now."""
+    """Make it or open it, with whichever key it has now.
+
+    The housekeeper may change the key between two tries: whoever is told each time that the key is
+    wrong tries again.
+    """
     keys: tuple[Key | None, ...] = KEYS if place.encrypted else (None, KEYS[0])
-    for at, key in enumerate(keys):
-        try:
-            return SqliteGallery(place.gallery, create=True, key=key, options=OPTIONS)
-        except GalleryKeyError:
-            if at == len(keys) - 1:
-                raise
-    raise AssertionError
+    end = time.monotonic() + 30
+    while True:
+        for key in keys:
+            try:
+                return SqliteGallery(place.gallery, create=True, key=key, options=OPTIONS)
+            except GalleryKeyError:
+                if time.monotonic() > end:
+                    raise
 
 
 class Worker:

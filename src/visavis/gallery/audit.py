@@ -59,12 +59,14 @@ def append(db: sqlite3.Connection, seal: Seal, events: Iterable[Event]) -> None:
     seq, before, link = last or (0, "", _START)
     time = max(before, moments.written(moments.now()))  # a clock set back disorders nothing
     rows = []
-    encoded, details = None, ""
+    encoded, details, shown = None, "", ("", "")
+    shown_time = _text(time)
     for action, subject, given in events:
         seq += 1
-        if given is not encoded:  # many people at once: the same details for most
+        if given is not encoded or action != rows[-1][2]:  # the same for most of many people
             encoded, details = given, _ENCODE(given)
-        link = _link(link, (seq, time, action, subject, details))
+            shown = (_text(action), _text(details))
+        link = _link(link, seq, shown_time, shown[0], _text(subject), shown[1])
         rows.append((seq, time, action, subject, details, link))
     if rows:
         db.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -101,7 +103,7 @@ def verify(db: sqlite3.Connection, seal: Seal, state: State) -> Iterator[str | N
         if seq != wanted:
             yield f"audit entries {wanted} to {seq - 1} are missing"
         try:
-            link = _link(link, (seq, time, action, subject, details))
+            link = _link(link, seq, *map(_text, (time, action, subject, details)))
         except TypeError:  # a value of another kind than was written
             link = b""
         yield None if link == found else f"audit entry {seq} or one before it was changed"
@@ -120,10 +122,10 @@ def _entry(row: tuple[Any, ...]) -> AuditEntry:
         ) from error
 
 
-def _link(before: bytes, entry: tuple[int, str, str, str, str]) -> bytes:
-    seq, *texts = entry
-    written = f"[{seq:d},{','.join(map(_text, texts))}]"  # as _ENCODE, at a third of the time
-    return hashlib.sha256(before + written.encode()).digest()
+def _link(before: bytes, seq: int, *texts: str) -> bytes:
+    """Hash of an entry; ``texts`` in JSON: time, action, subject, details. One line as _ENCODE
+    would write it."""
+    return hashlib.sha256(before + f"[{seq},{','.join(texts)}]".encode()).digest()
 
 
 def _head_seal(seal: Seal, seq: int, link: str) -> bytes:

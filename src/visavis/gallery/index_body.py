@@ -54,8 +54,10 @@ class Body:
             self.scan.fill(holes, movers, count)
 
     def propose(self, queries: Vectors, k: int) -> list[Ids]:
-        """Rows that hold the ``k`` closest to each probe: all of them, or with the recall asked."""
-        self.settle()
+        """Rows that hold the ``k`` closest to each probe: all of them, or with the recall asked.
+
+        Call ``settle`` before.
+        """
         size = len(self.rows)
         if self.scan is not None and self.tuning is not None:
             count = self.tuning.candidates(k, size)
