@@ -122,6 +122,9 @@ def search(people: int, folder: Path) -> dict[str, Any]:
         began = time.perf_counter()
         index.add(person, vectors)
         building += time.perf_counter() - began
+    began = time.perf_counter()
+    index.settle()
+    building += time.perf_counter() - began
     out: dict[str, Any] = {"building": building, "resident": resident(), "peak": own_peak()}
     out["described"] = index.describe()
     for name, at in (("mated", slice(0, PROBES)), ("strangers", slice(PROBES, None))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -190,8 +189,8 @@ class TemplateIndex:
         top = min(k, len(self))
         if not top:
             return scores, found
-        self.settle()
         with faiss_threads(self.options.threads):
+            self._body.settle()
             for start in range(0, len(queries), _QUERIES):
                 part = queries[start : start + _QUERIES]
                 for number, rows in enumerate(self._body.propose(part, top), start):
@@ -210,11 +209,12 @@ class TemplateIndex:
         """Make and measure the structure now rather than at the next search.
 
         It takes some seconds a million templates, where they have become many or three times as
-        many as when it was measured, and all processors.
+        many as when it was measured.
         """
-        if not self.settled:
-            with faiss_threads(max(self.options.threads, os.cpu_count() or 1)):
-                self._body.settle()
+        # No more threads than for a search: training forks and joins for little work thousands of
+        # times, and where the processors are busy each join waits for a turn.
+        with faiss_threads(self.options.threads):
+            self._body.settle()
 
     def describe(self) -> str:
         """The structure in words: kind, asked and measured recall."""
@@ -242,7 +242,7 @@ class TemplateIndex:
             GalleryKeyError: it is sealed and ``unseal`` is missing, or the other way round.
             FileNotFoundError: there is none.
         """
-        with faiss_threads(max(options.threads, os.cpu_count() or 1)):
+        with faiss_threads(options.threads):
             parts, state = index_file.load(path, options=options, unseal=unseal)
         index = cls(parts.body.dimension, options=options)
         index._body, index._numbers, index._owners = parts.body, parts.numbers, parts.owners
