@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from tests.cli.conftest import Run
 from tests.training import tiny
@@ -21,14 +22,15 @@ from visavis.training.recipes import RECIPES
 FIELDS = (
     "--backbone", "tiny", "--input_size", "16", "--dimension", "8", "--batch-size=12",
     "--photos_per_person", "3", "--epochs", "2", "--threads", "1", "--loss.margin", "0.3",
-    "--augment.erase", "0", "--augment.colour", "0",
+    "--augment.erase", "0", "--augment.colour", "0", "--width", "1", "--precision", "32",
+    "--most_photos", "none", "--compile", "false", "--workers", "0",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     tiny.register()
-    return tiny.make_pack(tmp_path_factory.mktemp("pack") / "p.pack", people=36, photos=4)
+    return tiny.make_pack(tmp_path_factory.mktemp("pack") / "p.pack", people=42, photos=4)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +57,8 @@ def test_one_command_leaves_a_model_directory(trained: Path, pack: Pack) -> None
     described = json.loads((trained / "model" / "model.json").read_text())
     assert described["model"]["licence"] == "MIT"
     assert described["data"]["fingerprint"] == pack.fingerprint
-    # 36 people, of whom one has a single photo: 12 of them had to be kept apart.
-    assert described["data"]["validation_people"] == 12
+    # 42 people, of whom one has a single photo: 15 of them had to be kept apart.
+    assert described["data"]["validation_people"] == 15
     assert any("kept" in note for note in answer["notes"])
     assert described["command"].startswith("visavis")
     assert "/" not in described["command"].split(" --name")[0].replace("runs/", "")
@@ -125,6 +127,30 @@ def test_people_of_a_test_protocol_are_refused(run: Run, pack: Pack, tmp_path: P
     assert refused.code == 2
     assert "P00" in refused.err
     assert not (tmp_path / "out" / "model").exists()
+
+
+def test_single_photos_of_a_protocol_are_left_out(run: Run, pack: Pack, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    count = 1200  # so many that one copy is below the share that is refused
+    others = rng.integers(0, 256, (count, pack.size, pack.size, 3), dtype=np.uint8)
+    others[7] = np.asarray(pack.crops[3])
+    protocol = write_pack(
+        tmp_path / "protocol.pack",
+        others,
+        np.arange(count),
+        [f"other {k}" for k in range(count)],
+        [f"other/{k}.jpg" for k in range(count)],
+        size=pack.size,
+        scale=pack.scale,
+        origin="a test",
+    )
+    out = tmp_path / "out"
+    words = ("train", "--recipe", "siamese-triplet", pack.path, *FIELDS, "--max_steps", "2")
+    done = run(*words, "--out", out, "--against", protocol.path)
+    assert done.code == 0, done.err
+    assert pack.names[3] in done.err
+    counts = json.loads((out / "model" / "model.json").read_text())["data"]
+    assert counts["training_photos"] + counts["validation_photos"] == len(pack) - 1
 
 
 def test_lfw_is_checked_without_being_asked(

@@ -148,7 +148,7 @@ def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> smooth(np.array([2.0, 2.0, 2.0]))
     array([2., 2., 2.])
     """
-    keep = 1 - 1 / max(1.0, len(values) / _SMOOTH)
+    keep = 1 - 1 / max(5.0, len(values) / _SMOOTH)
     total = weight = 0.0
     out = np.empty(len(values))
     for k, value in enumerate(values):

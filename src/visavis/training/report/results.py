@@ -76,9 +76,9 @@ def histogram(mated: Scores, non_mated: Scores, thresholds: dict[str, float]) ->
     panel.set_ylim(0, top)
     for k, (name, threshold) in enumerate(thresholds.items()):
         panel.axvline(threshold, color=figure.INK, linewidth=0.8, linestyle=(0, (3, 2)))
-        figure.note(
-            panel, f" {name}", threshold, top * (0.975 - 0.06 * k), color=figure.INK, va="top"
-        )
+        side = "right" if threshold > (low + high) / 2 else "left"
+        height = top * (0.975 - 0.06 * k)
+        figure.note(panel, f" {name} ", threshold, height, color=figure.INK, va="top", ha=side)
     panel.set_xlabel("score (cosine similarity)")
     panel.set_ylabel("share of the pairs of a kind (%)")
     figure.legend(panel, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
@@ -114,13 +114,12 @@ def projection(validated: Validated, *, seed: int = 0) -> Picture | None:
         points = TSNE(
             metric="cosine", init="random", perplexity=perplexity, random_state=seed
         ).fit_transform(validated.vectors[rows])
-    drawn, panel = figure.axes(size=(6.6, 5.0))
+    drawn, panel = figure.axes(size=(7.4, 5.0))
     panel.grid(False)
     panel.set_xticks([])
     panel.set_yticks([])
     for side in ("left", "bottom"):
         panel.spines[side].set_visible(False)
-    height = float(np.ptp(points[:, 1]))
     for k, person in enumerate(chosen):
         own = points[validated.labels[rows] == person]
         panel.plot(
@@ -132,11 +131,10 @@ def projection(validated: Validated, *, seed: int = 0) -> Picture | None:
             alpha=0.85,
             markeredgecolor=figure.PAPER,
             markeredgewidth=0.6,
+            linestyle="none",
+            label=str(validated.people[validated.labels == person][0]).replace("_", " "),
         )
-        name = str(validated.people[validated.labels == person][0]).replace("_", " ")
-        x, y = float(np.median(own[:, 0])), float(own[:, 1].max()) + 0.02 * height
-        figure.note(panel, name, x, y, color=figure.INK, ha="center")
-    panel.margins(0.09)
+    figure.legend(panel, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure.finish(
         drawn,
         name="projection",
