@@ -171,3 +171,26 @@ def report(
         echo_json(made)
     else:
         console.print(f"{made.page}", markup=False)
+
+
+@app.command("compare")
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for comparison.svg and comparison.png.")
+    ] = Path(),
+    json: options.Json = False,
+) -> None:
+    """Draw several runs in one picture: validation AUC, active fraction, gap between mean scores.
+
+    Example: `visavis train compare runs/semihard runs/hard --out figures`
+    """
+    from visavis.training.report.comparing import compare as draw
+
+    files = draw(runs, out)
+    if json:
+        echo_json([str(file) for file in files])
+    else:
+        console.print("\n".join(map(str, files)), markup=False)

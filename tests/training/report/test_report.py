@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visavis.errors import DataError
-from visavis.training.report import curves, results, write
+from visavis.errors import DataError, OptionError
+from visavis.training.report import comparing, curves, results, write
 from visavis.training.report.reading import RunFolder, Validated, read_run
 
 COLUMNS = "step,epoch,seconds,loss,active,mated,non_mated,rank,validation_auc"
@@ -130,3 +130,37 @@ def test_pictures_are_the_same_every_time() -> None:
         assert first is not None
         assert second is not None
         assert first.svg == second.svg
+
+
+def test_runs_are_compared_by_what_tells_them_apart(tmp_path: Path) -> None:
+    folders = []
+    for k, miner in enumerate(("semihard", "hard")):
+        path = tmp_path / f"run{k}"
+        path.mkdir()
+        recipe = {"name": "t", "epochs": 2, "dimension": 8, "loss": {"miner": miner, "margin": 0.2}}
+        (path / "run.json").write_text(json.dumps({"recipe": recipe, "data": "f"}))
+        log(path, "1,0.5,1,3.5,0.9,0.5,0.1,4,0.7", "2,1,2,3.0,0.8,0.6,0.1,5,0.75")
+        folders.append(path)
+    runs = [read_run(path) for path in folders]
+    assert comparing.labels(runs) == ["miner semihard", "miner hard"]
+    assert comparing.labels([runs[0], runs[0]]) == ["(run0)", "(run0)"]
+    svg, png = comparing.compare(folders, tmp_path / "out")
+    text = svg.read_text()
+    assert "miner semihard" in text
+    assert "miner hard" in text
+    assert "validation AUC" in text
+    assert png.read_bytes().startswith(b"\x89PNG")
+    x, gap = comparing._series(runs[0], "gap")
+    assert x.tolist() == [0.5, 1.0]
+    assert gap == pytest.approx([0.4, 0.5])
+
+
+def test_one_run_is_not_compared(folder: Path) -> None:
+    log(folder, "1,0.5,1,3.5,0.9,0.5,0.1,4,0.7")
+    with pytest.raises(OptionError, match="give 2 to 8"):
+        comparing.compare([folder], folder)
+
+
+def test_a_run_without_a_log_cannot_be_compared(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing was logged yet"):
+        comparing.compare([folder, folder], tmp_path / "out")

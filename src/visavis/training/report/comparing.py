@@ -1,0 +1,118 @@
+"""Several runs in one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from visavis.errors import DataError, OptionError
+from visavis.training.report import figure
+from visavis.training.report.curves import smooth
+from visavis.training.report.reading import RunFolder, Series, read_run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_PANELS: Final = (
+    ("validation AUC", "validation_auc"),
+    ("active triplets or pairs (%)", "active"),
+    ("mean score of mates minus strangers, in batches", "gap"),
+)
+
+
+def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
+    """Validation AUC, active fraction and the gap between mean scores of runs, side by side.
+
+    Args:
+        folders: of two to eight runs, finished or not.
+        out: folder for ``comparison.svg`` and ``comparison.png``; made if needed.
+
+    Returns:
+        Both files.
+
+    Raises:
+        OptionError: too few or too many runs.
+        DataError: one is no run or logged nothing, or nowhere to write to.
+    """
+    if not 2 <= len(folders) <= len(figure.SERIES):
+        raise OptionError(
+            f"{len(folders)} runs to compare", f"give 2 to {len(figure.SERIES)} folders"
+        )
+    runs = [read_run(folder) for folder in folders]
+    for run in runs:
+        if not run.history:
+            raise DataError(f"{run.path}: nothing was logged yet", "wait for its first steps")
+    names = labels(runs)
+    drawn, first = figure.axes(size=(13.0, 3.7))
+    first.remove()
+    panels = drawn.subplots(1, len(_PANELS))
+    for panel, (title, column) in zip(panels, _PANELS, strict=True):
+        _quiet(panel)
+        for run, name, colour in zip(runs, names, figure.SERIES, strict=False):
+            x, y = _series(run, column)
+            if not len(x):
+                continue
+            if column == "validation_auc":
+                panel.plot(x, y, "o-", color=colour, linewidth=1.4, markersize=3.5, label=name)
+            else:
+                panel.plot(x, y, color=colour, linewidth=0.6, alpha=0.3)
+                panel.plot(x, smooth(y), color=colour, linewidth=1.6, label=name)
+        panel.set_xlabel("epoch")
+        panel.set_title(title, fontsize=9, color=figure.INK)
+    panels[0].legend(frameon=False, fontsize=8.6, loc="lower right")
+    picture = figure.finish(
+        drawn,
+        name="comparison",
+        title="Runs compared",
+        caption="; ".join(names),
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return figure.save(picture, out)
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror or error})", "choose another folder"
+        ) from error
+
+
+def labels(runs: Sequence[RunFolder]) -> list[str]:
+    """What tells the runs apart: the recipe where it differs, and each setting that does.
+
+    Runs of the same settings are told apart by their folders.
+    """
+    flat = [_flat(run.recipe) for run in runs]
+    silent = {"source", "expected", "threads", "workers"}
+    keys = [k for k in flat[0] if k not in silent and len({str(one.get(k)) for one in flat}) > 1]
+    names = [", ".join(f"{k.removeprefix('loss.')} {one.get(k)}" for k in keys[:3]) for one in flat]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({run.path.name})".strip() for name, run in zip(names, runs, strict=True)]
+    return names
+
+
+def _series(run: RunFolder, column: str) -> Series:
+    if column != "gap":
+        x, y = run.series(column)
+        return (x, 100 * y) if column == "active" else (x, y)
+    (x, mated), (other, non_mated) = run.series("mated"), run.series("non_mated")
+    both, left, right = np.intersect1d(x, other, return_indices=True)
+    return both, mated[left] - non_mated[right]
+
+
+def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            rows |= {f"{name}.{inner}": own for inner, own in value.items()}
+        else:
+            rows[name] = value
+    return rows
+
+
+def _quiet(panel: Axes) -> None:
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
+    panel.tick_params(color=figure.RULE, labelcolor=figure.MUTED, labelsize=8)
+    panel.grid(True, color=figure.RULE, linewidth=0.6)
