@@ -144,6 +144,10 @@ def test_runs_are_compared_by_what_tells_them_apart(tmp_path: Path) -> None:
     runs = [read_run(path) for path in folders]
     assert comparing.labels(runs) == ["miner semihard", "miner hard"]
     assert comparing.labels([runs[0], runs[0]]) == ["(run0)", "(run0)"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "run.json").write_text(json.dumps({"recipe": {"name": "u", "epochs": 2}, "data": "f"}))
+    assert comparing.labels([runs[0], read_run(other)]) == ["t", "u"]
     svg, png = comparing.compare(folders, tmp_path / "out")
     text = svg.read_text()
     assert "miner semihard" in text

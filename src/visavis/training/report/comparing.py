@@ -62,7 +62,8 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
                 panel.plot(x, smooth(y), color=colour, linewidth=1.6, label=name)
         panel.set_xlabel("epoch")
         panel.set_title(title, fontsize=9, color=figure.INK)
-    panels[0].legend(frameon=False, fontsize=8.6, loc="lower right")
+    handles, shown = panels[1].get_legend_handles_labels()
+    drawn.legend(handles, shown, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     picture = figure.finish(
         drawn,
         name="comparison",
@@ -79,13 +80,15 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
 
 
 def labels(runs: Sequence[RunFolder]) -> list[str]:
-    """What tells the runs apart: the recipe where it differs, and each setting that does.
+    """What tells the runs apart: their recipes' names, else the first settings that differ.
 
     Runs of the same settings are told apart by their folders.
     """
     flat = [_flat(run.recipe) for run in runs]
     silent = {"source", "expected", "threads", "workers"}
     keys = [k for k in flat[0] if k not in silent and len({str(one.get(k)) for one in flat}) > 1]
+    if len({one.get("name") for one in flat}) == len(flat):
+        return [str(one["name"]) for one in flat]
     names = [", ".join(f"{k.removeprefix('loss.')} {one.get(k)}" for k in keys[:3]) for one in flat]
     if len(set(names)) < len(names):
         names = [f"{name} ({run.path.name})".strip() for name, run in zip(names, runs, strict=True)]
