@@ -209,10 +209,8 @@ class TemplateIndex:
         """Make and measure the structure now rather than at the next search.
 
         It takes some seconds a million templates, where they have become many or three times as
-        many as when it was measured.
+        many as when it was measured; parts of it take all processors.
         """
-        # No more threads than for a search: training forks and joins for little work thousands of
-        # times, and where the processors are busy each join waits for a turn.
         with faiss_threads(self.options.threads):
             self._body.settle()
 

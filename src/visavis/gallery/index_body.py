@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.gallery.codec import LADDER, Codec, width
-from visavis.gallery.index_exact import nearest
+from visavis.gallery.index_exact import all_processors, nearest
 from visavis.gallery.index_options import IndexOptions
 from visavis.gallery.index_scan import FastScan, pieces
 from visavis.gallery.index_tuning import Tuning, tune
@@ -127,8 +127,9 @@ class Body:
         size = len(self.rows)
         chosen = np.sort(rng.choice(size, min(_SAMPLE, size), replace=False))
         scan.train(self.rows.take(chosen))
-        for _, block in self.rows.blocks():
-            scan.add(block)
+        with all_processors():
+            for _, block in self.rows.blocks():
+                scan.add(block)
         return scan
 
     def _needed(self, size: int, level: int) -> int | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,12 @@ def faiss_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
+
+
+def all_processors() -> AbstractContextManager[None]:
+    """For a few long calls, as when a structure is made; thousands of short ones would wait for
+    each other on busy processors."""
+    return faiss_threads(os.cpu_count() or 1)
 
 
 def closest(

@@ -20,7 +20,8 @@ class IndexOptions(Record):
             with every template whatever their number.
         memory_limit: bytes that templates and structure may take; ``None``: as many as float32
             templates need.
-        threads: threads a search may use, 1 or more; as many make its structure.
+        threads: threads a search may use, 1 or more; making its structure takes all processors at
+            times.
         exact_up_to: templates up to which the search is exact.
 
     Raises:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.gallery.index_exact import ROUNDING, top_scores
+from visavis.gallery.index_exact import ROUNDING, all_processors, top_scores
 from visavis.gallery.index_scan import FastScan
 from visavis.gallery.rows import Rows
 from visavis.types import Record, Vectors
@@ -128,8 +128,9 @@ def _ranks(
     ``(Q, 10)``. Who is that is told by score: equal templates stand for each other."""
     ten = np.full((len(queries), DEEP), MOST_CANDIDATES, np.int64)
     first = np.full(len(queries), MOST_CANDIDATES, np.int64)
-    true = top_scores(rows, queries, DEEP)
-    proposed = scan.candidates(queries, min(MOST_CANDIDATES, len(rows)))
+    with all_processors():
+        true = top_scores(rows, queries, DEEP)
+        proposed = scan.candidates(queries, min(MOST_CANDIDATES, len(rows)))
     for number, query in enumerate(queries):
         order = np.argsort(proposed[number])
         scores = np.empty(len(order), np.float32)
