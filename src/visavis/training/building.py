@@ -13,9 +13,11 @@ from torch import nn
 from visavis.embedding import backbones
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import TrainingError
+from visavis.training import freezing
 from visavis.training.losses import build_loss
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.seeds import derive, seeded
+from visavis.training.teacher import Teacher
 from visavis.weights.model_directory import INSIDE_RUN, WEIGHTS
 
 
@@ -42,6 +44,7 @@ def build_network(recipe: Recipe) -> FaceNetwork:
             network = FaceNetwork(backbone, flip=recipe.flip_embedding)
             if recipe.init:
                 load_weights(network, _file(recipe.init))
+    freezing.freeze(network, recipe.frozen)
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
@@ -52,6 +55,13 @@ def build_head(recipe: Recipe, *, people: int) -> nn.Module:
     seed = derive(recipe.seed, "loss", recipe.loss.seed) % 2**31
     options = dataclasses.replace(recipe.loss, seed=seed)
     return build_loss(options, people=people, dimension=recipe.dimension)
+
+
+def build_teacher(recipe: Recipe, device: torch.device) -> Teacher | None:
+    """The network with its first weights once more, to agree with; ``None`` without ``distil``."""
+    if not recipe.distil:
+        return None
+    return Teacher(build_network(recipe).to(device), weight=recipe.distil)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

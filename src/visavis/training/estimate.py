@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from visavis.embedding.torch import FaceNetwork
-from visavis.training import drawing, optimizers, speed
+from visavis.training import drawing, freezing, optimizers, speed
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.building import build_head, build_network
+from visavis.training.building import build_head, build_network, build_teacher
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import split_people
 from visavis.training.recipes.recipe import Recipe
@@ -150,6 +150,7 @@ class _Trial:
         spec = network.spec
         self._recipe, self._pack, self._network, self._head = recipe, pack, network, head
         self._device = next(network.parameters()).device
+        self._teacher = build_teacher(recipe, self._device)
         self._augmenter = Augmenter(
             recipe.augment,
             source=(pack.size, pack.scale),
@@ -172,10 +173,17 @@ class _Trial:
                 saved[storage.data_ptr()] = storage.nbytes()
                 return tensor
 
+            freezing.train_mode(
+                self._network, convolutions=self._recipe.frozen, norms=self._recipe.freeze_norm
+            )
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
                 with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-                    raw = self._network.train().raw(images)
-                loss = self._head(raw.float(), people).loss
+                    wanted = None if self._teacher is None else self._teacher(images)
+                    raw = self._network.raw(images)
+                value = self._head(raw.float(), people)
+                if self._teacher is not None and wanted is not None:
+                    value = self._teacher.added(value, raw.float(), wanted)
+                loss = value.loss
             loss.backward()
             self._optimizer.step()
             self._optimizer.zero_grad()

@@ -21,7 +21,7 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.training import drawing, logs, optimizers, speed
 from visavis.training.alarm import CollapseAlarm
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.building import build_head, build_network, load_weights
+from visavis.training.building import build_head, build_network, build_teacher, load_weights
 from visavis.training.checkpoints import LastCheckpoint
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split, split_people
@@ -252,6 +252,7 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
         augmenter,
         total=total,
         head_first=head_first,
+        teacher=build_teacher(recipe, device),
     )
     ema = Ema(network, decay=recipe.ema) if recipe.ema is not None else None
     reader = Reader(recipe, pack, augmenter, trainer)
@@ -273,7 +274,8 @@ def _watch(
     window = max(10, min(40, pace.total // pace.look // 20))
 
     def validated() -> Validation:
-        return validate(*parts.reader.embed(parts.judged, split.validation_rows))
+        rows = split.validation_rows
+        return validate(*parts.reader.embed(parts.judged, rows, masked=True))
 
     def keep() -> None:
         if trainer.is_global_zero:
@@ -316,7 +318,9 @@ def _finish(
         load_weights(network, run.best)
         best = patience.step
         network.eval()
-        validation = validate(*parts.reader.embed_alone(network, split.validation_rows))
+        validation = validate(
+            *parts.reader.embed_alone(network, split.validation_rows, masked=True)
+        )
     network.requires_grad_(True).eval()
     return Fitted(
         network=network,

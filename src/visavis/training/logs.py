@@ -36,6 +36,7 @@ COLUMNS: Final = (
     "validation_rank",
     "validation_fnmr_1e-2",
     "validation_fnmr_1e-3",
+    "loss_distil",
 )
 """Columns of ``history.csv``; a row has training figures, validation figures, or both."""
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from visavis.embedding.torch import FaceNetwork
-from visavis.training import optimizers
+from visavis.training import freezing, optimizers
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.feeding import Batch
 from visavis.training.losses.value import LossValue
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.seeds import derive, seeded
+from visavis.training.teacher import Teacher
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +39,7 @@ class Step:
 class _Images:
     images: Tensor
     labels: Tensor
+    plain: Tensor | None
 
 
 class Training(pl.LightningModule):
@@ -54,6 +56,7 @@ class Training(pl.LightningModule):
         augmenter: packed crops to images.
         total: steps of the run.
         head_first: steps at the start in which only the loss's parameters learn.
+        teacher: what the network is held to besides, if anything.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Training(pl.LightningModule):
         *,
         total: int,
         head_first: int = 0,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -73,6 +77,7 @@ class Training(pl.LightningModule):
         self.gradient_norm: Tensor | float = float("nan")
         self._recipe, self._augmenter = recipe, augmenter
         self._total, self._head_first = total, head_first
+        self._teacher = teacher
         self._raw: Callable[[Tensor], Tensor] = network.raw
         if recipe.compile:
             self._raw = cast("Callable[[Tensor], Tensor]", torch.compile(network.raw))
@@ -95,16 +100,23 @@ class Training(pl.LightningModule):
         """Augment, on the device and outside of mixed precision."""
         seed = derive(self._recipe.seed, "augment", self.global_step, self.global_rank)
         with torch.no_grad():
-            images = self._augmenter(batch.crops, seed=seed)
-            if self._recipe.channels_last:
-                images = images.contiguous(memory_format=torch.channels_last)
-        return _Images(images, batch.labels)
+            images = self._ordered(self._augmenter(batch.crops, seed=seed))
+            plain = self._ordered(self._augmenter.plain(batch.crops)) if self._teacher else None
+        return _Images(images, batch.labels, plain)
 
     def training_step(self, batch: _Images, batch_idx: int) -> Tensor:
         """The loss of the joined batch."""
         step, seed = self.global_step, self._recipe.seed
         alone = step < self._head_first
-        self.network.train(not alone)
+        if alone:
+            self.network.eval()
+        else:
+            freezing.train_mode(
+                self.network, convolutions=self._recipe.frozen, norms=self._recipe.freeze_norm
+            )
+        wanted = None
+        if self._teacher is not None and batch.plain is not None:
+            wanted = self._teacher(batch.plain)
         with (
             seeded(derive(seed, "network", step, self.global_rank), device=self.device),
             torch.set_grad_enabled(not alone),
@@ -114,15 +126,24 @@ class Training(pl.LightningModule):
         if self.trainer.world_size > 1:
             raw = cast(Tensor, self.all_gather(raw, sync_grads=not alone)).flatten(0, 1)
             labels = cast(Tensor, self.all_gather(labels)).flatten(0, 1)
+            if wanted is not None:
+                wanted = cast(Tensor, self.all_gather(wanted)).flatten(0, 1)
         with (
             seeded(derive(seed, "loss", step), device=self.device),
             torch.autocast(self.device.type, enabled=False),
         ):
             value: LossValue = self.loss(raw, labels)
+            if self._teacher is not None and wanted is not None:
+                value = self._teacher.added(value, raw, wanted)
         self.last = Step(
             LossValue(value.loss.detach(), value.active, value.parts), raw.detach(), labels
         )
         return value.loss
+
+    def _ordered(self, images: Tensor) -> Tensor:
+        if self._recipe.channels_last:
+            return images.contiguous(memory_format=torch.channels_last)
+        return images
 
     def configure_gradient_clipping(
         self,

@@ -11,11 +11,13 @@ from torch.nn import functional
 
 from visavis.embedding.torch import FaceNetwork
 from visavis.training.augment.augmenter import Augmenter
+from visavis.training.augment.masks import put_on
 from visavis.training.data.pack import Pack
 from visavis.training.recipes.recipe import Recipe
-from visavis.types import Vectors
+from visavis.types import Crops, Vectors
 
 _BATCH = 128
+_MASKS = 5  # tells the masks of validation from others
 
 Labels = NDArray[np.int64]
 
@@ -36,8 +38,16 @@ class Reader:
         self._recipe, self._pack, self._augmenter = recipe, pack, augmenter
         self._trainer = trainer
 
-    def embed(self, network: FaceNetwork, rows: NDArray[np.int64]) -> tuple[Vectors, Labels]:
+    def embed(
+        self, network: FaceNetwork, rows: NDArray[np.int64], *, masked: bool = False
+    ) -> tuple[Vectors, Labels]:
         """Vectors in the run's precision; every process calls it and gets all of them.
+
+        Args:
+            network: what embeds.
+            rows: of the pack.
+            masked: the share of the crops that wears a synthetic mask in training does so here;
+                always the same ones.
 
         Returns:
             ``(N, D)`` float32 of unit length, and the ``(N,)`` people of the pack.
@@ -49,7 +59,7 @@ class Reader:
         training = network.training
         network.eval()
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            vectors = self._vectors(network, mine, device)
+            vectors = self._vectors(network, mine, device, masked)
         network.train(training)
         if world > 1:
             padded = functional.pad(vectors, (0, 0, 0, -(-len(rows) // world) - len(mine)))
@@ -57,24 +67,41 @@ class Reader:
             vectors = joined.transpose(0, 1).flatten(0, 1)[: len(rows)].cpu()
         return _array(vectors), self._pack.labels[rows]
 
-    def embed_alone(self, network: FaceNetwork, rows: NDArray[np.int64]) -> tuple[Vectors, Labels]:
+    def embed_alone(
+        self, network: FaceNetwork, rows: NDArray[np.int64], *, masked: bool = False
+    ) -> tuple[Vectors, Labels]:
         """Vectors in full precision, on the network's device, by this process alone."""
         device = next(network.parameters()).device
-        return _array(self._vectors(network, rows, device)), self._pack.labels[rows]
+        return _array(self._vectors(network, rows, device, masked)), self._pack.labels[rows]
 
     def _vectors(
-        self, network: FaceNetwork, rows: NDArray[np.int64], device: torch.device
+        self, network: FaceNetwork, rows: NDArray[np.int64], device: torch.device, masked: bool
     ) -> Tensor:
+        share = self._recipe.augment.mask if masked else 0.0
         parts = [torch.zeros(0, network.spec.dimension)]
         with torch.no_grad():
             for start in range(0, len(rows), _BATCH):
-                crops = torch.from_numpy(np.asarray(self._pack.crops[rows[start : start + _BATCH]]))
+                some = rows[start : start + _BATCH]
+                crops = torch.from_numpy(
+                    self._worn(np.asarray(self._pack.crops[some]), some, share)
+                )
                 with torch.autocast(device.type, enabled=False):
                     images = self._augmenter.plain(crops.to(device))
                 if self._recipe.channels_last:
                     images = images.contiguous(memory_format=torch.channels_last)
                 parts.append(network(images).float().cpu())
         return torch.cat(parts)
+
+    def _worn(self, crops: Crops, rows: NDArray[np.int64], share: float) -> Crops:
+        """Crops of some rows with masks; which rows and masks, each row decides for itself."""
+        for k, row in enumerate(rows if share else ()):
+            rng = np.random.default_rng((_MASKS, row))
+            if rng.random() < share:
+                seed = int(rng.integers(1 << 62))
+                crops[k : k + 1] = put_on(
+                    crops[k : k + 1], size=self._pack.size, scale=self._pack.scale, seed=seed
+                )
+        return crops
 
 
 def _array(vectors: Tensor) -> Vectors:

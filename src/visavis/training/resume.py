@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,15 +85,21 @@ class Run:
         if data != known["data"]:
             raise TrainingError(f"{self.folder}: the run had other data", _REMEDY)
         now = known["recipe"]
+        # A field that came with a later version had its default then.
+        then_or_default = {**_defaults(), **recipe}
         changed = [
-            f"{field} {recipe.get(field)!r} then, {now[field]!r} now"
+            f"{field} {then_or_default.get(field)!r} then, {now[field]!r} now"
             for field in now
-            if field not in _FREE and recipe.get(field) != now[field]
+            if field not in _FREE and then_or_default.get(field) != now[field]
         ]
         if changed:
             raise TrainingError(
                 f"{self.folder}: the run had another recipe ({'; '.join(changed)})", _REMEDY
             )
+
+
+def _defaults() -> dict[str, Any]:
+    return {f.name: f.default for f in fields(Recipe) if f.default is not MISSING}
 
 
 def steps_done(checkpoint: Path) -> int:

@@ -35,6 +35,11 @@ class Recipe(Record):
         width: multiplies the network's channels, for networks that have the choice.
         init: the weights to start from: a registered model (``sface``) or a model directory;
             empty for random ones.
+        frozen: so many of the network's first convolutions stay as they are, which saves time
+            and forgets less.
+        freeze_norm: batch normalization keeps the statistics that ``init`` came with.
+        distil: weight of the disagreement with the untouched network in the loss: the embedding
+            of each augmented crop with what ``init`` makes of the plain one, as 1 - cosine.
         loss: the loss and its miner.
         sampler: how batches are drawn: ``pairs``, ``people``, ``shuffled`` or ``triplets``.
         batch_size: crops in a batch (all processes together).
@@ -82,6 +87,9 @@ class Recipe(Record):
     dropout: float = 0.0
     width: float = 1.0
     init: str = ""
+    frozen: int = 0
+    freeze_norm: bool = False
+    distil: float = 0.0
     loss: LossOptions
     sampler: str
     batch_size: int
@@ -137,6 +145,9 @@ class Recipe(Record):
             value = getattr(self, field)
             if value is not None and not 0 < value < 1:
                 raise _refusal(field, value, "a number in (0, 1)")
+        for field in ("distil", "freeze_norm"):
+            if getattr(self, field) and not self.init:
+                raise _refusal(field, getattr(self, field), "it with weights to start from (init)")
         self._check_batch()
 
     def _check_batch(self) -> None:
@@ -182,6 +193,8 @@ _LEAST: Final = {
     "most_photos": 2,
     "epochs": 1,
     "max_steps": 1,
+    "frozen": 0,
+    "distil": 0,
     "head_first": 0,
     "weight_decay": 0,
     "offline_every": 1,

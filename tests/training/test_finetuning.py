@@ -1,0 +1,186 @@
+"""Training a network on: what stays frozen, what it is held to, and how it is validated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.training.tiny import Tiny, recipe, same_weights
+from torch import nn
+
+from visavis.embedding.torch import FaceNetwork
+from visavis.errors import OptionError
+from visavis.training import freezing
+from visavis.training.augment.options import AugmentOptions
+from visavis.training.building import build_network
+from visavis.training.data.pack import Pack
+from visavis.training.fitting import Fitted, fit, save_network
+from visavis.training.live import Moment
+from visavis.training.logs import read_history
+from visavis.training.losses.value import LossValue
+from visavis.training.recipes.recipe import Recipe
+from visavis.training.teacher import Teacher
+from visavis.weights.model_directory import WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with weights to start from, their running statistics not those of a new network."""
+    folder = tmp_path_factory.mktemp("untouched")
+    torch.manual_seed(3)
+    network = FaceNetwork(Tiny())
+    network.raw(torch.rand(64, 3, 16, 16) * 255)
+    save_network(network, folder / WEIGHTS)
+    return folder
+
+
+def tuning(untouched: Path, **changes: object) -> Recipe:
+    given = {
+        "init": str(untouched),
+        "distil": 1.0,
+        "freeze_norm": True,
+        "dropout": 0.0,
+        "epochs": 3,
+    }
+    return recipe(**{**given, **changes})
+
+
+def train(chosen: Recipe, pack: Pack, out: Path, *, kill: int | None = None) -> Fitted:
+    def progress(moment: Moment) -> None:
+        if moment.step == kill:
+            raise KeyError
+
+    return fit(
+        chosen,
+        pack,
+        out,
+        resume=True,
+        progress=progress,
+        accelerator="cpu",
+        checkpoint_every=2,
+    )
+
+
+def changed(untouched: Path, network: nn.Module) -> set[str]:
+    before = load_file(untouched / WEIGHTS)
+    return {
+        name for name, value in network.state_dict().items() if not torch.equal(value, before[name])
+    }
+
+
+def test_frozen_weights_and_statistics_stay_to_the_bit(
+    tiny_pack: Pack, untouched: Path, tmp_path: Path
+) -> None:
+    rest = {"3.weight", "3.bias", "4.weight", "7.weight", "7.bias"}
+    first = {"0.weight", "1.weight", "1.bias", "2.weight"}
+    statistics = {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+    for frozen, freeze_norm, expected in (
+        (1, True, rest),
+        (1, False, rest),
+        (0, True, rest | first),
+        (0, False, rest | first | statistics),
+    ):
+        chosen = tuning(untouched, frozen=frozen, freeze_norm=freeze_norm, epochs=1, ema=None)
+        made = train(chosen, tiny_pack, tmp_path / f"{frozen}{freeze_norm}")
+        assert changed(untouched, made.network) == {f"backbone.body.{k}" for k in expected}
+
+
+def test_what_is_frozen_keeps_no_gradient_and_the_rest_trains() -> None:
+    network = Tiny(dropout=0.5)
+    freezing.freeze(network, 1)
+    freezing.train_mode(network, convolutions=1, norms=False)
+    assert [module.training for module in network.body] == [True, False] + [True] * 6
+    network(torch.rand(2, 3, 16, 16)).sum().backward()
+    assert [p.grad is not None for p in network.parameters()] == [False] * 4 + [True] * 5
+
+
+def test_freezing_more_than_there_is_is_refused(untouched: Path) -> None:
+    with pytest.raises(OptionError, match="frozen 2 of a network with 2 convolutions; give less"):
+        build_network(tuning(untouched, frozen=2))
+    with pytest.raises(OptionError, match=r"distil 1\.0; give it with weights to start from"):
+        recipe(distil=1.0)
+    with pytest.raises(OptionError, match="freeze_norm True; give it with weights"):
+        recipe(freeze_norm=True)
+
+
+def test_disagreement_is_one_minus_the_cosine_with_the_untouched_network(untouched: Path) -> None:
+    network = build_network(tuning(untouched))
+    teacher = Teacher(build_network(tuning(untouched)), weight=3.0)
+    rng = np.random.default_rng(0)
+    plain = torch.from_numpy(rng.uniform(0, 255, (5, 3, 16, 16)).astype(np.float32))
+    other = torch.from_numpy(rng.uniform(0, 255, (5, 3, 16, 16)).astype(np.float32))
+    raw, wanted = network.eval().raw(other), teacher(plain)
+    naive = 0.0
+    for mine, image in zip(raw.detach().numpy(), plain, strict=True):
+        theirs = network.raw(image[None])[0].detach().numpy()
+        naive += 1 - mine @ theirs / np.sqrt((mine @ mine) * (theirs @ theirs))
+    value = teacher.added(LossValue(torch.tensor(2.0), torch.tensor(0.5), {}), raw, wanted)
+    assert value.loss.item() == pytest.approx(2 + 3 * naive / 5, abs=1e-5)
+    assert value.parts["distil"].item() == pytest.approx(naive / 5, abs=1e-6)
+    assert not wanted.requires_grad
+    value.loss.backward()
+    assert all(p.grad is None for p in teacher._network.parameters())
+    assert network.backbone.body[7].weight.grad.abs().sum() > 0
+
+
+def test_the_first_step_disagrees_only_where_crops_were_changed(
+    tiny_pack: Pack, untouched: Path, tmp_path: Path
+) -> None:
+    first = {}
+    for name, augment in {
+        "plain": AugmentOptions.none(),
+        "colour": AugmentOptions(flip=0.0, colour=0.5),
+    }.items():
+        train(tuning(untouched, augment=augment), tiny_pack, tmp_path / name)
+        first[name] = read_history(tmp_path / name / "history.csv")[0]["loss_distil"]
+    assert first["plain"] == pytest.approx(0, abs=1e-6)
+    assert first["colour"] > 1e-4
+
+
+def test_without_another_loss_the_disagreement_falls(
+    tiny_pack: Pack, untouched: Path, tmp_path: Path
+) -> None:
+    chosen = tuning(
+        untouched, augment=AugmentOptions(colour=0.5, mask=0.5), distil=1e4, epochs=30, lr=1e-3
+    )
+    train(chosen, tiny_pack, tmp_path)
+    course = [
+        row["loss_distil"] for row in read_history(tmp_path / "history.csv") if "loss_distil" in row
+    ]
+    assert np.mean(course[-20:]) < 0.8 * np.mean(course[:10])
+
+
+def test_killed_and_resumed_is_bit_for_bit_not_killed(
+    tiny_pack: Pack, untouched: Path, tmp_path: Path
+) -> None:
+    chosen = tuning(untouched, frozen=1, augment=AugmentOptions(mask=0.5, colour=0.2))
+    whole = train(chosen, tiny_pack, tmp_path / "whole")
+    for kill in (1, 5, 8):
+        with pytest.raises(KeyError):
+            train(chosen, tiny_pack, tmp_path / "killed", kill=kill)
+    resumed = train(chosen, tiny_pack, tmp_path / "killed")
+    assert same_weights(whole.network, resumed.network)
+    assert whole.validation is not None
+    assert resumed.validation is not None
+    assert whole.validation.metrics == resumed.validation.metrics
+
+
+def test_validation_wears_masks_where_training_does(
+    tiny_pack: Pack, untouched: Path, tmp_path: Path
+) -> None:
+    # Nothing is learnt: the two differ in the crops that they are validated on.
+    found = {}
+    for mask in (0.0, 0.3, 1.0):
+        chosen = tuning(untouched, augment=AugmentOptions(mask=mask), lr=1e-12, epochs=1, ema=None)
+        made = train(chosen, tiny_pack, tmp_path / str(mask))
+        assert made.validation is not None
+        found[mask] = made.validation
+    plain = found[0.0].mated
+    assert len({v.auc for v in found.values()}) == 3
+    # A pair of which neither crop wears a mask scores as before.
+    same = np.isclose(found[0.3].mated, plain, atol=1e-6).mean()
+    assert 0 < same < 0.9
+    assert not np.isclose(found[1.0].mated, plain, atol=1e-6).any()
