@@ -16,10 +16,12 @@ from visavis.errors import OptionError
 from visavis.training import freezing
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.building import build_network
+from visavis.training.centres import begin_at_means
 from visavis.training.data.pack import Pack
 from visavis.training.fitting import Fitted, fit, save_network
 from visavis.training.live import Moment
 from visavis.training.logs import read_history
+from visavis.training.losses import LossOptions, build_loss
 from visavis.training.losses.value import LossValue
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.teacher import Teacher
@@ -156,7 +158,14 @@ def test_without_another_loss_the_disagreement_falls(
 def test_killed_and_resumed_is_bit_for_bit_not_killed(
     tiny_pack: Pack, untouched: Path, tmp_path: Path
 ) -> None:
-    chosen = tuning(untouched, frozen=1, augment=AugmentOptions(mask=0.5, colour=0.2))
+    chosen = tuning(
+        untouched,
+        frozen=1,
+        augment=AugmentOptions(mask=0.5, colour=0.2),
+        loss=LossOptions(kind="cosface", scale=16.0),
+        sampler="shuffled",
+        head_from_init=True,
+    )
     whole = train(chosen, tiny_pack, tmp_path / "whole")
     for kill in (1, 5, 8):
         with pytest.raises(KeyError):
@@ -184,3 +193,48 @@ def test_validation_wears_masks_where_training_does(
     same = np.isclose(found[0.3].mated, plain, atol=1e-6).mean()
     assert 0 < same < 0.9
     assert not np.isclose(found[1.0].mated, plain, atol=1e-6).any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        LossOptions(kind="cosface", margin=0.0, scale=8.0),
+        LossOptions(kind="arcface", margin=0.0, scale=8.0),
+        LossOptions(kind="softmax", scale=8.0),
+        LossOptions(kind="joint", classifier="cosface", classifier_margin=0.0, scale=8.0),
+    ],
+    ids=lambda options: options.kind,
+)
+def test_a_classifier_begins_at_the_means(options: LossOptions) -> None:
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(20, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels = np.repeat(np.arange(5), [1, 2, 3, 4, 10])
+    loss = build_loss(options, people=5, dimension=6)
+    begin_at_means(loss, vectors, labels)
+    naive = 0.0
+    for vector, label in zip(vectors, labels, strict=True):
+        cosines = []
+        for person in range(5):
+            mean = vectors[labels == person].mean(0)
+            cosines.append(vector @ mean / np.linalg.norm(mean))
+        naive -= np.log(np.exp(8 * cosines[label]) / np.exp(8 * np.array(cosines)).sum()) / 20
+    value = loss(torch.from_numpy(vectors), torch.from_numpy(labels))
+    found = value.parts["classifier"] if options.kind == "joint" else value.loss
+    assert found.item() == pytest.approx(naive, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["adaface", "sface"])
+def test_centres_of_other_losses_begin_at_the_means_too(kind: str) -> None:
+    vectors = np.eye(4, 6, dtype=np.float32)[[2, 0, 3, 1, 1]]
+    loss = build_loss(LossOptions(kind=kind), people=4, dimension=6)
+    begin_at_means(loss, vectors, np.array([2, 0, 3, 1, 1]))
+    value = loss(torch.from_numpy(vectors), torch.tensor([2, 0, 3, 1, 1]))
+    assert value.parts["accuracy"].item() == 1
+    assert loss.centres.weight.norm(dim=1).tolist() == pytest.approx([0.01 * 6**0.5] * 4)
+
+
+def test_losses_without_centres_cannot_begin_there() -> None:
+    loss = build_loss(LossOptions(kind="triplet"), people=2, dimension=2)
+    with pytest.raises(OptionError, match="head_from_init with a loss without a centre"):
+        begin_at_means(loss, np.eye(2, dtype=np.float32), np.arange(2))

@@ -22,6 +22,7 @@ from visavis.training import drawing, logs, optimizers, speed
 from visavis.training.alarm import CollapseAlarm
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.building import build_head, build_network, build_teacher, load_weights
+from visavis.training.centres import begin_at_means
 from visavis.training.checkpoints import LastCheckpoint
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split, split_people
@@ -165,6 +166,8 @@ def fit(
         )
         split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
         parts = _assemble(recipe, pack, split, trainer)
+        if recipe.head_from_init and checkpoint is None:
+            _begin_head(parts)
         patience = Patience(recipe.patience)
         watch = _watch(
             recipe,
@@ -224,7 +227,7 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
         workers=recipe.workers,
         pinned=device.type == "cuda",
     )
-    network = build_network(recipe)
+    network = build_network(recipe).to(device)
     spec = network.spec
     augmenter = Augmenter(
         recipe.augment,
@@ -257,6 +260,12 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
     ema = Ema(network, decay=recipe.ema) if recipe.ema is not None else None
     reader = Reader(recipe, pack, augmenter, trainer)
     return _Parts(network, supply, ema, reader, pace, head_first, module)
+
+
+def _begin_head(parts: _Parts) -> None:
+    network = parts.network.eval()
+    vectors, _people = parts.reader.embed_alone(network, parts.supply.rows, precise=False)
+    begin_at_means(parts.module.loss, vectors, parts.supply.labels)
 
 
 def _watch(

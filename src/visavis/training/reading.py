@@ -68,11 +68,26 @@ class Reader:
         return _array(vectors), self._pack.labels[rows]
 
     def embed_alone(
-        self, network: FaceNetwork, rows: NDArray[np.int64], *, masked: bool = False
+        self,
+        network: FaceNetwork,
+        rows: NDArray[np.int64],
+        *,
+        masked: bool = False,
+        precise: bool = True,
     ) -> tuple[Vectors, Labels]:
-        """Vectors in full precision, on the network's device, by this process alone."""
+        """Vectors in full precision, on the network's device, by this process alone.
+
+        Args:
+            network: what embeds.
+            rows: of the pack.
+            masked: as for ``embed``.
+            precise: or else in the run's precision.
+        """
         device = next(network.parameters()).device
-        return _array(self._vectors(network, rows, device, masked)), self._pack.labels[rows]
+        half = self._recipe.precision == "bf16" and not precise
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            vectors = self._vectors(network, rows, device, masked)
+        return _array(vectors), self._pack.labels[rows]
 
     def _vectors(
         self, network: FaceNetwork, rows: NDArray[np.int64], device: torch.device, masked: bool

@@ -40,6 +40,8 @@ class Recipe(Record):
         freeze_norm: batch normalization keeps the statistics that ``init`` came with.
         distil: weight of the disagreement with the untouched network in the loss: the embedding
             of each augmented crop with what ``init`` makes of the plain one, as 1 - cosine.
+        head_from_init: each person's centre in the loss's classifier starts at the mean of what
+            ``init`` makes of their photos, instead of at random.
         loss: the loss and its miner.
         sampler: how batches are drawn: ``pairs``, ``people``, ``shuffled`` or ``triplets``.
         batch_size: crops in a batch (all processes together).
@@ -90,6 +92,7 @@ class Recipe(Record):
     frozen: int = 0
     freeze_norm: bool = False
     distil: float = 0.0
+    head_from_init: bool = False
     loss: LossOptions
     sampler: str
     batch_size: int
@@ -145,7 +148,7 @@ class Recipe(Record):
             value = getattr(self, field)
             if value is not None and not 0 < value < 1:
                 raise _refusal(field, value, "a number in (0, 1)")
-        for field in ("distil", "freeze_norm"):
+        for field in ("distil", "freeze_norm", "head_from_init"):
             if getattr(self, field) and not self.init:
                 raise _refusal(field, getattr(self, field), "it with weights to start from (init)")
         self._check_batch()
