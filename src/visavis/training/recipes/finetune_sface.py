@@ -12,7 +12,8 @@ FINETUNE_SFACE: Final = Recipe(
     name="finetune-sface",
     source=(
         "Zhong et al., SFace, IEEE Transactions on Image Processing 30, 2021 (arXiv:2205.12010), "
-        "trained on with the loss of Wang et al., CosFace, CVPR 2018 (arXiv:1801.09414)"
+        "trained on with the loss of Wang et al., CosFace, CVPR 2018 (arXiv:1801.09414), and held "
+        "to itself as in Hinton, Vinyals, Dean, 2015 (arXiv:1503.02531)"
     ),
     expected=(
         "masked LFW View 1 test pairs, trained on peopleDevTrain: FNMR at FMR 1e-3 at least "
@@ -23,17 +24,21 @@ FINETUNE_SFACE: Final = Recipe(
     input_size=112,
     crop_scale=0.97,
     init="sface",
-    loss=LossOptions(kind="cosface", margin=0.2, scale=32.0),
+    frozen=11,
+    freeze_norm=True,
+    distil=25.0,
+    head_from_init=True,
+    loss=LossOptions(kind="cosface", margin=0.35, scale=32.0),
     sampler="shuffled",
-    batch_size=64,
-    augment=AugmentOptions(flip=0.5, rotation=3, zoom=0.03, shift=0.01, colour=0.15, mask=0.5),
-    epochs=6,
-    lr=1e-4,
-    head_lr=5e-3,
-    head_first=1,
+    batch_size=32,
+    augment=AugmentOptions(flip=0.5, rotation=3, zoom=0.03, shift=0.01, colour=0.15, mask=0.7),
+    epochs=1,
+    lr=6e-5,
+    head_lr=1e-5,
     weight_decay=0.01,
     warmup=0.1,
-    clip=5.0,
-    ema=0.99,
-    validation_share=0.2,
+    clip=25.0,
+    precision="bf16",
+    channels_last=True,
+    validation_share=0.1,
 )
