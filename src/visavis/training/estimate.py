@@ -112,7 +112,9 @@ def _plan(recipe: Recipe, pack: Pack) -> Plan:
     ratio = batch / len(rows)
     step_seconds = seconds * ratio
     validations = -(-steps // (recipe.validate_every * per_epoch)) if recipe.validation_share else 0
-    looked = trial.look(split.train_rows[rows]) / len(rows) * len(split.validation_rows)
+    look = trial.look(split.train_rows[rows]) / len(rows)
+    looked = look * len(split.validation_rows)
+    begun = look * len(split.train_rows) if recipe.head_from_init else 0.0
     own = sum(p.numel() for p in network.parameters() if p.requires_grad)
     others = sum(p.numel() for p in head.parameters() if p.requires_grad)
     states = 2 if recipe.optimiser == "adamw" else 1
@@ -136,7 +138,7 @@ def _plan(recipe: Recipe, pack: Pack) -> Plan:
         peak=peak,
         share_of_peak=flops * batch / step_seconds / peak,
         seconds_per_step=step_seconds,
-        seconds=steps * step_seconds + validations * looked,
+        seconds=begun + steps * step_seconds + validations * looked,
         memory=int(weights + kept * ratio),
     )
 
