@@ -49,6 +49,8 @@ def one_run(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
         return found
     name = f"{recipe}-{seed}"
     lfw = str(options.lfw)
+    if (folder / "model" / "model.json").is_file():
+        return tested(folder, name, lfw)
     print(f"{name}: training", file=sys.stderr, flush=True)
     extra = [word for field, value in options.set for word in (f"--{field}", value)]
     visavis(
