@@ -17,6 +17,7 @@ from visavis.training.recipes.recipe import Recipe
 from visavis.types import Crops, Vectors
 
 _BATCH = 128
+_PIXELS = 1 << 19  # of a batch on CPUs, so that what the first layers put out is reused in caches
 _MASKS = 5  # tells the masks of validation from others
 
 Labels = NDArray[np.int64]
@@ -93,10 +94,13 @@ class Reader:
         self, network: FaceNetwork, rows: NDArray[np.int64], device: torch.device, masked: bool
     ) -> Tensor:
         share = self._recipe.augment.mask if masked else 0.0
+        batch = _BATCH
+        if device.type == "cpu":
+            batch = min(batch, max(8, _PIXELS // network.spec.input_size**2))
         parts = [torch.zeros(0, network.spec.dimension)]
         with torch.no_grad():
-            for start in range(0, len(rows), _BATCH):
-                some = rows[start : start + _BATCH]
+            for start in range(0, len(rows), batch):
+                some = rows[start : start + batch]
                 crops = torch.from_numpy(
                     self._worn(np.asarray(self._pack.crops[some]), some, share)
                 )

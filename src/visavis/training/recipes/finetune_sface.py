@@ -41,4 +41,5 @@ FINETUNE_SFACE: Final = Recipe(
     precision="bf16",
     channels_last=True,
     validation_share=0.1,
+    validate_every=100,
 )
