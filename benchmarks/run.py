@@ -44,6 +44,8 @@ BENCHMARKS = (
     Benchmark("contact_sheet", ("lfw",)),
     Benchmark("gallery", page="docs/concepts/search.md"),
     Benchmark("gallery_milvus"),
+    Benchmark("input_pipeline", ("lfw",)),
+    Benchmark("trainer_overhead"),
 )
 
 
