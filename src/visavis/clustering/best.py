@@ -75,10 +75,28 @@ class Best:
 def _among_first(found: Found, crowded: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
     """Which are among the k best of their query; of queries not crowded, all."""
     at = np.flatnonzero(crowded[found.query])
-    at = at[np.lexsort((found.row[at], -found.product[at], found.query[at]))]
+    key = _keys(found.query[at], found.product[at])
     query = found.query[at]
-    first = np.flatnonzero(np.diff(query, prepend=-1))
-    rank = np.arange(len(query)) - np.repeat(first, np.diff(first, append=len(query)))
+    ends = np.cumsum(np.bincount(query, minlength=len(crowded)))
+    # Of each crowded query, the key of its k-th best.
+    last = np.zeros(len(crowded), dtype=np.uint64)
+    last[crowded] = np.sort(key)[np.concatenate([[0], ends[:-1]])[crowded] + k - 1]
+    near = key <= last[query]
+    tied = np.bincount(query[near], minlength=len(crowded)) > k
     kept = np.ones(len(found.query), dtype=np.bool_)
-    kept[at[rank >= k]] = False
+    kept[at[~near]] = False
+    if tied.any():
+        equal = near & tied[query]
+        at, query = at[equal], query[equal]
+        order = np.lexsort((found.row[at], key[equal]))
+        start = np.searchsorted(query[order], query[order])
+        kept[at[order[np.arange(len(at)) - start >= k]]] = False
     return kept
+
+
+def _keys(query: NDArray[np.int32], product: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Numbers that rise with the query, and within one as the product falls."""
+    # Adding 0 makes one of the two zeros.
+    bits = (product + np.float32(0)).view(np.uint32)
+    falling = np.where(bits >> 31, bits, ~bits & np.uint32(0x7FFFFFFF))
+    return (query.astype(np.uint64) << np.uint64(32)) | falling

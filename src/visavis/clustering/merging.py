@@ -10,6 +10,7 @@ same tree as merging the best pair of all, one at a time, as average linkage is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +23,9 @@ from visavis.types import Vectors
 Nodes = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
-_CHUNK: Final = 1 << 17
+# Rows of both sides stay in the cache until they are multiplied.
+_CHUNK: Final = 1 << 13
+_MANY: Final = 8
 _LEAST_COHESION: Final = 0.05
 
 
@@ -84,12 +87,23 @@ class Merging:
 
     def measure(self, a: Nodes, b: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean score and cosine of the centres of pairs of clusters, see ``Edges``."""
+        import faiss
+
         mean = np.empty(len(a), dtype=np.float32)
-        for start in range(0, len(a), _CHUNK):
+
+        def some(start: int) -> None:
             i, j = a[start : start + _CHUNK], b[start : start + _CHUNK]
             dot = np.einsum("ed,ed->e", self._total[i], self._total[j])
             score = dot / (self._weight[i] * self._weight[j])
             mean[start : start + _CHUNK] = (score - self._centre) / (1 - self._centre)
+
+        starts = range(0, len(a), _CHUNK)
+        if len(starts) < _MANY:
+            for start in starts:
+                some(start)
+        else:
+            with ThreadPoolExecutor(max(faiss.omp_get_max_threads(), 1)) as pool:
+                list(pool.map(some, starts))
         return mean, (mean / np.sqrt(self._spread[a] * self._spread[b])).astype(np.float32)
 
     def run(self, a: Nodes, b: Nodes, thresholds: Callable[[int], tuple[float, float]]) -> None:
