@@ -218,11 +218,9 @@ class SqliteGallery:
         if k < 1:
             raise OptionError(f"k is {k}", "ask for 1 or more people")
         _require_fusion(fusion)
-        found: list[list[Match]] = []
-        for start in range(0, len(probes), _SEARCHED):
-            part = probes[start : start + _SEARCHED]
-            found += self._search(part, model_sha256, k, fusion)
-        return found
+        starts = range(0, len(probes), _SEARCHED)
+        parts = (probes[start : start + _SEARCHED] for start in starts)
+        return [one for part in parts for one in self._search(part, model_sha256, k, fusion)]
 
     def non_mated(
         self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted"
@@ -366,8 +364,7 @@ class SqliteGallery:
             number, dimension = model
             if probes.shape[1] != dimension:
                 raise ModelMismatchError(
-                    f"the probes have {probes.shape[1]} numbers, templates of this model "
-                    f"{dimension}",
+                    f"probes of {probes.shape[1]} numbers, templates of {dimension}",
                     "use the model whose hash is given",
                 )
             if self._indexes.near(state, number):
