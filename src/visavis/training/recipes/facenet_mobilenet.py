@@ -14,7 +14,10 @@ FACENET_MOBILENET: Final = Recipe(
         "Schroff, Kalenichenko, Philbin, FaceNet, CVPR 2015 (arXiv:1503.03832); network of Howard "
         "et al., MobileNets, arXiv:1704.04861; triplet and cross-entropy trained together"
     ),
-    expected="LFW View 1 test pairs, trained on peopleDevTrain: AUC at least 0.95",
+    expected=(
+        "not trained to the end yet; aimed at: LFW View 1 test pairs, trained on peopleDevTrain, "
+        "AUC 0.95"
+    ),
     backbone="mobilenet_v1",
     dimension=128,
     input_size=160,
