@@ -216,7 +216,7 @@ def test_recipes_are_listed_with_all_their_fields(run: Run) -> None:
     assert all(name in listed for name in RECIPES)
     assert [one["name"] for one in run("train", "recipes", "--json").json] == list(RECIPES)
     shown = run("train", "recipes", "finetune-sface").out
-    assert "--augment.mask 0.5" in shown
+    assert f"--augment.mask {RECIPES['finetune-sface'].augment.mask}" in shown
     assert "--init sface" in shown
     assert run("train", "recipes", "nothing").code == 2
 

@@ -20,7 +20,9 @@ def show_recipes(recipes: Sequence[Recipe]) -> None:
     """A line each."""
     from rich.table import Table
 
-    table = Table("name", "network", "loss", "expected", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "network", "loss", "expected"):
+        table.add_column(title, no_wrap=title == "name")
     for one in recipes:
         table.add_row(one.name, f"{one.backbone}, {one.input_size} px", one.loss.kind, one.expected)
     console.print(table)
