@@ -403,6 +403,20 @@ def _target(fd: Path) -> str:
         return ""
 
 
+def test_a_closed_gallery_leaves_no_connection(tmp_path: Path) -> None:
+    from pymilvus.client.connection_manager import ConnectionManager
+
+    before = ConnectionManager.get_instance().get_stats()["total_connections"]
+    for name in ("a.db", "b.db"):
+        path = str(tmp_path / name)
+        with MilvusGallery(path, create=True) as one, MilvusGallery(path) as two:
+            assert ConnectionManager.get_instance().get_stats()["total_connections"] > before
+            one.add([face("Anne")])
+            one.close()
+            assert names(two) == ["Anne"]
+    assert ConnectionManager.get_instance().get_stats()["total_connections"] == before
+
+
 def test_what_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GalleryError, match="no gallery"):
         MilvusGallery(str(tmp_path / "none.db"))

@@ -67,7 +67,9 @@ class Connection:
         from pymilvus.exceptions import MilvusException
 
         try:
-            return MilvusClient(self.uri, token=token or "", timeout=self.timeout)
+            # Shared connections stay open when their last client closes: one more for every folder
+            # that was ever opened, and in the way of the next server that is given the port.
+            return MilvusClient(self.uri, token=token or "", timeout=self.timeout, dedicated=True)
         except MilvusException as error:
             remedy = "is the folder a Milvus Lite database?" if self.lite else "is Milvus running?"
             raise GalleryError(
