@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import OptionError
+from visavis.gallery.large_pages import ask_for_large_pages
 from visavis.gallery.snapshot import CHUNK
 from visavis.types import Vectors
 
@@ -57,6 +58,7 @@ class FastScan:
         self._index = index
         self._index.pq.cp.min_points_per_centroid = 1
         self._packer: Any = self._index.get_CodePacker()
+        self._asked = (0, 0)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -74,6 +76,7 @@ class FastScan:
         """Put ``(M, D)`` after the last row."""
         if len(vectors):  # FAISS 1.15 reads where nothing is
             self._index.add(np.ascontiguousarray(vectors))
+            self._lie_in_large_pages()
 
     def candidates(self, queries: Vectors, count: int) -> Ids:
         """Rows that seem closest to each ``(Q, D)`` probe, best first, ``(Q, count)``."""
@@ -134,3 +137,11 @@ class FastScan:
         self._index.codes.resize(blocks * self._packer.block_size)
         self._index.ntotal = count
         self._index.ntotal2 = blocks * self._packer.nvec
+        self._lie_in_large_pages()
+
+    def _lie_in_large_pages(self) -> None:
+        """Ask for them where the codes have moved or become an eighth more since."""
+        codes, (where, size) = self._packed(), self._asked
+        if codes.ctypes.data != where or codes.nbytes > size + size // 8:
+            ask_for_large_pages(codes)
+            self._asked = codes.ctypes.data, codes.nbytes
