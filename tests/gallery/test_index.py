@@ -100,6 +100,21 @@ def test_equal_templates_come_by_number_however_many() -> None:
     assert ids[0].tolist() == list(range(25))
 
 
+def test_rows_that_hold_the_closest_hold_all_that_tie_with_the_last() -> None:
+    vectors = units(800)
+    vectors[300:340] = vectors[7]
+    index = TemplateIndex(D, options=IndexOptions())
+    index.add(np.arange(800), vectors)
+    queries = vectors[[7, 100]]
+    for k in (1, 3, 60, 800):
+        for query, rows in zip(queries, index.holding(queries, k), strict=True):
+            scores = vectors.astype(np.float64) @ query.astype(np.float64)
+            closest = np.flatnonzero(scores >= np.partition(scores, -k)[-k] - 1e-7)
+            assert set(closest.tolist()) <= set(rows.tolist())
+            assert len(set(rows.tolist())) == len(rows)
+            assert scores[rows].min() >= scores[closest].min() - 1e-5
+
+
 def test_the_best_score_below_zero_is_found_beside_removed_templates() -> None:
     index = TemplateIndex(2, options=IndexOptions())
     index.add([1, 2, 3], np.array([[-1, 0], [1, 0], [0, 1]], np.float32))

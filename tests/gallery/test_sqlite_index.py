@@ -13,6 +13,7 @@ from visavis.errors import UnknownPersonError
 from visavis.gallery.index import TemplateIndex
 from visavis.gallery.key import Key
 from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.store import Fusion
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sqlite_gallery import EAGER, KEY, MODEL, VECTORS, crowd, flipped, new, tampering, unit
@@ -186,6 +187,20 @@ def test_after_another_compacted_it_the_index_is_made_again(folder: Path, key: K
         (matches,) = first.search(VECTORS[3][None], model_sha256=MODEL, k=20, fusion="max")
         assert "Person 03" not in {match.person for match in matches}
         assert first.check().ok
+
+
+@pytest.mark.parametrize("fusion", ["max", "mean", "weighted"])
+def test_of_many_people_with_one_template_the_first_by_name_come(
+    tmp_path: Path, fusion: Fusion
+) -> None:
+    others = unit(400, seed=3)  # more than are all looked at
+    same = [new(f"Twin {99 - at}", VECTORS[0]) for at in range(90)]  # more than are candidates
+    with SqliteGallery(tmp_path / "g", create=True) as store:
+        store.add([new(f"Other {at}", row) for at, row in enumerate(others)])
+        store.add(same)
+        (found,) = store.search(VECTORS[:1], model_sha256=MODEL, k=3, fusion=fusion)
+    assert [match.person for match in found] == ["Twin 10", "Twin 11", "Twin 12"]
+    assert [match.faces for match in found] == [1, 1, 1]
 
 
 def test_an_index_a_model(tmp_path: Path) -> None:

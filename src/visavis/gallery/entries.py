@@ -82,7 +82,7 @@ def usable_vectors(vectors: Vectors, what: str = "probes") -> Vectors:
         )
     array = np.ascontiguousarray(array, dtype=np.float32)
     wide = array.astype(np.float64)
-    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    lengths = np.sqrt(np.vecdot(wide, wide))
     good = np.abs(lengths - 1) <= UNIT_TOLERANCE
     if not good.all():
         bad = np.flatnonzero(~good)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from visavis.errors import OptionError
 from visavis.gallery import index_file
 from visavis.gallery.index_body import Body
-from visavis.gallery.index_exact import closest, faiss_threads
+from visavis.gallery.index_exact import among, closest, faiss_threads
 from visavis.gallery.index_options import EXACT_UP_TO, IndexOptions
 from visavis.gallery.numbers import Numbers
 from visavis.gallery.owners import Owners
@@ -173,32 +173,33 @@ class TemplateIndex:
         Raises:
             OptionError: ``k`` below 1, wrong shapes, a probe that is not of unit length.
         """
-        scores, rows = self.closest(self._checked(vectors), k)
-        found = rows >= 0
-        ids = np.full(rows.shape, -1, np.int64)
-        ids[found] = self._numbers.ids[rows[found]]
-        return scores, ids
-
-    def closest(self, queries: Vectors, k: int) -> tuple[NDArray[np.float32], Ids]:
-        """As ``search``, with rows for ``columns`` in place of numbers, for probes that were looked
-        at: C-contiguous float32 of unit length."""
+        queries = self._checked(vectors)
         if k < 1:
             raise OptionError(f"k {k}", "ask for 1 or more")
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        found = np.full((len(queries), k), -1, np.int64)
-        top = min(k, len(self))
-        if not top:
-            return scores, found
+        ids = np.full((len(queries), k), -1, np.int64)
+        held = self.holding(queries, min(k, len(self))) if len(self) else []
+        for number, at in enumerate(held):
+            score, row = closest(self._body.rows, queries[number], at, self._numbers.ids, k)
+            scores[number, : len(row)], ids[number, : len(row)] = score, self._numbers.ids[row]
+        return scores, ids
+
+    def holding(self, queries: Vectors, k: int) -> list[Ids]:
+        """For each probe the rows, for ``columns``, that hold the ``k`` closest: a few more where
+        scores tie or nearly so, in no particular order.
+
+        Args:
+            queries: probes that were looked at: C-contiguous float32 of unit length.
+            k: from 1 to the number of templates.
+        """
+        held = []
         with faiss_threads(self.options.threads):
             self._body.settle()
             for start in range(0, len(queries), _QUERIES):
                 part = queries[start : start + _QUERIES]
-                for number, rows in enumerate(self._body.propose(part, top), start):
-                    score, row = closest(
-                        self._body.rows, queries[number], rows, self._numbers.ids, top
-                    )
-                    scores[number, : len(row)], found[number, : len(row)] = score, row
-        return scores, found
+                for query, rows in zip(part, self._body.propose(part, k), strict=True):
+                    held.append(among(self._body.rows, query, rows, k))
+        return held
 
     @property
     def settled(self) -> bool:

@@ -43,6 +43,20 @@ def all_processors() -> AbstractContextManager[None]:
     return faiss_threads(os.cpu_count() or 1)
 
 
+def among(rows: Rows, query: Vectors, at: Ids, k: int) -> Ids:
+    """Those of the rows ``at`` that hold the ``k`` closest to a ``(D,)`` probe.
+
+    All that tie with the k-th, within rounding, are among them; where there are few to leave out,
+    it is all of them.
+    """
+    if 2 * k >= len(at):
+        return at
+    at = np.sort(at)
+    rough = rows.products(query, at)
+    held: Ids = at[rough >= np.partition(rough, -k)[-k] - ROUNDING]
+    return held
+
+
 def closest(
     rows: Rows, query: Vectors, at: Ids, ids: Ids, k: int
 ) -> tuple[NDArray[np.float32], Ids]:
@@ -60,10 +74,6 @@ def closest(
     Returns:
         Inner products, summed in float64, as float32, from high to low, and the rows.
     """
-    if 2 * k < len(at):
-        at = np.sort(at)
-        rough = rows.products(query, at)
-        at = at[rough >= np.partition(rough, -k)[-k] - ROUNDING]
     scores = (rows.take(at).astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
     first = np.lexsort((ids[at], -scores))[:k]
     return scores[first], at[first]

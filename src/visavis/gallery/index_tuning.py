@@ -8,6 +8,7 @@ templates' mean and covariance, of unit length: nobody in particular who looks l
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,8 +60,8 @@ class Tuning(Record):
         Up to ten, a power of ``k`` through what was measured for one and for ten; beyond, four for
         each asked for: the first ten keep their recall, those after them may have less.
         """
-        many = self.one * min(k, DEEP) ** np.log10(self.ten / self.one)
-        return int(np.ceil(max(many, 4 * k) * max(size / self.size, 1) ** 0.5))
+        many: float = self.one * min(k, DEEP) ** math.log10(self.ten / self.one)
+        return math.ceil(max(many, 4 * k) * math.sqrt(max(size / self.size, 1)))
 
 
 def tune(rows: Rows, scan: FastScan, *, recall: float) -> Tuning | None:

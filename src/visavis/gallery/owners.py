@@ -69,9 +69,8 @@ class Owners:
         if self._loose() > _LOOSE:
             self._sort()
         wanted = np.unique(people)
-        # Row numbers of people are whole: those of one end where those of the next may begin.
-        bounds = np.searchsorted(self._keys, np.concatenate([wanted, wanted + 1]))
-        starts, counts = bounds[: len(wanted)], np.diff(bounds.reshape(2, -1), axis=0)[0]
+        starts = np.searchsorted(self._keys, wanted)
+        counts = np.searchsorted(self._keys, wanted, side="right") - starts
         spans = np.repeat(starts - np.cumsum(counts) + counts, counts)
         firm = self._order[spans + np.arange(len(spans))].astype(np.int64)
         if not self._loose():

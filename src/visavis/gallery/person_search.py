@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from visavis.gallery.cipher import Seal
 from visavis.gallery.fusion import mean_templates
 from visavis.gallery.index import TemplateIndex
+from visavis.gallery.index_exact import ROUNDING
 from visavis.gallery.records import Match
 from visavis.gallery.removing import batches
 from visavis.gallery.sealed_rows import FACE_COLUMNS, open_template, person_names
@@ -38,14 +39,15 @@ _KEPT = 50_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _People:
-    """Candidates: row number of the person, fused score, closest template's score and number, and
-    how many templates they have where all were looked at."""
+    """Candidates, best first: row number of the person, fused score, closest template's score and
+    number, and how many templates they have where all were looked at; the lowest of all scores."""
 
     numbers: NDArray[np.int64]
     scores: NDArray[np.float64]
     best_scores: NDArray[np.float64]
     best_faces: NDArray[np.int64]
     counts: NDArray[np.int64] | None
+    lowest: float
 
 
 class PersonSearch:
@@ -70,77 +72,68 @@ class PersonSearch:
         first = 3 * k + _FIRST_FETCH if fusion == "max" else max(CANDIDATES, 6 * k)
         if fusion != "max" and size <= _ALL:
             first = size
-        scores, rows = self._index.closest(probes, min(first, size))
+        first = min(first, size)
         return [
-            self._first(self._ranked(probe, own_scores, own_rows, k=k, fusion=fusion), k)
-            for probe, own_scores, own_rows in zip(probes, scores, rows, strict=True)
+            self._first(self._ranked(probe, rows, fetched=first, k=k, fusion=fusion), k)
+            for probe, rows in zip(probes, self._index.holding(probes, first), strict=True)
         ]
 
     def _ranked(
-        self,
-        probe: Vectors,
-        scores: NDArray[np.float32],
-        rows: NDArray[np.int64],
-        *,
-        k: int,
-        fusion: Fusion,
+        self, probe: Vectors, rows: NDArray[np.int64], *, fetched: int, k: int, fusion: Fusion
     ) -> _People:
-        """Candidates, best first."""
+        """Candidates from the rows of the closest ``fetched`` faces."""
+        owners = self._columns.owners
         while True:
-            there = rows[rows >= 0]
-            whole = len(there) >= len(self._index) or len(there) < len(rows)
-            people = np.unique(self._columns.owners.people[there])
-            if whole or len(people) >= k:
-                mine = there if fusion == "max" else self._columns.owners.rows(people)
-                ranked = self._scored(probe, mine, fusion)
-                # Beyond the last face fetched none is closer, rounding aside; ties must be in.
-                if whole or fusion != "max" or ranked.scores[k - 1] > scores[len(there) - 1] + 1e-6:
-                    return ranked
-            more = min(4 * len(rows), len(self._index))
-            wider, wider_rows = self._index.closest(probe[None], more)
-            scores, rows = wider[0], wider_rows[0]
+            mine = rows if fusion == "max" else owners.rows(owners.people[rows])
+            ranked = self._scored(probe, mine, fusion)
+            enough = len(ranked.scores) >= k
+            if enough and fusion == "max":
+                # Beyond the faces fetched none is closer, rounding aside; ties must be in.
+                enough = bool(ranked.scores[k - 1] > ranked.lowest + ROUNDING)
+            if enough or fetched >= len(self._index):
+                return ranked
+            fetched = min(4 * fetched, len(self._index))
+            (rows,) = self._index.holding(probe[None], fetched)
 
     def _scored(self, probe: Vectors, rows: NDArray[np.int64], fusion: Fusion) -> _People:
         owners = self._columns.owners
         faces, people = self._columns.numbers.ids[rows], owners.people[rows]
-        order = np.lexsort((faces, people))
-        rows, faces, people = rows[order], faces[order], people[order]
         vectors = self._templates(rows)
         wide = probe.astype(np.float64)
         each = np.clip((vectors * wide).sum(axis=1), -1.0, 1.0)
-        starts = np.flatnonzero(np.concatenate([[True], people[1:] != people[:-1]]))
-        counts = np.append(starts[1:], len(people)) - starts
-        owner = np.repeat(np.arange(len(starts)), counts)
-        best = np.maximum.reduceat(each, starts)
-        closest = np.flatnonzero(each == best[owner])
-        closest = closest[np.unique(owner[closest], return_index=True)[1]]
-        fused = best
-        if fusion != "max" and len(starts) < len(people):
+        order = np.lexsort((faces, -each, people))  # of each person the closest face comes first
+        held = people[order]
+        starts = np.flatnonzero(np.concatenate([[True], held[1:] != held[:-1]]))
+        closest = order[starts]
+        fused = each[closest]
+        counts = np.diff(starts, append=len(order))
+        if fusion != "max" and len(starts) < len(order):
+            by_face = np.lexsort((faces, people))
             means = mean_templates(
-                vectors.astype(np.float32),
-                owner,
-                weights=owners.usability[rows] if fusion == "weighted" else None,
+                vectors[by_face].astype(np.float32),
+                np.repeat(np.arange(len(starts)), counts),
+                weights=owners.usability[rows[by_face]] if fusion == "weighted" else None,
                 people=len(starts),
             )
             fused = np.clip((means * wide).sum(axis=1), -1.0, 1.0)
         by_score = np.argsort(-fused, kind="stable")
+        closest = closest[by_score]
         return _People(
-            numbers=people[starts][by_score],
+            numbers=people[closest],
             scores=fused[by_score],
-            best_scores=best[by_score],
-            best_faces=faces[closest][by_score],
+            best_scores=each[closest],
+            best_faces=faces[closest],
             counts=None if fusion == "max" else counts[by_score],
+            lowest=float(each.min()),
         )
 
     def _first(self, ranked: _People, k: int) -> list[Match]:
         """The first ``k``, equal scores by name."""
         last = ranked.scores[min(k, len(ranked.scores)) - 1]
         count = int(np.count_nonzero(ranked.scores >= last))
-        numbers = ranked.numbers[:count].tolist()
+        numbers, scores = ranked.numbers[:count].tolist(), ranked.scores[:count].tolist()
         self._learn_names(numbers)
-        order = sorted(
-            range(count), key=lambda at: (-ranked.scores[at], self._names[numbers[at]][0])
-        )[:k]
+        order = sorted(range(count), key=lambda at: (-scores[at], self._names[numbers[at]][0]))[:k]
         if ranked.counts is None:
             owners = self._columns.owners
             mine = owners.people[owners.rows(ranked.numbers[order])]
@@ -151,7 +144,7 @@ class PersonSearch:
             Match(
                 person=self._names[numbers[at]][0],
                 person_id=self._names[numbers[at]][1],
-                score=float(ranked.scores[at]),
+                score=scores[at],
                 best_score=float(ranked.best_scores[at]),
                 best_face=int(ranked.best_faces[at]),
                 faces=count,
