@@ -173,7 +173,7 @@ def test_a_dropped_photo_is_gone(
     assert open_pack(thin).people == ("Flo",)
     clean = run("data", "check", thin, "--against", test, "--strict")
     assert clean.code == 0
-    assert "no name in both, 0 near-identical" in clean.out
+    assert "no name in both, 0 photo(s), the same file" in clean.out
 
 
 @pytest.mark.parametrize(
@@ -186,6 +186,8 @@ def test_a_dropped_photo_is_gone(
         (["pack", "PEOPLE", "OUT", "--detector", "eyes"], "detector 'eyes'"),
         (["pack", "PEOPLE", "OUT", "--size", "4"], "crops of 4 pixels"),
         (["show", "PEOPLE"], "cannot be read"),
+        (["pack", "PEOPLE", "PEOPLE"], "is a folder"),
+        (["pack", "PEOPLE", "PEOPLE/Bo/1.png"], "name another file, or replace it"),
         (["check", "none.pack"], "cannot be read"),
         (["check", "PEOPLE/Bo/1.png"], "not a pack"),
     ],
@@ -202,9 +204,14 @@ def test_bad_input_is_one_line(
     assert "Traceback" not in failed.err
 
 
-def test_drop_needs_against(run: Run, people: Path, tmp_path: Path) -> None:
+def test_drop_needs_against_and_overwrites_nothing(run: Run, people: Path, tmp_path: Path) -> None:
     run("data", "pack", people, tmp_path / "x", "--size", "16")
     assert "--drop" in run("data", "check", tmp_path / "x", "--drop", tmp_path / "y").err
+    (tmp_path / "y").write_text("mine")
+    refused = run("data", "check", tmp_path / "x", "--against", people, "--drop", tmp_path / "y")
+    assert refused.code == 2
+    assert "is there already" in refused.err
+    assert (tmp_path / "y").read_text() == "mine"
 
 
 @pytest.mark.lfw

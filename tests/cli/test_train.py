@@ -190,6 +190,7 @@ def test_lfw_is_checked_without_being_asked(
         (("--recipe", "siamese-triplet", "{pack}", "--name", "Mine!"), "Mine!"),
         (("--recipe", "siamese-triplet", "{pack}", "--crop_scale", "0.5"), "0.5"),
         (("--recipe", "siamese-triplet", "{pack}", "--backbone", "tinny"), "tinny"),
+        (("--recipe", "siamese-triplet", "{pack}", "--part", "test"), "a pack has no parts"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
@@ -199,6 +200,15 @@ def test_what_cannot_be_is_said_in_one_line(
     assert refused.code == 2
     assert named in refused.err
     assert "Traceback" not in refused.err
+
+
+def test_a_run_that_cannot_be_written_is_refused(run: Run, pack: Pack, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / "run"
+    refused = run("train", "--recipe", "siamese-triplet", pack.path, "--out", out)
+    assert refused.code == 2
+    assert "name a folder that can be written" in refused.err
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_fields_are_taken_apart() -> None:

@@ -182,6 +182,8 @@ def check(
 
     if against is None and drop is not None:
         raise OptionError(f"--drop {drop} without --against", "say what will be tested with")
+    if drop is not None and drop.exists():
+        raise OptionError(f"--drop {drop}: is there already", "name another file")
     opened = open_pack(pack)
     opened.verify()
     leaks = None
@@ -207,7 +209,7 @@ def check(
 def _tell_leaks(leaks: Leaks, drop: Path | None) -> None:
     console.print(
         f"against {leaks.against}: {leaks.photos:,} photos, no name in both, "
-        f"{len(leaks.copies)} near-identical photo(s)",
+        f"{len(leaks.copies)} photo(s), the same file or near-identical",
         markup=False,
     )
     for copy in leaks.copies:

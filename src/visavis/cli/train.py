@@ -27,7 +27,8 @@ app = typer.Typer(
     cls=_RunByDefault,
     no_args_is_help=True,
     help="Train a model on photos of people, and measure it on people kept apart. "
-    "`visavis train --recipe NAME DATA` is all it takes.",
+    "`visavis train --recipe NAME DATA` is all it takes; `visavis train run --help` lists its "
+    "options.",
 )
 
 

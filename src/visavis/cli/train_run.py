@@ -72,6 +72,7 @@ def train(wanted: Wanted) -> None:
         _plan(recipe, pack, json=wanted.json)
         return
     pack = _without_leaks(wanted, pack, out)
+    _make_folder(out)
     fitted = _fit(wanted, recipe, pack, out)
     if not _first_process():
         return
@@ -171,6 +172,10 @@ def _pack(wanted: Wanted, recipe: Recipe, out: Path) -> Pack:
         raise DataError(f"{wanted.data}: not there", "give a pack, or a folder of photos")
     photos_at = wanted.data.is_dir() or wanted.data.suffix.lower() in {".rec", ".csv", ".tsv"}
     if not photos_at:
+        if wanted.part is not None:
+            raise OptionError(
+                f"--part {wanted.part} with a pack", "leave it out: a pack has no parts"
+            )
         return open_pack(wanted.data)
     found = gather(wanted.data, part=wanted.part)
     make, how = (None, "aligned crops") if found.aligned else finder(wanted.detector, "central")

@@ -58,7 +58,7 @@ class Journal:
         if begun is not None and begun != request:
             raise DataError(
                 f"{self.crops}: begun for other photos or options",
-                "give the same ones to go on, or --anew to start over",
+                "give the same ones to go on, or start over: `visavis data pack --anew`",
             )
         if begun is None:
             self.crops.write_bytes(b"")

@@ -146,12 +146,20 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _made(out: Path, request: str) -> Pack:
-    made = open_pack(out)
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder", "name a file")
+    try:
+        made = open_pack(out)
+    except DataError as error:
+        raise DataError(
+            f"{out}: is there already, and is no pack that can be read",
+            "name another file, or replace it: `visavis data pack --anew`",
+        ) from error
     if made.request != request:
         made.close()
         raise DataError(
             f"{out}: is there already, made from other photos or options",
-            "name another file, or give --anew to replace it",
+            "name another place, or remove that file (`visavis data pack` does with --anew)",
         )
     return made
 

@@ -65,7 +65,8 @@ def split_people(labels: ArrayLike, *, share: float, seed: int) -> Split:
             raise DataError(
                 f"{len(several)} people with two photos or more, {share:g} of all people to be "
                 "kept for validation",
-                "add people, or lower the validation share (0 trains on everybody)",
+                f"add people: at least {_FEWEST + 1} need two photos or more"
+                + (", or lower the validation share" if len(several) > _FEWEST else ""),
             )
         chosen = [several[:taken], single[: round(share * len(single))]]
     held = np.isin(rows, np.concatenate(chosen)) if chosen else np.zeros(len(rows), dtype=bool)
