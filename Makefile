@@ -27,8 +27,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/visavis demo --out demo-out
 
+MILVUS_TESTS = $(addprefix tests/gallery/test_,milvus.py contract_milvus.py transfer.py)
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not milvus" $(TESTS)
+	@# By themselves: beside torch and OpenVINO a worker ended by SIGSEGV in their last teardown.
+	@# 5: TESTS has none of them.
+	$(BIN)/python -m pytest -n auto --dist worksteal -m milvus $(or $(TESTS),$(MILVUS_TESTS)) || [ $$? -eq 5 ]
 
 data-test: $(STAMP)
 	$(BIN)/python -m pytest -m "lfw or orl" $(TESTS)

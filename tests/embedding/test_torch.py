@@ -23,14 +23,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def small(name: str = "small_resnet", *, flip: bool = False) -> FaceNetwork:
+def small(name: str = "siamese_cnn", *, flip: bool = False) -> FaceNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        sizes = {"small_resnet": 32, "prelu_net": 64}
+        sizes = {"siamese_cnn": 32, "prelu_net": 64}
         return FaceNetwork(build(name, dimension=8, input_size=sizes[name]), flip=flip)
 
 
-@pytest.fixture(scope="module", params=["small_resnet", "prelu_net"])
+@pytest.fixture(scope="module", params=["siamese_cnn", "prelu_net"])
 def embedder(request: pytest.FixtureRequest) -> TorchEmbedder:
     network = small(request.param, flip=request.param == "prelu_net")
     return TorchEmbedder(network, name=request.param)

@@ -24,6 +24,8 @@ from contracts.gallery_keeping import KeepingContract
 from contracts.gallery_machine import run_histories
 from contracts.gallery_search import SearchingContract
 
+pytestmark = pytest.mark.milvus
+
 
 class TestMilvusLite(GalleryContract):
     @pytest.fixture

@@ -33,6 +33,8 @@ from visavis.gallery.records import NewFace
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from contracts.gallery_common import HALF, NAMES, A, E, face, found, names, other, state
 
+pytestmark = pytest.mark.milvus
+
 _WRITES = {"insert", "upsert", "delete", "create_collection", "drop_collection", "alter_alias",
            "create_alias", "create_index"}  # fmt: skip
 

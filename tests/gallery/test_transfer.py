@@ -44,6 +44,8 @@ from reference_store import ReferenceStore
 from contracts.gallery_common import NAMES
 from contracts.gallery_machine import new_faces, values
 
+pytestmark = pytest.mark.milvus
+
 
 @pytest.fixture(autouse=True)
 def _cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
