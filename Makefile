@@ -31,7 +31,7 @@ MILVUS_TESTS = $(addprefix tests/gallery/test_,milvus.py contract_milvus.py tran
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not milvus" $(TESTS)
-	@# By themselves: beside torch and OpenVINO a worker ended by SIGSEGV in their last teardown.
+	@# In processes of their own: they start servers, and clients with threads.
 	@# 5: TESTS has none of them.
 	$(BIN)/python -m pytest -n auto --dist worksteal -m milvus $(or $(TESTS),$(MILVUS_TESTS)) || [ $$? -eq 5 ]
 
