@@ -213,3 +213,12 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path, images: list[bytes], 
 def test_writing_needs_two_images_a_pair(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="1 images for 1 pairs"):
         sets.write(tmp_path / "x.bin", [b""], [True])
+
+
+@pytest.mark.parametrize("state", [b"(dVfunction\nVx\ns", b"(lVx\na"])
+def test_a_pickle_cannot_change_what_later_ones_call(tmp_path: Path, state: bytes) -> None:
+    before = {name: stand_in.function for name, stand_in in sets._STAND_INS.items()}
+    (tmp_path / "set.bin").write_bytes(b"c_codecs\nencode\n" + state + b"b.")
+    with pytest.raises(DataError, match=r"set\.bin"):
+        sets.read(tmp_path / "set.bin")
+    assert {name: stand_in.function for name, stand_in in sets._STAND_INS.items()} == before

@@ -236,6 +236,10 @@ class _StandIn:
     def __call__(self, *arguments: object) -> object:
         return self.function(*arguments)
 
+    def __setstate__(self, state: object) -> None:
+        # The one that dataclasses make would let a pickle put anything in the function's place.
+        raise pickle.UnpicklingError("a function has no state")
+
 
 _STAND_INS: Final = {
     ("_codecs", "encode"): _StandIn(_encode),
