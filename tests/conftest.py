@@ -8,13 +8,9 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
-from tests.worker_death import (
-    pytest_handlecrashitem,
-    pytest_runtest_logreport,
-    pytest_terminal_summary,
-)
+from tests.worker_death import pytest_handlecrashitem, pytest_runtest_logreport
 
-__all__ = ["pytest_handlecrashitem", "pytest_runtest_logreport", "pytest_terminal_summary"]
+__all__ = ["pytest_handlecrashitem", "pytest_runtest_logreport"]
 
 # No test asserts how long anything takes: machines are shared and noisy.
 hypothesis.settings.register_profile("visavis", deadline=None)

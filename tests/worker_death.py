@@ -2,11 +2,6 @@
 
 xdist names the test that the worker had not finished, and no more: killed for its memory, ended by
 a library, or gone in a fixture's teardown after the test had passed all read the same.
-
-After some thousands of tests in one process a worker has ended by SIGSEGV in a thread of a library,
-while a test that only waits for other processes was running: in CI once, and twice elsewhere. Until
-the library is known, the test that was under way is run again in a new worker, once, for at most
-two deaths a run, and the summary says so at its end.
 """
 
 from __future__ import annotations
@@ -15,13 +10,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 _VMSTAT = Path("/proc/vmstat")
-_MOST: Final = 2
-_DEATHS: dict[str, str] = {}
 _LAST: dict[str, pytest.TestReport] = {}
 
 
@@ -69,7 +62,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport) -> None:
     gateway: Any = report.node.gateway
     process = getattr(gateway._io, "popen", None)
     last = _LAST.get(gateway.id)
@@ -83,14 +76,3 @@ def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any
         [f"{report.longrepr}", f"{reached}: {ending(process)}", memory(),
          "A fatal signal's traceback is further up, in what was printed while tests ran."]
     )  # fmt: skip
-    if crashitem not in _DEATHS and len(_DEATHS) < _MOST:
-        _DEATHS[crashitem] = str(report.longrepr)
-        report.outcome = "rerun"  # type: ignore[assignment]
-        sched.mark_test_pending(crashitem)
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if _DEATHS:
-        terminalreporter.section("workers that died; their tests were run again", red=True)
-        for text in _DEATHS.values():
-            terminalreporter.write_line(text)
