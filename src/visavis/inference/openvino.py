@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_LOCK: Final = threading.Lock()
+_CORE: list[Any] = []
+
+
+def _core() -> Any:
+    """OpenVINO's entry, the same for all sessions, and never let go of.
+
+    On loading, the CPU plugin of a core gives the calling thread a signal stack, and takes it back
+    when the core is gone. With two cores gone in the order they came, the second puts back the
+    first one's stack, which is freed: the next signal with a handler (Ctrl-C, a child's end, a
+    time-out) then ends the process without a word.
+    """
+    import openvino
+
+    with _LOCK:
+        if not _CORE:
+            _CORE.append(openvino.Core())
+        return _CORE[0]
 
 
 class OpenVinoSession:
@@ -19,9 +38,7 @@ class OpenVinoSession:
     runtime = "openvino"
 
     def __init__(self, graph: bytes, *, threads: int | None = None) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": "1",
