@@ -86,6 +86,10 @@ def test_a_run_is_resumed_or_refused(run: Run, trained: Path, pack: Pack, tmp_pa
     refused = run(*words, "--name", "mine")
     assert refused.code == 2
     assert "resume" in refused.err
+    # Before any photo is packed: this folder would be refused, too.
+    unpacked = run("train", "--recipe", "siamese-triplet", tmp_path, *FIELDS, "--out", out)
+    assert unpacked.code == 2
+    assert "holds a training run" in unpacked.err
     other = run(*words, "--resume", "--lr", "0.5")
     assert other.code == 2
     assert "another recipe" in other.err
@@ -109,6 +113,16 @@ def test_a_dry_run_trains_nothing(run: Run, pack: Pack, tmp_path: Path) -> None:
     shown = run(*words, "--out", tmp_path / "dry").out
     assert "time" in shown
     assert "memory" in shown
+    refused = run(*words, "--out", tmp_path / "dry", "--against", pack.path)
+    assert refused.code == 2, refused.out
+    assert not (tmp_path / "dry").exists()
+
+
+def test_resuming_what_is_not_there_says_so(run: Run, pack: Pack, tmp_path: Path) -> None:
+    words = ("train", "--recipe", "siamese-triplet", pack.path, *FIELDS, "--max_steps", "2")
+    done = run(*words, "--out", tmp_path / "mistyped", "--resume")
+    assert done.code == 0, done.err
+    assert f"{tmp_path / 'mistyped'} holds no run to go on with" in done.err
 
 
 def test_people_of_a_test_protocol_are_refused(run: Run, pack: Pack, tmp_path: Path) -> None:

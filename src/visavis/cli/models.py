@@ -150,15 +150,16 @@ def add(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME]",
-            help="What to call it: a-z 0-9 . _ -. A model directory brings a name of its own.",
+            metavar="NAME|DIR",
+            help="What to call it: a-z 0-9 . _ -. Or, alone, a model directory that `visavis "
+            "train` wrote, which brings a name of its own.",
         ),
     ],
     file: Annotated[
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help="The ONNX file, or the model directory that `visavis train` wrote; it is copied.",
+            help="The ONNX file, or a model directory that is to be called NAME; it is copied.",
         ),
     ] = None,
     *,
@@ -210,7 +211,7 @@ def add(
     crop out.
 
     Example: `visavis models add arcface-r50 w600k_r50.onnx --mean 127.5 --std 127.5 --colour rgb
-    --licence LicenseRef-Non-Commercial --use research`
+    --licence LicenseRef-Non-Commercial --use research`, or `visavis models add runs/mine/model`
     """
     given = {
         "--mean": mean,

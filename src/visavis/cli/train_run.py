@@ -63,15 +63,16 @@ def train(wanted: Wanted) -> None:
     name = _free_name(wanted.name or recipe.name)
     out = wanted.out if wanted.out is not None else Path("runs") / recipe.name
     detector = _detector_name(wanted.detector)
+    _look_for_a_run(wanted, out)
     pack = _pack(wanted, recipe, out)
     recipe, notes = fit_to(recipe, pack.labels, fixed=frozenset(wanted.fields))
     for note in notes:
         _tell(note)
     untouched = _untouched(recipe, pack)
+    pack = _without_leaks(wanted, pack, out)
     if wanted.dry_run:
         _plan(recipe, pack, json=wanted.json)
         return
-    pack = _without_leaks(wanted, pack, out)
     _make_folder(out)
     fitted = _fit(wanted, recipe, pack, out)
     if not _first_process():
@@ -100,6 +101,18 @@ def train(wanted: Wanted) -> None:
         markup=False,
     )
     console.print(f"use it: visavis models add {outcome.path}", markup=False)
+
+
+def _look_for_a_run(wanted: Wanted, out: Path) -> None:
+    """Before photos are packed for nothing."""
+    from visavis.training.resume import Run
+
+    run = Run(out)
+    if wanted.dry_run:
+        return
+    run.refuse_another(resume=wanted.resume)
+    if wanted.resume and not run.last.exists():
+        _tell(f"{out} holds no run to go on with: a new one begins")
 
 
 def _plan(recipe: Recipe, pack: Pack, *, json: bool) -> None:
@@ -254,6 +267,8 @@ def _without_leaks(wanted: Wanted, pack: Pack, out: Path) -> Pack:
         f"{len(leaks.copies)} photos are left out, near-identical ones are in {protocol.name}: "
         + ", ".join(copy.name for copy in leaks.copies)
     )
+    if wanted.dry_run:
+        return pack
     _make_folder(out)
     return thinning.without(pack, leaks.rows, out / DISJOINT, left_out=leakage.left_out(leaks))
 

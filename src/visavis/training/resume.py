@@ -65,16 +65,24 @@ class Run:
         """
         self.last.parent.mkdir(parents=True, exist_ok=True)
         known = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": pack.fingerprint}))
+        self.refuse_another(resume=resume)
         if self.last.exists():
-            if not resume:
-                raise TrainingError(
-                    f"{self.folder} holds a training run", "resume it, or name another folder"
-                )
             self._compare(known)
             return self.last
         with replacing(self.description) as temporary:
             temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
         return None
+
+    def refuse_another(self, *, resume: bool) -> None:
+        """A run that is there already is gone on with, never overwritten.
+
+        Raises:
+            TrainingError: there is one and ``resume`` is not set.
+        """
+        if self.last.exists() and not resume:
+            raise TrainingError(
+                f"{self.folder} holds a training run", "resume it, or name another folder"
+            )
 
     def _compare(self, known: dict[str, Any]) -> None:
         try:

@@ -83,7 +83,10 @@ def operating_points(
         try:
             supported_count(pairs, HIGHEST)
         except UnsupportedFmrError as error:
-            return None, f"no operating point: {error}"
+            return None, (
+                f"no operating point: {error}. These people are the ones kept apart for "
+                "validation: train on more people, or calibrate on others with `visavis calibrate`"
+            )
     owner = np.unique(labels, return_inverse=True)[1]
     made = calibrate(
         pairs,
