@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from visavis.embedding.backbones import NAMES, WIDTHS, Backbone, build
+from visavis.embedding.backbones.mobilenet_v1 import MobileNetV1
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError
 from visavis.inference import RUNTIMES, load
@@ -178,6 +180,18 @@ def test_it_compiles_as_one_graph(name: str) -> None:
     pixels = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(3)) * 255
     compiled = torch.compile(network, backend="eager", fullgraph=True, dynamic=False)
     torch.testing.assert_close(compiled(pixels), network(pixels), rtol=0, atol=1e-5)
+
+
+def test_mobilenets_activation_can_be_the_papers() -> None:
+    def kinds(**options: Any) -> set[type[nn.Module]]:
+        modules = MobileNetV1(**options).modules()
+        return {type(module) for module in modules} & {nn.ReLU6, nn.LeakyReLU}
+
+    assert kinds() == {nn.LeakyReLU}
+    assert kinds(slope=0.0) == {nn.ReLU6}
+    for slope in (-0.1, 1.0):
+        with pytest.raises(OptionError, match=f"slope {slope}"):
+            MobileNetV1(slope=slope)
 
 
 def test_a_name_may_be_written_with_hyphens() -> None:
