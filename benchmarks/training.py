@@ -129,6 +129,9 @@ def main() -> None:
     parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("FIELD", "VALUE"))
     parser.add_argument("--markdown", action="store_true", help=f"write into {PAGE.name}")
     options = parser.parse_args()
+    for name in options.recipes:
+        if name not in BOUNDS:
+            parser.error(f"recipe {name!r}: give {', '.join(BOUNDS)}")
     if options.recipes and options.lfw is None:
         parser.error("LFW is not here; name its folder by --lfw")
     for recipe in options.recipes:
