@@ -184,7 +184,8 @@ def test_a_dropped_photo_is_gone(
         (["pack", "PEOPLE", "OUT", "--part", "most"], "choose train, test or all"),
         (["pack", "PEOPLE", "OUT", "--faces", "all"], "face rule 'all'"),
         (["pack", "PEOPLE", "OUT", "--detector", "eyes"], "detector 'eyes'"),
-        (["pack", "PEOPLE", "OUT", "--size", "4"], "crops of 4 pixels"),
+        (["pack", "PEOPLE", "OUT", "--size", "4"], "size 4 of the crops"),
+        (["pack", "PEOPLE", "OUT", "--crop-scale", "nan"], "crop scale nan"),
         (["show", "PEOPLE"], "cannot be read"),
         (["pack", "PEOPLE", "PEOPLE"], "is a folder"),
         (["pack", "PEOPLE", "PEOPLE/Bo/1.png"], "name another file, or replace it"),
@@ -234,3 +235,25 @@ def test_one_photo_of_lfw_goes_by_two_names(run: Run, lfw: Path, tmp_path: Path)
         failed = run("data", "check", packs[0], "--against", against)
         assert failed.code == 2
         assert "Emmy_Rossum/Emmy_Rossum_0001.jpg = Eva_Amurri/Eva_Amurri_0001.jpg" in failed.err
+
+
+def test_a_whole_photo_is_no_crop(run: Run, portrait: np.ndarray, tmp_path: Path) -> None:
+    side = min(portrait.shape[:2])
+    whole = np.ascontiguousarray(portrait[:side, :side])
+    (tmp_path / "people" / "Zoë").mkdir(parents=True)
+    Image.fromarray(whole).save(tmp_path / "people" / "Zoë" / "1.png")
+    refused = run("data", "pack", tmp_path / "people", tmp_path / "x", "--aligned")
+    assert refused.code == 2
+    assert "no aligned crops" in refused.err
+    assert not (tmp_path / "x").exists()
+    packed = run("data", "pack", tmp_path / "people", tmp_path / "x", "--size", "112",
+                 "--crop-scale", "1", "--json")  # fmt: skip
+    assert packed.json["people"] == 1
+
+
+def test_one_person_is_one_person(run: Run, portrait: np.ndarray, tmp_path: Path) -> None:
+    save(portrait, tmp_path / "people" / "Zoë" / "1.png")
+    made = run("data", "pack", tmp_path / "people", tmp_path / "x", "--size", "32")
+    assert made.code == 0
+    assert "1 crop of 1 person, 32x32 pixels, scale 0.85, " in made.out
+    assert " kB" in made.out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, output
 from visavis.cli.data_sources import finder, gather, protocol_of
 from visavis.cli.output import console, echo_json, messages, progress
 
@@ -84,11 +84,16 @@ def pack(
     Example: `visavis data pack photos/ photos.pack`
     """
     from visavis.training.data import packing
+    from visavis.training.data.alignment import check_aligned
     from visavis.training.data.pack import SCALE, SIZE
 
     found = gather(place, part=part, root=root)
     crops = aligned or found.aligned
-    make, how = (None, "aligned crops") if crops else finder(detector, faces)
+    make, how = finder(detector, faces)
+    if crops:
+        if aligned:
+            check_aligned(found.photos, make())
+        make, how = None, "aligned crops"
     with progress("photos", quiet=json) as update:
         made = packing.pack(
             found.photos,
@@ -250,9 +255,10 @@ def _tell(made: Pack, *, json: bool, **further: Any) -> None:
         echo_json(record)
         return
     lines = [
-        f"{made.path}: {len(made):,} crops of {len(made.people):,} people, "
+        f"{made.path}: {len(made):,} crop{'' if len(made) == 1 else 's'} of "
+        f"{output.people(len(made.people))}, "
         f"{made.size}x{made.size} pixels, scale {made.scale:g}, "
-        f"{record['bytes'] / 1e6:,.0f} MB",
+        f"{output.size(record['bytes'])}",
         f"origin: {made.origin}",
         f"people with one photo: {record['people_with_one_photo']:,}; "
         f"most photos of one person: {record['most_photos_of_one_person']:,}",

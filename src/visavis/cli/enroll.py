@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visavis.cli import gallery_options, options
+from visavis.cli import gallery_options, options, output
 from visavis.cli.enroll_report import RowReport
 from visavis.cli.output import console, echo_json, home, messages, progress
 from visavis.errors import OptionError
@@ -229,7 +229,7 @@ def _summarize(rows: list[EnrolRow], counts: Counter[str]) -> None:
     there = counts["enrolled"] + counts["already-enrolled"]
     console.print(
         f"{there:,} of {len(rows):,} photos are enrolled, {counts['enrolled']:,} of them now, "
-        f"of {gallery_options.people(len(people))}"
+        f"of {output.people(len(people))}"
     )
     for status, count in counts.most_common():
         if status not in {"enrolled", "already-enrolled"}:
@@ -242,6 +242,6 @@ def _summarize(rows: list[EnrolRow], counts: Counter[str]) -> None:
     if nobody:
         some = ", ".join(nobody[:5]) + (", ..." if len(nobody) > 5 else "")
         console.print(
-            f"  {gallery_options.people(len(nobody))} without any photo enrolled: {some}",
+            f"  {output.people(len(nobody))} without any photo enrolled: {some}",
             markup=False,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visavis.cli import gallery_moves, gallery_options, options
+from visavis.cli import gallery_moves, gallery_options, options, output
 from visavis.cli.output import console, echo_json, messages
 from visavis.errors import OptionError
 
@@ -63,9 +63,7 @@ def _show(found: GalleryInfo) -> None:
     sealed = "encrypted" if found.encrypted else "not encrypted"
     size = f", {found.bytes / 1e6:,.1f} MB" if found.bytes else ""
     console.print(f"{found.location} ({found.kind}, {sealed}{size})", markup=False)
-    console.print(
-        f"  {gallery_options.people(found.people)}, {found.audit_entries:,} audit entries"
-    )
+    console.print(f"  {output.people(found.people)}, {found.audit_entries:,} audit entries")
     _show_head(found.audit_head)
     for sha256, count in found.faces.items():
         index = found.index.get(sha256)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli import gallery_options, options
+from visavis.cli import gallery_options, options, output
 from visavis.cli.output import console, echo_json, home, messages, progress
 from visavis.errors import OptionError
 
@@ -139,7 +139,7 @@ def export(
         echo_json(found)
     else:
         console.print(
-            f"{file}: {gallery_options.people(found.people)}, {found.faces:,} templates, "
+            f"{file}: {output.people(found.people)}, {found.faces:,} templates, "
             f"{found.crops:,} crops",
             markup=False,
         )

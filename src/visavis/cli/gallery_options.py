@@ -120,15 +120,6 @@ def keep_index(gallery: SqliteGallery | MilvusGallery, *, added: int) -> None:
         gallery.load_index()
 
 
-def people(count: int) -> str:
-    """So many people, in words that fit one.
-
-    >>> people(1), people(1200)
-    ('1 person', '1,200 people')
-    """
-    return "1 person" if count == 1 else f"{count:,} people"
-
-
 def confirm(question: str, *, yes: bool, remedy: str = "confirm it with --yes") -> None:
     """Ask on standard error, unless told not to.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli import gallery_options, options
+from visavis.cli import gallery_options, options, output
 from visavis.cli.output import console, echo_json, home, messages, progress
 from visavis.cli.photos import gather
 
@@ -132,7 +132,7 @@ def _threshold(face: Identification, told: set[tuple[str, float]]) -> None:
     low, high = point.fpir_ci
     console.print(
         f"threshold {point.threshold:.3f}: {_chance(point.fpir)} is named (95 %: {low:.2g} to "
-        f"{high:.2g}) in a gallery of {gallery_options.people(point.people)}; from {point.basis}",
+        f"{high:.2g}) in a gallery of {output.people(point.people)}; from {point.basis}",
         style="dim",
         markup=False,
     )
@@ -182,6 +182,6 @@ def _summarize(rows: list[IdentifiedPhoto]) -> None:
     failed = sum(row.reason is not None for row in rows)
     console.print(
         f"{len(rows):,} photos, {len(faces):,} faces: {len(named):,} named "
-        f"({gallery_options.people(len(set(named)))}), {len(faces) - len(named):,} unknown"
+        f"({output.people(len(set(named)))}), {len(faces) - len(named):,} unknown"
         + (f"; {failed:,} photos gave no face" if failed else "")
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from visavis.cli import output
 from visavis.cli.output import console, echo_json, home, messages, progress
 from visavis.errors import ModelDamagedError, ModelUnavailableError, OptionError
 from visavis.weights import BUILTIN, ModelEntry, WeightStore
@@ -47,7 +48,7 @@ def list_models(as_json: _Json = False) -> None:
             entry.name,
             entry.kind,
             str(entry.dimension or ""),
-            _size(entry.size),
+            output.size(entry.size),
             entry.licence,
             entry.sha256[:12],
             _where(store, entry.name),
@@ -70,7 +71,7 @@ def show(name: _Name, as_json: _Json = False) -> None:
     rows = {
         "name": entry.name,
         "kind": entry.kind,
-        "file": f"{entry.filename}, {_size(entry.size)}, {entry.format}",
+        "file": f"{entry.filename}, {output.size(entry.size)}, {entry.format}",
         "sha256": entry.sha256,
         "licence": entry.licence,
         "use": entry.use,
@@ -365,10 +366,6 @@ def _plain(values: tuple[float, ...]) -> str:
     if len(set(values)) == 1:
         return f"{values[0]:g}"
     return "[" + ", ".join(f"{v:g}" for v in values) + "]"
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

@@ -27,6 +27,24 @@ def home() -> Path | None:
     return Path(value).expanduser() if value else None
 
 
+def people(count: int) -> str:
+    """So many people, in words that fit one.
+
+    >>> people(1), people(1200)
+    ('1 person', '1,200 people')
+    """
+    return "1 person" if count == 1 else f"{count:,} people"
+
+
+def size(count: int) -> str:
+    """So many bytes, in the unit that fits.
+
+    >>> size(2_500_000), size(900)
+    ('2.5 MB', '1 kB')
+    """
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
 def echo_json(value: Any) -> None:
     """Print a record, or plain values, as one JSON document on standard output."""
     text = json.dumps(to_plain(value), ensure_ascii=False, indent=2, allow_nan=False)

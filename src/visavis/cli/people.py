@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from visavis.cli import gallery_options, options
+from visavis.cli import gallery_options, options, output
 from visavis.cli.output import console, echo_json, messages
 from visavis.errors import OptionError
 
@@ -45,7 +45,7 @@ def list_people(
                 f"{person.name}  {templates} template(s), since {person.created[:10]}{extra}",
                 markup=False,
             )
-        messages.print(gallery_options.people(count))
+        messages.print(output.people(count))
 
 
 @app.command("show")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
+from visavis.cli import output
 from visavis.cli.output import console
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def show_plan(recipe: Recipe, plan: Plan) -> None:
     rows = {
         "recipe": f"{recipe.name}: {recipe.backbone}, {recipe.input_size} px, "
         f"{recipe.loss.kind} loss, seed {recipe.seed}",
-        "data": f"{plan.photos:,} photos of {plan.people:,} people ({plan.singles:,} with one "
-        f"photo); {plan.validation_photos:,} of {plan.validation_people:,} others for validation",
+        "data": f"{plan.photos:,} photos of {output.people(plan.people)} ({plan.singles:,} with "
+        f"one photo); {plan.validation_photos:,} of {plan.validation_people:,} others for "
+        "validation",
         "network": f"{plan.parameters / 1e6:.2f} M weights, {plan.head_parameters / 1e6:.2f} M "
         "of the loss",
         "device": f"{plan.device}, {plan.threads} CPU threads, precision {plan.precision}",

@@ -108,7 +108,12 @@ def check_disjoint(leaks: Leaks, *, tolerated: float = TOLERATED) -> None:
         DataError: names what is in both, and what to do.
     """
     what: list[str] = []
+    remedy = "leave the photos out by `visavis data check --drop OUT`, or test on other people"
     if leaks.people:
+        remedy = (
+            "train on other people, or test on others; if they only share their names, tell "
+            "`visavis data check` so by --ignore-names"
+        )
         what.append(f"{len(leaks.people)} of its people ({_some(leaks.people)})")
     files = [copy for copy in leaks.copies if copy.kind == "same-file"]
     if files:
@@ -119,8 +124,7 @@ def check_disjoint(leaks: Leaks, *, tolerated: float = TOLERATED) -> None:
     if what:
         raise DataError(
             f"{leaks.pack} holds what {leaks.against} tests with: {'; '.join(what)}",
-            "train on other people, or test on others; single photos are dropped with "
-            "`visavis data check --drop OUT`",
+            remedy,
         )
 
 

@@ -72,8 +72,10 @@ def pack(
             at this moment; no photo gave a crop; or the file cannot be written.
     """
     ordered = _by_person(photos)
-    if size < 8 or not 0.1 <= scale <= 10:
-        raise OptionError(f"crops of {size} pixels, scale {scale:g}", "give 8 or more, 0.1 to 10")
+    if size < 8:
+        raise OptionError(f"size {size} of the crops", "give 8 pixels or more")
+    if not 0.1 <= scale <= 10:
+        raise OptionError(f"crop scale {scale:g}", "give a number from 0.1 to 10")
     if workers is not None and workers < 1:
         raise OptionError(f"{workers} workers", "give 1 or more")
     out = Path(out)
