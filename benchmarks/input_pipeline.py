@@ -2,8 +2,8 @@
 
 Run from the root of the repository::
 
-    python -m benchmarks.input_pipeline --recipe siamese-contrastive --lfw PATH_TO_LFW
-    python -m benchmarks.input_pipeline --recipe margin-small --busy
+    python -m benchmarks.input_pipeline --recipes siamese-contrastive margin-small --lfw PATH_TO_LFW
+    python -m benchmarks.input_pipeline --recipes margin-small --busy
 
 Every row trains the same network at the same input size with the same loss (contrastive, so that
 all can) and optimizer; from row to row one thing changes, from the tutorial's loop (a dataset that
@@ -32,8 +32,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.photos import data_folder
-from benchmarks.tables import Table, load, machine
+from benchmarks.photos import ROOT, data_folder
+from benchmarks.tables import Table, load, machine, spread, write_section
 from visavis.embedding.backbones import build
 from visavis.embedding.torch import FaceNetwork
 from visavis.training.augment import Augmenter, AugmentOptions
@@ -49,6 +49,8 @@ Images = tuple[Tensor, ...]
 
 
 TUTORIAL = "tutorial: JPEGs one by one, two ways a pair"
+ALONE = "tutorial, a step a pair"
+PAGE = ROOT / "docs" / "concepts" / "training-data.md"
 
 
 class PlainPairs(Dataset[tuple[Tensor, Tensor, int]]):
@@ -230,7 +232,7 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
     if not any(isinstance(part, torch.nn.BatchNorm1d) for part in network.modules()):
         # Batch normalization of a single embedding is not defined.
         slow = plain_batches(photos, labels, order, recipe.input_size)
-        rows.insert(0, Row("tutorial, a step a pair", slow, alone(plain)))
+        rows.insert(0, Row(ALONE, slow, alone(plain)))
     return [
         *rows,
         Row("+ augmentation = the recipe", fed(random=True, split=False), step),
@@ -239,11 +241,19 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
     ]
 
 
+def share(bound: Row, ours: Row, *, busy: bool) -> str:
+    """Speed of a row in percent of another's, round by round."""
+    pairs = zip(*((row.cpu if busy else row.wall) for row in (bound, ours)), strict=True)
+    return spread([100 * limit / taken for limit, taken in pairs], digits=0) + " %"
+
+
 def table_of(recipe: Recipe, rows: list[Row], batch_size: int, *, busy: bool) -> Table:
     """Images a second, and each row relative to the tutorial's in batches and to the bounds."""
     rates = [batch_size / min(row.cpu if busy else row.wall) for row in rows]
     tutorial = next(rate for row, rate in zip(rows, rates, strict=True) if row.title == TUTORIAL)
-    *_, ours, crops, images = rates
+    ours = rates[-3]
+    single = [rate for row, rate in zip(rows, rates, strict=True) if row.title == ALONE]
+    pairwise = f", {ours / single[0]:.1f} times the one with a step a pair" if single else ""
     cells = [
         (
             row.title,
@@ -258,9 +268,11 @@ def table_of(recipe: Recipe, rows: list[Row], batch_size: int, *, busy: bool) ->
         f"{torch.get_num_threads()} threads",
         ("training steps", "images/s", "CPU ms an image", "to the tutorial"),
         cells,
-        f"The recipe from a pack reaches {ours / crops:.1%} of its step on constant crops and "
-        f"{ours / images:.1%} of a step on ready images; {ours / tutorial:.1f} times the "
-        f"tutorial's loop. Load {load()}; by {'processor time' if busy else 'the clock'}.",
+        f"The recipe from a pack reaches {share(rows[-2], rows[-3], busy=busy)} of its step on "
+        f"constant crops and {share(rows[-1], rows[-3], busy=busy)} of a step on ready images "
+        f"(median of the rounds, 10th and 90th percentile); {ours / tutorial:.1f} times the "
+        f"tutorial's loop{pairwise}. Load {load()}; by "
+        f"{'processor time' if busy else 'the clock'}.",
     )
 
 
@@ -294,10 +306,21 @@ def costs(source: tuple[int, float], target: tuple[int, float], crops: Tensor) -
     return table
 
 
+def measure(rows: list[Row], *, rounds: int, steps: int) -> None:
+    """Time the rows in turns, after one step of each that does not count."""
+    for row in rows:
+        row.run(1)
+        row.wall.clear()
+        row.cpu.clear()
+    for _ in range(rounds):
+        for row in rows:
+            row.run(steps)
+
+
 def main() -> None:
     """Parse options, run, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", default="siamese-contrastive")
+    parser.add_argument("--recipes", nargs="+", default=["siamese-contrastive", "margin-small"])
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="of the recipe")
     parser.add_argument("--lfw", type=Path, default=data_folder("lfw"))
     parser.add_argument("--batch", type=int, default=128)
@@ -310,6 +333,7 @@ def main() -> None:
         action="store_true",
         help="other work keeps the machine busy: one thread, rates from its processor time",
     )
+    parser.add_argument("--markdown", action="store_true", help=f"write into {PAGE.name}")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     if chosen.lfw is None:
@@ -318,29 +342,29 @@ def main() -> None:
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     fields = dict(entry.split("=", 1) for entry in chosen.set)
-    recipe = with_overrides(by_name(chosen.recipe), fields)
     photos = some_people(chosen.lfw, limit=chosen.photos)
+    speeds: list[Table] = []
+    treatments: list[Table] = []
     with tempfile.TemporaryDirectory() as folder:
         pack = packed(photos, Path(folder) / "benchmark.pack")
-        rows = rows_of(recipe, photos, pack, chosen.batch)
-        for row in rows:
-            row.run(1)
-            row.wall.clear()
-            row.cpu.clear()
-        for _ in range(chosen.rounds):
-            for row in rows:
-                row.run(chosen.steps)
         crops = torch.from_numpy(np.array(pack.crops[: chosen.batch]))
-        tables = [
-            table_of(recipe, rows, chosen.batch, busy=chosen.busy),
-            costs((pack.size, pack.scale), (recipe.input_size, recipe.crop_scale), crops),
-        ]
+        for name in chosen.recipes:
+            recipe = with_overrides(by_name(name), fields)
+            rows = rows_of(recipe, photos, pack, chosen.batch)
+            measure(rows, rounds=chosen.rounds, steps=chosen.steps)
+            speeds.append(table_of(recipe, rows, chosen.batch, busy=chosen.busy))
+            target = (recipe.input_size, recipe.crop_scale)
+            treatments.append(costs((pack.size, pack.scale), target, crops))
+    tables = [*speeds, *treatments]
     if chosen.json:
         print(json.dumps([table.plain() for table in tables]))
         return
     for table in tables:
         print(table.text())
     print(machine())
+    if chosen.markdown:
+        text = "\n".join(table.markdown() for table in speeds)
+        write_section(PAGE, "input", f"{text}\n{machine()}\n", page="")
 
 
 if __name__ == "__main__":

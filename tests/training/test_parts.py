@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from tests.training.tiny import Tiny, make_pack, recipe, register
 from torch import nn
 
+from visavis.embedding.backbones.mobilenet_v1 import MobileNetV1
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import DataError, OptionError
 from visavis.training import drawing, optimizers, schedule
@@ -76,6 +77,59 @@ def test_scales_and_biases_do_not_decay_and_the_head_has_its_own_rate() -> None:
             plain = isinstance(module, (nn.BatchNorm2d, nn.PReLU)) or parameter is module.bias
             assert (id(parameter) in decaying) == (not plain)
     assert sum(len(g["params"]) for g in groups) == len([*network.parameters(), *loss.parameters()])
+
+
+def test_muon_orthogonalizes_matrices_and_leaves_the_rest_to_adamw() -> None:
+    torch.manual_seed(0)
+    network = FaceNetwork(
+        MobileNetV1(dimension=8, input_size=32, width=0.25, dropout=0.0)
+    ).requires_grad_(True)
+    loss = build_loss(LossOptions(kind="cosface"), people=5, dimension=8)
+    chosen = recipe(optimiser="muon", lr=1e-2, weight_decay=0.1, momentum=0.9)
+    optimizer = optimizers.build_optimizer(chosen, network, loss)
+    groups = {group["name"]: group["params"] for group in optimizer.param_groups}
+    assert set(groups) == {"network-matrices", "network", "network-plain", "head"}
+    assert all(p.shape[1] == 1 for p in groups["network"])  # depthwise
+    assert groups["head"] == list(loss.parameters())
+    everything = [*network.parameters(), *loss.parameters()]
+    assert {id(p) for p in everything} == {id(p) for ps in groups.values() for p in ps}
+
+    rest = [p for name, ps in groups.items() if name != "network-matrices" for p in ps]
+    copies = [p.detach().clone().requires_grad_(True) for p in rest]
+    decaying = len(groups["network"])
+    theirs = torch.optim.AdamW(
+        [
+            {"params": copies[:decaying], "weight_decay": 0.1},
+            {"params": copies[decaying : -len(groups["head"])], "weight_decay": 0.0},
+            {"params": copies[-len(groups["head"]) :], "weight_decay": 0.1},
+        ],
+        lr=1e-2,
+    )
+    for _ in range(2):
+        before = [p.detach().clone() for p in groups["network-matrices"]]
+        gradients = [torch.randn_like(p) for p in before]
+        for p, gradient in zip(groups["network-matrices"], gradients, strict=True):
+            p.grad = gradient.clone()
+        for p, copy in zip(rest, copies, strict=True):
+            p.grad = torch.randn_like(p)
+            copy.grad = p.grad.clone()
+        first = not optimizer.state
+        optimizer.step()
+        theirs.step()
+        for p, copy in zip(rest, copies, strict=True):
+            torch.testing.assert_close(p, copy)
+        if not first:
+            continue  # after one step momentum points where the gradient does
+        for p, old, gradient in zip(groups["network-matrices"], before, gradients, strict=True):
+            rows, columns = len(p), p[0].numel()
+            moved = (old * (1 - 1e-2 * 0.1) - p).detach().reshape(rows, columns)
+            moved /= 1e-2 * 0.2 * max(rows, columns) ** 0.5
+            u, values, v = torch.linalg.svd(gradient.reshape(rows, columns), full_matrices=False)
+            values /= values.norm()
+            for _turn in range(5):  # Newton and Schulz by the singular values alone
+                values = 3.4445 * values - 4.775 * values**3 + 2.0315 * values**5
+            difference = moved - u @ torch.diag(values) @ v
+            assert difference.norm() < 0.03 * values.norm()  # they iterate in bfloat16
 
 
 def test_the_average_follows_its_formula_statistics_included() -> None:

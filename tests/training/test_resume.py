@@ -73,6 +73,7 @@ VARIANTS = {
         schedule="onecycle",
         warmup=0.3,
     ),
+    "muon": recipe(optimiser="muon", momentum=0.95),
     "bf16-channels-last": recipe(precision="bf16", channels_last=True, clip=None),
 }
 

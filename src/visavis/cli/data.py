@@ -89,11 +89,9 @@ def pack(
 
     found = gather(place, part=part, root=root)
     crops = aligned or found.aligned
-    make, how = finder(detector, faces)
-    if crops:
-        if aligned:
-            check_aligned(found.photos, make())
-        make, how = None, "aligned crops"
+    make, how = (None, "aligned crops") if crops else finder(detector, faces)
+    if aligned and not found.aligned:
+        check_aligned(found.photos, finder(detector, faces)[0]())
     with progress("photos", quiet=json) as update:
         made = packing.pack(
             found.photos,

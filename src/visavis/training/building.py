@@ -40,6 +40,7 @@ def build_network(recipe: Recipe) -> FaceNetwork:
                 crop_scale=recipe.crop_scale,
                 dropout=recipe.dropout,
                 width=recipe.width,
+                head=recipe.head,
             )
             network = FaceNetwork(backbone, flip=recipe.flip_embedding)
             if recipe.init:

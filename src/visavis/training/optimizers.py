@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pytorch_optimizer import Muon
 from torch import nn
 
 from visavis.errors import OptionError
@@ -20,7 +21,8 @@ def parameter_groups(recipe: Recipe, network: nn.Module, loss: nn.Module) -> lis
 
     Returns:
         Groups with ``name`` (``network``, ``network-plain``, ``head``, ``head-plain``), without
-        the empty ones.
+        the empty ones. For Muon, ``network-matrices`` are those that it is for, and ``network``
+        is left with the kernels of one input channel, depthwise ones among them.
     """
     groups: list[dict[str, Any]] = []
     head_lr = recipe.lr if recipe.head_lr is None else recipe.head_lr
@@ -32,13 +34,23 @@ def parameter_groups(recipe: Recipe, network: nn.Module, loss: nn.Module) -> lis
             {"name": name, "params": decaying, "lr": lr, "weight_decay": recipe.weight_decay}
         )
         groups.append({"name": f"{name}-plain", "params": plain, "lr": lr, "weight_decay": 0.0})
+    if recipe.optimiser == "muon":
+        network_group = groups[0]
+        matrices = [p for p in network_group["params"] if p.shape[1] > 1]
+        network_group["params"] = [p for p in network_group["params"] if p.shape[1] == 1]
+        groups.insert(0, {**network_group, "name": "network-matrices", "params": matrices})
     return [group for group in groups if group["params"]]
 
 
 def build_optimizer(
     recipe: Recipe, network: nn.Module, loss: nn.Module, *, fused: bool | None = None
 ) -> torch.optim.Optimizer:
-    """AdamW or SGD with Nesterov's momentum over ``parameter_groups``.
+    """AdamW, SGD with Nesterov's momentum, or Muon over ``parameter_groups``.
+
+    Muon (K. Jordan et al., 2024) orthogonalizes the update of each matrix; a convolution's kernels
+    are one with a row for each output channel. The updates are scaled to the size that AdamW's
+    have (Liu et al., "Muon is scalable for LLM training", arXiv:2502.16982), and AdamW takes what
+    is no matrix and the loss's classifier, so one learning rate serves all.
 
     Raises:
         OptionError: nothing to learn, or an unknown optimizer.
@@ -56,7 +68,17 @@ def build_optimizer(
             nesterov=recipe.momentum > 0,
             fused=fused,
         )
-    raise OptionError(f"optimiser {recipe.optimiser!r}", "use adamw or sgd")
+    if recipe.optimiser == "muon":
+        for group in groups:
+            group["use_muon"] = group["name"] == "network-matrices"
+        return Muon(
+            groups,
+            momentum=recipe.momentum,
+            use_adjusted_lr=True,
+            adamw_betas=(0.9, 0.999),
+            adamw_eps=1e-8,
+        )
+    raise OptionError(f"optimiser {recipe.optimiser!r}", "use adamw, sgd or muon")
 
 
 def build_scheduler(

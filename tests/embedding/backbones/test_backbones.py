@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from visavis.embedding.backbones import NAMES, WIDTHS, Backbone, build
+from visavis.embedding.backbones import HEADS, NAMES, WIDTHS, Backbone, build
 from visavis.embedding.backbones.mobilenet_v1 import MobileNetV1
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError
@@ -230,6 +230,34 @@ def test_half_as_wide(name: str) -> None:
     assert half.spec.dimension == whole.spec.dimension
     with pytest.raises(OptionError, match="width 9"):
         build(name, width=9)
+
+
+@pytest.mark.parametrize(("name", "head"), [(name, head) for name in HEADS for head in HEADS[name]])
+def test_each_head_embeds_and_only_the_average_is_blind_to_places(name: str, head: str) -> None:
+    torch.manual_seed(0)
+    network = build(name, head=head, input_size=70, dimension=16, width=0.25).eval()
+    maps = network.features(torch.randn(2, network.spec.channels, 70, 70))
+    network.features = torch.nn.Identity()
+    embeddings = network(maps)
+    assert embeddings.shape == (2, 16)
+    blind = torch.allclose(network(maps.flip(3)), embeddings, atol=1e-5)
+    assert blind == (head == "average")
+
+
+def test_the_first_head_is_the_networks_own() -> None:
+    for name, heads in HEADS.items():
+        torch.manual_seed(0)
+        given = build(name, head=heads[0], width=0.25).state_dict()
+        torch.manual_seed(0)
+        own = build(name, width=0.25).state_dict()
+        assert {k: v.shape for k, v in given.items()} == {k: v.shape for k, v in own.items()}
+
+
+def test_a_head_that_a_network_does_not_have_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"head 'depthwise' for network mobilenet_v1.*flatten"):
+        build("mobilenet_v1", head="depthwise")
+    with pytest.raises(OptionError, match=r"head 'flatten' for network sface.*none"):
+        build("sface", head="flatten")
 
 
 def test_networks_of_one_width_refuse_another() -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 from visavis.embedding.backbones.inception_resnet_v1 import InceptionResNetV1
 from visavis.embedding.backbones.iresnet import iresnet18, iresnet50
 from visavis.embedding.backbones.mobilefacenet import MobileFaceNet
+from visavis.embedding.backbones.mobilenet_v1 import HEADS as _MOBILENET_HEADS
 from visavis.embedding.backbones.mobilenet_v1 import MobileNetV1
 from visavis.embedding.backbones.prelu_net import PreluNet
 from visavis.embedding.backbones.sface import SFace
 from visavis.embedding.backbones.siamese_cnn import SiameseCnn
+from visavis.embedding.backbones.small_resnet import HEADS as _SMALL_RESNET_HEADS
 from visavis.embedding.backbones.small_resnet import SmallResNet
 from visavis.embedding.backbones.spec import Backbone, Spec
 from visavis.errors import OptionError
@@ -37,6 +39,9 @@ NAMES: Final = tuple(_MAKERS)
 WIDTHS: Final = ("mobilenet_v1", "prelu_net", "small_resnet")
 """Those that come in any width."""
 
+HEADS: Final = {"mobilenet_v1": _MOBILENET_HEADS, "small_resnet": _SMALL_RESNET_HEADS}
+"""Those with a choice of how the last map becomes an embedding; the first is their own."""
+
 
 def build(
     name: str,
@@ -46,6 +51,7 @@ def build(
     dropout: float | None = None,
     crop_scale: float | None = None,
     width: float | None = None,
+    head: str | None = None,
 ) -> Backbone:
     """A network with random weights (torch's generator); options left out are the network's own.
 
@@ -57,6 +63,8 @@ def build(
         crop_scale: how large the face stands in the crop, as in ``visavis.faces.align.crop``.
         width: multiplies the channels of the networks that have the choice (``WIDTHS``); 1 or
             ``None`` for the others.
+        head: how the last map becomes an embedding, of the networks that have the choice
+            (``HEADS``).
 
     Raises:
         OptionError: no such network, or an option outside its range.
@@ -74,9 +82,13 @@ def build(
                 f"width {width:g} for network {name}", f"choose 1, or one of {', '.join(WIDTHS)}"
             )
         width = None
+    if head is not None and head not in HEADS.get(name, ()):
+        choice = ", ".join(HEADS[name]) if name in HEADS else f"none, or {' or '.join(HEADS)}"
+        raise OptionError(f"head {head!r} for network {name}", f"choose {choice}")
     options = {
         "dimension": dimension,
         "width": width,
+        "head": head,
         "input_size": input_size,
         "dropout": dropout,
         "crop_scale": crop_scale,
@@ -84,4 +96,4 @@ def build(
     return _MAKERS[name](**{k: v for k, v in options.items() if v is not None})
 
 
-__all__ = ["NAMES", "WIDTHS", "Backbone", "Spec", "build"]
+__all__ = ["HEADS", "NAMES", "WIDTHS", "Backbone", "Spec", "build"]

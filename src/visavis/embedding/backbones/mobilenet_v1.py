@@ -7,7 +7,9 @@ global average pooling. The activation is a leaky ReLU of slope 0.5 in place of 
 implementations: with that, 27 layers without a shortcut hardly learn from a few thousand people.
 The head is that of the FaceNet re-implementations that use this network (after D. Sandberg's
 facenet): dropout of 0.5, a bottleneck without bias to 128 numbers, batch normalization (eps 0.001);
-the classifier that they train along belongs to the loss here. He initialization for the
+the classifier that they train along belongs to the loss here. In place of the average, the
+bottleneck may be over the whole last map, so that each place of the face has its own weight (as in
+Deng et al., "ArcFace", CVPR 2019, option E): few people teach that more. He initialization for the
 convolutions, the bottleneck normal with deviation 0.01.
 
 Parameters at width 1 and 128 numbers: 3,338,304. Input: 160x160 RGB (any side from 32).
@@ -15,6 +17,7 @@ Parameters at width 1 and 128 numbers: 3,338,304. Input: 160x160 RGB (any side f
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from torch import Tensor, nn
@@ -22,9 +25,13 @@ from torch import Tensor, nn
 from visavis.embedding.backbones.spec import Backbone, Spec, check_options, widened
 from visavis.errors import OptionError
 
+HEADS: Final = ("average", "flatten")
+
 _SOURCE: Final = (
     "Howard et al., MobileNets, arXiv:1704.04861, with the head of D. Sandberg's facenet"
 )
+
+_HALVED: Final = 5  # times, on the way to the last map
 
 # Output channels and stride of each depthwise-separable pair.
 _PAIRS: Final = (
@@ -50,6 +57,7 @@ class MobileNetV1(Backbone):
         dropout: share of the pooled features dropped in training.
         width: multiplies every channel count (the paper's alpha); 0.25, 0.5, 0.75, 1.
         slope: of the activation below zero, in [0, 1); 0 is ReLU6.
+        head: ``average`` over the last map, or ``flatten`` it.
 
     Raises:
         OptionError: an option outside its range.
@@ -64,6 +72,7 @@ class MobileNetV1(Backbone):
         dropout: float = 0.5,
         width: float = 1.0,
         slope: float = 0.5,
+        head: str = "average",
     ) -> None:
         super().__init__()
         check_options(
@@ -75,6 +84,8 @@ class MobileNetV1(Backbone):
         )
         if not 0 <= slope < 1:
             raise OptionError(f"mobilenet_v1 with slope {slope}", "give a number in [0, 1)")
+        if head not in HEADS:
+            raise OptionError(f"mobilenet_v1 with head {head!r}", f"choose {' or '.join(HEADS)}")
         self.spec = Spec(
             name="mobilenet_v1",
             input_size=input_size,
@@ -93,7 +104,11 @@ class MobileNetV1(Backbone):
             layers.append(_convolution(before, after, slope, kernel=1))
             before = after
         self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        if head == "flatten":
+            self.pool: nn.Module = nn.Identity()
+            before *= math.ceil(input_size / 2**_HALVED) ** 2
+        else:
+            self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.bottleneck = nn.Linear(before, dimension, bias=False)
         self.last_bn = nn.BatchNorm1d(dimension, eps=0.001)

@@ -23,7 +23,7 @@ from visavis.embedding.backbones.spec import Backbone, Spec, check_options, wide
 from visavis.errors import OptionError
 
 _SOURCE: Final = "ours, after He et al., CVPR 2016, and Deng et al., ArcFace, CVPR 2019"
-HEADS: Final = ("depthwise", "flatten")
+HEADS: Final = ("flatten", "depthwise")
 # PReLU's first value. Left to learn, it costs a sixth of a training step on a CPU.
 _SLOPE: Final = 0.25
 _MOST: Final = 5  # stages; the smallest input has 32 pixels

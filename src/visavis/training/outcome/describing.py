@@ -131,6 +131,7 @@ class Origin:
                 "crop_scale": recipe.crop_scale,
                 "dropout": recipe.dropout,
                 "width": recipe.width,
+                "head": recipe.head,
                 "flip_embedding": recipe.flip_embedding,
             },
             "recipe": recipe.name,

@@ -24,6 +24,7 @@ FACENET_MOBILENET: Final = Recipe(
     crop_scale=0.9,
     dropout=0.1,
     width=0.25,
+    head="flatten",
     loss=LossOptions(
         kind="joint",
         margin=0.2,
@@ -40,8 +41,10 @@ FACENET_MOBILENET: Final = Recipe(
     augment=AugmentOptions(
         flip=0.5, rotation=4, zoom=0.04, shift=0.02, colour=0.2, gray=0.5, blur=0.05, erase=0.3
     ),
-    epochs=24,
-    lr=2e-3,
+    epochs=40,
+    optimiser="muon",
+    lr=5e-3,
+    momentum=0.95,
     weight_decay=0.05,
     warmup=0.05,
     clip=5.0,

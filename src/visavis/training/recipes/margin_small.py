@@ -39,8 +39,10 @@ MARGIN_SMALL: Final = Recipe(
     augment=AugmentOptions(
         flip=0.5, rotation=5, zoom=0.05, shift=0.025, colour=0.25, blur=0.05, erase=0.3
     ),
-    epochs=60,
-    lr=1e-3,
+    epochs=50,
+    optimiser="muon",
+    lr=3e-3,
+    momentum=0.95,
     weight_decay=0.05,
     warmup=0.05,
     clip=5.0,

@@ -11,7 +11,7 @@ from visavis.training.losses.options import LossOptions
 from visavis.types import Record
 
 SAMPLERS: Final = ("pairs", "people", "shuffled", "triplets")
-OPTIMISERS: Final = ("adamw", "sgd")
+OPTIMISERS: Final = ("adamw", "sgd", "muon")
 SCHEDULES: Final = ("cosine", "constant", "onecycle")
 PRECISIONS: Final = ("32", "bf16")
 
@@ -33,6 +33,8 @@ class Recipe(Record):
             more around it.
         dropout: share of the units before the embedding that are dropped, in [0, 1).
         width: multiplies the network's channels, for networks that have the choice.
+        head: how the last map becomes an embedding, for networks that have the choice; ``None``
+            for their own way.
         init: the weights to start from: a registered model (``sface``) or a model directory;
             empty for random ones.
         frozen: so many of the network's first convolutions stay as they are, which saves time
@@ -51,12 +53,12 @@ class Recipe(Record):
         augment: random changes of the training crops.
         epochs: times that the training photos are gone through.
         max_steps: end after so many steps, if the epochs have not ended before.
-        optimiser: ``adamw`` or ``sgd``.
+        optimiser: ``adamw``, ``sgd`` or ``muon``.
         lr: highest learning rate of the network.
         head_lr: that of the loss's own parameters (the classifier); as ``lr`` where ``None``.
         head_first: epochs at the start in which only the loss's own parameters learn.
         weight_decay: per step, times the learning rate.
-        momentum: of ``sgd``; ``adamw`` keeps its usual betas.
+        momentum: of ``sgd`` and ``muon``; ``adamw`` keeps its usual betas.
         warmup: share of all steps in which the learning rate rises, in [0, 1).
         schedule: how it falls after that: ``cosine``, ``constant`` or ``onecycle``.
         clip: highest norm of the gradient; ``None`` for any.
@@ -88,6 +90,7 @@ class Recipe(Record):
     crop_scale: float
     dropout: float = 0.0
     width: float = 1.0
+    head: str | None = None
     init: str = ""
     frozen: int = 0
     freeze_norm: bool = False
