@@ -185,6 +185,7 @@ def test_a_dropped_photo_is_gone(
         (["pack", "PEOPLE", "OUT", "--faces", "all"], "face rule 'all'"),
         (["pack", "PEOPLE", "OUT", "--detector", "eyes"], "detector 'eyes'"),
         (["pack", "PEOPLE", "OUT", "--size", "4"], "size 4 of the crops"),
+        (["pack", "PEOPLE", "OUT", "--size", "100000"], "size 100000 of the crops"),
         (["pack", "PEOPLE", "OUT", "--crop-scale", "nan"], "crop scale nan"),
         (["show", "PEOPLE"], "cannot be read"),
         (["pack", "PEOPLE", "PEOPLE"], "is a folder"),

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.training import tiny
 from visavis.cli.train_fields import take_apart
 from visavis.decision.profile import Calibration
 from visavis.errors import OptionError
+from visavis.training import fitting, resume
 from visavis.training.data.pack import Pack, write_pack
 from visavis.training.recipes import RECIPES
 
@@ -123,6 +125,25 @@ def test_resuming_what_is_not_there_says_so(run: Run, pack: Pack, tmp_path: Path
     done = run(*words, "--out", tmp_path / "mistyped", "--resume")
     assert done.code == 0, done.err
     assert f"{tmp_path / 'mistyped'} holds no run to go on with" in done.err
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_interrupted_it_says_whether_there_is_something_to_go_on_with(
+    run: Run, pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool
+) -> None:
+    def interrupted(_recipe: Any, _pack: Pack, out: Path, **_options: Any) -> None:
+        begun = resume.Run(out)
+        begun.last.parent.mkdir(parents=True)
+        if saved:
+            begun.last.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "fit", interrupted)
+    words = ("train", "--recipe", "siamese-triplet", pack.path, *FIELDS)
+    stopped = run(*words, "--out", tmp_path / "x")
+    assert stopped.code == 130
+    assert ("--resume" in stopped.err) == saved
+    assert ("nothing to go on with" in stopped.err) != saved
 
 
 def test_people_of_a_test_protocol_are_refused(run: Run, pack: Pack, tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ def _fit(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path) -> Fitted:
 
     from visavis.training.fitting import fit
     from visavis.training.live import LiveLine
+    from visavis.training.resume import Run
 
     try:
         with nullcontext() if wanted.json else LiveLine(messages) as live:
@@ -145,7 +146,10 @@ def _fit(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path) -> Fitted:
                 nodes=wanted.nodes,
             )
     except KeyboardInterrupt:
-        _tell(f"stopped; go on with the same command and --resume, from {out}")
+        if Run(out).last.exists():
+            _tell(f"stopped; go on with the same command and --resume, from {out}")
+        else:
+            _tell("stopped before the first checkpoint: there is nothing to go on with")
         raise typer.Exit(130) from None
 
 

@@ -30,6 +30,7 @@ Find = Callable[[Image, str], NDArray[np.floating]]
 counts, or raises a ``VisavisError`` such as ``NoFaceError``."""
 
 _AHEAD: Final = 8  # photos in work or waiting, a worker
+_LARGEST: Final = 2048  # pixels of a crop's side
 
 
 def pack(
@@ -60,7 +61,7 @@ def pack(
         how: names detector, its options and the rule that chose the face; work begun in another
             way is not gone on with.
         origin: what the photos are, in words.
-        size: side of the crops in pixels, 8 or more.
+        size: side of the crops in pixels, 8 to 2048.
         scale: size of the face in them, as in ``align.crop``.
         workers: photos in work at once; all cores when ``None``.
         anew: drop what was begun or finished before.
@@ -72,8 +73,8 @@ def pack(
             at this moment; no photo gave a crop; or the file cannot be written.
     """
     ordered = _by_person(photos)
-    if size < 8:
-        raise OptionError(f"size {size} of the crops", "give 8 pixels or more")
+    if not 8 <= size <= _LARGEST:
+        raise OptionError(f"size {size} of the crops", f"give 8 to {_LARGEST} pixels")
     if not 0.1 <= scale <= 10:
         raise OptionError(f"crop scale {scale:g}", "give a number from 0.1 to 10")
     if workers is not None and workers < 1:
