@@ -47,7 +47,7 @@ def check_aligned(
             continue
         away = landmarks - align.positions(size=len(pixels))
         far.append(float(np.sqrt((away**2).sum(axis=1).mean())) / len(pixels))
-    if 2 * len(far) >= len(rows) and median(far) > FARTHEST:
+    if far and 2 * len(far) >= len(rows) and median(far) > FARTHEST:
         raise DataError(
             f"{photos[int(rows[0])].name} and others are no aligned crops: eyes, nose and mouth "
             f"lie {median(far):.0%} of the side away from the usual template",
