@@ -56,6 +56,7 @@ def test_pack_and_show(run: Run, people: Path, tmp_path: Path) -> None:
     assert shown.code == 0
     assert "3 crops of 2 people, 64x64 pixels, scale 0.85" in shown.out
     assert "left out: 3, 2 no-face, 1 image-truncated" in shown.out
+    assert "left out: Bo/broken.jpg" in shown.out
     assert pack.fingerprint in shown.out
     assert run("data", "show", out, "--json").json["fingerprint"] == pack.fingerprint
 
@@ -181,6 +182,7 @@ def test_a_dropped_photo_is_gone(
     [
         (["pack", "none", "OUT"], "none: not a folder"),
         (["pack", "PEOPLE", "OUT", "--part", "all"], "--part all"),
+        (["pack", "PEOPLE", "OUT", "--part", "test"], "a folder a person and has no parts"),
         (["pack", "PEOPLE", "OUT", "--part", "most"], "choose train, test or all"),
         (["pack", "PEOPLE", "OUT", "--faces", "all"], "face rule 'all'"),
         (["pack", "PEOPLE", "OUT", "--detector", "eyes"], "detector 'eyes'"),

@@ -249,7 +249,7 @@ def test_the_live_line_shows_what_matters(terminal: bool) -> None:
         "active 25%",
         "mated 0.75",
         "rank 3.0",
-        "AUC 0.8750",
+        "validation AUC 0.8750",
         "100 images/s",
     ):
         assert part in text

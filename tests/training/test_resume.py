@@ -15,6 +15,7 @@ from tests.training.tiny import recipe, same_weights
 from visavis.errors import TrainingError
 from visavis.training.data.pack import Pack
 from visavis.training.fitting import Fitted, fit
+from visavis.training.interrupt import Interrupt
 from visavis.training.live import Moment
 from visavis.training.logs import read_history
 from visavis.training.losses import LossOptions
@@ -98,6 +99,51 @@ def test_killed_and_resumed_is_bit_for_bit_not_killed(
     assert resumed.validation is not None
     assert whole.validation is not None
     assert resumed.validation.metrics == whole.validation.metrics
+
+
+@pytest.mark.parametrize("at", [1, 7])
+def test_interrupted_it_stops_after_the_step_and_goes_on_from_there(
+    at: int, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    chosen = recipe(epochs=4)
+    whole = train(chosen, tiny_pack, tmp_path / "whole")
+
+    def press(moment: Moment) -> None:
+        if moment.step == at:
+            signal.raise_signal(signal.SIGINT)
+
+    out = tmp_path / "interrupted"
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(chosen, tiny_pack, out, progress=press, accelerator="cpu", checkpoint_every=1000)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert steps_done(Run(out).last) == at
+    resumed = train(chosen, tiny_pack, out)
+    assert same_weights(whole.network, resumed.network)
+    assert timeless(resumed.history) == timeless(whole.history)
+
+
+def test_the_second_interrupt_stops_at_once() -> None:
+    with Interrupt() as interrupt:
+        with pytest.raises(KeyboardInterrupt):  # nobody looks yet
+            signal.raise_signal(signal.SIGINT)
+        interrupt.ready = True
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_who_ignores_interrupts_is_not_interrupted() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupt() as interrupt:
+            interrupt.ready = True
+            signal.raise_signal(signal.SIGINT)
+            assert not interrupt.asked
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_finished_run_resumed_changes_nothing(tiny_pack: Pack, tmp_path: Path) -> None:

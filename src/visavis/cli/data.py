@@ -120,7 +120,11 @@ def show(pack: PackFile, json: options.Json = False) -> None:
     """
     from visavis.training.data.pack import open_pack
 
-    _tell(open_pack(pack), json=json)
+    opened = open_pack(pack)
+    if not json:
+        for one in opened.left_out:
+            console.print(f"left out: {one.message}", markup=False)
+    _tell(opened, json=json)
 
 
 @app.command()

@@ -53,10 +53,12 @@ def gather(place: Path, *, part: str | None = None, root: Path | None = None) ->
     if part not in (None, "train", "test", "all"):
         raise OptionError(f"--part {part}", "choose train, test or all")
     if place.suffix.lower() == ".rec" or (place / "train.rec").is_file():
+        _refuse_part(part, place, "a record file")
         return Gathered(rec.read(place), f"{place.name}, a record file", aligned=True)
     if place.suffix.lower() in (".csv", ".tsv"):
         from visavis.evaluation.protocols import pairs
 
+        _refuse_part(part, place, "a pair list")
         listed = pairs.read_list(place)
         folder = root if root is not None else place.parent
         joined = sources.of_pairs(
@@ -70,10 +72,27 @@ def gather(place: Path, *, part: str | None = None, root: Path | None = None) ->
         return Gathered(joined, f"{place.name}, a pair list")
     if (place / "peopleDevTrain.txt").is_file():
         return _lfw(place, part or "train")
+    if place.is_dir() and not sources.has_parts(place):
+        _refuse_part(part, place, "a folder a person")
     if part == "all":
         raise OptionError(f"--part all of {place}", "choose train or test")
     photos = sources.folders(place, part="test" if part == "test" else "train")
     return Gathered(photos, f"{place.name}, a folder a person")
+
+
+def _has_test_part(place: Path) -> bool:
+    from visavis.training.data import sources
+
+    return (place / "test").is_dir() and sources.has_parts(place)
+
+
+def _refuse_part(part: str | None, place: Path, kind: str) -> None:
+    from visavis.errors import OptionError
+
+    if part is not None:
+        raise OptionError(
+            f"--part {part} of {place}, which is {kind} and has no parts", "leave it out"
+        )
 
 
 def _lfw(root: Path, part: str) -> Gathered:
@@ -132,7 +151,7 @@ def protocol_of(
 
     if place.is_file() and place.suffix.lower() not in (".csv", ".tsv", ".rec"):
         return against.of_pack(open_pack(place))
-    part = "test" if (place / "peopleDevTest.txt").is_file() or (place / "test").is_dir() else None
+    part = "test" if (place / "peopleDevTest.txt").is_file() or _has_test_part(place) else None
     found = gather(place, part=part, root=root)
     make, how = (None, "aligned crops") if found.aligned else finder(detector, rule)
     with EmbeddingCache(embeddings()) as cache, progress("test photos", quiet=quiet) as update:

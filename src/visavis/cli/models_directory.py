@@ -40,6 +40,7 @@ def add_directory(
     found = read_directory(path)
     entry = found.entry
     called = name or entry.name
+    store.check_free(called, sha256=entry.sha256)
     calibrations = CalibrationStore(home())
     calibration = _calibration(found, called)
     if calibration is not None:

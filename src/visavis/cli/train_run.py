@@ -54,6 +54,7 @@ class Wanted:
 
 def train(wanted: Wanted) -> None:
     """All of it."""
+    from visavis.training.data.split import split_people
     from visavis.training.recipes import by_name, with_overrides
     from visavis.training.recipes.small_data import fit_to
 
@@ -66,6 +67,7 @@ def train(wanted: Wanted) -> None:
     _look_for_a_run(wanted, out)
     pack = _pack(wanted, recipe, out)
     recipe, notes = fit_to(recipe, pack.labels, fixed=frozenset(wanted.fields))
+    split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)  # or refuses
     for note in notes:
         _tell(note)
     untouched = _untouched(recipe, pack)
@@ -184,6 +186,7 @@ def _pack(wanted: Wanted, recipe: Recipe, out: Path) -> Pack:
     from visavis.cli.data_sources import finder, gather
     from visavis.training.data import packing
     from visavis.training.data.pack import SCALE, SIZE, open_pack
+    from visavis.training.resume import Run
 
     if not wanted.data.exists():
         raise DataError(f"{wanted.data}: not there", "give a pack, or a folder of photos")
@@ -208,6 +211,7 @@ def _pack(wanted: Wanted, recipe: Recipe, out: Path) -> Pack:
             origin=f"{found.origin} ({how})",
             size=112 if found.aligned else max(SIZE, 8 * -(-int(needed) // 8)),
             scale=1.0 if found.aligned else scale,
+            replace=not Run(out).last.exists(),
             progress=update,
         )
     if made.left_out:

@@ -9,6 +9,8 @@ from typing import Any, Final
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from visavis.training.interrupt import Interrupt
+
 _SECONDS: Final = 60.0
 _SHARE: Final = 50.0  # writing takes at most one part in so many of the time
 
@@ -26,16 +28,28 @@ class LastCheckpoint(Checkpoint):
             takes at most 2 % of the time.
         always: steps at whose multiples one is written in any case: validations.
         look: steps between decisions by the clock.
+        interrupt: where it was asked to stop, one is written and ``KeyboardInterrupt`` raised. Of
+            several processes, each would be asked at another step: they stop at once.
     """
 
-    def __init__(self, path: Path, *, every: int | None, always: int | None, look: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        every: int | None,
+        always: int | None,
+        look: int,
+        interrupt: Interrupt,
+    ) -> None:
         self._path, self._every, self._always, self._look = path, every, always, look
+        self._interrupt = interrupt
         self._saved = time.monotonic()
         self._pause = _SECONDS
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._saved = time.monotonic()
+        self._interrupt.ready = trainer.world_size == 1
 
     def on_train_batch_end(
         self,
@@ -45,9 +59,15 @@ class LastCheckpoint(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Write one if it is time."""
-        if self._due(trainer):
+        """Write one if it is time, or if the run is to stop."""
+        if self._interrupt.asked or self._due(trainer):
             self.save(trainer)
+        if self._interrupt.asked:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here, Ctrl-C stops at once again."""
+        self._interrupt.ready = False
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write one; all processes call it together."""

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -27,6 +22,7 @@ from visavis.training.checkpoints import LastCheckpoint
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split, split_people
 from visavis.training.ema import Ema
+from visavis.training.interrupt import Interrupt
 from visavis.training.live import Progress
 from visavis.training.module import Training
 from visavis.training.patience import Patience
@@ -121,7 +117,7 @@ def fit(
         devices: processes on this machine, each with a device of its own.
         nodes: machines.
         checkpoint_every: steps between checkpoints; ``None`` for about one a minute. One is
-            written at each validation in any case.
+            written at each validation in any case, and at Ctrl-C in a run of one process.
 
     Raises:
         CollapseError: embeddings collapsed, or numbers are not finite any more.
@@ -132,7 +128,7 @@ def fit(
     run = Run(out)
     with (
         threads(recipe.threads),
-        _interrupts(),
+        Interrupt() as interrupt,
         logs.quiet(),
         seeded(derive(recipe.seed, "run")),
     ):
@@ -183,6 +179,7 @@ def fit(
             every=checkpoint_every,
             always=parts.pace.validate,
             look=parts.pace.look,
+            interrupt=interrupt,
         )
         callbacks: list[pl.Callback] = [watch]
         every = drawing.search_every(recipe, per_epoch=parts.pace.per_epoch)
@@ -358,16 +355,3 @@ def _strategy(recipe: Recipe, processes: int) -> str:
         return "auto"
     # While the head learns alone, the network's weights have no gradient.
     return "ddp_find_unused_parameters_true" if recipe.head_first else "ddp"
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[None]:
-    """Put back what Lightning does to Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: Any = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

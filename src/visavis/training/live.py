@@ -72,7 +72,7 @@ def line(moment: Moment) -> str:
         ("mated {:.2f}", moment.mated),
         ("non-mated {:.2f}", moment.non_mated),
         ("rank {:.1f}", moment.rank),
-        ("AUC {:.4f}", moment.auc),
+        ("validation AUC {:.4f}", moment.auc),
         ("{:.0f} images/s", moment.images_per_second),
     )
     return "  ".join(text.format(value) for text, value in parts if not math.isnan(value))
@@ -119,7 +119,7 @@ class LiveLine:
 
     def __call__(self, moment: Moment) -> None:
         """Show a moment."""
-        epoch = f"{moment.epoch:.1f}/{moment.epochs:g}"
+        epoch = f"{moment.epoch:.1f}/{moment.epochs:.3g}"
         if self._bar is not None:
             self._bar.update(
                 self._bar.task_ids[0],

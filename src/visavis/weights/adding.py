@@ -35,21 +35,33 @@ def check_same(known: ModelEntry, given: ModelEntry) -> None:
     Raises:
         OptionError: the name is registered for another file or other settings.
     """
-    remedy = f"choose another name, or first: visavis models remove {known.name}"
-    if known.sha256 != given.sha256:
-        raise OptionError(
-            f"model name {known.name!r} is taken by another file (sha256 {known.sha256[:12]}, "
-            f"added {known.added})",
-            remedy,
-        )
+    check_same_file(known, given.sha256)
     old, new = known.to_dict(), given.to_dict()
     told_apart = [k for k in new if k not in {"added", "filename"} and old[k] != new[k]]
     if told_apart:
         field = told_apart[0]
         raise OptionError(
             f"model {known.name!r} is registered with {field} {old[field]!r}, not {new[field]!r}",
-            remedy,
+            _another_name(known),
         )
+
+
+def check_same_file(known: ModelEntry, sha256: str) -> None:
+    """Refuse another file under a name.
+
+    Raises:
+        OptionError: the name is registered for another file.
+    """
+    if known.sha256 != sha256:
+        raise OptionError(
+            f"model name {known.name!r} is taken by another file (sha256 {known.sha256[:12]}, "
+            f"added {known.added})",
+            _another_name(known),
+        )
+
+
+def _another_name(known: ModelEntry) -> str:
+    return f"choose another name, or first: visavis models remove {known.name}"
 
 
 def check_twins(given: ModelEntry, others: Iterable[ModelEntry]) -> None:

@@ -199,8 +199,7 @@ class WeightStore:
             ModelDamagedError: the file is not the one that was checked.
             ModelError: the home folder cannot be written.
         """
-        if check_name(name) in BUILTIN:
-            raise OptionError(f"model name {name!r} is built in", "choose another name")
+        self.check_free(name)
         file = Path(file)
         digest, size = adding.identify(file)
         if sha256 not in {None, digest}:
@@ -237,6 +236,23 @@ class WeightStore:
             adding.keep(file, self._cached(entry), entry)
             added[name] = entry
         return entry
+
+    def check_free(self, name: str, *, sha256: str | None = None) -> None:
+        """Refuse a name before work is done under it.
+
+        Args:
+            name: for a model.
+            sha256: of its file, if that may be registered under the name already.
+
+        Raises:
+            OptionError: the name is no name, is built in, or another file has it.
+            ModelError: the home folder cannot be read.
+        """
+        if check_name(name) in BUILTIN:
+            raise OptionError(f"model name {name!r} is built in", "choose another name")
+        known = self._user.load().get(name) if sha256 is not None else None
+        if known is not None and sha256 is not None:
+            adding.check_same_file(known, sha256)
 
     def remove(self, name: str) -> tuple[Path, ...]:
         """Erase a model from the home folder: its file, what was derived from it, its entry.

@@ -211,6 +211,10 @@ def test_other_photos_or_options_are_refused(photos: tuple[Photo, ...], tmp_path
     with pytest.raises(DataError, match="made from other photos"):
         run(photos[1:], out)
     assert len(run(photos[1:], out, anew=True)) == 3
+    made = out.stat()
+    assert len(run(photos[1:], out, replace=True)) == 3
+    assert out.stat().st_ino == made.st_ino
+    assert len(run(photos, out, replace=True)) == 4
 
 
 def test_work_begun_otherwise_is_refused(photos: tuple[Photo, ...], tmp_path: Path) -> None:
@@ -222,6 +226,9 @@ def test_work_begun_otherwise_is_refused(photos: tuple[Photo, ...], tmp_path: Pa
     with pytest.raises(DataError, match="begun for other photos or options"):
         run(photos, tmp_path / "x", size=18)
     assert run(photos, tmp_path / "x", size=18, anew=True).size == 18
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, tmp_path / "y", progress=stop)
+    assert run(photos, tmp_path / "y", size=18, replace=True).size == 18
 
 
 def test_a_changed_photo_counts_as_another(tmp_path: Path) -> None:
@@ -253,6 +260,7 @@ def test_bad_input_is_refused(photos: tuple[Photo, ...], tmp_path: Path) -> None
             run(photos, tmp_path / "x", **changed)
     with pytest.raises(DataError, match=r"none of 1 photos gave a crop.*no face"):
         run(photos[5:6], tmp_path / "x")
+    assert not list(tmp_path.glob("x*")), "nothing is left that would stand in the way"
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):
         run(photos, tmp_path / "file" / "x")

@@ -22,7 +22,8 @@ def test_people_are_parted(counts: list[int], share: float, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(labels)
     several = sum(count > 1 for count in counts)
     wanted = max(round(share * several), 2)
-    if several - wanted < 1:
+    alone = round(share * (len(counts) - several))
+    if several - wanted < 1 or len(counts) - wanted - alone < 2:
         with pytest.raises(DataError):
             split_people(labels, share=share, seed=seed)
         return
@@ -34,7 +35,8 @@ def test_people_are_parted(counts: list[int], share: float, seed: int) -> None:
     own, held = set(labels[train].tolist()), set(labels[validation].tolist())
     assert not own & held
     assert sum(counts[p] > 1 for p in held) == wanted
-    assert sum(counts[p] == 1 for p in held) == round(share * (len(counts) - several))
+    assert sum(counts[p] == 1 for p in held) == alone
+    assert len(own) >= 2
 
 
 def test_the_seed_decides() -> None:
@@ -66,5 +68,7 @@ def test_bad_options_are_refused() -> None:
         split_people([0, 1], share=0.5, seed=-1)
     with pytest.raises(OptionError, match="shape"):
         split_people(np.zeros((2, 2)), share=0.5, seed=0)
-    with pytest.raises(DataError, match="2 people with two photos"):
+    with pytest.raises(DataError, match="3, of whom 2 with two photos"):
         split_people([0, 0, 1, 1, 2], share=0.1, seed=0)
+    with pytest.raises(DataError, match="at least 4 are needed, 3 of them with two photos or more"):
+        split_people([0, 0, 1, 1, 2, 2], share=0.1, seed=0)

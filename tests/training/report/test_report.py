@@ -142,12 +142,12 @@ def test_runs_are_compared_by_what_tells_them_apart(tmp_path: Path) -> None:
         log(path, "1,0.5,1,3.5,0.9,0.5,0.1,4,0.7", "2,1,2,3.0,0.8,0.6,0.1,5,0.75")
         folders.append(path)
     runs = [read_run(path) for path in folders]
-    assert comparing.labels(runs) == ["miner semihard", "miner hard"]
+    assert comparing.labels(runs) == ["miner semihard (run0)", "miner hard (run1)"]
     assert comparing.labels([runs[0], runs[0]]) == ["(run0)", "(run0)"]
     other = tmp_path / "other"
     other.mkdir()
     (other / "run.json").write_text(json.dumps({"recipe": {"name": "u", "epochs": 2}, "data": "f"}))
-    assert comparing.labels([runs[0], read_run(other)]) == ["t", "u"]
+    assert comparing.labels([runs[0], read_run(other)]) == ["t (run0)", "u (other)"]
     svg, png = comparing.compare(folders, tmp_path / "out")
     text = svg.read_text()
     assert "miner semihard" in text

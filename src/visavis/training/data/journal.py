@@ -38,6 +38,7 @@ class Journal:
         request: identifies photos and options.
         crop_bytes: bytes of a crop.
         anew: drop what was begun.
+        replace: drop it where it was begun for another request.
 
     Attributes:
         crops: the file of crops, which becomes the pack.
@@ -49,12 +50,16 @@ class Journal:
         OSError: the files cannot be written.
     """
 
-    def __init__(self, out: Path, *, request: str, crop_bytes: int, anew: bool) -> None:
+    def __init__(
+        self, out: Path, *, request: str, crop_bytes: int, anew: bool, replace: bool = False
+    ) -> None:
         self.crops = out.with_name(f"{out.name}.partial")
         self.lines = out.with_name(f"{out.name}.partial.jsonl")
         self._crop_bytes = crop_bytes
         self.done: list[Kept | LeftOut] = []
         begun = None if anew else self._begun()
+        if replace and begun != request:
+            begun = None
         if begun is not None and begun != request:
             raise DataError(
                 f"{self.crops}: begun for other photos or options",
@@ -126,6 +131,12 @@ class Journal:
         os.fsync(self._file.fileno())
         self.close()
         self.crops.replace(out)
+        self.lines.unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Remove both files: nothing in them is worth going on with."""
+        self.close()
+        self.crops.unlink(missing_ok=True)
         self.lines.unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -44,6 +44,7 @@ def pack(
     scale: float = SCALE,
     workers: int | None = None,
     anew: bool = False,
+    replace: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pack:
     """Align the face of each photo and write all crops into one file.
@@ -65,6 +66,7 @@ def pack(
         scale: size of the face in them, as in ``align.crop``.
         workers: photos in work at once; all cores when ``None``.
         anew: drop what was begun or finished before.
+        replace: drop it only where it was made from other photos or options.
         progress: called with (done, total).
 
     Raises:
@@ -85,10 +87,18 @@ def pack(
         out.parent.mkdir(parents=True, exist_ok=True)
         with _alone(out):
             if out.exists() and not anew:
-                return _made(out, request)
-            journal = Journal(out, request=request, crop_bytes=size * size * 3, anew=anew)
+                try:
+                    return _made(out, request)
+                except DataError:
+                    if not replace or out.is_dir():
+                        raise
+            journal = Journal(
+                out, request=request, crop_bytes=size * size * 3, anew=anew, replace=replace
+            )
             try:
                 _fill(journal, ordered, finder, (size, scale), workers=workers, progress=progress)
+                if not any(isinstance(row, Kept) for row in journal.done):
+                    journal.drop()
                 journal.finish(out, _index(journal, ordered, (size, scale), origin, request))
             finally:
                 journal.close()

@@ -111,21 +111,33 @@ def of_pairs(
     return tuple(Photo(*row) for row in zip(people, names, paths, strict=True))
 
 
+def has_parts(root: Path) -> bool:
+    """Whether ``folders`` would find ``train`` or ``test`` there, rather than people."""
+    return bool(_outermost(root)[1])
+
+
 def _innermost(root: Path, part: Part) -> Path:
     """The folder whose folders are people."""
+    folder, parts = _outermost(root)
+    if not parts:
+        return folder
+    if part not in parts:
+        raise DataError(f"{folder}: no folder {part}", f"ask for --part {parts[0]}")
+    return folder / part
+
+
+def _outermost(root: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder whose folders are people or parts, and the parts' names."""
     folder = root
     while folder.is_dir():
         inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
         parts = [p for p in inside if p.name in _PARTS]
         if parts and len(parts) == len(inside) and all(_holds_only_folders(p) for p in parts):
-            chosen = folder / part
-            if not chosen.is_dir():
-                raise DataError(f"{folder}: no folder {part}", f"ask for --part {parts[0].name}")
-            return chosen
+            return folder, tuple(p.name for p in parts)
         if len(inside) != 1 or not _holds_only_folders(inside[0]):
-            return folder
+            break
         folder = inside[0]
-    return folder
+    return folder, ()
 
 
 def _holds_only_folders(folder: Path) -> bool:

@@ -32,7 +32,8 @@ def split_people(labels: ArrayLike, *, share: float, seed: int) -> Split:
 
     The share counts people, and is taken of those with one photo and of those with more alike, so
     that both parts are of one kind. At least two validation people have two photos or more:
-    without them there would be no mated or no non-mated pair to validate on.
+    without them there would be no mated or no non-mated pair to validate on. Two people at least,
+    one of them with two photos, are left to train on.
 
     Args:
         labels: ``(N,)`` person of each row, any whole numbers.
@@ -61,13 +62,15 @@ def split_people(labels: ArrayLike, *, share: float, seed: int) -> Split:
         several = rng.permutation(people[counts > 1])
         single = rng.permutation(people[counts == 1])
         taken = max(round(share * len(several)), _FEWEST)
-        if len(several) - taken < 1:
+        alone = round(share * len(single))
+        if len(several) - taken < 1 or len(people) - taken - alone < _FEWEST:
+            enough = len(several) > _FEWEST and len(people) > _FEWEST + 1
             raise DataError(
-                f"{len(several)} people with two photos or more, {share:g} of all people to be "
-                "kept for validation",
-                f"add people: at least {_FEWEST + 1} need two photos or more"
-                + (", or lower the validation share" if len(several) > _FEWEST else ""),
+                f"people: {len(people)}, of whom {len(several)} with two photos or more, where "
+                f"{share:g} of all people are to be kept for validation",
+                f"add people: at least {_FEWEST + 2} are needed, {_FEWEST + 1} of them with two "
+                "photos or more" + (", or lower the validation share" if enough else ""),
             )
-        chosen = [several[:taken], single[: round(share * len(single))]]
+        chosen = [several[:taken], single[:alone]]
     held = np.isin(rows, np.concatenate(chosen)) if chosen else np.zeros(len(rows), dtype=bool)
     return Split(np.flatnonzero(~held), np.flatnonzero(held))

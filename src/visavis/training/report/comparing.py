@@ -80,19 +80,21 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
 
 
 def labels(runs: Sequence[RunFolder]) -> list[str]:
-    """What tells the runs apart: their recipes' names, else the first settings that differ.
-
-    Runs of the same settings are told apart by their folders.
-    """
+    """What tells the runs apart: recipes' names or the first settings that differ, and folders."""
     flat = [_flat(run.recipe) for run in runs]
     silent = {"source", "expected", "threads", "workers"}
     keys = [k for k in flat[0] if k not in silent and len({str(one.get(k)) for one in flat}) > 1]
     if len({one.get("name") for one in flat}) == len(flat):
-        return [str(one["name"]) for one in flat]
-    names = [", ".join(f"{k.removeprefix('loss.')} {one.get(k)}" for k in keys[:3]) for one in flat]
-    if len(set(names)) < len(names):
-        names = [f"{name} ({run.path.name})".strip() for name, run in zip(names, runs, strict=True)]
-    return names
+        names = [str(one["name"]) for one in flat]
+    else:
+        names = [
+            ", ".join(f"{k.removeprefix('loss.')} {one.get(k)}" for k in keys[:3]) for one in flat
+        ]
+    folders = [run.path.resolve().name for run in runs]
+    return [
+        name if name == folder else f"{name} ({folder})".strip()
+        for name, folder in zip(names, folders, strict=True)
+    ]
 
 
 def _series(run: RunFolder, column: str) -> Series:
