@@ -61,7 +61,7 @@ def info(
 
 def _show(found: GalleryInfo) -> None:
     sealed = "encrypted" if found.encrypted else "not encrypted"
-    size = f", {found.bytes / 1e6:,.1f} MB" if found.bytes else ""
+    size = f", {output.size(found.bytes)}" if found.bytes else ""
     console.print(f"{found.location} ({found.kind}, {sealed}{size})", markup=False)
     console.print(f"  {output.people(found.people)}, {found.audit_entries:,} audit entries")
     _show_head(found.audit_head)
@@ -131,7 +131,7 @@ def compact(
     if json:
         echo_json({"bytes_before": before, "bytes_after": after})
     else:
-        console.print(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB now")
+        console.print(f"{output.size(before)} before, {output.size(after)} now")
 
 
 @app.command("backup")

@@ -38,10 +38,8 @@ def change_colour(
     matrix = (brightness * contrast)[:, None, None] * balance[:, :, None] * matrix
     lift = torch.as_tensor((1 - contrast) * brightness, device=images.device, dtype=images.dtype)
     luma = torch.as_tensor(_LUMA, device=images.device, dtype=images.dtype)
-    offset = (lift * (images.mean((2, 3)) @ luma))[:, None, None].expand(count, 3, 1)
-    turned = torch.baddbmm(
-        offset,
-        torch.as_tensor(matrix, device=images.device, dtype=images.dtype),
-        images.flatten(2),
-    )
+    offset = (lift * (images.mean((2, 3)) @ luma))[:, None, None]
+    factors = torch.as_tensor(matrix, device=images.device, dtype=images.dtype)
+    # baddbmm would fill the whole result with the offset first, which takes as long as the rest.
+    turned = torch.bmm(factors, images.flatten(2)).add_(offset)
     return turned.clamp_(0, 255).view_as(images)
