@@ -39,7 +39,7 @@ MARGIN_SMALL: Final = Recipe(
     augment=AugmentOptions(
         flip=0.5, rotation=5, zoom=0.05, shift=0.025, colour=0.25, blur=0.05, erase=0.3
     ),
-    epochs=50,
+    epochs=90,
     optimiser="muon",
     lr=3e-3,
     momentum=0.95,
