@@ -215,6 +215,13 @@ def test_other_photos_or_options_are_refused(photos: tuple[Photo, ...], tmp_path
     assert len(run(photos[1:], out, replace=True)) == 3
     assert out.stat().st_ino == made.st_ino
     assert len(run(photos, out, replace=True)) == 4
+    assert len(run(photos[1:], out, replace=True)) == 3
+    assert len(open_pack(tmp_path / "x-1")) == 3, "set aside, not lost"
+    assert len(open_pack(tmp_path / "x-2")) == 4
+    (tmp_path / "mine").write_text("no pack")
+    with pytest.raises(DataError, match="no pack that can be read"):
+        run(photos, tmp_path / "mine", replace=True)
+    assert (tmp_path / "mine").read_text() == "no pack"
 
 
 def test_work_begun_otherwise_is_refused(photos: tuple[Photo, ...], tmp_path: Path) -> None:

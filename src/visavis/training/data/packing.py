@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import threading
@@ -66,7 +67,8 @@ def pack(
         scale: size of the face in them, as in ``align.crop``.
         workers: photos in work at once; all cores when ``None``.
         anew: drop what was begun or finished before.
-        replace: drop it only where it was made from other photos or options.
+        replace: where it is of other photos or options, drop what was begun, and set what was
+            finished aside (``data-1.pack`` for ``data.pack``).
         progress: called with (done, total).
 
     Raises:
@@ -87,11 +89,17 @@ def pack(
         out.parent.mkdir(parents=True, exist_ok=True)
         with _alone(out):
             if out.exists() and not anew:
-                try:
-                    return _made(out, request)
-                except DataError:
-                    if not replace or out.is_dir():
-                        raise
+                made = _made(out)
+                if made.request == request:
+                    return made
+                made.close()
+                if not replace:
+                    raise DataError(
+                        f"{out}: is there already, made from other photos or options",
+                        "name another place, or remove that file (`visavis data pack` does with "
+                        "--anew)",
+                    )
+                _set_aside(out)
             journal = Journal(
                 out, request=request, crop_bytes=size * size * 3, anew=anew, replace=replace
             )
@@ -158,23 +166,22 @@ def _alone(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _made(out: Path, request: str) -> Pack:
+def _set_aside(out: Path) -> None:
+    """Give the file a free name beside its own: it may have taken somebody hours."""
+    names = (out.with_name(f"{out.stem}-{k}{out.suffix}") for k in itertools.count(1))
+    out.rename(next(name for name in names if not name.exists()))
+
+
+def _made(out: Path) -> Pack:
     if out.is_dir():
         raise DataError(f"{out}: is a folder", "name a file")
     try:
-        made = open_pack(out)
+        return open_pack(out)
     except DataError as error:
         raise DataError(
             f"{out}: is there already, and is no pack that can be read",
             "name another file, or replace it: `visavis data pack --anew`",
         ) from error
-    if made.request != request:
-        made.close()
-        raise DataError(
-            f"{out}: is there already, made from other photos or options",
-            "name another place, or remove that file (`visavis data pack` does with --anew)",
-        )
-    return made
 
 
 def _fill(
