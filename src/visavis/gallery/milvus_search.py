@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from visavis.errors import ModelMismatchError, OptionError
 from visavis.gallery.entries import usable_vectors
 from visavis.gallery.fusion import FUSIONS, fused_scores
-from visavis.gallery.milvus_options import search_parameters
+from visavis.gallery.milvus_options import score_error, search_parameters
 from visavis.gallery.milvus_tables import MOST_HITS, Row, Tables
 from visavis.gallery.milvus_writes import Model
 from visavis.gallery.records import Match
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
-_ROUNDING: Final = 2e-6
 _PROBES: Final = 64
 _SCANNED: Final = 200_000
 
@@ -27,9 +26,9 @@ class MilvusSearch:
     """Finds the people closest to probes.
 
     Milvus gives candidates: faces for ``max``, people's mean templates for the means. As long as
-    more could be equal to the k-th, more are asked for, up to Milvus's 16,384 a probe. The
-    candidates' templates are then read and scored as in a SQLite gallery, so that both give the
-    same numbers.
+    more could be equal to the k-th, more are asked for, up to Milvus's 16,384 a probe; what an
+    index's quantization may have put behind the k-th is a candidate, too. The candidates' templates
+    are then read and scored as in a SQLite gallery, so that both give the same numbers.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -73,6 +72,7 @@ class MilvusSearch:
         found: list[list[str]] = [[] for _ in probes]
         open_ = list(range(len(probes)))
         limit = min(max(4 * k, 32), MOST_HITS)
+        doubt = 2 * score_error(self.tables.index)  # of the k-th, and of who may be before it
         while open_:
             hits = self._hits(table, field, probes[open_], limit, hidden if by_face else "")
             people = self.names({self._owner(hit) for each in hits for hit in each})
@@ -84,7 +84,7 @@ class MilvusSearch:
                     if person in people:
                         best[person] = max(best.get(person, -2.0), hit["distance"])
                 ranked = sorted(best.values(), reverse=True)
-                least = ranked[k - 1] - _ROUNDING if len(ranked) >= k else -2.0
+                least = ranked[k - 1] - doubt if len(ranked) >= k else -2.0
                 found[at] = [person for person, score in best.items() if score >= least]
                 last = each[-1]["distance"] if each else -2.0
                 if len(each) == limit and last >= least:
