@@ -105,8 +105,8 @@ def stepper(recipe: Recipe, *, channels_last: bool, bf16: bool) -> Callable[[Ima
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
 
     def step(sides: Images, labels: Tensor) -> None:
-        if channels_last:
-            sides = tuple(s.contiguous(memory_format=torch.channels_last) for s in sides)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        sides = tuple(side.contiguous(memory_format=layout) for side in sides)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             raw = [network.raw(images) for images in sides]
         # The loss wants the two of a pair beside each other.

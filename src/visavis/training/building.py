@@ -17,7 +17,6 @@ from visavis.training import freezing
 from visavis.training.losses import build_loss
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.seeds import derive, seeded
-from visavis.training.teacher import Teacher
 from visavis.weights.model_directory import INSIDE_RUN, WEIGHTS
 
 
@@ -56,13 +55,6 @@ def build_head(recipe: Recipe, *, people: int) -> nn.Module:
     seed = derive(recipe.seed, "loss", recipe.loss.seed) % 2**31
     options = dataclasses.replace(recipe.loss, seed=seed)
     return build_loss(options, people=people, dimension=recipe.dimension)
-
-
-def build_teacher(recipe: Recipe, device: torch.device) -> Teacher | None:
-    """The network with its first weights once more, to agree with; ``None`` without ``distil``."""
-    if not recipe.distil:
-        return None
-    return Teacher(build_network(recipe).to(device), weight=recipe.distil)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from visavis.embedding.torch import FaceNetwork
 from visavis.training import drawing, freezing, optimizers, speed
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.building import build_head, build_network, build_teacher
+from visavis.training.building import build_head, build_network
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import split_people
 from visavis.training.recipes.recipe import Recipe
@@ -114,7 +114,7 @@ def _plan(recipe: Recipe, pack: Pack) -> Plan:
     validations = -(-steps // (recipe.validate_every * per_epoch)) if recipe.validation_share else 0
     look = trial.look(split.train_rows[rows]) / len(rows)
     looked = look * len(split.validation_rows)
-    begun = look * len(split.train_rows) if recipe.head_from_init else 0.0
+    begun = look * len(split.train_rows) if recipe.head_from_init or recipe.distil else 0.0
     own = sum(p.numel() for p in network.parameters() if p.requires_grad)
     others = sum(p.numel() for p in head.parameters() if p.requires_grad)
     states = 1 if recipe.optimiser == "sgd" else 2
@@ -152,7 +152,6 @@ class _Trial:
         spec = network.spec
         self._recipe, self._pack, self._network, self._head = recipe, pack, network, head
         self._device = next(network.parameters()).device
-        self._teacher = build_teacher(recipe, self._device)
         self._augmenter = Augmenter(
             recipe.augment,
             source=(pack.size, pack.scale),
@@ -180,12 +179,8 @@ class _Trial:
             )
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
                 with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-                    wanted = None if self._teacher is None else self._teacher(images)
                     raw = self._network.raw(images)
-                value = self._head(raw.float(), people)
-                if self._teacher is not None and wanted is not None:
-                    value = self._teacher.added(value, raw.float(), wanted)
-                loss = value.loss
+                loss = self._head(raw.float(), people).loss
             loss.backward()
             self._optimizer.step()
             self._optimizer.zero_grad()

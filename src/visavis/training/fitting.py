@@ -16,7 +16,7 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.training import drawing, logs, optimizers, speed
 from visavis.training.alarm import CollapseAlarm
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.building import build_head, build_network, build_teacher, load_weights
+from visavis.training.building import build_head, build_network, load_weights
 from visavis.training.centres import begin_at_means
 from visavis.training.checkpoints import LastCheckpoint
 from visavis.training.data.pack import Pack
@@ -33,6 +33,7 @@ from visavis.training.resume import Run, steps_done
 from visavis.training.seeds import derive, seeded
 from visavis.training.stream import StepStream
 from visavis.training.supply import Supply
+from visavis.training.teacher import Teacher
 from visavis.training.threads import threads
 from visavis.training.validation import Validation, validate
 from visavis.training.watching import Pace, Watch
@@ -162,8 +163,8 @@ def fit(
         )
         split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
         parts = _assemble(recipe, pack, split, trainer)
-        if recipe.head_from_init and checkpoint is None:
-            _begin_head(parts)
+        if recipe.distil or (recipe.head_from_init and checkpoint is None):
+            _ask_untouched(recipe, parts)
         patience = Patience(recipe.patience)
         watch = _watch(
             recipe,
@@ -252,17 +253,20 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
         augmenter,
         total=total,
         head_first=head_first,
-        teacher=build_teacher(recipe, device),
     )
     ema = Ema(network, decay=recipe.ema) if recipe.ema is not None else None
     reader = Reader(recipe, pack, augmenter, trainer)
     return _Parts(network, supply, ema, reader, pace, head_first, module)
 
 
-def _begin_head(parts: _Parts) -> None:
-    network = parts.network.eval()
-    vectors, _people = parts.reader.embed_alone(network, parts.supply.rows, precise=False)
-    begin_at_means(parts.module.loss, vectors, parts.supply.labels)
+def _ask_untouched(recipe: Recipe, parts: _Parts) -> None:
+    """Teacher and first centres, while the network still has the weights that it began with."""
+    rows = parts.supply.rows
+    vectors, _people = parts.reader.embed_alone(parts.network.eval(), rows, precise=False)
+    if recipe.distil:
+        parts.module.teacher = Teacher(vectors, rows, weight=recipe.distil)
+    if recipe.head_from_init:
+        begin_at_means(parts.module.loss, vectors, parts.supply.labels)
 
 
 def _watch(

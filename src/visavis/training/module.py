@@ -39,7 +39,7 @@ class Step:
 class _Images:
     images: Tensor
     labels: Tensor
-    plain: Tensor | None
+    rows: Tensor
 
 
 class Training(pl.LightningModule):
@@ -56,6 +56,7 @@ class Training(pl.LightningModule):
         augmenter: packed crops to images.
         total: steps of the run.
         head_first: steps at the start in which only the loss's parameters learn.
+    Attributes:
         teacher: what the network is held to besides, if anything.
     """
 
@@ -68,7 +69,6 @@ class Training(pl.LightningModule):
         *,
         total: int,
         head_first: int = 0,
-        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -77,7 +77,7 @@ class Training(pl.LightningModule):
         self.gradient_norm: Tensor | float = float("nan")
         self._recipe, self._augmenter = recipe, augmenter
         self._total, self._head_first = total, head_first
-        self._teacher = teacher
+        self.teacher: Teacher | None = None
         self._raw: Callable[[Tensor], Tensor] = network.raw
         if recipe.compile:
             self._raw = cast("Callable[[Tensor], Tensor]", torch.compile(network.raw))
@@ -101,8 +101,7 @@ class Training(pl.LightningModule):
         seed = derive(self._recipe.seed, "augment", self.global_step, self.global_rank)
         with torch.no_grad():
             images = self._ordered(self._augmenter(batch.crops, seed=seed))
-            plain = self._ordered(self._augmenter.plain(batch.crops)) if self._teacher else None
-        return _Images(images, batch.labels, plain)
+        return _Images(images, batch.labels, batch.rows)
 
     def training_step(self, batch: _Images, batch_idx: int) -> Tensor:
         """The loss of the joined batch."""
@@ -114,9 +113,7 @@ class Training(pl.LightningModule):
             freezing.train_mode(
                 self.network, convolutions=self._recipe.frozen, norms=self._recipe.freeze_norm
             )
-        wanted = None
-        if self._teacher is not None and batch.plain is not None:
-            wanted = self._teacher(batch.plain)
+        wanted = None if self.teacher is None else self.teacher(batch.rows)
         with (
             seeded(derive(seed, "network", step, self.global_rank), device=self.device),
             torch.set_grad_enabled(not alone),
@@ -133,17 +130,18 @@ class Training(pl.LightningModule):
             torch.autocast(self.device.type, enabled=False),
         ):
             value: LossValue = self.loss(raw, labels)
-            if self._teacher is not None and wanted is not None:
-                value = self._teacher.added(value, raw, wanted)
+            if self.teacher is not None and wanted is not None:
+                value = self.teacher.added(value, raw, wanted)
         self.last = Step(
             LossValue(value.loss.detach(), value.active, value.parts), raw.detach(), labels
         )
         return value.loss
 
     def _ordered(self, images: Tensor) -> Tensor:
-        if self._recipe.channels_last:
-            return images.contiguous(memory_format=torch.channels_last)
-        return images
+        last = self._recipe.channels_last
+        return images.contiguous(
+            memory_format=torch.channels_last if last else torch.contiguous_format
+        )
 
     def configure_gradient_clipping(
         self,

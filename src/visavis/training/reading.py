@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from visavis.embedding.torch import FaceNetwork
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.augment.masks import put_on
+from visavis.training.augment.mask_alignment import wear
 from visavis.training.data.pack import Pack
 from visavis.training.recipes.recipe import Recipe
 from visavis.types import Crops, Vectors
@@ -117,7 +117,7 @@ class Reader:
             rng = np.random.default_rng((_MASKS, row))
             if rng.random() < share:
                 seed = int(rng.integers(1 << 62))
-                crops[k : k + 1] = put_on(
+                crops[k : k + 1] = wear(
                     crops[k : k + 1], size=self._pack.size, scale=self._pack.scale, seed=seed
                 )
         return crops

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from visavis.embedding.torch import FaceNetwork
 from visavis.training.losses.value import LossValue
+from visavis.types import Vectors
 
 
 class Teacher:
-    """Embeds the crops before augmentation with the weights that a run began with.
+    """What the weights that a run began with make of the crops before augmentation.
 
     A network that is trained on so that it tells masked faces, say, forgets some of what it knew.
     Where its embedding of the changed crop is held to what the untouched network makes of the
@@ -20,22 +22,28 @@ class Teacher:
     enough. The idea is that of G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a
     neural network", 2015 (arXiv:1503.02531), with embeddings in place of class probabilities.
 
-    It is no module, so that its weights are neither trained nor saved with the run: they are a
-    function of the recipe.
+    The untouched network's vectors do not change, so they are made once, before the first step, and
+    not saved with the run: they are a function of the recipe and the data.
 
     Args:
-        network: with its first weights, on the device of the run; it is made to stay as it is.
+        vectors: ``(N, D)`` float32, not zero.
+        rows: ``(N,)`` rows of the pack that they are of.
         weight: of the disagreement in the loss.
     """
 
-    def __init__(self, network: FaceNetwork, *, weight: float) -> None:
-        self._network = network.eval().requires_grad_(False)
+    def __init__(self, vectors: Vectors, rows: NDArray[np.int64], *, weight: float) -> None:
+        place = np.full(int(rows.max()) + 1, -1)
+        place[rows] = np.arange(len(rows))
+        self._place = torch.from_numpy(place)
+        self._vectors = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
         self.weight = weight
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """``(B, D)`` float32 unit vectors of ``(B, 3, S, S)`` plain images, without gradient."""
-        with torch.no_grad():
-            return functional.normalize(self._network.raw(images))
+    def __call__(self, rows: Tensor) -> Tensor:
+        """``(B, D)`` float32 vectors of ``(B,)`` rows of the pack, on the rows' device."""
+        device = rows.device
+        if self._vectors.device != device:
+            self._place, self._vectors = self._place.to(device), self._vectors.to(device)
+        return self._vectors[self._place[rows]]
 
     def added(self, value: LossValue, raw: Tensor, wanted: Tensor) -> LossValue:
         """The loss with ``weight`` times the mean of ``1 - cosine`` of both embeddings.

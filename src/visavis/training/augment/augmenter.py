@@ -14,7 +14,7 @@ from visavis.training.augment.colour import change_colour
 from visavis.training.augment.erase import erase
 from visavis.training.augment.jpeg import compress
 from visavis.training.augment.low_resolution import lower_resolution
-from visavis.training.augment.masks import put_on
+from visavis.training.augment.mask_alignment import wear
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.augment.resampling import Geometry, Resampler
 
@@ -22,9 +22,10 @@ from visavis.training.augment.resampling import Geometry, Resampler
 class Augmenter:
     """Changes crops as photos differ, and brings them to the network's geometry.
 
-    A crop is resampled once, for geometry, mirroring and jitter together. The order is that of the
-    world: a mask is worn, the camera stands somewhere, its lens blurs, its sensor has few
-    pixels, its colours are off, the file is compressed; a rectangle may be missing at the end.
+    A crop is resampled once, for geometry, mirroring and jitter together; one that is given a mask
+    twice. The order is that of the world: a mask is worn and misleads the alignment, the camera
+    stands somewhere, its lens blurs, its sensor has few pixels, its colours are off, the file is
+    compressed; a rectangle may be missing at the end.
 
     Every draw is a function of `seed` and of the treatment alone: turning one on or off leaves
     the draws of the others as they were.
@@ -92,7 +93,7 @@ class Augmenter:
     def _masked(self, crops: Tensor, rng: np.random.Generator) -> Tensor:
         rows = np.flatnonzero(rng.random(len(crops)) < self.options.mask)
         size, scale = self.source
-        masked = put_on(
+        masked = wear(
             crops[rows].cpu().numpy(), size=size, scale=scale, seed=int(rng.integers(1 << 62))
         )
         crops = crops.clone()

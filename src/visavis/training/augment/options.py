@@ -34,7 +34,8 @@ class AugmentOptions(Record):
         low_resolution: share of crops reduced to between 0.25 and 0.7 of their size and enlarged
             again.
         erase: share of crops of which a rectangle (5 % to 25 % of the area) is overwritten.
-        mask: share of crops that are given a synthetic face mask.
+        mask: share of crops that are given a synthetic face mask, and with it the alignment that a
+            detector finds where it sees the mask (``mask_alignment``).
 
     >>> AugmentOptions(erase=0.25).erase
     0.25

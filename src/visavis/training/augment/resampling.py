@@ -102,7 +102,8 @@ class Resampler:
         """Resample ``(B, S, S, 3)`` uint8 to ``(B, 3, s, s)`` float32, 0 to 255.
 
         On the CPU every crop goes through the routine that `align.crop` uses (OpenCV's, 3 to 10
-        times as fast as torch's there); elsewhere through torch on the crops' own device.
+        times as fast as torch's there), and the result stays channels-last; elsewhere through
+        torch on the crops' own device.
         """
         images = crops.permute(0, 3, 1, 2)
         if crops.device.type != "cpu":
@@ -123,8 +124,7 @@ class Resampler:
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             )
-        # Contiguous first: bytes are moved, not floats.
-        return torch.from_numpy(out).permute(0, 3, 1, 2).contiguous().float()
+        return torch.from_numpy(out).permute(0, 3, 1, 2).float()
 
     def on_device(self, images: Tensor, matrices: NDArray[np.float64]) -> Tensor:
         """The same by torch alone, for ``(B, 3, S, S)`` on any device."""

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.training.augment import masks
+from visavis.training.augment.mask_alignment import wear
 from visavis.training.data.pack import Pack
 from visavis.training.outcome.embedders import Change, embed_rows
 from visavis.training.outcome.figures import Figures, measure
@@ -99,9 +99,10 @@ def common_rates(both: Sequence[Vectors], labels: NDArray[np.int64]) -> tuple[fl
 
 
 def mask_of(pack: Pack) -> Change:
-    """A synthetic mask on each packed crop, the same one for the same crop."""
+    """A synthetic mask on each packed crop, aligned as a detector would that sees it; the same one
+    for the same crop."""
 
     def change(crops: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:
-        return masks.put_on(crops, size=pack.size, scale=pack.scale, seed=first)
+        return wear(crops, size=pack.size, scale=pack.scale, seed=first)
 
     return change

@@ -1,0 +1,113 @@
+"""What a face mask does to the alignment: a detector guesses the landmarks that it hides.
+
+A mask drawn on an aligned crop leaves the crop as well aligned as it was. Drawn on the photo, with
+the face detected again, it moves the mouth's corners by 5 pixels of the 112 px template and the
+eyes by 3, and the crop with them; that costs the default model more than the cloth does. So crops
+that are given a mask are moved as masked photos are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import OptionError
+from visavis.faces.align import TEMPLATE_SIZE, crop, positions, similarity
+from visavis.training.augment.masks import put_on
+from visavis.types import Crops, Image
+
+MEAN: Final = (0.028, -1.87, 0.71, 2.33)
+"""Mean of the logarithm of the size, degrees clockwise, template pixels to the right and down."""
+COVARIANCE: Final = (
+    (0.0042, -0.005, 0.013, 0.0632),
+    (-0.005, 19.2, -3.22, 0.03),
+    (0.013, -3.22, 9.27, 0.05),
+    (0.0632, 0.03, 0.05, 8.15),
+)
+"""Of the same four. Both measured with the default detector on photos of LFW's peopleDevTrain:
+``python -m benchmarks.mask_alignment``."""
+
+_FACTOR: Final = np.linalg.cholesky(np.array(COVARIANCE))
+_FARTHEST: Final = 2.5  # standard deviations
+_STREAM: Final = 1  # put_on draws from (seed, row)
+_CANVAS: Final = (256, 0.5)  # shows all that a mask may cover
+
+
+def wear(crops: Crops, *, size: int, scale: float, seed: int) -> Crops:
+    """Every face with a mask, and aligned as a detector would that sees the mask.
+
+    Args:
+        crops: ``(N, size, size, 3)`` RGB uint8; not changed.
+        size: side of the crops in pixels.
+        scale: size of the face in them, as in ``faces.align.crop``.
+        seed: at least 0; row i's mask and alignment depend on `seed` and i alone.
+
+    Returns:
+        Like `crops`; the border is repeated where a moved frame reaches beyond the crop.
+
+    Raises:
+        OptionError: as ``masks.put_on``.
+    """
+    out = put_on(crops, size=size, scale=scale, seed=seed)
+    for i, worn in enumerate(out):
+        rng = np.random.default_rng((seed, i, _STREAM))
+        draw = np.clip(rng.standard_normal(4), -_FARTHEST, _FARTHEST)
+        zoom, turn, *shift = np.array(MEAN) + _FACTOR @ draw
+        out[i] = _moved(worn, float(zoom), float(turn), np.array(shift), scale)
+    return out
+
+
+def _moved(
+    crop: Image, zoom: float, turn: float, shift: NDArray[np.float64], scale: float
+) -> Image:
+    size = len(crop)
+    middle = positions(size=size, scale=scale).mean(0)
+    angle = np.deg2rad(turn)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = np.exp(zoom) * rotation
+    offset = middle + shift * (size / TEMPLATE_SIZE * scale) - linear @ middle
+    return np.asarray(
+        cv2.warpAffine(
+            crop,
+            np.column_stack([linear, offset]),
+            (size, size),
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
+        dtype=np.uint8,
+    )
+
+
+def wear_in_photo(photo: Image, landmarks: NDArray[np.floating], *, seed: int) -> Image:
+    """A photo whose face wears a synthetic mask, to be detected as any other photo.
+
+    Args:
+        photo: ``(H, W, 3)`` RGB uint8, upright; not changed.
+        landmarks: ``(5, 2)`` of the face, found without the mask.
+        seed: at least 0, decides the mask.
+
+    Returns:
+        Like `photo`.
+
+    Raises:
+        OptionError: unusable landmarks, or a negative seed.
+    """
+    size, scale = _CANVAS
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        raise OptionError(
+            f"a photo of shape {photo.shape} and type {photo.dtype}", "give (H, W, 3) uint8"
+        )
+    before = crop(photo, landmarks, size=size, scale=scale)
+    after = put_on(before[None], size=size, scale=scale, seed=seed)[0]
+    # Only the difference goes back, so that what no mask covers keeps its sharpness.
+    matrix = similarity(landmarks, positions(size=size, scale=scale))
+    difference = cv2.warpAffine(
+        after.astype(np.float32) - before.astype(np.float32),
+        matrix,
+        (photo.shape[1], photo.shape[0]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )
+    return np.asarray(np.clip(np.rint(photo + difference), 0, 255), dtype=np.uint8)
