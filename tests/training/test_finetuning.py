@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError
 from visavis.training import freezing
 from visavis.training.augment.options import AugmentOptions
+from visavis.training.blending import blend
 from visavis.training.building import build_network
 from visavis.training.centres import begin_at_means
 from visavis.training.data.pack import Pack
@@ -156,6 +158,37 @@ def test_without_another_loss_the_disagreement_falls(
     assert np.mean(course[-20:]) < 0.8 * np.mean(course[:10])
 
 
+def test_blended_weights_lie_on_the_way_from_the_first_ones(
+    tiny_pack: Pack, untouched: Path, tmp_path: Path
+) -> None:
+    chosen = tuning(untouched, freeze_norm=False, ema=None, validation_share=0.3)
+    first = build_network(chosen).state_dict()
+    whole = train(chosen, tiny_pack, tmp_path / "whole").network.state_dict()
+    part = train(
+        dataclasses.replace(chosen, blend=0.25), tiny_pack, tmp_path / "part"
+    ).network.state_dict()
+    moved = 0.0
+    for name, value in part.items():
+        if value.is_floating_point():
+            expected = first[name] + 0.25 * (whole[name] - first[name])
+            torch.testing.assert_close(value, expected, atol=1e-6, rtol=1e-5)
+            moved = max(moved, float((whole[name] - first[name]).abs().max()))
+        else:
+            assert torch.equal(value, whole[name])
+    assert moved > 1e-4
+    with pytest.raises(OptionError, match=r"blend 0\.0; give a number above 0 and up to 1"):
+        recipe(blend=0.0)
+    with pytest.raises(OptionError, match=r"blend 0\.5; give it with weights to start from"):
+        recipe(blend=0.5)
+
+
+def test_only_a_network_and_its_past_are_blended() -> None:
+    with pytest.raises(OptionError, match="two networks of other weights"):
+        blend(torch.nn.Linear(2, 2), torch.nn.Linear(2, 3), 0.5)
+    with pytest.raises(OptionError, match=r"blend 1\.5"):
+        blend(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), 1.5)
+
+
 def test_killed_and_resumed_is_bit_for_bit_not_killed(
     tiny_pack: Pack, untouched: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +199,7 @@ def test_killed_and_resumed_is_bit_for_bit_not_killed(
         loss=LossOptions(kind="cosface", scale=16.0),
         sampler="shuffled",
         head_from_init=True,
+        blend=0.6,
     )
     whole = train(chosen, tiny_pack, tmp_path / "whole")
     for kill in (1, 5, 8):

@@ -16,6 +16,7 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.training import drawing, logs, optimizers, speed
 from visavis.training.alarm import CollapseAlarm
 from visavis.training.augment.augmenter import Augmenter
+from visavis.training.blending import blend
 from visavis.training.building import build_head, build_network, load_weights
 from visavis.training.centres import begin_at_means
 from visavis.training.checkpoints import LastCheckpoint
@@ -203,6 +204,7 @@ def fit(
         finally:
             parts.supply.close()
         return _finish(
+            recipe,
             parts,
             split=split,
             run=run,
@@ -313,6 +315,7 @@ def _remining(recipe: Recipe, parts: _Parts, every: int) -> Remining:
 
 
 def _finish(
+    recipe: Recipe,
     parts: _Parts,
     *,
     split: Split,
@@ -327,6 +330,9 @@ def _finish(
     if len(split.validation_rows):
         load_weights(network, run.best)
         best = patience.step
+    if recipe.blend < 1:
+        blend(network, build_network(recipe), recipe.blend)
+    if len(split.validation_rows):
         network.eval()
         validation = validate(
             *parts.reader.embed_alone(network, split.validation_rows, masked=True)

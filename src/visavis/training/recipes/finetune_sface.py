@@ -13,7 +13,8 @@ FINETUNE_SFACE: Final = Recipe(
     source=(
         "Zhong et al., SFace, IEEE Transactions on Image Processing 30, 2021 (arXiv:2205.12010), "
         "trained on with the loss of Wang et al., CosFace, CVPR 2018 (arXiv:1801.09414), and held "
-        "to itself as in Hinton, Vinyals, Dean, 2015 (arXiv:1503.02531)"
+        "to itself as in Hinton, Vinyals, Dean, 2015 (arXiv:1503.02531), its weights between "
+        "both in the end as in Wortsman et al., CVPR 2022 (arXiv:2109.01903)"
     ),
     expected=(
         "not measured to the end yet; aimed at, on masked faces of LFW's View 1: half the FNMR at "
@@ -28,6 +29,7 @@ FINETUNE_SFACE: Final = Recipe(
     freeze_norm=True,
     distil=25.0,
     head_from_init=True,
+    blend=0.6,
     loss=LossOptions(kind="cosface", margin=0.35, scale=32.0),
     sampler="shuffled",
     batch_size=64,

@@ -44,6 +44,9 @@ class Recipe(Record):
             of each augmented crop with what ``init`` makes of the plain one, as 1 - cosine.
         head_from_init: each person's centre in the loss's classifier starts at the mean of what
             ``init`` makes of their photos, instead of at random.
+        blend: how far the finished model goes from ``init`` to what was learnt, in (0, 1]; 1 for
+            all the way (``visavis.training.blending``). Validations while training is on are of
+            all that was learnt.
         loss: the loss and its miner.
         sampler: how batches are drawn: ``pairs``, ``people``, ``shuffled`` or ``triplets``.
         batch_size: crops in a batch (all processes together).
@@ -96,6 +99,7 @@ class Recipe(Record):
     freeze_norm: bool = False
     distil: float = 0.0
     head_from_init: bool = False
+    blend: float = 1.0
     loss: LossOptions
     sampler: str
     batch_size: int
@@ -151,10 +155,17 @@ class Recipe(Record):
             value = getattr(self, field)
             if value is not None and not 0 < value < 1:
                 raise _refusal(field, value, "a number in (0, 1)")
+        self._check_init()
+        self._check_batch()
+
+    def _check_init(self) -> None:
         for field in ("distil", "freeze_norm", "head_from_init"):
             if getattr(self, field) and not self.init:
                 raise _refusal(field, getattr(self, field), "it with weights to start from (init)")
-        self._check_batch()
+        if not 0 < self.blend <= 1:
+            raise _refusal("blend", self.blend, "a number above 0 and up to 1")
+        if self.blend < 1 and not self.init:
+            raise _refusal("blend", self.blend, "it with weights to start from (init)")
 
     def _check_batch(self) -> None:
         if self.sampler == "pairs" and self.batch_size % 2:
