@@ -264,7 +264,8 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
 def _ask_untouched(recipe: Recipe, parts: _Parts) -> None:
     """Teacher and first centres, while the network still has the weights that it began with."""
     rows = parts.supply.rows
-    vectors, _people = parts.reader.embed_alone(parts.network.eval(), rows, precise=False)
+    alone = FaceNetwork(parts.network.backbone).eval()  # each crop by itself, as in training
+    vectors, _people = parts.reader.embed_alone(alone, rows, precise=False)
     if recipe.distil:
         parts.module.teacher = Teacher(vectors, rows, weight=recipe.distil)
     if recipe.head_from_init:

@@ -1,9 +1,8 @@
 """What a face mask does to the alignment: a detector guesses the landmarks that it hides.
 
 A mask drawn on an aligned crop leaves the crop as well aligned as it was. Drawn on the photo, with
-the face detected again, it moves the mouth's corners by 5 pixels of the 112 px template and the
-eyes by 3, and the crop with them; that costs the default model more than the cloth does. So crops
-that are given a mask are moved as masked photos are.
+the face detected again, it moves the landmarks, and the crop with them; that costs the default
+model more than the cloth does. So crops that are given a mask are moved as masked photos are.
 """
 
 from __future__ import annotations
