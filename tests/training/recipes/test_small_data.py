@@ -39,10 +39,20 @@ def test_a_fine_tuned_network_sees_enough_photos() -> None:
     assert any(f"{changed.epochs} epochs" in note for note in notes)
 
 
+@pytest.mark.parametrize(("people", "factor"), [(30, 0.3), (270, 0.648), (800, 1.0)])
+def test_few_faces_pull_a_fine_tuned_network_less_far(people: int, factor: float) -> None:
+    recipe = by_name("finetune-sface")
+    changed, notes = fit_to(recipe, np.repeat(np.arange(people), 8))
+    assert changed.lr == pytest.approx(recipe.lr * factor)
+    assert any("learning rate" in note for note in notes) == (factor < 1)
+    from_scratch = by_name("margin-small")
+    assert fit_to(from_scratch, np.repeat(np.arange(people), 8))[0].lr == from_scratch.lr
+
+
 def test_what_the_user_set_stays() -> None:
     labels = np.repeat(np.arange(24), 5)
     recipe = by_name("finetune-sface")
-    fixed = frozenset({"validation_share", "batch_size", "epochs"})
+    fixed = frozenset({"validation_share", "batch_size", "epochs", "lr"})
     assert fit_to(recipe, labels, fixed=fixed) == (recipe, ())
 
 

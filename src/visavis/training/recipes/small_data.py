@@ -23,6 +23,9 @@ FEWEST_STEPS: Final = 8
 FEWEST_PHOTOS: Final = 3000
 """Photos that a fine-tuned network goes through at least, all epochs together."""
 
+GENTLEST: Final = 0.3
+"""Of a fine-tuning recipe's learning rate, at least, where the photos are fewer than that."""
+
 
 def fit_to(
     recipe: Recipe, labels: ArrayLike, *, fixed: Set[str] = frozenset()
@@ -61,6 +64,9 @@ def fit_to(
         if epochs > recipe.epochs:
             changes["epochs"] = epochs
             notes.append(f"{epochs} epochs, so that the few photos are seen often enough")
+    if recipe.init and "lr" not in fixed and photos < FEWEST_PHOTOS:
+        rate = changes["lr"] = recipe.lr * max(GENTLEST, photos / FEWEST_PHOTOS)
+        notes.append(f"a learning rate of {rate:.1g}, so that the few faces do not pull far")
     return (replace(recipe, **changes) if changes else recipe), tuple(notes)
 
 
