@@ -47,6 +47,16 @@ def test_a_pair_is_its_left_photo_and_its_right_one() -> None:
     assert not nearest.size or (other >= nearest[-1]).sum() > 1e-3 * len(other)
 
 
+def test_a_face_that_was_not_found_matches_nobody() -> None:
+    owner = np.repeat(np.arange(6), 2)
+    left, right = vectors(4), vectors(5)
+    right[3] = 0
+    mated, other = all_scores(left, right, owner)
+    # Its row is compared with the other photo of its person, and with ten photos of others.
+    assert (mated == -1).sum() == 1
+    assert (other == -1).sum() == 10
+
+
 def test_intervals_are_of_people_not_of_pairs() -> None:
     # One person has half of the pairs, all missed: whether they are drawn decides nearly all.
     people = np.array([0] * 20 + list(range(1, 21)))

@@ -56,6 +56,7 @@ class Training(pl.LightningModule):
         augmenter: packed crops to images.
         total: steps of the run.
         head_first: steps at the start in which only the loss's parameters learn.
+
     Attributes:
         teacher: what the network is held to besides, if anything.
     """

@@ -38,21 +38,29 @@ def change_colour(
     balance[colourless] = 1.0
     matrix = saturation[:, None, None] * np.eye(3) + (1 - saturation)[:, None, None] * _LUMA
     matrix = (brightness * contrast)[:, None, None] * balance[:, :, None] * matrix
+    lift = (1 - contrast) * brightness
+    change = _on_processor if images.device.type == "cpu" else _on_device
+    return change(images, matrix, lift)
+
+
+def _light(images: Tensor) -> Tensor:
     luma = torch.as_tensor(_LUMA, device=images.device, dtype=images.dtype)
-    light = (images.mean((2, 3)) @ luma).double().cpu().numpy()
-    offset = (1 - contrast) * brightness * light
-    if images.device.type == "cpu":
-        return _on_processor(images, matrix, offset)
-    factors = torch.as_tensor(matrix, device=images.device, dtype=images.dtype)
-    constant = torch.as_tensor(offset, device=images.device, dtype=images.dtype)[:, None, None]
-    turned = torch.baddbmm(constant, factors, images.flatten(2))
+    return images.mean((2, 3)) @ luma
+
+
+def _on_device(images: Tensor, matrix: NDArray[np.float64], lift: NDArray[np.float64]) -> Tensor:
+    """By torch alone; nothing comes back from the device, which would make it wait."""
+    factors, lifts = (
+        torch.as_tensor(part, device=images.device, dtype=images.dtype) for part in (matrix, lift)
+    )
+    offset = (lifts * _light(images))[:, None, None]
+    turned = torch.baddbmm(offset, factors, images.flatten(2))
     return turned.clamp_(0, 255).view_as(images)
 
 
-def _on_processor(
-    images: Tensor, matrix: NDArray[np.float64], offset: NDArray[np.float64]
-) -> Tensor:
+def _on_processor(images: Tensor, matrix: NDArray[np.float64], lift: NDArray[np.float64]) -> Tensor:
     """By OpenCV, on pixels whose channels lie side by side: a quarter of bmm's time."""
+    offset = lift * _light(images).double().numpy()
     pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
     out = np.empty_like(pixels)
     maps = np.concatenate([matrix, np.broadcast_to(offset[:, None, None], (len(out), 3, 1))], 2)
