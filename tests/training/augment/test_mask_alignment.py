@@ -5,14 +5,22 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from benchmarks.mask_alignment import moved
+from benchmarks.mask_alignment import fit_t, moved
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from visavis.errors import OptionError
 from visavis.faces.align import positions
 from visavis.training.augment import mask_alignment
-from visavis.training.augment.mask_alignment import COVARIANCE, MEAN, wear, wear_in_photo
+from visavis.training.augment.mask_alignment import (
+    DEGREES,
+    FARTHEST,
+    LOCATION,
+    SCALE,
+    wear,
+    wear_in_photo,
+)
 from visavis.training.augment.masks import put_on
 
 
@@ -46,8 +54,8 @@ def test_the_crop_under_the_mask_moves_by_the_similarity_drawn(
     inner = slice(size // 3, -size // 3)
     for i in range(8):
         rng = np.random.default_rng((11, i, 1))
-        draw = np.clip(rng.standard_normal(4), -2.5, 2.5)
-        zoom, turn, right, down = MEAN + np.linalg.cholesky(COVARIANCE) @ draw
+        draw = rng.standard_normal(4) / np.sqrt(rng.chisquare(DEGREES) / DEGREES)
+        zoom, turn, right, down = LOCATION + np.linalg.cholesky(SCALE) @ draw
         # Where each pixel of the result comes from, one after the other, by nearest neighbour.
         expected = np.zeros_like(before[i])
         for y in range(size):
@@ -61,6 +69,45 @@ def test_the_crop_under_the_mask_moves_by_the_similarity_drawn(
         still = np.abs(after[i].astype(int) - before[i])[inner, inner].mean()
         assert apart < 12
         assert apart < still
+
+
+def test_moves_are_drawn_from_the_distribution_that_was_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[tuple[float, ...]] = []
+
+    def kept(crop: np.ndarray, *move: object) -> np.ndarray:
+        zoom, turn, shift, _ = move
+        drawn.append((zoom, turn, *shift))  # type: ignore[arg-type, misc]
+        return crop
+
+    monkeypatch.setattr(mask_alignment, "put_on", lambda crops, **_: crops.copy())
+    monkeypatch.setattr(mask_alignment, "_moved", kept)
+    wear(np.zeros((6000, 8, 8, 3), np.uint8), size=8, scale=1.0, seed=5)
+    away = np.array(drawn) - LOCATION
+    squared = np.einsum("nd,de,ne->n", away, np.linalg.inv(SCALE), away)
+    assert squared.max() == pytest.approx(FARTHEST**2, rel=1e-6)  # cut off there, once in a while
+    inside = squared[squared < 0.99 * FARTHEST**2] / 4
+    # Squared distances of a t distribution follow F.
+    assert stats.kstest(inside, stats.f(4, DEGREES).cdf).pvalue > 0.01
+    assert stats.kstest(squared / 4, stats.chi2(4, scale=0.25).cdf).pvalue < 1e-9
+    location, scale = fit_t(np.array(drawn), DEGREES)
+    np.testing.assert_allclose(location, LOCATION, atol=0.15)
+    np.testing.assert_allclose(np.diag(scale), np.diag(SCALE), rtol=0.1)
+
+
+@pytest.mark.parametrize("degrees", [3, 5, 30])
+def test_the_benchmark_fits_a_t_distribution_as_a_search_for_the_likeliest_would(
+    degrees: int,
+) -> None:
+    shape = np.array([[2.0, 0.6], [0.6, 1.0]])
+    values = stats.multivariate_t([1.0, -2.0], shape, df=degrees, seed=3).rvs(400)
+    location, scale = fit_t(values, degrees)
+    best = stats.multivariate_t(location, scale, df=degrees).logpdf(values).sum()
+    for step in np.random.default_rng(0).normal(0, 0.05, (60, 5)):
+        other = scale + np.array([[step[0], step[1]], [step[1], step[2]]])
+        here = location + step[3:]
+        assert stats.multivariate_t(here, other, df=degrees).logpdf(values).sum() < best + 1e-9
 
 
 @given(

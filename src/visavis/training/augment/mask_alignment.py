@@ -18,19 +18,24 @@ from visavis.faces.align import TEMPLATE_SIZE, crop, positions, similarity
 from visavis.training.augment.masks import put_on
 from visavis.types import Crops, Image
 
-MEAN: Final = (0.028, -1.87, 0.71, 2.33)
-"""Mean of the logarithm of the size, degrees clockwise, template pixels to the right and down."""
-COVARIANCE: Final = (
-    (0.0042, -0.005, 0.013, 0.0632),
-    (-0.005, 19.2, -3.22, 0.03),
-    (0.013, -3.22, 9.27, 0.05),
-    (0.0632, 0.03, 0.05, 8.15),
+LOCATION: Final = (0.024, -1.819, 0.627, 2.254)
+"""Of the logarithm of the size, degrees clockwise, template pixels to the right and down."""
+SCALE: Final = (
+    (0.0024, 0.0019, 0.0079, 0.0399),
+    (0.0019, 12.7706, -2.2827, 0.1413),
+    (0.0079, -2.2827, 6.1147, 0.0279),
+    (0.0399, 0.1413, 0.0279, 5.3434),
 )
-"""Of the same four. Both measured with the default detector on photos of LFW's peopleDevTrain:
-``python -m benchmarks.mask_alignment``."""
+"""Of the same four; the covariance is 5/3 of it."""
+DEGREES: Final = 5
+"""Of freedom of the multivariate t distribution with this location and scale: a detector is grossly
+off far more often than normally distributed landmarks would be. Measured with the default detector
+on photos of LFW's peopleDevTrain: ``python -m benchmarks.mask_alignment``."""
 
-_FACTOR: Final = np.linalg.cholesky(np.array(COVARIANCE))
-_FARTHEST: Final = 2.5  # standard deviations
+FARTHEST: Final = 11.0
+"""Longest draw in scales, 1 in 1,000; what lies farther is a face that was not found."""
+
+_FACTOR: Final = np.linalg.cholesky(np.array(SCALE))
 _STREAM: Final = 1  # put_on draws from (seed, row)
 _CANVAS: Final = (256, 0.5)  # shows all that a mask may cover
 
@@ -53,8 +58,9 @@ def wear(crops: Crops, *, size: int, scale: float, seed: int) -> Crops:
     out = put_on(crops, size=size, scale=scale, seed=seed)
     for i, worn in enumerate(out):
         rng = np.random.default_rng((seed, i, _STREAM))
-        draw = np.clip(rng.standard_normal(4), -_FARTHEST, _FARTHEST)
-        zoom, turn, *shift = np.array(MEAN) + _FACTOR @ draw
+        draw = rng.standard_normal(4) / np.sqrt(rng.chisquare(DEGREES) / DEGREES)
+        draw *= min(1.0, FARTHEST / np.linalg.norm(draw))
+        zoom, turn, *shift = np.array(LOCATION) + _FACTOR @ draw
         out[i] = _moved(worn, float(zoom), float(turn), np.array(shift), scale)
     return out
 
