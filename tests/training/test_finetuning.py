@@ -176,6 +176,10 @@ def test_blended_weights_lie_on_the_way_from_the_first_ones(
         else:
             assert torch.equal(value, whole[name])
     assert moved > 1e-4
+    # A finished run can be blended anew without training again.
+    anew = fit(dataclasses.replace(chosen, blend=0.25), tiny_pack, tmp_path / "whole", resume=True)
+    for name, value in anew.network.state_dict().items():
+        assert torch.equal(value, part[name])
     with pytest.raises(OptionError, match=r"blend 0\.0; give a number above 0 and up to 1"):
         recipe(blend=0.0)
     with pytest.raises(OptionError, match=r"blend 0\.5; give it with weights to start from"):

@@ -14,7 +14,9 @@ from visavis.training.data.pack import Pack
 from visavis.training.recipes.recipe import Recipe
 from visavis.writing import replacing
 
-_FREE: Final = frozenset({"threads", "workers", "name", "source", "expected"})
+_FREE: Final = frozenset({"threads", "workers", "name", "source", "expected", "blend"})
+"""Fields that no step of training depends on. A finished run can be blended anew."""
+
 _REMEDY: Final = "resume with the recipe and data it began with, or name another folder"
 
 
