@@ -68,6 +68,7 @@ def train(wanted: Wanted) -> None:
     pack = _pack(wanted, recipe, out)
     recipe, notes = fit_to(recipe, pack.labels, fixed=frozenset(wanted.fields))
     split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)  # or refuses
+    notes += _precision(wanted, recipe)
     for note in notes:
         _tell(note)
     untouched = _untouched(recipe, pack)
@@ -103,6 +104,15 @@ def train(wanted: Wanted) -> None:
         markup=False,
     )
     console.print(f"use it: visavis models add {outcome.path}", markup=False)
+
+
+def _precision(wanted: Wanted, recipe: Recipe) -> tuple[str, ...]:
+    from visavis.training.precision import expected_device, half
+
+    device = expected_device(wanted.accelerator)
+    if recipe.precision == "32" or half(recipe, device):
+        return ()
+    return (f"computed in float32: this {device.type} has no arithmetic for bfloat16",)
 
 
 def _look_for_a_run(wanted: Wanted, out: Path) -> None:

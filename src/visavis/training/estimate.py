@@ -18,6 +18,8 @@ from visavis.training.augment.augmenter import Augmenter
 from visavis.training.building import build_head, build_network
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import split_people
+from visavis.training.memory import keep_memory
+from visavis.training.precision import expected_device, half
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.threads import threads
 from visavis.types import Record
@@ -86,12 +88,13 @@ def plan(recipe: Recipe, pack: Pack) -> Plan:
         OptionError: the recipe's parts do not fit together.
         DataError: too little data for this recipe.
     """
+    keep_memory()
     with threads(recipe.threads):
         return _plan(recipe, pack)
 
 
 def _plan(recipe: Recipe, pack: Pack) -> Plan:
-    device = _device()
+    device = expected_device()
     split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
     people, labels = np.unique(pack.labels[split.train_rows], return_inverse=True)
     sampler = drawing.build_sampler(recipe, labels)
@@ -103,7 +106,7 @@ def _plan(recipe: Recipe, pack: Pack) -> Plan:
     trial = _Trial(recipe, pack, network, head)
     batch = sampler.batch_size
     flops = speed.training_flops(network)
-    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if half(recipe, device) else torch.float32
     peak = speed.measured_peak(device, dtype, torch.get_num_threads())
     # A step of about a second at best; whole pairs and triplets.
     tried = min(batch, _TRIED, max(_FEWEST, int(peak / flops)))
@@ -122,7 +125,7 @@ def _plan(recipe: Recipe, pack: Pack) -> Plan:
     return Plan(
         device=speed.device_name(device),
         threads=torch.get_num_threads(),
-        precision=recipe.precision,
+        precision="bf16" if half(recipe, device) else "32",
         people=len(people),
         photos=len(split.train_rows),
         singles=sampler.singles,
@@ -206,7 +209,7 @@ class _Trial:
 
     @property
     def _half(self) -> bool:
-        return self._recipe.precision == "bf16"
+        return half(self._recipe, self._device)
 
     def _images(self, rows: np.ndarray, *, seed: int) -> Tensor:
         crops = torch.from_numpy(np.asarray(self._pack.crops[rows])).to(self._device)
@@ -214,7 +217,3 @@ class _Trial:
         if self._recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return images
-
-
-def _device() -> torch.device:
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

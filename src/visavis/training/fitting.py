@@ -25,8 +25,10 @@ from visavis.training.data.split import Split, split_people
 from visavis.training.ema import Ema
 from visavis.training.interrupt import Interrupt
 from visavis.training.live import Progress
+from visavis.training.memory import keep_memory
 from visavis.training.module import Training
 from visavis.training.patience import Patience
+from visavis.training.precision import expected_device, half
 from visavis.training.reading import Reader
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.remining import Remining
@@ -109,6 +111,8 @@ def fit(
     command on every node, or let torchrun), a batch is shared among them and mined as one.
     Batch normalization is then over all processes on CUDA, and over each alone on CPUs.
 
+    The process keeps the memory that training frees (see ``keep_memory``).
+
     Args:
         recipe: how.
         pack: crops to learn from; some people are kept apart for validation.
@@ -128,6 +132,7 @@ def fit(
         DataError: too little data for this recipe.
     """
     run = Run(out)
+    keep_memory()
     with (
         threads(recipe.threads),
         Interrupt() as interrupt,
@@ -149,7 +154,7 @@ def fit(
             devices=devices,
             num_nodes=nodes,
             strategy=_strategy(recipe, devices * nodes),
-            precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+            precision="bf16-mixed" if half(recipe, expected_device(accelerator)) else "32-true",
             logger=[logs.History(run.history, resumed=done), board],
             max_epochs=1,
             limit_val_batches=0,
@@ -237,7 +242,7 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
     per_epoch = len(supply.sampler)
     total = min(recipe.epochs * per_epoch, recipe.max_steps or recipe.epochs * per_epoch)
     head_first = min(recipe.head_first * per_epoch, total)
-    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if half(recipe, device) else torch.float32
     flops = speed.training_flops(network)
     pace = Pace(
         total=total,

@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from pytorch_optimizer import Muon
-from torch import nn
+from pytorch_optimizer.optimizer.utils import zero_power_via_newton_schulz_5
+from torch import Tensor, nn
 
 from visavis.errors import OptionError
 from visavis.training import schedule
+from visavis.training.precision import computes_in_bf16
 from visavis.training.recipes.recipe import Recipe
 
 
@@ -71,7 +73,7 @@ def build_optimizer(
     if recipe.optimiser == "muon":
         for group in groups:
             group["use_muon"] = group["name"] == "network-matrices"
-        return Muon(
+        return _Muon(
             groups,
             momentum=recipe.momentum,
             use_adjusted_lr=True,
@@ -105,6 +107,25 @@ def build_scheduler(
 def warmup_steps(recipe: Recipe, *, total: int, head_first: int) -> int:
     """Steps in which the learning rate rises, counted from when the network starts to learn."""
     return round(recipe.warmup * (total - head_first))
+
+
+class _Muon(Muon):
+    """Orthogonalizes in float32 where bfloat16, the library's choice, is not the device's own."""
+
+    @staticmethod
+    def _orthogonalize(group: dict[str, Any], updates: list[Tensor]) -> list[Tensor]:
+        if computes_in_bf16(updates[0].device):
+            results: list[Tensor] = Muon._orthogonalize(group, updates)
+            return results
+        return [
+            zero_power_via_newton_schulz_5(
+                update.flatten(1),
+                num_steps=group["ns_steps"],
+                weights=group["ns_coeffs"],
+                dtype=torch.float32,
+            )
+            for update in updates
+        ]
 
 
 class _Rate:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from visavis.embedding.torch import FaceNetwork
+from visavis.training import precision
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.augment.mask_alignment import wear
 from visavis.training.data.pack import Pack
@@ -56,7 +57,7 @@ class Reader:
         strategy, device = self._trainer.strategy, self._trainer.strategy.root_device
         rank, world = self._trainer.global_rank, self._trainer.world_size
         mine = rows[rank::world]
-        half = self._recipe.precision == "bf16"
+        half = precision.half(self._recipe, device)
         training = network.training
         network.eval()
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
@@ -85,7 +86,7 @@ class Reader:
             precise: or else in the run's precision.
         """
         device = next(network.parameters()).device
-        half = self._recipe.precision == "bf16" and not precise
+        half = precision.half(self._recipe, device) and not precise
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             vectors = self._vectors(network, rows, device, masked)
         return _array(vectors), self._pack.labels[rows]

@@ -71,7 +71,7 @@ class Recipe(Record):
             anew with the network of that moment; ``None`` for random triplets.
         remine_epochs: epochs after which the hardest photos of all are looked for and then
             drawn more often; ``None`` for never.
-        precision: ``32``, or ``bf16`` for mixed precision.
+        precision: ``32``, or ``bf16`` for mixed precision where the device has arithmetic for it.
         channels_last: keep images in the memory order that convolution units like.
         compile: compile the network with ``torch.compile``.
         validation_share: share of the people kept apart for validation, in (0, 1).

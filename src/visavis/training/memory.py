@@ -1,0 +1,34 @@
+"""Memory that a step of training gave back is kept for the next one."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Final
+
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+_MOST: Final = 2**31 - 1
+_LARGEST: Final = 1 << 30  # bytes; glibc takes no threshold above half of its largest heap
+
+
+def keep_memory() -> bool:
+    """Let this process keep what it frees, instead of handing it back to the system.
+
+    glibc maps each block of more than 32 MB anew and unmaps it when it is freed. A step's
+    activations are such blocks, and the system zeroes every page of them, at every step: on two
+    CPU cores, that is half of the time of a step of ``finetune-sface``. Memory in use does not
+    rise, but what was used once stays with the process. ``mallopt(3)``, for the whole process and
+    for good.
+
+    Returns:
+        Whether the allocator took it: glibc does, others have no such setting and need none.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+        ctypes.CDLL(None).gnu_get_libc_version  # noqa: B018 (other C libraries lack it)
+    except (AttributeError, OSError):
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, _MOST))
