@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from tests.contracts.embedder import EmbedderContract
 
+from visavis.embedding import onnx as onnx_room
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.errors import ModelRefusedError, UnknownModelError
 from visavis.faces import align
@@ -70,3 +74,37 @@ def test_unknown_models_and_detectors_are_refused() -> None:
         OnnxEmbedder("no-such-model")
     with pytest.raises(ModelRefusedError, match="embedder"):
         OnnxEmbedder("yunet")
+
+
+def test_on_one_thread_it_is_the_same_embedder(real_crops: np.ndarray) -> None:
+    embedder = OnnxEmbedder("sface")
+    alone = embedder.on_one_thread()
+    assert alone is embedder.on_one_thread()  # loaded once, however often it is asked for
+    assert alone.on_one_thread() is alone
+    assert (alone.name, alone.sha256, alone.dimension) == (
+        embedder.name,
+        embedder.sha256,
+        embedder.dimension,
+    )
+    np.testing.assert_allclose(alone.embed(real_crops), embedder.embed(real_crops), atol=1e-5)
+    single = OnnxEmbedder("sface", options=EmbedderOptions(threads=1))
+    assert single.on_one_thread() is single
+
+
+def test_it_is_loaded_once_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+
+    def slow_load(*args, **kwargs):
+        loads.append(kwargs["threads"])
+        time.sleep(0.05)
+        return onnx_room_load(*args, **kwargs)
+
+    onnx_room_load = onnx_room.load
+    monkeypatch.setattr(onnx_room, "load", slow_load)
+    embedder = OnnxEmbedder("sface")
+    assert loads == []
+    crop = np.full((1, 112, 112, 3), 127, dtype=np.uint8)
+    with ThreadPoolExecutor(4) as pool:
+        vectors = list(pool.map(lambda _: embedder.embed(crop), range(8)))
+    assert loads == [None]
+    assert all(np.array_equal(vector, vectors[0]) for vector in vectors)

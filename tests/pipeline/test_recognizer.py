@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,30 @@ def test_verify_says_what_it_used(recognizer: Recognizer, portrait: np.ndarray) 
     plain = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
     assert {"same", "score", "threshold", "fmr", "llr", "model"} <= set(plain)
     assert plain["a"]["face"]["box"] == list(answer.a.face.box)
+
+
+def test_verify_gives_the_same_score_on_any_number_of_threads(
+    recognizer: Recognizer, portrait: np.ndarray
+) -> None:
+    """Photos side by side, one after the other, and by several callers at once."""
+    other = portrait[8:, 12:].copy()
+    want = float(recognizer.embed(portrait)[0].vector @ recognizer.embed(other)[0].vector)
+    for threads in (1, 2):
+        one = Recognizer(options=RecognizerOptions(threads=threads))
+        assert one.verify(portrait, other).score == pytest.approx(want, abs=1e-5)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: recognizer.verify(portrait, other).score, range(8)))
+    assert answers == pytest.approx([want] * 8, abs=1e-5)
+
+
+def test_verify_names_the_photo_that_is_bad(
+    recognizer: Recognizer, portrait: np.ndarray, tmp_path: Path
+) -> None:
+    """Errors come out of the threads as they are, and the next call works."""
+    for pair in ((portrait, tmp_path / "no.jpg"), (tmp_path / "no.jpg", portrait)):
+        with pytest.raises(ImageNotFoundError, match=r"no\.jpg"):
+            recognizer.verify(*pair)
+    assert recognizer.verify(portrait, portrait).same
 
 
 def test_verify_is_symmetric(recognizer: Recognizer, portrait: np.ndarray) -> None:

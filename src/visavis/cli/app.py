@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
 from visavis import __version__
-from visavis.cli import (
-    cache,
-    calibrate,
-    cluster,
-    data,
-    demo,
-    detect,
-    embed,
-    enroll,
-    evaluate,
-    evaluate_cluster,
-    evaluate_identify,
-    gallery,
-    identify,
-    models,
-    people,
-    train,
-    verify,
-)
 from visavis.errors import VisavisError
 
-app = typer.Typer(
-    name="visavis",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Is this the same person? Verify, calibrate and measure face similarity.",
-)
+_COMMANDS: Final = ("verify", "detect", "embed", "enroll", "identify", "calibrate", "demo")
+_GROUPS: Final = ("people", "gallery", "evaluate", "models", "cache", "cluster", "train", "data")
 
 
 def _version(asked: bool) -> None:
@@ -45,39 +21,67 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Is this the same person? Verify, calibrate and measure face similarity."""
+def build(only: str | None = None) -> typer.Typer:
+    """The ``visavis`` command.
+
+    Args:
+        only: the command that is asked for: to leave out the others saves half of the start. All
+            of them where it is none, or no command.
+    """
+    app = typer.Typer(
+        name="visavis",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        help="Is this the same person? Verify, calibrate and measure face similarity.",
+    )
+
+    @app.callback()
+    def _root(
+        version: Annotated[
+            bool,
+            typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        ] = False,
+    ) -> None:
+        """Is this the same person? Verify, calibrate and measure face similarity."""
+
+    alone = only in {*_COMMANDS, *_GROUPS}
+    for name in _COMMANDS:
+        if not alone or name == only:
+            app.command(name)(getattr(_module(name), name))
+        if name == "enroll" and not alone:
+            app.command("enrol", hidden=True)(_module(name).enroll)
+    for name in _GROUPS:
+        if not alone or name == only:
+            app.add_typer(_group(name), name=name)
+    return app
 
 
-app.command("verify")(verify.verify)
-app.command("detect")(detect.detect)
-app.command("embed")(embed.embed)
-app.command("enroll")(enroll.enroll)
-app.command("enrol", hidden=True)(enroll.enroll)
-app.command("identify")(identify.identify)
-app.command("calibrate")(calibrate.calibrate)
-app.command("demo")(demo.demo)
-app.add_typer(people.app, name="people")
-app.add_typer(gallery.app, name="gallery")
-evaluate.app.command("cluster")(evaluate_cluster.cluster)
-evaluate.app.command("identify")(evaluate_identify.identify)
-app.add_typer(evaluate.app, name="evaluate")
-app.add_typer(models.app, name="models")
-app.add_typer(cache.app, name="cache")
-app.add_typer(cluster.app, name="cluster")
-app.add_typer(train.app, name="train")
-app.add_typer(data.app, name="data")
+def _group(name: str) -> typer.Typer:
+    group: typer.Typer = _module(name).app
+    if name == "evaluate" and not any(c.name == "cluster" for c in group.registered_commands):
+        group.command("cluster")(_module("evaluate_cluster").cluster)
+        group.command("identify")(_module("evaluate_identify").identify)
+    return group
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """``app``: all commands, made when somebody asks for them."""
+    if name == "app":
+        return build()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"visavis.cli.{name}")
 
 
 def run(arguments: list[str] | None = None) -> None:
     """Run the command line; never shows a traceback for bad input."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        app(arguments)
+        build(words[0] if words else None)(arguments)
     except VisavisError as error:
         _fail(str(error))
     except BrokenPipeError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+import copy
+import threading
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -34,7 +35,7 @@ class EmbedderOptions:
 
 
 class OnnxEmbedder:
-    """A registered ONNX embedder. Safe to call from several threads at once.
+    """A registered ONNX embedder, loaded when first used; for several threads at once.
 
     Args:
         model: registered name, see ``visavis models list``.
@@ -77,24 +78,46 @@ class OnnxEmbedder:
         self._entry: ModelEntry = entry
         self._size = int(entry.input_size or 0)
         self._options = options
-        self._session = self._load(store.read(model), store.derived(model))
+        self._graph, self._cache = store.read(model), store.derived(model)
+        self._lock = threading.Lock()
+        self._loaded: Session | None = None
+        self._sequential: OnnxEmbedder | None = None
         self._mean = np.asarray(entry.mean, dtype=np.float32)
         self._scale = 1 / np.asarray(entry.std, dtype=np.float32)
         self._plain = not self._mean.any() and bool((self._scale == 1).all())
         self._dimension = int(entry.dimension or self.embed(self._blank(1)).shape[1])
 
-    def _load(self, graph: bytes, cache: Path) -> Session:
-        size, channels_last = self._size, self._entry.layout == "NHWC"
-        batch = self._entry.batch or "n"
-        shape = (batch, size, size, 3) if channels_last else (batch, 3, size, size)
-        return load(
-            graph,
-            runtime=self._options.runtime,
-            threads=self._options.threads,
-            input_shape=shape,
-            cache=cache,
-            sha256=self._entry.sha256,
-        )
+    def on_one_thread(self) -> OnnxEmbedder:
+        """The same embedder whose calls use one thread each, to be called side by side.
+
+        Several calls at once of one that uses all cores get in each other's way.
+        """
+        if self._options.threads == 1:
+            return self
+        with self._lock:
+            if self._sequential is None:
+                twin = copy.copy(self)
+                twin._options = replace(self._options, threads=1)
+                twin._lock, twin._loaded = threading.Lock(), None
+                self._sequential = twin
+            return self._sequential
+
+    @property
+    def _session(self) -> Session:
+        with self._lock:
+            if self._loaded is None:
+                size, channels_last = self._size, self._entry.layout == "NHWC"
+                batch = self._entry.batch or "n"
+                shape = (batch, size, size, 3) if channels_last else (batch, 3, size, size)
+                self._loaded = load(
+                    self._graph,
+                    runtime=self._options.runtime,
+                    threads=self._options.threads,
+                    input_shape=shape,
+                    cache=self._cache,
+                    sha256=self._entry.sha256,
+                )
+            return self._loaded
 
     @property
     def name(self) -> str:

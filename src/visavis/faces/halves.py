@@ -54,7 +54,7 @@ class Halves:
         """
         import cv2
 
-        result = np.full((len(squares), side, side, 3), OUTSIDE, dtype=np.uint8)
+        result = np.empty((len(squares), side, side, 3), dtype=np.uint8)
         height, width = self.image.shape[:2]
         cos, sin = float(np.cos(angle)), float(np.sin(angle))
         for k, (x, y, extent) in enumerate(np.asarray(squares, dtype=np.float64)):
@@ -69,6 +69,7 @@ class Halves:
             bottom = int((middle[1] + reach) * fy) + 3
             part = source[top : max(bottom, 0), left : max(right, 0)]
             if part.size == 0:
+                result[k] = OUTSIDE
                 continue
             step = extent / side
             turn = step * np.array([[cos, -sin], [sin, cos]])

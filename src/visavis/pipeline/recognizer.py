@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from visavis import faces as faces_room
 from visavis import images
@@ -74,7 +74,7 @@ class Recognizer:
         self._home = home
         self._download = download
         store = WeightStore(home, download=download)
-        self._embedder: Embedder = OnnxEmbedder(
+        self._embedder = OnnxEmbedder(
             model,
             store=store,
             options=EmbedderOptions(
@@ -185,19 +185,26 @@ class Recognizer:
         return self._embed_many_photos([photo], rule)[0]
 
     def _embed_many_photos(self, photos: Sequence[Any], rule: str) -> list[list[Template]]:
-        """Templates of a few photos, all faces in one batch."""
-        if len(photos) > 1 and self._options.threads != 1:
-            # Detection is many small steps, which run better side by side than each on all cores.
-            with ThreadPoolExecutor(len(photos)) as pool:
-                prepared = list(pool.map(lambda photo: self.prepare(photo, rule=rule), photos))
-        else:
-            prepared = [self.prepare(photo, rule=rule) for photo in photos]
-        vectors = self._embedder.embed(np.concatenate([p.crops for p in prepared]))
-        answers, start = [], 0
-        for one in prepared:
-            answers.append(self.templates(one, vectors[start : start + len(one.faces)]))
-            start += len(one.faces)
-        return answers
+        """Templates of a few photos.
+
+        Each photo goes its way on a core of its own: steps of one photo on all cores wait for each
+        other too often.
+        """
+        apart = len(photos) > 1 and self._options.threads != 1
+        embedder = self._embedder.on_one_thread() if apart else self._embedder
+
+        def one(photo: Any) -> list[Template]:
+            prepared = self.prepare(photo, rule=rule)
+            return self.templates(prepared, embedder.embed(prepared.crops))
+
+        if not apart:
+            return [one(photo) for photo in photos]
+        return list(self._side_by_side.map(one, photos))
+
+    @functools.cached_property
+    def _side_by_side(self) -> ThreadPoolExecutor:
+        """Threads for photos; kept, since memory new to a thread costs more than its start."""
+        return ThreadPoolExecutor(self._options.threads or os.cpu_count() or 1)
 
     def prepare(
         self, photo: Any, /, *, rule: str = "largest", name: str | None = None
