@@ -41,6 +41,8 @@ from visavis.training.data.pack import SCALE, SIZE, Pack, write_pack
 from visavis.training.data.samplers import PairBatches
 from visavis.training.feeding import Feed
 from visavis.training.losses import LossOptions, build_loss
+from visavis.training.memory import keep_memory, return_memory
+from visavis.training.precision import half
 from visavis.training.recipes import by_name, with_overrides
 from visavis.training.recipes.recipe import Recipe
 
@@ -79,11 +81,16 @@ class Row:
     title: str
     batches: Iterator[tuple[Images, Tensor]]
     step: Callable[[Images, Tensor], None]
+    keeps: bool = False
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
     def run(self, steps: int) -> None:
         """Time some steps, the making of their batches included."""
+        if self.keeps:
+            keep_memory()
+        else:
+            return_memory()
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(steps):
             self.step(*next(self.batches))
@@ -205,7 +212,7 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
     target = (recipe.input_size, recipe.crop_scale)
     source = (pack.size, pack.scale)
     augmenter = Augmenter(recipe.augment, source=source, target=target)
-    last, bf16 = recipe.channels_last, recipe.precision == "bf16"
+    last, bf16 = recipe.channels_last, half(recipe, torch.device("cpu"))
 
     def fed(*, random: bool, split: bool) -> Iterator[tuple[Images, Tensor]]:
         return fed_batches(Feed(pack, every, order), augmenter, random=random, split=split)
@@ -227,6 +234,8 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
         step = stepper(recipe, channels_last=last, bf16=True)
         rows.append(Row("+ bfloat16", fed(random=False, split=False), step))
     step = stepper(recipe, channels_last=last, bf16=bf16)
+    rows.append(Row("+ freed memory kept", fed(random=False, split=False), step, keeps=True))
+    step = stepper(recipe, channels_last=last, bf16=bf16)
     first = next(Feed(pack, every, order).batches(0))
     network = build(recipe.backbone, input_size=recipe.input_size)
     if not any(isinstance(part, torch.nn.BatchNorm1d) for part in network.modules()):
@@ -235,9 +244,14 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
         rows.insert(0, Row(ALONE, slow, alone(plain)))
     return [
         *rows,
-        Row("+ augmentation = the recipe", fed(random=True, split=False), step),
-        Row("constant crops", augmented_again(first.crops, first.labels, augmenter), step),
-        Row("constant images", ready(augmenter.plain(first.crops), first.labels), step),
+        Row("+ augmentation = the recipe", fed(random=True, split=False), step, keeps=True),
+        Row(
+            "constant crops",
+            augmented_again(first.crops, first.labels, augmenter),
+            step,
+            keeps=True,
+        ),
+        Row("constant images", ready(augmenter.plain(first.crops), first.labels), step, keeps=True),
     ]
 
 

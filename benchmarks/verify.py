@@ -104,6 +104,8 @@ def _targets(
     seconds = whole.import_seconds()
     rows: list[tuple[str, list[float], str, bool]] = []
     for run in warm:
+        if not run.confined():
+            continue
         where = "one core" if run.cores == 1 else "all cores"
         rows.append((f"warm, {where}: times faster", run.ratios("seconds"), "at least 3", True))
     wall = whole.ratios(THEIRS, OWN, "wall")

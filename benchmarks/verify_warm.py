@@ -19,7 +19,7 @@ from benchmarks.tables import Table, ms
 
 _WORKERS = Path(__file__).parent / "peers"
 _WARM_UP = 4
-_PAUSE = 0.02  # seconds after each call: threads that still spin must not slow the other down
+_PAUSE = 0.15  # seconds after each call: ONNX Runtime's threads spin for some 60 ms when one ends
 
 
 class Worker:
@@ -96,9 +96,21 @@ class Warm:
         """How many pairs got no answer, for want of a face."""
         return sum("error" in row["answer"] for row in self.answers[name])
 
+    def confined(self) -> bool:
+        """Whether no package used more processors than it was given.
+
+        ONNX Runtime gives the threads of its pool affinities of its own, which undoes it.
+        """
+        return not self.cores or all(
+            median(self.of(name, "cpu")) <= 1.1 * self.cores * median(self.of(name, "seconds"))
+            for name in self.answers
+        )
+
     def table(self) -> Table:
         """A row for each package."""
         where = "one core" if self.cores == 1 else "all cores"
+        if not self.confined():
+            where += " asked for, more used"
         known = all(pair.same is not None for pair in self.pairs)
         table = Table(
             f"Warm, ms a pair, {where}",
