@@ -11,7 +11,7 @@ from tests.contracts.embedder import EmbedderContract
 
 from visavis.embedding import onnx as onnx_room
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
-from visavis.errors import ModelRefusedError, UnknownModelError
+from visavis.errors import ModelRefusedError, OptionError, UnknownModelError
 from visavis.faces import align
 from visavis.faces.yunet import YuNet
 from visavis.inference import RUNTIMES
@@ -76,11 +76,11 @@ def test_unknown_models_and_detectors_are_refused() -> None:
         OnnxEmbedder("yunet")
 
 
-def test_on_one_thread_it_is_the_same_embedder(real_crops: np.ndarray) -> None:
+def test_with_other_threads_it_is_the_same_embedder(real_crops: np.ndarray) -> None:
     embedder = OnnxEmbedder("sface")
-    alone = embedder.on_one_thread()
-    assert alone is embedder.on_one_thread()  # loaded once, however often it is asked for
-    assert alone.on_one_thread() is alone
+    alone = embedder.with_threads(1)
+    assert alone is embedder.with_threads(1)  # loaded once, however often it is asked for
+    assert alone.with_threads(1) is alone
     assert (alone.name, alone.sha256, alone.dimension) == (
         embedder.name,
         embedder.sha256,
@@ -88,7 +88,15 @@ def test_on_one_thread_it_is_the_same_embedder(real_crops: np.ndarray) -> None:
     )
     np.testing.assert_allclose(alone.embed(real_crops), embedder.embed(real_crops), atol=1e-5)
     single = OnnxEmbedder("sface", options=EmbedderOptions(threads=1))
-    assert single.on_one_thread() is single
+    assert single.with_threads(1) is single
+
+
+@pytest.mark.parametrize("threads", [0, -3])
+def test_too_few_threads_are_refused_at_once(threads: int) -> None:
+    with pytest.raises(OptionError, match=f"{threads} threads"):
+        OnnxEmbedder("sface", options=EmbedderOptions(threads=threads))
+    with pytest.raises(OptionError, match=f"{threads} threads"):
+        OnnxEmbedder("sface").with_threads(threads).load()
 
 
 def test_it_is_loaded_once_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:

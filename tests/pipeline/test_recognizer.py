@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -88,6 +92,50 @@ def test_verify_gives_the_same_score_on_any_number_of_threads(
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: recognizer.verify(portrait, other).score, range(8)))
     assert answers == pytest.approx([want] * 8, abs=1e-5)
+
+
+_FORKED = """
+import multiprocessing, sys
+import numpy as np, skimage.data
+from visavis.pipeline import Recognizer
+
+photo = skimage.data.astronaut()
+recognizer = Recognizer()
+before = recognizer.verify(photo, photo).score
+
+def again(_):
+    return recognizer.verify(photo, photo).score
+
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(again, range(2), chunksize=1) == [before] * 2)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_verify_goes_on_in_a_forked_child() -> None:
+    """Servers fork workers from a process that has verified already; threads do not come along."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKED], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "True"
+
+
+def test_nothing_of_the_callers_is_in_use_after_an_error(
+    recognizer: Recognizer, portrait: np.ndarray, tmp_path: Path
+) -> None:
+    """A bad photo ends the call only when the other one has been let go of, too."""
+    data = save(portrait, tmp_path / "a.png").read_bytes()
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            time.sleep(0.05)
+            return super().read(size)
+
+    slow = Slow(data)
+    with pytest.raises(ImageNotFoundError):
+        recognizer.verify(tmp_path / "no.jpg", slow)
+    slow.seek(0)
+    assert recognizer.verify(portrait, slow).same
 
 
 def test_verify_names_the_photo_that_is_bad(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,13 +26,25 @@ def test_half_needs_recipe_and_device(
     assert precision.half(recipe, CPU) == (able and asked == "bf16")
 
 
-def test_a_cpu_is_asked_for_its_own_instructions() -> None:
-    flags = torch.backends.cpu.get_cpu_capability()
-    if flags in {"DEFAULT", "AVX2"}:
-        assert not precision.computes_in_bf16(CPU)
-    else:
-        assert precision.computes_in_bf16(CPU) in {True, False}
-    assert not precision.computes_in_bf16(torch.device("meta"))
+@pytest.mark.parametrize(
+    ("oneDNN", "capabilities", "able"),
+    [
+        (True, {"avx2": True}, False),
+        (True, {"avx512_f": True, "avx512_bw": True, "avx512_bf16": False}, False),
+        (True, {"avx512_bf16": True}, True),
+        (True, {"amx_bf16": True}, True),
+        (False, {"avx512_bf16": True}, False),
+    ],
+)
+def test_a_cpu_needs_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, oneDNN: bool, capabilities: dict[str, bool], able: bool
+) -> None:
+    """AVX-512 alone is not enough: the first processors with it have none for bfloat16."""
+    ops = SimpleNamespace(_is_mkldnn_bf16_supported=lambda: True)
+    monkeypatch.setattr(torch.ops, "mkldnn", ops)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: oneDNN)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert precision.computes_in_bf16(CPU) is able
 
 
 def test_the_accelerator_decides_where_is_computed() -> None:
@@ -43,6 +56,13 @@ def test_the_accelerator_decides_where_is_computed() -> None:
 def test_muon_orthogonalizes_alike_in_both_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     """One step from the same weights: float32 differs from the library's bfloat16 by rounding."""
     recipe = dataclasses.replace(by_name("margin-small"), weight_decay=0.0, lr=0.1)
+    orthogonalize, asked = optimizers.zero_power_via_newton_schulz_5, []
+
+    def noted(*args, dtype, **kwargs):
+        asked.append(dtype)
+        return orthogonalize(*args, dtype=dtype, **kwargs)
+
+    monkeypatch.setattr(optimizers, "zero_power_via_newton_schulz_5", noted)
     steps = {}
     for able in (True, False):
         monkeypatch.setattr(optimizers, "computes_in_bf16", lambda device, able=able: able)
@@ -58,6 +78,7 @@ def test_muon_orthogonalizes_alike_in_both_precisions(monkeypatch: pytest.Monkey
             for b, p in zip(before, network.parameters(), strict=True)
             if p.ndim > 1
         ]
+    assert asked == [torch.float32] * 3
     for ours, theirs in zip(steps[False], steps[True], strict=True):
         assert torch.nn.functional.cosine_similarity(ours.ravel(), theirs.ravel(), dim=0) > 0.999
         assert ours.norm() / theirs.norm() == pytest.approx(1, abs=0.02)

@@ -13,6 +13,7 @@ import torch
 from tests.training.tiny import recipe, same_weights
 
 from visavis.errors import TrainingError
+from visavis.training import precision
 from visavis.training.data.pack import Pack
 from visavis.training.fitting import Fitted, fit
 from visavis.training.interrupt import Interrupt
@@ -197,6 +198,24 @@ def test_another_recipe_cannot_go_on_with_a_run(tiny_pack: Pack, tmp_path: Path)
         train(recipe(epochs=1, lr=0.1), tiny_pack, tmp_path)
     # Threads and workers do not matter to what is learnt.
     train(recipe(epochs=1, threads=None), tiny_pack, tmp_path)
+
+
+def test_another_precision_cannot_go_on_with_a_run(
+    monkeypatch: pytest.MonkeyPatch, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """A run begun where bfloat16 is arithmetic, taken to a machine where it is not."""
+    chosen = recipe(epochs=1, precision="bf16")
+    monkeypatch.setattr(precision, "computes_in_bf16", lambda device: True)
+    train(chosen, tiny_pack, tmp_path)
+    monkeypatch.setattr(precision, "computes_in_bf16", lambda device: False)
+    with pytest.raises(TrainingError, match=r"computed in precision bf16.* go on in 32"):
+        train(chosen, tiny_pack, tmp_path)
+    # Earlier versions did not write it down.
+    run = Run(tmp_path)
+    text = run.description.read_text()
+    assert '"computed_in": "bf16"' in text
+    run.description.write_text(text.replace('"computed_in": "bf16"', '"computed_in": null'))
+    train(chosen, tiny_pack, tmp_path)
 
 
 def test_other_data_cannot_go_on_with_a_run(tiny_pack: Pack, tmp_path: Path) -> None:

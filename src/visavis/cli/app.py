@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from typing import Annotated, Any, Final
@@ -66,10 +67,15 @@ def _group(name: str) -> typer.Typer:
     return group
 
 
+@functools.cache
+def _whole() -> typer.Typer:
+    return build()
+
+
 def __getattr__(name: str) -> typer.Typer:
     """``app``: all commands, made when somebody asks for them."""
     if name == "app":
-        return build()
+        return _whole()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

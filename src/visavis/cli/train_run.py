@@ -74,7 +74,7 @@ def train(wanted: Wanted) -> None:
     untouched = _untouched(recipe, pack)
     pack = _without_leaks(wanted, pack, out)
     if wanted.dry_run:
-        _plan(recipe, pack, json=wanted.json)
+        _plan(recipe, pack, accelerator=wanted.accelerator, json=wanted.json)
         return
     _make_folder(out)
     fitted = _fit(wanted, recipe, pack, out)
@@ -127,11 +127,11 @@ def _look_for_a_run(wanted: Wanted, out: Path) -> None:
         _tell(f"{out} holds no run to go on with: a new one begins")
 
 
-def _plan(recipe: Recipe, pack: Pack, *, json: bool) -> None:
+def _plan(recipe: Recipe, pack: Pack, *, accelerator: str, json: bool) -> None:
     from visavis.training.estimate import plan
 
     _tell("trying a few steps")
-    made = plan(recipe, pack)
+    made = plan(recipe, pack, accelerator=accelerator)
     if json:
         echo_json({"recipe": recipe.to_dict(), "data": pack.fingerprint, "plan": made.to_dict()})
     else:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import ModelRefusedError, OptionError
-from visavis.inference import Session, load
+from visavis.inference import Session, check_options, load
 from visavis.types import Crops, Vectors
 from visavis.weights import ModelEntry, WeightStore
 
@@ -78,29 +78,38 @@ class OnnxEmbedder:
         self._entry: ModelEntry = entry
         self._size = int(entry.input_size or 0)
         self._options = options
-        self._graph, self._cache = store.read(model), store.derived(model)
+        check_options(options.runtime, options.threads)
+        self._graph = _Graph(store, model)
         self._lock = threading.Lock()
         self._loaded: Session | None = None
-        self._sequential: OnnxEmbedder | None = None
+        self._twins: dict[int, OnnxEmbedder] = {}
         self._mean = np.asarray(entry.mean, dtype=np.float32)
         self._scale = 1 / np.asarray(entry.std, dtype=np.float32)
         self._plain = not self._mean.any() and bool((self._scale == 1).all())
         self._dimension = int(entry.dimension or self.embed(self._blank(1)).shape[1])
 
-    def on_one_thread(self) -> OnnxEmbedder:
-        """The same embedder whose calls use one thread each, to be called side by side.
+    def load(self) -> None:
+        """Load the network now, which the first call would do otherwise.
+
+        Raises:
+            ModelDamagedError: the model's file is not the one any more that it was.
+        """
+        _ = self._session
+
+    def with_threads(self, count: int) -> OnnxEmbedder:
+        """The same embedder whose calls use so many threads, to be called side by side.
 
         Several calls at once of one that uses all cores get in each other's way.
         """
-        if self._options.threads == 1:
+        if count == self._options.threads:
             return self
         with self._lock:
-            if self._sequential is None:
+            if count not in self._twins:
                 twin = copy.copy(self)
-                twin._options = replace(self._options, threads=1)
-                twin._lock, twin._loaded = threading.Lock(), None
-                self._sequential = twin
-            return self._sequential
+                twin._options = replace(self._options, threads=count)
+                twin._lock, twin._loaded, twin._twins = threading.Lock(), None, {}
+                self._twins[count] = twin
+            return self._twins[count]
 
     @property
     def _session(self) -> Session:
@@ -110,11 +119,11 @@ class OnnxEmbedder:
                 batch = self._entry.batch or "n"
                 shape = (batch, size, size, 3) if channels_last else (batch, 3, size, size)
                 self._loaded = load(
-                    self._graph,
+                    self._graph.take(),
                     runtime=self._options.runtime,
                     threads=self._options.threads,
                     input_shape=shape,
-                    cache=self._cache,
+                    cache=self._graph.derived,
                     sha256=self._entry.sha256,
                 )
             return self._loaded
@@ -206,6 +215,20 @@ class OnnxEmbedder:
 
     def _blank(self, count: int) -> Crops:
         return np.full((count, self._size, self._size, 3), 127, dtype=np.uint8)
+
+
+class _Graph:
+    """A model's bytes: read and verified at once, kept until they are loaded, then read again."""
+
+    def __init__(self, store: WeightStore, model: str) -> None:
+        self._store, self._model = store, model
+        self._data: bytes | None = store.read(model)
+        self.derived = store.derived(model)
+
+    def take(self) -> bytes:
+        """The bytes, for one who loads them."""
+        data, self._data = self._data, None
+        return data if data is not None else self._store.read(self._model)
 
 
 def _unit(vectors: NDArray[np.float32], name: str) -> Vectors:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from visavis.inference.session import RUNTIMES, Session, load
+from visavis.inference.session import RUNTIMES, Session, check_options, load
 
-__all__ = ["RUNTIMES", "Session", "load"]
+__all__ = ["RUNTIMES", "Session", "check_options", "load"]

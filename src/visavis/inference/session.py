@@ -33,6 +33,18 @@ class Session(Protocol):
         ...
 
 
+def check_options(runtime: str, threads: int | None) -> None:
+    """Refuse what ``load`` refuses, before anything is read.
+
+    Raises:
+        OptionError: unknown runtime or a thread count below 1.
+    """
+    if runtime not in RUNTIMES:
+        raise OptionError(f"runtime {runtime!r}", f"choose one of {', '.join(RUNTIMES)}")
+    if threads is not None and threads < 1:
+        raise OptionError(f"{threads} threads", "ask for 1 or more")
+
+
 def load(
     model: Path | bytes,
     *,
@@ -55,10 +67,7 @@ def load(
     Raises:
         OptionError: unknown runtime or a thread count below 1.
     """
-    if runtime not in RUNTIMES:
-        raise OptionError(f"runtime {runtime!r}", f"choose one of {', '.join(RUNTIMES)}")
-    if threads is not None and threads < 1:
-        raise OptionError(f"{threads} threads", "ask for 1 or more")
+    check_options(runtime, threads)
     if runtime == "openvino":
         from visavis.inference.openvino import OpenVinoSession
 

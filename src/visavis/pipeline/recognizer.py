@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from visavis import faces as faces_room
 from visavis import images
@@ -22,6 +21,10 @@ from visavis.weights import WeightStore
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration
     from visavis.embedding.cache import EmbeddingCache
+
+
+_FEW: Final = 4
+"""Faces of a photo that are embedded on the photo's own cores; more of them get all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Recognizer:
             ),
         )
         self._crop_scale = store.entry(model).crop_scale
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
         self._asked_detector = detector
         self._detector: Detector = (
             faces_room.detector(
@@ -187,24 +191,35 @@ class Recognizer:
     def _embed_many_photos(self, photos: Sequence[Any], rule: str) -> list[list[Template]]:
         """Templates of a few photos.
 
-        Each photo goes its way on a core of its own: steps of one photo on all cores wait for each
-        other too often.
+        Each photo goes its way on cores of its own: the steps of one photo on all cores wait for
+        each other too often.
         """
-        apart = len(photos) > 1 and self._options.threads != 1
-        embedder = self._embedder.on_one_thread() if apart else self._embedder
+        cores = self._options.threads or os.cpu_count() or 1
+        if len(photos) == 1 or cores == 1:
+            return [self._embed_photo(photo, rule, self._embedder) for photo in photos]
+        embedder = self._embedder.with_threads(max(1, cores // len(photos)))
+        tasks = [
+            self._side_by_side().submit(self._embed_photo, photo, rule, embedder)
+            for photo in photos
+        ]
+        wait(tasks)  # what the caller gave is not in use any more, whatever is raised
+        return [task.result() for task in tasks]
 
-        def one(photo: Any) -> list[Template]:
-            prepared = self.prepare(photo, rule=rule)
-            return self.templates(prepared, embedder.embed(prepared.crops))
+    def _embed_photo(self, photo: Any, rule: str, embedder: OnnxEmbedder) -> list[Template]:
+        prepared = self.prepare(photo, rule=rule)
+        if len(prepared.faces) > _FEW:
+            embedder = self._embedder
+        return self.templates(prepared, embedder.embed(prepared.crops))
 
-        if not apart:
-            return [one(photo) for photo in photos]
-        return list(self._side_by_side.map(one, photos))
-
-    @functools.cached_property
     def _side_by_side(self) -> ThreadPoolExecutor:
-        """Threads for photos; kept, since memory new to a thread costs more than its start."""
-        return ThreadPoolExecutor(self._options.threads or os.cpu_count() or 1)
+        """Threads for photos; kept, since memory new to a thread costs more than its start.
+
+        A forked child has the object but not the threads.
+        """
+        process = os.getpid()
+        if self._pool is None or self._pool[0] != process:
+            self._pool = (process, ThreadPoolExecutor(self._options.threads or os.cpu_count()))
+        return self._pool[1]
 
     def prepare(
         self, photo: Any, /, *, rule: str = "largest", name: str | None = None

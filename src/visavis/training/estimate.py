@@ -79,10 +79,15 @@ class Plan(Record):
     memory: int
 
 
-def plan(recipe: Recipe, pack: Pack) -> Plan:
+def plan(recipe: Recipe, pack: Pack, *, accelerator: str = "auto") -> Plan:
     """Try a few steps, write nothing.
 
     Without ``torch.compile``, which would take longer than it saves here.
+
+    Args:
+        recipe: of the run.
+        pack: its data.
+        accelerator: as for ``fit``.
 
     Raises:
         OptionError: the recipe's parts do not fit together.
@@ -90,11 +95,10 @@ def plan(recipe: Recipe, pack: Pack) -> Plan:
     """
     keep_memory()
     with threads(recipe.threads):
-        return _plan(recipe, pack)
+        return _plan(recipe, pack, expected_device(accelerator))
 
 
-def _plan(recipe: Recipe, pack: Pack) -> Plan:
-    device = expected_device()
+def _plan(recipe: Recipe, pack: Pack, device: torch.device) -> Plan:
     split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
     people, labels = np.unique(pack.labels[split.train_rows], return_inverse=True)
     sampler = drawing.build_sampler(recipe, labels)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from visavis.embedding.torch import FaceNetwork
-from visavis.training import drawing, logs, optimizers, speed
+from visavis.training import drawing, logs, optimizers, precision, speed
 from visavis.training.alarm import CollapseAlarm
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.blending import blend
@@ -28,7 +28,7 @@ from visavis.training.live import Progress
 from visavis.training.memory import keep_memory
 from visavis.training.module import Training
 from visavis.training.patience import Patience
-from visavis.training.precision import expected_device, half
+from visavis.training.precision import expected_device
 from visavis.training.reading import Reader
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.remining import Remining
@@ -139,7 +139,9 @@ def fit(
         logs.quiet(),
         seeded(derive(recipe.seed, "run")),
     ):
-        checkpoint = run.begin(recipe, pack, resume=resume)
+        device = expected_device(accelerator)
+        computed_in = precision.name(recipe, device)
+        checkpoint = run.begin(recipe, pack, resume=resume, computed_in=computed_in)
         done = steps_done(checkpoint) if checkpoint else 0
         board = TensorBoardLogger(
             out,
@@ -154,7 +156,7 @@ def fit(
             devices=devices,
             num_nodes=nodes,
             strategy=_strategy(recipe, devices * nodes),
-            precision="bf16-mixed" if half(recipe, expected_device(accelerator)) else "32-true",
+            precision="bf16-mixed" if computed_in == "bf16" else "32-true",
             logger=[logs.History(run.history, resumed=done), board],
             max_epochs=1,
             limit_val_batches=0,
@@ -242,7 +244,7 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
     per_epoch = len(supply.sampler)
     total = min(recipe.epochs * per_epoch, recipe.max_steps or recipe.epochs * per_epoch)
     head_first = min(recipe.head_first * per_epoch, total)
-    dtype = torch.bfloat16 if half(recipe, device) else torch.float32
+    dtype = torch.bfloat16 if precision.half(recipe, device) else torch.float32
     flops = speed.training_flops(network)
     pace = Pace(
         total=total,

@@ -44,4 +44,6 @@ def _set_thresholds(mapped: int, trimmed: int) -> bool:
         ctypes.CDLL(None).gnu_get_libc_version  # noqa: B018 (other C libraries lack it)
     except (AttributeError, OSError):
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, mapped) and mallopt(_TRIM_THRESHOLD, trimmed))
+    # Older versions refuse a threshold above 32 MB.
+    taken = mallopt(_MMAP_THRESHOLD, mapped) or mallopt(_MMAP_THRESHOLD, _OWN_LARGEST)
+    return bool(mallopt(_TRIM_THRESHOLD, trimmed) and taken)

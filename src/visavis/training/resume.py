@@ -50,23 +50,31 @@ class Run:
         """The network of the best validation, averaged weights if any."""
         return self.folder / "checkpoints" / "best.safetensors"
 
-    def begin(self, recipe: Recipe, pack: Pack, *, resume: bool) -> Path | None:
+    def begin(
+        self, recipe: Recipe, pack: Pack, *, resume: bool, computed_in: str | None = None
+    ) -> Path | None:
         """Prepare the folder.
 
         Args:
             recipe: of this run.
             pack: its data.
             resume: go on from the latest checkpoint, if there is one.
+            computed_in: the precision that this device has for the recipe.
 
         Returns:
             The checkpoint to go on from; ``None`` for a new run.
 
         Raises:
             TrainingError: there is a run already and ``resume`` is not set, or it had another
-                recipe or other data.
+                recipe or other data, or was computed in another precision.
         """
         self.last.parent.mkdir(parents=True, exist_ok=True)
-        known = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": pack.fingerprint}))
+        about = {
+            "recipe": recipe.to_dict(),
+            "data": pack.fingerprint,
+            "computed_in": computed_in or recipe.precision,
+        }
+        known = json.loads(json.dumps(about))
         self.refuse_another(resume=resume)
         if self.last.exists():
             self._compare(known)
@@ -94,6 +102,13 @@ class Run:
             raise TrainingError(f"{self.description} cannot be read ({error})", _REMEDY) from error
         if data != known["data"]:
             raise TrainingError(f"{self.folder}: the run had other data", _REMEDY)
+        before = then.get("computed_in")  # earlier versions did not say
+        if before not in {None, known["computed_in"]}:
+            raise TrainingError(
+                f"{self.folder}: the run was computed in precision {before}, this device would go "
+                f"on in {known['computed_in']}",
+                "resume it on a device like that one, or begin anew in another folder",
+            )
         now = known["recipe"]
         # A field that came with a later version had its default then.
         then_or_default = {**_defaults(), **recipe}

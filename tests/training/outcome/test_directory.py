@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,17 @@ def test_few_validation_people_give_words_in_place_of_points(
     assert not (tmp_path / "model" / "operating_points.json").exists()
     assert read_directory(tmp_path).operating_points is None
     assert "no operating point" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_serving_a_graph_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, written: Outcome, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    served = serve(read_directory(written.path).entry, written.path / "model.onnx", threads=1)
+    size = served.input_size
+    vectors = served.embed(np.full((2, size, size, 3), 127, dtype=np.uint8))
+    assert vectors.shape == (2, served.dimension)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_before_and_after_stand_side_by_side(

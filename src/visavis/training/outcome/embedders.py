@@ -52,7 +52,9 @@ def serve(entry: ModelEntry, graph: Path, *, threads: int | None = None) -> Onnx
             batch=entry.batch,
             sha256=entry.sha256,
         )
-        return OnnxEmbedder(entry.name, store=store, options=EmbedderOptions(threads=threads))
+        embedder = OnnxEmbedder(entry.name, store=store, options=EmbedderOptions(threads=threads))
+        embedder.load()  # while the folder is there
+        return embedder
 
 
 def embed_rows(
