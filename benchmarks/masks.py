@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from benchmarks.photos import data_folder
 from benchmarks.tables import Table
+from visavis.cli.output import home
 from visavis.embedding.cache import EmbeddingCache
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.evaluation.protocols import lfw
@@ -104,7 +105,7 @@ def find_model(name: str, *, flip: bool, threads: int) -> Model:
         found = read_directory(folder)
         embedder = serve(found.entry, found.graph, threads=threads)
         return Model(found.entry.name, embedder, found.entry.crop_scale)
-    store = WeightStore()
+    store = WeightStore(home())
     return Model(
         name, OnnxEmbedder(name, store=store, options=options), store.entry(name).crop_scale
     )
@@ -336,11 +337,11 @@ def main() -> None:
     root = options.lfw or data_folder("lfw")
     if root is None:
         raise SystemExit("no photos; give --lfw DIR with LFW and its pair lists")
+    flip, threads = options.flip, options.threads
+    models = [find_model(name, flip=flip, threads=threads) for name in options.models]
     test = find_faces(root, options.cache)
     if not options.aligned:
         test = find_masked_faces(test)
-    flip, threads = options.flip, options.threads
-    models = [find_model(name, flip=flip, threads=threads) for name in options.models]
     results: dict[str, list[Result]] = {condition: [] for condition in CONDITIONS}
     for model in models:
         plain = _kept(options.keep, model, test, masked=False, flip=flip)

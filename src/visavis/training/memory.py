@@ -18,8 +18,9 @@ def keep_memory() -> bool:
 
     glibc maps each block of more than 32 MB anew and unmaps it when it is freed. A step's
     activations are such blocks, and the system zeroes every page of them, at every step: on two
-    CPU cores, that is half of the time of a step of ``finetune-sface``. Memory in use does not
-    rise, but what was used once stays with the process. ``mallopt(3)``, for the whole process.
+    CPU cores, that is a fifth of the time of a step of SFace's network (``python -m
+    benchmarks.input_pipeline --recipes finetune-sface``). Memory in use does not rise, but what
+    was used once stays with the process. ``mallopt(3)``, for the whole process.
 
     Returns:
         Whether the allocator took it: glibc does, others have no such setting and need none.
