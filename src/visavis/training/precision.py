@@ -15,9 +15,8 @@ def computes_in_bf16(device: torch.device) -> bool:
     """Whether the device has arithmetic for bfloat16.
 
     A processor without it (AVX2, and AVX-512 before its BF16 instructions) is given bfloat16 by
-    conversion to float32 and back, which takes many times as long as float32 itself (SFace's
-    training step on AVX2: ten times) and loses digits for nothing. Accelerators other than CUDA's
-    are taken at the recipe's word.
+    conversion to float32 and back, which takes many times as long as float32 itself and loses
+    digits for nothing. Accelerators other than CUDA's are taken at the recipe's word.
     """
     if device.type == "cpu":
         return _cpu_computes_in_bf16()
