@@ -7,6 +7,7 @@ Exit codes: 0 fine (``verify``: same), 1 different (``verify``) or some photos o
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 
@@ -19,6 +20,8 @@ def main() -> None:
         run()
     except KeyboardInterrupt:  # while the program was loading; later a command has its say
         sys.exit(130)
+    finally:  # nothing is left to save: a Ctrl-C while threads finish their photo just ends it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _keep_native_libraries_quiet() -> None:
