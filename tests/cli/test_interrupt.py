@@ -46,3 +46,20 @@ def test_a_second_ctrl_c_ends_it_without_a_traceback() -> None:
             process.kill()
     assert process.returncode == -signal.SIGINT
     assert complaints == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+    """As shells start what goes on in the background."""
+    script = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from visavis.cli import app, main
+app.run = lambda: None
+main()
+print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "True\n"

@@ -21,7 +21,8 @@ def main() -> None:
     except KeyboardInterrupt:  # while the program was loading; later a command has its say
         sys.exit(130)
     finally:  # nothing is left to save: a Ctrl-C while threads finish their photo just ends it
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _keep_native_libraries_quiet() -> None:
