@@ -216,6 +216,8 @@ def enroll(
         if names.get(number) != person:
             with store.changing():
                 fixer.name(number, person)
+            # Whoever names a cluster vouches for its faces: none of them is in doubt any more.
+            faces = new_faces(album_of(store, vectors)[0], number, person, vectors)
         with gallery_options.open_gallery(
             gallery, key_file=key_file, tenant=tenant, create=True
         ) as people:
