@@ -37,6 +37,7 @@ BENCHMARKS = (
     Benchmark("detectors", ("lfw",)),
     Benchmark("tilted", ("lfw",)),
     Benchmark("unlabelled", ("lfw",), ("orl",)),
+    Benchmark("levelling", ("lfw",), ("orl",)),
     Benchmark("clusterers", ("lfw",), ("orl",)),
     Benchmark("open_set", ("lfw",), ("orl",)),
     Benchmark("clustering", ("lfw",)),

@@ -255,7 +255,21 @@ def test_settings_that_differ_are_told(enrolled, old: Recognizer, tiles_home: Pa
     enrolled_with, measured_with = Identifier(enrolled, [flipped]).warnings()
     assert "people were enrolled with" in enrolled_with
     assert "visavis calibrate" in measured_with
-    assert "people were enrolled with" in Enroller(enrolled, flipped).warnings()[0]
+    assert "use the same --detector and --flip" in enrolled_with
+    enrolling = Enroller(enrolled, flipped).warnings()
+    assert "people were enrolled with" in enrolling[0]
+    assert "visavis calibrate" in enrolling[1]
+
+
+def test_people_enrolled_with_another_levelling_must_be_enrolled_again(
+    enrolled, old: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = old.settings
+    for other in (f"{settings} levelled 0123abcd", f"{settings} levelled 89efcdab"):
+        monkeypatch.setattr(Recognizer, "settings", property(lambda _self, other=other: other))
+        sentence = Identifier(enrolled, [old]).warnings()[0]
+        assert f"with {settings}, not with {other}" in sentence
+        assert "enrol everybody again" in sentence
 
 
 def test_from_several_threads(enrolled, old: Recognizer, save) -> None:

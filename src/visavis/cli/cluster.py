@@ -13,7 +13,7 @@ from visavis.cli import cluster_fix, gallery_options, options
 from visavis.cli.cache import embeddings
 from visavis.cli.cluster_sorter import Sorter
 from visavis.cli.cluster_state import locked, state_of, tell
-from visavis.cli.output import console, echo_json, home, progress
+from visavis.cli.output import console, echo_json, home, messages, progress
 
 if TYPE_CHECKING:
     from visavis.albums.sorting import Found
@@ -136,6 +136,7 @@ def run(
     from visavis.albums import outputs
     from visavis.albums.store import AlbumStore
     from visavis.pipeline import Recognizer, RecognizerOptions
+    from visavis.pipeline.comparison import calibration_warnings
 
     photos = _photos(folder, out)
     recognizer = Recognizer(
@@ -162,6 +163,8 @@ def run(
         copy=copy,
     )
     sorter.check()
+    for sentence in calibration_warnings(recognizer.calibration, recognizer.settings):
+        messages.print(f"warning: {sentence}", markup=False)
     outputs.check(out)
     place = state_of(out, state)
     with locked(place), ExitStack() as stack:

@@ -79,7 +79,7 @@ def show(name: _Name, as_json: _Json = False) -> None:
         "paper": entry.paper,
         "homepage": entry.homepage,
         "input": _input(entry),
-        "vector": f"{entry.dimension} numbers" if entry.dimension else "",
+        "vector": _vector(entry),
         "added": entry.added,
         "carried by": ", ".join(carrier.distribution for carrier in entry.carriers),
         "download": "\n".join(entry.urls),
@@ -196,6 +196,13 @@ def add(
             "shows more around it. 1 when left out.",
         ),
     ] = None,
+    levelling: Annotated[
+        str | None,
+        typer.Option(
+            help="Level its templates as those of a built-in model, for a network that began with "
+            "its weights: sface. Not done when left out."
+        ),
+    ] = None,
     layout: Annotated[
         str | None, typer.Option(help="NCHW or NHWC, if the graph's shape does not tell.")
     ] = None,
@@ -221,6 +228,7 @@ def add(
         "--licence": licence,
         "--input-size": input_size,
         "--crop-scale": crop_scale,
+        "--levelling": levelling,
         "--layout": layout,
         "--use": use,
         "--training-data": training_data,
@@ -257,6 +265,10 @@ def add(
     checked = check_graph(
         file, mean=means, std=stds, input_size=input_size, layout=layout and layout.upper()
     )
+    if levelling is not None:
+        from visavis.embedding.levelling import shipped
+
+        shipped(levelling, dimension=checked.dimension)  # or refuses
     store = _store()
     entry = store.add(
         name,
@@ -269,6 +281,7 @@ def add(
         layout=checked.layout,
         dimension=checked.dimension,
         crop_scale=1.0 if crop_scale is None else crop_scale,
+        levelling=levelling or "",
         batch=checked.batch,
         runtimes=checked.runtimes,
         use=use or "",
@@ -360,6 +373,13 @@ def _input(entry: ModelEntry) -> str:
     size = f"{entry.input_size}x{entry.input_size}"
     mean, std = (_plain(values) for values in (entry.mean, entry.std))
     return f"{size} {entry.colour} {entry.layout}, (x - {mean}) / {std}"
+
+
+def _vector(entry: ModelEntry) -> str:
+    if not entry.dimension:
+        return ""
+    levelled = f", levelled as those of {entry.levelling}" if entry.levelling else ""
+    return f"{entry.dimension} numbers{levelled}"
 
 
 def _plain(values: tuple[float, ...]) -> str:

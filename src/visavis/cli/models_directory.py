@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visavis.cli.output import home
+from visavis.embedding.levelling import shipped
 from visavis.errors import ModelMismatchError, OptionError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def add_directory(
         input_size=entry.input_size,
         layout=entry.layout,
     )
+    if entry.levelling:
+        shipped(entry.levelling, dimension=checked.dimension)  # or refuses
     added = store.add(
         called,
         found.graph,
@@ -63,6 +66,7 @@ def add_directory(
         layout=checked.layout,
         dimension=checked.dimension,
         crop_scale=entry.crop_scale,
+        levelling=entry.levelling,
         batch=checked.batch,
         runtimes=checked.runtimes,
         use=entry.use,

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from visavis.training.data.pack import Pack
     from visavis.training.fitting import Fitted
     from visavis.training.outcome.comparison import Contestant
-    from visavis.training.outcome.directory import Outcome
     from visavis.training.recipes import Recipe
 
 PACK: Final = "data.pack"
@@ -72,6 +71,7 @@ def train(wanted: Wanted) -> None:
     for note in notes:
         _tell(note)
     untouched = _untouched(recipe, pack)
+    levelling = _levelling(recipe)  # now: what training begins with may be gone by its end
     pack = _without_leaks(wanted, pack, out)
     if wanted.dry_run:
         _plan(recipe, pack, accelerator=wanted.accelerator, json=wanted.json)
@@ -80,7 +80,26 @@ def train(wanted: Wanted) -> None:
     fitted = _fit(wanted, recipe, pack, out)
     if not _first_process():
         return
-    outcome = _write(wanted, recipe, pack, out, fitted, untouched, name=name, detector=detector)
+    from visavis.training.outcome.describing import Declared, Origin
+    from visavis.training.outcome.directory import write_directory
+
+    origin = Origin(
+        recipe,
+        pack,
+        fitted.split,
+        Declared(
+            name=name,
+            licence=wanted.licence,
+            use=wanted.use,
+            detector=detector,
+            command=_command(),
+        ),
+        levelling,
+    )
+    _tell("measuring on the validation people")
+    outcome = write_directory(
+        fitted.network, origin, out, untouched=untouched, threads=recipe.threads
+    )
     if wanted.json:
         echo_json(
             {
@@ -165,32 +184,6 @@ def _fit(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path) -> Fitted:
         raise typer.Exit(130) from None
 
 
-def _write(
-    wanted: Wanted,
-    recipe: Recipe,
-    pack: Pack,
-    out: Path,
-    fitted: Fitted,
-    untouched: Contestant | None,
-    *,
-    name: str,
-    detector: str,
-) -> Outcome:
-    from visavis.training.outcome.describing import Declared, Origin
-    from visavis.training.outcome.directory import write_directory
-
-    declared = Declared(
-        name=name,
-        licence=wanted.licence,
-        use=wanted.use,
-        detector=detector,
-        command=_command(),
-    )
-    origin = Origin(recipe, pack, fitted.split, declared)
-    _tell("measuring on the validation people")
-    return write_directory(fitted.network, origin, out, untouched=untouched, threads=recipe.threads)
-
-
 def _pack(wanted: Wanted, recipe: Recipe, out: Path) -> Pack:
     """The pack that was named, or one made of the photos that were, inside the run."""
     from visavis.cli.data_sources import finder, gather
@@ -260,6 +253,18 @@ def _untouched(recipe: Recipe, pack: Pack) -> Contestant | None:
             "pack with a smaller --crop-scale",
         )
     return Contestant(label, embedder, scale)
+
+
+def _levelling(recipe: Recipe) -> str:
+    """Of the model that training starts from."""
+    from visavis.weights import WeightStore
+    from visavis.weights.model_directory import read_directory
+
+    if not recipe.init:
+        return ""
+    if Path(recipe.init).is_dir():
+        return read_directory(Path(recipe.init)).entry.levelling
+    return WeightStore(home()).entry(recipe.init).levelling
 
 
 def _without_leaks(wanted: Wanted, pack: Pack, out: Path) -> Pack:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.embedding.levelling import Levelling, shipped
 from visavis.errors import ModelRefusedError, OptionError
 from visavis.inference import Session, check_options, load
 from visavis.types import Crops, Vectors
@@ -27,11 +28,14 @@ class EmbedderOptions:
         threads: CPU threads a call may use; all cores when ``None``.
         flip: embed each crop and its mirror image and average the two: twice the time. It is part
             of the pipeline's settings, since it changes every score.
+        level: level the templates, where the model is registered with a levelling; see
+            ``visavis.embedding.levelling``.
     """
 
     runtime: str = "onnxruntime"
     threads: int | None = None
     flip: bool = False
+    level: bool = True
 
 
 class OnnxEmbedder:
@@ -43,7 +47,8 @@ class OnnxEmbedder:
         options: runtime, threads, flip averaging.
 
     Raises:
-        UnknownModelError: no such model, or the name is a detector's.
+        UnknownModelError: no such model.
+        ModelRefusedError: it is no embedder, or one that this visavis or runtime cannot serve.
         ModelUnavailableError, ModelDamagedError: from the store.
 
     Example:
@@ -85,6 +90,11 @@ class OnnxEmbedder:
         self._twins: dict[int, OnnxEmbedder] = {}
         self._mean = np.asarray(entry.mean, dtype=np.float32)
         self._scale = 1 / np.asarray(entry.std, dtype=np.float32)
+        self._levelling = (
+            shipped(entry.levelling, dimension=entry.dimension)
+            if entry.levelling and options.level
+            else None
+        )
         self._plain = not self._mean.any() and bool((self._scale == 1).all())
         self._dimension = int(entry.dimension or self.embed(self._blank(1)).shape[1])
 
@@ -153,6 +163,11 @@ class OnnxEmbedder:
         """Whether each crop is averaged with its mirror image."""
         return self._options.flip
 
+    @property
+    def levelling(self) -> Levelling | None:
+        """How templates are levelled; ``None`` where they are not."""
+        return self._levelling
+
     def embed(self, crops: Crops, /) -> Vectors:
         """Unit vectors of aligned faces.
 
@@ -198,7 +213,7 @@ class OnnxEmbedder:
         vectors = self._run(crops)
         if self._options.flip:
             vectors = _unit(vectors[:count] + vectors[count:], self.name)
-        return vectors
+        return vectors if self._levelling is None else self._levelling.apply(vectors)
 
     def _tensor(self, crops: Crops) -> NDArray[np.float32]:
         if self._entry.colour == "bgr":

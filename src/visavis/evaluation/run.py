@@ -94,7 +94,7 @@ def evaluate(
     notes = list(protocol.notes)
     settings = f"{recognizer.settings}, {rule}"
     if protocol.aligned:
-        # Neither detector nor crop had a part in these; only the flip option, named last, did.
+        # Neither detector nor crop had a part in these; what is done to templates, named last, did.
         settings = f"crops as given, {recognizer.settings.rsplit(', ', 1)[-1]}"
     same = calibration is None or calibration.settings == recognizer.settings
     if calibration is not None and (protocol.aligned or not same):

@@ -20,6 +20,7 @@ from visavis.people.photos import PersonPhoto
 from visavis.people.records import EnrolRow
 from visavis.people.resemblance import Resemblance
 from visavis.pipeline import PhotoResult, rules
+from visavis.pipeline.comparison import calibration_warnings
 from visavis.types import Template
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class Enroller:
         """What weakens the checks."""
         found = enrolled_otherwise(self._gallery, self._recognizer)
         if self._resemblance.compares:
-            return tuple(found)
+            known = self._recognizer.calibration
+            return (*found, *calibration_warnings(known, self._recognizer.settings))
         return (
             *found,
             f"model {self._recognizer.model} has no calibration: faces are not compared with those "

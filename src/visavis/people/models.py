@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -97,10 +98,21 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
     first = next(iter(gallery.faces(model_sha256=recognizer.model_sha256)), None)
     if first is None or first.settings in {"", recognizer.settings}:
         return []
+    if _unlevelled(first.settings) == _unlevelled(recognizer.settings):
+        return [
+            f"people were enrolled with {first.settings}, not with {recognizer.settings}: their "
+            "templates are not comparable, strangers may be named more often than stated; enrol "
+            "everybody again, in a new gallery"
+        ]
     return [
         f"people were enrolled with {first.settings}, not with {recognizer.settings}: scores come "
         "out lower; use the same --detector and --flip"
     ]
+
+
+def _unlevelled(settings: str) -> str:
+    """Settings without what they say of levelling, which no option changes."""
+    return re.sub(r" levelled [0-9a-f]{8}$", "", settings)
 
 
 def model_to_enrol(gallery: GalleryStore, *, home: Path | None = None) -> str:

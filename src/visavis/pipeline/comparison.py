@@ -67,7 +67,7 @@ def compare(
         warnings=(
             *_photo_warnings(a, rule),
             *_photo_warnings(b, rule),
-            *_calibration_warnings(calibration, settings),
+            *calibration_warnings(calibration, settings),
         ),
     )
 
@@ -85,7 +85,13 @@ def _photo_warnings(template: Template, rule: str) -> list[str]:
     return warnings
 
 
-def _calibration_warnings(calibration: Calibration, settings: str) -> list[str]:
+def calibration_warnings(calibration: Calibration, settings: str) -> list[str]:
+    """A sentence where a calibration was measured with another pipeline than the one in use.
+
+    Args:
+        calibration: the calibration.
+        settings: of the pipeline in use.
+    """
     if calibration.settings == settings:
         return []
     return [

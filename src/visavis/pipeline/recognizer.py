@@ -35,12 +35,15 @@ class RecognizerOptions:
         runtime: ``openvino`` or ``onnxruntime``, for detector and embedder.
         threads: CPU threads one call may use; all cores when ``None``.
         flip: average each crop's template with its mirror image's (twice the embedding time).
+        level: level the templates, where the model has a levelling; see
+            ``visavis.embedding.levelling``.
         limits: pixel and byte limits for photos.
     """
 
     runtime: str = "onnxruntime"
     threads: int | None = None
     flip: bool = False
+    level: bool = True
     limits: images.Limits = images.DEFAULT_LIMITS
 
 
@@ -81,7 +84,10 @@ class Recognizer:
             model,
             store=store,
             options=EmbedderOptions(
-                runtime=options.runtime, threads=options.threads, flip=options.flip
+                runtime=options.runtime,
+                threads=options.threads,
+                flip=options.flip,
+                level=options.level,
             ),
         )
         self._crop_scale = store.entry(model).crop_scale
@@ -135,9 +141,11 @@ class Recognizer:
     @property
     def settings(self) -> str:
         """Everything besides the model that changes scores, as one comparable line."""
-        flip = "flip" if self._options.flip else "plain"
+        after = "flip" if self._options.flip else "plain"
+        if level := self._embedder.levelling:
+            after += f" {level.words}"
         crop = f"similarity-5pt-{self._embedder.input_size}*{self._crop_scale:g}"
-        return f"{self._detector.name}, {crop}, {flip}"
+        return f"{self._detector.name}, {crop}, {after}"
 
     @property
     def calibration(self) -> Calibration:

@@ -97,6 +97,7 @@ _ENTRIES: Final = (
         ),
         input_size=112,
         crop_scale=0.97,  # chosen on LFW View 1
+        levelling="sface",
         dimension=128,
     ),
     ModelEntry(
@@ -116,6 +117,7 @@ _ENTRIES: Final = (
         ),
         input_size=112,
         crop_scale=0.97,  # chosen on LFW View 1
+        levelling="sface",
         dimension=128,
     ),
     ModelEntry(
