@@ -186,7 +186,7 @@ def _transfer(ways: dict[str, Way], known: Faces, foreign: dict[str, Faces]) -> 
             found = faces.scores(way)
             factor = (found.non_mated >= threshold).mean() / 1e-3
             rows[name].append(f"{factor:.2f}, {found.missed(threshold):.4f}")
-    table.rows += [(name, *cells) for name, cells in rows.items()]
+    table.rows.extend((name, *cells) for name, cells in rows.items())
     print(table.markdown())
 
 
