@@ -29,6 +29,7 @@ from benchmarks.tables import Table
 from visavis.decision.check import TRUST_BELOW, shape_of
 from visavis.decision.profile import Calibration
 from visavis.decision.unlabelled import estimate_non_mated
+from visavis.embedding.cache import EmbeddingCache
 from visavis.pipeline import Recognizer
 
 Photo = NDArray[np.uint8]
@@ -124,9 +125,15 @@ def degraded(photos: Iterable[Path], how: Callable[[Photo, np.random.Generator],
         yield buffer.getvalue()
 
 
-def embed(recognizer: Recognizer, photos: list[Path], files: Iterable[Path | bytes]):
+def embed(
+    recognizer: Recognizer,
+    photos: list[Path],
+    files: Iterable[Path | bytes],
+    *,
+    cache: EmbeddingCache | None = None,
+):
     """Templates by photo; photos without a face are left out."""
-    rows = recognizer.embed_many(list(files), rule="central")
+    rows = recognizer.embed_many(list(files), rule="central", cache=cache)
     return {p: r.templates[0].vector for p, r in zip(photos, rows, strict=True) if r.templates}
 
 

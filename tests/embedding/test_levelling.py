@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,34 +123,42 @@ def test_another_levelling_has_other_words() -> None:
     assert len({other.words for other in others}) == 4
 
 
-def test_a_model_that_asks_for_what_does_not_ship_is_refused(tmp_path) -> None:
-    store = WeightStore(tmp_path)
+Add = Callable[..., None]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> WeightStore:
+    return WeightStore(tmp_path)
+
+
+@pytest.fixture
+def add(store: WeightStore, tmp_path: Path) -> Add:
+    """Registers a graph that is never read."""
     file = tmp_path / "model.onnx"
     file.write_bytes(b"a graph that is never read")
     settings = {"input_size": 112, "mean": 0, "std": 1, "colour": "rgb", "licence": "MIT"}
-    store.add("mine", file, dimension=128, levelling="of-later", **settings)
-    with pytest.raises(ModelRefusedError, match="update visavis"):
+    return lambda name, **more: store.add(name, file, **settings, **more)
+
+
+@pytest.mark.parametrize(
+    ("levelling", "dimension", "why"),
+    [("of-later", 128, "update visavis"), ("sface", 512, "512 numbers; it is for 128")],
+)
+def test_a_model_that_cannot_be_levelled_is_refused(
+    store: WeightStore, add: Add, levelling: str, dimension: int, why: str
+) -> None:
+    add("mine", dimension=dimension, levelling=levelling)
+    with pytest.raises(ModelRefusedError, match=why):
         OnnxEmbedder("mine", store=store)
 
 
-def test_a_levelling_for_templates_of_another_length_is_refused(tmp_path) -> None:
-    store = WeightStore(tmp_path)
-    file = tmp_path / "model.onnx"
-    file.write_bytes(b"a graph that is never read")
-    settings = {"input_size": 112, "mean": 0, "std": 1, "colour": "rgb", "licence": "MIT"}
-    store.add("mine", file, dimension=512, levelling="sface", **settings)
-    with pytest.raises(ModelRefusedError, match="512 numbers; it is for 128"):
-        OnnxEmbedder("mine", store=store)
-
-
-def test_no_file_has_two_levellings(tmp_path) -> None:
-    store = WeightStore(tmp_path)
-    file = tmp_path / "model.onnx"
-    file.write_bytes(b"a graph that is never read")
-    settings = {"input_size": 112, "mean": 0, "std": 1, "colour": "rgb", "licence": "MIT"}
-    store.add("mine", file, dimension=128, levelling="sface", **settings)
+def test_no_file_has_two_levellings(add: Add) -> None:
+    add("mine", dimension=128, levelling="sface")
     with pytest.raises(OptionError, match="levelling sface"):
-        store.add("again", file, dimension=128, **settings)
-    for wrong in ("../sface", None, 0):
-        with pytest.raises(OptionError, match="levelling"):
-            replace(BUILTIN["sface"], levelling=wrong)
+        add("again", dimension=128)
+
+
+@pytest.mark.parametrize("wrong", ["../sface", None, 0])
+def test_what_is_no_name_is_no_levelling(wrong: object) -> None:
+    with pytest.raises(OptionError, match="levelling"):
+        replace(BUILTIN["sface"], levelling=wrong)

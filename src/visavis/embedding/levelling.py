@@ -73,6 +73,15 @@ class Levelling:
         return np.where(lengths > 1e-6, levelled, vectors).astype(np.float32, copy=False)
 
 
+def without(settings: str) -> str:
+    """A pipeline's settings, less what they say of a levelling.
+
+    >>> without("yunet, similarity-5pt-112*0.97, flip levelled 0123abcd")
+    'yunet, similarity-5pt-112*0.97, flip'
+    """
+    return re.sub(r" levelled [0-9a-f]{8}$", "", settings)
+
+
 def shipped(name: str, *, dimension: int | None = None) -> Levelling:
     """The levelling that comes with visavis under a name.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from visavis.decision.profile import CalibrationStore
+from visavis.embedding import levelling
 from visavis.errors import ModelMismatchError, UnknownModelError
 from visavis.people.migration import target
 from visavis.pipeline import Recognizer, RecognizerOptions
@@ -98,7 +98,7 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
     first = next(iter(gallery.faces(model_sha256=recognizer.model_sha256)), None)
     if first is None or first.settings in {"", recognizer.settings}:
         return []
-    if _unlevelled(first.settings) == _unlevelled(recognizer.settings):
+    if levelling.without(first.settings) == levelling.without(recognizer.settings):
         return [
             f"people were enrolled with {first.settings}, not with {recognizer.settings}: their "
             "templates are not comparable, strangers may be named more often than stated; enrol "
@@ -108,11 +108,6 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
         f"people were enrolled with {first.settings}, not with {recognizer.settings}: scores come "
         "out lower; use the same --detector and --flip"
     ]
-
-
-def _unlevelled(settings: str) -> str:
-    """Settings without what they say of levelling, which no option changes."""
-    return re.sub(r" levelled [0-9a-f]{8}$", "", settings)
 
 
 def model_to_enrol(gallery: GalleryStore, *, home: Path | None = None) -> str:
