@@ -111,6 +111,9 @@ def test_unlabelled_check_and_use(run, simulated: Path, tmp_path: Path) -> None:
     assert checked.json["trusted"] is False
     assert checked.json["failures"] == 1
     assert "calibrate --unlabelled" in checked.json["remedy"]
+    assert "was measured with" not in checked.err
+    otherwise = run("calibrate", "--check", few, "--flip", "--json")
+    assert "sface-lfw' was measured with" in otherwise.err
     told = run("calibrate", "--check", few)
     assert told.out.startswith("not trusted")
     moved = run("calibrate", "--unlabelled", few, "--name", "mine", "--json")

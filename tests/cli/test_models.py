@@ -18,7 +18,7 @@ from visavis.errors import (
     OptionError,
     UnknownModelError,
 )
-from visavis.weights import BUILTIN
+from visavis.weights import BUILTIN, WeightStore
 
 Invoke = Callable[..., Result]
 SETTINGS = ("--mean", "127.5", "--std", "127.5,127.5,128", "--colour", "RGB", "--licence", "MIT")
@@ -127,7 +127,7 @@ def test_a_model_comes_and_goes(invoke: Invoke, file: Path, home: Path) -> None:
     assert "added mine: 16x16 rgb NCHW, (x - 127.5) / [127.5, 127.5, 128], 6 numbers" in (
         result.stdout
     )
-    assert "visavis calibrate --model mine" in result.stderr
+    assert "visavis calibrate DIR --model mine" in result.stderr.replace("\n", " ")
     shown = json.loads(invoke("show", "mine", "--json").stdout)
     assert (shown["dimension"], shown["input_size"], shown["batch"]) == (6, 16, None)
     assert (shown["mean"], shown["std"]) == ([127.5] * 3, [127.5, 127.5, 128.0])
@@ -173,6 +173,18 @@ def test_add_refuses(invoke: Invoke, file: Path, tmp_path: Path, home: Path) -> 
     photo.write_bytes(b"\xff\xd8\xff\xe0 a photo")
     assert isinstance(error("mine", str(photo), *SETTINGS), ModelRefusedError)
     assert not list((home / "models").glob("*.onnx"))
+
+
+def test_another_name_for_a_built_in_file_says_whose_it_is(invoke: Invoke) -> None:
+    settings = ("--mean", "0", "--std", "1", "--colour", "rgb", "--licence", "Apache-2.0")
+    ours = ("--crop-scale", "0.97", "--levelling", "sface")
+    path = WeightStore().path("sface")
+    added = invoke("add", "mine", str(path), *settings, *ours)
+    assert added.exit_code == 0, added.output
+    assert "it is the file of sface" in added.output
+    shown = invoke("show", "mine").output
+    assert "crop scale 0.97" in shown
+    assert "128 numbers, levelled as those of sface" in shown
 
 
 @pytest.mark.parametrize("command", ["list", "show", "fetch", "verify", "add", "remove"])

@@ -51,7 +51,9 @@ def test_a_closer_population_is_not_and_the_remedy_works(labelled, simulate) -> 
     result = check(x[:300], labelled, folder="gate")
     row = next(r for r in result.rates if r.claimed_fmr == 1e-3)
     assert not result.trusted
-    assert "--unlabelled gate" in result.remedy
+    assert result.remedy.startswith("run `visavis calibrate --unlabelled gate ")
+    few = check(x[:100], labelled, folder="gate").remedy
+    assert few.startswith(f"add photos ({photos_needed(1e-3)} for a rate of 0.001) and run ")
     assert row.factor_interval[0] < truth < row.factor_interval[1]
     moved = transfer(
         labelled, estimate_non_mated(x[:300], shape=shape_of(labelled)), _provenance("gate")

@@ -265,7 +265,7 @@ def test_people_enrolled_with_another_levelling_must_be_enrolled_again(
     enrolled, old: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = old.settings
-    for other in (f"{settings} levelled 0123abcd", f"{settings} levelled 89efcdab"):
+    for other in (f"{settings} levelled 0123abcd", "another crop, flip levelled 89efcdab"):
         monkeypatch.setattr(Recognizer, "settings", property(lambda _self, other=other: other))
         sentence = Identifier(enrolled, [old]).warnings()[0]
         assert f"with {settings}, not with {other}" in sentence

@@ -109,6 +109,7 @@ def calibrate(
     Example: `visavis calibrate --unlabelled gate/ --name gate`
     """
     from visavis.pipeline import Recognizer, RecognizerOptions
+    from visavis.pipeline.comparison import calibration_warnings
 
     chosen = [
         flag
@@ -140,6 +141,9 @@ def calibrate(
         home=home(),
     )
     work = _Work(recognizer, workers, cached=not no_cache, quiet=json)
+    if check is not None or unlabelled is not None:  # these compare with a calibration
+        for sentence in calibration_warnings(recognizer.calibration, recognizer.settings):
+            messages.print(f"warning: {sentence}", markup=False)
     if check is not None:
         _check(work, check, fmr, json=json)
         return

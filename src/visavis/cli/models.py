@@ -298,8 +298,12 @@ def add(
         messages.print(f"not served right by {', '.join(unfit)}", markup=False)
     if entry.batch is not None:
         messages.print(f"its graph takes {entry.batch} crop(s) at a time: slow", markup=False)
+    shared = next((one for one in BUILTIN.values() if one.sha256 == entry.sha256), None)
     messages.print(
-        f"its thresholds are unknown until you measure them: visavis calibrate --model {name}",
+        f"it is the file of {shared.name}, whose thresholds are its own"
+        if shared
+        else "its thresholds are unknown until you measure them: "
+        f"visavis calibrate DIR --model {name} --name {name}",
         markup=False,
     )
 
@@ -372,7 +376,8 @@ def _input(entry: ModelEntry) -> str:
         return ""
     size = f"{entry.input_size}x{entry.input_size}"
     mean, std = (_plain(values) for values in (entry.mean, entry.std))
-    return f"{size} {entry.colour} {entry.layout}, (x - {mean}) / {std}"
+    scale = "" if entry.crop_scale == 1 else f", crop scale {entry.crop_scale:g}"
+    return f"{size} {entry.colour} {entry.layout}, (x - {mean}) / {std}{scale}"
 
 
 def _vector(entry: ModelEntry) -> str:

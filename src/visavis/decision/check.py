@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from visavis.decision.profile import Calibration
+from visavis.decision.transfer import photos_needed
 from visavis.decision.unlabelled import (
     NonMatedEstimate,
     ReferenceShape,
@@ -123,10 +124,16 @@ def check(
         pairs=estimate.pairs,
         suspected_mated_pairs=round(estimate.mated_pairs, 1),
         verdict=_verdict(row),
-        remedy=""
-        if row.holds
-        else f"run `visavis calibrate --unlabelled {folder} --name mine`, then pass "
-        "--calibration mine",
+        remedy="" if row.holds else _remedy(fmr, estimate.photos, folder),
+    )
+
+
+def _remedy(fmr: float, photos: int, folder: str) -> str:
+    needed = photos_needed(fmr)
+    few = f"add photos ({needed:,} for a rate of {fmr:g}) and " if photos < needed else ""
+    return (
+        f"{few}run `visavis calibrate --unlabelled {folder} --name mine`, then pass "
+        "--calibration mine"
     )
 
 

@@ -98,7 +98,7 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
     first = next(iter(gallery.faces(model_sha256=recognizer.model_sha256)), None)
     if first is None or first.settings in {"", recognizer.settings}:
         return []
-    if levelling.without(first.settings) == levelling.without(recognizer.settings):
+    if _level(first.settings) != _level(recognizer.settings):
         return [
             f"people were enrolled with {first.settings}, not with {recognizer.settings}: their "
             "templates are not comparable, strangers may be named more often than stated; enrol "
@@ -108,6 +108,11 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
         f"people were enrolled with {first.settings}, not with {recognizer.settings}: scores come "
         "out lower; use the same --detector and --flip"
     ]
+
+
+def _level(settings: str) -> str:
+    """What settings say of levelling, which no option of a command changes."""
+    return settings.removeprefix(levelling.without(settings))
 
 
 def model_to_enrol(gallery: GalleryStore, *, home: Path | None = None) -> str:
