@@ -143,7 +143,7 @@ class Worker:
         self._write({"op": "add", "faces": faces})
         numbers = store.add(
             [
-                NewFace(n, vector(s), "model", MODEL, source=f"{n}/{s}.jpg", crop=crop(s))
+                NewFace(n, vector(s), "model", MODEL, photo=f"{n}/{s}.jpg", crop=crop(s))
                 for n, s in faces
             ]
         )

@@ -59,7 +59,7 @@ def cell(kind: str, faces: int, folder: Path, tried: int, removals: int) -> dict
         for at in range(0, faces, BATCH):
             end = min(at + BATCH, faces)
             store.add([
-                NewFace(f"P{person[i]:07}", enrolled[i], "sface", MODEL, source=f"{i}.jpg")
+                NewFace(f"P{person[i]:07}", enrolled[i], "sface", MODEL, photo=f"{i}.jpg")
                 for i in range(at, end)
             ])  # fmt: skip
         added, added_cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -107,7 +107,7 @@ class Template(Record):
         model_sha256: hash of that model's file; templates of two hashes are never compared.
         face: where it was found.
         quality: how usable the face was.
-        source: the photo's path, or a description of what was given.
+        photo: the photo's path, or a description of what was given.
         faces_found: how many faces the photo has.
     """
 
@@ -116,7 +116,7 @@ class Template(Record):
     model_sha256: str
     face: Face
     quality: Quality
-    source: str
+    photo: str
     faces_found: int = 1
 
 

@@ -41,7 +41,7 @@ def test_pack_and_show(run: Run, people: Path, tmp_path: Path) -> None:
     assert made.json["people"] == 2
     assert made.json["photos"] == 3
     assert made.json["people_left_out"] == ["Cy"]
-    assert {(o["name"], o["reason"]) for o in made.json["left_out"]} == {
+    assert {(o["photo"], o["reason"]) for o in made.json["left_out"]} == {
         ("Bo/nobody.png", "no-face"),
         ("Bo/broken.jpg", "image-truncated"),
         ("Cy/1.png", "no-face"),
@@ -166,7 +166,7 @@ def test_a_dropped_photo_is_gone(
     save(portrait, test / "Dee" / "x.png")
     dropped = run("data", "check", out, "--against", test, "--drop", thin, "--json")
     assert dropped.code == 0
-    assert {(c["name"], c["kind"]) for c in dropped.json["leaks"]["copies"]} == {
+    assert {(c["photo"], c["kind"]) for c in dropped.json["leaks"]["copies"]} == {
         ("Bo/1.png", "mirrored"),
         ("Zoë/dark.png", "near-identical"),
         ("Zoë/写真.png", "same-file"),

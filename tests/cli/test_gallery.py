@@ -54,7 +54,7 @@ def test_from_enrolment_to_removal(
     assert run("people", "set", "Anna Petrova", "floor=3", "team=press", "x=").code == 0
     shown = run("people", "show", "Anna Petrova", "--json").json
     assert shown["attributes"] == {"floor": 3, "team": "press"}
-    assert [face["source"] for face in shown["templates"]] == [str(photo)]
+    assert [face["photo"] for face in shown["templates"]] == [str(photo)]
     assert "vector" not in shown["templates"][0]
     assert "confirm it with --yes" in one_line(run("people", "remove", "Anna Petrova"))
     gone = run("people", "remove", "Anna Petrova", "--yes")

@@ -56,7 +56,7 @@ def test_embed_takes_folders_and_says_when_they_are_empty(
     run, photo: Path, blank: Path, tmp_path: Path
 ) -> None:
     rows = run("embed", tmp_path, "--json").json
-    assert {Path(row["source"]).name for row in rows} == {photo.name, blank.name}
+    assert {Path(row["photo"]).name for row in rows} == {photo.name, blank.name}
     (tmp_path / "empty").mkdir()
     outcome = run("embed", tmp_path / "empty")
     assert outcome.code == 2

@@ -62,7 +62,7 @@ class KeepingContract(WithStore):
             store.person(" ")
 
     def test_has_source(self, store: GalleryStore) -> None:
-        store.add([face("Anne", source_sha256="a" * 64)])
+        store.add([face("Anne", photo_sha256="a" * 64)])
         assert store.has_source("a" * 64, person="Anne", model_sha256=A)
         assert not store.has_source("b" * 64, person="Anne", model_sha256=A)
         assert not store.has_source("a" * 64, person="Bob", model_sha256=A)
@@ -109,7 +109,7 @@ class KeepingContract(WithStore):
             assert len(list(store.audit())) == len(entries)
 
     def test_reading_writes_nothing(self, store: GalleryStore) -> None:
-        store.add([face("Anne", source_sha256="a" * 64), other("Bob")])
+        store.add([face("Anne", photo_sha256="a" * 64), other("Bob")])
         before = state(store)
         found(store, E[0])
         store.non_mated(model_sha256=A)
@@ -131,7 +131,7 @@ class KeepingContract(WithStore):
 
     def test_everything_is_there_again(self, opener: Opener) -> None:
         with opener() as store:
-            store.add([face("Anne", crop=b"png", source="a.jpg"), other("Bob"), face("é")])
+            store.add([face("Anne", crop=b"png", photo="a.jpg"), other("Bob"), face("é")])
             store.set_attributes("Bob", {"a": [1]})
             store.remove("é")
             before = state(store)
@@ -175,7 +175,7 @@ class KeepingContract(WithStore):
         name, source, crop = "Gudrun Gesucht", "verraeterisch.jpg", rng.bytes(3000)
         with opener() as store:
             store.add([face(f"P{i}", v) for i, v in enumerate(vectors[:38])])
-            store.add([face(name, v, source=source, crop=crop) for v in vectors[38:]])
+            store.add([face(name, v, photo=source, crop=crop) for v in vectors[38:]])
             store.set_attributes(name, {"note": "unmistakable"})
             found_before = store.search(vectors[38:39], model_sha256=A, k=1)
             assert found_before[0][0].person == name

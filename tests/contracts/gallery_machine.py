@@ -63,8 +63,8 @@ def new_faces(draw: Any) -> NewFace:
         model_sha256=sha256,
         settings=draw(st.sampled_from(["", "yunet; central"])),
         usability=draw(st.sampled_from([0.0, 0.25, 1.0])),
-        source=draw(st.sampled_from(["", "a.jpg", "ü'\".jpg"])),
-        source_sha256=draw(st.sampled_from(["", "1" * 64, "2" * 64])),
+        photo=draw(st.sampled_from(["", "a.jpg", "ü'\".jpg"])),
+        photo_sha256=draw(st.sampled_from(["", "1" * 64, "2" * 64])),
         crop=draw(st.sampled_from([None, b"\x89PNG\0", b""])),
         expires=draw(st.sampled_from([None, *_TIMES[:3]])),
     )
@@ -221,7 +221,7 @@ class GalleryMachine(RuleBasedStateMachine):
 
     @rule(name=person_names, source=st.sampled_from(["1" * 64, "2" * 64]), sha256=hashes)
     def has_source(self, name: str, source: str, sha256: str) -> None:
-        wanted = any(f.source_sha256 == source for f in self.model.of(nfc(name), sha256).values())
+        wanted = any(f.photo_sha256 == source for f in self.model.of(nfc(name), sha256).values())
         assert self.store.has_source(source, person=name, model_sha256=sha256) == wanted
 
     @rule()
@@ -254,8 +254,8 @@ class GalleryMachine(RuleBasedStateMachine):
             assert (stored.person, stored.model, stored.model_sha256, stored.settings) == (
                 given.person, given.model, given.model_sha256, given.settings,
             )  # fmt: skip
-            assert (stored.usability, stored.source, stored.source_sha256, stored.has_crop) == (
-                given.usability, given.source, given.source_sha256, given.crop is not None,
+            assert (stored.usability, stored.photo, stored.photo_sha256, stored.has_crop) == (
+                given.usability, given.photo, given.photo_sha256, given.crop is not None,
             )  # fmt: skip
             assert (stored.expires is None) == (given.expires is None)
             if given.crop is not None:

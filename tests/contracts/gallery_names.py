@@ -32,7 +32,7 @@ class AcceptingContract(WithStore):
     def test_composed_and_decomposed_are_one_name(self, store: GalleryStore, first: str) -> None:
         second = "éa" if first == "e\u0301a" else "e\u0301a"
         store.add([face(first)])
-        store.add([face(second, E[1], source_sha256="f" * 64)])
+        store.add([face(second, E[1], photo_sha256="f" * 64)])
         assert names(store) == ["éa"]
         assert store.person(first) == store.person(second)
         assert len(list(store.faces(person="e\u0301a"))) == 2
@@ -45,7 +45,7 @@ class AcceptingContract(WithStore):
 
     def test_names_mean_nothing_but_themselves(self, opener: Opener) -> None:
         with opener() as store:
-            store.add([face(name, source_sha256="c" * 64) for name in NAMES])
+            store.add([face(name, photo_sha256="c" * 64) for name in NAMES])
         with opener() as store:
             stored = names(store)
             assert stored == sorted(stored)

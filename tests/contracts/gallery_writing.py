@@ -36,8 +36,8 @@ class WritingContract(WithStore):
         vector = np.random.default_rng(1).normal(size=4).astype(np.float32)
         vector /= np.linalg.norm(vector)
         given = face(
-            "Anne", vector, settings="yunet; flip", usability=0.123456789, source="Ördner/a b.jpg",
-            source_sha256=hashlib.sha256(b"photo").hexdigest(), crop=bytes(range(256)) * 400,
+            "Anne", vector, settings="yunet; flip", usability=0.123456789, photo="Ördner/a b.jpg",
+            photo_sha256=hashlib.sha256(b"photo").hexdigest(), crop=bytes(range(256)) * 400,
             expires="2099-12-31T23:59:59+00:00",
         )  # fmt: skip
         before = datetime.now(UTC)
@@ -46,8 +46,8 @@ class WritingContract(WithStore):
         assert stored.id == number > 0
         assert stored.vector.dtype == np.float32
         assert stored.vector.tobytes() == vector.tobytes()
-        for name in ("person", "model", "model_sha256", "settings", "usability", "source",
-                     "source_sha256"):  # fmt: skip
+        for name in ("person", "model", "model_sha256", "settings", "usability", "photo",
+                     "photo_sha256"):  # fmt: skip
             assert getattr(stored, name) == getattr(given, name), name
         assert datetime.fromisoformat(stored.expires or "") == datetime(
             2099, 12, 31, 23, 59, 59, tzinfo=UTC

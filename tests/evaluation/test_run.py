@@ -84,7 +84,7 @@ def test_the_best_match_of_several_faces_counts(recognizer, tiny_lfw: Path) -> N
                         for a, b in zip(best.a, best.b, strict=True)])  # fmt: skip
     assert (best.score[~touched] == central.score[~touched]).all()
     assert (best.score[touched] >= central.score[touched]).all()
-    results = {r.source: r for r in recognizer.embed_many(protocol.photos, rule="best-match")}
+    results = {r.photo: r for r in recognizer.embed_many(protocol.photos, rule="best-match")}
     for k in np.flatnonzero(touched):
         sides = [
             [t.vector.astype(float) for t in results[str(protocol.photos[i])].templates]

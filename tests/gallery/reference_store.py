@@ -120,7 +120,7 @@ class ReferenceStore:
             if wanted in {None, f.person} and model_sha256 in {None, f.model_sha256}:
                 yield StoredFace(
                     n, f.person, f.vector, f.model, f.model_sha256, f.settings, f.usability,
-                    f.source, f.source_sha256, e["times"][n], f.expires, f.crop is not None,
+                    f.photo, f.photo_sha256, e["times"][n], f.expires, f.crop is not None,
                 )  # fmt: skip
 
     def crop(self, face: int, /) -> bytes | None:
@@ -128,7 +128,7 @@ class ReferenceStore:
 
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
         mine = self._load()["model"].of(nfc(person), model_sha256)
-        return any(f.source_sha256 == source_sha256 for f in mine.values())
+        return any(f.photo_sha256 == source_sha256 for f in mine.values())
 
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
         def act(e: dict[str, Any]) -> tuple[str, Any, None]:

@@ -38,7 +38,7 @@ def new(person: str, vector: np.ndarray, **changes: Any) -> NewFace:
 def crowd(store: SqliteGallery, count: int = 20) -> list[int]:
     """Person i has templates i and i + 20."""
     return store.add(
-        [new(f"Person {i % 20:02}", VECTORS[i], source=f"{i}.jpg") for i in range(2 * count)]
+        [new(f"Person {i % 20:02}", VECTORS[i], photo=f"{i}.jpg") for i in range(2 * count)]
     )
 
 

@@ -152,8 +152,8 @@ def test_only_the_key_opens_a_gallery(tmp_path: Path, key: Key) -> None:
 def test_an_encrypted_gallery_shows_nobody(tmp_path: Path) -> None:
     with SqliteGallery(tmp_path / "g", create=True, key=KEY, options=EAGER) as store:
         sha256, crop = "0123456789abcdef" * 4, b"picture of somebody " * 400
-        store.add([new("Gudrun Gesucht", VECTORS[0], source="folder/gudrun.jpg",
-                       source_sha256=sha256, crop=crop, usability=0.123456789)])  # fmt: skip
+        store.add([new("Gudrun Gesucht", VECTORS[0], photo="folder/gudrun.jpg",
+                       photo_sha256=sha256, crop=crop, usability=0.123456789)])  # fmt: skip
         store.set_attributes("Gudrun Gesucht", {"note": "unmistakable"})
         store.load_index()
         store.search(VECTORS[:1], model_sha256=MODEL)
@@ -184,7 +184,7 @@ def test_an_encrypted_gallery_shows_nobody(tmp_path: Path) -> None:
 def test_a_changed_face_is_named(tmp_path: Path, key: Key | None, change: str) -> None:
     with SqliteGallery(tmp_path / "g", create=True, key=key) as store:
         numbers = store.add(
-            [new(f"P{i}", v, source_sha256="b" * 64) for i, v in enumerate(VECTORS[:10])]
+            [new(f"P{i}", v, photo_sha256="b" * 64) for i, v in enumerate(VECTORS[:10])]
         )
         face = numbers[4]
     with tampering(tmp_path / "g") as db:
@@ -270,7 +270,7 @@ def test_rekeying(tmp_path: Path, old: Key | None, now: Key | None, reencrypt: b
     options = GalleryOptions(scrypt_cost=16, snapshot_from=1)
     with SqliteGallery(tmp_path / "g", create=True, key=old, options=options) as store:
         crowd(store)
-        store.add([new("With", VECTORS[50], crop=b"png", source_sha256="d" * 64)])
+        store.add([new("With", VECTORS[50], crop=b"png", photo_sha256="d" * 64)])
         store.set_attributes("Person 01", {"a": 1})
         store.load_index()
         before = everything(store)

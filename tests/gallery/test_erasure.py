@@ -77,7 +77,7 @@ def test_rows_that_moved_leave_no_copies(tmp_path: Path) -> None:
                 rows = [2 * at] if chooser.random() < 0.5 else [2 * at, 2 * at + 1]
                 held[name] = rows
                 long = "x" * chooser.randrange(300)
-                store.add([new(name, vectors[row], source=long) for row in rows])
+                store.add([new(name, vectors[row], photo=long) for row in rows])
                 if chooser.random() < 0.3:
                     store.set_attributes(name, {"a": "y" * chooser.randrange(900)})
 

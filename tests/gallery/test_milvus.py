@@ -187,7 +187,7 @@ def test_tenants_see_nothing_of_each_other(path: str) -> None:
         MilvusGallery(path, create=True, tenant="one") as one,
         MilvusGallery(path, tenant="two") as two,
     ):
-        numbers = one.add([face("Anne", crop=b"png", source_sha256="a" * 64), face("Bob", E[1])])
+        numbers = one.add([face("Anne", crop=b"png", photo_sha256="a" * 64), face("Bob", E[1])])
         assert state(two) == [[], [], [], [0, {}, {}, 0]]
         two.add([face("Anne", E[2])])
         assert found(one, E[2]) == [("Anne", 0.0), ("Bob", 0.0)]
@@ -220,7 +220,7 @@ def test_nothing_that_a_user_typed_is_ever_part_of_a_filter(
 
     monkeypatch.setattr(Connection, "call", noting)
     with MilvusGallery(path, create=True) as store:
-        store.add([face(n, source="s'\"\\", source_sha256="' or 1==1 --") for n in NAMES])
+        store.add([face(n, photo="s'\"\\", photo_sha256="' or 1==1 --") for n in NAMES])
         for name in NAMES[:6]:
             store.person(name)
             list(store.faces(person=name))
@@ -277,7 +277,7 @@ def test_killed_while_enrolling(path: str) -> None:
         for batch in range(10**6):
             name = f"P{{batch % 7}}"
             faces = [NewFace(name if i else f"{{name}}x", np.eye(4, dtype=np.float32)[i % 4], "m",
-                             "a" * 64, source=str(batch)) for i in range(30)]
+                             "a" * 64, photo=str(batch)) for i in range(30)]
             store.add(faces)
             print(batch, flush=True)
     """)
@@ -288,7 +288,7 @@ def test_killed_while_enrolling(path: str) -> None:
         lines += p.stdout.readlines()
     acknowledged = [int(line) for line in lines if line.strip().isdigit()]
     with MilvusGallery(path) as store:
-        sources = [f.source for f in store.faces()]
+        sources = [f.photo for f in store.faces()]
         counts = {source: sources.count(source) for source in sources}
         for batch in acknowledged:
             assert counts[str(batch)] % 30 == 0
@@ -441,8 +441,8 @@ def test_what_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_milvus_cannot_keep_is_refused_without_a_trace(store: MilvusGallery) -> None:
     prepare(store)
     before = state(store)
-    with pytest.raises(OptionError, match="source"):
-        store.add([face("New"), face("New", source="x" * 9000)])
+    with pytest.raises(OptionError, match="photo"):
+        store.add([face("New"), face("New", photo="x" * 9000)])
     with pytest.raises(OptionError, match="attributes"):
         store.set_attributes("Bob", {"x": "ü" * 40_000})
     with pytest.raises(OptionError, match="audit"):

@@ -83,8 +83,8 @@ def fill(store: GalleryStore) -> None:
         NewFace(
             name, unit(rng, 128 if at % 3 else 512), "sface" if at % 3 else "big",
             ("a" if at % 3 else "b") * 64, settings="yunet; central",
-            usability=float(rng.random()), source=f"Ördner/{at}.jpg",
-            source_sha256=f"{at:064x}", crop=rng.bytes(70_000) if at % 5 == 0 else None,
+            usability=float(rng.random()), photo=f"Ördner/{at}.jpg",
+            photo_sha256=f"{at:064x}", crop=rng.bytes(70_000) if at % 5 == 0 else None,
             expires="2099-01-01T00:00:00.000001+00:00" if at % 7 == 0 else None,
         )
         for at, name in enumerate(NAMES * 2)
@@ -101,7 +101,7 @@ def content(store: GalleryStore) -> Any:
         {p.name: (p.faces, p.attributes) for p in store.people()},
         [
             (f.person, f.vector.tobytes(), f.model, f.model_sha256, f.settings, f.usability,
-             f.source, f.source_sha256, f.expires, store.crop(f.id))
+             f.photo, f.photo_sha256, f.expires, store.crop(f.id))
             for f in store.faces()
         ],
     )  # fmt: skip
@@ -204,7 +204,7 @@ def test_an_encrypted_file_tells_nothing(full: GalleryStore, tmp_path: Path) -> 
             assert face.vector[start : start + 4].tobytes() not in data
         if len(face.person.encode()) > 3:
             assert face.person.encode() not in data
-        assert face.source.encode() not in data
+        assert face.photo.encode() not in data
     with zipfile.ZipFile(path) as file, pytest.raises(Exception, match=r"[Pp]arquet"):
         pq.read_table(io.BytesIO(file.read("people.parquet")))
 

@@ -53,7 +53,7 @@ def test_each_photo_has_its_status(gallery: SqliteGallery, old: Recognizer, save
     assert rows[4].usability < 0.6 <= rows[0].usability
     assert {p.name: sum(p.faces.values()) for p in gallery.people()} == {"Ann": 1, "Bob": 1}
     kept = list(gallery.faces())
-    assert [face.source for face in kept] == [photos[0].name, photos[8].name]
+    assert [face.photo for face in kept] == [photos[0].name, photos[8].name]
     assert all(face.settings == old.settings and not face.has_crop for face in kept)
     direct = old.embed(photos[0].photo)[0].vector
     assert np.allclose(kept[0].vector, direct, atol=1e-6)

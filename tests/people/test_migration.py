@@ -42,7 +42,7 @@ def test_from_kept_crops_to_the_end(gallery, old: Recognizer, new: Recognizer, s
     assert target(gallery) == ("new", new.model_sha256)
     # As if they had been enrolled with the new model, up to resampling twice.
     for path, face in zip(paths, gallery.faces(model_sha256=new.model_sha256), strict=True):
-        assert face.source == str(path)
+        assert face.photo == str(path)
         assert face.vector @ new.embed(path)[0].vector > 0.97
         assert face.settings == new.settings
         assert face.has_crop
@@ -94,7 +94,7 @@ def test_it_goes_on_where_it_was_stopped(
     assert gallery.info().faces[new.model_sha256] == 4
     found = Migration(gallery, new).run()
     assert found.embedded == 8
-    sources = [f.source_sha256 for f in gallery.faces(model_sha256=new.model_sha256)]
+    sources = [f.photo_sha256 for f in gallery.faces(model_sha256=new.model_sha256)]
     assert len(sources) == len(set(sources)) == 12
 
 

@@ -221,7 +221,7 @@ def test_a_batch_keeps_order_and_goes_on(
     assert reasons[:3] == [None, "image-not-found", "no-face"]
     assert reasons[3] in {"image-truncated", "not-an-image"}
     assert reasons == reasons[:5] * 9
-    assert [result.source for result in results] == [str(photo) for photo in photos]
+    assert [result.photo for result in results] == [str(photo) for photo in photos]
     assert seen == [(k + 1, 45) for k in range(45)]
     want = recognizer.embed(good)[0].vector
     np.testing.assert_allclose(results[40].templates[0].vector, want, atol=1e-4)

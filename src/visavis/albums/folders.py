@@ -76,7 +76,7 @@ def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
     paths: dict[str, list[str]] = {}
     for file in album.files:
         if file.sha256:
-            paths.setdefault(file.sha256, []).append(file.path)
+            paths.setdefault(file.sha256, []).append(file.photo)
     root = Path(album.settings.root)
     place = folder.resolve()
     names = folder_names(album.clusters)
@@ -86,7 +86,7 @@ def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
         inside.mkdir(exist_ok=True)
         # It is not in its place yet: the way to the photos is that from where it will be.
         way = _way(root, place / inside.name)
-        photos = dict.fromkeys(album.faces[face].photo for face in cluster.faces)
+        photos = dict.fromkeys(album.faces[face].photo_sha256 for face in cluster.faces)
         for path in (path for photo in photos for path in paths.get(photo, ())):
             target = inside / _free(Path(path).name, taken[inside.name])
             if album.settings.copy:

@@ -91,7 +91,7 @@ def new_faces(
     if chosen is None:
         raise OptionError(f"cluster {cluster}", "there is no such cluster; clusters.csv lists them")
     settings: RunSettings = album.settings
-    paths = {file.sha256: file.path for file in reversed(album.files)}
+    names = {file.sha256: file.photo for file in reversed(album.files)}
     known = [album.faces[face] for face in chosen.faces if face in vectors]
     usable = [face for face in known if not face.doubt] or known
     if not usable:
@@ -106,8 +106,8 @@ def new_faces(
             model_sha256=settings.model_sha256,
             settings=settings.settings,
             usability=face.usability,
-            source=paths.get(face.photo, ""),
-            source_sha256=face.photo,
+            photo=names.get(face.photo_sha256, ""),
+            photo_sha256=face.photo_sha256,
         )
         for face in usable[:MOST_ENROLLED]
     ]

@@ -41,9 +41,9 @@ def cut(
     """
     inside: dict[str, list[AlbumFace]] = defaultdict(list)
     for number in faces:
-        inside[album.faces[number].photo].append(album.faces[number])
+        inside[album.faces[number].photo_sha256].append(album.faces[number])
     root = Path(album.settings.root)
-    paths = {file.sha256: root / file.path for file in reversed(album.files) if file.sha256}
+    paths = {file.sha256: root / file.photo for file in reversed(album.files) if file.sha256}
 
     def work(photo: str) -> list[tuple[int, bytes]]:
         try:

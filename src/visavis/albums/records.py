@@ -37,13 +37,13 @@ class PhotoFile(Record):
     """A file of the collection.
 
     Attributes:
-        path: below the collection's folder.
+        photo: its path below the collection's folder.
         sha256: of its bytes; two files with one hash are one photo. Empty: could not be read.
         reason: why it shows no face (``no-face``, ``image-truncated``, ...); ``None`` when it does.
         message: that in one line.
     """
 
-    path: str
+    photo: str
     sha256: str
     reason: str | None = None
     message: str | None = None
@@ -60,7 +60,7 @@ class AlbumFace(Record):
 
     Attributes:
         id: its number, kept for good and never used for another; written ``f12``.
-        photo: hash of the photo's bytes.
+        photo_sha256: hash of the photo's bytes.
         number: 1, 2, ... from left to right in the photo; ``photo.jpg#2`` is the second.
         box: ``(x, y, width, height)``, pixels of the upright photo.
         usability: 0 to 1, see ``visavis.faces.usability``.
@@ -72,7 +72,7 @@ class AlbumFace(Record):
     """
 
     id: int
-    photo: str
+    photo_sha256: str
     number: int
     box: tuple[float, float, float, float]
     usability: float
@@ -91,7 +91,7 @@ class AlbumFace(Record):
         """All but the landmarks."""
         plain = {
             name: getattr(self, name)
-            for name in ("photo", "number", "box", "usability", "cluster", "score", "doubt")
+            for name in ("photo_sha256", "number", "box", "usability", "cluster", "score", "doubt")
         }
         plain["box"] = [round(value, 1) for value in self.box]
         plain["usability"] = round(self.usability, 4)

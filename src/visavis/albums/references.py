@@ -54,7 +54,7 @@ class References:
         if len(shown) > 1:
             raise OptionError(
                 f"photo {name!r}, which {len(shown)} photos are called",
-                f"give more of its path, such as {photos[0].path!r}",
+                f"give more of its path, such as {photos[0].photo!r}",
             )
         faces = self._in_photo.get(shown.pop(), {}) if shown else {}
         if not shown and not photos:
@@ -75,7 +75,7 @@ class References:
             path = Path(name).absolute().relative_to(self._root or Path())
         except ValueError:
             return []
-        return [file for file in self._files if file.path == path.as_posix()]
+        return [file for file in self._files if file.photo == path.as_posix()]
 
     def faces(self, texts: Iterable[str]) -> list[int]:
         """The numbers of several faces."""
@@ -101,15 +101,15 @@ def matching(name: str, files: Sequence[PhotoFile]) -> list[PhotoFile]:
     """Files whose path ends with ``name``; the one of exactly that path alone if there is one.
 
     >>> files = [PhotoFile("a/x.jpg", "1"), PhotoFile("b/x.jpg", "2"), PhotoFile("x.jpg", "3")]
-    >>> [file.path for file in matching("x.jpg", files)]
+    >>> [file.photo for file in matching("x.jpg", files)]
     ['x.jpg']
-    >>> [file.path for file in matching("b/x.jpg", files)]
+    >>> [file.photo for file in matching("b/x.jpg", files)]
     ['b/x.jpg']
     """
-    exact = [file for file in files if file.path == name]
+    exact = [file for file in files if file.photo == name]
     if exact:
         return exact
     wanted = PurePosixPath(name.replace("\\", "/")).parts
     if not wanted:
         return []
-    return [f for f in files if PurePosixPath(f.path).parts[-len(wanted) :] == wanted]
+    return [f for f in files if PurePosixPath(f.photo).parts[-len(wanted) :] == wanted]

@@ -69,11 +69,11 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda value: f"{value:,}"
-    photos = {file.sha256: file.path for file in reversed(album.files)}
+    photos = {file.sha256: file.photo for file in reversed(album.files)}
     faces = {
         number: {
             "ref": face.ref, "number": face.number, "cluster": face.cluster,
-            "photo": photos.get(face.photo, "?"), "doubt": face.doubt,
+            "photo": photos.get(face.photo_sha256, "?"), "doubt": face.doubt,
             "poor": face.usability < POOR,
             "confirmed": face.confirmed, "first": False, "picture": number in pictures,
         }
@@ -133,11 +133,11 @@ def _one_in(share: float) -> str:
 
 def merge_lines(album: Album) -> list[str]:
     """What the run made one, in sentences."""
-    photos = {file.sha256: file.path for file in reversed(album.files)}
+    photos = {file.sha256: file.photo for file in reversed(album.files)}
     lines = []
     for one in album.merged:
         who = f"{', '.join(map(str, one.gone))} and {one.kept}"
-        between = [f"f{face} in {photos.get(album.faces[face].photo, '?')}"
+        between = [f"f{face} in {photos.get(album.faces[face].photo_sha256, '?')}"
                    for face in one.faces[:4] if face in album.faces]  # fmt: skip
         more = ", …" if len(one.faces) > 4 else ""
         why = f"new photos between them: {', '.join(between)}{more}" if between else "by your list"

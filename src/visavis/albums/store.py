@@ -185,7 +185,7 @@ class AlbumStore:
         self._db.execute("DELETE FROM file")
         self._db.executemany(
             "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)",
-            ((os.fsencode(f.path), f.sha256, f.reason, f.message) for f in files),
+            ((os.fsencode(f.photo), f.sha256, f.reason, f.message) for f in files),
         )
 
     def files(self) -> list[PhotoFile]:

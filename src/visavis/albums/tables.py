@@ -47,7 +47,7 @@ def write_csv(path: Path, album: Album) -> None:
     """
     inside: dict[str, list[AlbumFace]] = defaultdict(list)
     for face in album.faces.values():
-        inside[face.photo].append(face)
+        inside[face.photo_sha256].append(face)
     clusters = {one.id: one for one in album.clusters}
     with private_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -58,7 +58,7 @@ def write_csv(path: Path, album: Album) -> None:
                 cluster = clusters.get(face.cluster or 0)
                 writer.writerow(
                     [
-                        _path(photo.path),
+                        _path(photo.photo),
                         face.number,
                         face.ref,
                         *(f"{value:.1f}" for value in face.box),
@@ -74,7 +74,7 @@ def write_csv(path: Path, album: Album) -> None:
                 )
             if not faces:
                 writer.writerow(
-                    [_path(photo.path), *[""] * (len(COLUMNS) - 2), photo.reason or "no-face"]
+                    [_path(photo.photo), *[""] * (len(COLUMNS) - 2), photo.reason or "no-face"]
                 )
 
 

@@ -142,7 +142,7 @@ def _clusters(
                 named_by=named_by,
                 name_score=name_score,
                 faces=tuple(f.id for f in members),
-                photos=len({f.photo for f in members}),
+                photos=len({f.photo_sha256 for f in members}),
                 cohesion=float(np.mean(scores)) if scores else float("nan"),
                 doubtful=sum(bool(f.doubt) for f in members),
             )

@@ -225,7 +225,7 @@ def enroll(
                 face
                 for face in faces
                 if not people.has_source(
-                    face.source_sha256, person=person, model_sha256=face.model_sha256
+                    face.photo_sha256, person=person, model_sha256=face.model_sha256
                 )
             ]
             people.add(fresh)

@@ -221,7 +221,7 @@ def _tell_leaks(leaks: Leaks, drop: Path | None) -> None:
     )
     for copy in leaks.copies:
         console.print(
-            f"{copy.kind}: {copy.name} = {copy.other} (similarity {copy.similarity:.3f})",
+            f"{copy.kind}: {copy.photo} = {copy.other} (similarity {copy.similarity:.3f})",
             markup=False,
         )
     if leaks.copies:

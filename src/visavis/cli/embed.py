@@ -60,7 +60,7 @@ def embed(
         if row.message:
             messages.print(f"visavis: {row.message}", markup=False)
         elif not json and out is None:
-            console.print(f"{row.source}: {len(row.templates)} template(s)", markup=False)
+            console.print(f"{row.photo}: {len(row.templates)} template(s)", markup=False)
     if out is not None and not json:
         count = sum(len(row.templates) for row in rows)
         console.print(f"{out}: {count} templates of {len(rows)} photos", markup=False)
@@ -73,7 +73,7 @@ def embed(
 def _write(out: Path, rows: list[PhotoResult], dimension: int, sha256: str) -> None:
     import numpy as np
 
-    pairs = [(row.source, template) for row in rows for template in row.templates]
+    pairs = [(row.photo, template) for row in rows for template in row.templates]
     vectors = [template.vector for _, template in pairs]
     with out.open("wb") as file:
         np.savez(

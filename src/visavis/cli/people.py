@@ -76,7 +76,7 @@ def show(
         until = f", expires {face.expires[:19]} UTC" if face.expires else ""
         crop = ", crop kept" if face.has_crop else ""
         console.print(
-            f"  {face.id}: {face.source or 'no source'}, {face.model} "
+            f"  {face.id}: {face.photo or 'no photo named'}, {face.model} "
             f"({face.model_sha256[:12]}), usability {face.usability:.2f}, "
             f"{face.created[:10]}{until}{crop}",
             markup=False,

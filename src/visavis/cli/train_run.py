@@ -288,7 +288,7 @@ def _without_leaks(wanted: Wanted, pack: Pack, out: Path) -> Pack:
         return pack
     _tell(
         f"{len(leaks.copies)} photos are left out, near-identical ones are in {protocol.name}: "
-        + ", ".join(copy.name for copy in leaks.copies)
+        + ", ".join(copy.photo for copy in leaks.copies)
     )
     if wanted.dry_run:
         return pack

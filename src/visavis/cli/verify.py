@@ -96,7 +96,7 @@ def _show(answer: Verification) -> None:
     for used in (answer.a, answer.b):
         x, y, width, height = used.face.box
         console.print(
-            f"  {used.source}: face {width:.0f}x{height:.0f} at ({x:.0f}, {y:.0f}), "
+            f"  {used.photo}: face {width:.0f}x{height:.0f} at ({x:.0f}, {y:.0f}), "
             f"eyes {used.quality.size:.0f} px apart",
             style="dim",
             markup=False,

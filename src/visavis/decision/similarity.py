@@ -87,8 +87,8 @@ def require_one_model(templates: Sequence[Template]) -> None:
         first = templates[0]
         if template.model_sha256 != first.model_sha256:
             raise ModelMismatchError(
-                f"{template.source} was embedded by {template.model} "
-                f"({template.model_sha256[:12]}), {first.source} by {first.model} "
+                f"{template.photo} was embedded by {template.model} "
+                f"({template.model_sha256[:12]}), {first.photo} by {first.model} "
                 f"({first.model_sha256[:12]})",
                 "embed both photos with one model",
             )

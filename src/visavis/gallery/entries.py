@@ -207,7 +207,7 @@ def _check_fields(face: NewFace, name: str, seen: set[tuple[str, str, str]]) -> 
         _check_text("model", model, name)
         _check_text("settings", settings, name)
         seen.add((sha256, model, settings))
-    for field, text in (("source", face.source), ("source_sha256", face.source_sha256)):
+    for field, text in (("photo", face.photo), ("photo_sha256", face.photo_sha256)):
         if type(text) is not str or text:
             _check_text(field, text, name)
 

@@ -97,8 +97,8 @@ class Enrolling:
             rows.setdefault(table, []).append({
                 "id": number, "batch": op, "person": known[face.person], "vector": face.vector,
                 "settings": face.settings, "usability": float(face.usability),
-                "source": face.source, "source_sha256": face.source_sha256,
-                "source_key": source_key(face.source_sha256), "created": now,
+                "source": face.photo, "source_sha256": face.photo_sha256,
+                "source_key": source_key(face.photo_sha256), "created": now,
                 "expires": expires, "crop": int(face.crop is not None),
                 "tag": tag(number, face.model_sha256, face.vector),
             })  # fmt: skip

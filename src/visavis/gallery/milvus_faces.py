@@ -24,6 +24,6 @@ def stored_face(row: Row, model: Model, name: str) -> StoredFace:
     return StoredFace(
         id=row["id"], person=name, vector=np.array(row["vector"], dtype=np.float32),
         model=model.name, model_sha256=model.sha256, settings=row["settings"],
-        usability=row["usability"], source=row["source"], source_sha256=row["source_sha256"],
+        usability=row["usability"], photo=row["source"], photo_sha256=row["source_sha256"],
         created=moments.written(row["created"]), expires=expires, has_crop=bool(row["crop"]),
     )  # fmt: skip

@@ -40,7 +40,7 @@ _FACES: Final = (
     ("source", "8192"), ("source_sha256", "256"), ("source_key", "32"), ("created", "int"),
     ("expires", "int"), ("crop", "int"), ("tag", "32"),
 )  # fmt: skip
-TEXT_LIMITS: Final = {"settings": 4096, "source": 8192, "source_sha256": 256}
+TEXT_LIMITS: Final = {"settings": 4096, "photo": 8192, "photo_sha256": 256}
 
 Row = dict[str, Any]
 

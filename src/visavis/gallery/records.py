@@ -23,8 +23,8 @@ class NewFace(Record):
         model_sha256: hash of that model's file.
         settings: the pipeline that made it (``Recognizer.settings``).
         usability: how usable the face is, 0 to 1 (``visavis.faces.usability``).
-        source: the photo's name, for people to read.
-        source_sha256: hash of the photo's bytes; with it enrolment can be resumed.
+        photo: the name of the photo, for people to read.
+        photo_sha256: hash of the photo's bytes; with it enrolment can be resumed.
         crop: the aligned face as PNG bytes, kept only where the user asked for it.
         expires: ISO 8601 UTC time after which the face is to be erased; ``None``: never.
     """
@@ -35,8 +35,8 @@ class NewFace(Record):
     model_sha256: str
     settings: str = ""
     usability: float = 1.0
-    source: str = ""
-    source_sha256: str = ""
+    photo: str = ""
+    photo_sha256: str = ""
     crop: bytes | None = field(default=None, repr=False)
     expires: str | None = None
 
@@ -64,8 +64,8 @@ class StoredFace(Record):
     model_sha256: str
     settings: str
     usability: float
-    source: str
-    source_sha256: str
+    photo: str
+    photo_sha256: str
     created: str
     expires: str | None
     has_crop: bool

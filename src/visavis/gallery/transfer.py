@@ -42,8 +42,12 @@ Progress = Callable[[int, int], None]
 
 _PART: Final = 10_000
 _PART_BYTES: Final = 32 << 20
-_FIELDS: Final = ("person", "model", "model_sha256", "settings", "usability", "source",
-                  "source_sha256", "expires")  # fmt: skip
+# Columns of the file, with the attribute of a face that each holds.
+_COLUMNS: Final = {
+    "person": "person", "model": "model", "model_sha256": "model_sha256", "settings": "settings",
+    "usability": "usability", "source": "photo", "source_sha256": "photo_sha256",
+    "expires": "expires",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +182,9 @@ def _put_faces(
     flat = np.concatenate([face.vector for face in faces]) if faces else np.zeros(0, np.float32)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     texts = {
-        name: pa.array([getattr(face, name) for face in faces],
-                       pa.float64() if name == "usability" else pa.string())
-        for name in _FIELDS
+        column: pa.array([getattr(face, name) for face in faces],
+                         pa.float64() if name == "usability" else pa.string())
+        for column, name in _COLUMNS.items()
     }  # fmt: skip
     writer.table(f"faces-{part:05}.parquet", {
         **texts,
@@ -329,7 +333,7 @@ def _taken_in(  # noqa: PLR0917
 def _new_faces(rows: list[dict[str, Any]], path: Path) -> Iterator[NewFace]:
     for row in rows:
         try:
-            fields = {name: row[name] for name in _FIELDS}
+            fields = {name: row[column] for column, name in _COLUMNS.items()}
             yield NewFace(vector=row["vector"], crop=row["crop"], **fields)
         except (KeyError, TypeError) as error:
             raise GalleryDamagedError(

@@ -80,7 +80,7 @@ def insert(db: sqlite3.Connection, seal: Seal, state: State, checked: Checked) -
     for number, owner, model, face, vector, expires in zip(
         numbers, owners, made_by, faces, _bytes(checked.vectors), checked.expires, strict=True
     ):
-        sha256 = face.source_sha256
+        sha256 = face.photo_sha256
         if sha256 not in tags:
             tags[sha256] = source_tag(seal, sha256)
         head = (
@@ -93,7 +93,7 @@ def insert(db: sqlite3.Connection, seal: Seal, state: State, checked: Checked) -
             None if expires is None else moments.microseconds(expires),
             int(face.crop is not None),
         )
-        body = face_body(face.usability, vector, face.source, sha256)
+        body = face_body(face.usability, vector, face.photo, sha256)
         rows.append((*head, seal.seal(body, face_about(head))))
         if face.crop is not None:
             crops.append((number, seal.seal(face.crop, about_crop(number))))

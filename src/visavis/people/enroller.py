@@ -244,8 +244,8 @@ class Enroller:
             model_sha256=template.model_sha256,
             settings=self._recognizer.settings,
             usability=usability(template.quality),
-            source=row.photo,
-            source_sha256=sha256,
+            photo=row.photo,
+            photo_sha256=sha256,
             crop=crop,
             expires=self._options.expires,
         )
@@ -258,7 +258,7 @@ class Enroller:
             [face.person for face in faces], np.stack([face.vector for face in faces])
         )
         # Somebody else may have enrolled the same photos while these were embedded.
-        lacking = [not self._is_there(face.source_sha256, face.person) for face in faces]
+        lacking = [not self._is_there(face.photo_sha256, face.person) for face in faces]
         numbers = iter(self._gallery.add([face for face, lacks in zip(faces, lacking, strict=True)
                                           if lacks]))  # fmt: skip
         for (k, _), lacks, finding in zip(accepted, lacking, findings, strict=True):

@@ -181,10 +181,10 @@ class Identifier:
             for k, results in enumerate(zip(*streams, strict=True)):
                 failed = next((result for result in results if result.reason), None)
                 if failed is not None:
-                    yield IdentifiedPhoto(failed.source, (), failed.reason, failed.message)
+                    yield IdentifiedPhoto(failed.photo, (), failed.reason, failed.message)
                 else:
                     templates = [result.templates for result in results]
-                    yield self._answered(results[0].source, results[0].sha256, templates)
+                    yield self._answered(results[0].photo, results[0].sha256, templates)
                 if progress is not None:
                     progress(k + 1, len(photos))
 

@@ -169,7 +169,7 @@ class Migration:
     def _waiting(self) -> list[StoredFace]:
         """Faces with a crop whose photo has no template of the new model yet."""
         new = {
-            (face.person, face.source_sha256)
+            (face.person, face.photo_sha256)
             for face in self._gallery.faces(model_sha256=self._sha256)
         }
         return [
@@ -177,7 +177,7 @@ class Migration:
             for face in self._gallery.faces()
             if face.model_sha256 != self._sha256
             and face.has_crop
-            and not (face.source_sha256 and (face.person, face.source_sha256) in new)
+            and not (face.photo_sha256 and (face.person, face.photo_sha256) in new)
         ]
 
     def _embed(self, batch: list[StoredFace]) -> int:
@@ -234,8 +234,8 @@ class Migration:
             model_sha256=self._sha256,
             settings=f"{detector}, {settings}",
             usability=face.usability,
-            source=face.source,
-            source_sha256=face.source_sha256 or digest(crop),
+            photo=face.photo,
+            photo_sha256=face.photo_sha256 or digest(crop),
             crop=crop,
             expires=face.expires,
         )

@@ -32,14 +32,14 @@ class Prepared:
     """One photo's chosen faces, ready to embed.
 
     Attributes:
-        source: the photo.
+        photo: what the photo is called: its path, or a description of what was given.
         faces: the faces chosen.
         qualities: how usable each is.
         crops: ``(len(faces), S, S, 3)`` RGB uint8.
         faces_found: faces in the photo.
     """
 
-    source: str
+    photo: str
     faces: tuple[Face, ...]
     qualities: tuple[Quality, ...]
     crops: Crops
@@ -132,7 +132,7 @@ def _chunk(
             own = vectors[start : start + len(prepared.faces)]
             start += len(prepared.faces)
             found = tuple(recognizer.templates(prepared, own))
-            results[k] = PhotoResult(prepared.source, found, sha256=digest)
+            results[k] = PhotoResult(prepared.photo, found, sha256=digest)
             if cache is not None:
                 cache.put(digest, settings, recognizer.model_sha256, _plain(prepared), own)
     return [result for result in results if result is not None]
@@ -157,7 +157,7 @@ def _restored(
         message = kept["message"].replace(kept["source"], source, 1)
         return PhotoResult(source, (), kept["reason"], message, digest)
     prepared = Prepared(
-        source=source,
+        photo=source,
         faces=tuple(_face(one["face"]) for one in kept["faces"]),
         qualities=tuple(_quality(one["quality"]) for one in kept["faces"]),
         crops=np.zeros((0, 0, 0, 3), dtype=np.uint8),

@@ -73,14 +73,14 @@ def compare(
 
 
 def _used(template: Template) -> FaceUsed:
-    return FaceUsed(template.source, template.face, template.quality, template.faces_found)
+    return FaceUsed(template.photo, template.face, template.quality, template.faces_found)
 
 
 def _photo_warnings(template: Template, rule: str) -> list[str]:
-    warnings = [f"{template.source}: {sentence}" for sentence in template.quality.warnings]
+    warnings = [f"{template.photo}: {sentence}" for sentence in template.quality.warnings]
     if template.faces_found > 1:
         warnings.append(
-            f"{template.source}: {template.faces_found} faces found, the rule '{rule}' chose one"
+            f"{template.photo}: {template.faces_found} faces found, the rule '{rule}' chose one"
         )
     return warnings
 

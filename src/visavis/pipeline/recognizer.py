@@ -263,7 +263,7 @@ class Recognizer:
                 model_sha256=self.model_sha256,
                 face=face,
                 quality=measured,
-                source=prepared.source,
+                photo=prepared.photo,
                 faces_found=prepared.faces_found,
             )
             for vector, face, measured in zip(

@@ -12,7 +12,7 @@ class PhotoResult(Record):
     """What became of one photo of a batch: templates, or a reason why not.
 
     Attributes:
-        source: the photo's path, or a description of what was given.
+        photo: the photo's path, or a description of what was given.
         templates: one for each face that the rule chose; empty when it failed.
         reason: a short stable name such as ``no-face`` or ``image-truncated``; ``None`` when fine.
         message: the error in one line; ``None`` when fine.
@@ -20,7 +20,7 @@ class PhotoResult(Record):
             where they could not be read.
     """
 
-    source: str
+    photo: str
     templates: tuple[Template, ...]
     reason: str | None = None
     message: str | None = None
@@ -32,13 +32,13 @@ class FaceUsed(Record):
     """The face of one photo that a comparison used.
 
     Attributes:
-        source: the photo.
+        photo: what the photo is called: its path, or a description of what was given.
         face: where it was found.
         quality: how usable it is.
         faces_found: faces in the photo.
     """
 
-    source: str
+    photo: str
     face: Face
     quality: Quality
     faces_found: int

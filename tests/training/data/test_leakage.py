@@ -126,7 +126,7 @@ def test_a_copy_is_found(tmp_path: Path, how: str) -> None:
     tested = protocol([changed(how), cut(scene(50))], ["y", "z"])
     leaks = leakage.find_leaks(pack, tested)
     kind = "mirrored" if how == "mirrored" else "near-identical"
-    assert [(c.row, c.name, c.other, c.kind) for c in leaks.copies] == [
+    assert [(c.row, c.photo, c.other, c.kind) for c in leaks.copies] == [
         (5, "f/5.jpg", "test/0.jpg", kind)
     ]
     assert leaks.rows.tolist() == [5]

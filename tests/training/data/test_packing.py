@@ -76,12 +76,12 @@ def test_crops_are_aligned_and_reasons_kept(photos: tuple[Photo, ...], tmp_path:
         marks = align.positions(size=SIDE, scale=0.9)
         assert np.array_equal(crop, align.crop(pixels, marks, size=16, scale=0.8))
         assert source == hashlib.sha256(paths[name].read_bytes()).hexdigest()
-    reasons = {one.name: one.reason for one in pack.left_out}
+    reasons = {one.photo: one.reason for one in pack.left_out}
     assert reasons == {
         "b/faceless.png": "no-face", "a/broken.png": "not-an-image", "a/missing.png":
         "image-not-found",
     }  # fmt: skip
-    assert all(one.name in one.message for one in pack.left_out)
+    assert all(one.photo in one.message for one in pack.left_out)
     # Nothing but the pack and the lock is left.
     assert {path.name for path in tmp_path.iterdir()} <= {"x.pack", ".x.pack.lock"}
 
@@ -99,7 +99,7 @@ def test_an_aligned_crop_is_square(tmp_path: Path) -> None:
     names = ("wide.png", "ok.png")
     listed = tuple(Photo("a", name, tmp_path / name) for name in names)
     pack = run(listed, tmp_path / "x", finder=None)
-    assert [(one.name, one.reason) for one in pack.left_out] == [("wide.png", "image-unsupported")]
+    assert [(one.photo, one.reason) for one in pack.left_out] == [("wide.png", "image-unsupported")]
 
 
 @given(crops=st.floats(0, 1), lines=st.floats(0, 1), flip=st.booleans())
@@ -121,9 +121,9 @@ def test_any_torn_beginning_is_gone_on_with(
                 digest, source = kept[photo.name]
                 rows.append(f'{{"digest": "{digest}", "source": "{source}"}}\n')
             else:
-                (one,) = (o for o in whole.left_out if o.name == photo.name)
+                (one,) = (o for o in whole.left_out if o.photo == photo.name)
                 rows.append(
-                    f'{{"name": "{one.name}", "reason": "{one.reason}", '
+                    f'{{"name": "{one.photo}", "reason": "{one.reason}", '
                     f'"message": "{one.message}"}}\n'
                 )
         log = "".join(rows).encode()

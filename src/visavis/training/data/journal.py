@@ -115,7 +115,7 @@ class Journal:
 
     def leave_out(self, one: LeftOut) -> None:
         """Add the reason why the next photo has no crop."""
-        self._add(one, one.to_dict())
+        self._add(one, {"name": one.photo, "reason": one.reason, "message": one.message})
 
     def _add(self, row: Kept | LeftOut, plain: dict[str, Any]) -> None:
         self.done.append(row)

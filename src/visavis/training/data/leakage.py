@@ -28,14 +28,14 @@ class Copy(Record):
 
     Attributes:
         row: the training photo's row in the pack.
-        name: its name.
+        photo: its name in the pack.
         other: the protocol photo's name.
         kind: ``same-file``, ``near-identical``, or ``mirrored``.
         similarity: of their looks laid over each other, at most 1.
     """
 
     row: int
-    name: str
+    photo: str
     other: str
     kind: str
     similarity: float
@@ -170,7 +170,8 @@ def _plain(name: str) -> str:
 
 def _pairs(copies: list[Copy]) -> tuple[str, ...]:
     return tuple(
-        copy.name if copy.name == copy.other else f"{copy.name} = {copy.other}" for copy in copies
+        copy.photo if copy.photo == copy.other else f"{copy.photo} = {copy.other}"
+        for copy in copies
     )
 
 
@@ -183,9 +184,9 @@ def left_out(leaks: Leaks) -> tuple[LeftOut, ...]:
     """The photos of ``leaks.rows``, as a pack without them lists them."""
     return tuple(
         LeftOut(
-            copy.name,
+            copy.photo,
             "in-test-protocol",
-            f"{copy.name}: {copy.kind} to {copy.other} of {leaks.against} "
+            f"{copy.photo}: {copy.kind} to {copy.other} of {leaks.against} "
             f"(similarity {copy.similarity:.3f})",
         )
         for copy in leaks.copies

@@ -27,12 +27,12 @@ class LeftOut(Record):
     """A photo that gave no crop.
 
     Attributes:
-        name: the photo, relative to its source.
+        photo: its path, relative to its source.
         reason: a short stable name, such as ``no-face`` or ``image-truncated``.
         message: the error in one line.
     """
 
-    name: str
+    photo: str
     reason: str
     message: str = ""
 
@@ -188,7 +188,7 @@ def write_pack(
         names=[names[k] for k in order],
         sources=[sources[k] if sources is not None else "" for k in order],
         digests=[layout.digest(crop.data) for crop in ordered],
-        left_out=[[one.name, one.reason, one.message] for one in left_out],
+        left_out=[[one.photo, one.reason, one.message] for one in left_out],
         origin=origin,
         request="",
     )

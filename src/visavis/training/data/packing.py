@@ -269,7 +269,7 @@ def _index(
         names=[photo.name for photo, _ in kept],
         sources=[row.source for _, row in kept],
         digests=[row.digest for _, row in kept],
-        left_out=[[one.name, one.reason, one.message] for one in left_out],
+        left_out=[[one.photo, one.reason, one.message] for one in left_out],
         origin=origin,
         request=request,
     )

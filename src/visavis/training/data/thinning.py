@@ -45,7 +45,7 @@ def without(pack: Pack, rows: ArrayLike, out: Path, *, left_out: Sequence[LeftOu
         names=[pack.names[row] for row in kept],
         sources=[pack.sources[row] for row in kept],
         digests=[pack.digests[row] for row in kept],
-        left_out=[[o.name, o.reason, o.message] for o in (*pack.left_out, *left_out)],
+        left_out=[[o.photo, o.reason, o.message] for o in (*pack.left_out, *left_out)],
         origin=pack.origin,
         request="",
     )
