@@ -40,6 +40,12 @@ def orl() -> Path:
 
 
 @pytest.fixture(scope="session")
+def peers() -> Path:
+    """Photos that other projects test with: deepface/, face_recognition/, antispoof/."""
+    return _data("VISAVIS_PEERS", "peers", "deepface")
+
+
+@pytest.fixture(scope="session")
 def portrait() -> np.ndarray:
     """The portrait that scikit-image ships, (512, 512, 3) RGB uint8, one face."""
     import skimage.data
