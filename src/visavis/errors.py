@@ -158,6 +158,10 @@ class GalleryBusyError(GalleryError):
     """Another process kept the gallery locked for too long."""
 
 
+class ErasureIncompleteError(GalleryError):
+    """The change was made for good, but bytes of what it erased may still be in the files."""
+
+
 class LowQualityError(FaceError):
     """The face is below the quality that enrolment asks for."""
 

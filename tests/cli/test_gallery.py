@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
+import sqlite3
+import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from visavis.errors import OptionError
+from visavis.gallery.database import Database
+from visavis.gallery.key import Key, readers
+from visavis.gallery.sqlite import SqliteGallery
 
 NAME = "Anna Ivanova"
 
@@ -30,6 +39,12 @@ def one_line(outcome, code: int = 2) -> str:
     assert outcome.err.count("\n") == 1
     assert "Traceback" not in outcome.err
     return outcome.err
+
+
+def private(file: Path) -> Path:
+    """A new file that its owner alone can read."""
+    file.touch(mode=0o600)
+    return file
 
 
 def test_from_enrolment_to_removal(
@@ -158,7 +173,7 @@ def test_several_faces(run, place: Path, tmp_path: Path, portrait: np.ndarray) -
 
 def test_keys(run, place: Path, photo: Path, darker: Path, tmp_path, monkeypatch) -> None:  # noqa: PLR0917
     first, second = tmp_path / "first.key", tmp_path / "second.key"
-    first.write_text("11" * 32)
+    private(first).write_text("11" * 32)
     assert run("enroll", photo, "--name", NAME, "--key-file", first).code == 0
     assert run("gallery", "info", "--key-file", first, "--json").json["encrypted"] is True
     assert "key" in one_line(run("identify", darker))
@@ -176,6 +191,94 @@ def test_keys(run, place: Path, photo: Path, darker: Path, tmp_path, monkeypatch
     assert "give one of" in one_line(run("gallery", "rekey", "--key-file", second))
     assert run("gallery", "rekey", "--decrypt", "--key-file", second).code == 0
     assert run("identify", darker).code == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "who"), [(0o600, ""), (0o400, ""), (0o640, "its group"), (0o644, "everybody")]
+)
+def test_a_key_that_others_can_read(run, place: Path, tmp_path: Path, mode: int, who: str) -> None:
+    key, new, file = tmp_path / "the.key", tmp_path / "new.key", tmp_path / "people.visavis"
+    key.write_text("11" * 32)
+    new.write_text("22" * 32)
+    for path in (key, new):
+        path.chmod(mode)
+    SqliteGallery(place, create=True, key=Key.from_file(key)).close()
+    wanted = f"warning: {who} can read the key file {{}}: `chmod 600` it\n" if who else ""
+    other = ("--gallery", tmp_path / "other")
+    for command in (
+        ("gallery", "info"), ("gallery", "export", file), ("gallery", "import", file, *other),
+    ):  # fmt: skip
+        outcome = run(*command, "--key-file", key)
+        assert (outcome.code, outcome.err) == (0, wanted.format(key))
+    outcome = run("gallery", "rekey", "--new-key-file", new, "--key-file", key)
+    assert outcome.code == 0
+    assert outcome.err == wanted.format(key) + wanted.format(new)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(("mode", "who"), [(0o440, ""), (0o444, "everybody")])
+def test_a_key_that_somebody_else_gave(tmp_path: Path, mode: int, who: str) -> None:
+    key = tmp_path / "secret"
+    key.write_text("11" * 32)
+    key.chmod(mode)
+    os.chown(key, 12345, 0)
+    assert readers(key) == who
+
+
+def test_rekeying_on_a_full_disk(run, place: Path, tmp_path: Path, monkeypatch) -> None:
+    """The key that was generated is kept, and the one line says which key is in force."""
+    SqliteGallery(place, create=True).close()
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def fail(*_: object) -> None:
+        raise full
+
+    first, second = tmp_path / "first.key", tmp_path / "second.key"
+    with monkeypatch.context() as patch:
+        patch.setattr("visavis.gallery.upkeep.reseal_everything", fail)
+        said = one_line(run("gallery", "rekey", "--generate", first))
+    assert "disk is full" in said
+    assert f"the key in {first} with --new-key-file" in said
+    assert run("gallery", "info", "--json").json["encrypted"] is False
+    assert run("gallery", "rekey", "--new-key-file", first).code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("visavis.gallery.database.Database._patiently", fail_at_vacuum(fail))
+        said = one_line(run("gallery", "rekey", "--generate", second, "--key-file", first))
+    assert "has its new key, and only that opens it" in said
+    assert "nothing" not in said
+    one_line(run("gallery", "info", "--key-file", first))
+    assert run("gallery", "compact", "--key-file", second).code == 0
+    assert run("gallery", "check", "--key-file", second).code == 0
+
+
+def fail_at_vacuum(fail):
+    patiently = Database._patiently
+
+    def attempt(self, call):
+        return patiently(self, fail if "VACUUM" in call.__code__.co_consts else call)
+
+    return attempt
+
+
+def test_a_new_key_is_no_old_file_and_no_half_one(tmp_path: Path, monkeypatch) -> None:
+    path, key = tmp_path / "new.key", Key.generate()
+    path.touch()
+    with pytest.raises(OptionError, match="cannot be made"):
+        key.to_file(path)
+    path.unlink()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OptionError, match="No space left"):
+            key.to_file(path)
+    assert not path.exists()
+    key.to_file(path)
+    assert Key.from_file(path) == key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_copies(run, place: Path, photo: Path, darker: Path, tmp_path: Path) -> None:
@@ -197,12 +300,12 @@ def test_copies(run, place: Path, photo: Path, darker: Path, tmp_path: Path) -> 
 
 def test_sealed_exports(run, place: Path, photo: Path, tmp_path: Path) -> None:
     key, file = tmp_path / "the.key", tmp_path / "people.visavis"
-    key.write_bytes(bytes(range(32)))
+    private(key).write_bytes(bytes(range(32)))
     run("enroll", photo, "--name", NAME, "--key-file", key)
     assert run("gallery", "export", file, "--key-file", key).err == ""
     assert NAME.encode() not in file.read_bytes()
     wrong, bad = tmp_path / "wrong.key", tmp_path / "bad"
-    wrong.write_text("33" * 32)
+    private(wrong).write_text("33" * 32)
     bad.write_bytes(file.read_bytes()[:-100])
     for source, keys in ((file, ()), (file, ("--key-file", wrong)), (bad, ("--key-file", key))):
         said = one_line(run("gallery", "import", source, "--gallery", tmp_path / "new", *keys))
@@ -306,7 +409,6 @@ def test_without_any_gallery(run, photo: Path, monkeypatch) -> None:
 
 def test_damage_is_exit_code_1(run, place: Path, photo: Path) -> None:
     run("enroll", photo, "--name", NAME)
-    import sqlite3
 
     with sqlite3.connect(place / "gallery.sqlite") as db:
         (body,) = db.execute("SELECT body FROM face").fetchone()

@@ -61,6 +61,16 @@ class KeepingContract(WithStore):
         with pytest.raises(UnknownPersonError):
             store.person(" ")
 
+    def test_has_person(self, store: GalleryStore) -> None:
+        assert not store.has_person("Anne")
+        store.add([face("Anne"), face("e\u0301")])
+        assert [store.has_person(name) for name in ("Anne", "anne", "é", "e\u0301", "", " ")] == [
+            True, False, True, True, False, False,
+        ]  # fmt: skip
+        store.rename("Anne", "Bob")
+        store.remove("é")
+        assert [store.has_person(name) for name in ("Anne", "Bob", "é")] == [False, True, False]
+
     def test_has_source(self, store: GalleryStore) -> None:
         store.add([face("Anne", photo_sha256="a" * 64)])
         assert store.has_source("a" * 64, person="Anne", model_sha256=A)
@@ -194,6 +204,7 @@ class KeepingContract(WithStore):
             lambda: store.person("Anne"),
             lambda: list(store.faces()),
             lambda: store.crop(number),
+            lambda: store.has_person("Anne"),
             lambda: store.has_source("a", person="Anne", model_sha256=A),
             lambda: store.set_attributes("Anne", {}),
             lambda: store.rename("Anne", "Bob"),

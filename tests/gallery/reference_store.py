@@ -126,6 +126,9 @@ class ReferenceStore:
     def crop(self, face: int, /) -> bytes | None:
         return self._load()["model"].crop(face)
 
+    def has_person(self, name: str, /) -> bool:
+        return nfc(name) in self._load()["model"].people
+
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
         mine = self._load()["model"].of(nfc(person), model_sha256)
         return any(f.photo_sha256 == source_sha256 for f in mine.values())

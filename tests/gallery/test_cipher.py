@@ -343,7 +343,7 @@ def test_dying_after_rekeying_leaves_the_cleaning_to_the_next(
     class DeadError(Exception):
         pass
 
-    def die(self: object) -> None:
+    def die(*_: object) -> None:
         raise DeadError
 
     store = SqliteGallery(tmp_path / "g", create=True)

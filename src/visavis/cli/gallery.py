@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from visavis.cli import gallery_moves, gallery_options, options, output
 from visavis.cli.output import console, echo_json, messages
-from visavis.errors import OptionError
+from visavis.errors import ErasureIncompleteError, GalleryError, OptionError
 
 if TYPE_CHECKING:
     from visavis.gallery.records import GalleryInfo
@@ -183,7 +183,8 @@ def rekey(
 ) -> None:
     """Encrypt a gallery, give it another key, or decrypt it; killed midway it loses nothing.
 
-    Copies made before keep the old key.
+    Copies made before keep the old key. The key of --generate is on the disk before it is in
+    force: after an error keep its file, and do what the message says.
 
     Exit code 0; 2: error.
 
@@ -196,11 +197,21 @@ def rekey(
             "which key?", "give one of --new-key-file FILE, --generate FILE and --decrypt"
         )
     with gallery_options.open_folder(gallery, key_file=key_file, what="the key") as store:
+        new: Key | None = None
         if new_key_file is not None:
-            new: Key | None = Key.from_file(new_key_file)
-        else:
-            new = _generated(generate) if generate is not None else None
-        store.rekey(new, reencrypt=reencrypt)
+            new = gallery_options.key_in(new_key_file)
+        elif generate is not None:
+            new = Key.generate()
+            new.to_file(generate)  # before anything is sealed with it
+        try:
+            store.rekey(new, reencrypt=reencrypt)
+        except ErasureIncompleteError:
+            raise
+        except GalleryError as error:
+            if generate is None:
+                raise
+            remedy = f"{error.remedy}; then use the key in {generate} with --new-key-file"
+            raise type(error)(error.got, remedy) from error
     if json:
         echo_json({"encrypted": new is not None})
     else:
@@ -209,25 +220,6 @@ def rekey(
             if new is not None
             else "the gallery is not encrypted any more"
         )
-
-
-def _generated(path: Path) -> Any:
-    """A new key, kept in a new file before anything is sealed with it."""
-    import os
-
-    from visavis.gallery.key import Key
-
-    key = Key.generate()
-    try:
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(key.to_text() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise OptionError(
-            f"{path} cannot be made ({error.strerror or error})", "name a new file for the key"
-        ) from error
-    return key
 
 
 @app.command("expire")

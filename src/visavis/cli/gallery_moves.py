@@ -118,14 +118,13 @@ def export(
     Example: `visavis gallery export people.visavis --gallery door.gallery`
     """
     from visavis.gallery import transfer
-    from visavis.gallery.key import Key
 
     if plain and file_key is not None:
         raise OptionError("--plain and --file-key", "give one of them")
     with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        key = Key.from_file(file_key) if file_key is not None else None
+        key = gallery_options.key_in(file_key) if file_key is not None else None
         if key is None and not plain and store.info().encrypted:
-            key = gallery_options.key_from(key_file)
+            key = gallery_options.key_from(key_file, quiet=True)
         with progress("export", quiet=json) as update:
             found = transfer.export(
                 store, file, key=key, crops=not no_crops, overwrite=overwrite, progress=update
@@ -170,16 +169,15 @@ def import_(
     Example: `visavis gallery import people.visavis --gallery http://milvus:19530`
     """
     from visavis.gallery import transfer
-    from visavis.gallery.key import Key
     from visavis.gallery.transfer_file import ExportReader
 
     if existing not in {"refuse", "merge", "skip"}:
         raise OptionError(f"--existing {existing}", "choose refuse, merge or skip")
     if not file.is_file():
         raise OptionError(f"{file} is not there", "name a file that export made")
-    key = Key.from_file(file_key) if file_key is not None else None
+    key = gallery_options.key_in(file_key) if file_key is not None else None
     if key is None and _is_sealed(file):
-        key = gallery_options.key_from(key_file)
+        key = gallery_options.key_from(key_file, quiet=True)
     # Before a gallery is made, perhaps with a key that turns out to be the wrong one.
     ExportReader(file, key).close()
     with (

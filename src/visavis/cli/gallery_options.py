@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visavis.cli.output import messages
 from visavis.errors import GalleryKeyError, OptionError
 
 if TYPE_CHECKING:
@@ -45,8 +46,26 @@ def in_milvus(location: str) -> bool:
     return "://" in location or location.endswith(".db")
 
 
-def key_from(file: Path | None) -> Key | None:
+def key_in(file: Path, *, quiet: bool = False) -> Key:
+    """The key in a file; warns where others can read it.
+
+    Raises:
+        GalleryKeyError: it cannot be read.
+    """
+    from visavis.gallery.key import Key, readers
+
+    key = Key.from_file(file)
+    if not quiet and (who := readers(file)):
+        messages.print(f"warning: {who} can read the key file {file}: `chmod 600` it", markup=False)
+    return key
+
+
+def key_from(file: Path | None, *, quiet: bool = False) -> Key | None:
     """The key named by an option or by the environment, if any.
+
+    Args:
+        file: of the option.
+        quiet: do not warn where others can read the file; it is done elsewhere.
 
     Raises:
         GalleryKeyError: it cannot be read.
@@ -54,7 +73,7 @@ def key_from(file: Path | None) -> Key | None:
     from visavis.gallery.key import Key
 
     if file is not None:
-        return Key.from_file(file)
+        return key_in(file, quiet=quiet)
     if text := os.environ.get(_KEY):
         return Key.from_text(text)
     if words := os.environ.get(_PASSPHRASE):

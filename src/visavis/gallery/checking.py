@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from visavis.errors import GalleryDamagedError, VisavisError
+from visavis.errors import ErasureIncompleteError, GalleryDamagedError, VisavisError
 from visavis.gallery import audit
 from visavis.gallery.cipher import Seal
 from visavis.gallery.database import Database, State
+from visavis.gallery.erasure import Eraser
 from visavis.gallery.index import TemplateIndex
 from visavis.gallery.live_indexes import LiveIndexes
 from visavis.gallery.reading import crop_of
@@ -25,11 +26,15 @@ _MOST = 100
 _BATCH = 10_000
 
 
-def checked(database: Database, seal: Seal, indexes: LiveIndexes) -> CheckReport:
+def checked(database: Database, seal: Seal, indexes: LiveIndexes, eraser: Eraser) -> CheckReport:
     """Verify database, templates, people, audit, and the index against the table."""
     problems: list[str] = []
     faces, links, head = 0, 0, ""
     try:
+        try:
+            eraser.finish_if_left()
+        except ErasureIncompleteError as error:
+            problems.append(str(error))
         with database.reading() as (db, _):
             models = [number for (number,) in db.execute("SELECT id FROM model")]
         for model in models:

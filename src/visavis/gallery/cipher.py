@@ -98,6 +98,30 @@ class AesSeal:
         return self._blind(kind, text)
 
 
+class CurrentSeal:
+    """The seal in use. Everything that holds it follows a change of the key.
+
+    Attributes:
+        now: the seal; replaced while nobody else uses the database.
+    """
+
+    def __init__(self, seal: PlainSeal | AesSeal) -> None:
+        self.now = seal
+
+    @property
+    def encrypted(self) -> bool:
+        return self.now.encrypted
+
+    def seal(self, data: bytes, about: bytes, /) -> bytes:
+        return self.now.seal(data, about)
+
+    def open(self, blob: object, about: bytes, /) -> bytes | None:
+        return self.now.open(blob, about)
+
+    def blind(self, kind: bytes, text: str, /) -> bytes:
+        return self.now.blind(kind, text)
+
+
 def derived(secret: bytes, purpose: bytes, *, salt: bytes | None = None) -> bytes:
     """32 bytes for one purpose from a strong secret (HKDF-SHA256, RFC 5869)."""
     from cryptography.hazmat.primitives.hashes import SHA256

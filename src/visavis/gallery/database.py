@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from visavis.errors import GalleryBusyError, GalleryError, GalleryKeyError
-from visavis.gallery.failures import is_busy, told
+from visavis.gallery.failures import is_busy, told, translated
 from visavis.gallery.open_files import held, let_go
 
 T = TypeVar("T")
@@ -129,12 +129,26 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[tuple[sqlite3.Connection, State]]:
-        """A write transaction: kept whole when the block ends well, else nothing of it."""
+        """A write transaction: kept whole when the block ends well, else nothing of it.
+
+        Where the commit itself fails, the table says whether it took effect: an error means that
+        it did not.
+        """
         with self.alone() as db:
-            state = self._patiently(lambda: self._begin("BEGIN IMMEDIATE"))
+            before = self._patiently(lambda: self._begin("BEGIN IMMEDIATE"))
+            after: State | None = None
             try:
-                yield db, state
+                yield db, before
+                after = self._state()
                 self._patiently(lambda: db.execute("COMMIT"))
+            except sqlite3.Error as error:
+                self._roll_back()
+                if after is None:
+                    raise translated(self.folder, error, unchanged=True) from error
+                found = self._state_if_readable()
+                if found != after or after == before:
+                    unchanged = found == before != after
+                    raise translated(self.folder, error, unchanged=unchanged) from error
             finally:
                 self._roll_back()
 
@@ -165,24 +179,32 @@ class Database:
     def _begin(self, how: str) -> State:
         self._db.execute(how)
         try:
-            row = self._db.execute(
-                "SELECT clock, floor, generation, erasing, audit_seal FROM state"
-            ).fetchone()
+            state = self._state()
+            if self.generation not in {None, state.generation}:
+                raise GalleryKeyError(
+                    f"the key of the gallery {self.folder} was changed by another process",
+                    "open it again with the new key",
+                )
         except BaseException:
             self._roll_back()
             raise
+        return state
+
+    def _state(self) -> State:
+        row = self._db.execute(
+            "SELECT clock, floor, generation, erasing, audit_seal FROM state"
+        ).fetchone()
         if row is None:
-            self._roll_back()
             raise GalleryError(
                 f"the gallery {self.folder} has no state", "restore it from a backup"
             )
-        if self.generation not in {None, row[2]}:
-            self._roll_back()
-            raise GalleryKeyError(
-                f"the key of the gallery {self.folder} was changed by another process",
-                "open it again with the new key",
-            )
         return State(row[0], row[1], row[2], bool(row[3]), row[4])
+
+    def _state_if_readable(self) -> State | None:
+        try:
+            return self._state()
+        except (sqlite3.Error, GalleryError):
+            return None
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:

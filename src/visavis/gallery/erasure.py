@@ -3,18 +3,23 @@
 An erasure holds the gallery's lock, deletes in one transaction that also notes ``erasing``, then
 drops the index snapshots, empties the write-ahead log into the database, looks through the database
 for remnants, and clears the note. Whoever finds the note with nobody holding the lock (the eraser
-was killed) finishes the work by writing the whole database anew.
+was killed, or its disk was full) finishes the work by writing the whole database anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from visavis.errors import GalleryBusyError
+from visavis.errors import (
+    ErasureIncompleteError,
+    GalleryBusyError,
+    GalleryDamagedError,
+    GalleryError,
+)
 from visavis.gallery.database import Database, State, exclusive
 from visavis.gallery.failures import told
 from visavis.gallery.own_scores_kept import drop_scores
@@ -53,6 +58,8 @@ class Eraser:
             GalleryBusyError: another process kept its hold for too long: either the lock, and
                 nothing was deleted; or the log, as the message says: then what was deleted is gone
                 from the gallery, and the files are cleaned when it is next opened.
+            ErasureIncompleteError: what was deleted is gone from the gallery, but the files could
+                not be cleaned (a full disk); likewise.
         """
         with self.lock():
             deleted = Deleted()
@@ -64,20 +71,34 @@ class Eraser:
                 if deleted.blobs:
                     db.execute("DELETE FROM snapshot")
                     drop_scores(db)
-            self._clean(deleted, anew=state.erasing)
+            with self._done("done, and no answer knows of it any more"):
+                self._clean(deleted, anew=state.erasing)
             return result
 
     def rewrite(self) -> None:
-        """Write the whole database anew, as after a change of everything in it."""
+        """Write the whole database anew."""
         with self.lock():
-            self.rewrite_locked()
+            self._clean(Deleted(), anew=True)
 
-    def rewrite_locked(self) -> None:
-        """As ``rewrite``, for who holds the lock."""
-        self._clean(Deleted(), anew=True)
+    def rewrite_locked(self, done: str) -> None:
+        """Write the whole database anew after a change of everything in it. Hold the lock.
+
+        Args:
+            done: the change, for the message of an error.
+
+        Raises:
+            ErasureIncompleteError: the change is made, but the files could not be cleaned.
+        """
+        with self._done(done):
+            self._clean(Deleted(), anew=True)
 
     def finish_if_left(self) -> None:
-        """Complete what a killed process left undone; nothing if that is not so or not possible."""
+        """Complete what another process left undone; nothing if that is not so, or if yet another
+        is at it.
+
+        Raises:
+            ErasureIncompleteError: it cannot be completed (a full disk); the gallery can be used.
+        """
         with self._database.reading() as (_, state):
             if not state.erasing:
                 return
@@ -85,7 +106,21 @@ class Eraser:
             with self._database.reading() as (_, state):
                 left = state.erasing
             if left:
-                self._clean(Deleted(), anew=True)
+                self.rewrite_locked("the gallery can be used")
+
+    @contextlib.contextmanager
+    def _done(self, done: str) -> Iterator[None]:
+        """Errors of the cleaning say that the change itself is made."""
+        try:
+            yield
+        except (GalleryBusyError, GalleryDamagedError):
+            raise
+        except GalleryError as error:
+            raise ErasureIncompleteError(
+                f"{done}, but bytes of what was erased or replaced may still be in its files "
+                f"({error.got})",
+                f"{error.remedy}, then run `visavis gallery compact`: that erases them",
+            ) from error
 
     def _clean(self, deleted: Deleted, *, anew: bool) -> None:
         self.drop_stale_snapshots()
@@ -94,7 +129,8 @@ class Eraser:
         if anew or remnants.too_many or remnants.are_in(self._database.inode):
             self._database.vacuum()
             self._truncate()
-        with self._database.writing() as (db, _):
+        # All is clean: who finds the note still there cleans again, and that is all.
+        with contextlib.suppress(GalleryError), self._database.writing() as (db, _):
             db.execute("UPDATE state SET erasing = 0")
 
     def drop_stale_snapshots(self) -> None:

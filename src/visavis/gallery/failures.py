@@ -38,10 +38,10 @@ def told(path: Path) -> Iterator[None]:
     except VisavisError:
         raise
     except sqlite3.Error as error:
-        raise _translated(path, error) from error
+        raise translated(path, error) from error
     except OSError as error:
         raise GalleryError(
-            f"the gallery {path} cannot be used ({error.strerror or error})",
+            f"the gallery {path}: {error.strerror or error}",
             "make room or allow reading and writing there",
         ) from error
 
@@ -50,20 +50,32 @@ def _code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & _PRIMARY
 
 
-def _translated(path: Path, error: sqlite3.Error) -> GalleryError:
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether a file is no database or not a sound one."""
+    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def translated(path: Path, error: sqlite3.Error, *, unchanged: bool = False) -> GalleryError:
+    """The gallery error for an error of SQLite.
+
+    Args:
+        path: the gallery's folder, for the message.
+        error: what SQLite raised.
+        unchanged: say that nothing of the write was kept; the caller has made sure of it.
+    """
     code = _code(error)
     if is_busy(error):
         return GalleryBusyError(
             f"the gallery {path} was held by another process for too long",
             "wait for it to finish, or end it, and try again",
         )
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+    if is_damage(error):
         return GalleryDamagedError(
             f"the database of the gallery {path} is damaged ({error})",
             "restore the folder from a backup",
         )
     remedies = {
-        sqlite3.SQLITE_FULL: ("its disk is full", "make room; nothing was changed"),
+        sqlite3.SQLITE_FULL: ("its disk is full", "make room"),
         sqlite3.SQLITE_READONLY: ("it is read-only", "allow writing to the folder and its files"),
         sqlite3.SQLITE_CANTOPEN: (
             "its database cannot be opened",
@@ -79,4 +91,5 @@ def _translated(path: Path, error: sqlite3.Error) -> GalleryError:
     what, remedy = remedies.get(
         code, (str(error), "run `visavis gallery check`, or restore it from a backup")
     )
-    return GalleryError(f"the gallery {path} cannot be used: {what}", remedy)
+    kept = "; nothing of this write was kept" if unchanged else ""
+    return GalleryError(f"the gallery {path}: {what}", remedy + kept)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from visavis.errors import GalleryKeyError
+from visavis.errors import GalleryKeyError, OptionError
+from visavis.gallery.open_files import sync_folder
 
 _LENGTH = 32
 _REMEDY = (
@@ -100,6 +102,47 @@ class Key:
         if self.passphrase:
             raise GalleryKeyError("a passphrase has no other form", "keep the passphrase itself")
         return self.secret.hex()
+
+    def to_file(self, path: Path) -> None:
+        """Write the key to a new file that only its owner can read; on return it is on the disk.
+
+        Raises:
+            OptionError: the file is there already or cannot be written.
+            GalleryKeyError: it is a passphrase.
+        """
+        text = self.to_text() + "\n"
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            try:
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                path.unlink()
+                raise
+        except OSError as error:
+            raise OptionError(
+                f"{path} cannot be made ({error.strerror or error})", "name a new file for the key"
+            ) from error
+        sync_folder(path.parent)
+
+
+def readers(path: Path) -> str:
+    """Who else can read a key file, in words; empty where nobody can, or the system cannot say.
+
+    As for an SSH key, a file of one's own is for nobody else. Somebody else's file may be shared
+    with a group (so a container gets its secrets), but not with everybody.
+
+    Args:
+        path: a file that is there.
+    """
+    if os.name == "nt":
+        return ""
+    found = path.stat()
+    if found.st_mode & 0o004:
+        return "everybody"
+    return "its group" if found.st_mode & 0o040 and found.st_uid == os.geteuid() else ""
 
 
 def _base64(text: str) -> bytes:

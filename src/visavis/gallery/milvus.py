@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -22,14 +21,14 @@ from visavis.gallery.milvus_audit import Audit
 from visavis.gallery.milvus_check import check
 from visavis.gallery.milvus_connection import Connection
 from visavis.gallery.milvus_enrolling import Enrolling, source_key
-from visavis.gallery.milvus_faces import FIELDS, stored_face
+from visavis.gallery.milvus_faces import faces_by_number
 from visavis.gallery.milvus_journal import Journal
 from visavis.gallery.milvus_options import MilvusOptions
 from visavis.gallery.milvus_people import People
 from visavis.gallery.milvus_recovery import recover
 from visavis.gallery.milvus_search import MilvusSearch, require_fusion
 from visavis.gallery.milvus_tables import LONGEST_TEXT, Tables, is_one, one_of
-from visavis.gallery.milvus_writes import Model, Writes
+from visavis.gallery.milvus_writes import Writes
 from visavis.gallery.names import composed, usable_name
 from visavis.gallery.records import (
     AuditEntry,
@@ -155,21 +154,7 @@ class MilvusGallery:
                 mine = is_one("person", self._people.known(person, hidden))
                 where = f"{mine} and {hidden}" if hidden else mine
             models = [m for m in self._writes.models().values() if model_sha256 in {None, m.sha256}]
-        streams = [self._faces_of(model, where) for model in models]
-        yield from heapq.merge(*streams, key=lambda face: face.id)
-
-    def _faces_of(self, model: Model, where: str) -> Iterator[StoredFace]:
-        last = -1
-        while True:
-            with self._connection.lock:
-                page = next(self._tables.pages(model.faces, where, FIELDS, first=last), [])
-                names = self._search.names({row["person"] for row in page})
-            for row in page:
-                if row["person"] in names:
-                    yield stored_face(row, model, names[row["person"]])
-            if not page:
-                return
-            last = page[-1]["id"]
+        yield from faces_by_number(self._tables, self._search, models, where)
 
     def crop(self, face: int, /) -> bytes | None:
         """A face as PNG bytes where it was kept. See ``GalleryStore.crop``."""
@@ -181,6 +166,11 @@ class MilvusGallery:
                     if self._search.names({row["person"]}):
                         return self._writes.crop(face) if row["crop"] else None
         raise GalleryError(f"there is no face {face}", "`visavis people show` lists a person's")
+
+    def has_person(self, name: str, /) -> bool:
+        """Whether somebody of that name is enrolled."""
+        with self._connection.lock:
+            return bool(self._people.ids({composed(name)}, self._journal.hidden()))
 
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
         """Whether this photo is enrolled. See ``GalleryStore.has_source``."""

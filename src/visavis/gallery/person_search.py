@@ -19,10 +19,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.errors import ModelMismatchError
 from visavis.gallery.cipher import Seal
+from visavis.gallery.database import Database, State
 from visavis.gallery.fusion import mean_templates
 from visavis.gallery.index import TemplateIndex
 from visavis.gallery.index_exact import ROUNDING
+from visavis.gallery.live_indexes import LiveIndexes
+from visavis.gallery.reading import model_of
 from visavis.gallery.records import Match
 from visavis.gallery.removing import batches
 from visavis.gallery.sealed_rows import FACE_COLUMNS, open_template, person_names
@@ -48,6 +52,37 @@ class _People:
     best_faces: NDArray[np.int64]
     counts: NDArray[np.int64] | None
     lowest: float
+
+
+def search_people(
+    database: Database, indexes: LiveIndexes, seal: Seal, probes: Vectors, *,
+    model_sha256: str, k: int, fusion: Fusion,
+) -> list[list[Match]]:  # fmt: skip
+    """The ``k`` closest people to each of ``(Q, D)`` unit vectors, as of one moment.
+
+    Raises:
+        ModelMismatchError: the probes' length is not the model's.
+    """
+
+    def found(db: sqlite3.Connection, state: State, model: int) -> list[list[Match]]:
+        index = indexes.current(db, state, model, seal)
+        return PersonSearch(db, seal, index).search(probes, k=k, fusion=fusion)
+
+    with database.reading() as (db, state):
+        model = model_of(db, model_sha256)
+        if model is None:
+            return [[] for _ in probes]
+        number, dimension = model
+        if probes.shape[1] != dimension:
+            raise ModelMismatchError(
+                f"probes of {probes.shape[1]} numbers, templates of {dimension}",
+                "use the model whose hash is given",
+            )
+        if indexes.near(state, number):
+            return found(db, state, number)
+    indexes.prepare(number, seal)
+    with database.reading() as (db, state):
+        return found(db, state, number)
 
 
 class PersonSearch:

@@ -12,11 +12,11 @@ from typing import Any, Final, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import GalleryError, ModelMismatchError, OptionError
+from visavis.errors import ErasureIncompleteError, GalleryError, OptionError
 from visavis.gallery import audit, checking, moments, non_mated, reading, upkeep, writing
 from visavis.gallery.changing import Change
+from visavis.gallery.cipher import CurrentSeal
 from visavis.gallery.counting import FaceCounts
-from visavis.gallery.database import State
 from visavis.gallery.entries import attributes_text, checked_faces, instant, usable_vectors
 from visavis.gallery.erasure import Eraser
 from visavis.gallery.fusion import FUSIONS
@@ -24,7 +24,7 @@ from visavis.gallery.key import Key
 from visavis.gallery.live_indexes import LiveIndexes
 from visavis.gallery.names import composed, usable_name
 from visavis.gallery.opening import INDEX, opened
-from visavis.gallery.person_search import PersonSearch
+from visavis.gallery.person_search import search_people
 from visavis.gallery.records import (
     AuditEntry,
     CheckReport,
@@ -74,13 +74,14 @@ class SqliteGallery:
     ) -> None:
         self._path = Path(path).absolute()
         self._options = options
-        self._db, self._seal = opened(
+        self._db, seal = opened(
             self._path,
             create=create,
             key=key,
             timeout=options.timeout,
             scrypt_cost=options.scrypt_cost,
         )
+        self._seal = CurrentSeal(seal)
         self._counts = FaceCounts()
         self._eraser = Eraser(self._db, self._path / INDEX, timeout=options.timeout)
         self._indexes = LiveIndexes(
@@ -91,7 +92,8 @@ class SqliteGallery:
             snapshot_from=options.snapshot_from,
         )
         try:
-            self._eraser.finish_if_left()
+            with contextlib.suppress(ErasureIncompleteError):  # ``check`` says so
+                self._eraser.finish_if_left()
         except BaseException:
             self._db.close()
             raise
@@ -137,6 +139,7 @@ class SqliteGallery:
         Raises:
             GalleryBusyError: another process kept its hold for too long; the person is gone from
                 the gallery, and the files are cleaned when it is next opened.
+            ErasureIncompleteError: the disk is full; likewise.
         """
         with self._db.reading() as (db, _):
             self._person(db, name)  # nothing is loaded for somebody unknown
@@ -185,6 +188,11 @@ class SqliteGallery:
         with self._db.reading() as (db, _):
             return reading.crop_of(db, self._seal, face)
 
+    def has_person(self, name: str, /) -> bool:
+        """Whether somebody of that name is enrolled."""
+        with self._db.reading() as (db, _):
+            return writing.find_person(db, self._seal, composed(name)) is not None
+
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
         """Whether this photo is enrolled. See ``GalleryStore.has_source``."""
         with self._db.reading() as (db, _):
@@ -220,7 +228,14 @@ class SqliteGallery:
         _require_fusion(fusion)
         starts = range(0, len(probes), _SEARCHED)
         parts = (probes[start : start + _SEARCHED] for start in starts)
-        return [one for part in parts for one in self._search(part, model_sha256, k, fusion)]
+        return [
+            found
+            for part in parts
+            for found in search_people(
+                self._db, self._indexes, self._seal, part,
+                model_sha256=model_sha256, k=k, fusion=fusion,
+            )
+        ]  # fmt: skip
 
     def non_mated(
         self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted"
@@ -278,8 +293,11 @@ class SqliteGallery:
             )
 
     def check(self) -> CheckReport:
-        """Verify everything. See ``GalleryStore.check``."""
-        return checking.checked(self._db, self._seal, self._indexes)
+        """Verify everything. See ``GalleryStore.check``.
+
+        An erasure that was left unfinished is finished, or is one of the problems.
+        """
+        return checking.checked(self._db, self._seal, self._indexes, self._eraser)
 
     def load_index(self) -> None:
         """Load or make the search indexes now, rather than at the first search, and keep them."""
@@ -292,7 +310,8 @@ class SqliteGallery:
         """Give the gallery another key, or none, or one where it had none.
 
         One transaction: killed at any moment, the gallery opens with the old key or with the new
-        one, with every template. Copies made before keep the old key.
+        one, with every template. Copies made before keep the old key. Have the new key in a safe
+        place before the call: it may be in force from any moment of it on.
 
         Args:
             new: the key; ``None``: the gallery is not to be encrypted any more.
@@ -302,8 +321,11 @@ class SqliteGallery:
         Raises:
             GalleryKeyError: neither the old state nor the new one is encrypted.
             GalleryDamagedError: a value is not what was written; nothing was changed.
+            ErasureIncompleteError: the new key is in force, but what the old one opens may still
+                lie in freed pages (a full disk): make room and ``compact``.
+            GalleryError: anything else, such as a full disk; the old key is in force.
         """
-        self._seal = upkeep.rekey(
+        upkeep.rekey(
             self._db,
             self._eraser,
             self._seal,
@@ -353,38 +375,6 @@ class SqliteGallery:
         /,
     ) -> None:
         self.close()
-
-    def _search(
-        self, probes: Vectors, model_sha256: str, k: int, fusion: Fusion
-    ) -> list[list[Match]]:
-        with self._db.reading() as (db, state):
-            model = reading.model_of(db, model_sha256)
-            if model is None:
-                return [[] for _ in probes]
-            number, dimension = model
-            if probes.shape[1] != dimension:
-                raise ModelMismatchError(
-                    f"probes of {probes.shape[1]} numbers, templates of {dimension}",
-                    "use the model whose hash is given",
-                )
-            if self._indexes.near(state, number):
-                return self._found(db, state, number, probes, k=k, fusion=fusion)
-        self._indexes.prepare(number, self._seal)
-        with self._db.reading() as (db, state):
-            return self._found(db, state, number, probes, k=k, fusion=fusion)
-
-    def _found(
-        self,
-        db: sqlite3.Connection,
-        state: State,
-        model: int,
-        probes: Vectors,
-        *,
-        k: int,
-        fusion: Fusion,
-    ) -> list[list[Match]]:
-        index = self._indexes.current(db, state, model, self._seal)
-        return PersonSearch(db, self._seal, index).search(probes, k=k, fusion=fusion)
 
     def _erase(self, change: Callable[[Change], T]) -> T:
         return self._eraser.erase(

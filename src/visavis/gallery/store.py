@@ -31,7 +31,9 @@ class GalleryStore(Protocol):
     """People and their templates. Suite: ``tests/contracts/gallery.py``.
 
     Every call that returns has taken effect for good (after a crash, too) or raised and changed
-    nothing. What another process wrote is seen by the next call.
+    nothing. Only an erasure may take effect and raise, where the files could not be cleaned: with
+    ``ErasureIncompleteError``, or a ``GalleryBusyError`` that begins with "done". What another
+    process wrote is seen by the next call.
     """
 
     def add(self, faces: Sequence[NewFace], /) -> list[int]:
@@ -59,6 +61,10 @@ class GalleryStore(Protocol):
 
     def crop(self, face: int, /) -> bytes | None:
         """The aligned face as PNG bytes where it was kept. Raises GalleryError: no such face."""
+        ...
+
+    def has_person(self, name: str, /) -> bool:
+        """Whether somebody of that name is enrolled."""
         ...
 
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:

@@ -6,9 +6,7 @@ between them a gallery moves from SQLite to Milvus and back, template by templat
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +26,7 @@ from visavis.errors import (
 )
 from visavis.gallery.entries import attributes_text
 from visavis.gallery.key import Key
+from visavis.gallery.open_files import sync_folder
 from visavis.gallery.records import NewFace, Person, StoredFace
 from visavis.gallery.store import GalleryStore
 from visavis.gallery.transfer_file import ExportReader, ExportWriter
@@ -124,21 +123,12 @@ def export(
         finally:
             writer.abandon()
             beside.unlink(missing_ok=True)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise GalleryError(
             f"{path} cannot be written ({error.strerror or error})", "name another place"
         ) from error
     return report
-
-
-def _sync(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # some systems do not open folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _written(  # noqa: PLR0917

@@ -26,6 +26,7 @@ are, and of which models.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -115,8 +116,11 @@ class ExportWriter:
         self._file.close()
 
     def abandon(self) -> None:
-        """Close the file as it is."""
-        self._file.close()
+        """Close the file as it is, also where the disk is too full for its end."""
+        with contextlib.suppress(OSError, ValueError):
+            self._zip.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class ExportReader:
