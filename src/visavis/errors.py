@@ -162,6 +162,10 @@ class ErasureIncompleteError(GalleryError):
     """The change was made for good, but bytes of what it erased may still be in the files."""
 
 
+class NotAlignedError(FaceError):
+    """The picture was said to be an aligned crop and is none."""
+
+
 class LowQualityError(FaceError):
     """The face is below the quality that enrolment asks for."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +32,11 @@ def vector_of(seed: bytes, *, towards: bytes = b"", share: float = 0.75) -> np.n
     return (v / np.linalg.norm(v)).astype(np.float32)
 
 
-@dataclass
+@dataclass(frozen=True)
 class FakeEmbedder:
-    """Embeds crops by their bytes."""
+    """Says what its templates are."""
 
-    name: str = "fake"
-    sha256: str = SHA
     dimension: int = DIMENSION
-    input_size: int = 112
-    batches: list[int] = field(default_factory=list)
-
-    def embed(self, crops: np.ndarray, /) -> np.ndarray:
-        assert crops.shape[1:] == (self.input_size, self.input_size, 3)
-        assert crops.dtype == np.uint8
-        self.batches.append(len(crops))
-        # The crop's mean colour stands for the person.
-        return np.stack(
-            [vector_of(c.tobytes(), towards=b"light" if c.mean() > 128 else b"dark") for c in crops]
-        )
 
 
 @dataclass
@@ -63,7 +50,11 @@ class FakeRecognizer:
     model_sha256: str = SHA
     settings: str = "fake-detector, similarity-5pt-112, plain"
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
+    detector: Any = None
     rules: list[str] = field(default_factory=list)
+
+    def twin(self, *, detector: Any) -> FakeRecognizer:
+        return replace(self, detector=detector, settings=f"{detector.name}, plain")
 
     def embed_many(
         self,
@@ -82,7 +73,9 @@ class FakeRecognizer:
 
     def _one(self, photo: Path | bytes, rule: str) -> PhotoResult:
         if isinstance(photo, bytes):
-            return self._result("bytes", [vector_of(photo)])
+            # The picture's mean colour stands for the person.
+            light = np.asarray(Image.open(io.BytesIO(photo))).mean() > 128
+            return self._result("bytes", [vector_of(photo, towards=b"light" if light else b"dark")])
         if not photo.is_file():
             return PhotoResult(str(photo), (), "image-not-found", f"{photo}: there is no file")
         content = photo.read_bytes()

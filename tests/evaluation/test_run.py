@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from visavis import images
 from visavis.decision.llr import LlrCalibration
 from visavis.decision.profile import Calibration
 from visavis.embedding.cache import EmbeddingCache
@@ -18,6 +20,8 @@ from visavis.evaluation.protocols import bin as sets
 from visavis.evaluation.protocols import folders, lfw, pairs
 from visavis.evaluation.summary import summarise
 from visavis.evaluation.worst import worst
+from visavis.faces.aligned import Aligned
+from visavis.pipeline import Recognizer, RecognizerOptions
 from visavis.types import OperatingPoint
 
 
@@ -170,83 +174,85 @@ def test_progress_counts_photos(recognizer, tiny_lfw: Path) -> None:
 
 @pytest.fixture
 def crops(tmp_path: Path, encoded) -> Path:
-    """A .bin set of 30 pairs of aligned crops, light people and dark people."""
-    images, same = [], []
-    for k in range(30):
-        mated = k % 2 == 0
-        images += [encoded(70, seed=2 * k), encoded(70 if mated else 190, seed=2 * k + 1)]
-        same.append(mated)
+    """A .bin set of 10 pairs of pictures of the size of aligned crops; they show no face."""
+    pictures = [encoded(70 + 5 * k, seed=k) for k in range(20)]
     path = tmp_path / "set.bin"
-    sets.write(path, images, same)
+    sets.write(path, pictures, [k % 2 == 0 for k in range(10)])
     return path
 
 
-def test_aligned_crops_are_embedded_without_detection(recognizer, crops: Path) -> None:
-    result = run.evaluate(sets.read(crops), recognizer)
-    assert recognizer.rules == []
-    assert sum(recognizer.embedder.batches) == 60
-    assert result.scores.settings == "crops as given, plain"
-    assert result.scores.scored.all()
-    assert summarise(result.scores, replicates=0).accuracy == 1.0
+class NoDetector:
+    """Fails where anybody detects."""
+
+    name = "none"
+
+    def detect(self, image: np.ndarray, /) -> list[Any]:
+        raise AssertionError("detected in an aligned crop")
 
 
-def test_a_calibration_on_photos_is_not_one_on_crops(recognizer, crops: Path) -> None:
-    result = run.evaluate(sets.read(crops), recognizer, calibration=calibration(recognizer))
-    assert any("these scores with crops as given" in n for n in result.scores.about.notes)
+@pytest.fixture(scope="module")
+def real() -> Recognizer:
+    """The default model."""
+    return Recognizer(detector=NoDetector(), options=RecognizerOptions(threads=1))
 
 
-def test_crops_are_resized_for_embedders_that_take_another_size(recognizer, crops: Path) -> None:
-    recognizer.embedder.input_size = 96
-    assert run.evaluate(sets.read(crops), recognizer).scores.scored.all()
+def test_aligned_crops_are_embedded_without_detection(real: Recognizer, crops: Path) -> None:
+    protocol = sets.read(crops)
+    table = run.evaluate(protocol, real, workers=1).scores
+    assert table.settings.startswith("aligned-112, similarity-5pt-112*1, ")
+    assert table.scored.all()
+    pixels = [images.decode(photo) for photo in protocol.photos]
+    wanted = real.embedder.embed(np.stack(pixels)).astype(float)
+    scores = (wanted[protocol.first] * wanted[protocol.second]).sum(axis=1)
+    np.testing.assert_allclose(table.score, scores, atol=1e-5)
 
 
-def test_a_damaged_crop_is_a_failure_of_its_pair(recognizer, tmp_path: Path, encoded) -> None:
-    images = [encoded(60 + 10 * k, seed=k) for k in range(8)]
-    images[3] = images[3][: len(images[3]) // 2]
+def test_a_calibration_on_photos_is_not_one_on_crops(real: Recognizer, crops: Path) -> None:
+    shipped = real.calibration
+    result = run.evaluate(sets.read(crops), real, calibration=shipped, workers=1)
+    assert any(
+        shipped.settings in note and "aligned-112" in note for note in result.scores.about.notes
+    )
+
+
+def test_a_damaged_crop_is_a_failure_of_its_pair(real: Recognizer, tmp_path: Path, encoded) -> None:
+    crops = [encoded(60 + 10 * k, seed=k) for k in range(8)]
+    crops[3] = crops[3][: len(crops[3]) // 2]
     path = tmp_path / "set.bin"
-    sets.write(path, images, [True, False, True, False])
-    table = run.evaluate(sets.read(path), recognizer).scores
+    sets.write(path, crops, [True, False, True, False])
+    table = run.evaluate(sets.read(path), real, workers=1).scores
     assert table.failure.tolist() == ["", "image-truncated (b)", "", ""]
 
 
-def test_crops_are_cached(recognizer, crops: Path, tmp_path: Path) -> None:
-    with EmbeddingCache(tmp_path / "cache.sqlite") as cache:
-        first = run.evaluate(sets.read(crops), recognizer, cache=cache)
-        recognizer.embedder.batches.clear()
-        second = run.evaluate(sets.read(crops), recognizer, cache=cache)
-    assert recognizer.embedder.batches == []
-    assert first.scores.score.tolist() == second.scores.score.tolist()
-
-
-def test_a_killed_run_goes_on_where_it_stopped(recognizer, crops: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_where_it_stopped(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Killed(Exception):
         pass
 
+    recognizer = Recognizer(detector=Aligned(), options=RecognizerOptions(threads=1))
     embed = recognizer.embedder.embed
     calls: list[int] = []
 
-    def dies(images: np.ndarray) -> np.ndarray:
-        calls.append(len(images))
+    def dies(crops: np.ndarray) -> np.ndarray:
+        calls.append(len(crops))
         if len(calls) == 2:
             raise Killed
-        return embed(images)
+        return embed(crops)
 
     many = sets.read(crops)
     with EmbeddingCache(tmp_path / "cache.sqlite") as cache:
-        import visavis.evaluation.embedding as room
-
-        batch, room._BATCH = room._BATCH, 20
-        try:
-            recognizer.embedder.embed = dies
-            with pytest.raises(Killed):
-                run.evaluate(many, recognizer, cache=cache)
-            recognizer.embedder.embed = embed
-            recognizer.embedder.batches.clear()
-            result = run.evaluate(many, recognizer, cache=cache)
-        finally:
-            room._BATCH = batch
-    assert sum(recognizer.embedder.batches) == 40
+        monkeypatch.setattr(recognizer.embedder, "embed", dies)
+        with pytest.raises(Killed):
+            run.evaluate(many, recognizer, cache=cache, workers=1)
+        done = calls[0]
+        result = run.evaluate(many, recognizer, cache=cache, workers=1)
+        calls.append(0)
+        again = run.evaluate(many, recognizer, cache=cache, workers=1)
+    assert 0 < done < 20
+    assert calls == [done, 20 - done, 20 - done, 0]
     assert result.scores.scored.all()
+    assert again.scores.score.tolist() == result.scores.score.tolist()
 
 
 def test_templates_are_drawn_for_people_with_most_photos(recognizer, people: Path) -> None:
@@ -263,13 +269,15 @@ def test_templates_are_drawn_for_people_with_most_photos(recognizer, people: Pat
     assert np.mean([a == b for a, b in zip(nearest, points.people, strict=True)]) > 0.9
 
 
-def test_no_picture_of_people_whom_nobody_named(recognizer, crops: Path) -> None:
-    assert run.evaluate(sets.read(crops), recognizer).scores.about.projection is None
+def test_no_picture_of_people_whom_nobody_named(real: Recognizer, crops: Path) -> None:
+    assert run.evaluate(sets.read(crops), real, workers=1).scores.about.projection is None
 
 
-def test_pictures_of_the_worst_pairs(recognizer, tiny_lfw: Path, crops: Path) -> None:
-    for protocol in (lfw.view(1, tiny_lfw), sets.read(crops)):
-        result = run.evaluate(protocol, recognizer)
+def test_pictures_of_the_worst_pairs(
+    recognizer, real: Recognizer, tiny_lfw: Path, crops: Path
+) -> None:
+    for protocol, one in ((lfw.view(1, tiny_lfw), recognizer), (sets.read(crops), real)):
+        result = run.evaluate(protocol, one, workers=1)
         rows = worst(result.scores, most=3)
         found = pictures.of_pairs(result, [*rows.matches, *rows.non_matches])
         assert set(found) == {*rows.matches, *rows.non_matches}

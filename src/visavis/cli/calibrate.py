@@ -94,6 +94,7 @@ def calibrate(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
     threads: options.Threads = None,
@@ -136,6 +137,7 @@ def calibrate(
     recognizer = Recognizer(
         model=model,
         detector=detector,
+        aligned=aligned,
         calibration=calibration,
         options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
         home=home(),

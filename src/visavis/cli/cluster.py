@@ -116,6 +116,7 @@ def run(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
@@ -142,6 +143,7 @@ def run(
     recognizer = Recognizer(
         model=model,
         detector=detector,
+        aligned=aligned,
         calibration=calibration,
         options=RecognizerOptions(runtime=runtime, flip=flip),
         home=home(),

@@ -29,6 +29,7 @@ def embed(
     ] = "largest",
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
     workers: options.Workers = None,
@@ -46,6 +47,7 @@ def embed(
     recognizer = Recognizer(
         model=model,
         detector=detector,
+        aligned=aligned,
         options=RecognizerOptions(runtime=runtime, flip=flip),
         home=home(),
     )

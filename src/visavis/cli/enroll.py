@@ -93,6 +93,7 @@ def enroll(
         ),
     ] = None,
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
@@ -140,6 +141,7 @@ def enroll(
         recognizer = Recognizer(
             model=model or model_to_enrol(store, home=home()),
             detector=detector,
+            aligned=aligned,
             calibration=calibration,
             options=RecognizerOptions(runtime=runtime, flip=flip),
             home=home(),

@@ -65,6 +65,7 @@ class Wanted:
 
     model: str
     detector: str
+    aligned: bool
     calibration: str | None
     faces: str
     flip: bool
@@ -101,6 +102,7 @@ def lfw(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Faces = "central",
     flip: options.Flip = False,
@@ -133,8 +135,8 @@ def lfw(
     _score(
         protocol,
         Wanted(
-            model, detector, calibration, faces, flip, runtime, threads, out, scores, bootstrap,
-            pictures, workers, no_cache, json,
+            model, detector, aligned, calibration, faces, flip, runtime, threads, out, scores,
+            bootstrap, pictures, workers, no_cache, json,
         ),
     )  # fmt: skip
 
@@ -154,6 +156,7 @@ def pairs(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Faces = "central",
     flip: options.Flip = False,
@@ -176,8 +179,8 @@ def pairs(
     _score(
         protocols.pairs.read(file, root),
         Wanted(
-            model, detector, calibration, faces, flip, runtime, threads, out, scores, bootstrap,
-            pictures, workers, no_cache, json,
+            model, detector, aligned, calibration, faces, flip, runtime, threads, out, scores,
+            bootstrap, pictures, workers, no_cache, json,
         ),
     )  # fmt: skip
 
@@ -187,6 +190,7 @@ def bin_set(
     file: Annotated[Path, typer.Argument(metavar="FILE.bin", help="Such as agedb_30.bin.")],
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Faces = "central",
     flip: options.Flip = False,
@@ -212,8 +216,8 @@ def bin_set(
     _score(
         protocols.bin.read(file),
         Wanted(
-            model, detector, calibration, faces, flip, runtime, threads, out, scores, bootstrap,
-            pictures, workers, no_cache, json,
+            model, detector, aligned, calibration, faces, flip, runtime, threads, out, scores,
+            bootstrap, pictures, workers, no_cache, json,
         ),
     )  # fmt: skip
 
@@ -227,6 +231,7 @@ def folders(
     seed: Annotated[int, typer.Option("--seed", help="Decides the sample.")] = 0,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Faces = "central",
     flip: options.Flip = False,
@@ -249,8 +254,8 @@ def folders(
     _score(
         protocols.folders.read(root, most=most, seed=seed),
         Wanted(
-            model, detector, calibration, faces, flip, runtime, threads, out, scores, bootstrap,
-            pictures, workers, no_cache, json,
+            model, detector, aligned, calibration, faces, flip, runtime, threads, out, scores,
+            bootstrap, pictures, workers, no_cache, json,
         ),
     )  # fmt: skip
 
@@ -299,6 +304,7 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
     recognizer = Recognizer(
         model=wanted.model,
         detector=wanted.detector,
+        aligned=wanted.aligned,
         calibration=wanted.calibration,
         options=RecognizerOptions(runtime=wanted.runtime, threads=wanted.threads, flip=wanted.flip),
         home=home(),

@@ -54,6 +54,7 @@ def cluster(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Annotated[
         str,
@@ -104,6 +105,7 @@ def cluster(
         recognizer = Recognizer(
             model=model,
             detector=detector,
+            aligned=aligned,
             calibration=calibration,
             options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
             home=home(),

@@ -67,6 +67,7 @@ def identify(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the enrolments.")] = 0,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Annotated[
         str,
@@ -110,6 +111,7 @@ def identify(
     recognizer = Recognizer(
         model=model,
         detector=detector,
+        aligned=aligned,
         calibration=calibration,
         options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
         home=home(),

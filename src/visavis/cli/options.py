@@ -8,6 +8,14 @@ import typer
 
 Model = Annotated[str, typer.Option("--model", help="Embedder, a name from `visavis models list`.")]
 DetectorName = Annotated[str, typer.Option("--detector", help="yunet, mtcnn or dlib.")]
+Aligned = Annotated[
+    bool,
+    typer.Option(
+        "--aligned",
+        help="The photos are square crops aligned to the usual 112x112 template: used as they are; "
+        "what is none is refused.",
+    ),
+]
 CalibrationName = Annotated[
     str | None,
     typer.Option(

@@ -41,6 +41,7 @@ def verify(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
@@ -58,6 +59,7 @@ def verify(
     recognizer = Recognizer(
         model=model,
         detector=detector,
+        aligned=aligned,
         calibration=calibration,
         options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
         home=home(),

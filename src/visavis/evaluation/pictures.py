@@ -51,7 +51,7 @@ def of_pairs(evaluation: Evaluation, rows: Sequence[int]) -> dict[int, tuple[str
 def _picture(photo: Image, faces: tuple[Face, ...], which: int) -> str:
     from PIL import Image as Pictures
 
-    crop = align.crop(photo, faces[which].landmarks, size=SIDE) if faces else photo
+    crop = align.crop(photo, faces[which].landmarks, size=SIDE)
     buffer = io.BytesIO()
     Pictures.fromarray(crop).save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -19,6 +19,7 @@ from visavis.evaluation.about import About
 from visavis.evaluation.embedding import Embedded, embed
 from visavis.evaluation.protocols import Protocol
 from visavis.evaluation.scores import ScoreFile, texts
+from visavis.faces.aligned import Aligned
 from visavis.types import OperatingPoint, Vectors
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def evaluate(
         raise OptionError(f"face rule {rule!r}", f"choose one of {', '.join(RULES)}")
     if calibration is not None:
         calibration.require_model(recognizer.model, recognizer.model_sha256)
+    if protocol.aligned and not isinstance(recognizer.detector, Aligned):
+        recognizer = recognizer.twin(detector=Aligned())
     embedded = embed(
         protocol, recognizer, rule=rule, cache=cache, workers=workers, progress=progress
     )
@@ -93,11 +96,7 @@ def evaluate(
         llr[scored] = calibration.llr(score[scored])
     notes = list(protocol.notes)
     settings = f"{recognizer.settings}, {rule}"
-    if protocol.aligned:
-        # Neither detector nor crop had a part in these; what is done to templates, named last, did.
-        settings = f"crops as given, {recognizer.settings.rsplit(', ', 1)[-1]}"
-    same = calibration is None or calibration.settings == recognizer.settings
-    if calibration is not None and (protocol.aligned or not same):
+    if calibration is not None and calibration.settings != recognizer.settings:
         notes.append(
             f"Calibration '{calibration.name}' was measured with {calibration.settings}, these "
             f"scores with {settings}: its error rates need not hold here."

@@ -46,6 +46,7 @@ def recognizers(
     *,
     model: str | None = None,
     detector: str = "yunet",
+    aligned: bool = False,
     calibrations: Sequence[str] = (),
     options: RecognizerOptions | None = None,
     home: Path | None = None,
@@ -58,6 +59,7 @@ def recognizers(
         gallery: the gallery.
         model: use this model's templates only.
         detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        aligned: photos are crops aligned to the 112x112 template already.
         calibrations: names of saved calibrations, at most one a model; models without one take what
             ships with them.
         options: runtime, threads, flip averaging, limits.
@@ -83,6 +85,7 @@ def recognizers(
         Recognizer(
             model=name,
             detector=detector,
+            aligned=aligned,
             calibration=_fitting(loaded, WeightStore(home).entry(name).sha256),
             options=options or RecognizerOptions(),
             home=home,
@@ -106,7 +109,7 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
         ]
     return [
         f"people were enrolled with {first.settings}, not with {recognizer.settings}: scores come "
-        "out lower; use the same --detector and --flip"
+        "out lower; use the same --detector and --flip, and --aligned only if they were"
     ]
 
 

@@ -12,10 +12,8 @@ from visavis.types import Face, Template
 
 
 @lru_cache(maxsize=4)
-def _recognizer(
-    model: str, detector: str, calibration: str | None, home: Path | None
-) -> Recognizer:
-    return Recognizer(model=model, detector=detector, calibration=calibration, home=home)
+def _recognizer(**asked: Any) -> Recognizer:
+    return Recognizer(**asked)
 
 
 def detect(photo: Any, /, *, detector: str = "yunet", home: Path | None = None) -> list[Face]:
@@ -29,7 +27,7 @@ def detect(photo: Any, /, *, detector: str = "yunet", home: Path | None = None) 
     Raises:
         ImageError: the photo cannot be read.
     """
-    return _recognizer("sface", detector, None, home).detect(photo)
+    return _recognizer(detector=detector, home=home).detect(photo)
 
 
 def embed(
@@ -39,6 +37,7 @@ def embed(
     faces: str = "largest",
     model: str = "sface",
     detector: str = "yunet",
+    aligned: bool = False,
     home: Path | None = None,
 ) -> list[Template]:
     """Templates of the faces of a photo, at least one.
@@ -48,13 +47,16 @@ def embed(
         faces: which face where there are several: ``largest``, ``central``, ``refuse`` or ``all``.
         model: registered embedder.
         detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        aligned: ``photo`` is a crop aligned to the 112x112 template already, used as it is.
         home: folder of models and caches; the user's data folder when ``None``.
 
     Raises:
         ImageError: the photo cannot be read.
         NoFaceError, SeveralFacesError: as the rule says.
+        NotAlignedError: ``aligned``, and it is no such crop.
     """
-    return _recognizer(model, detector, None, home).embed(photo, rule=faces)
+    recognizer = _recognizer(model=model, detector=detector, aligned=aligned, home=home)
+    return recognizer.embed(photo, rule=faces)
 
 
 def verify(
@@ -67,6 +69,7 @@ def verify(
     prior: float | None = None,
     model: str = "sface",
     detector: str = "yunet",
+    aligned: bool = False,
     calibration: str | None = None,
     home: Path | None = None,
 ) -> Verification:
@@ -83,13 +86,17 @@ def verify(
             posterior to the answer.
         model: registered embedder.
         detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        aligned: the photos are crops aligned to the 112x112 template already, used as they are.
         calibration: name of a saved calibration; the one shipped with the model when ``None``.
         home: folder of models, calibrations and caches; the user's data folder when ``None``.
 
     Raises:
         ImageError: a photo cannot be read.
         NoFaceError, SeveralFacesError: as the rule says.
+        NotAlignedError: ``aligned``, and a photo is no such crop.
         UnsupportedFmrError: the calibration's data cannot support ``fmr``.
     """
-    recognizer = _recognizer(model, detector, calibration, home)
+    recognizer = _recognizer(
+        model=model, detector=detector, aligned=aligned, calibration=calibration, home=home
+    )
     return recognizer.verify(a, b, fmr=fmr, rule=faces, prior=prior)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from visavis import faces as faces_room
 from visavis import images
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
+from visavis.errors import NotAlignedError
 from visavis.faces import align, quality
+from visavis.faces.aligned import Aligned
 from visavis.pipeline import batch, rules
 from visavis.pipeline.records import PhotoResult, Verification
 from visavis.types import Detector, Embedder, Face, Image, Template
@@ -55,6 +57,8 @@ class Recognizer:
     Args:
         model: registered embedder, see ``visavis models list``.
         detector: ``yunet``, ``mtcnn`` or ``dlib``, or your own ``Detector``.
+        aligned: photos are crops aligned to the 112x112 template already, used as they are; the
+            detector only refuses what is none. See ``visavis.faces.aligned``.
         calibration: name of a saved calibration; the one shipped for the model when ``None``.
         options: runtime, threads, flip averaging, limits.
         home: folder of models, calibrations and caches; the user's data folder when ``None``.
@@ -71,6 +75,7 @@ class Recognizer:
         *,
         model: str = "sface",
         detector: str | Detector = "yunet",
+        aligned: bool = False,
         calibration: str | Calibration | None = None,
         options: RecognizerOptions = RecognizerOptions(),
         home: Path | None = None,
@@ -105,6 +110,13 @@ class Recognizer:
             if isinstance(detector, str)
             else detector
         )
+        self._aligned = aligned
+        if aligned:
+            self._detector = Aligned(self._detector)
+        if isinstance(self._detector, Aligned):
+            # To shrink a crop puts a black frame around it, which makes all faces alike: measured
+            # on LFW View 1, that costs more than a face that is a little too large.
+            self._crop_scale = 1.0
         self._asked_calibration = calibration
         self._calibration: Calibration | None = None
 
@@ -180,8 +192,16 @@ class Recognizer:
 
         Raises:
             ImageError: the photo cannot be read.
+            NotAlignedError: it was to be an aligned crop and is none.
         """
-        return self._detector.detect(images.decode(photo, limits=self._options.limits))
+        source = images.describe(photo)
+        return self._find(images.decode(photo, limits=self._options.limits, name=source), source)
+
+    def _find(self, pixels: Image, source: str) -> list[Face]:
+        try:
+            return self._detector.detect(pixels)
+        except NotAlignedError as error:
+            raise NotAlignedError(f"{source}: {error.got}", error.remedy) from None
 
     def embed(self, photo: Any, /, *, rule: str = "largest") -> list[Template]:
         """Templates of the faces of a photo that ``rule`` keeps, at least one.
@@ -235,7 +255,7 @@ class Recognizer:
         """Decode, detect, choose, align and measure: all but the embedding."""
         source = name or images.describe(photo)
         pixels = images.decode(photo, limits=self._options.limits, name=source)
-        found = self._detector.detect(pixels)
+        found = self._find(pixels, source)
         size = (pixels.shape[1], pixels.shape[0])
         return self.prepare_faces(
             pixels, rules.choose(found, rule, size=size, source=source), source, len(found)
@@ -302,15 +322,17 @@ class Recognizer:
             progress=progress,
         )
 
-    def twin(self, *, threads: int) -> Recognizer:
-        """The same recognizer whose calls use that many threads, for working side by side."""
+    def twin(self, *, threads: int | None = None, detector: Detector | None = None) -> Recognizer:
+        """The same recognizer with other threads, for working side by side, or another detector."""
         from dataclasses import replace
 
+        options = self._options if threads is None else replace(self._options, threads=threads)
         return Recognizer(
             model=self.model,
-            detector=self._asked_detector,
+            detector=detector or self._asked_detector,
+            aligned=self._aligned and detector is None,
             calibration=self._asked_calibration,
-            options=replace(self._options, threads=threads),
+            options=options,
             home=self._home,
             download=self._download,
         )

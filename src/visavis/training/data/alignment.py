@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from visavis import images
 from visavis.errors import DataError, VisavisError
-from visavis.faces import align
+from visavis.faces.aligned import FARTHEST, misplaced
 from visavis.training.data.photo import Photo
 from visavis.types import Image
 
 SAMPLE: Final = 24
-FARTHEST: Final = 0.06
-"""Typical distance from the template, as a share of the crop's side; a detector errs by 0.03."""
 
 
 def check_aligned(
@@ -45,11 +43,10 @@ def check_aligned(
             landmarks = find(pixels, photo.name)
         except VisavisError:
             continue
-        away = landmarks - align.positions(size=len(pixels))
-        far.append(float(np.sqrt((away**2).sum(axis=1).mean())) / len(pixels))
+        far.append(misplaced(landmarks, size=len(pixels)))
     if far and 2 * len(far) >= len(rows) and median(far) > FARTHEST:
         raise DataError(
             f"{photos[int(rows[0])].name} and others are no aligned crops: eyes, nose and mouth "
-            f"lie {median(far):.0%} of the side away from the usual template",
+            f"lie {median(far):.0%} of the eye distance off the usual template",
             "leave --aligned away, so that faces are found and aligned",
         )

@@ -1,0 +1,103 @@
+"""Pictures that are aligned crops already: the landmarks lie where the template has them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import NotAlignedError
+from visavis.faces import align
+from visavis.faces.checks import check_photo
+from visavis.types import Detector, Face, Image
+
+FARTHEST: Final = 0.2
+"""Greatest ``misplaced`` of an aligned crop, in eye distances. Chosen on LFW View 1's test people:
+crops aligned with YuNet, MTCNN or dlib reach 0.13 to 0.16 (99 %); most face boxes and other
+templates lie beyond. ``python -m benchmarks.aligned`` measures what is refused."""
+
+_REMEDY: Final = "leave --aligned (aligned=True) out, so that faces are found and aligned"
+_VIEW: Final = (192, 0.9)
+"""Side in pixels, and size of the face, of the picture that is checked: the face is then about as
+large as detectors know it best, and has room around it."""
+
+
+class Aligned:
+    """Takes a square picture as one aligned face, and refuses what is not.
+
+    Detecting again would move each crop by what the detector errs. Here every crop is used as it
+    was aligned; a detector only looks whether its face lies on the template.
+
+    Args:
+        detector: looks whether a face is where it belongs; with ``None`` nothing is checked but
+            the shape, as for published sets, which count every picture.
+
+    Example:
+        >>> Aligned().detect(np.zeros((112, 112, 3), np.uint8))[0].landmarks[0].round()
+        array([38., 52.], dtype=float32)
+    """
+
+    def __init__(self, detector: Detector | None = None) -> None:
+        self._detector = detector
+
+    @property
+    def name(self) -> str:
+        """``aligned-112``, and the detector that checks, with its options."""
+        return "aligned-112" + (f"/{self._detector.name}" if self._detector else "")
+
+    def detect(self, image: Image, /) -> list[Face]:
+        """The one face of an aligned RGB ``(S, S, 3)`` uint8 crop: its box is the whole picture.
+
+        The score is that of the detector that checks, 1 without one.
+
+        Raises:
+            NotAlignedError: not square, no face is found in it, or one that lies elsewhere.
+            OptionError: another shape or dtype.
+        """
+        image = check_photo(image)
+        height, width = image.shape[:2]
+        if height != width:
+            raise NotAlignedError(f"{width}x{height} pixels, an aligned crop is square", _REMEDY)
+        landmarks = align.positions(size=width)
+        score = 1.0 if self._detector is None else _score(image, landmarks, self._detector)
+        return [Face((0.0, 0.0, float(width), float(width)), landmarks.astype(np.float32), score)]
+
+
+def misplaced(landmarks: NDArray[np.floating], *, size: int, scale: float = 1.0) -> float:
+    """How far aligning a crop again would move it, in eye distances; 0 for a perfect one.
+
+    The root mean square over the template's points. Unlike the landmarks' own distance from the
+    template it does not grow for turned heads, whose landmarks fit no similarity transform well.
+
+    Args:
+        landmarks: ``(5, 2)`` as found in the crop, in pixels.
+        size: side of the crop in pixels.
+        scale: as in ``align.crop``.
+
+    >>> misplaced(align.positions() + 3.5238, size=112).__round__(2)
+    0.14
+    """
+    target = align.positions(size=size, scale=scale)
+    matrix = align.similarity(landmarks, target)
+    moved = target @ matrix[:, :2].T + matrix[:, 2] - target
+    return float(np.sqrt((moved**2).sum(axis=1).mean()) / np.hypot(*(target[1] - target[0])))
+
+
+def _score(image: Image, landmarks: NDArray[np.float64], detector: Detector) -> float:
+    """Confidence of the face that lies on the template."""
+    size, scale = _VIEW
+    found = detector.detect(align.crop(image, landmarks, size=size, scale=scale))
+    if not found:
+        raise NotAlignedError("no face found in it", _REMEDY)
+    off, face = min(
+        ((misplaced(face.landmarks, size=size, scale=scale), face) for face in found),
+        key=lambda one: one[0],
+    )
+    if off > FARTHEST:
+        raise NotAlignedError(
+            f"not aligned: eyes, nose and mouth lie {off:.0%} of the eye distance off the usual "
+            f"112x112 template, over {FARTHEST:.0%}",
+            _REMEDY,
+        )
+    return face.score
