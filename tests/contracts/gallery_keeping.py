@@ -118,6 +118,23 @@ class KeepingContract(WithStore):
                 store.note("identify", details={"x": float("nan")})
             assert len(list(store.audit())) == len(entries)
 
+    def test_audit_of_one_action(self, store: GalleryStore) -> None:
+        store.add([face("Anne"), face("Bob")])
+        for at in range(3):
+            store.note("search", details={"at": at})
+            store.note('odd " or action != "', details={"at": at})
+        store.remove("Bob")
+        everything = list(store.audit())
+        for action in {entry.action for entry in everything} | {"never", ""}:
+            wanted = [entry for entry in everything if entry.action == action]
+            assert list(store.audit(action=action)) == wanted
+        assert [e.details["at"] for e in store.audit(action="search")] == [0, 1, 2]
+        # What comes later is not waited for.
+        reading = store.audit()
+        first = next(reading)
+        store.note("search", details={"at": 3})
+        assert [first, *reading] == everything
+
     def test_reading_writes_nothing(self, store: GalleryStore) -> None:
         store.add([face("Anne", photo_sha256="a" * 64), other("Bob")])
         before = state(store)

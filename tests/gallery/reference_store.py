@@ -232,8 +232,8 @@ class ReferenceStore:
         except ValueError as error:
             raise OptionError(str(error), "give JSON") from error
 
-    def audit(self) -> Iterator[AuditEntry]:
-        return iter(self._load()["audit"])
+    def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
+        return iter([e for e in self._load()["audit"] if action in {None, e.action}])
 
     def info(self) -> GalleryInfo:
         e = self._load()

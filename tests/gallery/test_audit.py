@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from visavis.errors import OptionError
+from visavis.gallery import audit, schema
 from visavis.gallery.key import Key
+from visavis.gallery.schema import MIGRATIONS
 from visavis.gallery.sqlite import SqliteGallery
+from visavis.people import migration
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from sqlite_gallery import KEY, VECTORS, crowd, new, tampering
+from sqlite_gallery import KEY, VECTORS, crowd, everything, new, tampering
 
 
 @pytest.fixture(params=[None, KEY], ids=["plain", "encrypted"])
@@ -135,3 +138,47 @@ def test_what_cannot_be_noted(
         with pytest.raises(OptionError):
             store.note(action, details=details)
         assert store.check().ok
+
+
+def test_looking_for_a_change_of_model_does_not_read_the_audit(tmp_path: Path) -> None:
+    """Counted in SQLite's own steps: entries of what is done every day are not touched."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with SqliteGallery(tmp_path / "g", create=True) as store:
+        needed = []
+        for noted in (0, 3000):
+            with store._db.writing() as (db, _):
+                events = [audit.Event("identify", "", {}), audit.Event("enrol", "", {})]
+                audit.append(db, store._seal, events * (noted // 2))
+            with store._db.alone() as db:
+                db.set_progress_handler(count, 1)
+            steps = 0
+            assert migration.target(store) is None
+            assert list(store.audit(action="import")) == []
+            needed.append(steps)
+            with store._db.alone() as db:
+                db.set_progress_handler(None, 1)
+        assert needed[1] < needed[0] + 200 < 3000
+        assert store.check().audit_entries == 3001
+
+
+def test_a_gallery_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
+    with SqliteGallery(tmp_path / "g", create=True, key=KEY) as store:
+        crowd(store)
+        store.note("migrate", details={"event": "begun", "model": "m", "model_sha256": "b" * 64})
+        before = everything(store)
+    with tampering(tmp_path / "g") as db:
+        db.execute("DROP INDEX audit_action")
+        db.execute("DELETE FROM migration WHERE version = 2")
+    with SqliteGallery(tmp_path / "g", key=KEY) as store:
+        assert everything(store) == before
+        assert migration.target(store) == ("m", "b" * 64)
+        assert store.check().ok
+        with store._db.reading() as (db, _):
+            assert schema.version_of(db, tmp_path) == len(MIGRATIONS) == 2
+            assert db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit_action'").fetchone()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from visavis.errors import ModelMismatchError, OptionError
+from visavis.errors import ModelMismatchError, OptionError, UnknownPersonError
 from visavis.gallery.sqlite import SqliteGallery
+from visavis.images import decode, reading
 from visavis.people import STATUSES, Enroller, EnrolOptions, PersonPhoto
+from visavis.people.cut_out import cut_out
 from visavis.people.enroller import _batches
 from visavis.pipeline import Recognizer
 
@@ -206,6 +213,91 @@ def test_batches_keep_people_together() -> None:
     assert sizes([10], 4) == [4, 4, 2]
     assert sizes([1] * 5, 2) == [2, 2, 1]
     assert sizes([], 4) == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(counts=st.lists(st.integers(1, 5), max_size=6), size=st.integers(1, 7), data=st.data())
+def test_batches_end_and_hold_everything(counts: list[int], size: int, data: st.DataObject) -> None:
+    names = [data.draw(st.sampled_from("abc")) for _ in counts]
+    photos = [PersonPhoto(n, b"") for n, count in zip(names, counts, strict=True)
+              for _ in range(count)]  # fmt: skip
+    batches = list(itertools.islice(_batches(photos, size), len(photos) + 1))
+    assert [p for batch in batches for p in batch] == photos
+    assert all(1 <= len(batch) <= size for batch in batches)
+    half = max(1, size // 2)
+    assert all(len(batch) >= half for batch in batches[:-1])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_a_duplicate_counts_only_where_the_first_was_taken(
+    gallery, old: Recognizer, save, batch: int
+) -> None:
+    black = np.zeros((SIDE, SIDE, 3), np.uint8)
+    photos = [
+        PersonPhoto("Ann", save("1.png", black)),
+        PersonPhoto("Ann", save("2.png", black)),
+        PersonPhoto("Ann", save("3.png", tile(1))),
+        PersonPhoto("Ann", save("4.png", tile(1))),
+        PersonPhoto("Bob", save("5.png", tile(1))),
+    ]
+    rows = list(Enroller(gallery, old, options=EnrolOptions(batch=batch)).enrol(photos))
+    assert statuses(rows) == ["no-face", "no-face", "enrolled", "already-enrolled", "enrolled"]
+
+
+@pytest.mark.parametrize("keep_crops", [False, True])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_photo_is_read_and_hashed_once(  # noqa: PLR0917
+    gallery, old: Recognizer, save, monkeypatch, keep_crops: bool, workers: int
+) -> None:
+    photos = [PersonPhoto(f"p{k // 2}", save(f"{k}.png", tile(k))) for k in range(6)]
+    content = {photo.photo.read_bytes() for photo in photos}
+    reads: Counter[str] = Counter()
+    hashed: Counter[bytes] = Counter()
+    read, sha256 = reading._read_path, hashlib.sha256
+
+    def counted_read(path, limits, name):
+        reads[path] += 1
+        return read(path, limits, name)
+
+    def counted_hash(data=b"", **options):
+        if data in content:
+            hashed[bytes(data)] += 1
+        return sha256(data, **options)
+
+    monkeypatch.setattr(reading, "_read_path", counted_read)
+    monkeypatch.setattr(hashlib, "sha256", counted_hash)
+    options = EnrolOptions(keep_crops=keep_crops, workers=workers)
+    for status in ("enrolled", "already-enrolled"):
+        reads.clear()
+        hashed.clear()
+        assert statuses(Enroller(gallery, old, options=options).enrol(photos)) == [status] * 6
+        assert reads == Counter({str(photo.photo): 1 for photo in photos})
+        assert hashed == Counter(dict.fromkeys(content, 1))
+    for face, photo in zip(gallery.faces(), photos, strict=True):
+        assert face.photo_sha256 == sha256(photo.photo.read_bytes()).hexdigest()
+        if keep_crops:
+            found = old.detect(photo.photo)[0]
+            assert gallery.crop(face.id) == cut_out(decode(photo.photo), found.landmarks)
+
+
+def test_no_name_is_compared_where_nobody_is_looked_up_in_vain(
+    gallery, old: Recognizer, save, monkeypatch
+) -> None:
+    """The error for somebody unknown looks through the gallery for names like theirs."""
+    compared = []
+
+    def counted(name, names, **options):
+        compared.append(len(names))
+        return []
+
+    monkeypatch.setattr("visavis.gallery.names.get_close_matches", counted)
+    photos = [PersonPhoto(f"p{k}", save(f"{k}.png", tile(k))) for k in range(4)]
+    assert statuses(Enroller(gallery, old).enrol(photos)) == ["enrolled"] * 4
+    assert statuses(Enroller(gallery, old).enrol(photos)) == ["already-enrolled"] * 4
+    assert compared == []
+    with pytest.raises(UnknownPersonError):
+        gallery.person("p9")
+    assert compared == [4]
 
 
 def test_two_enrol_the_same_photos_at_once(gallery, old: Recognizer, save) -> None:

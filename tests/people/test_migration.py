@@ -57,6 +57,27 @@ def test_from_kept_crops_to_the_end(gallery, old: Recognizer, new: Recognizer, s
         Migration(gallery, new)
 
 
+def test_a_full_disk_at_the_very_end(
+    gallery, old: Recognizer, new: Recognizer, save, monkeypatch
+) -> None:
+    """The old templates are gone, the note that it is finished is not written: it can be."""
+    fill(gallery, old, save, people=2, crops=2)
+    change = Migration(gallery, new)
+    assert change.run().complete
+
+    def full(*_: object, **__: object) -> None:
+        raise GalleryError("the disk is full", "make room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery, "note", full)
+        with pytest.raises(GalleryError, match="full"):
+            change.finish()
+    assert set(gallery.info().faces) == {new.model_sha256}
+    assert target(gallery) == ("new", new.model_sha256)
+    assert Migration(gallery, new).finish() == 0
+    assert target(gallery) is None
+
+
 def test_without_crops_both_stay(
     gallery, old: Recognizer, new: Recognizer, tiles_home: Path, save
 ) -> None:

@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 from visavis.errors import GalleryDamagedError, OptionError
 from visavis.gallery import moments
 from visavis.gallery.cipher import Seal
-from visavis.gallery.database import State
+from visavis.gallery.database import Database, State
 from visavis.gallery.records import AuditEntry
+from visavis.gallery.schema import FREQUENT, INDEXED
 
 _START = bytes(32)
+_PART = 5000
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # ASCII: one form only
 
 
@@ -84,14 +86,27 @@ def reseal(db: sqlite3.Connection, seal: Seal) -> None:
     db.execute("UPDATE state SET audit_seal = ?", (_head_seal(seal, *head(db)),))
 
 
-def entries(db: sqlite3.Connection, *, after: int, most: int) -> list[AuditEntry]:
-    """Up to ``most`` entries with numbers above ``after``.
+def entries(database: Database, *, action: str | None = None) -> Iterator[AuditEntry]:
+    """The entries that there are now, or those of one action, read in parts.
 
     Raises:
         GalleryDamagedError: details are not JSON any more.
     """
-    rows = db.execute("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, most))
-    return [_entry(row) for row in rows]
+    with database.reading() as (db, _):
+        last, _ = head(db)
+    which = "" if action is None else "action = :action AND "
+    if action not in {None, *FREQUENT}:
+        which += f"{INDEXED} AND "
+    after = 0
+    while after < last:  # rises with each part
+        with database.reading() as (db, _):
+            rows = db.execute(
+                f"SELECT * FROM audit WHERE {which} seq > :after AND seq <= :last ORDER BY seq "
+                "LIMIT :part",
+                {"action": action, "after": after, "last": last, "part": _PART},
+            ).fetchall()
+        yield from map(_entry, rows)
+        after = rows[-1][0] if len(rows) == _PART else last
 
 
 def verify(db: sqlite3.Connection, seal: Seal, state: State) -> Iterator[str | None]:

@@ -344,9 +344,10 @@ class MilvusGallery:
             self._recover()
             self._audit.append("", action, subject, details)
 
-    def audit(self) -> Iterator[AuditEntry]:
-        """The audit from the start; of several machines, each with its own chain, by number."""
-        return self._audit.entries()
+    def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
+        """The audit from the start; of several machines, each with its own chain, by number. See
+        ``GalleryStore.audit``."""
+        return self._audit.entries(action=action)
 
     def info(self) -> GalleryInfo:
         """What is held. Counts come from the server: a request for each model."""

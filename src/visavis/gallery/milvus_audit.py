@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from visavis.gallery.records import AuditEntry
 
 _FIELDS: Final = ("writer", "seq", "op", "time", "action", "subject", "details", "hash")
 _PAGE: Final = 500
+_ACTION: Final = re.compile("[A-Za-z0-9_-]{1,64}")
 _BITS: Final = 10  # of a face's number say which machine gave it
 
 
@@ -83,6 +85,10 @@ class Audit:
             last = max(rows, key=lambda row: int(row["seq"]))
             head |= {"seq": last["seq"], "hash": last["hash"], "time": last["time"]}
 
+    def _heads(self) -> list[dict[str, Any]]:
+        rows = self.tables.read("state", 'kind == "head"', ["text"])
+        return [json.loads(row["text"]) for row in rows]
+
     def _keep_head(self, row: Row, number: int) -> None:
         text = json.dumps({"seq": row["seq"], "hash": row["hash"], "time": row["time"],
                            "number": number})  # fmt: skip
@@ -100,18 +106,23 @@ class Audit:
 
     def rows(self) -> Iterator[Row]:
         """All entries, by number and then by writer."""
-        first = 1
-        while True:
+        last = max((head["seq"] for head in self._heads()), default=0)
+        for first in range(1, last + _PAGE + 1, _PAGE):  # a head may be an entry behind
             where = f"seq >= {first} and seq < {first + _PAGE}"
             rows = self.tables.read("audit", where, _FIELDS)
             if not rows:
                 return
-            yield from sorted(rows, key=lambda row: (row["seq"], row["writer"]))
-            first += _PAGE
+            yield from sorted(rows, key=_order)
 
-    def entries(self) -> Iterator[AuditEntry]:
-        """All entries as records."""
-        for row in self.rows():
+    def _of(self, action: str) -> Iterator[Row]:
+        if not _ACTION.fullmatch(action):  # a filter is a text: nothing else gets into one
+            return (row for row in self.rows() if row["action"] == action)
+        pages = self.tables.text_pages("audit", f'action == "{action}"', _FIELDS)
+        return iter(sorted((row for page in pages for row in page), key=_order))
+
+    def entries(self, *, action: str | None = None) -> Iterator[AuditEntry]:
+        """All entries, or those of one action, as records."""
+        for row in self.rows() if action is None else self._of(action):
             yield AuditEntry(
                 seq=row["seq"], time=row["time"], action=row["action"], subject=row["subject"],
                 details=json.loads(row["details"]), hash=row["hash"],
@@ -119,10 +130,8 @@ class Audit:
 
     def verify(self) -> Iterator[str | None]:
         """Walk the chains: ``None`` for each link that holds, a sentence for each that does not."""
-        rows = self.tables.read("state", 'kind == "head"', ["text"])
-        heads = [json.loads(row["text"]) for row in rows]
         # A process that ended between an entry and its head leaves the head one entry behind.
-        wanted = {(head["seq"], head["hash"]) for head in heads if head["seq"]}
+        wanted = {(head["seq"], head["hash"]) for head in self._heads() if head["seq"]}
         chains: dict[int, tuple[int, str]] = {}
         for row in self.rows():
             writer, (seq, before) = row["writer"], chains.get(row["writer"], (0, ""))
@@ -136,6 +145,10 @@ class Audit:
             wanted.discard(chains[writer])
         for seq, _ in sorted(wanted):
             yield f"the audit does not lead to entry {seq}, which should be there"
+
+
+def _order(row: Row) -> tuple[int, int]:
+    return row["seq"], row["writer"]
 
 
 def _key(writer: int) -> str:

@@ -53,7 +53,15 @@ _FIRST: Final = (
         BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+FREQUENT: Final = ("enrol", "identify")
+"""Actions of the audit that are not found by an index: it would be as large as they are many."""
+
+INDEXED: Final = "action NOT IN ('enrol', 'identify')"
+"""Has to stand in a query, as it is, for SQLite to use the index."""
+
+_SECOND: Final = (f"CREATE INDEX audit_action ON audit (action) WHERE {INDEXED}",)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
 """Statements that lead from version N to N + 1; never changed once released."""
 
 

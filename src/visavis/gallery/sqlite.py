@@ -39,7 +39,6 @@ from visavis.gallery.sqlite_options import GalleryOptions
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
-_AUDIT_PART = 5000
 _SEARCHED = 256
 _OPTIONS: Final = GalleryOptions()
 
@@ -260,16 +259,9 @@ class SqliteGallery:
         with self._db.writing() as (db, _):
             audit.append(db, self._seal, [event])
 
-    def audit(self) -> Iterator[AuditEntry]:
-        """The audit from the start."""
-        after = 0
-        while True:
-            with self._db.reading() as (db, _):
-                part = audit.entries(db, after=after, most=_AUDIT_PART)
-            yield from part
-            if len(part) < _AUDIT_PART:
-                return
-            after = part[-1].seq
+    def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
+        """The audit from the start. See ``GalleryStore.audit``."""
+        return audit.entries(self._db, action=action)
 
     def info(self) -> GalleryInfo:
         """What is held. An index is not loaded before the first search."""

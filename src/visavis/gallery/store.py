@@ -134,8 +134,9 @@ class GalleryStore(Protocol):
         """Append to the audit what a caller did (identify, export)."""
         ...
 
-    def audit(self) -> Iterator[AuditEntry]:
-        """The audit from the start."""
+    def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
+        """The audit from the start to what is its end at the call; of one action if asked, without
+        looking at the others' entries."""
         ...
 
     def info(self) -> GalleryInfo:

@@ -275,8 +275,8 @@ def _known(store: GalleryStore, names: Mapping[str, Any]) -> set[str]:
 def _begun(store: GalleryStore, content: str) -> bool:
     """Whether the last import of this content was interrupted."""
     last = ""
-    for entry in store.audit():
-        if entry.action == "import" and entry.details.get("content") == content:
+    for entry in store.audit(action="import"):
+        if entry.details.get("content") == content:
             last = str(entry.details.get("state"))
     return last == "begun"
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from visavis import images
-from visavis.errors import ImageError, ImageTruncatedError, OptionError, VisavisError
+from visavis.errors import OptionError
 from visavis.faces.usability import POOR, usability
 from visavis.gallery.names import usable_name
 from visavis.gallery.records import NewFace
@@ -20,8 +19,9 @@ from visavis.people.photos import PersonPhoto
 from visavis.people.records import EnrolRow
 from visavis.people.resemblance import Resemblance
 from visavis.pipeline import PhotoResult, rules
+from visavis.pipeline.batch import SKIPPED
 from visavis.pipeline.comparison import calibration_warnings
-from visavis.types import Template
+from visavis.types import Face, Image, Template
 
 if TYPE_CHECKING:
     from visavis.gallery.store import GalleryStore
@@ -153,41 +153,41 @@ class Enroller:
     ) -> list[EnrolRow]:
         rows: dict[int, EnrolRow] = {}
         waiting: list[int] = []
-        seen: set[tuple[str, str]] = set()
         for k, photo in enumerate(photos):
-            row = EnrolRow(photo.name, photo.person, "waiting")
+            rows[k] = EnrolRow(photo.name, photo.person, "waiting")
             try:
-                row = replace(row, person=usable_name(photo.person))
-                data = self._read(photo)
+                rows[k] = replace(rows[k], person=usable_name(photo.person))
+                waiting.append(k)
             except OptionError as error:
-                rows[k] = replace(row, status="unusable-name", message=str(error))
-                continue
-            except ImageError as error:
-                rows[k] = replace(row, status="unreadable", message=str(error))
-                continue
-            digest = images.digest(data)
-            if (row.person, digest) in seen or self._is_there(digest, row.person):
-                rows[k] = replace(row, status="already-enrolled")
-                continue
-            seen.add((row.person, digest))
-            rows[k] = row
-            waiting.append(k)
+                rows[k] = replace(rows[k], status="unusable-name", message=str(error))
+        crops: dict[int, bytes] = {}
+
+        def is_there(at: int, sha256: str) -> bool:
+            return self._is_there(sha256, rows[waiting[at]].person)
+
+        def keep_crop(at: int, pixels: Image, faces: Sequence[Face]) -> None:
+            crops[waiting[at]] = cut_out(pixels, max(faces, key=lambda f: f.area).landmarks)
+
         results = self._recognizer.embed_many(
             [photos[k].photo for k in waiting],
             names=[photos[k].name for k in waiting],
             rule="all" if self._options.rule == "clear" else self._options.rule,
             workers=self._options.workers if len(waiting) > 1 else 1,
             progress=progress,
+            skip=is_there,
+            look=keep_crop if self._options.keep_crops else None,
         )
         accepted: list[tuple[int, NewFace]] = []
-        for k, result in zip(waiting, results, strict=True):
-            rows[k], template = self._looked_at(rows[k], result)
-            if template is not None:
-                try:
-                    face = self._face(rows[k], photos[k], template, result.sha256)
-                    accepted.append((k, face))
-                except VisavisError as error:
-                    rows[k] = replace(rows[k], status="unreadable", message=str(error))
+        taken: set[tuple[str, str]] = set()
+        for k, result in zip(waiting, list(results), strict=True):
+            row, template = self._looked_at(rows[k], result)
+            source = (row.person, result.sha256)
+            if result.reason == SKIPPED or (template is not None and source in taken):
+                row = replace(rows[k], status="already-enrolled")
+            elif template is not None:
+                taken.add(source)
+                accepted.append((k, self._face(row, template, result.sha256, crops.get(k))))
+            rows[k] = row
         self._commit(rows, accepted)
         self._attach(photos, rows)
         return [rows[k] for k in range(len(photos))]
@@ -196,10 +196,6 @@ class Enroller:
         return self._gallery.has_source(
             source_sha256, person=person, model_sha256=self._recognizer.model_sha256
         )
-
-    def _read(self, photo: PersonPhoto) -> bytes:
-        limits = self._recognizer.options.limits
-        return images.read_bytes(photo.photo, limits=limits, name=photo.name)
 
     def _looked_at(self, row: EnrolRow, result: PhotoResult) -> tuple[EnrolRow, Template | None]:
         """The row, and the face to enrol unless it is missing, one of several, or poor."""
@@ -227,16 +223,7 @@ class Enroller:
         )
         return replace(row, status="low-quality", message=message), None
 
-    def _face(self, row: EnrolRow, photo: PersonPhoto, template: Template, sha256: str) -> NewFace:
-        crop = None
-        if self._options.keep_crops:
-            data = self._read(photo)
-            if images.digest(data) != sha256:
-                raise ImageTruncatedError(
-                    f"{row.photo} changed while it was read", "enrol it again when it rests"
-                )
-            pixels = images.decode(data, limits=self._recognizer.options.limits, name=row.photo)
-            crop = cut_out(pixels, template.face.landmarks)
+    def _face(self, row: EnrolRow, template: Template, sha256: str, crop: bytes | None) -> NewFace:
         return NewFace(
             person=row.person,
             vector=template.vector,
@@ -293,14 +280,13 @@ def _several(found: str) -> str:
 
 def _batches(photos: Sequence[PersonPhoto], size: int) -> Iterator[Sequence[PersonPhoto]]:
     """Up to ``size`` photos at once; a person's are kept together where that leaves half."""
+    people = [photo.person for photo in photos]
     start = 0
-    while start < len(photos):
+    for _ in photos:  # a batch takes one photo at least
         end = min(start + size, len(photos))
         if end < len(photos):
-            cut = end
-            while cut > start + size // 2 and photos[cut - 1].person == photos[cut].person:
-                cut -= 1
-            if photos[cut - 1].person != photos[cut].person:
-                end = cut
-        yield photos[start:end]
+            cuts = range(end, max(start, start + size // 2 - 1), -1)
+            end = next((cut for cut in cuts if people[cut - 1] != people[cut]), end)
+        if start < end:
+            yield photos[start:end]
         start = end

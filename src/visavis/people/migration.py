@@ -59,8 +59,8 @@ class MigrationProgress(Record):
 def target(gallery: GalleryStore) -> tuple[str, str] | None:
     """Name and hash of the model that a change was begun to and not finished, or ``None``."""
     found: tuple[str, str] | None = None
-    for entry in gallery.audit():
-        if entry.action == ACTION and "model_sha256" in entry.details:
+    for entry in gallery.audit(action=ACTION):
+        if "model_sha256" in entry.details:
             begun = entry.details.get("event") == "begun"
             model = (str(entry.details.get("model")), str(entry.details["model_sha256"]))
             found = model if begun else None
@@ -96,13 +96,14 @@ class Migration:
         recognizer: of the new model.
 
     Raises:
-        OptionError: the gallery is empty, or holds templates of this model only.
+        OptionError: the gallery is empty, or holds templates of this model only, and no change to
+            it waits for ``finish``.
     """
 
     def __init__(self, gallery: GalleryStore, recognizer: Recognizer) -> None:
         info = gallery.info()
         others = [s for s, n in info.faces.items() if n and s != recognizer.model_sha256]
-        if not others:
+        if not others and target(gallery) != (recognizer.model, recognizer.model_sha256):
             held = "is empty" if not any(info.faces.values()) else "holds its templates only"
             raise OptionError(
                 f"a change to model {recognizer.model} of a gallery that {held}",

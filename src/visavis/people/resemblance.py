@@ -125,13 +125,12 @@ class Resemblance:
 
     def _templates(self, person: str, dimension: int) -> Vectors:
         """The templates that the gallery has of a person, ``(T, D)``."""
-        try:
-            kept = [
-                face.vector
-                for face in self._gallery.faces(person=person, model_sha256=self._sha256)
-            ]
-        except UnknownPersonError:
-            kept = []
+        kept: list[Vectors] = []
+        # An error for everybody new would search the gallery for names like theirs.
+        if self._gallery.has_person(person):
+            with suppress(UnknownPersonError):  # removed at this moment
+                faces = self._gallery.faces(person=person, model_sha256=self._sha256)
+                kept = [face.vector for face in faces]
         return np.stack(kept) if kept else np.zeros((0, dimension), dtype=np.float32)
 
     def _other_threshold(self, calibration: Calibration, newcomers: int) -> float:

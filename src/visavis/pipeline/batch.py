@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,14 +17,17 @@ import numpy as np
 from visavis import images
 from visavis.errors import FaceError, OptionError, VisavisError
 from visavis.pipeline.records import PhotoResult
-from visavis.types import Crops, Face, Quality, Vectors
+from visavis.types import Crops, Face, Image, Quality, Vectors
 
 if TYPE_CHECKING:
     from visavis.embedding.cache import EmbeddingCache
     from visavis.pipeline.recognizer import Recognizer
 
+SKIPPED: Final = "skipped"
+"""The ``reason`` of a photo that the caller asked to leave out."""
+
 _CHUNK: Final = 16
-_Named = Sequence[tuple[Path | bytes, str]]
+_Named = Sequence[tuple[int, Path | bytes, str]]
 _NO_VECTORS: Final[Vectors] = np.zeros((0, 0), dtype=np.float32)
 
 
@@ -55,6 +59,8 @@ def embed_many(
     cache: EmbeddingCache | None,
     workers: int | None,
     progress: Callable[[int, int], None] | None,
+    skip: Callable[[int, str], bool] | None,
+    look: Callable[[int, Image, Sequence[Face]], None] | None,
 ) -> Iterator[PhotoResult]:
     """See ``Recognizer.embed_many``."""
     workers = workers or os.cpu_count() or 1
@@ -64,17 +70,17 @@ def embed_many(
         names = [images.describe(photo) for photo in photos]
     if len(names) != len(photos):
         raise OptionError(f"{len(names)} names for {len(photos)} photos", "give one a photo")
-    named = list(zip(photos, names, strict=True))
+    named = list(zip(range(len(photos)), photos, names, strict=True))
     chunks = [named[k : k + _CHUNK] for k in range(0, len(named), _CHUNK)]
     local = threading.local()
 
     def work(chunk: _Named) -> list[PhotoResult]:
         if workers == 1:
-            return _chunk(recognizer, chunk, rule, cache)
+            return _chunk(recognizer, chunk, rule, cache, skip, look)
         # A twin a thread, one core each: a session serves concurrent calls one after another.
         if not hasattr(local, "twin"):
             local.twin = recognizer.twin(threads=1)
-        return _chunk(local.twin, chunk, rule, cache)
+        return _chunk(local.twin, chunk, rule, cache, skip, look)
 
     done = 0
     pool = ThreadPoolExecutor(workers)
@@ -94,27 +100,32 @@ def embed_many(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _chunk(
+def _chunk(  # noqa: PLR0917
     recognizer: Recognizer,
     photos: _Named,
     rule: str,
     cache: EmbeddingCache | None,
+    skip: Callable[[int, str], bool] | None,
+    look: Callable[[int, Image, Sequence[Face]], None] | None,
 ) -> list[PhotoResult]:
     results: list[PhotoResult | None] = [None] * len(photos)
     waiting: list[tuple[int, str, Prepared]] = []
     settings = f"{recognizer.settings}, {rule}"
-    for k, (photo, source) in enumerate(photos):
+    for k, (number, photo, source) in enumerate(photos):
         digest = ""
         try:
             data = images.read_bytes(photo, limits=recognizer.options.limits, name=source)
             digest = hashlib.sha256(data).hexdigest()
+            if skip is not None and skip(number, digest):
+                results[k] = PhotoResult(source, (), SKIPPED, "left out as asked", digest)
+                continue
             kept = None
             if cache is not None:
                 kept = cache.get(digest, settings, recognizer.model_sha256)
             if kept is not None:
                 results[k] = _restored(recognizer, source, digest, *kept)
                 continue
-            prepared = recognizer.prepare(data, rule=rule, name=source)
+            prepared = _prepared(recognizer, data, rule, source, look and partial(look, number))
         except FaceError as error:
             results[k] = PhotoResult(source, (), error.reason, str(error), digest)
             if cache is not None:
@@ -136,6 +147,18 @@ def _chunk(
             if cache is not None:
                 cache.put(digest, settings, recognizer.model_sha256, _plain(prepared), own)
     return [result for result in results if result is not None]
+
+
+def _prepared(
+    recognizer: Recognizer, data: bytes, rule: str, source: str,
+    look: Callable[[Image, Sequence[Face]], None] | None,
+) -> Prepared:  # fmt: skip
+    if look is None:
+        return recognizer.prepare(data, rule=rule, name=source)
+    pixels = images.decode(data, limits=recognizer.options.limits, name=source)
+    prepared = recognizer.prepare(pixels, rule=rule, name=source)
+    look(pixels, prepared.faces)
+    return prepared
 
 
 def _plain(prepared: Prepared) -> dict[str, Any]:

@@ -300,6 +300,8 @@ class Recognizer:
         cache: EmbeddingCache | None = None,
         workers: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        skip: Callable[[int, str], bool] | None = None,
+        look: Callable[[int, Image, Sequence[Face]], None] | None = None,
     ) -> Iterator[PhotoResult]:
         """Templates of many photos, in their order; a bad photo is a result with a reason.
 
@@ -310,6 +312,10 @@ class Recognizer:
             cache: keeps and finds templates by (photo hash, settings and rule, model hash).
             workers: photos in work at once; all cores when ``None``.
             progress: called with (done, total) after each photo.
+            skip: asked with a photo's place and SHA-256, in any thread and order; where true, it is
+                read and nothing more (``reason`` is ``skipped``).
+            look: given a photo's place, its pixels and the faces chosen, in any thread and order;
+                not for what the cache has.
         """
         rules.check(rule)
         return batch.embed_many(
@@ -320,6 +326,8 @@ class Recognizer:
             cache=cache,
             workers=workers,
             progress=progress,
+            skip=skip,
+            look=look,
         )
 
     def twin(self, *, threads: int | None = None, detector: Detector | None = None) -> Recognizer:
