@@ -36,9 +36,11 @@ _CELL: Final = 32  # sides of the input are multiples of it
 _SEEN: Final = 30  # least face height, in input pixels, that is found reliably
 _STEP: Final = 4  # ratio of one size of the photo to the next
 _SMALLEST: Final = 480  # the photo's longer side is looked at no smaller than this
+_MOST_STEPS: Final = 32  # more than any photo needs
 _TILE: Final = 1280
 _MARGIN: Final = 1.6  # side of the window in which a face is looked at again, in face heights
 _SAME_FACE: Final = 0.2  # mean landmark distance, in face heights, up to which it is the same face
+_CANDIDATE: Final = 0.6  # least score of the first look; the further looks decide
 _OVERLAP: Final = 192  # of tiles: more than _SEEN * _STEP, so every face is whole somewhere
 
 
@@ -49,14 +51,18 @@ class YuNetOptions:
     Attributes:
         min_face: smallest face that must be found, box height in pixels of the photo, at least 8.
             Time grows with ``1 / min_face ** 2``.
-        score: least confidence, 0 to 1.
+        score: least confidence, 0 to 1, in the look that shows the face best.
+        gap: a face whose confidence is lower than that of the photo's best by more than this is
+            dropped: beside a clear face the network takes ear rings, hands and blurred corners for
+            faces too. 1 keeps all.
         overlap: intersection over union above which the weaker of two boxes is dropped.
         refine: standard face heights, in pixels, at which each face is looked at again; none to
             keep the first landmarks.
     """
 
     min_face: int = 20
-    score: float = 0.6
+    score: float = 0.8
+    gap: float = 0.1
     overlap: float = 0.3
     refine: tuple[int, ...] = (96, 128)
 
@@ -67,6 +73,8 @@ class YuNetOptions:
             raise OptionError(
                 f"score {self.score}, overlap {self.overlap}", "give values between 0 and 1"
             )
+        if not 0 <= self.gap <= 1:
+            raise OptionError(f"gap {self.gap}", "give one from 0 to 1")
 
 
 class YuNet:
@@ -107,9 +115,11 @@ class YuNet:
     @property
     def name(self) -> str:
         """Detector, version and the options that change landmarks."""
-        sizes = "+".join(f"{size}" for size in self._options.refine)
+        options = self._options
+        sizes = "+".join(f"{size}" for size in options.refine)
         sizes = f"level{sizes}" if sizes else "once"
-        return f"yunet-2023mar/min{self._options.min_face}/{self._options.score:g}/{sizes}"
+        found = f"{options.score:g}-{options.gap:g}"
+        return f"yunet-2023mar/min{options.min_face}/{found}/{sizes}"
 
     def detect(self, image: Image, /) -> list[Face]:
         """Faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be empty.
@@ -121,19 +131,17 @@ class YuNet:
         rows = np.concatenate([self._look(*part) for part in self._parts(photo)])
         rows = rows[_keep(rows, self._options.overlap)]
         faces = [self._face(row, photo) for row in rows]
-        return sorted(faces, key=lambda face: -face.area)
+        best = max((face.score for face in faces), default=0.0)
+        least = max(self._options.score, best - self._options.gap)
+        return sorted((face for face in faces if face.score >= least), key=lambda face: -face.area)
 
     def _parts(self, photo: Halves) -> Iterator[tuple[Image, float, float, float]]:
         """Pictures to look at: (pixels, x and y of their corner in the photo, pixels per pixel)."""
         height, width = photo.image.shape[:2]
-        scale = _SEEN / self._options.min_face
-        while True:
+        for scale in _scales(max(width, height), self._options.min_face):
             for left, right in _tiles(width, scale):
                 for top, bottom in _tiles(height, scale):
                     yield _piece(photo, (left, top, right, bottom), scale)
-            if max(width, height) * scale <= _SMALLEST:
-                return
-            scale = max(scale / _STEP, _SMALLEST / max(width, height))
 
     def _look(self, part: Image, left: float, top: float, scale: float) -> NDArray[np.float32]:
         """Run the network once: ``(N, 15)`` box, landmarks, score, in pixels of the photo."""
@@ -142,7 +150,7 @@ class YuNet:
         tensor = np.zeros((1, 3, rows * _CELL, columns * _CELL), dtype=np.float32)
         tensor[0, :, :height, :width] = part[:, :, ::-1].transpose(2, 0, 1)
         outputs = dict(zip(self._session.output_names, self._session.run(tensor), strict=True))
-        found = _decode(outputs, columns * _CELL, self._options.score)
+        found = _decode(outputs, columns * _CELL, min(_CANDIDATE, self._options.score))
         found[:, :14] /= scale
         found[:, 0:14:2] += left
         found[:, 1:14:2] += top
@@ -152,17 +160,21 @@ class YuNet:
     def _face(self, row: NDArray[np.float32], photo: Halves) -> Face:
         x, y, width, height, *points = (float(v) for v in row[:14])
         landmarks = np.array(points, dtype=np.float32).reshape(5, 2)
-        return Face(
-            box=(x, y, width, height),
-            landmarks=self._refined(row, landmarks, photo),
-            score=float(row[14]),
-        )
+        landmarks, score = self._refined(row, landmarks, photo)
+        return Face(box=(x, y, width, height), landmarks=landmarks, score=score)
 
     def _refined(
         self, row: NDArray[np.float32], landmarks: NDArray[np.float32], photo: Halves
-    ) -> NDArray[np.float32]:
-        """Mean of the landmarks seen first and those seen at the standard sizes, eyes level."""
+    ) -> tuple[NDArray[np.float32], float]:
+        """Landmarks and score of a face that is looked at again at standard sizes, eyes level.
+
+        Returns:
+            The mean of the landmarks of all looks, and the highest of their scores: a real face
+            that scores low where it was found scores high where it is level and of standard size;
+            what is no face does not.
+        """
         x, y, width, height = (float(v) for v in row[:4])
+        score = float(row[14])
         size = max(width, height)
         middle = np.array([x + width / 2, y + height / 2])
         views = [landmarks]
@@ -182,8 +194,9 @@ class YuNet:
             nearest = int(distance.argmin())
             if distance[nearest] < _SAME_FACE * size:
                 views.append(points[nearest])
+                score = max(score, float(found[nearest, 14]))
         mean: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
-        return mean
+        return mean, score
 
 
 def _decode(
@@ -214,6 +227,20 @@ def _keep(rows: NDArray[np.float32], overlap: float) -> NDArray[np.intp]:
     # Seen at two sizes, one face may come as a box inside a box.
     inside = suppress(corners[kept], rows[kept, 14], overlap=0.7, of_smaller=True)
     return kept[inside]
+
+
+def _scales(longest: int, min_face: float) -> list[float]:
+    """Sizes at which a photo is searched, in input pixels per pixel of the photo, largest first.
+
+    The first makes the smallest face ``_SEEN`` pixels high; the photo's longer side has at most
+    ``_SMALLEST`` pixels at the last.
+
+    >>> _scales(250, 20), _scales(4000, 20)
+    ([1.5], [1.5, 0.375, 0.12])
+    """
+    first, last = _SEEN / min_face, _SMALLEST / longest
+    steps = [first / _STEP**k for k in range(_MOST_STEPS)]
+    return [scale for scale in steps if scale > last] + [last] if first > last else [first]
 
 
 def _tiles(length: int, scale: float) -> list[tuple[int, int]]:

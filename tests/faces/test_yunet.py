@@ -1,0 +1,79 @@
+"""The sizes and tiles at which YuNet searches a photo."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from visavis.faces import yunet
+from visavis.faces.halves import Halves
+from visavis.faces.yunet import YuNet, YuNetOptions
+
+LONGEST = 12_000
+
+
+@pytest.mark.parametrize("min_face", [8, 20, 21, 40, 333])
+def test_the_scales_of_every_length_are_few_and_reach_from_small_faces_to_the_frame(
+    min_face: int,
+) -> None:
+    for longest in range(1, LONGEST + 1):
+        scales = yunet._scales(longest, min_face)
+        assert len(scales) <= 10
+        assert scales[0] == 30 / min_face  # the smallest face has 30 pixels
+        assert scales[-1] * longest <= 480 * (1 + 1e-9) or scales[-1] == scales[0]
+        # A face seen too large at one scale is seen at the next: the network takes 30 to 500.
+        ratios = [before / after for before, after in itertools.pairwise(scales)]
+        assert all(1 < ratio <= 4 for ratio in ratios)
+
+
+@given(
+    width=st.integers(1, 60_000),
+    height=st.integers(1, 60_000),
+    min_face=st.integers(8, 5_000),
+)
+def test_the_plan_is_finite_and_its_tiles_cover_the_photo(
+    width: int, height: int, min_face: int
+) -> None:
+    scales = yunet._scales(max(width, height), min_face)
+    assert len(scales) <= 12
+    for scale in scales:
+        for length in (width, height):
+            spans = yunet._tiles(length, scale)
+            assert spans[0][0] == 0
+            assert spans[-1][1] == length
+            assert all(0 < right - left <= 1281 / scale for left, right in spans)
+            # What two tiles share holds any face that this scale is for.
+            shared = [a[1] - b[0] for a, b in itertools.pairwise(spans)]
+            assert all(common * scale >= 120 for common in shared)
+            assert len(spans) <= length * scale / 1000 + 2
+
+
+@pytest.mark.parametrize("lengths", [(337, 200), (313, 409), (628, 471), (590, 590)])
+def test_lengths_that_made_the_search_run_for_ever(lengths: tuple[int, int]) -> None:
+    width, height = lengths
+    parts = YuNet(threads=1)._parts(Halves(np.zeros((height, width, 3), np.uint8)))
+    assert len([*parts]) <= 4
+
+
+def test_random_sizes(portrait: np.ndarray) -> None:
+    """The portrait's face is found in pictures of random sizes, whatever the rest of them is."""
+    import cv2
+
+    rng = np.random.default_rng(16)
+    detector = YuNet(threads=1, options=YuNetOptions(refine=()))
+    head = portrait[:240, 110:350]
+    for width, height in rng.integers(90, 640, (300, 2)):
+        photo = np.full((height, width, 3), 127, np.uint8)
+        side = int(min(width, height, rng.integers(80, 400)))
+        x, y = rng.integers(0, width - side + 1), rng.integers(0, height - side + 1)
+        photo[y : y + side, x : x + side] = cv2.resize(
+            head, (side, side), interpolation=cv2.INTER_AREA
+        )
+        face = max(detector.detect(photo), key=lambda face: face.score)
+        left, top, across, down = face.box
+        assert abs(left + across / 2 - (x + 0.48 * side)) < 0.1 * side
+        assert abs(top + down / 2 - (y + 0.5 * side)) < 0.1 * side
