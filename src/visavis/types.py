@@ -58,16 +58,33 @@ class Face(Record):
         landmarks: ``(5, 2)`` float32 ``(x, y)``: right eye, left eye, nose tip, right mouth
             corner, left mouth corner (the person's right, so the viewer's left comes first).
         score: the detector's confidence in [0, 1].
+        turn: 0, 90, 180 or 270: degrees, clockwise as seen, by which the photo shows the face
+            turned. A photo turned back by as much (counter-clockwise) is upright.
     """
 
     box: tuple[float, float, float, float]
     landmarks: NDArray[np.float32]
     score: float
+    turn: int = 0
 
     @property
     def area(self) -> float:
         """Box area in square pixels."""
         return self.box[2] * self.box[3]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PassedOver(Record):
+    """A face of a photo that a rule did not choose.
+
+    Attributes:
+        face: where it was found.
+        reason: ``unclear`` (blurred, badly lit, far turned, or the detector is unsure), ``smaller``
+            or ``off-center`` than the chosen one.
+    """
+
+    face: Face
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +98,8 @@ class Quality(Record):
         contrast: standard deviation of the crop's gray levels, 0 to 0.5.
         yaw: head turn in degrees from the landmarks, 0 is frontal, positive to the viewer's right.
         pitch: nod in degrees from the landmarks, 0 is frontal, positive is up.
-        roll: in-plane rotation in degrees, 0 is upright, positive is clockwise as seen.
+        roll: in-plane rotation in degrees beyond ``Face.turn``, 0 is upright, positive is
+            clockwise as seen.
         detector_score: the detector's confidence in [0, 1].
         warnings: a sentence for each measure outside its usable range.
     """
@@ -109,6 +127,7 @@ class Template(Record):
         quality: how usable the face was.
         photo: the photo's path, or a description of what was given.
         faces_found: how many faces the photo has.
+        passed_over: those that the rule did not choose, each with the reason.
     """
 
     vector: NDArray[np.float32]
@@ -118,6 +137,7 @@ class Template(Record):
     quality: Quality
     photo: str
     faces_found: int = 1
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any, Final
 
 from visavis.errors import OptionError
+from visavis.faces.orientation import OrientedDetector
 from visavis.types import Detector
 
-DETECTORS = ("yunet", "mtcnn", "dlib")
+DETECTORS: Final = ("yunet", "mtcnn", "dlib")
+
+_CONVINCING: Final = {"yunet": 0.91, "mtcnn": 0.975, "dlib": 0.6}
+"""Score from which on a photo is taken for upright. Of 400 photos of LFW's View 1 training people
+0.25 % have no such face as they are (YuNet); turned by 90, 180 and 270 degrees none has one."""
 
 
 def detector(
@@ -17,27 +24,55 @@ def detector(
     download: bool = False,
     runtime: str = "onnxruntime",
     threads: int | None = None,
+    min_face: int | None = None,
+    min_confidence: float | None = None,
 ) -> Detector:
-    """The detector of that name with its default options.
+    """The detector of that name, which finds turned faces too (``OrientedDetector``).
+
+    Args:
+        name: one of ``DETECTORS``.
+        home: folder of models; the user's data folder when ``None``.
+        download: allow fetching missing model files from the network.
+        runtime: ``openvino`` or ``onnxruntime``.
+        threads: CPU threads a call may use; all cores when ``None``.
+        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
+        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
 
     Raises:
-        OptionError: unknown name.
+        OptionError: unknown name, or an option out of its range.
         MissingExtraError: the detector's optional package is not installed.
         ModelUnavailableError: its weights are not on this machine.
     """
     from visavis.weights import WeightStore
 
     store = WeightStore(home, download=download)
+    found: Detector
     if name == "yunet":
-        from visavis.faces.yunet import YuNet
+        from visavis.faces.yunet import YuNet, YuNetOptions
 
-        return YuNet(store, runtime=runtime, threads=threads)
-    if name == "mtcnn":
-        from visavis.faces.mtcnn import Mtcnn
+        asked = _given(min_face=min_face, score=min_confidence)
+        found = YuNet(store, options=YuNetOptions(**asked), runtime=runtime, threads=threads)
+    elif name == "mtcnn":
+        from visavis.faces.mtcnn import Mtcnn, MtcnnOptions
 
-        return Mtcnn(store, runtime=runtime, threads=threads)
-    if name == "dlib":
-        from visavis.faces.dlib import Dlib
+        thresholds = None if min_confidence is None else (0.6, 0.7, min_confidence)
+        asked = _given(min_face=min_face, thresholds=thresholds)
+        found = Mtcnn(store, options=MtcnnOptions(**asked), runtime=runtime, threads=threads)
+    elif name == "dlib":
+        from visavis.faces.dlib import Dlib, DlibOptions
 
-        return Dlib(store)
-    raise OptionError(f"detector {name!r}", f"choose one of {', '.join(DETECTORS)}")
+        margin = None if min_confidence is None else _logit(min_confidence)
+        found = Dlib(store, options=DlibOptions(**_given(min_face=min_face, margin=margin)))
+    else:
+        raise OptionError(f"detector {name!r}", f"choose one of {', '.join(DETECTORS)}")
+    return OrientedDetector(found, convincing=_CONVINCING[name])
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _logit(probability: float) -> float:
+    if not 0 < probability < 1:
+        raise OptionError(f"a least confidence of {probability}", "give one in (0, 1)")
+    return math.log(probability / (1 - probability))

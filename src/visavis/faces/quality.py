@@ -112,7 +112,7 @@ def measure(
         contrast=float(gray.std() / 255),
         yaw=pose.yaw,
         pitch=pose.pitch,
-        roll=pose.roll,
+        roll=(pose.roll - face.turn + 180) % 360 - 180,
         detector_score=face.score,
     )
     warnings = tuple(_warnings(measured, _outside(face, image), limits))

@@ -1,0 +1,113 @@
+"""Faces in photos that lie on their side or stand on their head, where no tag says so.
+
+Detectors are trained on upright faces. In a photo turned by 90 or 270 degrees they find nothing, or
+something with a low score and misplaced landmarks; turned by 180 they take the mouth for eyes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.faces.checks import check_photo
+from visavis.faces.pose import estimate_pose
+from visavis.types import Detector, Face, Image
+
+_MOST_ROLL: Final = 60.0
+"""Beyond this, in degrees, a face lies on its side: a quarter turn of the photo brings it nearer
+upright."""
+
+_LEAST: Final = 0.85
+"""Least score at which another orientation counts: each further look is another chance to take
+something for a face."""
+
+
+class OrientedDetector:
+    """A detector that looks at a photo in the other three orientations where it needs to.
+
+    It needs to where no face has a convincing score, or where the face with the best score lies on
+    its side. The orientation with the best score counts: the photo's own where scores are equal, or
+    where no other has a good one.
+    Boxes and landmarks stay in pixels of the photo as given; ``Face.turn`` says how the face lies
+    in it.
+
+    Args:
+        detector: finds upright faces.
+        convincing: score from which on the photo is taken for upright without a further look.
+    """
+
+    def __init__(self, detector: Detector, *, convincing: float) -> None:
+        self._detector = detector
+        self._convincing = convincing
+
+    @property
+    def name(self) -> str:
+        """The detector's name, and from which score on one look is enough."""
+        return f"{self._detector.name}/turn{self._convincing:g}"
+
+    @property
+    def upright(self) -> Detector:
+        """The detector that looks at the photo as it is."""
+        return self._detector
+
+    def detect(self, image: Image, /) -> list[Face]:
+        """Faces of an RGB ``(H, W, 3)`` uint8 photo, largest box first; may be empty.
+
+        Raises:
+            OptionError: another shape or dtype.
+        """
+        image = check_photo(image)
+        found = self._detector.detect(image)
+        if self._upright(found):
+            return found
+        looks = [found]
+        for quarters in (1, 2, 3):
+            turned = self._detector.detect(np.ascontiguousarray(np.rot90(image, quarters)))
+            looks.append([_as_given(face, quarters, image) for face in turned])
+        # Of equal scores the first counts.
+        convincing = [faces for faces in looks[1:] if _score(faces) >= _LEAST]
+        return max([found, *convincing], key=_score)
+
+    def _upright(self, faces: list[Face]) -> bool:
+        if _score(faces) < self._convincing:
+            return False
+        best = max(faces, key=lambda face: face.score)
+        return abs(estimate_pose(best.landmarks).roll) <= _MOST_ROLL
+
+
+def _score(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)
+
+
+def _as_given(face: Face, quarters: int, image: Image) -> Face:
+    """A face found in ``np.rot90(image, quarters)``, in pixels of ``image``."""
+    height, width = image.shape[:2]
+    x, y, across, down = face.box
+    box = {
+        1: (width - y - down, x, down, across),
+        2: (width - x - across, height - y - down, across, down),
+        3: (y, height - x - across, down, across),
+    }[quarters]
+    return Face(box, turned_back(face.landmarks, quarters, image), face.score, 90 * quarters)
+
+
+def turned_back(points: NDArray[np.floating], quarters: int, image: Image) -> NDArray[np.float32]:
+    """Points of ``np.rot90(image, quarters)`` in pixels of ``image``.
+
+    Pixel centers go to pixel centers, as ``align.crop`` reads landmarks: the crop of a turned face
+    is that of the upright one.
+
+    Args:
+        points: ``(N, 2)`` x and y.
+        quarters: counter-clockwise quarter turns, 1 to 3.
+        image: the photo before the turn, ``(H, W, 3)``.
+
+    >>> turned_back(np.array([[1.0, 2.0]]), 1, np.zeros((30, 50, 3), np.uint8))
+    array([[47.,  1.]], dtype=float32)
+    """
+    bottom, right = image.shape[0] - 1, image.shape[1] - 1
+    x, y = np.asarray(points, dtype=np.float32).T
+    back = {1: (right - y, x), 2: (right - x, bottom - y), 3: (y, bottom - x)}
+    return np.stack(back[quarters], axis=1)
