@@ -99,8 +99,7 @@ def calibrated(home: Path, model: str) -> Recognizer:
     """A recognizer of tiles with a calibration measured on 250 people of tiles."""
     plain = Recognizer(model=model, detector=TileDetector(), home=home)
     tiles = np.stack([tile(10_000 + k // 2, k % 2) for k in range(500)])
-    faces = [Face((0, 0, SIDE, SIDE), TEMPLATE.astype(np.float32), 0.95)]
-    crops = np.concatenate([plain.prepare_faces(t, faces, "t", 1).crops for t in tiles])
+    crops = np.concatenate([plain.prepare(t).crops for t in tiles])
     made = Provenance(
         f"{model}-tiles", model, plain.model_sha256, plain.settings, "tiles", len(tiles)
     )

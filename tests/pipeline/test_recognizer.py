@@ -161,7 +161,9 @@ def test_the_rules_on_a_photo_with_two_faces(
     largest = recognizer.verify(portrait, two, fmr=1e-2)
     assert largest.b.face.box[0] < 512
     assert largest.b.faces_found == 2
-    assert any("2 faces found" in warning for warning in largest.warnings)
+    (other,) = largest.b.passed_over
+    assert other.reason == "smaller"
+    assert other.face.box[0] >= 512
     with pytest.raises(SeveralFacesError):
         recognizer.verify(portrait, two, fmr=1e-2, rule="refuse")
     best = recognizer.verify(portrait, two, fmr=5e-2, rule="best-match")

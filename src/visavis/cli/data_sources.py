@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from visavis.training.data.against import Against
     from visavis.training.data.packing import Find
     from visavis.training.data.photo import Photo
-    from visavis.types import Image
+    from visavis.types import Detector, Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,9 @@ def _lfw(root: Path, part: str) -> Gathered:
     return Gathered(sources.of_people(people, folder), f"LFW View 1, {name}")
 
 
-def finder(detector: str, rule: str) -> tuple[Callable[[], Find], str]:
+def finder(
+    detector: str, rule: str, *, min_face: int | None = None, min_confidence: float | None = None
+) -> tuple[Callable[[], Find], str]:
     """What makes one face finder a worker, and the words that name it.
 
     Raises:
@@ -118,22 +120,36 @@ def finder(detector: str, rule: str) -> tuple[Callable[[], Find], str]:
     from visavis.pipeline import rules
 
     rules.check(rule, allow=("largest", "central", "refuse"))
-    how = f"{faces.detector(detector, home=home(), threads=1).name}, {rule}"
+
+    def look() -> Detector:
+        return faces.detector(
+            detector, home=home(), threads=1, min_face=min_face, min_confidence=min_confidence
+        )
 
     def make() -> Find:
-        own = faces.detector(detector, home=home(), threads=1)
+        own = look()
 
         def find(pixels: Image, name: str) -> NDArray[np.floating[Any]]:
             size = (pixels.shape[1], pixels.shape[0])
-            return rules.choose(own.detect(pixels), rule, size=size, source=name)[0].landmarks
+            found = own.detect(pixels)
+            (kept,) = rules.choose(found, rule, size=size, photo=name).indices
+            return found[kept].landmarks
 
         return find
 
-    return make, how
+    return make, f"{look().name}, {rule}"
 
 
 def protocol_of(
-    place: Path, *, detector: str, rule: str, root: Path | None, workers: int | None, quiet: bool
+    place: Path,
+    *,
+    detector: str,
+    rule: str,
+    root: Path | None,
+    workers: int | None,
+    quiet: bool,
+    min_face: int | None = None,
+    min_confidence: float | None = None,
 ) -> Against:
     """People and photos of a test protocol at a place; of LFW, View 1's test people.
 
@@ -153,7 +169,11 @@ def protocol_of(
         return against.of_pack(open_pack(place))
     part = "test" if (place / "peopleDevTest.txt").is_file() or _has_test_part(place) else None
     found = gather(place, part=part, root=root)
-    make, how = (None, "aligned crops") if found.aligned else finder(detector, rule)
+    make, how = (
+        (None, "aligned crops")
+        if found.aligned
+        else finder(detector, rule, min_face=min_face, min_confidence=min_confidence)
+    )
     with EmbeddingCache(embeddings()) as cache, progress("test photos", quiet=quiet) as update:
         return against.of_photos(
             found.photos,

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from visavis.pipeline import Recognizer
 
 FACE_RULES: Final = ("refuse", "clear", "largest", "central")
-_CLEAR: Final = 4.0
 _STATUS: Final = {"no-face": "no-face", "several-faces": "several-faces"}
 
 
@@ -166,12 +165,12 @@ class Enroller:
             return self._is_there(sha256, rows[waiting[at]].person)
 
         def keep_crop(at: int, pixels: Image, faces: Sequence[Face]) -> None:
-            crops[waiting[at]] = cut_out(pixels, max(faces, key=lambda f: f.area).landmarks)
+            crops[waiting[at]] = cut_out(pixels, faces[0].landmarks)
 
         results = self._recognizer.embed_many(
             [photos[k].photo for k in waiting],
             names=[photos[k].name for k in waiting],
-            rule="all" if self._options.rule == "clear" else self._options.rule,
+            rule=self._options.rule,
             workers=self._options.workers if len(waiting) > 1 else 1,
             progress=progress,
             skip=is_there,
@@ -205,13 +204,8 @@ class Enroller:
             if status == "several-faces":
                 message = _several(f"{result.message}".partition(";")[0])
             return replace(row, status=status, message=message), None
-        template = result.templates[0]
+        (template,) = result.templates
         row = replace(row, faces_found=template.faces_found)
-        if len(result.templates) > 1:
-            template, *others = sorted(result.templates, key=lambda t: -t.face.area)
-            if template.face.area < _CLEAR * others[0].face.area:
-                message = _several(f"{row.photo}: {row.faces_found} faces found, none far larger")
-                return replace(row, status="several-faces", message=message), None
         share = usability(template.quality)
         row = replace(row, usability=share)
         if share >= self._options.min_usability:

@@ -17,7 +17,7 @@ import numpy as np
 from visavis import images
 from visavis.errors import FaceError, OptionError, VisavisError
 from visavis.pipeline.records import PhotoResult
-from visavis.types import Crops, Face, Image, Quality, Vectors
+from visavis.types import Crops, Face, Image, PassedOver, Quality, Vectors
 
 if TYPE_CHECKING:
     from visavis.embedding.cache import EmbeddingCache
@@ -41,6 +41,7 @@ class Prepared:
         qualities: how usable each is.
         crops: ``(len(faces), S, S, 3)`` RGB uint8.
         faces_found: faces in the photo.
+        passed_over: those that the rule did not choose, each with the reason.
     """
 
     photo: str
@@ -48,6 +49,7 @@ class Prepared:
     qualities: tuple[Quality, ...]
     crops: Crops
     faces_found: int
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def embed_many(
@@ -169,6 +171,7 @@ def _plain(prepared: Prepared) -> dict[str, Any]:
             for face, measured in zip(prepared.faces, prepared.qualities, strict=True)
         ],
         "found": prepared.faces_found,
+        "passed_over": [one.to_dict() for one in prepared.passed_over],
     }
 
 
@@ -185,6 +188,9 @@ def _restored(
         qualities=tuple(_quality(one["quality"]) for one in kept["faces"]),
         crops=np.zeros((0, 0, 0, 3), dtype=np.uint8),
         faces_found=kept["found"],
+        passed_over=tuple(
+            PassedOver(_face(one["face"]), one["reason"]) for one in kept["passed_over"]
+        ),
     )
     return PhotoResult(source, tuple(recognizer.templates(prepared, vectors)), sha256=digest)
 
@@ -194,6 +200,7 @@ def _face(plain: dict[str, Any]) -> Face:
         box=tuple(plain["box"]),
         landmarks=np.array(plain["landmarks"], dtype=np.float32),
         score=plain["score"],
+        turn=plain["turn"],
     )
 
 

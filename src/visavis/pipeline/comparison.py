@@ -11,7 +11,7 @@ from visavis.decision.profile import Calibration
 from visavis.decision.similarity import require_one_model
 from visavis.errors import OptionError
 from visavis.pipeline.records import FaceUsed, Verification
-from visavis.types import Template
+from visavis.types import PassedOver, Template
 
 _NO_EVIDENCE: Final = "the calibration has no mated pairs, so it weighs no evidence"
 
@@ -73,16 +73,34 @@ def compare(
 
 
 def _used(template: Template) -> FaceUsed:
-    return FaceUsed(template.photo, template.face, template.quality, template.faces_found)
+    return FaceUsed(
+        template.photo,
+        template.face,
+        template.quality,
+        template.faces_found,
+        template.passed_over,
+    )
 
 
 def _photo_warnings(template: Template, rule: str) -> list[str]:
-    warnings = [f"{template.photo}: {sentence}" for sentence in template.quality.warnings]
-    if template.faces_found > 1:
-        warnings.append(
-            f"{template.photo}: {template.faces_found} faces found, the rule '{rule}' chose one"
-        )
+    photo = template.photo
+    warnings = [f"{photo}: {sentence}" for sentence in template.quality.warnings]
+    if template.face.turn:
+        warnings.append(f"{photo}: the face lies turned by {template.face.turn} degrees")
+    if template.passed_over:
+        others = "; ".join(_words(one) for one in template.passed_over)
+        warnings.append(f"{photo}: the rule '{rule}' passed over {others}")
+    elif template.faces_found > 1:
+        warnings.append(f"{photo}: {template.faces_found} faces found, all of them were compared")
     return warnings
+
+
+def _words(passed: PassedOver) -> str:
+    x, y, width, height = passed.face.box
+    return (
+        f"a face of {width:.0f}x{height:.0f} at ({x:.0f}, {y:.0f}), confidence "
+        f"{passed.face.score:.2f}: {passed.reason}"
+    )
 
 
 def calibration_warnings(calibration: Calibration, settings: str) -> list[str]:

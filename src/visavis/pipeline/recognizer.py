@@ -15,6 +15,7 @@ from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.errors import NotAlignedError
 from visavis.faces import align, quality
 from visavis.faces.aligned import Aligned
+from visavis.faces.usability import usability
 from visavis.pipeline import batch, rules
 from visavis.pipeline.records import PhotoResult, Verification
 from visavis.types import Detector, Embedder, Face, Image, Template
@@ -39,6 +40,8 @@ class RecognizerOptions:
         flip: average each crop's template with its mirror image's (twice the embedding time).
         level: level the templates, where the model has a levelling; see
             ``visavis.embedding.levelling``.
+        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
+        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
         limits: pixel and byte limits for photos.
     """
 
@@ -46,6 +49,8 @@ class RecognizerOptions:
     threads: int | None = None
     flip: bool = False
     level: bool = True
+    min_face: int | None = None
+    min_confidence: float | None = None
     limits: images.Limits = images.DEFAULT_LIMITS
 
 
@@ -106,6 +111,8 @@ class Recognizer:
                 runtime=options.runtime,
                 # Photos are looked at side by side, which beats many threads on one small look.
                 threads=options.threads or 1,
+                min_face=options.min_face,
+                min_confidence=options.min_confidence,
             )
             if isinstance(detector, str)
             else detector
@@ -253,26 +260,33 @@ class Recognizer:
         self, photo: Any, /, *, rule: str = "largest", name: str | None = None
     ) -> batch.Prepared:
         """Decode, detect, choose, align and measure: all but the embedding."""
-        source = name or images.describe(photo)
-        pixels = images.decode(photo, limits=self._options.limits, name=source)
-        found = self._find(pixels, source)
-        size = (pixels.shape[1], pixels.shape[0])
-        return self.prepare_faces(
-            pixels, rules.choose(found, rule, size=size, source=source), source, len(found)
-        )
-
-    def prepare_faces(
-        self, pixels: Image, chosen: list[Face], source: str, faces_found: int
-    ) -> batch.Prepared:
-        """Align and measure faces that were chosen already."""
-        side = self._embedder.input_size
-        landmarks = [face.landmarks for face in chosen]
-        crops = align.crops(pixels, landmarks, size=side, scale=self._crop_scale)
+        named = name or images.describe(photo)
+        pixels = images.decode(photo, limits=self._options.limits, name=named)
+        found = self._find(pixels, named)
         measured = [
-            quality.measure(pixels, face, crop)
-            for face, crop in zip(chosen, align.crops(pixels, landmarks), strict=True)
+            quality.measure(pixels, face, align.crop(pixels, face.landmarks)) for face in found
         ]
-        return batch.Prepared(source, tuple(chosen), tuple(measured), crops, faces_found)
+        chosen = rules.choose(
+            found,
+            rule,
+            size=(pixels.shape[1], pixels.shape[0]),
+            photo=named,
+            weights=[usability(one) for one in measured],
+        )
+        kept = tuple(found[k] for k in chosen.indices)
+        return batch.Prepared(
+            photo=named,
+            faces=kept,
+            qualities=tuple(measured[k] for k in chosen.indices),
+            crops=align.crops(
+                pixels,
+                [face.landmarks for face in kept],
+                size=self._embedder.input_size,
+                scale=self._crop_scale,
+            ),
+            faces_found=len(found),
+            passed_over=chosen.passed_over,
+        )
 
     def templates(self, prepared: batch.Prepared, vectors: Any) -> list[Template]:
         """Join what ``prepare`` found with the vectors of its crops."""
@@ -285,6 +299,7 @@ class Recognizer:
                 quality=measured,
                 photo=prepared.photo,
                 faces_found=prepared.faces_found,
+                passed_over=prepared.passed_over,
             )
             for vector, face, measured in zip(
                 vectors, prepared.faces, prepared.qualities, strict=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from visavis.types import Face, OperatingPoint, Quality, Record, Template
+from visavis.types import Face, OperatingPoint, PassedOver, Quality, Record, Template
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,12 +36,14 @@ class FaceUsed(Record):
         face: where it was found.
         quality: how usable it is.
         faces_found: faces in the photo.
+        passed_over: those that the rule did not choose, each with the reason.
     """
 
     photo: str
     face: Face
     quality: Quality
     faces_found: int
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

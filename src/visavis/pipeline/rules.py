@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from visavis.errors import NoFaceError, OptionError, SeveralFacesError
-from visavis.types import Face
+from visavis.types import Face, PassedOver
 
-RULES: Final = ("largest", "central", "best-match", "refuse", "all")
-"""``largest``: the biggest box, its area weighted by the detector's confidence. ``central``: the
-one nearest the photo's centre. ``best-match``: all faces are compared and the closest pair counts
-(at a threshold corrected for the number of comparisons). ``refuse``: several faces are an error.
-``all``: every face, for embedding only."""
+RULES: Final = ("largest", "central", "clear", "best-match", "refuse", "all")
+"""``largest``: the largest area times weight. ``central``: the one nearest the photo's center,
+of those that are not small beside the largest. ``clear``: the largest if it has four times the area
+times weight of every other; else several faces are an error. ``best-match``: all faces are compared and the
+closest pair counts (at a threshold corrected for the number of comparisons). ``refuse``: several
+clear faces are an error. ``all``: every face, for embedding only. The weight of a face is its
+usability: it falls with blur, size, light, pose and the detector's confidence."""
+
+_UNCLEAR: Final = 0.5
+"""A face below this part of the best weight is unclear: no second person to ``refuse`` for."""
+
+_SMALL: Final = 0.1
+"""A face below this part of the largest area times weight is never the one ``central`` means."""
+
+
+_CLEARLY_LARGEST: Final = 4.0
+
+_REMEDY: Final = "crop the photo to one person, or choose the rule largest or central"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The faces that a rule kept, and those that it did not.
+
+    Attributes:
+        indices: positions of the kept faces, at least one.
+        passed_over: the other faces, each with the reason.
+    """
+
+    indices: tuple[int, ...]
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def check(rule: str, *, allow: tuple[str, ...] = RULES) -> str:
@@ -21,38 +49,67 @@ def check(rule: str, *, allow: tuple[str, ...] = RULES) -> str:
     return rule
 
 
-def choose(faces: list[Face], rule: str, *, size: tuple[int, int], source: str) -> list[Face]:
+def choose(
+    faces: Sequence[Face],
+    rule: str,
+    *,
+    size: tuple[int, int],
+    photo: str,
+    weights: Sequence[float] | None = None,
+) -> Choice:
     """The faces that ``rule`` keeps, at least one.
 
     Args:
-        faces: largest first.
+        faces: any order.
         rule: one of ``RULES``.
         size: width and height of the photo in pixels.
-        source: the photo, for messages.
+        photo: the photo's name, for messages.
+        weights: usability of each face in [0, 1] (``visavis.faces.usability``); the detector's
+            scores when ``None``.
 
     Raises:
         NoFaceError: ``faces`` is empty.
-        SeveralFacesError: the rule is ``refuse`` and there are several.
+        SeveralFacesError: the rule is ``refuse`` and several faces are not unclear, or it is
+            ``clear`` and none is far larger than the others.
     """
     check(rule)
     if not faces:
         raise NoFaceError(
-            f"{source}: no face found in {size[0]}x{size[1]} pixels",
+            f"{photo}: no face found in {size[0]}x{size[1]} pixels",
             "use a sharper photo that shows the whole face, eyes at least 10 pixels apart",
         )
-    if rule == "refuse" and len(faces) > 1:
-        raise SeveralFacesError(
-            f"{source}: {len(faces)} faces found",
-            "crop the photo to one person, or choose the rule largest, central or best-match",
-        )
-    if rule in {"best-match", "all"}:
-        return list(faces)
-    if rule == "central":
-        middle = (size[0] / 2, size[1] / 2)
-        return [min(faces, key=lambda face: _distance(face, middle))]
-    return [max(faces, key=lambda face: face.area * face.score)]
+    if rule in {"best-match", "all"} or len(faces) == 1:
+        return Choice(tuple(range(len(faces))))
+    weights = [face.score for face in faces] if weights is None else weights
+    areas = [face.area * weight for face, weight in zip(faces, weights, strict=True)]
+    clear = [weight >= _UNCLEAR * max(weights) for weight in weights]
+    if rule == "refuse":
+        if sum(clear) > 1:
+            raise SeveralFacesError(f"{photo}: {sum(clear)} faces found", _REMEDY)
+        kept = clear.index(True)
+    elif rule == "central":
+        large = [k for k, area in enumerate(areas) if area >= _SMALL * max(areas)]
+        kept = min(large, key=lambda k: _distance(faces[k], size))
+    else:
+        kept = max(range(len(faces)), key=areas.__getitem__)
+        if rule == "clear" and areas[kept] < _CLEARLY_LARGEST * sorted(areas)[-2]:
+            raise SeveralFacesError(
+                f"{photo}: {len(faces)} faces found, none far larger than the others", _REMEDY
+            )
+    reasons = [
+        "unclear"
+        if not clear[k]
+        else "off-center"
+        if rule == "central" and areas[k] >= _SMALL * max(areas)
+        else "smaller"
+        for k in range(len(faces))
+    ]
+    return Choice(
+        (kept,),
+        tuple(PassedOver(face, reasons[k]) for k, face in enumerate(faces) if k != kept),
+    )
 
 
-def _distance(face: Face, point: tuple[float, float]) -> float:
+def _distance(face: Face, size: tuple[int, int]) -> float:
     x, y, width, height = face.box
-    return (x + width / 2 - point[0]) ** 2 + (y + height / 2 - point[1]) ** 2
+    return (x + width / 2 - size[0] / 2) ** 2 + (y + height / 2 - size[1] / 2) ** 2
