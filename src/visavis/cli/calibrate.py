@@ -94,6 +94,8 @@ def calibrate(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
@@ -139,7 +141,13 @@ def calibrate(
         detector=detector,
         aligned=aligned,
         calibration=calibration,
-        options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
+        options=RecognizerOptions(
+            runtime=runtime,
+            threads=threads,
+            flip=flip,
+            min_face=min_face,
+            min_confidence=min_confidence,
+        ),
         home=home(),
     )
     work = _Work(recognizer, workers, cached=not no_cache, quiet=json)

@@ -116,6 +116,8 @@ def run(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     flip: options.Flip = False,
@@ -145,7 +147,9 @@ def run(
         detector=detector,
         aligned=aligned,
         calibration=calibration,
-        options=RecognizerOptions(runtime=runtime, flip=flip),
+        options=RecognizerOptions(
+            runtime=runtime, flip=flip, min_face=min_face, min_confidence=min_confidence
+        ),
         home=home(),
     )
     sorter = Sorter(

@@ -60,6 +60,8 @@ def pack(
         ),
     ] = False,
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     faces: Annotated[
         str,
         typer.Option("--faces", help="Where a photo has several: central, largest or refuse."),
@@ -89,9 +91,16 @@ def pack(
 
     found = gather(place, part=part, root=root)
     crops = aligned or found.aligned
-    make, how = (None, "aligned crops") if crops else finder(detector, faces)
+    make, how = (
+        (None, "aligned crops")
+        if crops
+        else finder(detector, faces, min_face=min_face, min_confidence=min_confidence)
+    )
     if aligned and not found.aligned:
-        check_aligned(found.photos, finder(detector, faces)[0]())
+        check_aligned(
+            found.photos,
+            finder(detector, faces, min_face=min_face, min_confidence=min_confidence)[0](),
+        )
     with progress("photos", quiet=json) as update:
         made = packing.pack(
             found.photos,
@@ -163,6 +172,8 @@ def check(
         ),
     ] = False,
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     faces: Annotated[
         str,
         typer.Option("--faces", help="Where a test photo has several: central, largest, refuse."),
@@ -196,7 +207,14 @@ def check(
     leaks = None
     if against is not None:
         protocol = protocol_of(
-            against, detector=detector, rule=faces, root=root, workers=workers, quiet=json
+            against,
+            detector=detector,
+            rule=faces,
+            root=root,
+            workers=workers,
+            quiet=json,
+            min_face=min_face,
+            min_confidence=min_confidence,
         )
         leaks = leakage.find_leaks(opened, protocol, names=not ignore_names)
         if drop is not None:

@@ -15,6 +15,8 @@ from visavis.errors import VisavisError
 def detect(
     photos: Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders.")],
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     runtime: options.Runtime = "onnxruntime",
     threads: options.Threads = None,
     json: options.Json = False,
@@ -29,7 +31,14 @@ def detect(
     from visavis import faces, images
 
     paths = gather(photos)
-    finder = faces.detector(detector, home=home(), runtime=runtime, threads=threads)
+    finder = faces.detector(
+        detector,
+        home=home(),
+        runtime=runtime,
+        threads=threads,
+        min_face=min_face,
+        min_confidence=min_confidence,
+    )
     rows: list[dict[str, Any]] = []
     with progress("detect", quiet=len(paths) < 5) as update:
         for k, path in enumerate(paths):

@@ -29,6 +29,8 @@ def embed(
     ] = "largest",
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
@@ -48,7 +50,9 @@ def embed(
         model=model,
         detector=detector,
         aligned=aligned,
-        options=RecognizerOptions(runtime=runtime, flip=flip),
+        options=RecognizerOptions(
+            runtime=runtime, flip=flip, min_face=min_face, min_confidence=min_confidence
+        ),
         home=home(),
     )
     with progress("embed", quiet=len(paths) < 5) as update:

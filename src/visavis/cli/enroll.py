@@ -93,6 +93,8 @@ def enroll(
         ),
     ] = None,
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     flip: options.Flip = False,
@@ -143,7 +145,9 @@ def enroll(
             detector=detector,
             aligned=aligned,
             calibration=calibration,
-            options=RecognizerOptions(runtime=runtime, flip=flip),
+            options=RecognizerOptions(
+                runtime=runtime, flip=flip, min_face=min_face, min_confidence=min_confidence
+            ),
             home=home(),
         )
         enroller = Enroller(store, recognizer, options=wanted)

@@ -65,6 +65,8 @@ class Wanted:
 
     model: str
     detector: str
+    min_face: int | None
+    min_confidence: float | None
     aligned: bool
     calibration: str | None
     faces: str
@@ -102,6 +104,8 @@ def lfw(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Faces = "central",
@@ -135,8 +139,8 @@ def lfw(
     _score(
         protocol,
         Wanted(
-            model, detector, aligned, calibration, faces, flip, runtime, threads, out, scores,
-            bootstrap, pictures, workers, no_cache, json,
+            model, detector, min_face, min_confidence, aligned, calibration, faces, flip, runtime,
+            threads, out, scores, bootstrap, pictures, workers, no_cache, json,
         ),
     )  # fmt: skip
 
@@ -156,6 +160,8 @@ def pairs(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Faces = "central",
@@ -179,8 +185,8 @@ def pairs(
     _score(
         protocols.pairs.read(file, root),
         Wanted(
-            model, detector, aligned, calibration, faces, flip, runtime, threads, out, scores,
-            bootstrap, pictures, workers, no_cache, json,
+            model, detector, min_face, min_confidence, aligned, calibration, faces, flip, runtime,
+            threads, out, scores, bootstrap, pictures, workers, no_cache, json,
         ),
     )  # fmt: skip
 
@@ -190,6 +196,8 @@ def bin_set(
     file: Annotated[Path, typer.Argument(metavar="FILE.bin", help="Such as agedb_30.bin.")],
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Faces = "central",
@@ -216,8 +224,8 @@ def bin_set(
     _score(
         protocols.bin.read(file),
         Wanted(
-            model, detector, aligned, calibration, faces, flip, runtime, threads, out, scores,
-            bootstrap, pictures, workers, no_cache, json,
+            model, detector, min_face, min_confidence, aligned, calibration, faces, flip, runtime,
+            threads, out, scores, bootstrap, pictures, workers, no_cache, json,
         ),
     )  # fmt: skip
 
@@ -231,6 +239,8 @@ def folders(
     seed: Annotated[int, typer.Option("--seed", help="Decides the sample.")] = 0,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Faces = "central",
@@ -254,8 +264,8 @@ def folders(
     _score(
         protocols.folders.read(root, most=most, seed=seed),
         Wanted(
-            model, detector, aligned, calibration, faces, flip, runtime, threads, out, scores,
-            bootstrap, pictures, workers, no_cache, json,
+            model, detector, min_face, min_confidence, aligned, calibration, faces, flip, runtime,
+            threads, out, scores, bootstrap, pictures, workers, no_cache, json,
         ),
     )  # fmt: skip
 
@@ -306,7 +316,13 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
         detector=wanted.detector,
         aligned=wanted.aligned,
         calibration=wanted.calibration,
-        options=RecognizerOptions(runtime=wanted.runtime, threads=wanted.threads, flip=wanted.flip),
+        options=RecognizerOptions(
+            runtime=wanted.runtime,
+            threads=wanted.threads,
+            flip=wanted.flip,
+            min_face=wanted.min_face,
+            min_confidence=wanted.min_confidence,
+        ),
         home=home(),
     )
     with ExitStack() as stack:

@@ -54,6 +54,8 @@ def cluster(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Annotated[
@@ -107,7 +109,13 @@ def cluster(
             detector=detector,
             aligned=aligned,
             calibration=calibration,
-            options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
+            options=RecognizerOptions(
+                runtime=runtime,
+                threads=threads,
+                flip=flip,
+                min_face=min_face,
+                min_confidence=min_confidence,
+            ),
             home=home(),
         )
         used = recognizer.calibration  # refused before the work, not after it

@@ -67,6 +67,8 @@ def identify(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the enrolments.")] = 0,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     faces: Annotated[
@@ -113,7 +115,13 @@ def identify(
         detector=detector,
         aligned=aligned,
         calibration=calibration,
-        options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
+        options=RecognizerOptions(
+            runtime=runtime,
+            threads=threads,
+            flip=flip,
+            min_face=min_face,
+            min_confidence=min_confidence,
+        ),
         home=home(),
     )
     found, failures = _embedded(

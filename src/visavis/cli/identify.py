@@ -64,6 +64,8 @@ def identify(
         ),
     ] = False,
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
@@ -89,7 +91,9 @@ def identify(
             detector=detector,
             aligned=aligned,
             calibrations=tuple(calibration or ()),
-            options=RecognizerOptions(runtime=runtime, flip=flip),
+            options=RecognizerOptions(
+                runtime=runtime, flip=flip, min_face=min_face, min_confidence=min_confidence
+            ),
             home=home(),
         )
         identifier = Identifier(store, found, options=wanted)

@@ -8,6 +8,22 @@ import typer
 
 Model = Annotated[str, typer.Option("--model", help="Embedder, a name from `visavis models list`.")]
 DetectorName = Annotated[str, typer.Option("--detector", help="yunet, mtcnn or dlib.")]
+MinFace = Annotated[
+    int | None,
+    typer.Option(
+        "--min-face",
+        help="Smallest face to find, its height in pixels of the photo.",
+        show_default="20",
+    ),
+]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        help="Least confidence of a face, on the detector's own scale from 0 to 1.",
+        show_default="0.8 for yunet",
+    ),
+]
 Aligned = Annotated[
     bool,
     typer.Option(

@@ -80,6 +80,8 @@ def run(
         str | None, typer.Option("--part", help="Of data that has parts; train when left out.")
     ] = None,
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
@@ -116,6 +118,8 @@ def run(
             resume=resume,
             part=part,
             detector=detector,
+            min_face=min_face,
+            min_confidence=min_confidence,
             accelerator=accelerator,
             devices=devices,
             nodes=nodes,

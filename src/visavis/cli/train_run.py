@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -45,10 +45,17 @@ class Wanted:
     resume: bool
     part: str | None
     detector: str
+    min_face: int | None
+    min_confidence: float | None
     accelerator: str
     devices: int
     nodes: int
     json: bool
+
+    @property
+    def looking(self) -> dict[str, Any]:
+        """What is asked of the detector."""
+        return {"min_face": self.min_face, "min_confidence": self.min_confidence}
 
 
 def train(wanted: Wanted) -> None:
@@ -62,7 +69,7 @@ def train(wanted: Wanted) -> None:
     recipe = with_overrides(recipe, wanted.fields)
     name = _free_name(wanted.name or recipe.name)
     out = wanted.out if wanted.out is not None else Path("runs") / recipe.name
-    detector = _detector_name(wanted.detector)
+    detector = _detector_name(wanted)
     _look_for_a_run(wanted, out)
     pack = _pack(wanted, recipe, out)
     recipe, notes = fit_to(recipe, pack.labels, fixed=frozenset(wanted.fields))
@@ -201,7 +208,11 @@ def _pack(wanted: Wanted, recipe: Recipe, out: Path) -> Pack:
             )
         return open_pack(wanted.data)
     found = gather(wanted.data, part=wanted.part)
-    make, how = (None, "aligned crops") if found.aligned else finder(wanted.detector, "central")
+    make, how = (
+        (None, "aligned crops")
+        if found.aligned
+        else finder(wanted.detector, "central", **wanted.looking)
+    )
     scale = min(SCALE, round(recipe.crop_scale * _MARGIN, 3))
     needed = recipe.input_size * recipe.crop_scale / scale
     _make_folder(out)
@@ -279,7 +290,13 @@ def _without_leaks(wanted: Wanted, pack: Pack, out: Path) -> Pack:
     if place is None:
         return pack
     protocol = protocol_of(
-        place, detector=wanted.detector, rule="central", root=None, workers=None, quiet=wanted.json
+        place,
+        detector=wanted.detector,
+        rule="central",
+        root=None,
+        workers=None,
+        quiet=wanted.json,
+        **wanted.looking,
     )
     leaks = leakage.find_leaks(pack, protocol)
     leakage.check_disjoint(leaks)
@@ -333,10 +350,10 @@ def _free_name(name: str) -> str:
     return name
 
 
-def _detector_name(detector: str) -> str:
+def _detector_name(wanted: Wanted) -> str:
     from visavis import faces
 
-    return faces.detector(detector, home=home(), threads=1).name
+    return faces.detector(wanted.detector, home=home(), threads=1, **wanted.looking).name
 
 
 def _make_folder(out: Path) -> None:

@@ -41,6 +41,8 @@ def verify(
     ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
     aligned: options.Aligned = False,
     calibration: options.CalibrationName = None,
     flip: options.Flip = False,
@@ -61,7 +63,13 @@ def verify(
         detector=detector,
         aligned=aligned,
         calibration=calibration,
-        options=RecognizerOptions(runtime=runtime, threads=threads, flip=flip),
+        options=RecognizerOptions(
+            runtime=runtime,
+            threads=threads,
+            flip=flip,
+            min_face=min_face,
+            min_confidence=min_confidence,
+        ),
         home=home(),
     )
     answer = recognizer.verify(a, b, fmr=fmr, rule=faces, prior=prior)
