@@ -11,11 +11,12 @@ from visavis.types import Face, PassedOver
 
 RULES: Final = ("largest", "central", "clear", "best-match", "refuse", "all")
 """``largest``: the largest area times weight. ``central``: the one nearest the photo's center,
-of those that are not small beside the largest. ``clear``: the largest if it has four times the area
-times weight of every other; else several faces are an error. ``best-match``: all faces are compared and the
-closest pair counts (at a threshold corrected for the number of comparisons). ``refuse``: several
-clear faces are an error. ``all``: every face, for embedding only. The weight of a face is its
-usability: it falls with blur, size, light, pose and the detector's confidence."""
+of those that are not small beside the largest. ``clear``: the largest if it has four times the
+area times weight of every other; else several faces are an error. ``best-match``: all faces are
+compared and the closest pair counts (at a threshold corrected for the number of comparisons).
+``refuse``: several faces that are not unclear are an error. ``all``: every face, for embedding
+only. The weight of a face is its usability: it falls with blur, size, light, pose and the
+detector's confidence."""
 
 _UNCLEAR: Final = 0.5
 """A face below this part of the best weight is unclear: no second person to ``refuse`` for."""
