@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from tests.decision.conftest import simulate
 
+from visavis.gallery.records import NewFace
+from visavis.gallery.sqlite import SqliteGallery
 from visavis.pipeline import PhotoResult, Recognizer
 from visavis.types import Face, Quality, Template
 
@@ -122,6 +124,72 @@ def test_unlabelled_check_and_use(run, simulated: Path, tmp_path: Path) -> None:
     again = run("calibrate", "--check", few, "--calibration", "mine")
     assert again.code == 2
     assert "itself estimated" in again.err
+
+
+def test_what_identify_advises_works(run, simulated: Path, tmp_path: Path) -> None:
+    """Twenty people enrolled, photos of another kind: a warning, and its remedy."""
+    gallery, few = tmp_path / "door.gallery", tmp_path / "few"
+    asked = [simulated / f"p{k:04d}" / "1.jpg" for k in (1, 700)]  # enrolled; a stranger
+    recognizer = Recognizer()
+    enrolled = [simulated / f"p{k:04d}" / "0.jpg" for k in range(1, 21)]
+    with SqliteGallery(gallery, create=True) as store:
+        store.add(
+            [
+                NewFace(path.parent.name, row.templates[0].vector, "sface", recognizer.model_sha256)
+                for path, row in zip(enrolled, recognizer.embed_many(enrolled), strict=True)
+            ]
+        )
+    before = run("identify", *asked, "--gallery", gallery, "--json")
+    assert before.code == 1, before.err
+    (warning,) = [w for w in before.json["warnings"] if "calibrate" in w and "95 %" in w]
+    assert "`visavis calibrate --unlabelled DIR --name NAME`" in warning
+    assert "--calibration NAME" in warning
+    for k in range(100):
+        shutil.copytree(simulated / f"p{800 + k:04d}", few / f"p{800 + k:04d}")
+    made = run("calibrate", "--unlabelled", few, "--name", "gate", "--json")
+    assert made.code == 0, made.err
+    supported = made.json["supported_fpirs"]
+    assert [one["people"] for one in supported] == [10, 100, 1000]
+    assert all(one["lowest"] <= 0.01 for one in supported)
+    after = run("identify", *asked, "--gallery", gallery, "--calibration", "gate", "--json")
+    assert after.code == 1, after.err
+    assert after.json["fpir"] == 0.01
+    assert not [w for w in after.json["warnings"] if "calibrate" in w]
+    known, stranger = (photo["faces"][0] for photo in after.json["photos"])
+    assert (known["person"], stranger["person"]) == ("p0001", None)
+    assert known["threshold"]["calibration"] == "gate"
+
+
+def test_a_calibration_on_few_people_says_what_it_supports(
+    run, simulated: Path, tmp_path: Path
+) -> None:
+    few, gallery = tmp_path / "few", tmp_path / "door.gallery"
+    for k in range(1, 61):
+        shutil.copytree(simulated / f"p{k:04d}", few / f"p{k:04d}")
+    made = run("calibrate", few, "--name", "few")
+    assert made.code == 0, made.err
+    assert "not supported" in made.out
+    recognizer = Recognizer()
+    asked = simulated / "p0101" / "1.jpg"
+    enrolled = [simulated / f"p{k:04d}" / "0.jpg" for k in range(101, 111)]
+    with SqliteGallery(gallery, create=True) as store:
+        store.add(
+            [
+                NewFace(path.parent.name, row.templates[0].vector, "sface", recognizer.model_sha256)
+                for path, row in zip(enrolled, recognizer.embed_many(enrolled), strict=True)
+            ]
+        )
+    here = ("identify", asked, "--gallery", gallery, "--calibration", "few")
+    # What nobody asked for is replaced by what can be kept; what is asked for is refused.
+    found = run(*here, "--json")
+    assert found.code == 0, found.err
+    rate = found.json["fpir"]
+    assert 0.01 < rate < 0.5
+    assert f"{rate:g}, is used" in found.err
+    refused = run(*here, "--fpir", "0.01")
+    assert refused.code == 2
+    assert f"ask for {rate:g} or more" in refused.err
+    assert run(*here, "--fpir", f"{rate:g}").code == 0
 
 
 @pytest.mark.parametrize(

@@ -430,7 +430,7 @@ def test_the_head_of_the_audit_is_shown(run, place: Path, photo: Path) -> None:
 def test_a_rate_that_nothing_here_confirms_is_told_once(run, place: Path, photo: Path) -> None:
     run("enroll", photo, "--name", NAME)
     outcome = run("identify", photo, photo)
-    assert outcome.err.count("rests on calibration 'sface-lfw' alone") == 1
+    assert outcome.err.count("calibration 'sface-lfw' was measured on other photos") == 1
     assert "not checked on this gallery's photos" in outcome.out
     told = run("identify", photo, "--json").json
     assert "sface-lfw" in told["warnings"][0]

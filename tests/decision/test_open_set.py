@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from visavis.decision.check import shape_of
 from visavis.decision.labelled import Provenance, calibrate
-from visavis.decision.open_set import ENOUGH, fpir_at, identification_threshold, open_set
+from visavis.decision.open_set import (
+    fpir_at,
+    identification_threshold,
+    open_set,
+    supported_fpirs,
+)
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Calibration, CalibrationStore
 from visavis.decision.strangers import measure_strangers
+from visavis.decision.transfer import transfer
+from visavis.decision.unlabelled import estimate_non_mated
 from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
 from visavis.gallery.fusion import fused_scores, simulated_strangers
+from visavis.metrics.intervals import proportion_interval
 
 SHIPPED = CalibrationStore().load("sface-lfw")
 RATES = st.floats(0.02, 0.9)
@@ -186,10 +196,142 @@ def test_people_enrolled_twice_are_suspected_and_left_out(simulate) -> None:
     assert open_set(people=500, calibration=SHIPPED, own=many).suspects == 0
 
 
-def test_too_few_own_scores_are_left_aside() -> None:
-    own = np.full(ENOUGH - 1, 0.6)
-    with_own = identification_threshold(0.1, people=ENOUGH - 1, calibration=SHIPPED, own=own)
-    assert with_own == identification_threshold(0.1, people=ENOUGH - 1, calibration=SHIPPED)
+def _enrolled(
+    x: np.ndarray, who: np.ndarray, people: int, photos: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Templates and owners of some people drawn at random, and one photo of each of the others."""
+    chosen = rng.permutation(who.max() + 1)
+    number = np.full(len(chosen), -1)
+    number[chosen[:people]] = np.arange(people)
+    place = np.arange(len(who)) % (np.bincount(who).max())
+    mine = (number[who] >= 0) & (place < photos)
+    return x[mine], number[who[mine]], x[(number[who] < 0) & (place == 0)]
+
+
+@pytest.mark.parametrize(("people", "photos"), [(10, 1), (10, 3), (60, 1), (60, 3), (60, 10)])
+@pytest.mark.parametrize("centre", [0.3, 0.5])  # photos like the calibration's, and others
+def test_small_galleries_keep_their_rate_on_other_photos(
+    made, simulate, people, photos, centre
+) -> None:
+    shipped = replace(made, name="sface-lfw")  # whose photos are nobody's of the users
+    rng = np.random.default_rng(21)
+    x, who = simulate(rng, 700, each=photos, dimension=32, centre=centre)
+    inside, ratios, alone = [], [], []
+    for _ in range(12):
+        vectors, owners, strangers = _enrolled(x, who, people, photos, rng)
+        best = fused_scores(strangers, vectors, owners, fusion="mean").max(axis=1)
+        own = simulated_strangers(vectors, owners, fusion="mean")
+        for scores in (own, None):
+            point = identification_threshold(
+                0.1, people=people, templates=photos, fusion="mean", calibration=shipped, own=scores
+            )
+            measured = np.mean(best >= point.threshold)
+            if scores is None:
+                alone.append(measured / 0.1)
+                continue
+            inside.append(point.fpir_ci[0] <= measured <= point.fpir_ci[1])
+            ratios.append(measured / 0.1)
+            assert point.probes + point.suspects == people
+    assert np.mean(inside) >= 0.9
+    assert np.mean(ratios) < 1.7
+    if centre > 0.3:
+        assert np.mean(alone) > 2.5
+
+
+def test_the_interval_without_own_scores_says_what_other_photos_may_do(made) -> None:
+    from visavis.decision.own_scores import SHIFT_SD
+
+    shipped, own = (open_set(people=60, calibration=c).point(0.01) for c in (SHIPPED, made))
+    # The prior alone: a standard deviation of one in the log of the rate, at the least.
+    assert shipped.fpir_ci[1] >= 0.01 * np.exp(1.96 * SHIFT_SD) * 0.9
+    # A calibration of the user's own is nearer to their photos, and nobody's word for certain.
+    assert own.fpir_ci[1] / own.fpir < shipped.fpir_ci[1] / shipped.fpir
+    assert open_set(people=60, calibration=SHIPPED).warnings(0.01)
+    like = np.full(400, 0.0) + np.random.default_rng(3).normal(0.33, 0.04, 400)
+    assert not open_set(people=400, calibration=SHIPPED, own=like).warnings(0.1)
+
+
+def test_more_own_scores_leave_less_open(made, simulate) -> None:
+    x, _ = simulate(np.random.default_rng(22), 400, dimension=32)
+    widths = []
+    for people in (5, 20, 80, 320):
+        own = simulated_strangers(x[:people], np.arange(people))
+        low, high = open_set(people=people, calibration=made, own=own).point(0.05).fpir_ci
+        widths.append(high / low)
+    assert sorted(widths, reverse=True) == widths
+
+
+def test_one_person_enrolled_twice_does_not_close_a_small_gallery() -> None:
+    own = np.random.default_rng(2).normal(0.25, 0.04, 12)
+    twice = np.concatenate([own, [0.9, 0.9]])
+    spoilt = open_set(people=14, calibration=SHIPPED, own=twice)
+    assert spoilt.suspects == 2
+    clean = open_set(people=12, calibration=SHIPPED, own=own).point(0.1)
+    assert spoilt.point(0.1).threshold == pytest.approx(clean.threshold, abs=0.02)
+
+
+def test_what_a_calibration_supports_is_what_it_answers(made) -> None:
+    for calibration in (SHIPPED, made):
+        for one in supported_fpirs(calibration):
+            strangers = open_set(people=one.people, calibration=calibration)
+            assert strangers.lowest <= one.lowest <= 1.1 * strangers.lowest
+            assert strangers.point(one.lowest).fpir_ci == one.lowest_ci
+            assert (one.default_ci is None) == (one.lowest > 0.01)
+            assert strangers.supported(0.01) == max(0.01, one.lowest)
+            with pytest.raises(UnsupportedFmrError):
+                strangers.point(0.9 * strangers.lowest)
+    (few,) = supported_fpirs(_on(30, np.random.default_rng(1)), sizes=(10_000,))
+    assert (few.lowest, few.default_ci) == (1.0, None)
+
+
+def _on(people: int, rng: np.random.Generator) -> Calibration:
+    """A calibration measured on so many people."""
+    from tests.decision.conftest import simulate
+
+    x, who = simulate(rng, people, each=3, dimension=32)
+    return calibrate(
+        all_pairs(x, who, tail=1.0),
+        Provenance("few", "net", "a" * 64, "plain", "toys", len(x)),
+        replicates=100,
+        strangers=measure_strangers(x, who),
+    )
+
+
+def test_the_advice_of_a_refusal_works() -> None:
+    rng = np.random.default_rng(5)
+    with pytest.raises(UnsupportedFmrError) as refused:
+        open_set(people=100, calibration=_on(60, rng)).point(0.05)
+    more = int(re.search(r"about ([\d,]+) people", refused.value.remedy)[1].replace(",", ""))
+    assert 60 < more < 500
+    assert open_set(people=100, calibration=_on(more, rng)).point(0.05).fpir == 0.05
+
+
+def test_two_hundred_unlabelled_photos_support_small_galleries(made, simulate) -> None:
+    rng = np.random.default_rng(23)
+    x, who = simulate(rng, 900, each=3, dimension=32, centre=0.6)
+    sample = x[::3][:200]
+    gate = transfer(
+        made,
+        estimate_non_mated(sample, shape=shape_of(made), half_samples=8),
+        Provenance("gate", "net", "a" * 64, "plain", "gate", 200),
+    )
+    assert Calibration.from_json(gate.to_json()).reference == gate.reference
+    inside, ratios = [], []
+    for _ in range(12):
+        vectors, owners, strangers = _enrolled(x[600:], who[600:] - 200, 60, 3, rng)
+        best = fused_scores(strangers, vectors, owners, fusion="mean").max(axis=1)
+        own = simulated_strangers(vectors, owners, fusion="mean")
+        strangers_here = open_set(people=60, templates=3, fusion="mean", calibration=gate, own=own)
+        assert strangers_here.supported(0.01) == 0.01
+        for rate in (0.1, 0.01):
+            point = strangers_here.point(rate)
+            assert "without labels" in point.basis
+            measured = np.mean(best >= point.threshold)
+            low, high = proportion_interval(round(measured * len(best)), len(best))
+            inside.append(high >= point.fpir_ci[0] and low <= point.fpir_ci[1])
+            ratios.append(measured / rate)
+    assert np.mean(inside) >= 0.9
+    assert np.mean(ratios) < 1.5
 
 
 def test_fused_galleries_keep_their_rate(made, simulate) -> None:

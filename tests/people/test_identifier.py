@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
@@ -87,7 +88,13 @@ def test_candidates_are_those_of_brute_force(
             (vectors @ probe).max() if fusion == "max" else mean @ probe / np.linalg.norm(mean)
         )
     assert {c.person: c.score for c in face.candidates} == pytest.approx(want, abs=1e-4)
-    strangers = open_set(people=PEOPLE, templates=2, fusion=fusion, calibration=old.calibration)
+    strangers = open_set(
+        people=PEOPLE,
+        templates=2,
+        fusion=fusion,
+        calibration=old.calibration,
+        own=enrolled.non_mated(model_sha256=old.model_sha256, fusion=fusion),
+    )
     assert face.threshold.threshold == strangers.point(0.05).threshold
     assert face.fpir == pytest.approx(float(strangers.fpir(face.score)))
 
@@ -180,10 +187,13 @@ def test_two_models_side_by_side(
     assert only_new.candidates[0].model == "new"
     assert only_old.candidates[0].model == "old"
     # Each model has half of the rate, and its own people.
-    half = open_set(people=PEOPLE, templates=2, calibration=old.calibration).point(0.025)
-    assert only_old.threshold.threshold == half.threshold
-    eleven = open_set(people=11, calibration=new.calibration).point(0.025)
-    assert only_new.threshold.threshold == eleven.threshold
+    for face, recognizer, people in ((only_old, old, PEOPLE), (only_new, new, 11)):
+        own = enrolled.non_mated(model_sha256=recognizer.model_sha256)
+        faces = enrolled.info().faces[recognizer.model_sha256]
+        strangers = open_set(
+            people=people, templates=faces / people, calibration=recognizer.calibration, own=own
+        )
+        assert face.threshold.threshold == strangers.point(0.025).threshold
     names = [c.person for c in nobody.candidates]
     assert len(names) == len(set(names)) == PEOPLE + 10
     # Never across: each candidate's score is one of its own model.
@@ -227,6 +237,35 @@ def test_rates_that_cannot_be_supported(enrolled, old: Recognizer, tiles_home: P
     both = Identifier(enrolled, [old, new])
     assert any("new are not looked at" in sentence for sentence in both.warnings())
     assert both.identify(save("b.png", tile(90, 1))).faces[0].person == "kept"
+
+
+def test_a_rate_that_nobody_asked_for_is_the_lowest_supported_and_told(
+    enrolled, old: Recognizer, tiles_home: Path, save
+) -> None:
+    assert old.calibration is not None
+    points = tuple(p for p in old.calibration.points if p.target_fmr > 2e-3)
+    little = replace(old.calibration, points=points)  # as if made on few people
+    lowest = open_set(
+        people=PEOPLE,
+        templates=2,
+        calibration=little,
+        own=enrolled.non_mated(model_sha256=old.model_sha256),
+    ).lowest
+    assert 0.012 < lowest < 0.5
+    coarse = Recognizer(model="old", detector=TileDetector(), calibration=little, home=tiles_home)
+    with pytest.raises(UnsupportedFmrError):  # what is asked for is kept to, or refused
+        Identifier(enrolled, [coarse], options=IdentifyOptions(fpir=0.01)).require_supported()
+    identifier = Identifier(enrolled, [coarse], options=IdentifyOptions(audit=True))
+    identifier.require_supported()
+    assert lowest <= identifier.fpir() <= 1.1 * lowest
+    assert any(f"{identifier.fpir():g}" in sentence for sentence in identifier.warnings())
+    (face,) = identifier.identify(save("probe.png", tile(7, 5))).faces
+    assert face.person == "p07"
+    assert face.threshold.fpir == identifier.fpir()
+    assert list(enrolled.audit())[-1].details["fpir"] == identifier.fpir()
+    asked = Identifier(enrolled, [coarse], options=IdentifyOptions(fpir=identifier.fpir()))
+    asked.require_supported()
+    assert not any("lowest" in sentence for sentence in asked.warnings())
 
 
 def test_own_scores_count_in_a_larger_gallery(gallery, old: Recognizer) -> None:

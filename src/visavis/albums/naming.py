@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from visavis.albums.judging import Judged
 from visavis.albums.records import Album, RunSettings
 from visavis.albums.view import GalleryName
-from visavis.decision.open_set import IdentificationPoint, identification_threshold
+from visavis.decision.open_set import IdentificationPoint, OpenSet, open_set
 from visavis.decision.profile import Calibration
 from visavis.errors import GalleryError, OptionError
 from visavis.gallery.records import NewFace
@@ -19,6 +19,34 @@ from visavis.gallery.store import GalleryStore
 
 MOST_ENROLLED: Final = 20
 """How many faces of a cluster are enrolled: the most typical ones."""
+
+
+def open_set_of(
+    gallery: GalleryStore, model: str, model_sha256: str, calibration: Calibration
+) -> OpenSet:
+    """How close strangers come to a gallery's templates of a model.
+
+    Args:
+        gallery: who is enrolled.
+        model: name of the model in use.
+        model_sha256: hash of its file.
+        calibration: of the model in use.
+
+    Raises:
+        GalleryError: nobody is enrolled with the model in use.
+    """
+    templates = [p.faces[model_sha256] for p in gallery.people() if p.faces.get(model_sha256)]
+    if not templates:
+        raise GalleryError(
+            f"a gallery with nobody enrolled by model {model} ({model_sha256[:12]})",
+            "enrol people with this model, or run with the gallery's by --model",
+        )
+    return open_set(
+        people=len(templates),
+        templates=float(np.mean(templates)),
+        calibration=calibration,
+        own=gallery.non_mated(model_sha256=model_sha256),
+    )
 
 
 def gallery_names(
@@ -31,8 +59,12 @@ def gallery_names(
 ) -> tuple[dict[int, GalleryName], IdentificationPoint]:
     """Whom a gallery knows the clusters as.
 
-    A cluster is one probe: its mean template, weighted by usability. It is named where the score
-    with the closest person is at or above the gallery's threshold for ``fpir``.
+    A cluster is one probe. Its score with a person is the mean score of its faces with that
+    person's fused template, weighted by usability. Strangers' clusters never reach a threshold more
+    often than strangers' single faces by it: a mean of scores lies where the scores do, and spreads
+    less. (The score of the *normalized* mean template grows with the number of faces, for
+    strangers, too.) The cluster is named where the score with the closest person is at or above
+    the gallery's threshold for ``fpir``.
 
     Args:
         album: the clusters.
@@ -45,27 +77,20 @@ def gallery_names(
         GalleryError: nobody is enrolled with the model in use.
         UnsupportedFmrError: neither calibration nor gallery support such a rate.
     """
-    model = album.settings.model_sha256
-    templates = [person.faces[model] for person in gallery.people() if person.faces.get(model)]
-    if not templates:
-        raise GalleryError(
-            f"a gallery with nobody enrolled by model {album.settings.model} ({model[:12]})",
-            "enrol people with this model, or run with the gallery's by --model",
-        )
-    point = identification_threshold(
-        fpir,
-        people=len(templates),
-        templates=float(np.mean(templates)),
-        calibration=calibration,
-        own=gallery.non_mated(model_sha256=model),
-    )
+    settings = album.settings
+    strangers = open_set_of(gallery, settings.model, settings.model_sha256, calibration)
+    point = strangers.point(fpir)
     usable = np.flatnonzero(judged.means.any(axis=1))
-    found = gallery.search(judged.means[usable], model_sha256=model, k=1) if len(usable) else []
-    names = {
-        int(judged.clusters[row]): GalleryName(matches[0].person, matches[0].score)
-        for row, matches in zip(usable, found, strict=True)
-        if matches and matches[0].score >= point.threshold
-    }
+    found = (
+        gallery.search(judged.means[usable], model_sha256=settings.model_sha256, k=1)
+        if len(usable)
+        else []
+    )
+    names: dict[int, GalleryName] = {}
+    for row, matches in zip(usable, found, strict=True):
+        score = matches[0].score * float(judged.lengths[row]) if matches else -1.0
+        if matches and score >= point.threshold:
+            names[int(judged.clusters[row])] = GalleryName(matches[0].person, score)
     return names, point
 
 

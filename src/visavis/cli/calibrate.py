@@ -228,7 +228,9 @@ class _Target:
             except OSError as error:
                 raise OptionError(f"--out {path} ({error})", "name a writable file") from error
         if self.json:
-            echo_json(made)
+            from visavis.decision.open_set import supported_fpirs
+
+            echo_json({**made.to_dict(), "supported_fpirs": supported_fpirs(made)})
         else:
             show_calibration(made)
             console.print(f"saved: {path}", markup=False)

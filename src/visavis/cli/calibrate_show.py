@@ -52,8 +52,29 @@ def show_calibration(made: Calibration) -> None:
             interval,
         )
     console.print(table)
+    _show_fpirs(made)
     if made.note:
         console.print(made.note, style="dim", markup=False)
+
+
+def _show_fpirs(made: Calibration) -> None:
+    """Which FPIR it supports for galleries of some sizes."""
+    from rich.table import Table
+
+    from visavis.decision.open_set import DEFAULT_FPIR, supported_fpirs
+
+    table = Table(
+        "people enrolled", "lowest FPIR", "95 % interval", f"interval at {DEFAULT_FPIR:g}"
+    )
+    for one in supported_fpirs(made):
+        table.add_row(
+            f"{one.people:,}",
+            f"{one.lowest:g}" if one.lowest < 1 else "none",
+            _interval(one.lowest_ci) if one.lowest < 1 else "",
+            "not supported" if one.default_ci is None else _interval(one.default_ci),
+        )
+    console.print("For `visavis identify`, by this calibration alone:")
+    console.print(table)
 
 
 def show_check(result: Check) -> None:

@@ -94,9 +94,13 @@ def run(
     key_file: gallery_options.KeyFile = None,
     tenant: gallery_options.Tenant = "default",
     fpir: Annotated[
-        float,
-        typer.Option("--fpir", help="Accepted share of strangers whom the gallery names."),
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            "--fpir",
+            help="Accepted share of strangers' clusters that the gallery names. 0.01 when left "
+            "out, or the lowest that the calibration supports.",
+        ),
+    ] = None,
     copy: Annotated[
         bool, typer.Option("--copy", help="Copies in the folders of people, in place of links.")
     ] = False,
@@ -167,8 +171,7 @@ def run(
         min_size=min_size,
         pictures=pictures,
         copy=copy,
-    )
-    sorter.check()
+    ).checked()
     for sentence in calibration_warnings(recognizer.calibration, recognizer.settings):
         messages.print(f"warning: {sentence}", markup=False)
     outputs.check(out)

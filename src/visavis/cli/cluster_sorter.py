@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,23 +34,37 @@ class Sorter:
     gallery: str | None
     key_file: Path | None
     tenant: str
-    fpir: float
+    fpir: float | None
     min_size: int
     pictures: bool
     copy: bool
 
-    def check(self) -> None:
-        """Refuse what can be refused before the work, not after it."""
+    def checked(self) -> Sorter:
+        """The same with its rate settled; refuses what can be refused before the work.
+
+        A rate that nobody asked for and that the data do not support is the lowest they do.
+        """
         from visavis.errors import OptionError
 
         self._clusterer()
         for path in (self.must, self.cannot):
             if path is not None and not path.is_file():
                 raise OptionError(f"{path}: there is no such file", "give a CSV file")
-        if self.gallery is not None:
-            if not 0 < self.fpir < 1:
-                raise OptionError(f"--fpir {self.fpir}", "give one in (0, 1), such as 0.01")
-            self._gallery().close()
+        if self.gallery is None:
+            return self
+        if self.fpir is not None and not 0 < self.fpir < 1:
+            raise OptionError(f"--fpir {self.fpir}", "give one in (0, 1), such as 0.01")
+        from visavis.albums.naming import open_set_of
+        from visavis.decision.open_set import DEFAULT_FPIR, above_default
+
+        known = self.recognizer
+        with self._gallery() as people:
+            strangers = open_set_of(people, known.model, known.model_sha256, known.calibration)
+        rate = strangers.supported(DEFAULT_FPIR) if self.fpir is None else self.fpir
+        unusual = above_default(rate) if self.fpir is None else ()
+        for sentence in (*unusual, *strangers.warnings(rate)):
+            messages.print(f"warning: {sentence}", markup=False)
+        return replace(self, fpir=rate)
 
     def sort(self, store: AlbumStore, folder: Path, found: Found) -> Album:
         """Cluster what was found, remember it, and bring it together."""
@@ -91,7 +105,7 @@ class Sorter:
                 f"{strangers.thresholds[-1]:.3f}, which is used): the rate may be higher",
                 markup=False,
             )
-        if self.gallery is None:
+        if self.gallery is None or self.fpir is None:
             return album
         from visavis.albums.naming import gallery_names
 
@@ -144,5 +158,5 @@ class Sorter:
             pictures=self.pictures,
             copy=self.copy,
             gallery=self.gallery or "",
-            fpir=self.fpir if self.gallery is not None else float("nan"),
+            fpir=self.fpir if self.gallery and self.fpir is not None else float("nan"),
         )

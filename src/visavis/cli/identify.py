@@ -23,13 +23,13 @@ def identify(
     key_file: gallery_options.KeyFile = None,
     tenant: gallery_options.Tenant = "default",
     fpir: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--fpir",
             help="Chance accepted that a stranger is named; it decides the threshold for this "
-            "gallery.",
+            "gallery. 0.01 when left out, or the lowest that the calibration supports.",
         ),
-    ] = 0.01,
+    ] = None,
     top: Annotated[int, typer.Option("--top", help="Candidates to list for each face.")] = 3,
     faces: Annotated[
         str,
@@ -98,6 +98,7 @@ def identify(
         )
         identifier = Identifier(store, found, options=wanted)
         identifier.require_supported()
+        rate = identifier.fpir()
         warnings = identifier.warnings()
         for sentence in warnings:
             messages.print(f"warning: {sentence}", markup=False)
@@ -111,7 +112,7 @@ def identify(
                 elif not json:
                     _show(row, told, alone=len(paths) == 1)
     if json:
-        echo_json({"gallery": gallery, "fpir": fpir, "warnings": warnings, "photos": rows})
+        echo_json({"gallery": gallery, "fpir": rate, "warnings": warnings, "photos": rows})
     elif len(rows) > 1:
         _summarize(rows)
     if all(row.reason is not None and row.reason.startswith(_UNREADABLE) for row in rows):

@@ -33,6 +33,7 @@ of measured over stated), of which sampling explains some 0.17."""
 MINIMUM_ERRORS: Final = 10
 
 _FINENESS: Final = 5e-4
+_Z: Final = 1.96
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,8 +91,19 @@ class Chances(Record):
         return self.strangers.spread_at(scores)
 
     def fpir(self, scores: ArrayLike) -> Floats:
-        """The chance that a stranger reaches each score with somebody."""
-        expected = np.exp(np.minimum(self.departure.apply(self.log_expected(scores)), 50.0))
+        """The chance that a stranger reaches each score with somebody, the mean over what is open
+        about this gallery's photos."""
+        return self._reached(self.departure.mean(self.log_expected(scores)), scores)
+
+    def interval(self, score: float) -> tuple[float, float]:
+        """95 % interval of that chance at a score: see ``log_sd``."""
+        median = float(self.departure.apply(self.log_expected(score)))
+        ends = [median - _Z * self.log_sd(score), median + _Z * self.log_sd(score)]
+        low, high = self._reached(np.array(ends), score)
+        return (float(low), float(high))
+
+    def _reached(self, log_expected: Floats, scores: ArrayLike) -> Floats:
+        expected = np.exp(np.minimum(log_expected, 50.0))
         c = np.maximum(self.spread(scores), 1e-9)
         return np.asarray(-np.expm1(-np.log1p(c * expected) / c))
 
@@ -108,7 +120,8 @@ class Chances(Record):
         """Standard deviation of the log of the chance at a score.
 
         Four sources: the people of the calibration; the people who happen to be enrolled (their
-        rates spread like strangers', ``c / N``); what own scores leave open; and ``MODEL_SD``.
+        rates spread like strangers', ``c / N``); how far its photos are from the calibration's, as
+        far as own scores leave that open; and ``MODEL_SD``.
         """
         at = float(score) if self.fusion == "max" else float(score) - self._mean_shift()
         gallery = float(self.spread(at)) / self.people

@@ -3,36 +3,49 @@
 In a gallery of N people a stranger has N chances to look like somebody. The false positive
 identification rate (FPIR, ISO/IEC 19795-1) is the share of strangers' probes whose highest fused
 score reaches the threshold. It follows from the model's calibration and the gallery's size
-(``strangers``); in a larger gallery its own people's scores with one another say how far the
-calibration holds for these photos (``own_scores``).
+(``strangers``); the scores of its own people with one another say how far the calibration holds
+for these photos (``own_scores``), and what they leave open is in the interval.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visavis.decision.chances import Chances
-from visavis.decision.own_scores import Departure, fit_departure
-from visavis.decision.profile import Calibration
+from visavis.decision.own_scores import fit_departure, prior
+from visavis.decision.profile import Calibration, is_shipped
 from visavis.decision.strangers import Strangers
 from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
 from visavis.types import Record
 
 Floats = NDArray[np.float64]
 
+DEFAULT_FPIR: Final = 0.01
+"""The rate where none is asked for, if the data support it."""
+
 ENOUGH: Final = 100
-"""Own scores from which on they count."""
+"""Own scores that say what a stranger reaches without any calibration."""
+
+OWN_KIND: Final = 0.5
+"""How far a user's own calibration may be off its gallery's photos, as a share of how far the
+shipped one may be (``own_scores.prior``)."""
+
+WIDE: Final = 3.0
+"""Where the true rate may be so many times the stated one, users are warned."""
 
 MINIMUM_ERRORS: Final = 10
 """Strangers named, or pairs of people taken for one, that must lie behind a rate."""
 
 SUSPECTS: Final = 0.05
 """Own scores as high as the typical mated score are taken for people enrolled twice, and left out,
-while they are no more than this share. More of them, and strangers do score like that here."""
+while they are no more than this share, or one pair. More of them, and strangers do score like that
+here."""
 
 _Z: Final = 1.96
 _FUSIONS: Final = ("max", "mean", "weighted")
@@ -46,8 +59,8 @@ class IdentificationPoint(Record):
         threshold: a probe whose best fused score is at or above it is named.
         fpir: the rate asked for.
         fpir_ci: 95 % interval of the true rate: other people in the calibration, other people in
-            the gallery, what its own scores leave open, and what the model does not explain
-            (``chances.MODEL_SD``). Without own scores it holds for photos like the calibration's.
+            the gallery, how far its photos may be from the calibration's as far as its own scores
+            leave that open, and what the model does not explain (``chances.MODEL_SD``).
         basis: what it rests on, in words.
         people: people enrolled.
         templates: mean number of templates a person.
@@ -119,19 +132,46 @@ class OpenSet:
                 f"a false positive identification rate of {fpir!r}",
                 "give one in (0, 1), such as 1e-2",
             )
-        if self.chances is not None and fpir >= self.chances.lowest:
+        if self.chances is not None and fpir >= self.chances.lowest * (1 - 1e-9):
             threshold = self.chances.threshold(fpir)
-            return self._point(fpir, threshold, self.chances.log_sd(threshold), by_own=False)
+            return self._point(fpir, threshold, self.chances.interval(threshold), by_own=False)
         count = int(fpir * len(self.own) * (1 + 1e-12))
         if count < MINIMUM_ERRORS:
             raise UnsupportedFmrError(
                 f"an FPIR of {fpir:g} for a gallery of {self.people:,} people, for which the data "
                 f"support no less than {self.lowest:.2g}",
-                f"ask for {_rounded_up(self.lowest):g} or more, or calibrate on photos of more "
-                "people: `visavis calibrate`",
+                self._remedy(fpir),
             )
         # Two people who come closest to each other are one event seen twice.
-        return self._point(fpir, float(self.own[-count]), (2 / count) ** 0.5, by_own=True)
+        factor = float(np.exp(_Z * (2 / count) ** 0.5))
+        bounds = (fpir / factor, min(fpir * factor, 1.0))
+        return self._point(fpir, float(self.own[-count]), bounds, by_own=True)
+
+    def supported(self, fpir: float) -> float:
+        """The lowest rate from ``fpir`` on that ``point`` has an answer for, rounded up.
+
+        Raises:
+            UnsupportedFmrError: the data support no rate below 1.
+        """
+        least = _rounded_up(self.lowest)
+        if fpir < self.lowest and least < 1:
+            return least
+        self.point(fpir)
+        return fpir
+
+    def warnings(self, fpir: float) -> tuple[str, ...]:
+        """A sentence if the true rate may be far above ``fpir``, and what to do about it."""
+        point = self.point(fpir)
+        known = self.calibration if point.calibration else None
+        if known is None or not is_shipped(known) or point.fpir_ci[1] < WIDE * fpir:
+            return ()
+        return (
+            f"strangers may be named at a rate of up to {point.fpir_ci[1]:.2g} (95 %), not "
+            f"{fpir:g}: calibration '{known.name}' was measured on other photos ({known.dataset}), "
+            f"and {self.people:,} people enrolled tell little of how alike strangers are on yours; "
+            "run `visavis calibrate --unlabelled DIR --name NAME` on 200 photos like yours, then "
+            "--calibration NAME",
+        )
 
     def fpir(self, scores: ArrayLike) -> Floats:
         """The chance that a stranger's best score here reaches each score: read it as "at most".
@@ -147,14 +187,23 @@ class OpenSet:
             return np.asarray(np.where(beyond, np.minimum(rates, self._observed(values)), rates))
         return self._observed(values)
 
+    def _remedy(self, fpir: float) -> str:
+        answer = f"ask for {_rounded_up(self.lowest):g} or more"
+        if self.chances is None:
+            return f"{answer}, or calibrate on photos of people: `visavis calibrate`"
+        if self.calibration is not None and self.calibration.method == "unlabelled":
+            return answer
+        # Pairs of people grow with the square of their number; a little more, to be sure.
+        more = ceil(self.chances.strangers.people * sqrt(1.25 * self.lowest / fpir))
+        return f"{answer}, or calibrate on photos of about {more:,} people: `visavis calibrate`"
+
     def _observed(self, values: Floats) -> Floats:
         reached = len(self.own) - np.searchsorted(self.own, values, side="left")
         return np.minimum(np.maximum(reached, MINIMUM_ERRORS) / len(self.own), 1.0)
 
     def _point(
-        self, fpir: float, threshold: float, log_sd: float, *, by_own: bool
+        self, fpir: float, threshold: float, interval: tuple[float, float], *, by_own: bool
     ) -> IdentificationPoint:
-        low, high = fpir * np.exp(-_Z * log_sd), min(fpir * np.exp(_Z * log_sd), 1.0)
         used = None if by_own else self.calibration
         measured = self.chances.strangers if self.chances is not None and used else None
         pairs = 0
@@ -163,7 +212,7 @@ class OpenSet:
         return IdentificationPoint(
             threshold=threshold,
             fpir=float(fpir),
-            fpir_ci=(float(low), float(high)),
+            fpir_ci=interval,
             basis=self._basis(measured, used),
             people=self.people,
             templates=float(self.templates),
@@ -181,13 +230,26 @@ class OpenSet:
         own = f"{len(self.own):,} of the gallery's own people as strangers to the others"
         if used is None or measured is None:
             return own
-        if measured.log_sd is None:
+        if used.method == "unlabelled":
+            what = f"calibration '{used.name}' ({used.photos:,} photos without labels)"
+        elif measured.log_sd is None:
             what = f"calibration '{used.name}' ({measured.people:,} people)"
         else:
             what = f"calibration '{used.name}' (pairs of photos: on the safe side)"
         if len(self.own):
             return f"{what}, moved to fit {own}"
         return f"{what} alone, not checked on this gallery's photos"
+
+
+def above_default(fpir: float) -> tuple[str, ...]:
+    """A sentence if a rate that nobody asked for is above the usual one."""
+    if fpir <= DEFAULT_FPIR * (1 + 1e-9):
+        return ()
+    return (
+        f"an FPIR of {DEFAULT_FPIR:g} is not supported for this gallery: the lowest that is, "
+        f"{fpir:g}, is used. Lower ones take a calibration on photos of more people: "
+        "`visavis calibrate`",
+    )
 
 
 def open_set(
@@ -206,7 +268,7 @@ def open_set(
         fusion: how they become one score (``gallery.store.Fusion``).
         calibration: of the model and pipeline in use.
         own: ``GalleryStore.non_mated()`` with the same fusion: how close the gallery's own people
-            come to one another, ``(P,)`` scores. Used where there are 100 or more.
+            come to one another, ``(P,)`` scores.
 
     Raises:
         OptionError: nobody is enrolled, an unknown fusion, or scores outside [-1, 1].
@@ -226,10 +288,8 @@ def open_set(
     if not (np.abs(scores) <= 1 + 1e-5).all():
         raise OptionError("own scores outside [-1, 1]", "give GalleryStore.non_mated()")
     scores, suspects = _without_suspects(scores, calibration)
-    if len(scores) < ENOUGH or people < 2:
-        scores = scores[:0]
     if calibration is None:
-        if not len(scores):
+        if len(scores) < ENOUGH:
             raise CalibrationError(
                 f"a gallery of {people:,} people and no calibration of its model",
                 f"calibrate on photos of people: `visavis calibrate`, or enrol {ENOUGH} people",
@@ -238,12 +298,47 @@ def open_set(
     strangers = Strangers.from_reference(calibration.reference)
     if strangers is None:
         strangers = Strangers.from_points(calibration.points)
-    departure = Departure()
+    scale = 1.0 if is_shipped(calibration) else OWN_KIND
+    departure = prior(scale=scale)
     if len(scores):
-        alone = Chances(strangers, people - 1, templates, fusion)
-        departure = fit_departure(alone.log_expected(scores), alone.spread(scores))
+        alone = Chances(strangers, max(people - 1, 1), templates, fusion)
+        departure = fit_departure(alone.log_expected(scores), alone.spread(scores), scale=scale)
     chances = Chances(strangers, people, templates, fusion, departure)
     return OpenSet(chances, scores, people, templates, fusion, suspects, calibration)
+
+
+@dataclass(frozen=True, slots=True)
+class SupportedFpir(Record):
+    """What a calibration alone supports for galleries of one size, one template a person.
+
+    Attributes:
+        people: people enrolled.
+        lowest: the lowest FPIR that is supported, 1 where none is.
+        lowest_ci: 95 % interval of the true rate there, before a gallery's own scores narrow it.
+        default_ci: the same at 0.01; ``None`` where that is not supported.
+    """
+
+    people: int
+    lowest: float
+    lowest_ci: tuple[float, float]
+    default_ci: tuple[float, float] | None
+
+
+def supported_fpirs(
+    calibration: Calibration, /, sizes: Sequence[int] = (10, 100, 1000)
+) -> tuple[SupportedFpir, ...]:
+    """The lowest FPIR that a calibration supports for galleries of some sizes."""
+    found = []
+    for people in sizes:
+        strangers = open_set(people=people, calibration=calibration)
+        rate = _rounded_up(strangers.lowest)
+        if rate >= 1:
+            found.append(SupportedFpir(people, 1.0, (0.0, 1.0), None))
+            continue
+        lowest = strangers.point(rate)
+        default = strangers.point(DEFAULT_FPIR).fpir_ci if rate <= DEFAULT_FPIR else None
+        found.append(SupportedFpir(people, rate, lowest.fpir_ci, default))
+    return tuple(found)
 
 
 def identification_threshold(
@@ -283,7 +378,7 @@ def _without_suspects(scores: Floats, calibration: Calibration | None) -> tuple[
         return scores, 0
     typical = float(np.interp(0.5, reference["quantiles"], reference["mated"]))
     kept = int(np.searchsorted(scores, typical, side="left"))
-    if len(scores) - kept > SUSPECTS * len(scores):
+    if len(scores) - kept > max(SUSPECTS * len(scores), 2):
         return scores, 0
     return scores[:kept], len(scores) - kept
 

@@ -37,6 +37,7 @@ FEWEST_PAIRS: Final = 500
 """Pairs of people behind ``spread``; above the score where there are fewer it is kept level."""
 
 _KEYS: Final = ("person_scores", "person_fmr", "person_spread", "person_count")
+_LOG_SD: Final = "person_log_sd"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +91,10 @@ class Strangers(Record):
         """Entries for ``Calibration.reference``."""
         columns = (self.scores.round(5), _digits(self.fmr), _digits(self.spread))
         plain = [tuple(float(v) for v in column) for column in columns]
-        return dict(zip(_KEYS, [*plain, (float(self.people),)], strict=True))
+        reference = dict(zip(_KEYS, [*plain, (float(self.people),)], strict=True))
+        if self.log_sd is not None:
+            reference[_LOG_SD] = tuple(float(v) for v in _digits(self.log_sd))
+        return reference
 
     @classmethod
     def from_reference(cls, reference: Mapping[str, tuple[float, ...]] | None) -> Strangers | None:
@@ -98,7 +102,9 @@ class Strangers(Record):
         if reference is None or any(key not in reference for key in _KEYS):
             return None
         scores, fmr, spread = (np.asarray(reference[key], dtype=np.float64) for key in _KEYS[:3])
-        return cls(scores, fmr, spread, int(reference[_KEYS[3]][0]))
+        log_sd = reference.get(_LOG_SD)
+        known = None if log_sd is None else np.asarray(log_sd, dtype=np.float64)
+        return cls(scores, fmr, spread, int(reference[_KEYS[3]][0]), known)
 
     @classmethod
     def from_points(cls, points: Sequence[OperatingPoint]) -> Strangers:

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from math import ceil, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from visavis.decision.labelled import Provenance
 from visavis.decision.llr import LlrCalibration
 from visavis.decision.operating_point import MINIMUM_ERRORS
 from visavis.decision.profile import Calibration
+from visavis.decision.strangers import Strangers
 from visavis.decision.unlabelled import NonMatedEstimate
 from visavis.errors import ModelMismatchError, OptionError, UnsupportedFmrError
 from visavis.types import OperatingPoint
+
+Floats = NDArray[np.float64]
 
 
 def transfer(
@@ -27,8 +31,11 @@ def transfer(
     """Move a labelled calibration to where its error rates hold for other photos.
 
     Thresholds come from ``estimate``; their FMR is the one asked for, by estimate, and the interval
-    its uncertainty. Evidence maps are moved with them: a score counts as much as the reference
-    score that non-mated pairs exceed as rarely, which supposes that mated scores moved alike.
+    its uncertainty. For galleries the reference's rates of people are moved, down to the lowest
+    that it supports, for there the shape of the tail is the reference's: the interval says how
+    little some photos tell of rates that few of their pairs show. Evidence maps are moved with
+    them: a score counts as much as the reference score that non-mated pairs exceed as rarely, which
+    supposes that mated scores moved alike.
     FNMR stays unknown (NaN): it takes labels.
 
     Args:
@@ -69,7 +76,7 @@ def transfer(
         method="unlabelled",
         points=points,
         evidence=tuple(_moved(one, reference, estimate) for one in reference.evidence),
-        reference=None,
+        reference=_people_moved(reference, estimate),
         dataset=provenance.dataset,
         photos=provenance.photos,
         failures=provenance.failures,
@@ -109,10 +116,48 @@ def _point(estimate: NonMatedEstimate, provenance: Provenance, rate: float) -> O
     )
 
 
+def _people_moved(
+    reference: Calibration, estimate: NonMatedEstimate
+) -> dict[str, tuple[float, ...]] | None:
+    """How often one person is taken for another on the photos of the estimate."""
+    people = Strangers.from_reference(reference.reference)
+    if people is None:
+        return None
+    kept = (people.fmr * people.pairs >= MINIMUM_ERRORS) & (people.fmr < 1)
+    if not kept.any():
+        return None
+    rates = people.fmr[kept]
+    # What the reference leaves open of the tail's shape is open here, too.
+    own = np.array([people.variance(float(score)) for score in people.scores[kept]])
+    moved = Strangers(
+        scores=np.maximum.accumulate(estimate.threshold(rates)),
+        fmr=rates,
+        spread=people.spread[kept],
+        people=people.people,
+        log_sd=np.sqrt(estimate.log_sd(rates) ** 2 + own),
+    )
+    answer = moved.to_reference()
+    known = reference.reference or {}
+    if "mated" in known:
+        mated = _where(np.asarray(known["mated"]), reference, estimate).clip(-1, 1).round(5)
+        answer |= {"quantiles": known["quantiles"], "mated": tuple(float(v) for v in mated)}
+    return answer
+
+
 def _moved(
     evidence: LlrCalibration, reference: Calibration, estimate: NonMatedEstimate
 ) -> LlrCalibration:
     """The same evidence at the scores that non-mated pairs exceed as rarely."""
+    moved = _where(np.asarray(evidence.scores), reference, estimate)
+    return LlrCalibration(
+        evidence.method,
+        tuple(float(v) for v in np.maximum.accumulate(moved).round(5)),
+        evidence.llrs,
+    )
+
+
+def _where(scores: Floats, reference: Calibration, estimate: NonMatedEstimate) -> Floats:
+    """The scores that non-mated pairs exceed as rarely here as these in the reference."""
     anchors = sorted((p.threshold, float(-ndtri(p.fmr))) for p in reference.points)
     thresholds = [t for t, _ in anchors]
     deviates = [d for _, d in anchors]
@@ -126,7 +171,6 @@ def _moved(
     ]
     thresholds = [s for s, _ in lower] + thresholds
     deviates = [d for _, d in lower] + deviates
-    scores = np.asarray(evidence.scores)
     inside = np.interp(scores, thresholds, deviates)
     # Beyond what was observed, go on at the slope of the whole.
     slope = (deviates[-1] - deviates[0]) / (thresholds[-1] - thresholds[0])
@@ -136,9 +180,4 @@ def _moved(
     inside = np.where(
         scores < thresholds[0], deviates[0] + (scores - thresholds[0]) * slope, inside
     )
-    moved = estimate.background.score(estimate.shape.model_deviate(inside))
-    return LlrCalibration(
-        evidence.method,
-        tuple(float(v) for v in np.maximum.accumulate(moved).round(5)),
-        evidence.llrs,
-    )
+    return estimate.background.score(estimate.shape.model_deviate(inside))

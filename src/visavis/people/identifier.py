@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from visavis import images
-from visavis.decision.open_set import ENOUGH
-from visavis.decision.profile import is_shipped
-from visavis.errors import OptionError, UnknownCalibrationError
+from visavis.decision.open_set import DEFAULT_FPIR, OpenSet, above_default
+from visavis.errors import OptionError, UnknownCalibrationError, UnsupportedFmrError
 from visavis.gallery.fusion import FUSIONS
 from visavis.people.answers import Heard, weigh
 from visavis.people.models import enrolled_otherwise
@@ -34,7 +33,9 @@ class IdentifyOptions:
     """How faces are named.
 
     Attributes:
-        fpir: the chance accepted that a stranger is named, in (0, 1).
+        fpir: the chance accepted that a stranger is named, in (0, 1). ``None`` for 0.01, or the
+            lowest rate that the data support for the gallery where that is higher (``warnings``
+            says so); a rate that is given is kept to, or refused.
         top: how many candidates an answer lists, 1 or more.
         fusion: how a person's templates become one score: ``max``, ``mean`` or ``weighted``.
         rule: which faces of a photo are asked about: ``all``, ``largest``, ``central`` or
@@ -45,7 +46,7 @@ class IdentifyOptions:
             date; what is found never is.
     """
 
-    fpir: float = 0.01
+    fpir: float | None = None
     top: int = 5
     fusion: Fusion = "weighted"
     rule: str = "all"
@@ -54,7 +55,8 @@ class IdentifyOptions:
     refresh: float = 2.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.fpir, (int, float)) or not 0 < self.fpir < 1:
+        given = DEFAULT_FPIR if self.fpir is None else self.fpir
+        if not isinstance(given, (int, float)) or not 0 < given < 1:
             raise OptionError(f"an FPIR of {self.fpir!r}", "give one in (0, 1), such as 0.01")
         if self.top < 1:
             raise OptionError(f"{self.top} candidates", "ask for 1 or more")
@@ -114,9 +116,17 @@ class Identifier:
         """
         self._hear([[] for _ in self._recognizers], self._gallery.info())
 
+    def fpir(self) -> float:
+        """The chance accepted that a stranger is named: as asked for, or as the data support.
+
+        Raises:
+            UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
+        """
+        return self._rate([strangers for *_, strangers in self._asked(self._gallery.info())])
+
     def warnings(self) -> tuple[str, ...]:
         """What weakens every answer: other settings than at enrolment or calibration, templates of
-        a model that is not asked, a rate that nothing in this gallery confirms."""
+        a model that is not asked, a rate above the usual one, a rate that may be far off."""
         info = self._gallery.info()
         asked = {recognizer.model_sha256 for recognizer in self._recognizers}
         found = [
@@ -127,6 +137,9 @@ class Identifier:
         for recognizer in self._recognizers:
             found += enrolled_otherwise(self._gallery, recognizer)
             found += self._calibrated_otherwise(recognizer, info)
+        # Every question raises these.
+        with suppress(UnknownCalibrationError, UnsupportedFmrError):
+            found += self._uncertain(self._asked(info))
         return tuple(found)
 
     def identify(self, photo: Any, /) -> IdentifiedPhoto:
@@ -197,7 +210,7 @@ class Identifier:
             for k, face in enumerate(templates[0])
         )
         if self._options.audit:
-            self._note(digest, faces)
+            self._note(digest, faces, sum(one.point.fpir for one in heard))
         return IdentifiedPhoto(source, faces)
 
     def _info(self) -> GalleryInfo:
@@ -208,34 +221,55 @@ class Identifier:
             known = self._known = (now, self._gallery.info())
         return known[1]
 
-    def _hear(self, templates: Sequence[Sequence[Template]], info: GalleryInfo) -> list[Heard]:
-        """What each model says of the faces."""
+    def _asked(self, info: GalleryInfo) -> list[tuple[int, Recognizer, OpenSet]]:
+        """The recognizers that have an answer, by their place, and strangers to their templates."""
         asked = []
         silent: UnknownCalibrationError | None = None
-        for recognizer, own in zip(self._recognizers, templates, strict=True):
+        for k, recognizer in enumerate(self._recognizers):
             try:
                 strangers = self._strangers.before(recognizer, info)
             except UnknownCalibrationError as error:
                 silent = error
                 continue
             if strangers is not None:
-                asked.append((recognizer, own, strangers))
+                asked.append((k, recognizer, strangers))
         if silent is not None and not asked:
             raise silent
+        return asked
+
+    def _rate(self, asked: Sequence[OpenSet]) -> float:
+        """The rate of the whole answer. Each model is a chance to name a stranger: they share."""
+        if self._options.fpir is not None:
+            return self._options.fpir
+        count = len(asked)
+        rates = [count * one.supported(DEFAULT_FPIR / count) for one in asked]
+        return max(rates, default=DEFAULT_FPIR)
+
+    def _hear(self, templates: Sequence[Sequence[Template]], info: GalleryInfo) -> list[Heard]:
+        """What each model says of the faces."""
+        asked = self._asked(info)
+        rate = self._rate([strangers for *_, strangers in asked])
         return [
             Heard.ask(
                 self._gallery,
                 recognizer,
-                own,
+                templates[k],
                 strangers,
-                # Each model is a chance to name a stranger, so they share the rate.
                 models=len(asked),
-                fpir=self._options.fpir,
+                fpir=rate,
                 k=max(2, self._options.top),
                 fusion=self._options.fusion,
             )
-            for recognizer, own, strangers in asked
+            for k, recognizer, strangers in asked
         ]
+
+    def _uncertain(self, asked: Sequence[tuple[int, Recognizer, OpenSet]]) -> Iterator[str]:
+        """Rates that are not the usual one, or that may be far off."""
+        rate = self._rate([strangers for *_, strangers in asked])
+        if self._options.fpir is None:
+            yield from above_default(rate)
+        for _, _, strangers in asked:
+            yield from strangers.warnings(rate / len(asked))
 
     def _calibrated_otherwise(self, recognizer: Recognizer, info: GalleryInfo) -> Iterator[str]:
         try:
@@ -248,15 +282,8 @@ class Identifier:
             )
             return
         calibration = strangers.calibration if strangers is not None else None
-        if strangers is None or calibration is None:
+        if calibration is None:
             return
-        if not len(strangers.own) and is_shipped(calibration):
-            yield (
-                f"the FPIR rests on calibration '{calibration.name}' alone ({calibration.dataset}):"
-                " on other photos strangers may be named several times as often, or seldomer; "
-                f"enrol {ENOUGH} people, so that it is checked on theirs, or run `visavis "
-                "calibrate` on photos of your own"
-            )
         if calibration.settings != recognizer.settings:
             yield (
                 f"calibration '{calibration.name}' was measured with {calibration.settings}, not "
@@ -264,7 +291,7 @@ class Identifier:
                 "`visavis calibrate` with these options"
             )
 
-    def _note(self, digest: str, faces: tuple[Identification, ...]) -> None:
+    def _note(self, digest: str, faces: tuple[Identification, ...], fpir: float) -> None:
         named = [face.candidates[0] if face.person is not None else None for face in faces]
         known = [one for one in named if one is not None]
         self._gallery.note(
@@ -272,7 +299,7 @@ class Identifier:
             subject=known[0].person_id if len(known) == 1 else "",
             details={
                 "photo_sha256": digest,
-                "fpir": self._options.fpir,
+                "fpir": fpir or self._rate(()),
                 "faces": [
                     None if one is None else {"person": one.person_id, "score": round(one.score, 4)}
                     for one in named

@@ -82,7 +82,7 @@ class Strangers:
         sha256 = recognizer.model_sha256
         people = self._people(info, sha256)
         own, measured_at = np.zeros(0, dtype=np.float32), 0
-        if self._use_own and people >= ENOUGH:
+        if self._use_own and people > 1:
             if kept is not None and abs(people - kept.measured_at) <= _STALE * kept.measured_at:
                 own, measured_at = kept.own, kept.measured_at
             else:
