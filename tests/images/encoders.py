@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -130,6 +131,26 @@ def claim_jpeg_size(data: bytes, width: int, height: int) -> bytes:
     """Change what a baseline JPEG says of its size."""
     place = data.index(b"\xff\xc0") + 5
     return data[:place] + struct.pack(">HH", height, width) + data[place + 4 :]
+
+
+def jpeg_segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def after_start(data: bytes, stuff: bytes) -> bytes:
+    """Put bytes behind the first two, which in a JPEG are its start marker."""
+    return data[:2] + stuff + data[2:]
+
+
+def filled(data: bytes) -> bytes:
+    """A JPEG with fill bytes before each marker but the first, as the standard permits."""
+    return data[:2] + re.sub(rb"(?=\xff[\xc0-\xfe])", b"\xff" * 9, data[2:])
+
+
+def tiff_of(entries: Sequence[tuple[int, int, int, int]], body: bytes = b"") -> bytes:
+    """A TIFF of ``body``, at byte 8, and one directory of (tag, type, count, value) entries."""
+    table = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *e) for e in entries)
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + table + bytes(4)
 
 
 def flip(data: bytes, place: int) -> bytes:

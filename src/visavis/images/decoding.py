@@ -14,7 +14,7 @@ from visavis.images import jpeg, png
 from visavis.images.arrays import from_array
 from visavis.images.describe import describe
 from visavis.images.failures import Translate
-from visavis.images.limits import DEFAULT_LIMITS, Limits
+from visavis.images.limits import DEFAULT_LIMITS, Limits, check_exif
 from visavis.images.modes import to_rgb
 from visavis.images.opening import load_pixels, open_image
 from visavis.images.quiet import Quiet
@@ -122,9 +122,8 @@ def digest(data: bytes | Image, /) -> str:
 def _decode_bytes(data: bytes, limits: Limits, name: str) -> Image:
     kind = sniff(data, name)
     with Quiet(), Translate(name, kind) as header:
-        opened = open_image(data, kind, name)
+        opened = open_image(data, kind, limits, name)
         header.opened = True
-        limits.check_size(*opened.size, name)
         image = load_pixels(opened, kind, data)
         # Some readers learn the true size only while decoding.
         limits.check_size(*image.size, name)
@@ -143,6 +142,9 @@ def _decode_pillow(image: PillowImage.Image, limits: Limits, name: str) -> Image
 
 
 def _upright_rgb(image: PillowImage.Image, kind: str, name: str) -> Image:
+    for key in ("exif", "Raw profile type exif"):
+        value = image.info.get(key)
+        check_exif(len(value) if isinstance(value, (bytes, str)) else 0, name)
     turn = _TURN.get(_orientation(image))
     image = to_rgb(image, kind, name)
     if turn is not None:

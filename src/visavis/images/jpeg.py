@@ -1,4 +1,4 @@
-"""Damage in JPEG files that the decoder passes over in silence."""
+"""JPEG files: structures that would take time out of proportion, and coded data that run out."""
 
 from __future__ import annotations
 
@@ -10,30 +10,69 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageChops, JpegImagePlugin
 
-from visavis.errors import ImageTruncatedError, ImageUnsupportedError
+from visavis.errors import ImageTruncatedError
+from visavis.images.limits import check_exif, refuse_excess
 
-_MOST_SCANS: Final = 500
+_MOST_SCANS: Final = 100
+_MOST_SEGMENTS: Final = 4096  # 100 MB are 1,526 segments of the greatest length
+_MOST_TABLES: Final = 1_000_000
+_MOST_FILL: Final = 1 << 16
 _BLOCK: Final = 8
-_FILLER: Final = bytes(range(1, 251)) * 2
-_EOI, _SOS = 0xD9, 0xDA
-_RESTARTS: Final = range(0xD0, 0xD8)
-_MARKER: Final = re.compile(rb"\xff+[^\xff]", re.DOTALL)
-_CODED_MARKER: Final = re.compile(rb"\xff+[^\x00\xff]", re.DOTALL)
+_RESTARTS: Final = [bytes((0xFF, 0xD0 + number)) for number in range(8)]
+# The first byte is zero, so that a fill byte (0xFF) in front of it becomes data, not a marker.
+_FILLER: Final = bytes(number * 151 % 255 for number in range(24))
+_LONG_FILLER: Final = bytes(number * 151 % 255 for number in range(500))
+_EOI, _SOS, _APP0, _APP1, _APP15, _COMMENT = 0xD9, 0xDA, 0xE0, 0xE1, 0xEF, 0xFE
+# Neither of these can match at more than one length: their time is linear, whatever the bytes.
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+_END_OF_CODED_DATA: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _HUFFMAN_FRAMES: Final = frozenset((0xC0, 0xC1, 0xC2))
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE: Final = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length
 
 
-def check_scans(data: bytes, name: str) -> None:
-    """Refuse a progressive JPEG of so many scans that decoding it would take minutes.
+def coded_data(data: bytes, name: str) -> tuple[list[tuple[int, int]], bool]:
+    """Where the coded data of the first photo are, one (start, end) a scan, and if Huffman coded.
 
     Raises:
-        ImageUnsupportedError: more than 500 scans; photos have about ten.
+        ImageUnsupportedError: more scans, segments, tables, EXIF data or fill bytes than any photo
+            has. libjpeg goes through the whole picture for each scan and through a run of fill
+            bytes again for each block that Pillow reads; Pillow copies all EXIF data for each
+            further segment of them.
     """
-    if data.count(b"\xff\xda\x00") > _MOST_SCANS:
-        raise ImageUnsupportedError(
-            f"{name} is a JPEG of more than {_MOST_SCANS} scans", "save it anew as a plain JPEG"
-        )
+    scans: list[tuple[int, int]] = []
+    huffman = True
+    place, tables, exif = 2, 0, 0
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, place)
+        if found is None:
+            return scans, huffman
+        marker, place = data[found.end() - 1], found.end()
+        if marker == _EOI:
+            return scans, huffman
+        if marker in _BARE and marker != _SOS:
+            continue
+        length = int.from_bytes(data[place : place + 2], "big")
+        if marker in _FRAMES:
+            huffman &= marker in _HUFFMAN_FRAMES
+        if marker == _APP1 and data.startswith(b"Exif\0\0", place + 2):
+            exif += length
+            check_exif(exif, name)
+        elif not _APP0 <= marker <= _APP15 and marker != _COMMENT:
+            tables += length
+            if tables > _MOST_TABLES:
+                refuse_excess(name, "JPEG", f"more than {_MOST_TABLES:,} bytes of tables")
+        place += length
+        if marker == _SOS:
+            if len(scans) == _MOST_SCANS:
+                refuse_excess(name, "JPEG", f"more than {_MOST_SCANS} scans")
+            found = _END_OF_CODED_DATA.search(data, place)
+            end = len(data) if found is None else found.start()
+            if data.find(b"\xff" * _MOST_FILL, place, end) >= 0:
+                refuse_excess(name, "JPEG", f"{_MOST_FILL:,} or more fill bytes in a row")
+            scans.append((place, end))
+            place = end
+    return refuse_excess(name, "JPEG", f"more than {_MOST_SEGMENTS:,} segments")
 
 
 def check_complete(image: PillowImage.Image, data: bytes, name: str) -> None:
@@ -41,23 +80,28 @@ def check_complete(image: PillowImage.Image, data: bytes, name: str) -> None:
 
     Where a scan stops early (a file cut and closed with an end marker, a marker made by a flipped
     bit), libjpeg fills the rest with mid-gray and only counts a warning, which Pillow does not
-    look at. So: if some 8 x 8 block may be plain mid-gray, decode again with bytes added at the
-    end of every run of coded data. A complete photo does not change, because nothing reads them.
+    look at. So: if some 8 x 8 block may be plain mid-gray, decode once more with bytes added at
+    the end of every run of coded data. A complete photo does not change, because nothing reads
+    them. Costs at most one more decoding of the picture.
 
     Args:
         image: the decoded first photo in ``data``, as stored (neither rotated nor converted).
-        data: the file.
+        data: the file, which ``coded_data`` has passed.
         name: what to call it.
 
     Raises:
         ImageTruncatedError: coded data is missing.
+        ImageUnsupportedError: more restart markers than the picture has blocks.
     """
     if not _has_gray_block(image):
         return
-    padded = _pad_runs(data)
-    if padded is None:
-        return
-    again = JpegImagePlugin.JpegImageFile(io.BytesIO(padded), "")
+    scans, huffman = coded_data(data, name)
+    if not huffman:
+        return  # Arithmetic coding may leave out trailing bytes.
+    blocks = -(-image.width // _BLOCK) * -(-image.height // _BLOCK)
+    if any(_restarts(data, *scan) > blocks for scan in scans):
+        refuse_excess(name, "JPEG", "more restart markers than blocks")
+    again = JpegImagePlugin.JpegImageFile(io.BytesIO(_padded(data, scans)), "")
     again.load()
     if ImageChops.difference(image, again).getbbox() is not None:
         raise ImageTruncatedError(
@@ -77,31 +121,20 @@ def _has_gray_block(image: PillowImage.Image) -> bool:
     return bool(((levels == 127) | (levels == 128)).all(axis=1).any())
 
 
-def _pad_runs(data: bytes) -> bytes | None:
-    """The file with bytes added at the end of each run of coded data of its first photo.
+def _restarts(data: bytes, start: int, end: int) -> int:
+    return sum(data.count(marker, start, end) for marker in _RESTARTS)
 
-    None where that proves nothing: arithmetic coding may leave out trailing bytes.
-    """
+
+def _padded(data: bytes, scans: list[tuple[int, int]]) -> bytes:
+    """The file with bytes added at the end of each run of coded data."""
     parts: list[bytes] = []
-    copied, place = 0, 2
-    in_scan, restarts = False, 0
-    while found := (_CODED_MARKER if in_scan else _MARKER).search(data, place):
-        marker = data[found.end() - 1]
-        if in_scan:
-            parts += (data[copied : found.start()], _FILLER)
-            copied = found.start()
-            in_scan = marker in _RESTARTS
-            restarts += in_scan
-            if not in_scan:
-                # One interval more, should the data have stopped between two.
-                parts += (b"\xff", bytes([_RESTARTS[restarts % 8]]), _FILLER)
-        place = found.end()
-        if marker == _EOI:
-            break
-        if marker in _FRAMES and marker not in _HUFFMAN_FRAMES:
-            return None
-        if marker not in _BARE:
-            place += int.from_bytes(data[place : place + 2], "big")
-        if marker == _SOS:
-            in_scan, restarts = True, 0
+    copied = 0
+    for start, end in scans:
+        coded = data[start:end]
+        for marker in _RESTARTS:
+            coded = coded.replace(marker, _FILLER + marker)
+        # One interval more, should the data have stopped between two.
+        following = _RESTARTS[_restarts(data, start, end) % 8]
+        parts += (data[copied:start], coded, _LONG_FILLER, following, _LONG_FILLER)
+        copied = end
     return b"".join((*parts, data[copied:]))

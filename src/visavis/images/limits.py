@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, NoReturn
 
 from visavis.errors import ImageTooLargeError, ImageUnsupportedError, OptionError
+from visavis.images.describe import with_article
 from visavis.types import Record
+
+_MOST_EXIF: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +62,24 @@ class Limits(Record):
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def check_exif(size: int, name: str) -> None:
+    """Refuse EXIF data of ``size`` bytes if that is too many: reading them is slow."""
+    if size > _MOST_EXIF:
+        raise ImageUnsupportedError(
+            f"{name} has more than {_MOST_EXIF:,} bytes of EXIF data", "save it without them"
+        )
+
+
+def refuse_excess(name: str, kind: str, what: str) -> NoReturn:
+    """Refuse a file that would take time or memory out of proportion to its picture.
+
+    Args:
+        name: what to call the photo.
+        kind: its format.
+        what: what it has too much of.
+    """
+    raise ImageUnsupportedError(
+        f"{name} is {with_article(kind)} with {what}", "save it anew as a plain JPEG or PNG"
+    )

@@ -1,14 +1,28 @@
-"""Binary PGM and PPM of uncommon depths, which Pillow reads a sample at a time in Python."""
+"""Netpbm files: what Pillow would read a sample or a comment at a time in Python."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageFile
 
+from visavis.images.limits import refuse_excess
 from visavis.images.scaling import scale
+
+_PLAIN: Final = (b"P1", b"P2", b"P3")
+_MOST_COMMENTS: Final = 1024
+
+
+def check_comments(data: bytes, name: str) -> None:
+    """Refuse a plain (text) file of very many comments: Pillow copies what follows for each.
+
+    Raises:
+        ImageUnsupportedError: more than 1,024 comments.
+    """
+    if data.startswith(_PLAIN) and data.count(b"#") > _MOST_COMMENTS:
+        refuse_excess(name, "PPM", f"more than {_MOST_COMMENTS:,} comments")
 
 
 def is_deep(image: ImageFile.ImageFile) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import io
+import re
 from typing import Final, cast
 
 from PIL import Image as PillowImage
 from PIL import ImageFile
 
-from visavis.errors import ImageTruncatedError, ImageUnsupportedError, MissingExtraError
-from visavis.images.jpeg import check_scans
-from visavis.images.netpbm import is_deep, load_deep
-from visavis.images.png import check_chunks
-from visavis.images.strict import load_strictly, open_stream
+from visavis.errors import MissingExtraError
+from visavis.images import jpeg, png, tiff
+from visavis.images.jpeg2000 import check_codestreams
+from visavis.images.limits import Limits, refuse_excess
+from visavis.images.netpbm import check_comments, is_deep, load_deep
 
 _READERS: Final = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),  # of an MPO too, its first photo
@@ -26,29 +28,55 @@ _READERS: Final = {
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIF": ("pillow_heif", "HeifImageFile"),
 }
-# TIFF tags NewSubfileType and PlanarConfiguration, and the values looked for.
-_SUBFILE, _REDUCED = 254, 1
-_PLANES, _SEPARATE = 284, 2
-_MOST_TILES: Final = 1 << 16
+_MOST_READS: Final = 1 << 18
+_TIFF_HEADER: Final = re.compile(rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+")
+_MOST_RUN_LENGTH_CODED: Final = 4_000_000  # pixels; Pillow decodes these in Python
 
 
-def open_image(data: bytes, kind: str, name: str) -> ImageFile.ImageFile:
+class _Stream(io.BytesIO):
+    """Encoded bytes that may be read in so many steps.
+
+    Pillow's readers parse in Python, a few bytes a step: of a file that is all comments, padding
+    or empty chunks, 100 MB would take minutes and gigabytes.
+    """
+
+    def __init__(self, data: bytes, kind: str, name: str) -> None:
+        super().__init__(data)
+        self._kind = kind
+        self._name = name
+        self.left = _MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, as ``io.BytesIO`` does.
+
+        Raises:
+            ImageUnsupportedError: read too often.
+        """
+        self.left -= 1
+        if self.left < 0:
+            refuse_excess(self._name, self._kind, "more small parts than a photo has")
+        return super().read(size)
+
+
+def open_image(data: bytes, kind: str, limits: Limits, name: str) -> ImageFile.ImageFile:
     """Parse the header of an encoded photo of the format ``kind`` (see ``sniff``).
+
+    What would take time or memory out of proportion to the picture is refused before Pillow or its
+    codecs see it.
 
     Pillow's reader is called directly, not through ``PIL.Image.open``: that would judge by the
     process-wide ``PIL.Image.MAX_IMAGE_PIXELS`` and warn, where ``Limits`` decides here.
 
     Raises:
         MissingExtraError: a HEIC photo, and pillow-heif is not installed.
+        ImageTooLargeError: more pixels than ``limits`` says.
         ImageTruncatedError: PNG chunks are damaged, or TIFF strips are missing.
-        ImageUnsupportedError: a camera raw file whose readable image is only a thumbnail.
+        ImageUnsupportedError: a camera raw file whose readable image is only a thumbnail, or a
+            structure that is out of proportion.
 
     What Pillow raises is for ``visavis.images.failures`` to translate.
     """
-    if kind == "PNG":
-        check_chunks(data, name)
-    elif kind == "JPEG":
-        check_scans(data, name)
+    _check(data, kind, limits, name)
     module, reader = _READERS[kind]
     try:
         plugin = importlib.import_module(module)
@@ -56,9 +84,16 @@ def open_image(data: bytes, kind: str, name: str) -> ImageFile.ImageFile:
         raise _missing(kind, name) from error
     if kind == "AVIF" and not plugin.SUPPORTED:
         raise _missing(kind, name)
-    image = cast("ImageFile.ImageFile", getattr(plugin, reader)(open_stream(data), ""))
+    stream = _Stream(data, kind, name)
+    image = cast("ImageFile.ImageFile", getattr(plugin, reader)(stream, ""))
+    limits.check_size(*image.size, name)
     if kind == "TIFF":
-        _check_tiff(image, name)
+        tiff.check_image(image, name)
+    elif image.tile and image.tile[0].codec_name == "bmp_rle":
+        pixels = image.width * image.height
+        if pixels > _MOST_RUN_LENGTH_CODED:
+            refuse_excess(name, "run-length coded BMP", f"{pixels:,} pixels")
+        stream.left += pixels
     return image
 
 
@@ -66,33 +101,25 @@ def load_pixels(image: ImageFile.ImageFile, kind: str, data: bytes) -> PillowIma
     """Decode the pixels of what ``open_image`` opened; raises what Pillow raises."""
     if kind == "PPM" and is_deep(image):
         return load_deep(image, data)
-    load_strictly(image)
+    image.load()
     return image
 
 
-def _check_tiff(image: ImageFile.ImageFile, name: str) -> None:
-    tags = image.tag_v2  # type: ignore[attr-defined]
-    subfile = tags.get(_SUBFILE, 0)
-    if isinstance(subfile, int) and subfile & _REDUCED:
-        raise ImageUnsupportedError(
-            f"{name} is a camera raw file: its first image is a thumbnail",
-            "develop it to JPEG or TIFF first",
-        )
-    if len(image.tile) > _MOST_TILES:
-        raise ImageUnsupportedError(
-            f"{name} is a TIFF in {len(image.tile):,} strips or tiles",
-            f"save it with at most {_MOST_TILES:,}",
-        )
-    # Pillow leaves black what no strip covers.
-    covered = sum(
-        (x1 - x0) * (y1 - y0)
-        for x0, y0, x1, y1 in (tile.extents or (0, 0, 0, 0) for tile in image.tile)
-    )
-    layers = len(image.getbands()) if tags.get(_PLANES) == _SEPARATE else 1
-    if covered < image.width * image.height * layers:
-        raise ImageTruncatedError(
-            f"{name} is a TIFF that lacks strips", "copy or download the photo again"
-        )
+def _check(data: bytes, kind: str, limits: Limits, name: str) -> None:
+    """Whatever is to be checked before Pillow's reader starts."""
+    if kind == "PNG":
+        png.check_chunks(data, name)
+    elif kind == "JPEG":
+        jpeg.coded_data(data, name)
+    elif kind == "PPM":
+        check_comments(data, name)
+    elif kind == "JPEG2000":
+        check_codestreams(data, limits, name)
+    elif kind == "TIFF":
+        tiff.check_directories(data, 0, name)
+    elif kind == "AVIF":  # Pillow reads its EXIF data at once.
+        for found in _TIFF_HEADER.finditer(data):
+            tiff.check_directories(data, found.start(), name, kind)
 
 
 def _missing(kind: str, name: str) -> MissingExtraError:
@@ -102,5 +129,5 @@ def _missing(kind: str, name: str) -> MissingExtraError:
         )
     return MissingExtraError(
         f"{name} is an {kind} photo, which this Pillow cannot read",
-        "pip install --upgrade pillow (11.3 or later)",
+        "pip install --upgrade pillow",
     )

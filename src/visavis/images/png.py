@@ -1,17 +1,21 @@
-"""Damage in PNG files that Pillow lets pass."""
+"""PNG files: damage that Pillow lets pass, and chunks that would take it long."""
 
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from PIL import Image as PillowImage
 
 from visavis.errors import ImageTruncatedError
+from visavis.images.limits import refuse_excess
 
 _SIGNATURE: Final = 8
-_PIECE: Final = 1 << 20
+_MOST_CHUNKS: Final = 1 << 16
+_MOST_OF: Final = {b"IHDR": 1, b"iCCP": 4}  # a profile inflates to 1 MB, a thousandfold
+_PIECE: Final = 1 << 12  # of compressed bytes
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # First column, first row, and the steps between them, of the seven passes of interlacing.
 _ADAM7: Final = (
@@ -34,11 +38,17 @@ def check_chunks(data: bytes, name: str) -> None:
 
     Raises:
         ImageTruncatedError: a checksum is wrong, or the file stops before ``IEND``.
+        ImageUnsupportedError: more chunks than any photo has, each of which takes Pillow a while.
     """
-    for kind, content, stored in _chunks(data):
+    seen: Counter[bytes] = Counter()
+    for kind, content, stored in _chunks(data, name):
         if kind == b"IEND":
             return
-        if kind in (b"IDAT", b"fdAT") and zlib.crc32(content, zlib.crc32(kind)) != stored:
+        if kind in _MOST_OF:
+            seen[kind] += 1
+            if seen[kind] > _MOST_OF[kind]:
+                refuse_excess(name, "PNG", f"more than {_MOST_OF[kind]} {kind.decode()} chunks")
+        elif kind in (b"IDAT", b"fdAT") and zlib.crc32(content, zlib.crc32(kind)) != stored:
             raise ImageTruncatedError(
                 f"{name} is a damaged PNG (wrong checksum of its image data)", _AGAIN
             )
@@ -63,23 +73,28 @@ def check_complete(image: PillowImage.Image, data: bytes, name: str) -> None:
     last = (image.crop((0, y, width, y + 1)) for y in range(max(height - 2, 0), height))
     if all(row.getbbox(alpha_only=False) is not None for row in last):
         return
-    inflater = zlib.decompressobj()
-    count = 0
-    for kind, content, _ in _chunks(data):
-        if kind == b"IDAT":
-            rest = bytes(content)
-            while rest and not inflater.eof:
-                count += len(inflater.decompress(rest, _PIECE))
-                rest = inflater.unconsumed_tail
-    if count < _inflated_size(data):
+    if not _has_rows(data, _inflated_size(data), name):
         raise ImageTruncatedError(f"{name} is a PNG that lacks rows", _AGAIN)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
+def _has_rows(data: bytes, size: int, name: str) -> bool:
+    """Whether the image data inflate to ``size`` bytes; inflates hardly more."""
+    inflater = zlib.decompressobj()
+    count = 0
+    for kind, content, _ in _chunks(data, name):
+        if kind == b"IDAT":
+            for start in range(0, len(content), _PIECE):
+                count += len(inflater.decompress(content[start : start + _PIECE]))
+                if count >= size or inflater.eof:
+                    return count >= size
+    return False
+
+
+def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, memoryview, int]]:
     """Kind, content and stored checksum of each whole chunk."""
     view = memoryview(data)
     start = _SIGNATURE
-    while start + 12 <= len(data):
+    for _ in range(_MOST_CHUNKS):
         end = start + 8 + int.from_bytes(view[start : start + 4], "big")
         if end + 4 > len(data):
             return
@@ -90,6 +105,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
             int.from_bytes(view[end : end + 4], "big"),
         )
         start = end + 4
+    refuse_excess(name, "PNG", f"more than {_MOST_CHUNKS:,} chunks")
 
 
 def _inflated_size(data: bytes) -> int:

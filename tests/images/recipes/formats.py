@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image as PillowImage
 from tests.images.corpus import Recipe
-from tests.images.encoders import encode, exif, noise, photo, png_chunk, tiff
+from tests.images.encoders import encode, exif, filled, noise, photo, png_chunk, tiff
 from tests.images.orientation import as_stored
 
 _PHOTO = photo()
@@ -121,6 +121,21 @@ def _besides() -> list[tuple[str, Callable[[], bytes], np.ndarray, int]]:
             _PHOTO,
             8,
         ),
+        *(
+            (
+                f"jpeg-with-{what}-after-its-end",
+                lambda rest=rest: encode(_PHOTO, "JPEG", quality=95) + rest,
+                _PHOTO,
+                8,
+            )
+            for what, rest in (
+                ("zeros", bytes(5000)),
+                ("fill", b"\xff" * 200_000),
+                ("a-photo", encode(_OTHER, "JPEG")),
+            )
+        ),
+        ("jpeg-with-fill-before-its-markers", _filled, _PHOTO, 8),
+        ("gray-jpeg-with-fill-before-its-markers", _filled_gray, np.full((64, 64, 3), 128), 0),
         ("jpeg-motion-photo", lambda: encode(_PHOTO, "JPEG", quality=95) + video, _PHOTO, 8),
         ("png-with-bytes-after-its-end", lambda: encode(_PHOTO, "PNG") + b"trailing", _PHOTO, 0),
         ("png-with-unknown-chunk", _png_unknown_chunk, _PHOTO, 0),
@@ -137,6 +152,15 @@ def _besides() -> list[tuple[str, Callable[[], bytes], np.ndarray, int]]:
 def _png_late_exif(stored: np.ndarray) -> bytes:
     plain = encode(stored, "PNG")
     return plain[:-12] + png_chunk(b"eXIf", exif(6)[6:]) + plain[-12:]
+
+
+def _filled() -> bytes:
+    return filled(encode(_PHOTO, "JPEG", quality=95))
+
+
+def _filled_gray() -> bytes:
+    gray = np.full((64, 64, 3), 128, np.uint8)
+    return filled(encode(gray, "JPEG", restart_marker_blocks=1))
 
 
 def _png_unknown_chunk() -> bytes:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
+from tests.images import crafted
 from tests.images.corpus import Recipe
 from tests.images.encoders import claim_jpeg_size, encode, noise, photo, png, png_rows, tiff
 
@@ -67,8 +68,12 @@ def _refused() -> list[tuple[str, Callable[[], bytes], tuple[str, ...]]]:
             ("camera raw file: its first image is a thumbnail",),
         ),
         ("jpeg-of-12-bits", _jpeg_of_12_bits, ("cannot handle 12-bit layers", "plain JPEG")),
-        ("jpeg-scan-bomb", _scan_bomb, ("more than 500 scans",)),
+        ("jpeg-scan-bomb", _scan_bomb, ("more than 100 scans",)),
         ("tiff-strip-bomb", _strip_bomb, ("70,000 strips",)),
+        *(
+            (f"{name}-bomb", lambda make=make, size=size: make(size), (words, "save it"))
+            for name, make, size, words in crafted.REFUSED
+        ),
     ]
 
 
