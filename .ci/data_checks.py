@@ -88,6 +88,26 @@ def check_lfw(lfw: Path, work: Path) -> None:
     check_clustering(photos, home)
 
 
+def check_peers(peers: Path, work: Path) -> None:
+    """Raw photos of all sizes: the labelled pairs, and detection against marked faces."""
+    photos = peers / "deepface"
+    with (
+        (photos / "master.csv").open(newline="", encoding="utf-8") as file,
+        (work / "peers.csv").open("w", newline="", encoding="utf-8") as out,
+    ):
+        writer = csv.writer(out)
+        writer.writerow(["a", "b", "same"])
+        for row in csv.DictReader(file):
+            writer.writerow([row["file_x"], row["file_y"], int(row["Decision"] == "Yes")])
+    found = run(
+        *("evaluate", "pairs", work / "peers.csv", "--root", photos, "--bootstrap", 0),
+        home=work / "home",
+    )
+    point = next(p for p in found["operating_points"] if p["target_fmr"] == 1e-3)
+    check("peers/: misses of 38 at the shipped FMR 1e-3", 38 * point["fnmr"], 1.001, least=False)
+    check("peers/: false matches of 262", 262 * point["fmr"], 1.001, least=False)
+
+
 def check_identification(lfw: Path, home: Path) -> None:
     """1,000 people with one photo each, 4,000 strangers."""
     found = run(
@@ -111,11 +131,16 @@ def check_clustering(photos: Path, home: Path) -> None:
 
 def main() -> None:
     lfw, orl = data("VISAVIS_LFW", "lfw"), data("VISAVIS_ORL", "orl")
+    peers = data("VISAVIS_PEERS", "peers")
+    if peers is None:
+        print("SKIPPED: no peers/ (VISAVIS_PEERS names its folder)")
     if lfw is None:
         print("SKIPPED: no LFW (VISAVIS_LFW names its folder)")
     if orl is None:
         print("SKIPPED: no ORL (VISAVIS_ORL names its folder)")
     with tempfile.TemporaryDirectory() as folder:
+        if peers is not None:
+            check_peers(peers, Path(folder))
         if lfw is not None:
             check_lfw(lfw, Path(folder))
     if failures:

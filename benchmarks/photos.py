@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +22,7 @@ class Pair:
 
 
 def data_folder(name: str) -> Path | None:
-    """Where ``lfw`` or ``orl`` lies: VISAVIS_LFW or VISAVIS_ORL, else beside the repository."""
+    """Where ``lfw``, ``orl`` or ``peers`` lies: VISAVIS_LFW, ..., else beside the repository."""
     told = os.environ.get(f"VISAVIS_{name.upper()}")
     path = Path(told) if told else ROOT.parent / "shared" / "data" / name
     return path.resolve() if path.is_dir() else None
@@ -43,6 +44,16 @@ def lfw_pairs(folder: Path, *, limit: int) -> list[Pair]:
     half = (limit + 1) // 2
     turns = zip(_spread(mated, half), _spread(non_mated, half), strict=False)
     return [pair for turn in turns for pair in turn][:limit]
+
+
+def peers_pairs(folder: Path) -> list[Pair]:
+    """The 300 labelled pairs that deepface tests itself with, of ``peers/deepface``."""
+    photos = folder / "deepface"
+    with (photos / "master.csv").open(newline="", encoding="utf-8") as file:
+        return [
+            Pair(photos / row["file_x"], photos / row["file_y"], row["Decision"] == "Yes")
+            for row in csv.DictReader(file)
+        ]
 
 
 def folder_pairs(folder: Path, *, limit: int) -> list[Pair]:

@@ -36,6 +36,7 @@ BENCHMARKS = (
     Benchmark("runtimes", page="docs/concepts/runtimes.md"),
     Benchmark("detectors", ("lfw",)),
     Benchmark("tilted", ("lfw",)),
+    Benchmark("turned", (), ("lfw", "peers")),
     Benchmark("unlabelled", ("lfw",), ("orl",)),
     Benchmark("levelling", ("lfw",), ("orl",)),
     Benchmark("clusterers", ("lfw",), ("orl",)),

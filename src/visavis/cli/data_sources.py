@@ -119,7 +119,7 @@ def finder(
     from visavis import faces
     from visavis.pipeline import rules
 
-    rules.check(rule, allow=("largest", "central", "refuse"))
+    rules.check(rule, allow=("largest", "central", "clear", "refuse"))
 
     def look() -> Detector:
         return faces.detector(

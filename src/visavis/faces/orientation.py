@@ -60,7 +60,7 @@ class OrientedDetector:
         """
         image = check_photo(image)
         found = self._detector.detect(image)
-        if self._upright(found):
+        if self.is_upright(found):
             return found
         looks = [found]
         for quarters in (1, 2, 3):
@@ -70,7 +70,8 @@ class OrientedDetector:
         convincing = [faces for faces in looks[1:] if _score(faces) >= _LEAST]
         return max([found, *convincing], key=_score)
 
-    def _upright(self, faces: list[Face]) -> bool:
+    def is_upright(self, faces: list[Face]) -> bool:
+        """Whether what was found in a photo as it is makes further looks needless."""
         if _score(faces) < self._convincing:
             return False
         best = max(faces, key=lambda face: face.score)

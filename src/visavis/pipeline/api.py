@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from visavis.pipeline.recognizer import Recognizer
+from visavis.pipeline.recognizer import Recognizer, RecognizerOptions
 from visavis.pipeline.records import Verification
 from visavis.types import Face, Template
 
@@ -16,18 +16,29 @@ def _recognizer(**asked: Any) -> Recognizer:
     return Recognizer(**asked)
 
 
-def detect(photo: Any, /, *, detector: str = "yunet", home: Path | None = None) -> list[Face]:
+def detect(
+    photo: Any,
+    /,
+    *,
+    detector: str = "yunet",
+    min_face: int | None = None,
+    min_confidence: float | None = None,
+    home: Path | None = None,
+) -> list[Face]:
     """Faces of a photo, largest first; an empty list where there is none.
 
     Args:
         photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
         detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
+        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
         home: folder of models and caches; the user's data folder when ``None``.
 
     Raises:
         ImageError: the photo cannot be read.
     """
-    return _recognizer(detector=detector, home=home).detect(photo)
+    options = RecognizerOptions(min_face=min_face, min_confidence=min_confidence)
+    return _recognizer(detector=detector, options=options, home=home).detect(photo)
 
 
 def embed(
@@ -37,6 +48,8 @@ def embed(
     faces: str = "largest",
     model: str = "sface",
     detector: str = "yunet",
+    min_face: int | None = None,
+    min_confidence: float | None = None,
     aligned: bool = False,
     home: Path | None = None,
 ) -> list[Template]:
@@ -44,9 +57,12 @@ def embed(
 
     Args:
         photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
-        faces: which face where there are several: ``largest``, ``central``, ``refuse`` or ``all``.
+        faces: which face where there are several: ``largest``, ``central``, ``clear``,
+            ``refuse`` or ``all``.
         model: registered embedder.
         detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
+        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
         aligned: ``photo`` is a crop aligned to the 112x112 template already, used as it is.
         home: folder of models and caches; the user's data folder when ``None``.
 
@@ -55,7 +71,10 @@ def embed(
         NoFaceError, SeveralFacesError: as the rule says.
         NotAlignedError: ``aligned``, and it is no such crop.
     """
-    recognizer = _recognizer(model=model, detector=detector, aligned=aligned, home=home)
+    options = RecognizerOptions(min_face=min_face, min_confidence=min_confidence)
+    recognizer = _recognizer(
+        model=model, detector=detector, aligned=aligned, options=options, home=home
+    )
     return recognizer.embed(photo, rule=faces)
 
 
@@ -69,6 +88,8 @@ def verify(
     prior: float | None = None,
     model: str = "sface",
     detector: str = "yunet",
+    min_face: int | None = None,
+    min_confidence: float | None = None,
     aligned: bool = False,
     calibration: str | None = None,
     home: Path | None = None,
@@ -80,12 +101,14 @@ def verify(
         b: the other photo.
         fmr: the false match rate to decide at, in (0, 1); it must be one that the calibration's
             data supports.
-        faces: which face where there are several: ``largest``, ``central``, ``best-match`` or
-            ``refuse``.
+        faces: which face where there are several: ``largest``, ``central``, ``clear``,
+            ``best-match`` or ``refuse``.
         prior: your prior probability, in (0, 1), that the two are the same person; adds the
             posterior to the answer.
         model: registered embedder.
         detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
+        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
         aligned: the photos are crops aligned to the 112x112 template already, used as they are.
         calibration: name of a saved calibration; the one shipped with the model when ``None``.
         home: folder of models, calibrations and caches; the user's data folder when ``None``.
@@ -97,6 +120,11 @@ def verify(
         UnsupportedFmrError: the calibration's data cannot support ``fmr``.
     """
     recognizer = _recognizer(
-        model=model, detector=detector, aligned=aligned, calibration=calibration, home=home
+        model=model,
+        detector=detector,
+        aligned=aligned,
+        calibration=calibration,
+        options=RecognizerOptions(min_face=min_face, min_confidence=min_confidence),
+        home=home,
     )
     return recognizer.verify(a, b, fmr=fmr, rule=faces, prior=prior)

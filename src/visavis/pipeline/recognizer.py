@@ -376,7 +376,7 @@ class Recognizer:
             a: a photo: path, bytes, file object, PIL image or RGB array.
             b: the other photo.
             fmr: the false match rate to decide at, in (0, 1).
-            rule: ``largest``, ``central``, ``best-match`` or ``refuse``.
+            rule: ``largest``, ``central``, ``clear``, ``best-match`` or ``refuse``.
             prior: your prior probability, in (0, 1), that the two are the same person; adds the
                 posterior to the answer.
 
@@ -387,7 +387,7 @@ class Recognizer:
         """
         from visavis.pipeline.comparison import compare
 
-        rules.check(rule, allow=("largest", "central", "best-match", "refuse"))
+        rules.check(rule, allow=("largest", "central", "clear", "best-match", "refuse"))
         calibration = self.calibration
         calibration.operating_point(fmr)  # refuse before work is done
         first, second = self._embed_many_photos([a, b], rule)
