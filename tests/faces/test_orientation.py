@@ -73,7 +73,7 @@ class TestOrientedYuNet(DetectorContract):
 @pytest.mark.parametrize("quarters", QUARTERS)
 def test_the_best_orientation_counts_in_the_photos_own_pixels(quarters: int) -> None:
     inner = Fake(lambda place: 0.95 if place == "upright" else 0.7)
-    (found,) = OrientedDetector(inner, convincing=0.9).detect(marked(quarters))
+    (found,) = OrientedDetector(inner, convincing=0.9, least=0.85).detect(marked(quarters))
     assert found.turn == 90 * quarters
     assert found.score == 0.95
     assert inner.looks == 4
@@ -93,13 +93,13 @@ def test_the_best_orientation_counts_in_the_photos_own_pixels(quarters: int) -> 
 
 def test_one_look_is_enough_where_it_convinces() -> None:
     inner = Fake(lambda place: 0.92)
-    (found,) = OrientedDetector(inner, convincing=0.9).detect(marked(1))
+    (found,) = OrientedDetector(inner, convincing=0.9, least=0.85).detect(marked(1))
     assert (found.turn, inner.looks) == (0, 1)
 
 
 def test_a_face_on_its_side_is_looked_at_again() -> None:
     inner = Fake(lambda place: 0.92, roll=80)
-    (found,) = OrientedDetector(inner, convincing=0.9).detect(marked(0))
+    (found,) = OrientedDetector(inner, convincing=0.9, least=0.85).detect(marked(0))
     assert inner.looks == 4
     assert found.turn == 0  # no other scores higher
 
@@ -113,7 +113,7 @@ def test_what_another_orientation_must_show(
 ) -> None:
     """A weak find in a turned photo is no reason to believe it, one that is no better none."""
     inner = Fake({"upright": other, "right": own}.get)
-    found = OrientedDetector(inner, convincing=0.9).detect(marked(1))
+    found = OrientedDetector(inner, convincing=0.9, least=0.85).detect(marked(1))
     assert [face.turn for face in found] == ([] if turn is None else [turn])
 
 

@@ -19,10 +19,6 @@ _MOST_ROLL: Final = 60.0
 """Beyond this, in degrees, a face lies on its side: a quarter turn of the photo brings it nearer
 upright."""
 
-_LEAST: Final = 0.85
-"""Least score at which another orientation counts: each further look is another chance to take
-something for a face."""
-
 
 class OrientedDetector:
     """A detector that looks at a photo in the other three orientations where it needs to.
@@ -36,11 +32,14 @@ class OrientedDetector:
     Args:
         detector: finds upright faces.
         convincing: score from which on the photo is taken for upright without a further look.
+        least: least score at which another orientation counts: each further look is another chance
+            to take something for a face.
     """
 
-    def __init__(self, detector: Detector, *, convincing: float) -> None:
+    def __init__(self, detector: Detector, *, convincing: float, least: float) -> None:
         self._detector = detector
         self._convincing = convincing
+        self._least = least
 
     @property
     def name(self) -> str:
@@ -67,7 +66,7 @@ class OrientedDetector:
             turned = self._detector.detect(np.ascontiguousarray(np.rot90(image, quarters)))
             looks.append([_as_given(face, quarters, image) for face in turned])
         # Of equal scores the first counts.
-        convincing = [faces for faces in looks[1:] if _score(faces) >= _LEAST]
+        convincing = [faces for faces in looks[1:] if _score(faces) >= self._least]
         return max([found, *convincing], key=_score)
 
     def is_upright(self, faces: list[Face]) -> bool:
