@@ -50,7 +50,8 @@ def test_pack_and_show(run: Run, people: Path, tmp_path: Path) -> None:
     pack = open_pack(out)
     assert (pack.size, pack.scale, pack.people) == (64, 0.85, ("Bo", "Zoë"))
     assert pack.origin == (
-        "people, a folder a person (yunet-2023mar/min20/0.8-0.1/level96+128/turn0.91, central)"
+        "people, a folder a person "
+        "(yunet-2023mar/min20/0.8-0.1/level96+128/turn0.91-0.925, central)"
     )
     shown = run("data", "show", out)
     assert shown.code == 0

@@ -73,7 +73,9 @@ class TestOrientedYuNet(DetectorContract):
 @pytest.mark.parametrize("quarters", QUARTERS)
 def test_the_best_orientation_counts_in_the_photos_own_pixels(quarters: int) -> None:
     inner = Fake(lambda place: 0.95 if place == "upright" else 0.7)
-    (found,) = OrientedDetector(inner, convincing=0.9, least=0.85).detect(marked(quarters))
+    (found,) = OrientedDetector(inner, doubtful=0.9, convincing=0.9, least=0.85).detect(
+        marked(quarters)
+    )
     assert found.turn == 90 * quarters
     assert found.score == 0.95
     assert inner.looks == 4
@@ -93,15 +95,33 @@ def test_the_best_orientation_counts_in_the_photos_own_pixels(quarters: int) -> 
 
 def test_one_look_is_enough_where_it_convinces() -> None:
     inner = Fake(lambda place: 0.92)
-    (found,) = OrientedDetector(inner, convincing=0.9, least=0.85).detect(marked(1))
+    (found,) = OrientedDetector(inner, doubtful=0.9, convincing=0.9, least=0.85).detect(marked(1))
     assert (found.turn, inner.looks) == (0, 1)
 
 
 def test_a_face_on_its_side_is_looked_at_again() -> None:
     inner = Fake(lambda place: 0.92, roll=80)
-    (found,) = OrientedDetector(inner, convincing=0.9, least=0.85).detect(marked(0))
+    (found,) = OrientedDetector(inner, doubtful=0.9, convincing=0.9, least=0.85).detect(marked(0))
     assert inner.looks == 4
     assert found.turn == 0  # no other scores higher
+
+
+@pytest.mark.parametrize("upside_down", [0.94, 0.88])
+def test_a_doubtful_face_is_looked_at_upside_down(upside_down: float) -> None:
+    """Alone, in one more look; the photo only where the face scores higher that way."""
+
+    class Two(Fake):
+        def detect(self, image: np.ndarray, /) -> list[Face]:
+            if image.shape[:2] == (160, 160):
+                self.looks += 1
+                return [Face((40.0, 40.0, 80.0, 80.0), np.zeros((5, 2), np.float32), upside_down)]
+            return super().detect(image)
+
+    inner = Two(lambda place: upside_down if place == "upright" else 0.92)
+    detector = OrientedDetector(inner, doubtful=0.9, convincing=0.93, least=0.85)
+    (found,) = detector.detect(marked(2))
+    turned = upside_down > 0.92
+    assert (found.turn, inner.looks) == ((180, 5) if turned else (0, 2))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +133,7 @@ def test_what_another_orientation_must_show(
 ) -> None:
     """A weak find in a turned photo is no reason to believe it, one that is no better none."""
     inner = Fake({"upright": other, "right": own}.get)
-    found = OrientedDetector(inner, convincing=0.9, least=0.85).detect(marked(1))
+    found = OrientedDetector(inner, doubtful=0.9, convincing=0.9, least=0.85).detect(marked(1))
     assert [face.turn for face in found] == ([] if turn is None else [turn])
 
 

@@ -12,13 +12,13 @@ from visavis.types import Detector
 
 DETECTORS: Final = ("yunet", "mtcnn", "dlib")
 
-_TURNS: Final = {
-    "yunet": {"convincing": 0.91, "least": 0.85},
-    "mtcnn": {"convincing": 0.975, "least": 0.9},
-    "dlib": {"convincing": 0.6, "least": 0.6},
+TURNS: Final = {
+    "yunet": {"doubtful": 0.91, "convincing": 0.925, "least": 0.85},
+    "mtcnn": {"doubtful": 0.975, "convincing": 0.99, "least": 0.9},
+    "dlib": {"doubtful": 0.6, "convincing": 0.7, "least": 0.6},
 }
 """See ``OrientedDetector``. Upright faces of LFW's View 1 training people mostly score higher than
-``convincing``, the same photos turned mostly lower."""
+``doubtful``, the same photos turned mostly lower; upside down some come near ``convincing``."""
 
 
 def detector(
@@ -69,7 +69,7 @@ def detector(
         found = Dlib(store, options=DlibOptions(**_given(min_face=min_face, margin=margin)))
     else:
         raise OptionError(f"detector {name!r}", f"choose one of {', '.join(DETECTORS)}")
-    return OrientedDetector(found, **_TURNS[name])
+    return OrientedDetector(found, **TURNS[name])
 
 
 def _given(**options: Any) -> dict[str, Any]:

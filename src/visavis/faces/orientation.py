@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.faces.checks import check_photo
+from visavis.faces.halves import Halves
 from visavis.faces.pose import estimate_pose
 from visavis.types import Detector, Face, Image
 
@@ -20,36 +21,40 @@ _MOST_ROLL: Final = 60.0
 upright."""
 
 
+_SIDE: Final = 160
+"""Side in pixels of the picture in which a doubtful face is looked at upside down; its window is
+twice the face."""
+
+
 class OrientedDetector:
     """A detector that looks at a photo in the other three orientations where it needs to.
 
-    It needs to where no face has a convincing score, or where the face with the best score lies on
-    its side. The orientation with the best score counts: the photo's own where scores are equal, or
-    where no other has a good one.
-    Boxes and landmarks stay in pixels of the photo as given; ``Face.turn`` says how the face lies
-    in it.
+    It needs to where no face has a good score, where the face with the best score lies on its side,
+    or where that face, cut out and turned upside down, scores higher. The orientation with the best
+    score counts: the photo's own where scores are equal, or where no other has a good one. Boxes
+    and landmarks stay in pixels of the photo as given; ``Face.turn`` says how the face lies in it.
 
     Args:
         detector: finds upright faces.
-        convincing: score from which on the photo is taken for upright without a further look.
+        doubtful: below this score a photo is looked at in all orientations.
+        convincing: from this score on it is taken for upright; between the two, the best face alone
+            is looked at upside down.
         least: least score at which another orientation counts: each further look is another chance
             to take something for a face.
     """
 
-    def __init__(self, detector: Detector, *, convincing: float, least: float) -> None:
+    def __init__(
+        self, detector: Detector, *, doubtful: float, convincing: float, least: float
+    ) -> None:
         self._detector = detector
+        self._doubtful = doubtful
         self._convincing = convincing
         self._least = least
 
     @property
     def name(self) -> str:
-        """The detector's name, and from which score on one look is enough."""
-        return f"{self._detector.name}/turn{self._convincing:g}"
-
-    @property
-    def upright(self) -> Detector:
-        """The detector that looks at the photo as it is."""
-        return self._detector
+        """The detector's name, and when it looks further."""
+        return f"{self._detector.name}/turn{self._doubtful:g}-{self._convincing:g}"
 
     def detect(self, image: Image, /) -> list[Face]:
         """Faces of an RGB ``(H, W, 3)`` uint8 photo, largest box first; may be empty.
@@ -59,22 +64,28 @@ class OrientedDetector:
         """
         image = check_photo(image)
         found = self._detector.detect(image)
-        if self.is_upright(found):
+        if not self._looks_further(image, found):
             return found
-        looks = [found]
+        looks = []
         for quarters in (1, 2, 3):
             turned = self._detector.detect(np.ascontiguousarray(np.rot90(image, quarters)))
             looks.append([_as_given(face, quarters, image) for face in turned])
         # Of equal scores the first counts.
-        convincing = [faces for faces in looks[1:] if _score(faces) >= self._least]
-        return max([found, *convincing], key=_score)
+        return max([found, *(f for f in looks if _score(f) >= self._least)], key=_score)
 
-    def is_upright(self, faces: list[Face]) -> bool:
-        """Whether what was found in a photo as it is makes further looks needless."""
-        if _score(faces) < self._convincing:
-            return False
+    def _looks_further(self, image: Image, faces: list[Face]) -> bool:
+        if _score(faces) < self._doubtful:
+            return True
         best = max(faces, key=lambda face: face.score)
-        return abs(estimate_pose(best.landmarks).roll) <= _MOST_ROLL
+        if abs(estimate_pose(best.landmarks).roll) > _MOST_ROLL:
+            return True
+        if best.score >= self._convincing:
+            return False
+        x, y, width, height = best.box
+        extent = 2 * max(width, height)
+        corner = (x + width / 2 - extent / 2, y + height / 2 - extent / 2)
+        window = Halves(image).windows(np.array([[*corner, extent]]), _SIDE, angle=np.pi)[0]
+        return _score(self._detector.detect(window)) > best.score
 
 
 def _score(faces: list[Face]) -> float:
