@@ -17,6 +17,7 @@ from PIL import Image
 from visavis.errors import OptionError
 from visavis.gallery.database import Database
 from visavis.gallery.key import Key, readers
+from visavis.gallery.records import NewFace
 from visavis.gallery.sqlite import SqliteGallery
 
 NAME = "Anna Ivanova"
@@ -139,6 +140,46 @@ def test_a_folder_of_folders(run, place: Path, photo: Path, darker: Path, tmp_pa
     assert "1 enrolled with a warning" in outcome.out
     assert run("people", "merge", "Anna_Ivanova", "Mirror", "--yes").code == 0
     assert "2 template(s)" in run("people", "list").out
+
+
+@pytest.mark.parametrize("key", [None, Key(bytes(32))], ids=["plain", "encrypted"])
+def test_splitting(run, place: Path, tmp_path: Path, key: Key | None) -> None:
+    options = ()
+    if key is not None:
+        key.to_file(tmp_path / "the.key")
+        options = ("--key-file", tmp_path / "the.key")
+    with SqliteGallery(place, create=True, key=key) as store:
+        names = ("Anna", "Anna", "Anna", "Bob")
+        one, two, three, bob = store.add([
+            NewFace(name, vector, "m", "a" * 64, photo=f"{name}.jpg")
+            for name, vector in zip(names, np.eye(4, dtype=np.float32), strict=True)
+        ])  # fmt: skip
+    done = run("people", "split", "Anna", two, "--into", "Berta", *options)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "Anna has 2 template(s) now\nBerta has 1 template(s) now\n"
+    shown = run("people", "show", "Berta", "--json", *options).json
+    assert [face["id"] for face in shown["templates"]] == [two]
+    # Into somebody who is there: only if that is meant.
+    said = one_line(run("people", "split", "Anna", three, "--into", "Bob", *options))
+    assert "Bob is enrolled already; confirm it with --yes" in said
+    done = run("people", "split", "Anna", three, "--into", "Bob", "--yes", "--json", *options)
+    assert done.json["from"]["faces"] == {"a" * 64: 1}
+    assert (done.json["into"]["name"], done.json["into"]["faces"]) == ("Bob", {"a" * 64: 2})
+    before = run("people", "list", "--json", *options).json
+    for arguments, words in (
+        (("Bob", one, "--into", "New"), f"has no template {one}"),
+        (("Bob", three, bob, "--into", "New"), "all templates"),
+        (("Bobb", bob, "--into", "New"), "did you mean 'Bob'"),
+        (("Bob", bob, "--into", " "), "begins or ends with white space"),
+        (("Bob", bob, "--into", "Bob", "--yes"), "into themselves"),
+        (("Bob", bob), "--into NAME"),
+        (("Bob", "--into", "New"), "--into NAME"),
+        (("Bob", bob, "--into", "New", "--suggest"), "--suggest"),
+    ):
+        assert words in one_line(run("people", "split", *arguments, *options))
+    assert run("people", "list", "--json", *options).json == before
+    assert run("gallery", "check", *options).code == 0
+    assert run("people", "merge", "Anna", "Berta", "--yes", *options).code == 0
 
 
 def test_a_name_with_a_slash(run, place: Path, photo: Path) -> None:

@@ -226,6 +226,7 @@ class KeepingContract(WithStore):
             lambda: store.set_attributes("Anne", {}),
             lambda: store.rename("Anne", "Bob"),
             lambda: store.merge("Anne", "Bob"),
+            lambda: store.split("Anne", [number], into="Bob"),
             lambda: store.remove("Anne"),
             lambda: store.remove_faces([number]),
             lambda: store.expire("2030-01-01T00:00:00+00:00"),

@@ -166,6 +166,21 @@ class GalleryMachine(RuleBasedStateMachine):
         if {nfc(n) for n in (into, *others)} <= set(self.model.people) or into in self.model.people:
             self._both(lambda gallery: gallery.merge(into, *others))
 
+    @precondition(lambda self: self.model.faces)
+    @rule(data=st.data(), into=person_names)
+    def split(self, data: st.DataObject, into: str) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model.people)))
+        numbers = st.sampled_from([*self.model.of(name), *sorted(self.model.faces)[:2]])
+        some = data.draw(st.lists(numbers, max_size=3))
+
+        def act(gallery: Any) -> None:
+            if gallery is self.model:
+                gallery.split(name, some, into)
+            else:
+                gallery.split(name, some, into=into)
+
+        self._both(act)
+
     @rule(name=person_names)
     def remove(self, name: str) -> None:
         self._both(lambda gallery: gallery.remove(name))

@@ -91,6 +91,15 @@ class GalleryModel:
             self._move(name, into)
             del self.people[name]
 
+    def split(self, name: str, faces: list[int], into: str) -> None:
+        name, wanted, into = self.known(name), set(faces), nfc(into)
+        mine = set(self.of(name))
+        if not wanted or not wanted < mine or into == name:
+            raise OptionError("x", "y")
+        self.people.setdefault(into, {})
+        for n in wanted:
+            self.faces[n] = replace(self.faces[n], person=into)
+
     def remove(self, name: str) -> int:
         name = self.known(name)
         del self.people[name]

@@ -142,6 +142,59 @@ class WritingContract(WithStore):
         assert [f.id for f in store.faces(person="Anne")] == numbers
         assert found(store, E[2]) == [("Anne", 1.0)]
 
+    def test_split(self, opener: Opener) -> None:
+        with opener() as store:
+            numbers = store.add([
+                face("Anne", crop=b"one"), face("Anne", E[1], photo="b.jpg", crop=b"two"),
+                other("Anne"), face("Anne", E[2], usability=0.5), face("Bob", E[3]),
+            ])  # fmt: skip
+            store.set_attributes("Anne", {"kept": True})
+            store.search(E[0][None], model_sha256=A)  # an index in memory follows
+            anne, bob = store.person("Anne"), store.person("Bob")
+            store.split("Anne", [numbers[1], numbers[2], numbers[1]], into="Zoe\u0308")
+            assert names(store) == ["Anne", "Bob", "Zo\u00eb"]
+            assert store.person("Anne") == replace(anne, faces={A: 2})
+            zoe = store.person("Zo\u00eb")
+            assert (zoe.faces, zoe.attributes) == ({A: 1, B: 1}, {})
+            assert len({anne.id, bob.id, zoe.id}) == 3
+            assert anne.created <= zoe.created
+            assert found(store, E[1], k=1) == [("Zo\u00eb", 1.0)]
+            assert dict(found(store, E[2]))["Anne"] == 1.0
+            (mean,) = store.search(E[1][None], model_sha256=A, k=9, fusion="weighted")
+            assert {m.person: m.faces for m in mean} == {"Anne": 2, "Bob": 1, "Zo\u00eb": 1}
+            assert next(m.score for m in mean if m.person == "Anne") == pytest.approx(0, abs=1e-6)
+            store.split("Anne", [numbers[3]], into="Bob")  # somebody who is there
+            assert store.person("Bob") == replace(bob, faces={A: 2})
+            (moved,) = [f for f in store.faces(person="Zo\u00eb") if f.model_sha256 == A]
+            assert (moved.id, moved.photo, store.crop(moved.id)) == (numbers[1], "b.jpg", b"two")
+            entries = list(store.audit(action="split"))
+            assert [e.subject for e in entries] == [anne.id, anne.id]
+            before = state(store)
+            assert store.check().ok
+        with opener() as store:
+            assert state(store) == before
+            assert [f.id for f in store.faces(person="Bob")] == numbers[3:]
+            store.merge("Anne", "Zo\u00eb")  # the way back
+            assert store.person("Anne") == replace(anne, faces={A: 2, B: 1})
+            assert store.check().ok
+
+    @pytest.mark.parametrize("into", ["New", "Bob", "Anne", " x", ""])
+    @pytest.mark.parametrize("which", ["none", "all", "another's", "nobody's", "one"])
+    def test_splits_that_are_refused(self, store: GalleryStore, into: str, which: str) -> None:
+        numbers = store.add([face("Anne"), face("Anne", E[1]), face("Bob", E[2])])
+        some = {
+            "none": [], "all": numbers[:2], "another's": [numbers[0], numbers[2]],
+            "nobody's": [numbers[0], 10**9], "one": numbers[:1],
+        }[which]  # fmt: skip
+        before = state(store)
+        if which == "one" and into in {"New", "Bob"}:
+            with pytest.raises(UnknownPersonError):
+                store.split("Nobody", some, into=into)
+        else:
+            with pytest.raises(OptionError):
+                store.split("Anne", some, into=into)
+        assert state(store) == before
+
     def test_remove(self, opener: Opener) -> None:
         with opener() as store:
             store.add([face("Anne"), face("Bob"), other("Anne")])

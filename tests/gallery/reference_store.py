@@ -166,6 +166,17 @@ class ReferenceStore:
 
         self._write("merge", act)
 
+    def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
+        def act(e: dict[str, Any]) -> tuple[str, Any, None]:
+            if e["model"].refusal([NewFace(into, np.ones(1, np.float32), "", "0" * 64)]):
+                raise OptionError("a name", "give another")
+            e["model"].split(name, list(faces), into)
+            e["ids"].setdefault(nfc(into), secrets.token_hex(8))
+            e["made"].setdefault(nfc(into), _now())
+            return e["ids"][nfc(name)], {}, None
+
+        self._write("split", act)
+
     def _forget(self, e: dict[str, Any]) -> None:
         for names in (e["ids"], e["made"]):
             for name in set(names) - set(e["model"].people):

@@ -156,6 +156,9 @@ CALLS: dict[str, Callable[[SqliteGallery], object]] = {
     "attributes": lambda store: store.set_attributes("Person 01", {"a": 1}),
     "rename": lambda store: store.rename("Person 01", "Person 99"),
     "merge": lambda store: store.merge("Person 02", "Person 01"),
+    "split": lambda store: store.split(
+        "Person 01", [next(iter(store.faces(person="Person 01"))).id], into="Person 99"
+    ),
     "remove": lambda store: store.remove("Person 01"),
     "remove_faces": lambda store: store.remove_faces([next(iter(store.faces())).id]),
     "note": lambda store: store.note("identify", details={}),

@@ -92,6 +92,12 @@ def add_batch(store: MilvusGallery) -> None:
 OPERATIONS: dict[str, Callable[[MilvusGallery], Any]] = {
     "add": add_batch,
     "merge": lambda store: store.merge("Carl", "Bob", "Anne"),
+    "split": lambda store: store.split(
+        "Bob", [f.id for f in store.faces(person="Bob")][1:], into="Emil"
+    ),
+    "split to another": lambda store: store.split(
+        "Bob", [f.id for f in store.faces(person="Bob")][:2], into="Anne"
+    ),
     "remove": lambda store: store.remove("Bob"),
     "remove_faces": lambda store: store.remove_faces([f.id for f in store.faces()][1:4]),
     "expire": lambda store: store.expire("2031-01-01T00:00:00Z"),

@@ -139,8 +139,20 @@ def keep_index(gallery: SqliteGallery | MilvusGallery, *, added: int) -> None:
         gallery.load_index()
 
 
-def confirm(question: str, *, yes: bool, remedy: str = "confirm it with --yes") -> None:
+def confirm(
+    question: str,
+    *,
+    yes: bool,
+    why: str = "this cannot be undone",
+    remedy: str = "confirm it with --yes",
+) -> None:
     """Ask on standard error, unless told not to.
+
+    Args:
+        question: ends in a question mark.
+        yes: it is answered.
+        why: what there is to think of.
+        remedy: what to do where nobody can answer.
 
     Raises:
         OptionError: there is nobody to ask.
@@ -150,5 +162,5 @@ def confirm(question: str, *, yes: bool, remedy: str = "confirm it with --yes") 
     if yes:
         return
     if not sys.stdin.isatty():
-        raise OptionError(f"{question.rstrip('?')}: this cannot be undone", remedy)
+        raise OptionError(f"{question.rstrip('?')}: {why}", remedy)
     typer.confirm(question, abort=True, err=True)

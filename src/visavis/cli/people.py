@@ -11,7 +11,7 @@ from visavis.cli import gallery_options, options, output
 from visavis.cli.output import console, echo_json, messages
 from visavis.errors import OptionError
 
-app = typer.Typer(no_args_is_help=True, help="List, show, rename, merge and remove people.")
+app = typer.Typer(no_args_is_help=True, help="List, show, rename, merge, split and remove people.")
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `visavis people list`.")]
 _Names = Annotated[
@@ -128,6 +128,98 @@ def merge(
         store.merge(into, *others)
         person = store.person(into)
         _done(person, f"{into} has {sum(person.faces.values())} template(s) now", json)
+
+
+@app.command("split")
+def split(
+    name: _Name,
+    templates: Annotated[
+        list[int] | None,
+        typer.Argument(
+            metavar="TEMPLATE...", help="Numbers from `visavis people show`; not all of them."
+        ),
+    ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            "--into", help="Whose these templates are: a new name, or somebody who is enrolled."
+        ),
+    ] = None,
+    suggest: Annotated[
+        bool,
+        typer.Option(
+            "--suggest",
+            help="Change nothing: say which templates do not look like the person's others.",
+        ),
+    ] = False,
+    calibration: options.CalibrationName = None,
+    yes: gallery_options.Yes = False,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Take templates from a person and give them to another: two people under one name.
+
+    The name of --into is made a new person where nobody is called that; you are asked where
+    somebody is. The way back: `visavis people merge`, or split them again. With --suggest nothing
+    is changed, and you see which templates to look at.
+
+    Exit code 0; 1: not confirmed; 2: nobody of that name, a number that is not theirs, or another
+    error.
+
+    Example: `visavis people split "Anna Ivanova" 17 21 --into "Anna Petrova"
+    --gallery door.gallery`
+    """
+    if suggest == bool(templates) or suggest == (into is not None):
+        raise OptionError(
+            "which templates, and whose are they?",
+            "name their numbers and --into NAME; or say --suggest, and neither",
+        )
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        if suggest:
+            _suggest(store, name, calibration, json)
+            return
+        moved, other = templates or [], into or ""
+        if store.has_person(name) and store.has_person(other):
+            gallery_options.confirm(
+                f"Give {len(set(moved))} template(s) of {name} to {other}?",
+                yes=yes,
+                why=f"{other} is enrolled already",
+                remedy="confirm it with --yes, or choose a new name",
+            )
+        store.split(name, moved, into=other)
+        both = {"from": store.person(name), "into": store.person(other)}
+    if json:
+        echo_json(both)
+        return
+    for person in both.values():
+        console.print(
+            f"{person.name} has {sum(person.faces.values())} template(s) now", markup=False
+        )
+
+
+def _suggest(store: Any, name: str, calibration: str | None, json: bool) -> None:
+    from visavis.people import suggest_splits
+
+    found = suggest_splits(store, name, calibration=calibration, home=output.home())
+    if json:
+        echo_json({"person": name, "suggestions": found})
+        return
+    for one in found:
+        numbers = " ".join(map(str, one.templates))
+        console.print(
+            f"{len(one.templates)} template(s) do not look like the others: highest score "
+            f"{one.score:.3f}, under {one.threshold:.3f}",
+            markup=False,
+        )
+        for number, photo in zip(one.templates, one.photos, strict=True):
+            console.print(f"  {number}: {photo or 'no photo named'}", markup=False)
+        console.print(
+            f'look at them, then: visavis people split "{name}" {numbers} --into NAME', markup=False
+        )
+    if not found:
+        console.print(f"all templates of {name} look like one person", markup=False)
 
 
 @app.command("remove")

@@ -1,4 +1,4 @@
-"""Changes that take something away: each within the transaction of an erasure."""
+"""Changes of people, each within a transaction: of an erasure where something is taken away."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visavis.errors import OptionError, PersonExistsError
-from visavis.gallery import audit
+from visavis.gallery import audit, moments
 from visavis.gallery.cipher import Seal
 from visavis.gallery.database import State
+from visavis.gallery.entries import splittable
 from visavis.gallery.names import composed
+from visavis.gallery.own_scores_kept import drop_scores
 from visavis.gallery.reading import required_person
 from visavis.gallery.rekeying import reseal_faces
-from visavis.gallery.removing import Deleted, delete_faces, delete_person, forget
+from visavis.gallery.removing import Deleted, batches, delete_faces, delete_person, forget
 from visavis.gallery.sealed_rows import FACE_COLUMNS, about_person, written_uid
-from visavis.gallery.writing import find_person
+from visavis.gallery.writing import find_or_make, find_person
 
 
 class Change:
@@ -75,6 +77,33 @@ class Change:
         if people:
             self._record("merge", uid, {"from": [written_uid(other) for other in people.values()]})
 
+    def split(self, name: str, faces: Sequence[int], into: str) -> None:
+        """Move some of a person's faces to another (usable, composed name), made if need be.
+
+        Raises:
+            UnknownPersonError: the person is not there.
+            OptionError: ``into`` is the same person; no faces, others' faces, or all.
+        """
+        number, uid = self._person(name)
+        own = self._db.execute("SELECT id FROM face WHERE person = ?", (number,))
+        wanted = splittable(name, faces, {face for (face,) in own})
+        if into == composed(name):
+            raise OptionError(f"'{name}' is split into themselves", "name another person")
+        known = find_person(self._db, self._seal, into)
+        people, clock = find_or_make(
+            self._db, self._seal, self._state.clock, {into: None}, moments.now()
+        )
+        other, other_uid = people[into]
+        self._db.execute("UPDATE state SET clock = ?", (clock,))
+        for marks, part in batches(wanted):
+            rows = self._db.execute(
+                f"SELECT {FACE_COLUMNS} FROM face WHERE id IN ({marks}) ORDER BY id", part
+            ).fetchall()
+            reseal_faces(self._db, self._seal, rows, person=other)
+            self._note_moved(rows, other)
+        details = {"into": written_uid(other_uid), "faces": len(wanted), "new": known is None}
+        self._record("split", uid, details)
+
     def remove(self, name: str) -> int:
         """Delete a person; returns how many faces they had.
 
@@ -112,7 +141,8 @@ class Change:
         return self._deleted.faces
 
     def _note_moved(self, rows: Sequence[Sequence[Any]], person: int) -> None:
-        """Let the indexes in memory follow."""
+        """Let the indexes in memory follow; and who is a stranger to whom has changed."""
+        drop_scores(self._db)
         (clock,) = self._db.execute("SELECT clock FROM state").fetchone()
         self._db.executemany(
             "INSERT INTO moved VALUES (?, ?, ?, ?)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -161,6 +161,31 @@ def checked_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> Ch
         expires = face.expires
         times.append(None if expires is None else instant(expires))
     return Checked(faces, people, vectors if together is None else together, times)
+
+
+def splittable(name: str, faces: Sequence[int], held: Collection[int]) -> list[int]:
+    """Numbers of the faces to move away from a person, rising, each once.
+
+    Args:
+        name: the person.
+        faces: what was asked for.
+        held: all of the person's.
+
+    Raises:
+        OptionError: none, one that is not the person's, or all of them.
+    """
+    wanted = sorted({int(face) for face in faces})
+    remedy = f"`visavis people show {name!r}` lists their templates"
+    if not wanted:
+        raise OptionError(f"no template of '{name}' is named", remedy)
+    for face in wanted:
+        if face not in held:
+            raise OptionError(f"'{name}' has no template {face}", remedy)
+    if len(wanted) == len(held):
+        raise OptionError(
+            f"these are all templates of '{name}'", "rename the person, or merge them into another"
+        )
+    return wanted
 
 
 def _together(faces: Sequence[NewFace]) -> Vectors | None:

@@ -238,6 +238,18 @@ class MilvusGallery:
                 self._writes.move(target, moved)
                 self._journal.finish(op)
 
+    def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
+        """Move some of a person's faces to another. See ``GalleryStore.split``.
+
+        It may be seen half done while it runs.
+
+        Raises:
+            OptionError: more than 1,000 faces at once.
+        """
+        with self._connection.lock:
+            self._recover()
+            self._enrolling.split(name, faces, into)
+
     def remove(self, name: str, /) -> int:
         """Erase a person, in a Milvus Lite folder to the last byte (but see
         ``MilvusOptions.erase``). See ``GalleryStore.remove``."""
@@ -315,7 +327,7 @@ class MilvusGallery:
         fusion: Fusion = "weighted",
     ) -> list[list[Match]]:
         """The ``k`` closest people to each probe. See ``GalleryStore.search``."""
-        with self._reading():
+        with self._connection.reading():
             model = self._writes.models().get(model_sha256)
             probes = self._search.checked(vectors, model, k, fusion)
             if model is None:
@@ -328,15 +340,12 @@ class MilvusGallery:
     ) -> NDArray[np.float32]:
         """How close a stranger comes. See ``GalleryStore.non_mated``."""
         require_fusion(fusion)
-        with self._reading():
+        with self._connection.reading():
             model = self._writes.models().get(model_sha256)
             if model is None:
                 return np.zeros(0, dtype=np.float32)
             hidden = self._journal.hidden()
             return self._search.non_mated(model, most=most, fusion=fusion, hidden=hidden)
-
-    def _reading(self) -> Any:
-        return self._connection.reading()
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
         """Append to the audit. See ``GalleryStore.note``."""

@@ -12,13 +12,17 @@ import numpy as np
 
 from visavis.errors import GalleryError, OptionError, VisavisError
 from visavis.gallery import moments
-from visavis.gallery.entries import usable_faces
+from visavis.gallery.entries import splittable, usable_faces
 from visavis.gallery.milvus_audit import Audit
 from visavis.gallery.milvus_journal import Journal
 from visavis.gallery.milvus_people import People
 from visavis.gallery.milvus_tables import TEXT_LIMITS, Row, Tables
 from visavis.gallery.milvus_writes import Model, Writes, tag
+from visavis.gallery.names import composed, usable_name
 from visavis.gallery.records import NewFace
+
+MOST_MOVED: Final = 1000
+"""Most faces that one split moves: their numbers have to fit in one intent."""
 
 NEVER: Final = 2**62
 """Stands for no time of expiry."""
@@ -71,6 +75,35 @@ class Enrolling:
         self._centre(checked, known, made, models)
         self.journal.finish(op)
         return numbers
+
+    def split(self, name: str, faces: Sequence[int], into: str) -> None:
+        """As ``GalleryStore.split``; call it under the lock, with nothing left to recover.
+
+        Who is made is hidden until the audit says that it has happened.
+        """
+        new, hidden = usable_name(into), self.journal.hidden()
+        person = self.people.known(name, hidden)
+        wanted = splittable(name, faces, self.writes.faces_of(person, hidden))
+        if new == composed(name):
+            raise OptionError(f"'{name}' is split into themselves", "name another person")
+        if len(wanted) > MOST_MOVED:
+            raise OptionError(
+                f"a split of {len(wanted):,} templates", f"give {MOST_MOVED:,} or fewer"
+            )
+        known = self.people.ids({new}, hidden).get(new)
+        other = known or secrets.token_hex(16)
+        payload = {"from": person, "into": other, "faces": wanted}
+        op = self.journal.begin("split", payload)
+        try:
+            if known is None:
+                self.people.insert({new: other}, batch=op, created=moments.now())
+            details = {"into": other, "faces": len(wanted), "new": known is None}
+            self.audit.append(op, "split", person, details)
+        except VisavisError:
+            self._take_back(op)
+            raise
+        self.writes.move_faces(payload)
+        self.journal.finish(op)
 
     def _take_back(self, op: str) -> None:
         # Whatever fails here is left to the next writer; the rows are hidden until then.

@@ -60,7 +60,7 @@ class Journal:
 
     def hidden(self) -> str:
         """A filter, perhaps empty, that leaves out rows whose write has not happened (yet)."""
-        ops = [intent.op for intent in self.pending() if intent.kind == "add"]
+        ops = [intent.op for intent in self.pending() if intent.kind in {"add", "split"}]
         waiting = sorted(set(ops) - self.audit.committed(ops)) if ops else []
         return (
             "" if not waiting else "batch not in [" + ", ".join(f'"{op}"' for op in waiting) + "]"

@@ -7,7 +7,7 @@ from visavis.gallery.milvus_writes import Writes
 
 
 def recover(journal: Journal, writes: Writes, *, erase: bool) -> None:
-    """Take back enrolments that were not committed, and finish every other write that was.
+    """Take back enrolments and splits that were not committed, and finish every write that was.
 
     Args:
         journal: what was begun.
@@ -17,7 +17,7 @@ def recover(journal: Journal, writes: Writes, *, erase: bool) -> None:
     for intent, happened in journal.dead():
         payload = intent.payload
         touched: set[str] = set()
-        if intent.kind == "add" and not happened:
+        if intent.kind in {"add", "split"} and not happened:
             writes.take_back(intent.op)
         elif intent.kind == "add":
             writes.centre_batch(intent.op)
@@ -27,6 +27,8 @@ def recover(journal: Journal, writes: Writes, *, erase: bool) -> None:
             touched = writes.delete_faces(payload)
         elif happened and intent.kind == "merge":
             writes.move(payload["into"], payload["others"])
+        elif happened and intent.kind == "split":
+            writes.move_faces(payload)
         if touched and erase:
             # The death may have been within the rewriting: of all, then.
             writes.erase({"people", "crops", *writes.by_table()})

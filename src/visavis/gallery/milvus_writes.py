@@ -185,6 +185,28 @@ class Writes:
             self.tables.delete(model.centres, one_of("id", others))
         self.tables.delete("people", one_of("id", others))
 
+    def faces_of(self, person: str, hidden: str) -> set[int]:
+        """Numbers of a person's faces."""
+        where = f"{is_one('person', person)} and {hidden}" if hidden else is_one("person", person)
+        return {
+            row["id"]
+            for model in self.models().values()
+            for rows in self.tables.pages(model.faces, where, [])
+            for row in rows
+        }
+
+    def move_faces(self, payload: Mapping[str, Any]) -> None:
+        """Give those faces of a person that are still theirs to another."""
+        mine = is_one("person", payload["from"])
+        for model in self.models().values():
+            rows = list(self.tables.read_in_parts(
+                model.faces, "id", payload["faces"], _WHOLE_FACE, also=mine
+            ))  # fmt: skip
+            moved = [{**row, "person": payload["into"]} for row in rows]
+            if moved:
+                self.tables.insert(model.faces, moved, replace=True)
+            self.centre(model, [payload["from"], payload["into"]])
+
     def by_table(self) -> Mapping[str, int]:
         """Dimension of the tables of templates."""
         dimensions: dict[str, int] = defaultdict(int)

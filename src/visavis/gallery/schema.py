@@ -39,7 +39,7 @@ _FIRST: Final = (
     "CREATE INDEX face_expires ON face (expires) WHERE expires IS NOT NULL",
     "CREATE TABLE crop (face INTEGER PRIMARY KEY REFERENCES face (id), png BLOB NOT NULL)",
     "CREATE TABLE removal (seq INTEGER PRIMARY KEY, face INTEGER NOT NULL, model INTEGER NOT NULL)",
-    # A merge gives faces to another person: from ``seq`` on, ``face`` is ``person``'s.
+    # A merge or split gives faces to another person: from ``seq`` on, ``face`` is ``person``'s.
     """CREATE TABLE moved (
         seq INTEGER PRIMARY KEY, face INTEGER NOT NULL, model INTEGER NOT NULL,
         person INTEGER NOT NULL)""",

@@ -34,6 +34,7 @@ from visavis.gallery.records import (
     Person,
     StoredFace,
 )
+from visavis.gallery.removing import Deleted
 from visavis.gallery.sealed_rows import about_person, written_uid
 from visavis.gallery.sqlite_options import GalleryOptions
 from visavis.gallery.store import Fusion
@@ -129,6 +130,12 @@ class SqliteGallery:
     def merge(self, into: str, *others: str) -> None:
         """Move the others' faces to ``into`` and remove the others. See ``GalleryStore.merge``."""
         self._erase(lambda change: change.merge(into, others))
+
+    def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
+        """Move some of a person's faces to another. See ``GalleryStore.split``."""
+        other = usable_name(into)
+        with self._db.writing() as (db, state):
+            Change(db, self._seal, state, Deleted()).split(name, faces, other)
 
     # --- erasing -----------------------------------------------------------------------------
 

@@ -83,6 +83,20 @@ class GalleryStore(Protocol):
         """Move the others' faces to ``into`` and remove the others. Raises UnknownPersonError."""
         ...
 
+    def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
+        """Move some of a person's faces to ``into``: a new person where nobody is called that.
+
+        Args:
+            name: whose faces they are now.
+            faces: their numbers; not all that the person has.
+            into: whose they are.
+
+        Raises:
+            UnknownPersonError: nobody is called ``name``.
+            OptionError: ``into`` is unusable or the same person; no faces, others' faces, or all.
+        """
+        ...
+
     def remove(self, name: str, /) -> int:
         """Erase a person; afterwards no byte of name or templates is in any file.
 

@@ -71,7 +71,7 @@ def insert(db: sqlite3.Connection, seal: Seal, state: State, checked: Checked) -
     faces = checked.faces
     models, new_models = _models(db, checked)
     settings = _settings(db, {face.settings for face in faces})
-    people, clock = _people(db, seal, state.clock, dict.fromkeys(checked.people), now)
+    people, clock = find_or_make(db, seal, state.clock, dict.fromkeys(checked.people), now)
     rows, crops = [], []
     owners = [people[name][0] for name in checked.people]
     made_by = [models[face.model_sha256] for face in faces]
@@ -164,9 +164,10 @@ def _settings(db: sqlite3.Connection, texts: set[str]) -> dict[str, int]:
     return {text: number for number, text in db.execute("SELECT id, text FROM setting")}
 
 
-def _people(
+def find_or_make(
     db: sqlite3.Connection, seal: Seal, clock: int, names: Mapping[str, None], now: int
 ) -> tuple[dict[str, tuple[int, bytes]], int]:
+    """Row number and uid of people by composed name; who is not there is made. And the clock."""
     # In the order of the index that they are looked up in and go into.
     tags = dict(sorted((seal.blind(b"name", name), name) for name in names))
     people: dict[str, tuple[int, bytes]] = {}

@@ -17,6 +17,7 @@ from visavis.people.migration import Migration, MigrationProgress
 from visavis.people.models import recognizers
 from visavis.people.photos import PersonPhoto, of_folders, of_one, of_table
 from visavis.people.records import STATUSES, Candidate, EnrolRow, Identification, IdentifiedPhoto
+from visavis.people.splitting import SplitSuggestion, suggest_splits
 
 __all__ = [
     "STATUSES",
@@ -31,9 +32,11 @@ __all__ = [
     "Migration",
     "MigrationProgress",
     "PersonPhoto",
+    "SplitSuggestion",
     "expiry",
     "of_folders",
     "of_one",
     "of_table",
     "recognizers",
+    "suggest_splits",
 ]

@@ -105,7 +105,7 @@ class Resemblance:
             closest = None
         if len(own):
             best = float(own.max())
-            least = _own_threshold(calibration, len(own))
+            least = own_threshold(calibration, len(own))
             if best < least:
                 photos = "other photo" if len(own) == 1 else f"{len(own)} other photos"
                 warnings.append(
@@ -148,7 +148,8 @@ class Resemblance:
             return max(point.threshold for point in calibration.points)
 
 
-def _own_threshold(calibration: Calibration, others: int) -> float:
+def own_threshold(calibration: Calibration, others: int) -> float:
+    """What the highest score of a photo with so many others of its person has to reach."""
     try:
         return calibration.operating_point(PASSES / others).threshold
     except UnsupportedFmrError:

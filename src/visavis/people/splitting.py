@@ -1,0 +1,90 @@
+"""Are all templates under one name of one person?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from visavis.decision.profile import CalibrationStore
+from visavis.people.resemblance import own_threshold
+from visavis.types import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from visavis.gallery.store import GalleryStore
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSuggestion(Record):
+    """Templates that look like one another at most, and not like the person's other ones.
+
+    Attributes:
+        templates: their numbers, rising; of every model, where they are of the same photos.
+        photos: names of their photos, in the order of ``templates``.
+        score: highest score with the person's other templates.
+        threshold: what it lies under.
+    """
+
+    templates: tuple[int, ...]
+    photos: tuple[str, ...]
+    score: float
+    threshold: float
+
+
+def suggest_splits(
+    gallery: GalleryStore, name: str, *, calibration: str | None = None, home: Path | None = None
+) -> tuple[SplitSuggestion, ...]:
+    """What a person's templates fall into, besides the largest part; nothing is changed.
+
+    Two of n templates belong together where their score reaches the threshold of FMR
+    ``resemblance.PASSES / (n - 1)``, and so does whatever is linked by such pairs: what enrolment
+    warns of, for parts of any size. Only this person's templates are read, and those of the model
+    that made the most of them are compared.
+
+    Args:
+        gallery: where the person is enrolled.
+        name: the person.
+        calibration: name of a saved calibration; the model's own when ``None``.
+        home: folder of calibrations; the user's data folder when ``None``.
+
+    Raises:
+        UnknownPersonError: nobody is called that.
+        UnknownCalibrationError: none is known for the model.
+        ModelMismatchError: the calibration was made with another model.
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    faces = list(gallery.faces(person=name))
+    if len(faces) < 2:
+        return ()
+    ((sha256, _),) = Counter(face.model_sha256 for face in faces).most_common(1)
+    compared = [face for face in faces if face.model_sha256 == sha256]
+    first = compared[0]
+    known = CalibrationStore(home).for_model(
+        calibration, model=first.model, model_sha256=sha256, settings=first.settings
+    )
+    known.require_model(first.model, sha256)
+    threshold = own_threshold(known, max(len(compared) - 1, 1))
+    vectors = np.stack([face.vector for face in compared])
+    scores = np.clip(vectors @ vectors.T, -1, 1)
+    parts = connected_components(scores >= threshold, directed=False)[1]
+    stays = np.bincount(parts).argmax()
+    found = []
+    for part in sorted(set(parts.tolist()) - {int(stays)}):
+        inside = parts == part
+        photos = {f.photo_sha256 for f, its in zip(compared, inside, strict=True) if its} - {""}
+        chosen = {f.id for f, its in zip(compared, inside, strict=True) if its}
+        moved = [f for f in faces if f.id in chosen or f.photo_sha256 in photos]
+        found.append(
+            SplitSuggestion(
+                templates=tuple(face.id for face in moved),
+                photos=tuple(face.photo for face in moved),
+                score=float(scores[inside][:, ~inside].max()),
+                threshold=threshold,
+            )
+        )
+    return tuple(found)
