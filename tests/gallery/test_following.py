@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visavis.gallery import live_indexes
+from visavis.gallery import audit, live_indexes, reading
 from visavis.gallery.index import IndexOptions, TemplateIndex
 from visavis.gallery.key import Key
 from visavis.gallery.sqlite import SqliteGallery
@@ -156,3 +156,38 @@ def test_a_length_at_the_edge_of_what_is_taken_is_found(tmp_path: Path) -> None:
         store.add([new("A", vector)])
         (matches,) = store.search(VECTORS[:1], model_sha256=MODEL, k=1)
         assert matches[0].person == "A"
+
+
+def test_reading_ends_however_fast_others_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of two, and two more faces before each part: nobody ever catches up."""
+    monkeypatch.setattr(reading, "_PART", 2)
+    monkeypatch.setattr(audit, "_PART", 2)
+    monkeypatch.setattr(live_indexes, "_BATCH", 2)
+    with (
+        SqliteGallery(tmp_path / "g", create=True) as store,
+        SqliteGallery(tmp_path / "g") as other,
+    ):
+        store.add([new(f"P{i}", VECTORS[i]) for i in range(5)])
+        numbers = [face.id for face in store.faces()]
+        transaction, left = store._db.reading, 400
+
+        def busy() -> object:
+            nonlocal left
+            left -= 1
+            assert left > 0, "it goes on and on"
+            other.add([new("Q", VECTORS[left % 60]), new("R", VECTORS[left % 60])])
+            return transaction()
+
+        monkeypatch.setattr(store._db, "reading", busy)
+        for seen in (
+            [face.id for face in store.faces()],
+            [face.id for face in store.faces(model_sha256=MODEL)],
+        ):
+            assert seen[:5] == numbers
+        assert [entry.action for entry in store.audit()][:2] == ["create", "enrol"]
+        store.load_index()
+        monkeypatch.undo()
+        assert found(store, VECTORS[3]) == "P3"
+        assert store.check().ok

@@ -68,15 +68,18 @@ class LiveIndexes:
         self._live: dict[int, _Live] = {}
 
     def prepare(self, model: int, seal: Seal, *, keep: bool = True) -> None:
-        """Come near the present in short transactions, so that no writer waits for long.
+        """Come to the present, as it is at the call, in short transactions, so that no writer
+        waits for long.
 
         An index that had to be made from the table is then written to disk, if ``keep``.
         """
+        goal: int | None = None
         behind = True
-        while behind:
+        while behind:  # each step takes the index closer to the goal, however much others write
             with self._database.reading() as (db, state):
+                goal = state.clock if goal is None else goal
                 live = self._held(db, state, model, seal)
-                behind = self._advance(live, db, state, model, seal)
+                behind = self._advance(live, db, state, model, seal) and live.faces < goal
         with self._database.alone():
             live.index.settle()
         if keep and not live.saved and len(live.index) >= self._snapshot_from:

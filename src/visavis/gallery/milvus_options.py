@@ -118,10 +118,8 @@ def cells(vectors: int) -> int:
     4096
     """
     wanted = 4 * max(vectors, 1) ** 0.5
-    size = 128
-    while size < 65_536 and size * 1.5 < wanted:
-        size *= 2
-    return size
+    sizes = [128 << k for k in range(10)]
+    return next((size for size in sizes if size * 1.5 >= wanted), sizes[-1])
 
 
 def search_parameters(kind: IndexKind, recall: float, *, limit: int) -> dict[str, Any]:

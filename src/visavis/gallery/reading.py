@@ -62,12 +62,15 @@ def all_people(database: Database, seal: Seal) -> Iterator[Person]:
 def faces_of(
     database: Database, seal: Seal, *, person: int | None, model_sha256: str | None
 ) -> Iterator[StoredFace]:
-    """Faces by number. What is removed meanwhile may be left out."""
-    after: int | None = 0
-    while after is not None:
+    """The faces that there are now, by number. What is removed meanwhile may be left out."""
+    with database.reading() as (_, state):
+        last = state.clock
+    after = 0
+    while after < last:  # rises with each part
         with database.reading() as (db, _):
-            part, after = _faces(db, seal, after, person, model_sha256)
+            part = _faces(db, seal, (after, last), person, model_sha256)
         yield from part
+        after = part[-1].id if len(part) == _PART else last
 
 
 def crop_of(db: sqlite3.Connection, seal: Seal, face: int) -> bytes | None:
@@ -179,19 +182,23 @@ def _people(db: sqlite3.Connection, seal: Seal, numbers: list[int]) -> list[Pers
 
 
 def _faces(
-    db: sqlite3.Connection, seal: Seal, after: int, person: int | None, model_sha256: str | None
-) -> tuple[list[StoredFace], int | None]:
-    """A part, and after which number the next begins; ``None``: that was all."""
+    db: sqlite3.Connection,
+    seal: Seal,
+    between: tuple[int, int],
+    person: int | None,
+    model_sha256: str | None,
+) -> list[StoredFace]:
+    """The first part of what has numbers above the one and up to the other."""
     models = {
         number: (name, sha256, dimension)
         for number, name, sha256, dimension in db.execute(
             "SELECT id, name, sha256, dimension FROM model"
         )
     }
-    where, values = ["id > ?"], [after]
+    where, values = ["id > ? AND id <= ?"], [*between]
     if person is not None:
         # The plus keeps SQLite at the index over people, not at the table in order of number.
-        where, values = ["person = ?", "+id > ?"], [person, after]
+        where, values = ["person = ?", "+id > ? AND +id <= ?"], [person, *between]
     if model_sha256 is not None:
         where.append("model IN (SELECT id FROM model WHERE sha256 = ?)")
     bound = (*values, *([model_sha256] if model_sha256 is not None else []), _PART)
@@ -222,4 +229,4 @@ def _faces(
                 has_crop=face.has_crop,
             )
         )
-    return found, rows[-1][0] if len(rows) == _PART else None
+    return found

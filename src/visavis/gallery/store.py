@@ -56,7 +56,8 @@ class GalleryStore(Protocol):
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
     ) -> Iterator[StoredFace]:
-        """Faces in order of number, of one person or one model if asked."""
+        """Faces in order of number, of one person or one model if asked. What comes after the call
+        need not be among them."""
         ...
 
     def crop(self, face: int, /) -> bytes | None:
