@@ -327,10 +327,8 @@ class Recognizer:
             cache: keeps and finds templates by (photo hash, settings and rule, model hash).
             workers: photos in work at once; all cores when ``None``.
             progress: called with (done, total) after each photo.
-            skip: asked with a photo's place and SHA-256, in any thread and order; where true, it is
-                read and nothing more (``reason`` is ``skipped``).
-            look: given a photo's place, its pixels and the faces chosen, in any thread and order;
-                not for what the cache has.
+            skip: whether to leave out (``skipped``) a photo of this place and SHA-256; any thread.
+            look: shown a photo's place, pixels and chosen faces if not cached; any thread.
         """
         rules.check(rule)
         return batch.embed_many(
