@@ -14,6 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "visavis"
 LAYERS = {
     "types": 0,
     "errors": 0,
+    "reading": 0,
     "writing": 0,
     "images": 1,
     "metrics": 1,

@@ -1,4 +1,4 @@
-"""Assembles the commands and turns errors into one line and exit status 2."""
+"""Assembles the commands and runs the one that is named."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ import sys
 from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from visavis import __version__
+from visavis.cli.ending import UnexpectedError, end
 from visavis.errors import VisavisError
 
 _COMMANDS: Final = ("verify", "detect", "embed", "enroll", "identify", "calibrate", "demo")
 _GROUPS: Final = ("people", "gallery", "evaluate", "models", "cache", "cluster", "train", "data")
+
+
+class _Commands(TyperGroup):
+    """Lets no ``OSError`` come to Typer."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if isinstance(error, VisavisError):
+                raise
+            raise UnexpectedError from error
 
 
 def _version(asked: bool) -> None:
@@ -31,6 +45,7 @@ def build(only: str | None = None) -> typer.Typer:
     """
     app = typer.Typer(
         name="visavis",
+        cls=_Commands,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -84,19 +99,9 @@ def _module(name: str) -> Any:
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command line; never shows a traceback for bad input."""
+    """Run the command line; whatever is raised becomes one line and an exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         build(words[0] if words else None)(arguments)
-    except VisavisError as error:
-        _fail(str(error))
-    except BrokenPipeError:
-        # The reader went away (`visavis ... | head`); not an error of ours.
-        sys.stderr.close()
-        sys.exit(2)
-
-
-def _fail(message: str) -> None:
-    text = f"visavis: {message}\n"
-    sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace"))
-    sys.exit(2)
+    except Exception as error:
+        end(error)

@@ -20,7 +20,7 @@ from visavis.cli.calibrate_show import (
     tell_failures,
 )
 from visavis.cli.output import console, echo_json, home, messages, progress
-from visavis.errors import DataError, OptionError
+from visavis.errors import CalibrationError, DataError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,8 @@ def calibrate(
     """Measure thresholds on your own photos, labelled or not, or check given ones.
 
     With --check, exit code 0: the error rates can be trusted on these photos; 1: they cannot; 2:
-    error. Otherwise 0: saved; 2: error. Photos without a usable face are left out and listed.
+    error. With --list, 1: a saved one is damaged. Otherwise 0: saved; 2: error. Photos without a
+    usable face are left out and listed.
 
     Example: `visavis calibrate --unlabelled gate/ --name gate`
     """
@@ -342,11 +343,19 @@ def _manage(delete: str | None, *, json: bool) -> None:
         store.delete(delete)
         console.print(f"deleted calibration {delete}", markup=False)
         return
-    found = [store.load(name) for name in store.names()]
+    found, damaged = [], False
+    for name in store.names():
+        try:
+            found.append(store.load(name))
+        except CalibrationError as error:
+            messages.print(f"visavis: {error}", markup=False)
+            damaged = True
     if json:
         echo_json([one.to_dict() for one in found])
     else:
         show_list(found)
+    if damaged:
+        raise typer.Exit(1)
 
 
 def _vectors(work: _Work, rows: Sequence[PhotoResult]) -> Vectors:

@@ -97,7 +97,7 @@ def _calibration(found: ModelDirectory, name: str) -> Calibration | None:
     file = found.operating_points
     if file is None:
         return None
-    made = Calibration.from_json(file.read_text(encoding="utf-8"), source=str(file))
+    made = Calibration.read(file)
     if made.model_sha256 != found.entry.sha256:
         raise ModelMismatchError(
             f"{file} was measured with another file (sha256 {made.model_sha256[:12]}) than "

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from visavis.decision import calibration_file
 from visavis.errors import (
     CalibrationError,
     ModelMismatchError,
@@ -17,7 +17,9 @@ from visavis.errors import (
     UnknownCalibrationError,
     UnsupportedFmrError,
 )
+from visavis.reading import read_text
 from visavis.types import OperatingPoint, Record
+from visavis.writing import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +27,12 @@ if TYPE_CHECKING:
 
     from visavis.decision.llr import LlrCalibration
 
-SCHEMA: Final = 1
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ANEW: Final = "restore it from a copy, or make it anew: `visavis calibrate`"
+_READABLE: Final = "allow reading there, or choose another home folder (VISAVIS_HOME for commands)"
+_WRITABLE: Final = (
+    "make room or allow writing there, or choose another home folder (VISAVIS_HOME for commands)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,47 +118,43 @@ class Calibration(Record):
 
     def to_json(self) -> str:
         """The calibration as a JSON document; ``from_json`` gives it back."""
-        return json.dumps({"schema": SCHEMA, **self.to_dict()}, ensure_ascii=False, indent=1)
+        return calibration_file.dumps(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str, *, source: str = "calibration") -> Calibration:
         """Read what ``to_json`` wrote.
 
+        Args:
+            text: the document.
+            source: the file, for messages.
+
         Raises:
-            CalibrationError: not such a document, or of a later schema.
+            CalibrationError: not such a document, or of a later schema; the message names the
+                field.
         """
         from visavis.decision.llr import LlrCalibration
 
-        remedy = "make it anew: `visavis calibrate`"
+        values = calibration_file.loads(text, source=source)
+        values["points"] = tuple(OperatingPoint(**point) for point in values["points"])
+        values["evidence"] = tuple(LlrCalibration(**one) for one in values["evidence"])
+        return cls(**values)
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """The calibration that a file holds.
+
+        Raises:
+            CalibrationError: it cannot be read, or ``from_json`` refuses it.
+        """
         try:
-            plain = json.loads(text)
-            if plain.get("schema") != SCHEMA:
-                raise CalibrationError(f"{source}: schema {plain.get('schema')}", remedy)
-            plain = {f.name: plain[f.name] for f in fields(cls)}
-            plain["points"] = tuple(_point(p) for p in plain["points"])
-            plain["evidence"] = tuple(
-                LlrCalibration(e["method"], tuple(e["scores"]), tuple(e["llrs"]))
-                for e in plain["evidence"]
-            )
-            if plain["reference"] is not None:
-                plain["reference"] = {k: tuple(v) for k, v in plain["reference"].items()}
-            return cls(**plain)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CalibrationError(f"{source}: not a calibration ({error!r})", remedy) from error
-
-
-def _point(plain: dict[str, Any]) -> OperatingPoint:
-    number = {"fmr", "fnmr", "target_fmr", "threshold"}
-    values: dict[str, Any] = {
-        k: float("nan") if v is None and k in number else v for k, v in plain.items()
-    }
-    for key in ("fmr_ci", "fnmr_ci"):
-        low, high = plain[key]
-        values[key] = (
-            float("nan") if low is None else low,
-            float("nan") if high is None else high,
-        )
-    return OperatingPoint(**values)
+            text = read_text(path)
+        except UnicodeDecodeError as error:
+            raise CalibrationError(f"{path}: not UTF-8 ({error.reason})", _ANEW) from error
+        except OSError as error:
+            raise CalibrationError(
+                f"{path} cannot be read ({error.strerror or error})", _ANEW
+            ) from error
+        return cls.from_json(text, source=str(path))
 
 
 class CalibrationStore:
@@ -182,20 +185,22 @@ class CalibrationStore:
             CalibrationError: the folder cannot be written.
         """
         import os
-        import tempfile
 
         self.require_free(calibration.name)
         path = self._path(calibration.name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with (
+                replacing(path, private=True) as temporary,
+                temporary.open("w", encoding="utf-8", errors="surrogatepass") as file,
+            ):
                 file.write(calibration.to_json())
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).replace(path)
         except OSError as error:
-            raise CalibrationError(f"{path} ({error})", "name a writable VISAVIS_HOME") from error
+            raise CalibrationError(
+                f"{path} cannot be written ({error.strerror or error})", _WRITABLE
+            ) from error
         return path
 
     def load(self, name: str) -> Calibration:
@@ -206,11 +211,10 @@ class CalibrationStore:
             CalibrationError: its file is damaged.
         """
         path = self._path(name)
-        if path.exists():
-            return Calibration.from_json(path.read_text(encoding="utf-8"), source=str(path))
         if name in _shipped_names():
-            text = (_shipped() / f"{name}.json").read_text(encoding="utf-8")
-            return Calibration.from_json(text, source=f"shipped calibration {name}")
+            return _shipped_one(name)
+        if self._is_there(path):
+            return Calibration.read(path)
         raise UnknownCalibrationError(
             f"no calibration named {name!r}", f"there are: {', '.join(self.names()) or 'none'}"
         )
@@ -220,18 +224,36 @@ class CalibrationStore:
 
         Raises:
             UnknownCalibrationError: none is saved under that name (shipped ones stay).
+            CalibrationError: it cannot be removed.
         """
         path = self._path(name)
-        if not path.exists():
+        if not self._is_there(path):
             raise UnknownCalibrationError(
                 f"no saved calibration named {name!r}", "`visavis calibrate --list` shows them"
             )
-        path.unlink()
+        try:
+            path.unlink()
+        except OSError as error:
+            raise CalibrationError(
+                f"{path} cannot be removed ({error.strerror or error})", _WRITABLE
+            ) from error
 
     def names(self) -> list[str]:
-        """Names of all calibrations, shipped ones first."""
-        saved = sorted(p.stem for p in self._folder.glob("*.json"))
-        return [*_shipped_names(), *saved]
+        """Names of all calibrations, shipped ones first.
+
+        Raises:
+            CalibrationError: the folder cannot be read.
+        """
+        try:
+            files = list(self._folder.iterdir())
+        except FileNotFoundError:
+            files = []
+        except OSError as error:
+            raise CalibrationError(
+                f"{self._folder} cannot be read ({error.strerror or error})", _READABLE
+            ) from error
+        saved = sorted(file.stem for file in files if file.suffix == ".json")
+        return [*_shipped_names(), *(name for name in saved if _NAME.fullmatch(name))]
 
     def for_model(
         self, name: str | None, *, model: str, model_sha256: str, settings: str
@@ -264,16 +286,27 @@ class CalibrationStore:
             path = self._path(model)
         except OptionError:
             return None
-        if not path.is_file():
+        if not self._is_there(path):
             return None
-        saved = Calibration.from_json(path.read_text(encoding="utf-8"), source=str(path))
+        saved = Calibration.read(path)
         return saved if saved.model_sha256 == model_sha256 else None
 
     def _all_shipped(self) -> Iterable[Calibration]:
-        return (self.load(name) for name in _shipped_names())
+        return map(_shipped_one, _shipped_names())
+
+    def _is_there(self, path: Path) -> bool:
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise CalibrationError(
+                f"{path} cannot be read ({error.strerror or error})", _READABLE
+            ) from error
+        return True
 
     def _path(self, name: str) -> Path:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        if not _NAME.fullmatch(name):
             raise OptionError(
                 f"the calibration name {name!r}",
                 "use letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
@@ -284,6 +317,11 @@ class CalibrationStore:
 def is_shipped(calibration: Calibration) -> bool:
     """Whether a calibration came with the package, and so knows nothing of the user's photos."""
     return calibration.name in _shipped_names()
+
+
+def _shipped_one(name: str) -> Calibration:
+    text = (_shipped() / f"{name}.json").read_text(encoding="utf-8")
+    return Calibration.from_json(text, source=f"shipped calibration {name}")
 
 
 def _shipped() -> Any:
