@@ -6,20 +6,22 @@ import errno
 import os
 import re
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-_FLAGS: Final = (
+FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_NOCTTY", 0)
     | getattr(os, "O_NONBLOCK", 0)  # a pipe in the file's place would wait for a writer
 )
+"""For ``os.open``."""
 _HANDED_OVER: Final = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading; what the caller opened already (``/dev/stdin``) may be a pipe.
 
     Raises:
@@ -27,7 +29,7 @@ def open_regular(path: Path) -> BinaryIO:
     """
     if _HANDED_OVER.fullmatch(str(path)):
         return path.open("rb")
-    descriptor = os.open(path, _FLAGS)
+    descriptor = os.open(path, FLAGS)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")

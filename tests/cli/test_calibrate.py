@@ -261,3 +261,19 @@ def test_faces_behind_glasses_are_warned_of_and_plain_ones_not(
     assert row["factor"] > 3
     assert row["factor_interval"][0] > 2
     assert row["right_threshold"] > row["threshold"]
+
+
+def test_one_damaged_calibration_does_not_hide_the_others(run, home: Path) -> None:
+    folder = home / "calibrations"
+    folder.mkdir(parents=True)
+    (folder / "cut.json").write_text('{"schema": 1, "name": "cu')
+    (folder / "folder.json").mkdir()
+    listed = run("calibrate", "--list", "--json")
+    assert listed.code == 1
+    assert [one["name"] for one in listed.json] == ["sface-lfw"]
+    first, second = listed.err.splitlines()
+    assert str(folder / "cut.json") in first
+    assert str(folder / "folder.json") in second
+    assert run("verify", "a.jpg", "b.jpg", "--calibration", "cut").code == 2
+    assert run("calibrate", "--delete", "cut").code == 0
+    assert run("calibrate", "--delete", "folder").code == 2

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 import visavis
 
@@ -15,7 +19,7 @@ def test_detect_prints_what_the_library_finds(run, photo: Path) -> None:
     want = visavis.detect(photo)
     assert len(want) == len(outcome.json["faces"]) == 1
     got = outcome.json["faces"][0]
-    assert set(got) == {"box", "landmarks", "score"}
+    assert set(got) == {"box", "landmarks", "score", "turn"}
     np.testing.assert_allclose(got["box"], want[0].box, atol=1e-2)
     np.testing.assert_allclose(got["landmarks"], want[0].landmarks, atol=1e-2)
 
@@ -74,3 +78,94 @@ def test_help_and_version(run) -> None:
     text = run("verify", "--help").out
     assert "grep's habit" in text
     assert "--fmr" in text
+
+
+def pipe(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_a_photo_on_standard_input(
+    run: Any,
+    photo: Path,
+    darker: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    name: str,
+) -> None:
+    pipe(monkeypatch, photo.read_bytes())
+    rows = run("detect", name, darker, "--json").json
+    assert [row["photo"] for row in rows] == ["standard input", str(darker)]
+    assert rows[0]["faces"] == run("detect", photo, "--json").json["faces"]
+
+    pipe(monkeypatch, photo.read_bytes())
+    piped = run("verify", darker, name, "--json").json
+    named = run("verify", darker, photo, "--json").json
+    assert (piped["score"], piped["b"]["photo"]) == (named["score"], "standard input")
+
+    pipe(monkeypatch, photo.read_bytes())
+    assert run("embed", name, "--json").json[0]["templates"][0]["photo"] == "standard input"
+
+
+def test_people_on_standard_input(
+    run: Any, photo: Path, darker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = ("--gallery", tmp_path / "g")
+    pipe(monkeypatch, photo.read_bytes())
+    assert run("enroll", "-", "--name", "Ann", *gallery).code == 0
+    pipe(monkeypatch, darker.read_bytes())
+    (row,) = run("identify", "-", *gallery, "--fpir", 0.1, "--json").json["photos"]
+    assert (row["photo"], row["faces"][0]["person"]) == ("standard input", "Ann")
+    pipe(monkeypatch, photo.read_bytes())
+    nobody = run("enroll", "-", *gallery)
+    assert (nobody.code, nobody.err.count("\n")) == (2, 1)
+    assert "--name" in nobody.err
+
+
+def test_standard_input_is_one_photo_and_not_empty(
+    run: Any, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in (("verify", "-", "-"), ("detect", "-", photo, "/dev/stdin")):
+        pipe(monkeypatch, photo.read_bytes())
+        ended = run(*command)
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert "standard input twice" in ended.err
+    for given in (b"", b"no photo"):
+        pipe(monkeypatch, given)
+        ended = run("verify", photo, "-")
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert "standard input" in ended.err
+    monkeypatch.setattr("sys.stdin", None)
+    assert "closed" in run("detect", "-").err
+
+
+def test_a_url_is_told_as_given(run: Any, photo: Path, tmp_path: Path) -> None:
+    url = "https://example.org/a.jpg"
+    rows = run("detect", url, photo, "--json").json
+    assert [row["photo"] for row in rows] == [url, str(photo)]
+    gallery = ("--gallery", tmp_path / "g")
+    for command in (
+        ("detect", url), ("embed", url), ("verify", photo, url),
+        ("enroll", url, "--name", "Ann", *gallery), ("identify", url, *gallery, "--fpir", 0.1),
+    ):  # fmt: skip
+        ended = run(*command)
+        assert ended.code == 2
+        assert f"{url} is a URL; visavis does not fetch from the network; download" in ended.err
+
+
+def test_a_photo_is_called_as_given(run: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photo.parent)
+    assert run("detect", f"./{photo.name}", "--json").json["photo"] == f"./{photo.name}"
+
+
+def test_templates_are_written_for_their_owner_alone_or_not_at_all(
+    run: Any, photo: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "t.npz"
+    assert run("embed", photo, "--out", out).code == 0
+    assert os.name == "nt" or out.stat().st_mode & 0o777 == 0o600
+    for impossible in (tmp_path / "no" / "t.npz", photo / "t.npz"):
+        ended = run("embed", photo, "--out", impossible)
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert str(impossible) in ended.err

@@ -94,7 +94,7 @@ def put(plain: Any, place: tuple[Any, ...], value: Any, *, drop: bool = False) -
         plain[last] = value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(place=st.sampled_from(PLACES), value=st.sampled_from(JUNK), drop=st.booleans())
 def test_any_value_replaced_or_left_out(place: tuple[Any, ...], value: Any, drop: bool) -> None:
     plain = json.loads(TEXT)
@@ -102,7 +102,7 @@ def test_any_value_replaced_or_left_out(place: tuple[Any, ...], value: Any, drop
     _same_or_refused(json.dumps(plain))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_bytes_flipped_cut_or_put_in(data: st.DataObject) -> None:
     raw = bytearray(TEXT.encode())
@@ -115,13 +115,16 @@ def test_any_bytes_flipped_cut_or_put_in(data: st.DataObject) -> None:
 
 
 def _same_or_refused(text: str) -> None:
+    refused = None
     try:
         made = Calibration.from_json(text, source="toy.json")
     except CalibrationError as error:
-        assert str(error).startswith("toy.json: ")
-        assert len(str(error)) < 400
-    else:
+        refused = str(error)
+    if refused is None:
         assert answers(made) == answers(WHOLE)
+    else:
+        assert refused.startswith("toy.json: ")
+        assert len(refused) < 400
 
 
 @settings(max_examples=200, deadline=None)

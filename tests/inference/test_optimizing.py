@@ -78,3 +78,16 @@ def test_several_at_once_leave_one_intact_graph(model, tmp_path: Path) -> None:
     assert all(found)
     assert optimized(model, input_shape=SHAPE, cache=tmp_path) is not None
     assert len(list(tmp_path.glob("*.ort"))) == 1
+
+
+def test_a_disk_that_is_full_is_only_slower(
+    model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime says it as an error of its own, as it writes what it has optimized."""
+    from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
+
+    def full(*_: object) -> None:
+        raise InvalidProtobuf("Protobuf serialization failed.")
+
+    monkeypatch.setattr("visavis.inference.optimizing._keep", full)
+    assert optimized(model, input_shape=SHAPE, cache=tmp_path) is None

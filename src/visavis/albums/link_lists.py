@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from visavis.albums.planning import Link
 from visavis.albums.references import References
 from visavis.errors import DataError, VisavisError
+from visavis.reading import open_regular
 
 
 def read(path: Path, references: References, *, must: bool) -> list[Link]:
@@ -26,7 +28,7 @@ def read(path: Path, references: References, *, must: bool) -> list[Link]:
     """
     links = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), "utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             first = True
             for row in rows:

@@ -19,12 +19,12 @@ _GROUPS: Final = ("people", "gallery", "evaluate", "models", "cache", "cluster",
 
 
 class _Commands(TyperGroup):
-    """Lets no ``OSError`` come to Typer."""
+    """Lets nothing come to Typer that it would end with status 1."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
             return super().invoke(ctx)
-        except OSError as error:
+        except (OSError, EOFError) as error:
             if isinstance(error, VisavisError):
                 raise
             raise UnexpectedError from error

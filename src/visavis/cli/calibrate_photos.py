@@ -7,6 +7,7 @@ from pathlib import Path
 from visavis.cli.photos import gather
 from visavis.errors import DataError
 from visavis.images import photos_below
+from visavis.reading import read_text
 
 
 def people_in(folder: Path, people_list: Path | None) -> tuple[list[Path], list[str]]:
@@ -41,14 +42,14 @@ def names_in(people_list: Path) -> set[str]:
         DataError: the file cannot be read as text.
     """
     try:
-        lines = people_list.read_text(encoding="utf-8").splitlines()
+        lines = read_text(people_list).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{people_list} ({error})", "give a text file, one name a line") from error
     # LFW's lists start with how many names follow, and give each name's number of photos.
     return {line.split("\t")[0].strip() for line in lines if not line.strip().isdigit()} - {""}
 
 
-def photos_in(folder: Path) -> list[Path]:
+def photos_in(folder: Path) -> list[Path | bytes]:
     """Every photo below a folder.
 
     Raises:
@@ -57,4 +58,4 @@ def photos_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder", "give a folder of photos")
-    return gather([str(folder)])
+    return gather([str(folder)])[0]

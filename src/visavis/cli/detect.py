@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
 import typer
 
 from visavis.cli import options
-from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.cli.output import (
+    console,
+    echo_json,
+    home,
+    json_rows,
+    messages,
+    progress,
+    rows_are_progress,
+)
 from visavis.cli.photos import gather
 from visavis.errors import VisavisError
 
 
 def detect(
-    photos: Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders.")],
+    photos: options.Photos,
     detector: options.DetectorName = "yunet",
     min_face: options.MinFace = None,
     min_confidence: options.MinConfidence = None,
@@ -30,7 +40,7 @@ def detect(
     """
     from visavis import faces, images
 
-    paths = gather(photos)
+    found, names = gather(photos)
     finder = faces.detector(
         detector,
         home=home(),
@@ -39,28 +49,29 @@ def detect(
         min_face=min_face,
         min_confidence=min_confidence,
     )
-    rows: list[dict[str, Any]] = []
-    with progress("detect", quiet=len(paths) < 5) as update:
-        for k, path in enumerate(paths):
-            row: dict[str, Any] = {"photo": str(path), "faces": [], "reason": None, "message": None}
+    failed = 0
+    with ExitStack() as stack:
+        quiet = len(found) < 5 or rows_are_progress(json=json)
+        update = stack.enter_context(progress("detect", quiet=quiet))
+        put: Callable[[dict[str, Any]], None] = _show
+        if json:
+            put = echo_json if len(found) == 1 else stack.enter_context(json_rows())
+        for k, (photo, name) in enumerate(zip(found, names, strict=True)):
+            row: dict[str, Any] = {"photo": name, "faces": [], "reason": None, "message": None}
             try:
-                row["faces"] = [face.to_dict() for face in finder.detect(images.decode(path))]
+                seen = finder.detect(images.decode(photo, name=name))
+                row["faces"] = [face.to_dict() for face in seen]
             except VisavisError as error:
                 row["reason"], row["message"] = error.reason, str(error)
-            rows.append(row)
-            update(k + 1, len(paths))
-    failed = [row for row in rows if row["reason"]]
-    if json:
-        echo_json(rows if len(rows) > 1 else rows[0])
-    for row in rows:
-        if row["message"]:
-            messages.print(f"visavis: {row['message']}", markup=False)
-        elif not json:
-            _show(row)
-    if failed and len(rows) > 1:
-        messages.print(f"{len(failed)} of {len(rows)} photos could not be read")
+                messages.print(f"visavis: {error}", markup=False)
+                failed += 1
+            if json or not row["reason"]:
+                put(row)
+            update(k + 1, len(found))
+    if failed and len(found) > 1:
+        messages.print(f"{failed} of {len(found)} photos could not be read")
     if failed:
-        raise typer.Exit(2 if len(failed) == len(rows) else 1)
+        raise typer.Exit(2 if failed == len(found) else 1)
 
 
 def _show(row: dict[str, Any]) -> None:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from visavis.cli import options
-from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.cli.output import (
+    console,
+    home,
+    json_rows,
+    messages,
+    progress,
+    rows_are_progress,
+)
 from visavis.cli.photos import gather
+from visavis.errors import OptionError, VisavisError
+from visavis.writing import replacing
 
 if TYPE_CHECKING:
     from visavis.pipeline import PhotoResult
+    from visavis.types import Template
 
 
 def embed(
-    photos: Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders.")],
+    photos: options.Photos,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -45,7 +57,7 @@ def embed(
     """
     from visavis.pipeline import Recognizer, RecognizerOptions
 
-    paths = gather(photos)
+    found, names = gather(photos)
     recognizer = Recognizer(
         model=model,
         detector=detector,
@@ -55,37 +67,61 @@ def embed(
         ),
         home=home(),
     )
-    with progress("embed", quiet=len(paths) < 5) as update:
-        rows = list(recognizer.embed_many(paths, rule=faces, workers=workers, progress=update))
-    failed = [row for row in rows if row.reason]
-    if out is not None:
-        _write(out, rows, recognizer.embedder.dimension, recognizer.model_sha256)
-    if json:
-        echo_json([row.to_dict() for row in rows])
-    for row in rows:
-        if row.message:
-            messages.print(f"visavis: {row.message}", markup=False)
-        elif not json and out is None:
-            console.print(f"{row.photo}: {len(row.templates)} template(s)", markup=False)
+    failed = 0
+    kept: list[Template] = []
+    with ExitStack() as stack:
+        file = None if out is None else stack.enter_context(_replacing(out))
+        quiet = len(found) < 5 or (out is None and rows_are_progress(json=json))
+        update = stack.enter_context(progress("embed", quiet=quiet))
+        put = stack.enter_context(json_rows()) if json else _show
+        rows = recognizer.embed_many(
+            found, names=names, rule=faces, workers=workers, progress=update
+        )
+        for row in stack.enter_context(closing(rows)):  # type: ignore[type-var]
+            if row.message:
+                failed += 1
+                messages.print(f"visavis: {row.message}", markup=False)
+            if json or (out is None and not row.message):
+                put(row)
+            if out is not None:
+                kept += row.templates
+        if file is not None:
+            _write(file, kept, recognizer.embedder.dimension, recognizer.model_sha256)
     if out is not None and not json:
-        count = sum(len(row.templates) for row in rows)
-        console.print(f"{out}: {count} templates of {len(rows)} photos", markup=False)
+        console.print(f"{out}: {len(kept)} templates of {len(found)} photos", markup=False)
     if failed:
-        if len(rows) > 1:
-            messages.print(f"{len(failed)} of {len(rows)} photos gave no template")
-        raise typer.Exit(2 if len(failed) == len(rows) else 1)
+        if len(found) > 1:
+            messages.print(f"{failed} of {len(found)} photos gave no template")
+        raise typer.Exit(2 if failed == len(found) else 1)
 
 
-def _write(out: Path, rows: list[PhotoResult], dimension: int, sha256: str) -> None:
+def _show(row: PhotoResult) -> None:
+    console.print(f"{row.photo}: {len(row.templates)} template(s)", markup=False)
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """The file to write, tried before there is work to lose; only its owner can read it."""
+    try:
+        with replacing(out, private=True) as file:
+            yield file
+    except OSError as error:
+        if isinstance(error, VisavisError):
+            raise
+        raise OptionError(
+            f"--out {out} cannot be written ({error.strerror or error})", "name another file"
+        ) from error
+
+
+def _write(file: Path, kept: list[Template], dimension: int, sha256: str) -> None:
     import numpy as np
 
-    pairs = [(row.photo, template) for row in rows for template in row.templates]
-    vectors = [template.vector for _, template in pairs]
-    with out.open("wb") as file:
+    vectors = [template.vector for template in kept]
+    with file.open("wb") as stream:
         np.savez(
-            file,
-            photo=np.array([source for source, _ in pairs], dtype=np.str_),
+            stream,
+            photo=np.array([template.photo for template in kept], dtype=np.str_),
             vector=np.stack(vectors) if vectors else np.zeros((0, dimension), np.float32),
-            box=np.array([template.face.box for _, template in pairs]).reshape(-1, 4),
+            box=np.array([template.face.box for template in kept]).reshape(-1, 4),
             model_sha256=np.array(sha256),
         )

@@ -32,7 +32,7 @@ class OutputError(Exception):
 
 
 class UnexpectedError(Exception):
-    """Carries an ``OSError`` past Typer, which would end some of them with status 1."""
+    """Carries another error past Typer, which would end with status 1."""
 
 
 class _Descriptor(io.FileIO):

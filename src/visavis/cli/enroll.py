@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,8 @@ import typer
 
 from visavis.cli import gallery_options, options, output
 from visavis.cli.enroll_report import RowReport
-from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.cli.output import console, home, json_rows, messages, progress
+from visavis.cli.photos import STANDARD_INPUT, gather
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ def enroll(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Photos of one person (with --name), a folder that holds a folder for each "
-            "person, or a CSV with the columns person and path.",
+            help="Photos of one person (with --name; - is standard input), a folder that holds a "
+            "folder for each person, or a CSV with the columns person and path.",
         ),
     ],
     name: Annotated[
@@ -154,27 +156,26 @@ def enroll(
         for sentence in enroller.warnings():
             messages.print(f"warning: {sentence}", markup=False)
         stopped = False
-        try:
-            with progress("enrol", quiet=len(photos) < 5) as update:
-                for row in enroller.enrol(photos, progress=update):
-                    rows.add(row)
-                    _tell(row, alone=len(photos) == 1)
-            gallery_options.keep_index(store, added=rows.counts["enrolled"])
-        except KeyboardInterrupt:
-            stopped = True
-        if json:
-            echo_json(
-                {
-                    "gallery": gallery,
-                    "model": recognizer.model,
-                    "model_sha256": recognizer.model_sha256,
-                    "photos": len(photos),
-                    "interrupted": stopped,
-                    "counts": rows.counts,
-                    "rows": rows.rows,
-                }
-            )
-        elif rows.rows:
+        head = {
+            "gallery": gallery,
+            "model": recognizer.model,
+            "model_sha256": recognizer.model_sha256,
+            "photos": len(photos),
+        }
+        tail: dict[str, Any] = {}
+        with json_rows(head, key="rows", tail=tail) if json else nullcontext() as put:
+            try:
+                with progress("enrol", quiet=len(photos) < 5) as update:
+                    for row in enroller.enrol(photos, progress=update):
+                        rows.add(row)
+                        _tell(row, alone=len(photos) == 1)
+                        if put is not None:
+                            put(row)
+                gallery_options.keep_index(store, added=rows.counts["enrolled"])
+            except KeyboardInterrupt:
+                stopped = True
+            tail |= {"counts": rows.counts, "interrupted": stopped}
+        if not json and rows.rows:
             _summarize(rows.rows, rows.counts)
     if stopped:
         messages.print(
@@ -188,11 +189,12 @@ def enroll(
 
 
 def _gather(sources: list[str], name: str | None) -> list[PersonPhoto]:
-    from visavis.people import of_folders, of_one, of_table
+    from visavis.people import PersonPhoto, of_folders, of_table
     from visavis.people.photos import strays
 
     if name is not None:
-        return of_one(name, [Path(source) for source in sources])
+        found = zip(*gather(sources), strict=True)
+        return [PersonPhoto(name, photo, source=called) for photo, called in found]
     photos: list[PersonPhoto] = []
     for source in sources:
         path = Path(source)
@@ -206,7 +208,7 @@ def _gather(sources: list[str], name: str | None) -> list[PersonPhoto]:
                 )
         elif path.suffix.lower() == ".csv":
             photos += of_table(path)
-        elif not path.exists():
+        elif source not in STANDARD_INPUT and not path.exists():
             raise OptionError(
                 f"{source} is not there", "name photos, a folder of folders, or a CSV"
             )

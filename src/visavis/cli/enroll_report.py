@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
@@ -32,6 +33,7 @@ class RowReport:
     def __init__(self, path: Path | None) -> None:
         self.rows: list[EnrolRow] = []
         self.counts: Counter[str] = Counter()
+        self._path = path
         self._file: IO[str] | None = None
         if path is not None:
             try:
@@ -50,8 +52,14 @@ class RowReport:
 
     def _write(self, cells: tuple[str, ...]) -> None:
         if self._file is not None:
-            csv.writer(self._file).writerow(cells)
-            self._file.flush()
+            try:
+                csv.writer(self._file).writerow(cells)
+                self._file.flush()
+            except OSError as error:
+                raise OptionError(
+                    f"{self._path} cannot be written ({error.strerror or error})",
+                    "make room or name another --report; what was enrolled is kept",
+                ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +71,8 @@ class RowReport:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # every row was flushed; where that failed, it was said
+                self._file.close()
 
 
 def _cell(value: object) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from visavis.cli import gallery_options, options, output
-from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.cli.output import (
+    console,
+    home,
+    json_rows,
+    messages,
+    progress,
+    rows_are_progress,
+)
 from visavis.cli.photos import gather
 
 if TYPE_CHECKING:
@@ -18,7 +26,7 @@ _UNREADABLE = ("image-", "not-an-image")  # how the reasons of ImageError begin
 
 
 def identify(
-    photos: Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders.")],
+    photos: options.Photos,
     gallery: gallery_options.Gallery = None,
     key_file: gallery_options.KeyFile = None,
     tenant: gallery_options.Tenant = "default",
@@ -82,7 +90,7 @@ def identify(
     from visavis.people import Identifier, IdentifyOptions, recognizers
     from visavis.pipeline import RecognizerOptions
 
-    paths = gather(photos)
+    given, names = gather(photos)
     wanted = IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces, audit=audit)  # type: ignore[arg-type]
     with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
         found = recognizers(
@@ -104,16 +112,21 @@ def identify(
             messages.print(f"warning: {sentence}", markup=False)
         rows: list[IdentifiedPhoto] = []
         told: set[tuple[str, float]] = set()
-        with progress("identify", quiet=len(paths) < 5) as update:
-            for row in identifier.identify_many(paths, workers=workers, progress=update):
+        with ExitStack() as stack:
+            quiet = len(given) < 5 or rows_are_progress(json=json)
+            update = stack.enter_context(progress("identify", quiet=quiet))
+            head = {"gallery": gallery, "fpir": rate, "warnings": warnings}
+            put = stack.enter_context(json_rows(head, key="photos")) if json else None
+            answers = identifier.identify_many(given, names=names, workers=workers, progress=update)
+            for row in stack.enter_context(closing(answers)):  # type: ignore[type-var]
                 rows.append(row)
                 if row.message is not None:
                     messages.print(f"visavis: {row.message}", markup=False)
-                elif not json:
-                    _show(row, told, alone=len(paths) == 1)
-    if json:
-        echo_json({"gallery": gallery, "fpir": rate, "warnings": warnings, "photos": rows})
-    elif len(rows) > 1:
+                if put is not None:
+                    put(row)
+                elif row.message is None:
+                    _show(row, told, alone=len(given) == 1)
+    if not json and len(rows) > 1:
         _summarize(rows)
     if all(row.reason is not None and row.reason.startswith(_UNREADABLE) for row in rows):
         raise typer.Exit(2)

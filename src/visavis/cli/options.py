@@ -24,6 +24,10 @@ MinConfidence = Annotated[
         show_default="0.8 for yunet",
     ),
 ]
+Photos = Annotated[
+    list[str],
+    typer.Argument(metavar="PHOTO...", help="Photos or folders; - is a photo on standard input."),
+]
 Aligned = Annotated[
     bool,
     typer.Option(

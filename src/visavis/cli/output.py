@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,40 @@ def size(count: int) -> str:
 
 def echo_json(value: Any) -> None:
     """Print a record, or plain values, as one JSON document on standard output."""
-    text = json.dumps(to_plain(value), ensure_ascii=False, indent=2, allow_nan=False)
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    _write(_text(value) + "\n")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(to_plain(value), ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def _write(text: str) -> None:
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.flush()
+
+
+@contextmanager
+def json_rows(
+    head: Mapping[str, Any] | None = None, *, key: str = "", tail: Mapping[str, Any] | None = None
+) -> Iterator[Callable[[Any], None]]:
+    """Print one JSON document row by row; yields what prints a row.
+
+    It is a list; with a ``key`` it is an object: what ``head`` holds, the rows under ``key``, and
+    what ``tail`` holds in the end. After an error it stays cut off.
+    """
+    lead = f'{_text(head)[:-2]},\n  "{key}": [' if key else "["
+    indent = "\n    " if key else "\n  "
+    between = indent
+    _write(lead)
+
+    def add(row: Any) -> None:
+        nonlocal between
+        _write(between + _text(row).replace("\n", indent))
+        between = f",{indent}"
+
+    yield add
+    end = indent[:-2] if between != indent else ""
+    _write(f"{end}]{f',{_text(tail)[1:-2]}' if tail else ''}{chr(10) + '}' if key else ''}\n")
 
 
 @contextmanager
@@ -76,6 +107,11 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int]
     with Progress(*columns, console=messages) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def rows_are_progress(*, json: bool) -> bool:
+    """Whether rows appear where a bar would: on a terminal, they tell themselves how far it is."""
+    return console.is_terminal and not json
 
 
 def _plain_updates(label: str) -> Callable[[int, int], None]:

@@ -1,30 +1,82 @@
-"""Photos named on a command line: files, folders, and what became of each."""
+"""Photos named on a command line: files, folders, and standard input."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from visavis.errors import ImageNotFoundError
-from visavis.images import PHOTO_SUFFIXES, photos_below
+from visavis.errors import ImageNotFoundError, ImageTruncatedError, OptionError
+from visavis.images import PHOTO_SUFFIXES, photos_below, read_bytes
+
+STANDARD_INPUT: Final = frozenset({"-", "/dev/stdin"})
+_NAME: Final = "standard input"
 
 
-def gather(names: Iterable[str]) -> list[Path]:
-    """Files as named; for a folder all files below it that have a photo's suffix, sorted.
+class _Stream(io.BytesIO):
+    """What was read from standard input; messages name it so."""
+
+    name = _NAME
+
+
+def gather(given: Sequence[str]) -> tuple[list[Path | bytes], list[str]]:
+    """Photos, and what to call them.
+
+    Files as named; for a folder all files below it that have a photo's suffix, sorted; for ``-``
+    the bytes of standard input.
 
     Raises:
-        ImageNotFoundError: a folder holds no photo.
+        ImageNotFoundError: a folder holds no photo, or there is no standard input.
+        ImageTruncatedError: standard input is empty.
+        OptionError: standard input is named twice.
     """
-    found: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = photos_below(path)
-        if not inside:
-            raise ImageNotFoundError(
-                f"{path}: a folder without photos", f"accepted: {' '.join(sorted(PHOTO_SUFFIXES))}"
-            )
-        found.extend(inside)
-    return found
+    _check_once(given)
+    photos: list[Path | bytes] = []
+    names: list[str] = []
+    for name in given:
+        if name in STANDARD_INPUT:
+            photos.append(_standard_input())
+            names.append(_NAME)
+        elif os.path.isdir(name):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
+            inside = photos_below(Path(name))
+            if not inside:
+                raise ImageNotFoundError(
+                    f"{name}: a folder without photos",
+                    f"accepted: {' '.join(sorted(PHOTO_SUFFIXES))}",
+                )
+            photos += inside
+            names += map(str, inside)
+        else:
+            photos.append(Path(name))
+            names.append(name)
+    return photos, names
+
+
+def single(given: Sequence[str]) -> list[str | _Stream]:
+    """Photos that are no folders: paths as named, or what standard input holds for ``-``.
+
+    Raises:
+        ImageNotFoundError, ImageTruncatedError, OptionError: see ``gather``.
+    """
+    _check_once(given)
+    return [_Stream(_standard_input()) if name in STANDARD_INPUT else name for name in given]
+
+
+def _check_once(given: Sequence[str]) -> None:
+    if sum(name in STANDARD_INPUT for name in given) > 1:
+        raise OptionError("standard input twice", "it is one photo: name the other one's file")
+
+
+def _standard_input() -> bytes:
+    remedy = "pipe one photo into it, such as `visavis detect - < photo.jpg`"
+    if sys.stdin is None:
+        raise ImageNotFoundError("standard input is closed", remedy)
+    if sys.stdin.isatty():
+        raise ImageNotFoundError("standard input is a terminal", remedy)
+    try:
+        return read_bytes(sys.stdin.buffer, name=_NAME)
+    except ImageTruncatedError as error:
+        raise ImageTruncatedError(error.got, remedy) from error

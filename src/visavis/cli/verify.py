@@ -9,13 +9,14 @@ import typer
 
 from visavis.cli import options
 from visavis.cli.output import console, echo_json, home
+from visavis.cli.photos import single
 
 if TYPE_CHECKING:
     from visavis.pipeline import Verification
 
 
 def verify(
-    a: Annotated[str, typer.Argument(metavar="PHOTO", help="A photo.")],
+    a: Annotated[str, typer.Argument(metavar="PHOTO", help="A photo; - is standard input.")],
     b: Annotated[str, typer.Argument(metavar="PHOTO", help="The other photo.")],
     fmr: Annotated[
         float,
@@ -52,7 +53,8 @@ def verify(
 ) -> None:
     """Decide whether two photos show the same person, at an error rate that was measured.
 
-    Exit code 0: same; 1: different; 2: error (grep's habit).
+    Exit code 0: same; 1: different; 2: error (grep's habit), and so where the answer cannot be
+    written; 141: nobody reads it (`visavis verify a.jpg b.jpg | true`).
 
     Example: `visavis verify passport.jpg door.jpg --fmr 1e-4`
     """
@@ -72,11 +74,13 @@ def verify(
         ),
         home=home(),
     )
-    answer = recognizer.verify(a, b, fmr=fmr, rule=faces, prior=prior)
+    first, second = single([a, b])
+    answer = recognizer.verify(first, second, fmr=fmr, rule=faces, prior=prior)
     if json:
         echo_json(answer)
     else:
-        _show(answer)
+        with console:  # in one piece, so that a reader who takes one line breaks nothing
+            _show(answer)
     raise typer.Exit(0 if answer.same else 1)
 
 

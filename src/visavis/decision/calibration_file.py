@@ -218,9 +218,10 @@ _REFERENCE: Final[Mapping[str, Check]] = {
     "person_scores": _tuple(_SCORE),
     "person_fmr": _tuple(_number(1e-300, 1)),
     "person_spread": _tuple(_number(0, _MOST)),
+    "person_log_sd": _tuple(_number(0, _MOST)),
     "person_count": _tuple(_number(2, _MOST), most=1),
 }
 _TABLES: Final = (
     ("quantiles", "non_mated", "mated"),
-    ("person_scores", "person_fmr", "person_spread"),
+    ("person_scores", "person_fmr", "person_spread", "person_log_sd"),
 )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +37,13 @@ class EmbeddingCache:
         path: the file; folders are made.
 
     Raises:
-        DataError: the file is not such a cache.
+        DataError: the file is not such a cache, or cannot be read or written; so do all methods.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        try:
+        with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=60, check_same_thread=False)
             path.chmod(0o600)
@@ -50,15 +52,20 @@ class EmbeddingCache:
             self._db.execute("PRAGMA secure_delete=ON")
             self._db.execute(_SCHEMA)
             self._db.commit()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except (sqlite3.Error, OSError) as error:
             raise DataError(
-                f"embedding cache {path} ({error})",
+                f"embedding cache {self._path} ({error})",
                 "name a writable VISAVIS_HOME, delete the file, or pass --no-cache",
             ) from error
 
     def get(self, photo: str, settings: str, model: str) -> tuple[Any, np.ndarray] | None:
         """``(faces, vectors)`` as given to ``put``, or ``None``."""
-        with self._lock:
+        with self._lock, self._translated():
             row = self._db.execute(
                 "SELECT faces, vectors FROM photo WHERE photo=? AND settings=? AND model=?",
                 (photo, settings, model),
@@ -81,7 +88,7 @@ class EmbeddingCache:
             vectors: ``(N, D)`` float32.
         """
         blob = np.ascontiguousarray(vectors, dtype="<f4").tobytes()
-        with self._lock, self._db:
+        with self._lock, self._translated(), self._db:
             self._db.execute(
                 "INSERT OR REPLACE INTO photo VALUES (?, ?, ?, ?, ?)",
                 (photo, settings, model, json.dumps(faces), blob),
@@ -89,13 +96,13 @@ class EmbeddingCache:
 
     def __len__(self) -> int:
         """Photos kept."""
-        with self._lock:
+        with self._lock, self._translated():
             return int(self._db.execute("SELECT count(*) FROM photo").fetchone()[0])
 
     def clear(self) -> int:
         """Erase every template from the file; returns how many photos there were."""
         count = len(self)
-        with self._lock:
+        with self._lock, self._translated():
             with self._db:
                 self._db.execute("DELETE FROM photo")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from visavis.embedding.graph_facts import read_facts
 from visavis.embedding.graph_trial import reference_vectors, serving
 from visavis.errors import ModelRefusedError, ModelUnavailableError, OptionError
+from visavis.reading import read_bytes
 from visavis.types import Crops, Record
 
 _LARGEST_FILE: Final = 2**31 - 1  # what protobuf can parse
@@ -99,7 +100,7 @@ def _read(source: Path) -> bytes:
             raise ModelRefusedError(
                 f"{source} is larger than 2 GiB", "give a network whose weights fit one ONNX file"
             )
-        return source.read_bytes()
+        return read_bytes(source)
     except OSError as error:
         raise ModelUnavailableError(
             f"{source} cannot be read ({error.strerror})", "give the path of an .onnx file"

@@ -11,6 +11,7 @@ import numpy as np
 from visavis.errors import DataError
 from visavis.evaluation.about import About, from_plain
 from visavis.evaluation.scores import COLUMNS, CONSTANTS, ScoreFile, texts
+from visavis.reading import open_regular
 from visavis.writing import replacing
 
 _KEY: Final = b"visavis"
@@ -53,7 +54,8 @@ def read(path: Path) -> ScoreFile:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path).read()
+        with open_regular(path) as file:
+            table = pq.ParquetFile(file).read()
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path}: cannot be read as Parquet ({error})", "give a score file"

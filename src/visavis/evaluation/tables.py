@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from visavis.errors import DataError
+from visavis.reading import read_text
 
 _TRUE: Final = frozenset({"1", "true", "yes"})
 _FALSE: Final = frozenset({"0", "false", "no"})
@@ -56,7 +57,7 @@ def read_table(path: Path, *, required: Mapping[str, str]) -> Table:
             another number of cells than the header.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_text(path)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror})", "give the path of a CSV file"

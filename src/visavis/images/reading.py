@@ -12,6 +12,7 @@ from typing import IO, Any
 from visavis.errors import ImageNotFoundError, ImageTruncatedError, ImageUnsupportedError
 from visavis.images.describe import describe
 from visavis.images.limits import DEFAULT_LIMITS, Limits
+from visavis.reading import FLAGS, kind_of
 
 _URL = re.compile(r"(?i)(https?|ftps?|s3|gs|file|data):")
 _NO_NETWORK = (
@@ -30,14 +31,6 @@ _PROBLEMS = {
     errno.ENAMETOOLONG: ("is too long for a path", "pass a path, or image data as bytes"),
 }
 _CHUNK = 1 << 20
-# Without O_NONBLOCK, opening a pipe that replaced the file since stat() would wait for a writer.
-_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-)
 
 
 def read_bytes(
@@ -86,7 +79,7 @@ def _read_path(path: str, limits: Limits, name: str) -> bytes:
         raise ImageNotFoundError("the path is empty", "name a photo")
     try:
         _refuse_irregular(Path(path).stat().st_mode, name)
-        with os.fdopen(os.open(path, _FLAGS), "rb", buffering=0) as file:
+        with os.fdopen(os.open(path, FLAGS), "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             _refuse_irregular(status.st_mode, name)
             limits.check_bytes(status.st_size, name)
@@ -130,9 +123,9 @@ def _refuse_irregular(mode: int, name: str) -> None:
         return
     if stat.S_ISDIR(mode):
         raise ImageNotFoundError(f"{name} is a folder", "name one photo in it")
-    kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
     raise ImageNotFoundError(
-        f"{name} is {kind}, not a regular file", "pass its bytes or an open file object instead"
+        f"{name} is {kind_of(mode)}, not a regular file",
+        "pass its bytes or an open file object instead",
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import ModelRefusedError
+from visavis.writing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,15 +66,10 @@ def folded(
 
 def _keep(path: Path, data: bytes) -> None:
     """Write atomically; a cache that cannot be written is only slower."""
-    import os
-    import tempfile
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).replace(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
     except OSError:
         return
 

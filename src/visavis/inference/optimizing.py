@@ -34,6 +34,7 @@ def optimized(
         ModelRefusedError: as ``folded``.
     """
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     what = (_VERSION, FOLDED, input_shape, onnxruntime.__version__, _processor())
     digest = sha256 or hashlib.sha256(model).hexdigest()
@@ -49,8 +50,8 @@ def optimized(
         with FileLock(cache / f"{key}.lock"):
             if not _intact(kept):
                 _keep(kept, folded(model, input_shape=input_shape))
-    except OSError:
-        return None
+    except (OSError, state.Fail, state.InvalidProtobuf, state.RuntimeException):
+        return None  # a full disk, in the words of ONNX Runtime
     return kept / _GRAPH if _intact(kept) else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from visavis.errors import DataError
 from visavis.images import describe, photos_below
+from visavis.reading import open_regular
 
 _PERSON: Final = "person"
 _PATH: Final = "path"
@@ -123,7 +125,7 @@ def of_table(table: Path) -> list[PersonPhoto]:
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(table), "utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [title.strip() for title in next(reader, [])]
             lower = [title.lower() if title.lower() in {_PERSON, _PATH, _JSON} else title

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from visavis import images
-from visavis.errors import FaceError, OptionError, VisavisError
+from visavis.errors import DataError, FaceError, OptionError, VisavisError
 from visavis.pipeline.records import PhotoResult
 from visavis.types import Crops, Face, Image, PassedOver, Quality, Vectors
 
@@ -134,6 +134,8 @@ def _chunk(  # noqa: PLR0917
                 kept_error = {"faces": [], "reason": error.reason, "message": str(error)}
                 kept_error["source"] = source
                 cache.put(digest, settings, recognizer.model_sha256, kept_error, _NO_VECTORS)
+        except DataError:  # of the cache, not of this photo
+            raise
         except VisavisError as error:
             results[k] = PhotoResult(source, (), error.reason, str(error), digest)
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from visavis.errors import ModelDamagedError, ModelUnavailableError, OptionError
+from visavis.reading import open_regular
 from visavis.weights.digest import sha256_of
 from visavis.weights.disk import replacing
 from visavis.weights.entry import ModelEntry
@@ -97,7 +98,7 @@ def keep(source: Path, target: Path, entry: ModelEntry) -> None:
     if target.is_file() and sha256_of(target) == entry.sha256:
         return
     try:
-        reader = source.open("rb")
+        reader = open_regular(source)
     except OSError as error:
         raise ModelUnavailableError(
             f"{source} cannot be read ({error.strerror})", "give the path of an .onnx file"

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from visavis.reading import open_regular
+
 # A file written moments ago could change again within the file system's clock tick and look the
 # same, so what was hashed that early is not remembered. FAT's ticks are two seconds.
 _SETTLED_NS: Final = 2_000_000_000
@@ -29,7 +31,7 @@ def sha256_of(path: Path, *, afresh: bool = False) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         stat = os.fstat(file.fileno())
         identity = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         known = _known.get(str(path))

@@ -20,6 +20,7 @@ import numpy as np
 
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.protocols.protocol import Protocol
+from visavis.reading import open_regular
 
 FOLDS: Final = 10
 
@@ -109,7 +110,7 @@ def _size(path: Path, k: int, data: bytes) -> tuple[int, int]:
 
 def _load(path: Path) -> tuple[list[bytes], list[bool]]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = _Unpickler(file, encoding="bytes").load()
     except OSError as error:
         raise DataError(

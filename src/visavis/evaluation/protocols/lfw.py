@@ -18,6 +18,7 @@ import numpy as np
 
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.protocols.protocol import Protocol, require_photos
+from visavis.reading import read_text
 
 _FOLDERS: Final = ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw")
 
@@ -136,7 +137,7 @@ def photo_folder(root: Path) -> Path:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: cannot be read ({error})", "put the list beside the photos' folder"

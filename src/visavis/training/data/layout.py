@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from visavis.errors import DataError
+from visavis.reading import open_regular
 
 MAGIC: Final = b"VISAVIS PACK 01\n"
 START: Final = 4096
@@ -85,7 +86,7 @@ def read_index(path: Path) -> Index:
         DataError: no file, not a pack, cut off, or damaged outside the crops.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(_HEAD.size + _CRC.size)
             at, length, sha256 = _read_head(path, head)
             end = file.seek(0, 2)

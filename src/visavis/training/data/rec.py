@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from visavis.errors import DataError, ImageTruncatedError
+from visavis.reading import open_regular
 from visavis.training.data.photo import Photo
 
 _MAGIC: Final = 0xCED7230A
@@ -69,7 +70,7 @@ def read(place: Path) -> tuple[RecordPhoto, ...]:
     index = path.with_suffix(".idx")
     photos: list[RecordPhoto] = []
     try:
-        with path.open("rb") as file, _mapped(path, file) as content:
+        with open_regular(path) as file, _mapped(path, file) as content:
             offsets = _listed(index) if index.is_file() else _walked(path, content)
             images: range | None = None
             for position, (key, offset) in enumerate(offsets):
