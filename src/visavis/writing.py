@@ -1,10 +1,14 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and files and folders that only their owner can read.
+
+What shows faces, or says by numbers whose they are (templates), is written with ``private``: mode
+0600, in folders of 0700. ``docs/concepts/privacy.md`` lists all of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +19,40 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
 
     Args:
         path: the file, in a folder that exists.
-        private: only its owner can read it, from the first byte on.
+        private: only its owner can read it, from the first byte on; else who the umask lets.
 
     Raises:
         OSError: it cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    mode = 0o600 if private else 0o666
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     try:
         yield temporary
-        if not private:
-            temporary.chmod(0o644)
+        if private:
+            temporary.chmod(0o600)  # some libraries make the file anew
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file that only its owner can read; one that is there keeps its content.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder that only its owner can enter, where it is missing.
+
+    One that is there keeps its mode, and so do the folders above, which are made as usual.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)

@@ -41,6 +41,8 @@ def test_files_are_verified_and_archives_unpacked(httpserver: HTTPServer, tmp_pa
     assert (folder / "pairs.txt").read_bytes() == b"10\t300\n"
     assert (folder / "lfw" / "Bo" / "Bo_0001.jpg").read_bytes() == b"jpg"
     assert seen == [(1, 2), (2, 2)]
+    for path in (folder, *folder.rglob("*")):  # but for the lists, all of it shows faces
+        assert path.suffix == ".txt" or path.stat().st_mode & 0o077 == 0, path
     requests = len(httpserver.log)
     fetch_lfw(tmp_path / "lfw", files=files)
     assert len(httpserver.log) == requests  # nothing is fetched twice

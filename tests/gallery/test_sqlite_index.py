@@ -48,6 +48,8 @@ def origin(folder: Path, key: Key | None) -> str:
 
 
 def test_a_sound_snapshot_is_used(folder: Path, key: Key | None) -> None:
+    assert snapshot(folder).stat().st_mode & 0o077 == 0
+    assert snapshot(folder).parent.stat().st_mode & 0o077 == 0
     assert origin(folder, key) == "loaded from a snapshot"
 
 

@@ -83,7 +83,7 @@ def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
     taken: dict[str, set[str]] = defaultdict(set)
     for cluster in album.clusters:
         inside = new / names[cluster.id]
-        inside.mkdir(exist_ok=True)
+        inside.mkdir(mode=0o700, exist_ok=True)
         # It is not in its place yet: the way to the photos is that from where it will be.
         way = _way(root, place / inside.name)
         photos = dict.fromkeys(album.faces[face].photo_sha256 for face in cluster.faces)
@@ -91,6 +91,7 @@ def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
             target = inside / _free(Path(path).name, taken[inside.name])
             if album.settings.copy:
                 shutil.copy2(root / path, target)
+                target.chmod(0o600)
             else:
                 target.symlink_to(way / path)
             yield f"{inside.name}/{target.name}"

@@ -12,6 +12,7 @@ from visavis.albums.records import Album
 from visavis.albums.store import AlbumStore
 from visavis.albums.writing import private_text
 from visavis.errors import DataError
+from visavis.writing import private_folder
 
 SHEET: Final = "contact-sheet.html"
 JSON: Final = "clusters.json"
@@ -57,7 +58,7 @@ def write(
         DataError: something cannot be written.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        private_folder(out)
     except OSError as error:
         raise DataError(f"{out}: cannot be made ({error.strerror})", "choose another --out") from (
             error

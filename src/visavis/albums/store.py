@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from visavis.albums.knowledge import Correction
 from visavis.albums.records import FoundFace, PhotoFile
 from visavis.errors import DataError
+from visavis.writing import private_file, private_folder
 
 SCHEMA: Final = 1
 _TABLES: Final = """
@@ -85,10 +86,8 @@ class AlbumStore:
                 "name the folder that `visavis cluster DIR --out OUT` wrote",
             )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Made by us, so that nobody else can read it even for a moment.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            path.chmod(0o600)
+            private_folder(path.parent)
+            private_file(path)  # before SQLite makes it for everybody
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from error

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from visavis.cli import options
-from visavis.cli.output import console, echo_json, home
+from visavis.cli.output import console, echo_json, home, messages
+
+if TYPE_CHECKING:
+    from visavis.embedding.cache import EmbeddingCache
 
 app = typer.Typer(no_args_is_help=True, help="Templates kept between runs.")
 
@@ -17,6 +24,34 @@ def embeddings() -> Path:
     from visavis.weights import WeightStore
 
     return WeightStore(home()).home / "cache" / "embeddings.sqlite"
+
+
+def downloaded_photos() -> Path:
+    """Where ``visavis demo --fetch`` puts Labeled Faces in the Wild."""
+    from visavis.weights import WeightStore
+
+    return WeightStore(home()).home / "lfw"
+
+
+@contextmanager
+def kept_templates(*, no_cache: bool) -> Iterator[EmbeddingCache | None]:
+    """The cache of templates, or ``None`` where none is wanted; says what it keeps from now on."""
+    if no_cache:
+        yield None
+        return
+    from visavis.embedding.cache import EmbeddingCache
+
+    with EmbeddingCache(embeddings()) as cache:
+        before = len(cache)
+        try:
+            yield cache
+        finally:
+            if (more := len(cache) - before) > 0:
+                messages.print(
+                    f"visavis: templates of {more:,} more photo(s) are kept for the next run in "
+                    f"{embeddings()}; `visavis cache clear` erases them, --no-cache keeps none",
+                    markup=False,
+                )
 
 
 @app.command()
@@ -40,17 +75,24 @@ def info(json: options.Json = False) -> None:
 
 @app.command()
 def clear() -> None:
-    """Erase every kept template from the disk.
+    """Erase every template and every photo from the home folder of visavis.
+
+    That is the cache of templates, and Labeled Faces in the Wild where `demo --fetch` put it.
+    Folders that you named yourself stay: docs/concepts/privacy.md says what erases them.
 
     Example: `visavis cache clear`
     """
     from visavis.embedding.cache import EmbeddingCache
+    from visavis.errors import DataError
 
     path = embeddings()
     photos = 0
     if path.exists():
-        with EmbeddingCache(path) as cache:
+        with suppress(DataError), EmbeddingCache(path) as cache:  # a damaged file goes, too
             photos = cache.clear()
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
     console.print(f"erased the templates of {photos} photos")
+    if (downloads := downloaded_photos()).is_dir():
+        shutil.rmtree(downloads)
+        console.print(f"erased the photos in {downloads}", markup=False)

@@ -151,7 +151,7 @@ def calibrate(
         ),
         home=home(),
     )
-    work = _Work(recognizer, workers, cached=not no_cache, quiet=json)
+    work = _Work(recognizer, workers, no_cache=no_cache, quiet=json)
     if check is not None or unlabelled is not None:  # these compare with a calibration
         for sentence in calibration_warnings(recognizer.calibration, recognizer.settings):
             messages.print(f"warning: {sentence}", markup=False)
@@ -173,18 +173,17 @@ def calibrate(
 class _Work:
     recognizer: Recognizer
     workers: int | None
-    cached: bool
+    no_cache: bool
     quiet: bool
 
     def embed(self, photos: Sequence[Path | bytes]) -> list[PhotoResult]:
         """Templates of the central faces; kept between runs unless told not to."""
         from contextlib import ExitStack
 
-        from visavis.cli.cache import embeddings
-        from visavis.embedding.cache import EmbeddingCache
+        from visavis.cli.cache import kept_templates
 
         with ExitStack() as stack:
-            cache = stack.enter_context(EmbeddingCache(embeddings())) if self.cached else None
+            cache = stack.enter_context(kept_templates(no_cache=self.no_cache))
             update = stack.enter_context(progress("photos", quiet=self.quiet))
             rows = list(
                 self.recognizer.embed_many(

@@ -10,7 +10,7 @@ import typer
 import typer.core
 
 from visavis.cli import cluster_fix, gallery_options, options
-from visavis.cli.cache import embeddings
+from visavis.cli.cache import kept_templates
 from visavis.cli.cluster_sorter import Sorter
 from visavis.cli.cluster_state import locked, state_of, tell
 from visavis.cli.output import console, echo_json, home, messages, progress
@@ -215,10 +215,9 @@ def _look(
     quiet: bool,
 ) -> Found:
     from visavis.albums.vectors import look
-    from visavis.embedding.cache import EmbeddingCache
 
     with ExitStack() as stack:
-        cache = None if no_cache else stack.enter_context(EmbeddingCache(embeddings()))
+        cache = stack.enter_context(kept_templates(no_cache=no_cache))
         update = stack.enter_context(progress("photos", quiet=quiet))
         return look(folder, photos, recognizer, cache=cache, workers=workers, progress=update)
 

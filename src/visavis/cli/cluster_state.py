@@ -36,9 +36,10 @@ def locked(state: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     from visavis.errors import DataError
+    from visavis.writing import private_folder
 
     try:
-        state.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(state.parent)
         with FileLock(state.with_name(f".{state.name}.lock"), timeout=5):
             yield
     except Timeout as error:

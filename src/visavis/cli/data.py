@@ -183,6 +183,7 @@ def check(
         typer.Option("--root", help="Folder that a pair list's paths start from."),
     ] = None,
     workers: options.Workers = None,
+    no_cache: options.NoCache = False,
     json: options.Json = False,
 ) -> None:
     """Check that every crop is as it was written, and that nobody in it is tested with.
@@ -212,6 +213,7 @@ def check(
             rule=faces,
             root=root,
             workers=workers,
+            no_cache=no_cache,
             quiet=json,
             min_face=min_face,
             min_confidence=min_confidence,

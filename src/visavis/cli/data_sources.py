@@ -147,21 +147,21 @@ def protocol_of(
     rule: str,
     root: Path | None,
     workers: int | None,
+    no_cache: bool,
     quiet: bool,
     min_face: int | None = None,
     min_confidence: float | None = None,
 ) -> Against:
     """People and photos of a test protocol at a place; of LFW, View 1's test people.
 
-    Looks of photos are kept beside the templates (``visavis cache``), so that the second time
-    takes seconds. A pack is a place too, and needs no detection.
+    Small gray pictures of the faces are kept beside the templates (``visavis cache``), so that the
+    second time takes seconds. A pack is a place too, and needs no detection.
 
     Raises:
         DataError: nothing of that kind is there.
     """
-    from visavis.cli.cache import embeddings
+    from visavis.cli.cache import kept_templates
     from visavis.cli.output import progress
-    from visavis.embedding.cache import EmbeddingCache
     from visavis.training.data import against
     from visavis.training.data.pack import open_pack
 
@@ -174,7 +174,10 @@ def protocol_of(
         if found.aligned
         else finder(detector, rule, min_face=min_face, min_confidence=min_confidence)
     )
-    with EmbeddingCache(embeddings()) as cache, progress("test photos", quiet=quiet) as update:
+    with (
+        kept_templates(no_cache=no_cache) as cache,
+        progress("test photos", quiet=quiet) as update,
+    ):
         return against.of_photos(
             found.photos,
             name=f"{place} ({found.origin})",

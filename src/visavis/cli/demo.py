@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visavis.cli import demo_picture
+from visavis.cli.cache import downloaded_photos
 from visavis.cli.output import console, home, messages
 from visavis.errors import MissingExtraError
 
@@ -67,7 +68,7 @@ def demo(
 
 def _lfw(named: Path | None, fetch: bool | None) -> Path | None:
     places = [named, os.environ.get("VISAVIS_LFW"), Path("..") / "shared" / "data" / "lfw"]
-    fetched = (home() or Path.home() / ".cache" / "visavis") / "lfw"
+    fetched = downloaded_photos()
     for place in [*places, fetched]:
         if place and (Path(place) / "pairsDevTest.txt").exists():
             return Path(place)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visavis.types import Face, Image
+from visavis.writing import private_folder, replacing
 
 if TYPE_CHECKING:
     from visavis.pipeline import Verification
@@ -51,8 +52,9 @@ def draw(rows: list[tuple[str, bool, Verification, Seen, Seen]], path: Path) -> 
         _verdict(axes[2], title, mated, answer)
         axes[3].imshow(b.crop)
         _photo(axes[4], b)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(path)
+    private_folder(path.parent)
+    with replacing(path, private=True) as temporary:
+        FigureCanvasAgg(figure).print_png(temporary)
     return path
 
 

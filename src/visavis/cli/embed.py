@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from visavis.cli.output import (
 )
 from visavis.cli.photos import gather
 from visavis.errors import OptionError, VisavisError
-from visavis.writing import replacing
+from visavis.writing import private_folder, replacing
 
 if TYPE_CHECKING:
     from visavis.pipeline import PhotoResult
@@ -32,7 +33,9 @@ def embed(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Write templates to this .npz: arrays `photo`, `vector` and `box`."
+            "--out",
+            help="Write templates to this .npz, readable for you alone: arrays `photo`, `vector` "
+            "and `box`.",
         ),
     ] = None,
     faces: Annotated[
@@ -46,6 +49,7 @@ def embed(
     aligned: options.Aligned = False,
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
+    threads: options.Threads = None,
     workers: options.Workers = None,
     json: options.Json = False,
 ) -> None:
@@ -63,10 +67,15 @@ def embed(
         detector=detector,
         aligned=aligned,
         options=RecognizerOptions(
-            runtime=runtime, flip=flip, min_face=min_face, min_confidence=min_confidence
+            runtime=runtime,
+            threads=threads,
+            flip=flip,
+            min_face=min_face,
+            min_confidence=min_confidence,
         ),
         home=home(),
     )
+    begun = time.monotonic()
     failed = 0
     kept: list[Template] = []
     with ExitStack() as stack:
@@ -89,6 +98,10 @@ def embed(
             _write(file, kept, recognizer.embedder.dimension, recognizer.model_sha256)
     if out is not None and not json:
         console.print(f"{out}: {len(kept)} templates of {len(found)} photos", markup=False)
+    if len(found) > 1:
+        seconds = time.monotonic() - begun
+        rate = len(found) / max(seconds, 1e-9)
+        messages.print(f"{len(found):,} photos in {seconds:,.1f} s, {rate:,.1f} photos/s")
     if failed:
         if len(found) > 1:
             messages.print(f"{failed} of {len(found)} photos gave no template")
@@ -103,6 +116,7 @@ def _show(row: PhotoResult) -> None:
 def _replacing(out: Path) -> Iterator[Path]:
     """The file to write, tried before there is work to lose; only its owner can read it."""
     try:
+        private_folder(out.parent)
         with replacing(out, private=True) as file:
             yield file
     except OSError as error:

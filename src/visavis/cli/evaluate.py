@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visavis.cli import options
-from visavis.cli.cache import embeddings
+from visavis.cli.cache import kept_templates
 from visavis.cli.evaluate_table import show
 from visavis.cli.output import console, echo_json, home, progress
 
@@ -298,7 +298,6 @@ def report(
 
 
 def _score(protocol: Protocol, wanted: Wanted) -> None:
-    from visavis.embedding.cache import EmbeddingCache
     from visavis.errors import OptionError
     from visavis.evaluation import pictures, run, scores
     from visavis.evaluation.worst import worst
@@ -326,9 +325,7 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
         home=home(),
     )
     with ExitStack() as stack:
-        cache = None
-        if not wanted.no_cache:
-            cache = stack.enter_context(EmbeddingCache(embeddings()))
+        cache = stack.enter_context(kept_templates(no_cache=wanted.no_cache))
         update = stack.enter_context(progress("photos", quiet=wanted.json))
         result: Evaluation = run.evaluate(
             protocol,
@@ -359,11 +356,12 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
 def make_folder(out: Path) -> None:
     """Make the folder for a report, or refuse it before the work."""
     from visavis.errors import OptionError
+    from visavis.writing import private_folder
 
     if out.suffix.lower() in (".html", ".htm"):
         raise OptionError(f"--out {out}", "name a folder: it takes the report and the scores")
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        private_folder(out)
     except OSError as error:
         raise OptionError(f"--out {out} ({error.strerror})", "name another folder") from error
 

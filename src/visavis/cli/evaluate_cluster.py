@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visavis.cli import options
-from visavis.cli.cache import embeddings
+from visavis.cli.cache import kept_templates
 from visavis.cli.output import console, echo_json, home, progress
 
 if TYPE_CHECKING:
@@ -41,12 +41,16 @@ def cluster(
         typer.Option(
             "--found",
             help="In place of DIR: a CSV of any system's clusters, with columns photo, cluster "
-            "and person.",
+            "and person; clusters.csv of `visavis cluster`, with --labels.",
         ),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="With --found: a CSV with columns photo and person."),
+        typer.Option(
+            "--labels",
+            help="With --found: who is in each photo: a CSV with columns photo and person, or the "
+            "folder that holds one a person.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -94,7 +98,6 @@ def cluster(
         )
     elif root is not None:
         from visavis.clustering import choose
-        from visavis.embedding.cache import EmbeddingCache
         from visavis.evaluation.protocols import folders
         from visavis.pipeline import Recognizer, RecognizerOptions
 
@@ -120,7 +123,7 @@ def cluster(
         )
         used = recognizer.calibration  # refused before the work, not after it
         with ExitStack() as stack:
-            cache = None if no_cache else stack.enter_context(EmbeddingCache(embeddings()))
+            cache = stack.enter_context(kept_templates(no_cache=no_cache))
             update = stack.enter_context(progress("photos", quiet=json))
             seen = clustering.embed(
                 people,

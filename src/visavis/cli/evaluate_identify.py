@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visavis.cli import options
-from visavis.cli.cache import embeddings
+from visavis.cli.cache import kept_templates
 from visavis.cli.calibrate_photos import people_in
 from visavis.cli.evaluate import Out, calibration_of, make_folder
 from visavis.cli.output import console, echo_json, home, progress
@@ -192,14 +192,13 @@ def _embedded(
 ) -> tuple[Faces, dict[str, int]]:
     import numpy as np
 
-    from visavis.embedding.cache import EmbeddingCache
     from visavis.errors import DataError
     from visavis.evaluation.enrolment import Faces
     from visavis.faces.usability import usability
 
     paths, owners = people_in(folder, people_list)
     with ExitStack() as stack:
-        cache = None if no_cache else stack.enter_context(EmbeddingCache(embeddings()))
+        cache = stack.enter_context(kept_templates(no_cache=no_cache))
         update = stack.enter_context(progress("photos", quiet=quiet))
         rows = list(
             recognizer.embed_many(paths, rule=rule, cache=cache, workers=workers, progress=update)

@@ -82,6 +82,15 @@ def run(
     detector: options.DetectorName = "yunet",
     min_face: options.MinFace = None,
     min_confidence: options.MinConfidence = None,
+    keep_pack: Annotated[
+        bool,
+        typer.Option(
+            "--keep-pack",
+            help="Keep OUT/data.pack, the crops of the faces, for further runs. It is removed "
+            "otherwise when the run is over.",
+        ),
+    ] = False,
+    no_cache: options.NoCache = False,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
@@ -90,7 +99,10 @@ def run(
     """Train by a recipe; `run` may be left out.
 
     What comes out, OUT/model, is a model directory: weights, an ONNX file, operating points from
-    people kept apart, a model card. `visavis models add` takes it as it is.
+    people kept apart, a model card. `visavis models add` takes it as it is. What a run keeps of
+    faces and templates, `visavis train forget` erases.
+
+    Says so where the model came out hardly better than chance.
 
     Exit code 0: trained; 2: error, or the run was stopped because it collapsed.
 
@@ -120,6 +132,8 @@ def run(
             detector=detector,
             min_face=min_face,
             min_confidence=min_confidence,
+            keep_pack=keep_pack,
+            no_cache=no_cache,
             accelerator=accelerator,
             devices=devices,
             nodes=nodes,
@@ -176,6 +190,26 @@ def report(
         echo_json(made)
     else:
         console.print(f"{made.page}", markup=False)
+
+
+@app.command("forget")
+def forget(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")],
+    json: options.Json = False,
+) -> None:
+    """Erase faces and templates of a run: crops, checkpoint, templates of validation people.
+
+    The model directory and the log stay; the run cannot be resumed any more.
+
+    Example: `visavis train forget runs/mine`
+    """
+    from visavis.training.forgetting import forget as erase
+
+    gone = erase(run)
+    if json:
+        echo_json({"erased": gone})
+    else:
+        console.print(f"{run}: erased {', '.join(gone) or 'nothing'}", markup=False)
 
 
 @app.command("compare")

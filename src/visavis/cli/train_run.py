@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.cli.output import console, echo_json, home, messages
+from visavis.cli.train_data import (
+    first_process,
+    make_folder,
+    pack_photos,
+    place_for_crops,
+    tell,
+    without_leaks,
+)
 from visavis.cli.train_show import show_outcome, show_plan
-from visavis.errors import DataError, OptionError
+from visavis.errors import OptionError
 
 if TYPE_CHECKING:
     from visavis.training.data.pack import Pack
     from visavis.training.fitting import Fitted
     from visavis.training.outcome.comparison import Contestant
     from visavis.training.recipes import Recipe
-
-PACK: Final = "data.pack"
-DISJOINT: Final = "disjoint.pack"
-LFW_TEST: Final = "peopleDevTest.txt"
-_MARGIN: Final = 0.94
-"""A packed crop shows a little more around the face than the network's, for jitter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class Wanted:
     detector: str
     min_face: int | None
     min_confidence: float | None
+    keep_pack: bool
+    no_cache: bool
     accelerator: str
     devices: int
     nodes: int
@@ -59,10 +62,8 @@ class Wanted:
 
 
 def train(wanted: Wanted) -> None:
-    """All of it."""
-    from visavis.training.data.split import split_people
+    """Pack the photos, train, measure and write the model directory; or plan, for a dry run."""
     from visavis.training.recipes import by_name, with_overrides
-    from visavis.training.recipes.small_data import fit_to
 
     recipe = by_name(wanted.recipe)
     _refuse_misspelt(wanted.fields, recipe)
@@ -71,21 +72,28 @@ def train(wanted: Wanted) -> None:
     out = wanted.out if wanted.out is not None else Path("runs") / recipe.name
     detector = _detector_name(wanted)
     _look_for_a_run(wanted, out)
-    pack = _pack(wanted, recipe, out)
+    with place_for_crops(wanted, out) as folder:
+        _train(wanted, recipe, pack_photos(wanted, recipe, out, folder), out, name, detector)
+
+
+def _train(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path, name: str, detector: str) -> None:
+    from visavis.training.data.split import split_people
+    from visavis.training.recipes.small_data import fit_to
+
     recipe, notes = fit_to(recipe, pack.labels, fixed=frozenset(wanted.fields))
     split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)  # or refuses
     notes += _precision(wanted, recipe)
     for note in notes:
-        _tell(note)
+        tell(note)
     untouched = _untouched(recipe, pack)
     levelling = _levelling(recipe)  # now: what training begins with may be gone by its end
-    pack = _without_leaks(wanted, pack, out)
+    pack = without_leaks(wanted, pack, out)
     if wanted.dry_run:
         _plan(recipe, pack, accelerator=wanted.accelerator, json=wanted.json)
         return
-    _make_folder(out)
+    make_folder(out)
     fitted = _fit(wanted, recipe, pack, out)
-    if not _first_process():
+    if not first_process():
         return
     from visavis.training.outcome.describing import Declared, Origin
     from visavis.training.outcome.directory import write_directory
@@ -103,7 +111,7 @@ def train(wanted: Wanted) -> None:
         ),
         levelling,
     )
-    _tell("measuring on the validation people")
+    tell("measuring on the validation people")
     outcome = write_directory(
         fitted.network, origin, out, untouched=untouched, threads=recipe.threads
     )
@@ -150,13 +158,13 @@ def _look_for_a_run(wanted: Wanted, out: Path) -> None:
         return
     run.refuse_another(resume=wanted.resume)
     if wanted.resume and not run.last.exists():
-        _tell(f"{out} holds no run to go on with: a new one begins")
+        tell(f"{out} holds no run to go on with: a new one begins")
 
 
 def _plan(recipe: Recipe, pack: Pack, *, accelerator: str, json: bool) -> None:
     from visavis.training.estimate import plan
 
-    _tell("trying a few steps")
+    tell("trying a few steps")
     made = plan(recipe, pack, accelerator=accelerator)
     if json:
         echo_json({"recipe": recipe.to_dict(), "data": pack.fingerprint, "plan": made.to_dict()})
@@ -185,55 +193,10 @@ def _fit(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path) -> Fitted:
             )
     except KeyboardInterrupt:
         if Run(out).last.exists():
-            _tell(f"stopped; go on with the same command and --resume, from {out}")
+            tell(f"stopped; go on with the same command and --resume, from {out}")
         else:
-            _tell("stopped before the first checkpoint: there is nothing to go on with")
+            tell("stopped before the first checkpoint: there is nothing to go on with")
         raise typer.Exit(130) from None
-
-
-def _pack(wanted: Wanted, recipe: Recipe, out: Path) -> Pack:
-    """The pack that was named, or one made of the photos that were, inside the run."""
-    from visavis.cli.data_sources import finder, gather
-    from visavis.training.data import packing
-    from visavis.training.data.pack import SCALE, SIZE, open_pack
-    from visavis.training.resume import Run
-
-    if not wanted.data.exists():
-        raise DataError(f"{wanted.data}: not there", "give a pack, or a folder of photos")
-    photos_at = wanted.data.is_dir() or wanted.data.suffix.lower() in {".rec", ".csv", ".tsv"}
-    if not photos_at:
-        if wanted.part is not None:
-            raise OptionError(
-                f"--part {wanted.part} with a pack", "leave it out: a pack has no parts"
-            )
-        return open_pack(wanted.data)
-    found = gather(wanted.data, part=wanted.part)
-    make, how = (
-        (None, "aligned crops")
-        if found.aligned
-        else finder(wanted.detector, "central", **wanted.looking)
-    )
-    scale = min(SCALE, round(recipe.crop_scale * _MARGIN, 3))
-    needed = recipe.input_size * recipe.crop_scale / scale
-    _make_folder(out)
-    with progress("photos", quiet=wanted.json) as update:
-        made = packing.pack(
-            found.photos,
-            out / PACK,
-            finder=make,
-            how=how,
-            origin=f"{found.origin} ({how})",
-            size=112 if found.aligned else max(SIZE, 8 * -(-int(needed) // 8)),
-            scale=1.0 if found.aligned else scale,
-            replace=not Run(out).last.exists(),
-            progress=update,
-        )
-    if made.left_out:
-        _tell(
-            f"{len(made.left_out)} of {len(found.photos)} photos left out: "
-            f"`visavis data show {made.path}` says which"
-        )
-    return made
 
 
 def _untouched(recipe: Recipe, pack: Pack) -> Contestant | None:
@@ -278,56 +241,6 @@ def _levelling(recipe: Recipe) -> str:
     return WeightStore(home()).entry(recipe.init).levelling
 
 
-def _without_leaks(wanted: Wanted, pack: Pack, out: Path) -> Pack:
-    """The pack without single photos of the test protocol; people of it are refused.
-
-    The protocol is the one of ``--against``, or LFW's where its people are trained on.
-    """
-    from visavis.cli.data_sources import protocol_of
-    from visavis.training.data import leakage, thinning
-
-    place = wanted.against or _own_protocol(wanted.data, pack)
-    if place is None:
-        return pack
-    protocol = protocol_of(
-        place,
-        detector=wanted.detector,
-        rule="central",
-        root=None,
-        workers=None,
-        quiet=wanted.json,
-        **wanted.looking,
-    )
-    leaks = leakage.find_leaks(pack, protocol)
-    leakage.check_disjoint(leaks)
-    if not leaks.copies:
-        _tell(f"nobody of {protocol.name} is in the training data")
-        return pack
-    _tell(
-        f"{len(leaks.copies)} photos are left out, near-identical ones are in {protocol.name}: "
-        + ", ".join(copy.photo for copy in leaks.copies)
-    )
-    if wanted.dry_run:
-        return pack
-    _make_folder(out)
-    return thinning.without(pack, leaks.rows, out / DISJOINT, left_out=leakage.left_out(leaks))
-
-
-def _own_protocol(data: Path, pack: Pack) -> Path | None:
-    """LFW's folder where LFW is trained on, if it is known."""
-    if (data / LFW_TEST).is_file():
-        return data
-    if not pack.origin.startswith("LFW"):
-        return None
-    known = os.environ.get("VISAVIS_LFW")
-    if known and (Path(known) / LFW_TEST).is_file():
-        return Path(known)
-    raise OptionError(
-        f"{pack.path}, made of LFW, without LFW's test people",
-        "give LFW's folder: --against DIR, so that nobody is trained on who is tested with",
-    )
-
-
 def _refuse_misspelt(fields: Collection[str], recipe: Recipe) -> None:
     """What is no field of a recipe may be an option of the command, misspelt."""
     from difflib import get_close_matches
@@ -354,25 +267,6 @@ def _detector_name(wanted: Wanted) -> str:
     from visavis import faces
 
     return faces.detector(wanted.detector, home=home(), threads=1, **wanted.looking).name
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"--out {out} ({error.strerror or error})", "name a folder that can be written"
-        ) from error
-
-
-def _first_process() -> bool:
-    """Of several that Lightning or torchrun started; the others have only helped."""
-    return all(int(os.environ.get(key, "0")) == 0 for key in ("RANK", "LOCAL_RANK", "NODE_RANK"))
-
-
-def _tell(text: str) -> None:
-    if _first_process():
-        messages.print(f"visavis: {text}", markup=False)
 
 
 def _command() -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from visavis.errors import DataError
+from visavis.writing import private_file, private_folder
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS photo (
@@ -44,9 +45,9 @@ class EmbeddingCache:
         self._path = path
         self._lock = threading.Lock()
         with self._translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
+            private_file(path)  # before SQLite makes it for everybody
             self._db = sqlite3.connect(path, timeout=60, check_same_thread=False)
-            path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA secure_delete=ON")

@@ -12,7 +12,7 @@ from visavis.evaluation import clustering_tables as tables
 from visavis.evaluation.clustering_mistakes import divided, mixed
 from visavis.evaluation.clustering_records import ClusteringEvaluation
 from visavis.evaluation.report import count, number, path_of, percent
-from visavis.writing import replacing
+from visavis.writing import private_folder, replacing
 
 
 def write(folder: Path, result: ClusteringEvaluation) -> None:
@@ -22,7 +22,7 @@ def write(folder: Path, result: ClusteringEvaluation) -> None:
         DataError: a file cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         tables.write(folder / "clusters.csv", result.faces)
         summary = json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         for name, text in (("summary.json", summary), ("report.html", render(result))):

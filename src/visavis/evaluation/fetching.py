@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from visavis.errors import DataError
+from visavis.writing import private_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def fetch_lfw(
     import pooch
     import requests
 
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     for k, file in enumerate(files):
         try:
             path = pooch.retrieve(
@@ -96,6 +97,7 @@ def fetch_lfw(
                 f"{file.name} could not be fetched from {file.url} ({error})",
                 "check the network and run the command again, or name your own copy by --lfw",
             ) from error
+        Path(path).chmod(0o600)
         if file.name.endswith(".tgz"):
             _unpack(Path(path), folder)
         if progress is not None:
@@ -114,6 +116,8 @@ def _unpack(archive: Path, folder: Path) -> None:
                 f"{archive.name}: an archive that cannot be unpacked ({error})",
                 "delete it and run the command again",
             ) from error
+        for path in Path(temporary).rglob("*"):  # photos are for their owner alone
+            path.chmod(0o700 if path.is_dir() else 0o600)
         for part in sorted(Path(temporary).iterdir()):
             target = folder / part.name
             if target.exists():

@@ -16,7 +16,7 @@ from visavis.evaluation.scores import ScoreFile
 from visavis.evaluation.summary_records import Summary
 from visavis.evaluation.worst import worst
 from visavis.metrics.verification import fmr_name
-from visavis.writing import replacing
+from visavis.writing import private_folder, replacing
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -40,18 +40,23 @@ def write(
     Raises:
         DataError: the file cannot be written.
     """
-    save(path, render(scores, summary, pictures=pictures))
+    save(path, render(scores, summary, pictures=pictures), private=pictures is not None)
 
 
-def save(path: Path, page: str) -> None:
+def save(path: Path, page: str, *, private: bool = False) -> None:
     """Write a page whole or not at all; the folder is made.
+
+    Args:
+        path: the HTML file.
+        page: its text.
+        private: only its owner can read it: it shows faces.
 
     Raises:
         DataError: the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
+        private_folder(path.parent)
+        with replacing(path, private=private) as temporary:
             temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise DataError(

@@ -19,6 +19,7 @@ from visavis.gallery.numbers import Numbers
 from visavis.gallery.owners import Owners
 from visavis.gallery.rows import Rows
 from visavis.gallery.snapshot import CHUNK, Reader, Seal, Writer
+from visavis.writing import private_file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +54,7 @@ def save(path: Path, parts: Parts, *, state: int, seal: Seal | None) -> None:
         }
     partial = path.with_name(f"{path.name}.partial")
     try:
+        private_file(partial)
         with partial.open("wb") as file:
             writer = Writer(file, header, seal=seal)
             writer.write(codec.to_bytes())

@@ -282,7 +282,6 @@ class LiveIndexes:
             path = self._folder / file
             sealed = _Sealed(seal, path) if seal.encrypted else None
             index.save(path, state=state.clock, seal=sealed)
-            path.chmod(0o600)
             _sync(path)
             with self._database.writing() as (db, _):
                 row = (model, file, state.clock)

@@ -75,6 +75,7 @@ class LastCheckpoint(Checkpoint):
         partial = self._path.with_name(f"{self._path.name}.partial")
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:
+            partial.chmod(0o600)  # a head holds a template of each person
             partial.replace(self._path)
         self._saved = time.monotonic()
         self._pause = max(_SECONDS, _SHARE * (self._saved - begun))

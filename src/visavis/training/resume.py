@@ -12,7 +12,8 @@ import torch
 from visavis.errors import TrainingError
 from visavis.training.data.pack import Pack
 from visavis.training.recipes.recipe import Recipe
-from visavis.writing import replacing
+from visavis.weights import model_directory as names
+from visavis.writing import private_folder, replacing
 
 _FREE: Final = frozenset({"threads", "workers", "name", "source", "expected", "blend"})
 """Fields that no step of training depends on. A finished run can be blended anew."""
@@ -68,7 +69,8 @@ class Run:
             TrainingError: there is a run already and ``resume`` is not set, or it had another
                 recipe or other data, or was computed in another precision.
         """
-        self.last.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
+        private_folder(self.last.parent)
         about = {
             "recipe": recipe.to_dict(),
             "data": pack.fingerprint,
@@ -87,11 +89,16 @@ class Run:
         """A run that is there already is gone on with, never overwritten.
 
         Raises:
-            TrainingError: there is one and ``resume`` is not set.
+            TrainingError: there is one, and ``resume`` is not set or its checkpoint was erased.
         """
-        if self.last.exists() and not resume:
+        if self.last.exists():
+            if not resume:
+                raise TrainingError(
+                    f"{self.folder} holds a training run", "resume it, or name another folder"
+                )
+        elif (self.folder / names.INSIDE_RUN / names.DESCRIPTION).is_file():
             raise TrainingError(
-                f"{self.folder} holds a training run", "resume it, or name another folder"
+                f"{self.folder} holds a finished run without its checkpoint", "name another folder"
             )
 
     def _compare(self, known: dict[str, Any]) -> None:

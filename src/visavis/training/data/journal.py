@@ -1,7 +1,8 @@
 """What a pack in the making has got so far: crops in one file, a line a photo in another.
 
 Photos are worked off in a fixed order, so line k is about photo k. A crop is written before its
-line; whatever a kill cut off, of either, is dropped when the work goes on.
+line; whatever a kill cut off, of either, is dropped when the work goes on. Only their owner can
+read them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from visavis.errors import DataError
 from visavis.training.data import layout
 from visavis.training.data.pack import LeftOut
+from visavis.writing import private_file
 
 _SYNC: Final = 256  # photos between two forced writes to disk
 
@@ -66,8 +68,9 @@ class Journal:
                 "give the same ones to go on, or start over: `visavis data pack --anew`",
             )
         if begun is None:
-            self.crops.write_bytes(b"")
-            self.lines.write_bytes(_json({"request": request}))
+            for path, content in ((self.crops, b""), (self.lines, _json({"request": request}))):
+                private_file(path)
+                path.write_bytes(content)
         length = self._recover()
         kept = sum(isinstance(one, Kept) for one in self.done)
         self._file = self.crops.open("r+b")

@@ -1,4 +1,7 @@
-"""One file of aligned crops, mapped into memory and read by many processes at once."""
+"""One file of aligned crops, mapped into memory and read by many processes at once.
+
+It shows faces: only its owner can read it.
+"""
 
 from __future__ import annotations
 
@@ -194,7 +197,7 @@ def write_pack(
     )
     path = Path(path)
     try:
-        with replacing(path) as temporary, temporary.open("r+b") as file:
+        with replacing(path, private=True) as temporary, temporary.open("r+b") as file:
             file.seek(layout.START)
             for crop in ordered:
                 file.write(crop.data)

@@ -25,6 +25,7 @@ from visavis.training.data.journal import Journal, Kept
 from visavis.training.data.pack import SCALE, SIZE, LeftOut, Pack, open_pack
 from visavis.training.data.photo import Photo
 from visavis.types import Image
+from visavis.writing import private_folder
 
 Find = Callable[[Image, str], NDArray[np.floating]]
 """Takes an upright RGB photo and its name; returns the ``(5, 2)`` landmarks of the face that
@@ -86,7 +87,7 @@ def pack(
     out = Path(out)
     request = _request(ordered, size, scale, how)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(out.parent)
         with _alone(out):
             if out.exists() and not anew:
                 made = _made(out)

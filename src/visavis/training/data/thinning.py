@@ -50,7 +50,7 @@ def without(pack: Pack, rows: ArrayLike, out: Path, *, left_out: Sequence[LeftOu
         request="",
     )
     try:
-        with replacing(out) as temporary, temporary.open("r+b") as file:
+        with replacing(out, private=True) as temporary, temporary.open("r+b") as file:
             file.seek(layout.START)
             for row in kept:
                 file.write(pack.crops[row].data)
