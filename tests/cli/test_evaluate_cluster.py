@@ -51,6 +51,20 @@ def test_labels_of_another_system(run, tmp_path: Path) -> None:
     assert f"{row['scores']['pairwise']['f1']:.4f}" in table.out
 
 
+def test_what_cluster_wrote(run, staff: Path, tmp_path: Path) -> None:
+    """The folder of people is the labels of its own clusters."""
+    assert run("cluster", staff, "--out", tmp_path / "sorted").code == 0
+    own = tmp_path / "sorted" / "clusters.csv"
+    found = run("evaluate", "cluster", "--found", own, "--labels", staff, "--json")
+    assert found.code == 1, found.err
+    assert found.json["failures"] == {"no-face": 1}
+    (row,) = found.json["rows"]
+    assert (row["scores"]["faces"], row["scores"]["clusters"]) == (2, 1)
+    alone = run("evaluate", "cluster", "--found", own)
+    assert alone.code == 2
+    assert "--labels" in alone.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -81,6 +81,31 @@ def test_the_model_is_used_as_any_other(run: Run, trained: Path, photo: Path) ->
     assert not any("calibration" in warning for warning in answer.json["warnings"])
 
 
+def test_a_model_no_better_than_chance_is_told(run: Run, tmp_path: Path) -> None:
+    tiny.register()
+    nobody = tiny.make_pack(tmp_path / "noise.pack", people=42, photos=4, noise=5000)
+    out = tmp_path / "run"
+    words = ("train", "--recipe", "siamese-triplet", nobody.path, *FIELDS, "--max_steps", "1")
+    done = run(*words, "--out", out)
+    assert done.code == 0, done.err
+    metrics = json.loads((out / "model" / "metrics.json").read_text())
+    assert metrics["validation"]["auc"] < 0.7
+    assert "chance" in metrics["warning"]
+    assert metrics["warning"] in " ".join(done.err.split())
+    assert "models add" not in done.out
+    card = (out / "model" / "README.md").read_text()
+    assert metrics["warning"][1:] in card
+    assert run("train", "report", out).code == 0
+    assert "hardly better than chance" in (out / "report" / "report.html").read_text()
+
+
+def test_a_good_model_is_not_warned_of(trained: Path) -> None:
+    metrics = json.loads((trained / "model" / "metrics.json").read_text())
+    assert metrics["validation"]["auc"] > 0.7
+    assert metrics["warning"] == ""
+    assert "hardly better" not in (trained / "model" / "README.md").read_text()
+
+
 def test_a_run_is_resumed_or_refused(run: Run, trained: Path, pack: Pack, tmp_path: Path) -> None:
     out = tmp_path / "again"
     shutil.copytree(trained, out)

@@ -41,6 +41,17 @@ def test_json_is_the_record(run, photo: Path, darker: Path) -> None:
     assert low <= answer["operating_point"]["fmr"] <= high
 
 
+def test_one_picture_twice_is_told(run, photo: Path, darker: Path, tmp_path: Path) -> None:
+    """Under another name or as another file: a score of 1 says nothing about the person."""
+    with Image.open(photo) as opened:
+        opened.save(tmp_path / "again.bmp")
+    for other in (photo, tmp_path / "again.bmp"):
+        warnings = run("verify", photo, other, "--json").json["warnings"]
+        assert sum("same picture" in warning for warning in warnings) == 1
+    assert "same picture" in run("verify", photo, photo).out
+    assert "same picture" not in run("verify", photo, darker).out
+
+
 def test_a_stricter_rate_has_a_higher_threshold(run, photo: Path, darker: Path) -> None:
     thresholds = [
         run("verify", photo, darker, "--json", "--fmr", fmr).json["threshold"]

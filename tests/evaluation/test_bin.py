@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import struct
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.model_selection import KFold
 
 from visavis.errors import DataError, OptionError
@@ -48,6 +50,44 @@ def test_round_trip(tmp_path: Path, images: list[bytes]) -> None:
     assert protocol.same.tolist() == SAME
     assert protocol.aligned
     assert protocol.labels[:2] == ("set/0", "set/1")
+
+
+def test_pixels_are_kept_as_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    crops = rng.integers(0, 256, (4, 112, 112, 3), dtype=np.uint8)
+    path = tmp_path / "set.bin"
+    sets.write(path, list(crops), np.array([True, False]))
+    read = sets.read(path)
+    assert read.aligned
+    assert read.same.tolist() == [True, False]
+    for crop, photo in zip(crops, read.photos, strict=True):
+        with Image.open(io.BytesIO(photo)) as image:
+            assert np.array_equal(np.asarray(image), crop)
+    assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((112, 112, 3)),
+        np.zeros((112, 112), np.uint8),
+        np.zeros((112, 112, 4), np.uint8),
+        np.zeros((0, 112, 3), np.uint8),
+        b"no image",
+    ],
+    ids=["float", "gray", "four channels", "empty", "bytes"],
+)
+def test_what_could_not_be_read_is_not_written(
+    tmp_path: Path, images: list[bytes], image: Any
+) -> None:
+    path = tmp_path / "set.bin"
+    with pytest.raises(OptionError, match="image 1"):
+        sets.write(path, [images[0], image], [True])
+    with pytest.raises(OptionError, match="flag 0"):
+        sets.write(path, images[:2], ["no"])  # type: ignore[list-item]
+    with pytest.raises(DataError, match="cannot be written"):
+        sets.write(tmp_path / "nowhere" / "set.bin", images[:2], [True])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_others_read_what_we_write(tmp_path: Path, images: list[bytes]) -> None:

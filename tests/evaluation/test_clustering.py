@@ -185,7 +185,7 @@ def test_the_report_is_one_file_that_says_all(
         clustering_tables.read(tmp_path / "out" / "clusters.csv"), name="again"
     )
     assert again.summary.asked.scores == asked.scores
-    assert again.summary.failures == {"no-cluster": 1}
+    assert again.summary.failures == result.summary.failures == {"no-face": 1}
     assert "<svg" in clustering_report.render(again)
 
 
@@ -230,6 +230,37 @@ def test_tables_that_do_not_fit(tmp_path: Path, found: str, labels: str | None, 
         other.write_text(labels)
     with pytest.raises(DataError, match=named):
         clustering_tables.read(tmp_path / "found.csv", other)
+
+
+def test_a_table_of_faces_is_joined_with_labels_of_photos(tmp_path: Path) -> None:
+    """As ``visavis cluster`` writes it: a row a face, faces by references of its own."""
+    found, labels = tmp_path / "clusters.csv", tmp_path / "labels.csv"
+    found.write_text(
+        "photo,number,face,cluster,name,reason\n"
+        "a/1.jpg,1,f1,1,,\n"
+        "a/2.jpg,1,f2,1,,\na/2.jpg,2,f3,,,not-a-face\n"
+        "./=b/1.jpg,1,f4,2,,\n./=b/1.jpg,2,f5,1,,\n"
+        "=b/2.jpg,1,f6,2,,\n"
+        "=b/3.jpg,,,,,no-face\n"
+    )
+    people = {"a/1.jpg": "a", "a/2.jpg": "a", "=b/1.jpg": "=b", "=b/2.jpg": "=b", "=b/3.jpg": "=b"}
+    labels.write_text("photo,person\n" + "".join(f"{k},{v}\n" for k, v in people.items()))
+    faces = clustering_tables.read(found, labels)
+    reasons = dict(zip(faces.photo, faces.reason, strict=True))
+    assert reasons == {
+        "a/1.jpg": "", "a/2.jpg": "", "=b/1.jpg": "several-faces", "=b/2.jpg": "",
+        "=b/3.jpg": "no-face",
+    }  # fmt: skip
+    summary = clustering_tables.evaluate(faces, name="x").summary
+    assert summary.failures == {"several-faces": 1, "no-face": 1}
+    assert summary.asked.scores is not None
+    assert summary.asked.scores.pairwise.f1 == 1
+    for name in people:
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "people" / name).touch()
+    by_folder = clustering_tables.read(found, tmp_path / "people")
+    assert dict(zip(by_folder.photo, by_folder.reason, strict=True)) == reasons
+    assert dict(zip(by_folder.photo, by_folder.person, strict=True)) == people
 
 
 def test_mistakes_are_listed_by_pairs() -> None:

@@ -115,6 +115,8 @@ def _train(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path, name: str, det
     outcome = write_directory(
         fitted.network, origin, out, untouched=untouched, threads=recipe.threads
     )
+    if outcome.warning:
+        tell(f"warning: {outcome.warning}")
     if wanted.json:
         echo_json(
             {
@@ -137,7 +139,8 @@ def _train(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path, name: str, det
         f"{outcome.path}",
         markup=False,
     )
-    console.print(f"use it: visavis models add {outcome.path}", markup=False)
+    if not outcome.warning:
+        console.print(f"use it: visavis models add {outcome.path}", markup=False)
 
 
 def _precision(wanted: Wanted, recipe: Recipe) -> tuple[str, ...]:

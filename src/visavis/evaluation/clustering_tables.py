@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from visavis.evaluation.clustering_records import (
     sizes,
 )
 from visavis.evaluation.tables import Table, read_table
+from visavis.images import photos_by_person
 from visavis.metrics import clustering as metrics
 from visavis.writing import replacing
 
@@ -41,10 +43,12 @@ def read(found: Path, labels: Path | None = None) -> LabelledFaces:
 
     Args:
         found: CSV with a column ``cluster`` (any text; empty: no cluster, the photo failed), and
-            ``person``, unless ``labels`` has it.
-        labels: CSV with ``photo`` and ``person``; ``found`` then needs ``photo``, and both may
-            have ``face``, which tells faces of one photo apart. The rows may differ in order;
-            labelled faces that were not found count as failed.
+            ``person``, unless ``labels`` has it. What ``visavis cluster`` writes is such a file.
+        labels: CSV with ``photo`` and ``person``, or the folder that holds one a person, whose
+            photos ``found`` names relative to it; ``found`` then needs ``photo``. Both tables may
+            have ``face``, which tells faces of one photo apart. Where only ``found`` has it,
+            nobody can say which face of several is the person's: such photos count as failed. The
+            rows may differ in order; labelled faces that were not found count as failed.
 
     Raises:
         DataError: a file cannot be read or lacks a column, a face stands twice in a file, or a
@@ -52,32 +56,33 @@ def read(found: Path, labels: Path | None = None) -> LabelledFaces:
     """
     needed = {"cluster": "the cluster found"}
     if labels is None:
-        needed["person"] = "who it truly is"
+        needed["person"] = "who it truly is, or name a table or folder of that by --labels"
         table = read_table(found, required=needed)
-        rows = [(_face(row), row["person"], row["cluster"]) for _, row in table.records()]
+        rows = [
+            (_face(row), row["person"], row["cluster"], row.get("reason", ""))
+            for _, row in table.records()
+        ]
     else:
         needed["photo"] = "which photo it is"
         table = read_table(found, required=needed)
-        clusters = _by_face(table, "cluster")
-        truth = _by_face(
-            read_table(
-                labels, required={"photo": "which photo it is", "person": "who it truly is"}
-            ),
-            "person",
-        )
+        truth, by_face = _truth(labels)
+        clusters = _by_face(table) if by_face else _by_photo(table)
         for face in clusters:
             if face not in truth:
                 raise DataError(f"{found}: {face!r} is not in {labels}", "label every face found")
-        rows = [(face, person, clusters.get(face, "")) for face, person in truth.items()]
+        rows = [(face, who, *clusters.get(face, ("", ""))) for face, who in truth.items()]
     names: dict[str, int] = {}
-    cluster = [names.setdefault(c.strip(), len(names)) if c.strip() else -1 for _, _, c in rows]
+    cluster = [names.setdefault(c.strip(), len(names)) if c.strip() else -1 for *_, c, _ in rows]
     if not names:
         raise DataError(f"{found}: no row has a cluster", "give the clusters found")
     return LabelledFaces(
-        photo=tuple(face for face, _, _ in rows),
-        person=tuple(person for _, person, _ in rows),
+        photo=tuple(face for face, *_ in rows),
+        person=tuple(person for _, person, *_ in rows),
         cluster=np.array(cluster, dtype=np.int64),
-        reason=tuple("" if c >= 0 else "no-cluster" for c in cluster),
+        reason=tuple(
+            "" if c >= 0 else why or "no-cluster"
+            for c, (*_, why) in zip(cluster, rows, strict=True)
+        ),
     )
 
 
@@ -95,7 +100,8 @@ def evaluate(faces: LabelledFaces, *, name: str, command: str = "") -> Clusterin
         seconds=float("nan"),
         scores=metrics.scores(who, found),
     )
-    failed = int((~clustered).sum())
+    failures = Counter(reason for reason in faces.reason if reason)
+    failed = failures.total()
     people = np.unique(who, return_counts=True)[1]
     return ClusteringEvaluation(
         summary=ClusteringSummary(
@@ -104,7 +110,7 @@ def evaluate(faces: LabelledFaces, *, name: str, command: str = "") -> Clusterin
             faces=len(who),
             poor=0,
             people=len(people),
-            failures={"no-cluster": failed} if failed else {},
+            failures=dict(failures),
             algorithm="as given",
             false_merge=None,
             rows=(row,),
@@ -119,16 +125,59 @@ def evaluate(faces: LabelledFaces, *, name: str, command: str = "") -> Clusterin
     )
 
 
+def _photo(row: dict[str, str]) -> str:
+    # `visavis cluster` writes ./=x.jpg where a spreadsheet would take =x.jpg for a formula.
+    return row.get("photo", "").removeprefix("./")
+
+
 def _face(row: dict[str, str]) -> str:
-    photo, face = row.get("photo", ""), row.get("face", "")
+    photo, face = _photo(row), row.get("face", "")
     return f"{photo}#{face}" if face else photo
 
 
-def _by_face(table: Table, column: str) -> dict[str, str]:
+def _truth(labels: Path) -> tuple[dict[str, str], bool]:
+    """The person of each photo, or of each face; whether it is of faces."""
+    if labels.is_dir():
+        return {
+            photo.relative_to(labels).as_posix(): person
+            for person, photos in photos_by_person(labels).items()
+            for photo in photos
+        }, False
+    wanted = {"photo": "which photo it is", "person": "who it truly is"}
+    table = read_table(labels, required=wanted)
     values: dict[str, str] = {}
     for number, row in table.records():
         face = _face(row)
         if face in values:
             raise table.error(number, f"{face!r} stands there twice", "keep one row a face")
-        values[face] = row[column]
+        values[face] = row["person"]
+    return values, "face" in table.columns
+
+
+def _by_face(table: Table) -> dict[str, tuple[str, str]]:
+    """Cluster and reason of each face."""
+    values: dict[str, tuple[str, str]] = {}
+    for number, row in table.records():
+        face = _face(row)
+        if face in values:
+            raise table.error(number, f"{face!r} stands there twice", "keep one row a face")
+        values[face] = (row["cluster"], row.get("reason", ""))
     return values
+
+
+def _by_photo(table: Table) -> dict[str, tuple[str, str]]:
+    """Cluster and reason of each photo; one with several clustered faces has no cluster."""
+    if "face" not in table.columns:
+        return _by_face(table)
+    clusters: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
+    for _, row in table.records():
+        own = clusters.setdefault(_photo(row), [])
+        if row["cluster"].strip():
+            own.append(row["cluster"])
+        else:
+            reasons.setdefault(_photo(row), row.get("reason", ""))
+    return {
+        photo: (own[0], "") if len(own) == 1 else ("", "several-faces" if own else reasons[photo])
+        for photo, own in clusters.items()
+    }

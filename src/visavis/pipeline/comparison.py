@@ -13,6 +13,7 @@ from visavis.errors import OptionError
 from visavis.pipeline.records import FaceUsed, Verification
 from visavis.types import PassedOver, Template
 
+_SAME_PIXELS: Final = 1 - 1e-6
 _NO_EVIDENCE: Final = "the calibration has no mated pairs, so it weighs no evidence"
 
 
@@ -67,6 +68,7 @@ def compare(
         warnings=(
             *_photo_warnings(a, rule),
             *_photo_warnings(b, rule),
+            *_one_picture(a, b),
             *calibration_warnings(calibration, settings),
         ),
     )
@@ -101,6 +103,16 @@ def _words(passed: PassedOver) -> str:
         f"a face of {width:.0f}x{height:.0f} at ({x:.0f}, {y:.0f}), confidence "
         f"{passed.face.score:.2f}: {passed.reason}"
     )
+
+
+def _one_picture(a: Template, b: Template) -> list[str]:
+    """A sentence where both faces are the same pixels; another photo never scores so close to 1."""
+    if float(a.vector @ b.vector) < _SAME_PIXELS or not np.allclose(a.face.box, b.face.box):
+        return []
+    return [
+        "both photos are the same picture: this says nothing about the person; "
+        "compare two photos that were taken separately"
+    ]
 
 
 def calibration_warnings(calibration: Calibration, settings: str) -> list[str]:

@@ -21,6 +21,8 @@ import numpy as np
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.protocols.protocol import Protocol
 from visavis.reading import open_regular
+from visavis.types import Image as Pixels
+from visavis.writing import replacing
 
 FOLDS: Final = 10
 
@@ -79,21 +81,57 @@ def consecutive_folds(pairs: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return label
 
 
-def write(path: Path, images: Sequence[bytes], same: Sequence[bool]) -> None:
-    """Write a ``.bin`` set.
+def write(path: Path, images: Sequence[bytes | Pixels], same: Sequence[bool]) -> None:
+    """Write a ``.bin`` set; it shows faces, so only its owner can read it.
 
     Args:
         path: the file to write.
-        images: 2N encoded images (JPEG or PNG); pair k is images 2k and 2k + 1.
+        images: 2N images, each as bytes (JPEG or PNG) or as pixels, ``(H, W, 3)`` RGB uint8, which
+            are kept without loss; pair k is images 2k and 2k + 1.
         same: N flags.
 
     Raises:
-        OptionError: the numbers do not fit.
+        OptionError: the numbers do not fit, or something is no image or no flag.
+        DataError: the file cannot be written.
     """
-    if len(images) != 2 * len(same):
+    if len(images) != 2 * len(same) or not len(same):
         raise OptionError(f"{len(images)} images for {len(same)} pairs", "give two images a pair")
-    content = ([bytes(image) for image in images], [bool(flag) for flag in same])
-    path.write_bytes(pickle.dumps(content, protocol=4))
+    encoded = [_encoded(k, image) for k, image in enumerate(images)]
+    for k, flag in enumerate(same):
+        if not isinstance(flag, (bool, np.bool_, int, np.integer)) or flag not in (0, 1):
+            raise OptionError(f"flag {k} is {flag!r}", "give booleans")
+    content = pickle.dumps((encoded, [bool(flag) for flag in same]), protocol=4)
+    try:
+        with replacing(path, private=True) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error})",
+            "name a file in a folder that exists",
+        ) from error
+
+
+def _encoded(k: int, image: bytes | Pixels) -> bytes:
+    """An image as the bytes of a file."""
+    from PIL import Image
+
+    if isinstance(image, np.ndarray) and image.ndim > 1:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise OptionError(
+                f"image {k} is an array of shape {image.shape}, {image.dtype}",
+                "give (H, W, 3) RGB uint8, or the bytes of a JPEG or PNG",
+            )
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG")
+        return buffer.getvalue()
+    data = bytes(image)
+    try:
+        _size(Path("images"), k, data)
+    except DataError as error:
+        raise OptionError(
+            f"image {k} is no encoded image", "give the bytes of a JPEG or PNG, or (H, W, 3) pixels"
+        ) from error
+    return data
 
 
 def _size(path: Path, k: int, data: bytes) -> tuple[int, int]:

@@ -19,14 +19,14 @@ from visavis.training.outcome import card
 from visavis.training.outcome.comparison import Comparison, Contestant, compare
 from visavis.training.outcome.describing import Origin
 from visavis.training.outcome.embedders import embed_rows, serve
-from visavis.training.outcome.figures import Figures, measure
+from visavis.training.outcome.figures import Figures, measure, weakness
 from visavis.training.outcome.onnx_file import write_onnx
 from visavis.training.outcome.points import operating_points
 from visavis.types import OperatingPoint, Record, Vectors, to_plain
 from visavis.weights import ModelEntry
 from visavis.weights import model_directory as names
 from visavis.weights.digest import sha256_of
-from visavis.writing import replacing
+from visavis.writing import private_folder, replacing
 
 VALIDATION: Final = "validation.npz"
 """Embeddings of the validation people, beside the model directory: they do not travel with it."""
@@ -45,6 +45,7 @@ class Outcome(Record):
         supported: what can be asked for, in words.
         comparison: before and after, for a fine-tuned model.
         parity: largest difference between the file's and the network's numbers.
+        warning: that it hardly tells people apart; "" if it does.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Outcome(Record):
     supported: str
     comparison: tuple[Comparison, ...]
     parity: float
+    warning: str
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready values."""
@@ -67,6 +69,7 @@ class Outcome(Record):
             "supported": self.supported,
             "comparison": to_plain(self.comparison),
             "parity": self.parity,
+            "warning": self.warning,
         }
 
 
@@ -95,7 +98,7 @@ def write_directory(
     """
     final = folder / names.INSIDE_RUN
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".model.") as temporary:
             work = Path(temporary) / names.INSIDE_RUN
             work.mkdir()
@@ -113,6 +116,7 @@ def write_directory(
                 supported=measured.supported,
                 comparison=measured.comparison,
                 parity=parity,
+                warning=weakness(measured.figures),
             )
             _write_words(work, origin, entry, outcome, measured.calibration)
             _keep_vectors(folder / VALIDATION, origin, entry, measured.vectors)
@@ -173,6 +177,7 @@ def _write_words(
             "supported": outcome.supported,
             "comparison": outcome.comparison,
             "parity": outcome.parity,
+            "warning": outcome.warning,
         },
     )
     description = origin.description(entry)

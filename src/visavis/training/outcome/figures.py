@@ -20,6 +20,10 @@ REPLICATES: Final = 200
 _PAIRS: Final = 200_000
 """Non-mated pairs behind the interval of the AUC; the people decide it, not the pairs."""
 
+POOR: Final = 0.7
+"""Areas under the ROC curve from 0.5 (chance) to this are called poor: D. W. Hosmer, S. Lemeshow
+and R. X. Sturdivant, "Applied Logistic Regression", 3rd edition, 2013, section 5.2.4."""
+
 Interval = tuple[float, float]
 
 
@@ -95,6 +99,17 @@ def measure(
         non_mated_pairs=pairs.non_mated,
         people=pairs.people,
         photos=len(labels),
+    )
+
+
+def weakness(figures: Figures) -> str:
+    """What to say of a model that hardly tells people apart; "" of any other."""
+    if figures.auc >= POOR:
+        return ""
+    return (
+        f"this model is hardly better than chance: AUC {figures.auc:.2f} on the validation people, "
+        f"where guessing has 0.5 and below {POOR:g} is poor. Do not use it: train on more people "
+        "and photos, or longer (--epochs), or begin with a trained model (--recipe finetune-sface)"
     )
 
 

@@ -14,7 +14,7 @@ from visavis.decision.pair_scores import PairScores, all_pairs
 from visavis.decision.profile import Calibration
 from visavis.decision.strangers import measure_strangers
 from visavis.decision.unlabelled import measure_shape
-from visavis.errors import UnsupportedFmrError
+from visavis.errors import CalibrationError, UnsupportedFmrError
 from visavis.types import Vectors
 
 HIGHEST: Final = 0.1
@@ -74,8 +74,8 @@ def operating_points(
         provenance: whose they are.
 
     Returns:
-        The calibration, ``None`` where the pairs support no false match rate up to 0.1; and what
-        can be asked for, in words.
+        The calibration, ``None`` where the pairs support no false match rate up to 0.1 or mated
+        scores are no higher than others; and what can be asked for, in words.
     """
     pairs = score_all(vectors, labels)
     rates = supported_rates(pairs)
@@ -88,13 +88,16 @@ def operating_points(
                 "validation: train on more people, or calibrate on others with `visavis calibrate`"
             )
     owner = np.unique(labels, return_inverse=True)[1]
-    made = calibrate(
-        pairs,
-        provenance,
-        targets=rates,
-        shape=measure_shape(vectors, owner),
-        strangers=measure_strangers(vectors, owner),
-    )
+    try:
+        made = calibrate(
+            pairs,
+            provenance,
+            targets=rates,
+            shape=measure_shape(vectors, owner),
+            strangers=measure_strangers(vectors, owner),
+        )
+    except CalibrationError as error:  # no better than chance: the model is written, and says so
+        return None, f"no operating point: {error}"
     return made, (
         f"{pairs.non_mated:,} non-mated pairs of {pairs.people:,} validation people support a "
         f"false match rate of {min(rates):g} or more; for lower ones, calibrate on more people: "

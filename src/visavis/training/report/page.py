@@ -104,6 +104,7 @@ def _render(run: RunFolder, drawn: list[Picture]) -> str:
         settings=_settings(run.recipe),
         model=run.description,
         figures=(run.metrics or {}).get("validation"),
+        warning=(run.metrics or {}).get("warning"),
         supported=(run.metrics or {}).get("supported"),
         comparison=(run.metrics or {}).get("comparison") or [],
     )
