@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,14 @@ def test_every_room_has_a_layer() -> None:
     rooms = {room_of(file) for file in FILES} - {"__init__"}
     assert rooms <= set(LAYERS)
     assert {"images", "weights", "faces", "embedding", "decision", "pipeline"} <= rooms
+
+
+def test_the_contributors_table_has_these_layers() -> None:
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| ((?:`\w+`(?:, )?)+) \|", text, re.M)
+    told = {room: int(layer) for layer, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+    rooms = {room_of(file) for file in FILES} - {"__init__"}
+    assert told == {room: LAYERS[room] for room in rooms}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SOURCE)))

@@ -1,0 +1,130 @@
+"""The Python in the documentation runs as it stands there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.test_docs import PAGES, ROOT
+
+BLOCKS = {
+    page.relative_to(ROOT).as_posix(): found
+    for page in PAGES
+    if (found := re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S))
+}
+NOT_RUN = {
+    "docs/concepts/scale-out.md": "wants a Milvus cluster",
+    "docs/concepts/training.md": "trains for minutes",
+    "docs/recipes/own-model.md": "wants somebody's network",
+}
+"""Pages whose code is only parsed, and whose imports are tried."""
+
+Names = dict[str, Any]
+
+
+def photos(portrait: np.ndarray, *names: str) -> None:
+    for k, name in enumerate(names):
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((portrait * (1 - 0.1 * k)).astype(np.uint8)).save(path, quality=95)
+
+
+def nothing(_portrait: np.ndarray) -> Names:
+    return {}
+
+
+def readme(portrait: np.ndarray) -> Names:
+    photos(portrait, "passport.jpg", "door.jpg")
+    return {}
+
+
+def evaluate(portrait: np.ndarray) -> Names:
+    photos(portrait, *(f"photos/{name}.jpg" for name in "abcd"))
+    Path("gate.csv").write_text("a,b,same\na.jpg,b.jpg,1\nc.jpg,d.jpg,1\na.jpg,c.jpg,0\n")
+    return {}
+
+
+def door(portrait: np.ndarray) -> Names:
+    from visavis import people
+    from visavis.gallery.key import Key
+    from visavis.gallery.sqlite import SqliteGallery
+
+    photos(portrait, "frame.jpg", "carla.jpg")
+    key = Key.generate()
+    Path("door.key").write_text(key.to_text())
+    with SqliteGallery(Path("door.gallery"), create=True, key=key) as gallery:
+        anna = people.PersonPhoto("Anna Ivanova", Path("frame.jpg"))
+        people.Enroller(gallery, people.recognizers(gallery)[0]).enrol_one(anna)
+    return {}
+
+
+def detection(portrait: np.ndarray) -> Names:
+    photos(portrait, "party.jpg")
+    return {}
+
+
+def gallery(_portrait: np.ndarray) -> Names:
+    from visavis.gallery.key import Key
+    from visavis.gallery.records import NewFace
+
+    Path("key").write_text(Key.generate().to_text())
+
+    class Model:
+        sha256 = "ab" * 32
+
+    vector = np.eye(4, dtype=np.float32)
+    faces = [NewFace(name, vector[k], "m", Model.sha256) for k, name in enumerate(("Anna", "Bo"))]
+    return {"faces": faces, "probe": vector[:1], "model": Model}
+
+
+def packed(_portrait: np.ndarray) -> Names:
+    from tests.training import tiny
+
+    tiny.make_pack(Path("photos.pack"), people=20)
+    return {}
+
+
+def images(portrait: np.ndarray) -> Names:
+    photos(portrait, "ann.jpg")
+    return {"data": Path("ann.jpg").read_bytes(), "path": Path("ann.jpg"), "cache": set()}
+
+
+SETTINGS: dict[str, Callable[[np.ndarray], Names]] = {
+    "README.md": readme,
+    "docs/concepts/detection.md": detection,
+    "docs/concepts/gallery.md": gallery,
+    "docs/concepts/identification.md": nothing,
+    "docs/concepts/images.md": images,
+    "docs/concepts/metrics.md": nothing,
+    "docs/concepts/models.md": nothing,
+    "docs/concepts/training-data.md": packed,
+    "docs/recipes/door.md": door,
+    "docs/recipes/evaluate.md": evaluate,
+}
+
+
+def test_every_page_with_python_is_here() -> None:
+    assert set(SETTINGS) | set(NOT_RUN) == set(BLOCKS)
+
+
+@pytest.mark.parametrize("page", sorted(BLOCKS))
+def test_it_runs(
+    page: str, portrait: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    names = SETTINGS[page](portrait) if page in SETTINGS else {}
+    for block in BLOCKS[page]:
+        tree = ast.parse(block)
+        if page in NOT_RUN:
+            kept = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+            tree = ast.Module(kept, [])
+        exec(compile(tree, page, "exec"), names)
+    if page == "docs/recipes/door.md":
+        assert names["row"].status == "enrolled", names["row"]
