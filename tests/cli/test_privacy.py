@@ -298,7 +298,7 @@ WRITES = {
 }  # fmt: skip
 WRITERS = """
 albums/folders.py albums/outputs.py albums/sheet.py albums/store.py albums/tables.py
-albums/writing.py cli/__init__.py cli/calibrate.py cli/demo_picture.py cli/embed.py
+albums/writing.py cli/calibrate.py cli/demo_picture.py cli/embed.py
 cli/enroll_report.py cli/evaluate.py cli/evaluate_identify.py decision/profile.py
 embedding/cache.py evaluation/clustering_report.py evaluation/clustering_tables.py
 evaluation/fetching.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
