@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -320,6 +321,33 @@ def test_others_are_told_that_the_key_was_changed(tmp_path: Path) -> None:
             with pytest.raises(GalleryKeyError, match="changed by another process"):
                 call()
         assert len(list(first.people())) == 20
+
+
+def test_other_threads_write_and_read_across_a_change_of_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the transaction and the end of the cleaning they have the new key as well."""
+    clean = upkeep.Eraser.drop_stale_snapshots
+
+    def meanwhile(self: upkeep.Eraser) -> None:
+        thread = threading.Thread(target=store.add, args=([new("Meanwhile", VECTORS[50])],))
+        thread.start()
+        thread.join()
+        clean(self)
+
+    with SqliteGallery(tmp_path / "g", create=True, key=KEY) as store:
+        crowd(store)
+        monkeypatch.setattr("visavis.gallery.reading._PART", 5)
+        listing = store.faces()
+        first = [next(listing).id for _ in range(5)]
+        with monkeypatch.context() as patch:
+            patch.setattr(upkeep.Eraser, "drop_stale_snapshots", meanwhile)
+            store.rekey(OTHER, reencrypt=True)
+        assert len({*first, *(face.id for face in listing)}) == 40
+        assert store.check().ok
+    with SqliteGallery(tmp_path / "g", key=OTHER) as store:
+        assert store.person("Meanwhile").faces == {MODEL: 1}
+        assert store.check().ok
 
 
 def test_rekeying_damaged_data_changes_nothing(tmp_path: Path) -> None:
