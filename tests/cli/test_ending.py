@@ -92,7 +92,7 @@ def _ended(line: str, home: Path, **variables: str) -> subprocess.CompletedProce
         ("V calibrate --list >&-", 2, "standard output cannot be written"),
         ("V verify nowhere.jpg a.jpg >&- 2>&- <&-", 2, ""),
         ("V verify nowhere.jpg a.jpg 2> /dev/full", 2, ""),
-        ("set -o pipefail; V calibrate --list | (exec <&-; sleep 3)", 141, ""),
+        ("set -o pipefail; V calibrate --list | true", 141, ""),
     ],
 )
 def test_output_that_cannot_be_written(line: str, code: int, words: str, home: Path) -> None:
@@ -107,7 +107,7 @@ def test_same_is_never_read_as_different(photo: Path, home: Path) -> None:
     """A script with pipefail, and one whose disk is full: the answer is lost, not turned."""
     line = """
         set -o pipefail
-        V verify "$A" "$A" | (exec <&-; sleep 8); echo "nobody reads: $?"
+        V verify "$A" "$A" | true; echo "nobody reads: $?"
         V verify "$A" "$A" | head -1; echo "one line: $?"
         V verify "$A" "$A" > /dev/full; echo "full: $?"
     """
