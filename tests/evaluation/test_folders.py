@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
@@ -24,12 +25,7 @@ def test_all_pairs(people: Path) -> None:
     assert protocol.notes == ("Pairs: all 36 mated ones.", "Pairs: all 594 non-mated ones.")
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_a_sample_has_no_pair_twice_and_follows_its_seed(
-    people: Path, dense: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not dense:
-        monkeypatch.setattr(folders, "_DENSE", 0)
+def test_a_sample_has_no_pair_twice_and_follows_its_seed(people: Path) -> None:
     one, again, other = (folders.read(people, most=20, seed=s) for s in (1, 1, 2))
     pairs = [
         list(zip(p.first.tolist(), p.second.tolist(), strict=True)) for p in (one, again, other)
@@ -40,6 +36,35 @@ def test_a_sample_has_no_pair_twice_and_follows_its_seed(
     assert one.people is not None
     assert [one.people[i] == one.people[j] for i, j in pairs[0]] == one.same.tolist()
     assert "20 drawn (seed 1) of 594 non-mated" in one.notes[1]
+
+
+def test_every_pair_is_drawn_equally_often() -> None:
+    """Of people of all sizes; the counts of 400 draws are binomial."""
+    sizes = (1, 5, 2, 1, 7)
+    people = {str(k): [Path(f"{k}/{n}") for n in range(size)] for k, size in enumerate(sizes)}
+    counts = {True: Counter[tuple[int, int]](), False: Counter[tuple[int, int]]()}
+    for seed in range(400):
+        drawn = folders.among(people, name="x", root=Path(), most=8, seed=seed)
+        rows = zip(drawn.same.tolist(), drawn.first.tolist(), drawn.second.tolist(), strict=True)
+        for same, i, j in rows:
+            counts[same][i, j] += 1
+    owner = [person for person, size in enumerate(sizes) for _ in range(size)]
+    for same, found in counts.items():
+        every = {(i, j) for i, j in combinations(range(16), 2) if (owner[i] == owner[j]) == same}
+        assert found.keys() == every
+        share = 8 / len(every)
+        spread = (400 * share * (1 - share)) ** 0.5
+        assert max(abs(count - 400 * share) for count in found.values()) < 5 * spread
+
+
+@pytest.mark.timeout(60)
+def test_one_person_with_nearly_all_photos_needs_no_luck() -> None:
+    """Drawn blind, one pair in 20,000 would be of two people."""
+    people = {"a": [Path(f"a/{k}") for k in range(40_000)], "b": [Path("b/0")]}
+    drawn = folders.among(people, name="x", root=Path(), most=10_000)
+    assert int(drawn.same.sum()) == len(drawn.same) // 2 == 10_000
+    assert set(drawn.second[~drawn.same].tolist()) == {40_000}
+    assert len(set(drawn.first[~drawn.same].tolist())) == 10_000
 
 
 def test_what_is_not_a_photo_is_left_out(people: Path) -> None:

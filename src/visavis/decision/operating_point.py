@@ -110,7 +110,7 @@ def supported_count(pairs: PairScores, target: float) -> int:
             "keep a longer tail of scores",
         )
     count = min(allowed, len(pairs.tail))
-    while 0 < count < len(pairs.tail) and pairs.tail[count] == pairs.tail[count - 1]:
+    if 0 < count < len(pairs.tail) and pairs.tail[count] == pairs.tail[count - 1]:
         # The first score left out equals the last one counted: step over the whole tie.
         count = int(np.searchsorted(-pairs.tail, -pairs.tail[count], side="left"))
     errors = _different_pairs(pairs, count)

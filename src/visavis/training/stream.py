@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+from visavis.errors import TrainingError
 from visavis.training.feeding import Batch, Feed
 
 
@@ -48,9 +49,15 @@ class StepStream:
                 self._stretch - self._step % self._stretch,
                 self._total - self._step,
             )
+            before = self._step
             for batch in islice(self._feed().batches(epoch, start=place), left):
                 self._step += 1
                 yield batch
+            if self._step == before:
+                raise TrainingError(
+                    f"an epoch that ends after {place} of {self._per_epoch} batches",
+                    "start the run again; data that shrank while it was trained on needs a new run",
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """The number of batches given."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,6 @@ from visavis.evaluation.protocols.protocol import Protocol
 from visavis.images import photos_by_person
 
 __all__ = ["among", "photos_by_person", "read"]
-
-_DENSE: Final = 4000
-"""Up to this many photos all pairs are listed and then drawn from; above, pairs are drawn blind."""
 
 
 def read(root: Path, *, most: int = 1_000_000, seed: int = 0) -> Protocol:
@@ -67,14 +63,11 @@ def among(
             "give a folder that holds a folder a person, two people or more, one of them with two "
             "photos or more",
         )
-    owner = np.repeat(np.arange(len(sizes)), sizes)
+    ends = np.repeat(np.cumsum(sizes), sizes)  # where each photo's person ends
+    places = np.arange(len(ends))
     rng = np.random.default_rng(seed)
-    total_mated = int((sizes * (sizes - 1) // 2).sum())
-    total = len(owner) * (len(owner) - 1) // 2 - total_mated
-    mated = _mated(sizes)
-    if total_mated > most:
-        mated = mated[np.sort(rng.choice(total_mated, most, replace=False))]
-    non_mated = _non_mated(owner, total, most, rng)
+    total_mated, mated = _pairs(ends - 1 - places, places + 1, most, rng)
+    total, non_mated = _pairs(len(ends) - ends, ends, most, rng)
     notes = []
     for kind, taken, all_of in (
         ("mated", len(mated), total_mated),
@@ -99,32 +92,23 @@ def _label(photo: Path, root: Path) -> str:
     return photo.relative_to(root).as_posix() if photo.is_relative_to(root) else str(photo)
 
 
-def _mated(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """All pairs of photos of one person, ``(N, 2)``."""
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    parts = [
-        np.stack(np.triu_indices(size, 1), axis=1) + start
-        for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
-    ]
-    return np.concatenate(parts).astype(np.int64)
+def _pairs(
+    partners: NDArray[np.int64], first: NDArray[np.int64], most: int, rng: np.random.Generator
+) -> tuple[int, NDArray[np.int64]]:
+    """How many pairs there are, and up to ``most`` of them, ``(N, 2)``, in order.
 
-
-def _non_mated(
-    owner: NDArray[np.int64], total: int, most: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Up to ``most`` of all pairs of photos of two people, ``(N, 2)``, in order."""
-    n = len(owner)
-    if n <= _DENSE or total <= 2 * most:
-        i, j = np.triu_indices(n, 1)
-        other = np.flatnonzero(owner[i] != owner[j])
-        if total > most:
-            other = np.sort(rng.choice(other, most, replace=False))
-        return np.stack([i[other], j[other]], axis=1).astype(np.int64)
-    drawn = np.zeros(0, dtype=np.int64)
-    while len(drawn) < most:
-        i, j = np.sort(rng.integers(0, n, (2, most)), axis=0)
-        keys = (i * n + j)[owner[i] != owner[j]]
-        # A set of distinct pairs; the surplus of the last round is dropped at random.
-        drawn = np.union1d(drawn, keys)
-    drawn = np.sort(rng.choice(drawn, most, replace=False))
-    return np.stack([drawn // n, drawn % n], axis=1)
+    Args:
+        partners: how many later photos each photo makes a pair with; they follow each other.
+        first: the first of them.
+        most: most pairs.
+        rng: draws among more.
+    """
+    before = np.concatenate([[0], np.cumsum(partners)])
+    total = int(before[-1])
+    number = (
+        np.arange(total)
+        if total <= most
+        else np.sort(rng.choice(total, most, replace=False, shuffle=False))
+    )
+    i = np.searchsorted(before, number, side="right") - 1
+    return total, np.stack([i, first[i] + number - before[i]], axis=1).astype(np.int64)
