@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from visavis.errors import MissingExtraError, OptionError
 from visavis.faces.dlib import Dlib, DlibOptions
@@ -39,6 +41,50 @@ def test_max_pixels_moves_the_limit(portrait: np.ndarray) -> None:
     assert coarse.detect(portrait) == []
     fine = Dlib(options=DlibOptions(max_pixels=1_000_000))
     assert len(fine.detect(portrait)) >= 1
+
+
+class _Search:
+    """Notes the pictures that it is to search."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, picture: np.ndarray, *_: object) -> tuple[list[object], ...]:
+        self.shapes.append(picture.shape)
+        return [], [], []
+
+
+@pytest.mark.parametrize(
+    "shape", [(20, 25_000), (25_000, 20), (1, 30_000), (300, 32_000), (1, 1), (409, 313)]
+)
+def test_no_strip_is_searched_at_a_size_that_ends_the_process(
+    shape: tuple[int, int], detector: Dlib, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dlib writes beyond its memory on pictures with a side of some 85,000 pixels."""
+    search = _Search()
+    monkeypatch.setattr(detector, "_search", search)
+    assert detector.detect(np.zeros((*shape, 3), np.uint8)) == []
+    (height, width, _) = search.shapes[0]
+    assert max(height, width) <= 16_384
+    assert height * width <= 8_100_000
+
+
+@given(st.integers(1, 65_535), st.integers(1, 65_535), st.floats(10, 1e4))
+def test_search_is_bounded_by_pixels_and_side(height: int, width: int, face: float) -> None:
+    pytest.importorskip("dlib")
+    detector = _detector(face)
+    scale = 80 / detector.smallest_face(height, width)
+    frame = 0.3 * min(height, width)
+    assert 0 < scale <= 80 / face * (1 + 1e-9)
+    assert (max(height, width) + frame) * scale <= 16_384
+    assert (height + frame) * (width + frame) * scale**2 <= 8_000_000 * (1 + 1e-9)
+
+
+def _detector(face: float) -> Dlib:
+    """One that cannot search, so that it is made at once."""
+    detector = Dlib.__new__(Dlib)
+    detector._options = DlibOptions(min_face=face)
+    return detector
 
 
 def test_score_is_the_logistic_of_the_margin(detector: Dlib, portrait: np.ndarray) -> None:

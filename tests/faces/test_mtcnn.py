@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from visavis.errors import MissingExtraError, ModelDamagedError, OptionError
@@ -195,6 +197,50 @@ def test_max_side_searches_smaller_but_answers_in_photo_pixels(
     options = MtcnnOptions(max_side=200)
     got = Mtcnn(options=options, threads=1).detect(portrait)[0]
     np.testing.assert_allclose(got.landmarks, detector.detect(portrait)[0].landmarks, atol=4)
+
+
+_SIDES = st.integers(1, 65_535)
+_OPTIONS = st.builds(
+    MtcnnOptions,
+    min_face=st.floats(8, 1e6),
+    scale_factor=st.floats(0.3, 0.95, exclude_min=True, exclude_max=True),
+    max_side=st.none() | st.integers(24, 100_000),
+)
+
+
+@given(_SIDES, _SIDES, _OPTIONS)
+def test_sizes_are_few_and_show_every_face(width: int, height: int, options: MtcnnOptions) -> None:
+    sizes = room._sizes(width, height, options)
+    # Between the largest and the smallest size, the short side shrinks to six pixels.
+    longest = max(width, height)
+    shrink = 1 if options.max_side is None else min(options.max_side / longest, 1)
+    most = min(width, height) * shrink * 12 / options.min_face
+    assert len(sizes) <= max(1 + np.log(most / 6) / -np.log(options.scale_factor) + 1e-6, 0)
+    for k, size in enumerate(sizes):
+        scale = shrink * 12 / options.min_face * options.scale_factor**k
+        assert size == pytest.approx((width * scale, height * scale), abs=0.51, rel=1e-9)
+    # Each face up to twice the short side fills a window at one of the sizes, or nearly.
+    smallest, largest = options.min_face / shrink, 2 * min(width, height)
+    for face in np.geomspace(smallest, largest, 7) if smallest <= largest else ():
+        seen = [face * shrink * 12 / options.min_face * options.scale_factor**k
+                for k in range(len(sizes))]  # fmt: skip
+        assert any(12 * (1 - 1e-6) <= side <= 12 / options.scale_factor for side in seen)
+
+
+@pytest.mark.parametrize("side", [337, 409, 590, 1021])
+def test_sizes_are_those_of_the_paper(side: int) -> None:
+    """Sizes at the default options, by a loop that multiplies."""
+    scale, expected = 12 / 20, []
+    for _ in range(100):
+        if side * scale >= 6:
+            expected.append((round(side * scale), round(2 * side * scale)))
+        scale *= 0.709
+    assert room._sizes(side, 2 * side, MtcnnOptions()) == expected
+
+
+def test_strips_have_no_faces(detector: Mtcnn) -> None:
+    for shape in ((1, 5000, 3), (20, 40_000, 3), (40_000, 20, 3)):
+        assert detector.detect(np.full(shape, 90, np.uint8)) == []
 
 
 def test_every_option_is_in_the_name() -> None:

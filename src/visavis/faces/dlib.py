@@ -28,6 +28,9 @@ _BOX: Final = 300  # side of a face box when landmarks are sought
 _FRAME: Final = 0.15
 """Width of the gray frame put around the picture that is searched, in parts of its short side: the
 detector's window does not reach over the border."""
+_LONGEST: Final = 16_384
+"""Longest side of the picture that is searched, in pixels. dlib 20.0 writes beyond its memory, and
+ends the process, on pictures of some 85,000."""
 _POINTS: Final = (range(36, 42), range(42, 48), (30,), (48,), (54,))
 
 
@@ -38,8 +41,9 @@ class DlibOptions:
     Attributes:
         min_face: smallest face to find, box side in pixels of the photo, at least 10. Photos are
             enlarged so that such a face has 80 pixels.
-        max_pixels: the photo is searched at no more than so many pixels; large photos are searched
-            smaller, and then ``smallest_face`` is above ``min_face``.
+        max_pixels: the photo is searched at no more than so many pixels, and with no side above
+            16,384; large photos are searched smaller, and then ``smallest_face`` is above
+            ``min_face``.
         margin: least distance from the detector's decision boundary; higher finds less.
     """
 
@@ -144,7 +148,9 @@ class Dlib:
     def _scale(self, height: int, width: int) -> float:
         frame = 2 * _FRAME * min(height, width)
         most = math.sqrt(self._options.max_pixels / ((height + frame) * (width + frame)))
-        return min(_WINDOW / self._options.min_face, most)
+        return min(
+            _WINDOW / self._options.min_face, most, (_LONGEST - 2) / (max(height, width) + frame)
+        )
 
     def _landmarks(
         self, photo: Halves, centre: NDArray[np.float64], side: float

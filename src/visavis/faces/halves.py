@@ -87,7 +87,7 @@ class Halves:
         import cv2
 
         want = max(int(np.log2(max(reduction, 1))), 0)
-        while len(self._levels) <= want:
+        for _ in range(len(self._levels), want + 1):
             last = self._levels[-1]
             height, width = last.shape[:2]
             if min(height, width) < 2:

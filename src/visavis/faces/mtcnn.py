@@ -131,31 +131,22 @@ class Mtcnn:
         Raises:
             OptionError: not an ``(H, W, 3)`` uint8 array.
         """
-        image = check_photo(image)
-        height, width = image.shape[:2]
-        photo = Halves(image)
-        shrink = 1.0
-        if self._options.max_side is not None and max(height, width) > self._options.max_side:
-            shrink = self._options.max_side / max(height, width)
-        boxes = self._propose(photo, shrink)
+        photo = Halves(check_photo(image))
+        boxes = self._propose(photo)
         boxes = self._refine(photo, boxes)
         boxes, scores, landmarks = self._finish(photo, boxes)
         order = np.argsort(-_area(boxes), kind="stable")
         return [_face(boxes[k], scores[k], landmarks[k]) for k in order]
 
-    def _propose(self, photo: Halves, shrink: float) -> Boxes:
+    def _propose(self, photo: Halves) -> Boxes:
         """First stage: windows of all sizes, corrected, overlapping ones dropped."""
         height, width = photo.image.shape[:2]
         found = [(np.empty((0, 4)), np.empty(0))]
-        scale = shrink * _CELL / self._options.min_face
-        # A face may be larger than the photo's short side, being cut off by the border.
-        while min(height, width) * scale >= _CELL - _MARGIN:
-            size = max(round(width * scale), 1), max(round(height * scale), 1)
+        for size in _sizes(width, height, self._options):
             boxes, scores = self._slide(photo.resized(*size))
             boxes *= np.tile([width / size[0], height / size[1]], 2)
             kept = suppress(boxes, scores, overlap=0.5)
             found.append((boxes[kept], scores[kept]))
-            scale *= self._options.scale_factor
         boxes = np.concatenate([b for b, _ in found])
         scores = np.concatenate([s for _, s in found])
         return boxes[suppress(boxes, scores, overlap=0.7)]
@@ -225,6 +216,22 @@ class Mtcnn:
             part = squares[start : start + _BATCH[network]]
             windows = photo.windows(part, INPUT_SIDE[network])
             yield part, self._sessions[network].run(_tensor(windows))
+
+
+def _sizes(width: int, height: int, options: MtcnnOptions) -> list[tuple[int, int]]:
+    """(width, height) of the photo at each size that is looked at, largest first.
+
+    The first shows the smallest face in one window, each further one is smaller by the scale
+    factor. The last shows the photo's short side in half a window: a face may be larger than that
+    side, being cut off by the border.
+    """
+    scale = _CELL / options.min_face
+    if options.max_side is not None:
+        scale *= min(options.max_side / max(width, height), 1)
+    ratio = (_CELL - _MARGIN) / (min(width, height) * scale)
+    count = max(math.floor(math.log(ratio) / math.log(options.scale_factor)) + 1, 0)
+    scales = [scale * options.scale_factor**step for step in range(count)]
+    return [(max(round(width * s), 1), max(round(height * s), 1)) for s in scales]
 
 
 def _tensor(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
