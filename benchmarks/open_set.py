@@ -160,7 +160,7 @@ def stated(
     """
     table = Table(title, ("people", "enrolled", "own scores", *HEADER))
     for name, calibration, faces, outside, size, group in cases:
-        for own in (False, True) if size >= 100 else (False,):
+        for own in (False, True):
             tallies = {rate: Tally() for rate in rates}
             for k in range(rounds):
                 rng = np.random.default_rng([size, k])

@@ -41,6 +41,7 @@ BENCHMARKS = (
     Benchmark("levelling", ("lfw",), ("orl",)),
     Benchmark("clusterers", ("lfw",), ("orl",)),
     Benchmark("open_set", ("lfw",), ("orl",)),
+    Benchmark("fpir", ("lfw",), ("orl",)),
     Benchmark("clustering", ("lfw",)),
     Benchmark("clustering_scale"),
     Benchmark("contact_sheet", ("lfw",)),

@@ -60,10 +60,10 @@ def gallery_names(
     """Whom a gallery knows the clusters as.
 
     A cluster is one probe. Its score with a person is the mean score of its faces with that
-    person's fused template, weighted by usability. Strangers' clusters never reach a threshold more
-    often than strangers' single faces by it: a mean of scores lies where the scores do, and spreads
-    less. (The score of the *normalized* mean template grows with the number of faces, for
-    strangers, too.) The cluster is named where the score with the closest person is at or above
+    person's fused template, weighted by usability. A mean of scores lies where the scores do and
+    spreads less, so clusters of strangers reach the threshold of a single face no more often than
+    single faces do. (The score of the *normalized* mean template grows with the number of faces,
+    for strangers, too.) The cluster is named where the score with the closest person is at or above
     the gallery's threshold for ``fpir``.
 
     Args:
