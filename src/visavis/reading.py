@@ -1,4 +1,4 @@
-"""Regular files only: no pipe or device that a path names is waited for."""
+"""Reads regular files only; never waits for a pipe or device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HANDED_OVER: Final = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading; what the caller opened already (``/dev/stdin``) may be a pipe.
+    """Open a regular file for reading; a handed-over descriptor (``/dev/stdin``) may be a pipe.
 
     Raises:
         OSError: it cannot be opened, or is a folder, a pipe, a socket or a device.
@@ -38,14 +38,14 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def kind_of(mode: int) -> str:
-    """What a file that is not a regular one is, by its ``st_mode``."""
+    """Name the kind of a file that is not regular, by its ``st_mode``."""
     if stat.S_ISDIR(mode):
         return "a folder"
     return "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def read_bytes(path: Path) -> bytes:
-    """What a regular file holds.
+    """Return the bytes of a regular file.
 
     Raises:
         OSError: see ``open_regular``.
@@ -55,7 +55,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """What a regular file of UTF-8 holds; a byte order mark at its start is left out.
+    """Return the text of a regular UTF-8 file, without a byte order mark.
 
     Raises:
         OSError: see ``open_regular``.

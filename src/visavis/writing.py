@@ -1,7 +1,7 @@
-"""Files that are whole or not there, and files and folders that only their owner can read.
+"""Writes files atomically, and makes files and folders that only their owner can read.
 
-What shows faces, or says by numbers whose they are (templates), is written with ``private``: mode
-0600, in folders of 0700. ``docs/concepts/privacy.md`` lists all of it.
+Files with faces or templates are written with ``private``: mode 0600, in folders of 0700.
+``docs/concepts/privacy.md`` lists them all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
 
     Args:
         path: the file, in a folder that exists.
-        private: only its owner can read it, from the first byte on; else who the umask lets.
+        private: only its owner can ever read it; otherwise the umask decides.
 
     Raises:
         OSError: it cannot be written.
@@ -30,7 +30,7 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         if private:
-            temporary.chmod(0o600)  # some libraries make the file anew
+            temporary.chmod(0o600)  # some libraries create a new file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -49,7 +49,7 @@ def private_file(path: Path) -> None:
 def private_folder(path: Path) -> None:
     """Make a folder that only its owner can enter, where it is missing.
 
-    One that is there keeps its mode, and so do the folders above, which are made as usual.
+    An existing folder keeps its mode. Missing parent folders are made with the usual mode.
 
     Raises:
         OSError: it cannot be made.

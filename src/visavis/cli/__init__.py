@@ -1,7 +1,7 @@
 """The ``visavis`` command: one thin file a command.
 
 Exit codes: 0 fine (``verify``: same), 1 different (``verify``) or some photos of a batch failed,
-2 error, 130 interrupted, 141 nobody reads standard output any more.
+2 error, 130 interrupted, 141 the reader of standard output has closed it.
 """
 
 from __future__ import annotations

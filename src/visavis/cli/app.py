@@ -19,7 +19,7 @@ _GROUPS: Final = ("people", "gallery", "evaluate", "models", "cache", "cluster",
 
 
 class _Commands(TyperGroup):
-    """Lets nothing come to Typer that it would end with status 1."""
+    """Wraps errors that Typer itself would turn into exit status 1."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
@@ -99,7 +99,7 @@ def _module(name: str) -> Any:
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command line; whatever is raised becomes one line and an exit status."""
+    """Run the command line; print any error as one line and exit with its status."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         build(words[0] if words else None)(arguments)

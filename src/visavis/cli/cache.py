@@ -35,7 +35,7 @@ def downloaded_photos() -> Path:
 
 @contextmanager
 def kept_templates(*, no_cache: bool) -> Iterator[EmbeddingCache | None]:
-    """The cache of templates, or ``None`` where none is wanted; says what it keeps from now on."""
+    """Yield the template cache, or ``None`` with ``no_cache``; report what was added."""
     if no_cache:
         yield None
         return
@@ -77,8 +77,8 @@ def info(json: options.Json = False) -> None:
 def clear() -> None:
     """Erase every template and every photo from the home folder of visavis.
 
-    That is the cache of templates, and Labeled Faces in the Wild where `demo --fetch` put it.
-    Folders that you named yourself stay: docs/concepts/privacy.md says what erases them.
+    These are the template cache and the copy of Labeled Faces in the Wild from `demo --fetch`.
+    Folders that you named are not touched: docs/concepts/privacy.md says how to erase them.
 
     Example: `visavis cache clear`
     """

@@ -107,8 +107,8 @@ def calibrate(
     """Measure thresholds on your own photos, labelled or not, or check given ones.
 
     With --check, exit code 0: the error rates can be trusted on these photos; 1: they cannot; 2:
-    error. With --list, 1: a saved one is damaged. Otherwise 0: saved; 2: error. Photos without a
-    usable face are left out and listed.
+    error. With --list, 1: a saved calibration is damaged. Otherwise 0: saved; 2: error. Photos
+    without a usable face are left out and listed.
 
     Example: `visavis calibrate --unlabelled gate/ --name gate`
     """

@@ -58,7 +58,7 @@ def show_calibration(made: Calibration) -> None:
 
 
 def _show_fpirs(made: Calibration) -> None:
-    """Which FPIR it supports for galleries of some sizes."""
+    """Print the lowest FPIR that the calibration supports for several gallery sizes."""
     from rich.table import Table
 
     from visavis.decision.open_set import DEFAULT_FPIR, supported_fpirs

@@ -97,8 +97,8 @@ def run(
         float | None,
         typer.Option(
             "--fpir",
-            help="Accepted share of strangers' clusters that the gallery names. 0.01 when left "
-            "out, or the lowest that the calibration supports.",
+            help="Accepted share of strangers' clusters that the gallery names. When left out: "
+            "0.01, or the lowest supported rate if that is higher.",
         ),
     ] = None,
     copy: Annotated[

@@ -40,9 +40,10 @@ class Sorter:
     copy: bool
 
     def checked(self) -> Sorter:
-        """The same with its rate settled; refuses what can be refused before the work.
+        """Return a copy with the FPIR decided; raise option errors before any photo is read.
 
-        A rate that nobody asked for and that the data do not support is the lowest they do.
+        If no rate was given and the data do not support the default, the lowest supported one is
+        used.
         """
         from visavis.errors import OptionError
 

@@ -34,8 +34,8 @@ def embed(
         Path | None,
         typer.Option(
             "--out",
-            help="Write templates to this .npz, readable for you alone: arrays `photo`, `vector` "
-            "and `box`.",
+            help="Write templates to this .npz, which only you can read. Its arrays are `photo`, "
+            "`vector` and `box`.",
         ),
     ] = None,
     faces: Annotated[
@@ -114,7 +114,7 @@ def _show(row: PhotoResult) -> None:
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """The file to write, tried before there is work to lose; only its owner can read it."""
+    """Yield the file to write, opened before any photo is embedded; only its owner can read it."""
     try:
         private_folder(out.parent)
         with replacing(out, private=True) as file:

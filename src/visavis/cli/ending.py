@@ -1,7 +1,7 @@
-"""How a command ends: one line and an exit status for every error, and the streams it writes to.
+"""Ends a command after an error: one line and an exit status; sets up its output streams.
 
-Exit statuses 0 and 1 are answers (``verify``: same, different). Whatever goes wrong ends in 2, and
-in 141 where the reader of standard output went away (``visavis detect album/ | head -1``).
+Exit statuses 0 and 1 are answers (``verify``: same, different). Any error ends with 2, and with
+141 if the reader of standard output has closed it (``visavis detect album/ | head -1``).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, Final, NoReturn
 from visavis.errors import VisavisError
 
 ERROR: Final = 2
-CLOSED_PIPE: Final = 141  # 128 + SIGPIPE, as shells say it of a command that died of it
+CLOSED_PIPE: Final = 141  # 128 + SIGPIPE, as shells report a command that this signal killed
 TRACEBACK: Final = "VISAVIS_TRACEBACK"
 
 
 class OutputError(Exception):
     """Standard output cannot be written.
 
-    It is no ``OSError``: of these, Typer ends some with status 1.
+    Not an ``OSError``: Typer ends some of those with status 1.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -36,7 +36,7 @@ class UnexpectedError(Exception):
 
 
 class _Descriptor(io.FileIO):
-    """A standard stream's descriptor; after a write that failed, writes go nowhere."""
+    """A standard stream's descriptor; discards all writes after one has failed."""
 
     def __init__(self, descriptor: int, *, needed: bool) -> None:
         super().__init__(descriptor, "wb", closefd=False)
@@ -56,10 +56,11 @@ class _Descriptor(io.FileIO):
 
 
 def take_streams() -> None:
-    """Make writes to standard output that fail an ``OutputError``, those to standard error nothing.
+    """Replace the standard streams, so that failed writes are handled.
 
-    Native libraries lose standard error: libtiff, for one, tells about damage in lines of its own
-    before Pillow raises.
+    A failed write to standard output raises ``OutputError``; one to standard error is ignored.
+    Native libraries no longer reach standard error: libtiff, for example, prints lines of its own
+    about damage before Pillow raises.
     """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     for descriptor in (1, 2):
@@ -74,7 +75,7 @@ def take_streams() -> None:
 
 
 def _occupy(descriptor: int) -> None:
-    """Keep a closed descriptor from becoming a file's; what is written to it fails."""
+    """Occupy a closed descriptor, so that no opened file gets its number; writes to it fail."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -91,7 +92,7 @@ def _text(descriptor: int, *, needed: bool, encoding: str) -> io.TextIOWrapper:
 
 
 def end(error: BaseException) -> NoReturn:
-    """Say what happened in one line and exit."""
+    """Print the error in one line and exit with its status."""
     if isinstance(error, UnexpectedError) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, OutputError) and error.errno == errno.EPIPE:
@@ -107,27 +108,29 @@ def end(error: BaseException) -> NoReturn:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What happened, and what to do about it."""
+    """Format an error as one line: what happened and what to do about it."""
     if isinstance(error, VisavisError):
         return str(error)
     if isinstance(error, OutputError):
         return str(
             VisavisError(
                 f"standard output cannot be written ({error.strerror})",
-                "the answer is lost: make room, or write it elsewhere",
+                "the answer is lost: make room on the disk, or write it elsewhere",
             )
         )
     if isinstance(error, OSError) and error.strerror:
         where = [str(name) for name in (error.filename, error.filename2) if name is not None]
         at = f"{' and '.join(where)}: " if where else ""
         return str(
-            VisavisError(f"{at}{error.strerror}", "check the file, its folder and the room on disk")
+            VisavisError(
+                f"{at}{error.strerror}", "check the file, its folder and the free space on the disk"
+            )
         )
     if isinstance(error, MemoryError):
         return str(VisavisError("out of memory", "give smaller photos, or --workers 1"))
     return str(
         VisavisError(
-            f"a bug of visavis, {type(error).__name__}: {error}",
+            f"a bug in visavis, {type(error).__name__}: {error}",
             f"please report it with the traceback, which {TRACEBACK}=1 shows",
         )
     )

@@ -41,7 +41,7 @@ def cluster(
         typer.Option(
             "--found",
             help="In place of DIR: a CSV of any system's clusters, with columns photo, cluster "
-            "and person; clusters.csv of `visavis cluster`, with --labels.",
+            "and person. Or clusters.csv of `visavis cluster`, together with --labels.",
         ),
     ] = None,
     labels: Annotated[
@@ -49,7 +49,7 @@ def cluster(
         typer.Option(
             "--labels",
             help="With --found: who is in each photo: a CSV with columns photo and person, or the "
-            "folder that holds one a person.",
+            "folder that holds one folder per person.",
         ),
     ] = None,
     out: Annotated[

@@ -183,8 +183,8 @@ def rekey(
 ) -> None:
     """Encrypt a gallery, give it another key, or decrypt it; killed midway it loses nothing.
 
-    Copies made before keep the old key. The key of --generate is on the disk before it is in
-    force: after an error keep its file, and do what the message says.
+    Copies made before keep the old key. The key file of --generate is written before the key is in
+    force: after an error keep this file, and do what the message says.
 
     Exit code 0; 2: error.
 

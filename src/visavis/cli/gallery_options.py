@@ -47,7 +47,7 @@ def in_milvus(location: str) -> bool:
 
 
 def key_in(file: Path, *, quiet: bool = False) -> Key:
-    """The key in a file; warns where others can read it.
+    """The key in a file; warns if others can read it.
 
     Raises:
         GalleryKeyError: it cannot be read.
@@ -64,8 +64,8 @@ def key_from(file: Path | None, *, quiet: bool = False) -> Key | None:
     """The key named by an option or by the environment, if any.
 
     Args:
-        file: of the option.
-        quiet: do not warn where others can read the file; it is done elsewhere.
+        file: value of the option.
+        quiet: do not warn if others can read the file; the caller has done so.
 
     Raises:
         GalleryKeyError: it cannot be read.
@@ -150,9 +150,9 @@ def confirm(
 
     Args:
         question: ends in a question mark.
-        yes: it is answered.
-        why: what there is to think of.
-        remedy: what to do where nobody can answer.
+        yes: the user has already confirmed.
+        why: the reason to think twice, for the error.
+        remedy: what to do where nobody can be asked.
 
     Raises:
         OptionError: there is nobody to ask.

@@ -35,7 +35,7 @@ def identify(
         typer.Option(
             "--fpir",
             help="Chance accepted that a stranger is named; it decides the threshold for this "
-            "gallery. 0.01 when left out, or the lowest that the calibration supports.",
+            "gallery. When left out: 0.01, or the lowest supported rate if that is higher.",
         ),
     ] = None,
     top: Annotated[int, typer.Option("--top", help="Candidates to list for each face.")] = 3,

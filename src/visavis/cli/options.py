@@ -12,7 +12,7 @@ MinFace = Annotated[
     int | None,
     typer.Option(
         "--min-face",
-        help="Smallest face to find, its height in pixels of the photo.",
+        help="Height of the smallest face to find, in pixels of the photo.",
         show_default="20",
     ),
 ]
@@ -20,7 +20,7 @@ MinConfidence = Annotated[
     float | None,
     typer.Option(
         "--min-confidence",
-        help="Least confidence of a face, on the detector's own scale from 0 to 1.",
+        help="Lowest confidence of a face, on the detector's own scale from 0 to 1.",
         show_default="0.8 for yunet",
     ),
 ]
@@ -32,8 +32,8 @@ Aligned = Annotated[
     bool,
     typer.Option(
         "--aligned",
-        help="The photos are square crops aligned to the usual 112x112 template: used as they are; "
-        "what is none is refused.",
+        help="The photos are square crops aligned to the usual 112x112 template. They are used as "
+        "they are; other pictures are refused.",
     ),
 ]
 CalibrationName = Annotated[

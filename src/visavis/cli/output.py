@@ -63,10 +63,10 @@ def _write(text: str) -> None:
 def json_rows(
     head: Mapping[str, Any] | None = None, *, key: str = "", tail: Mapping[str, Any] | None = None
 ) -> Iterator[Callable[[Any], None]]:
-    """Print one JSON document row by row; yields what prints a row.
+    """Print one JSON document row by row; yields the function that prints a row.
 
-    It is a list; with a ``key`` it is an object: what ``head`` holds, the rows under ``key``, and
-    what ``tail`` holds in the end. After an error it stays cut off.
+    The document is a list. With a ``key`` it is an object: the values of ``head``, the rows under
+    ``key``, then the values that ``tail`` holds at the end. After an error it stays incomplete.
     """
     lead = f'{_text(head)[:-2]},\n  "{key}": [' if key else "["
     indent = "\n    " if key else "\n  "
@@ -110,7 +110,7 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int]
 
 
 def rows_are_progress(*, json: bool) -> bool:
-    """Whether rows appear where a bar would: on a terminal, they tell themselves how far it is."""
+    """Whether printed rows already show the progress, so that no bar is needed (on a terminal)."""
     return console.is_terminal and not json
 
 

@@ -136,20 +136,20 @@ def split(
     templates: Annotated[
         list[int] | None,
         typer.Argument(
-            metavar="TEMPLATE...", help="Numbers from `visavis people show`; not all of them."
+            metavar="TEMPLATE...", help="Numbers from `visavis people show`, but not all of them."
         ),
     ] = None,
     into: Annotated[
         str | None,
         typer.Option(
-            "--into", help="Whose these templates are: a new name, or somebody who is enrolled."
+            "--into", help="Person who gets these templates: a new name, or somebody enrolled."
         ),
     ] = None,
     suggest: Annotated[
         bool,
         typer.Option(
             "--suggest",
-            help="Change nothing: say which templates do not look like the person's others.",
+            help="Change nothing; list the templates that do not look like the person's others.",
         ),
     ] = False,
     calibration: options.CalibrationName = None,
@@ -159,22 +159,22 @@ def split(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Take templates from a person and give them to another: two people under one name.
+    """Move templates from one person to another, where two people share one name.
 
-    The name of --into is made a new person where nobody is called that; you are asked where
-    somebody is. The way back: `visavis people merge`, or split them again. With --suggest nothing
-    is changed, and you see which templates to look at.
+    --into makes a new person, or names an enrolled one; for an enrolled one you are asked first.
+    To undo it, use `visavis people merge`, or split again. With --suggest nothing is changed, and
+    the templates to look at are listed.
 
-    Exit code 0; 1: not confirmed; 2: nobody of that name, a number that is not theirs, or another
-    error.
+    Exit code 0; 1: not confirmed; 2: an unknown name, a number of another person's template, or
+    another error.
 
     Example: `visavis people split "Anna Ivanova" 17 21 --into "Anna Petrova"
     --gallery door.gallery`
     """
     if suggest == bool(templates) or suggest == (into is not None):
         raise OptionError(
-            "which templates, and whose are they?",
-            "name their numbers and --into NAME; or say --suggest, and neither",
+            "which templates, and who gets them?",
+            "give their numbers and --into NAME; or give --suggest without either",
         )
     with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
         if suggest:

@@ -17,16 +17,16 @@ _NAME: Final = "standard input"
 
 
 class _Stream(io.BytesIO):
-    """What was read from standard input; messages name it so."""
+    """Bytes read from standard input, with the name that messages use."""
 
     name = _NAME
 
 
 def gather(given: Sequence[str]) -> tuple[list[Path | bytes], list[str]]:
-    """Photos, and what to call them.
+    """Return the photos and their names.
 
-    Files as named; for a folder all files below it that have a photo's suffix, sorted; for ``-``
-    the bytes of standard input.
+    A file stays a path. A folder becomes the sorted files below it that have a photo's suffix.
+    ``-`` becomes the bytes of standard input.
 
     Raises:
         ImageNotFoundError: a folder holds no photo, or there is no standard input.
@@ -56,7 +56,7 @@ def gather(given: Sequence[str]) -> tuple[list[Path | bytes], list[str]]:
 
 
 def single(given: Sequence[str]) -> list[str | _Stream]:
-    """Photos that are no folders: paths as named, or what standard input holds for ``-``.
+    """Return photos, without searching folders: paths as named, standard input's bytes for ``-``.
 
     Raises:
         ImageNotFoundError, ImageTruncatedError, OptionError: see ``gather``.

@@ -86,8 +86,8 @@ def run(
         bool,
         typer.Option(
             "--keep-pack",
-            help="Keep OUT/data.pack, the crops of the faces, for further runs. It is removed "
-            "otherwise when the run is over.",
+            help="Keep OUT/data.pack, the crops of the faces, for further runs. Otherwise it is "
+            "removed at the end of the run.",
         ),
     ] = False,
     no_cache: options.NoCache = False,
@@ -99,10 +99,10 @@ def run(
     """Train by a recipe; `run` may be left out.
 
     What comes out, OUT/model, is a model directory: weights, an ONNX file, operating points from
-    people kept apart, a model card. `visavis models add` takes it as it is. What a run keeps of
-    faces and templates, `visavis train forget` erases.
+    people kept apart, a model card. `visavis models add` takes it as it is. To erase the faces and
+    templates that a run keeps, use `visavis train forget`.
 
-    Says so where the model came out hardly better than chance.
+    A warning tells you if the model is hardly better than chance.
 
     Exit code 0: trained; 2: error, or the run was stopped because it collapsed.
 

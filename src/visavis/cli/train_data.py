@@ -1,4 +1,4 @@
-"""What ``visavis train`` learns from: crops of photos, without people that it is tested with."""
+"""Training data of ``visavis train``: crops of photos, without people of the test protocol."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def tell(text: str) -> None:
 
 @contextmanager
 def place_for_crops(wanted: Wanted, out: Path) -> Iterator[Path]:
-    """The folder for crops of photos: none are left when a run is over, or after a dry run.
+    """Yield the folder for crops of photos; remove the crops after a finished or dry run.
 
-    Of a run that was stopped they stay, to go on with, and the user is told.
+    After an interrupted run the crops stay, so that it can be resumed, and the user is told.
     """
     from visavis.training.forgetting import DISJOINT, PACK
 
@@ -83,7 +83,7 @@ def place_for_crops(wanted: Wanted, out: Path) -> Iterator[Path]:
 
 
 def _folder_for_a_try(place: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder on the disk of the run to be, which has the room."""
+    """A temporary folder on the disk of the future run, where there is space."""
     try:
         return tempfile.TemporaryDirectory(dir=place, prefix=".visavis-dry-run-")
     except OSError as error:
@@ -93,12 +93,12 @@ def _folder_for_a_try(place: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _are_photos(data: Path) -> bool:
-    """Whether crops have to be made first: it is no pack."""
+    """Whether the data are photos, not a pack, so that crops have to be made first."""
     return data.is_dir() or data.suffix.lower() in {".rec", ".csv", ".tsv"}
 
 
 def pack_photos(wanted: Wanted, recipe: Recipe, out: Path, folder: Path) -> Pack:
-    """The pack that was named, or one made of the photos that were."""
+    """Open the given pack, or make one from the given photos."""
     from visavis.cli.data_sources import finder, gather
     from visavis.training.data import packing
     from visavis.training.data.pack import SCALE, SIZE, open_pack
@@ -144,9 +144,9 @@ def pack_photos(wanted: Wanted, recipe: Recipe, out: Path, folder: Path) -> Pack
 
 
 def without_leaks(wanted: Wanted, pack: Pack, out: Path) -> Pack:
-    """The pack without single photos of the test protocol; people of it are refused.
+    """The pack without photos of the test protocol; raises if its people are in the pack.
 
-    The protocol is the one of ``--against``, or LFW's where its people are trained on.
+    The protocol is that of ``--against``, or LFW's if the pack was made of LFW.
     """
     from visavis.cli.data_sources import protocol_of
     from visavis.training.data import leakage, thinning
@@ -171,7 +171,7 @@ def without_leaks(wanted: Wanted, pack: Pack, out: Path) -> Pack:
         tell(f"nobody of {protocol.name} is in the training data")
         return pack
     tell(
-        f"{len(leaks.copies)} photos are left out, near-identical ones are in {protocol.name}: "
+        f"{len(leaks.copies)} photos are left out: near-identical ones are in {protocol.name}: "
         + ", ".join(copy.photo for copy in leaks.copies)
     )
     if wanted.dry_run:
@@ -191,5 +191,5 @@ def _own_protocol(data: Path, pack: Pack) -> Path | None:
         return Path(known)
     raise OptionError(
         f"{pack.path}, made of LFW, without LFW's test people",
-        "give LFW's folder: --against DIR, so that nobody is trained on who is tested with",
+        "give LFW's folder with --against DIR, so that no test person is in the training data",
     )

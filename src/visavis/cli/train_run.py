@@ -57,7 +57,7 @@ class Wanted:
 
     @property
     def looking(self) -> dict[str, Any]:
-        """What is asked of the detector."""
+        """Detector options that were given."""
         return {"min_face": self.min_face, "min_confidence": self.min_confidence}
 
 

@@ -53,8 +53,8 @@ def verify(
 ) -> None:
     """Decide whether two photos show the same person, at an error rate that was measured.
 
-    Exit code 0: same; 1: different; 2: error (grep's habit), and so where the answer cannot be
-    written; 141: nobody reads it (`visavis verify a.jpg b.jpg | true`).
+    Exit code 0: same; 1: different; 2: error (grep's habit), also if the answer cannot be
+    written; 141: nobody reads the answer (`visavis verify a.jpg b.jpg | true`).
 
     Example: `visavis verify passport.jpg door.jpg --fmr 1e-4`
     """

@@ -1,7 +1,7 @@
-"""The JSON of a calibration; everything in it is checked when it is read.
+"""Reads and writes a calibration as JSON; checks every value when it is read.
 
-A wrong threshold answers "the same person" or "another one" all the same. So types, ranges and
-order are checked, and a checksum tells whether a value was changed since the file was written.
+A wrong threshold would still give an answer, so nobody would notice it. Therefore types, ranges and
+order are checked, and a checksum shows whether a value was changed after the file was written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from visavis.errors import CalibrationError
 
 SCHEMA: Final = 1
 _DIGEST: Final = "sha256"
-_REMEDY: Final = "restore it from a copy, or make it anew: `visavis calibrate`"
+_REMEDY: Final = "restore it from a copy, or make a new one: `visavis calibrate`"
 _MOST: Final = 2**63
 
 Check = Callable[[Any, str], Any]
@@ -24,11 +24,11 @@ Check = Callable[[Any, str], Any]
 
 
 class _WrongError(Exception):
-    """A field that is not as it must be."""
+    """A field with a value that is not allowed."""
 
 
 def dumps(plain: Mapping[str, Any]) -> str:
-    """A calibration's values as the document that ``loads`` reads."""
+    """Format a calibration's values as the JSON document that ``loads`` reads."""
     whole = {"schema": SCHEMA, **plain}
     return json.dumps({**whole, _DIGEST: _digest(whole)}, ensure_ascii=False, indent=1)
 
@@ -52,7 +52,7 @@ def loads(text: str, *, source: str) -> dict[str, Any]:
     if plain.get("schema") != SCHEMA:
         raise CalibrationError(
             f"{source}: schema {plain.get('schema')!r}, not {SCHEMA}",
-            "make it anew with this version: `visavis calibrate`, or use the version that made it",
+            "make a new one with `visavis calibrate`, or use the version that made this file",
         )
     said = plain.pop(_DIGEST, None)
     digest = _digest(plain)
@@ -75,7 +75,7 @@ def _digest(plain: Mapping[str, Any]) -> str:
 
 
 def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _text(value: Any, at: str) -> str:
@@ -121,7 +121,9 @@ def _record(checks: Mapping[str, Check]) -> Check:
             raise _WrongError(f"{at} is {_short(value)}, not an object")
         lead = f"{at}." if at else ""
         for odd in (*(checks.keys() - value.keys()), *(value.keys() - checks.keys())):
-            raise _WrongError(f"{lead}{odd} is {'missing' if odd in checks else 'no field of it'}")
+            raise _WrongError(
+                f"{lead}{odd} is {'missing' if odd in checks else 'not a known field'}"
+            )
         return {key: check(value[key], f"{lead}{key}") for key, check in checks.items()}
 
     return record

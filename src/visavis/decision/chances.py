@@ -91,12 +91,15 @@ class Chances(Record):
         return self.strangers.spread_at(scores)
 
     def fpir(self, scores: ArrayLike) -> Floats:
-        """The chance that a stranger reaches each score with somebody, the mean over what is open
-        about this gallery's photos."""
+        """The chance that a stranger reaches each score with somebody.
+
+        The mean over the uncertainty of ``departure``: how far this gallery's photos are from the
+        calibration's.
+        """
         return self._reached(self.departure.mean(self.log_expected(scores)), scores)
 
     def interval(self, score: float) -> tuple[float, float]:
-        """95 % interval of that chance at a score: see ``log_sd``."""
+        """95 % interval of the chance that a stranger reaches a score: see ``log_sd``."""
         median = float(self.departure.apply(self.log_expected(score)))
         ends = [median - _Z * self.log_sd(score), median + _Z * self.log_sd(score)]
         low, high = self._reached(np.array(ends), score)
@@ -120,8 +123,8 @@ class Chances(Record):
         """Standard deviation of the log of the chance at a score.
 
         Four sources: the people of the calibration; the people who happen to be enrolled (their
-        rates spread like strangers', ``c / N``); how far its photos are from the calibration's, as
-        far as own scores leave that open; and ``MODEL_SD``.
+        rates spread like strangers', ``c / N``); how far its photos are from the calibration's (the
+        uncertainty that the gallery's own scores leave); and ``MODEL_SD``.
         """
         at = float(score) if self.fusion == "max" else float(score) - self._mean_shift()
         gallery = float(self.spread(at)) / self.people

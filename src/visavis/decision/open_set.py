@@ -4,7 +4,7 @@ In a gallery of N people a stranger has N chances to look like somebody. The fal
 identification rate (FPIR, ISO/IEC 19795-1) is the share of strangers' probes whose highest fused
 score reaches the threshold. It follows from the model's calibration and the gallery's size
 (``strangers``); the scores of its own people with one another say how far the calibration holds
-for these photos (``own_scores``), and what they leave open is in the interval.
+for these photos (``own_scores``). The interval includes the remaining uncertainty.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from visavis.types import Record
 Floats = NDArray[np.float64]
 
 DEFAULT_FPIR: Final = 0.01
-"""The rate where none is asked for, if the data support it."""
+"""The FPIR if none is given, provided the data support it."""
 
 ENOUGH: Final = 100
 """Own scores that say what a stranger reaches without any calibration."""
@@ -37,7 +37,7 @@ OWN_KIND: Final = 0.5
 shipped one may be (``own_scores.prior``)."""
 
 WIDE: Final = 3.0
-"""Where the true rate may be so many times the stated one, users are warned."""
+"""Users are warned if the true rate may be this many times the stated one."""
 
 MINIMUM_ERRORS: Final = 10
 """Strangers named, or pairs of people taken for one, that must lie behind a rate."""
@@ -148,7 +148,7 @@ class OpenSet:
         return self._point(fpir, float(self.own[-count]), bounds, by_own=True)
 
     def supported(self, fpir: float) -> float:
-        """The lowest rate from ``fpir`` on that ``point`` has an answer for, rounded up.
+        """The lowest supported rate that is not below ``fpir``, rounded up.
 
         Raises:
             UnsupportedFmrError: the data support no rate below 1.
@@ -160,7 +160,7 @@ class OpenSet:
         return fpir
 
     def warnings(self, fpir: float) -> tuple[str, ...]:
-        """A sentence if the true rate may be far above ``fpir``, and what to do about it."""
+        """Warnings if the true rate may be far above ``fpir``; each says what to do."""
         point = self.point(fpir)
         known = self.calibration if point.calibration else None
         if known is None or not is_shipped(known) or point.fpir_ci[1] < WIDE * fpir:
@@ -168,9 +168,9 @@ class OpenSet:
         return (
             f"strangers may be named at a rate of up to {point.fpir_ci[1]:.2g} (95 %), not "
             f"{fpir:g}: calibration '{known.name}' was measured on other photos ({known.dataset}), "
-            f"and {self.people:,} people enrolled tell little of how alike strangers are on yours; "
-            "run `visavis calibrate --unlabelled DIR --name NAME` on 200 photos like yours, then "
-            "--calibration NAME",
+            f"and {self.people:,} enrolled people are too few to show how alike strangers are on "
+            "yours; run `visavis calibrate --unlabelled DIR --name NAME` on 200 photos like yours, "
+            "then pass --calibration NAME",
         )
 
     def fpir(self, scores: ArrayLike) -> Floats:
@@ -242,12 +242,12 @@ class OpenSet:
 
 
 def above_default(fpir: float) -> tuple[str, ...]:
-    """A sentence if a rate that nobody asked for is above the usual one."""
+    """A warning if a rate that was chosen automatically is above the default."""
     if fpir <= DEFAULT_FPIR * (1 + 1e-9):
         return ()
     return (
-        f"an FPIR of {DEFAULT_FPIR:g} is not supported for this gallery: the lowest that is, "
-        f"{fpir:g}, is used. Lower ones take a calibration on photos of more people: "
+        f"an FPIR of {DEFAULT_FPIR:g} is not supported for this gallery; the lowest supported one, "
+        f"{fpir:g}, is used. Lower rates need a calibration on photos of more people: "
         "`visavis calibrate`",
     )
 
@@ -309,7 +309,7 @@ def open_set(
 
 @dataclass(frozen=True, slots=True)
 class SupportedFpir(Record):
-    """What a calibration alone supports for galleries of one size, one template a person.
+    """The FPIR that a calibration alone supports, for one gallery size, one template per person.
 
     Attributes:
         people: people enrolled.

@@ -5,8 +5,8 @@ a gallery is a stranger to the rest of it, so their scores with the others show 
 calibration keeps the shape of the tail; two numbers are fitted: with h the log of the number of
 people that a stranger is expected to reach at a score by the calibration, it is
 ``shift + slope * h`` in this gallery. A prior says how far photos of other kinds lie from the
-calibration's; the estimate is the maximum of the posterior, its curvature the uncertainty. A
-gallery without scores of its own has the prior alone.
+calibration's; the estimate is the maximum of the posterior, its curvature the uncertainty. If
+a gallery has no scores of its own, the prior is used alone.
 """
 
 from __future__ import annotations
@@ -53,13 +53,14 @@ class Departure(Record):
     measured: bool = False
 
     def apply(self, log_expected: Floats | float) -> Floats:
-        """The log of the expected number of people reached, in this gallery: its median."""
+        """Median of the log of the expected number of people reached in this gallery."""
         return np.asarray(self.shift + self.slope * np.asarray(log_expected, dtype=np.float64))
 
     def mean(self, log_expected: Floats | float) -> Floats:
-        """The log of its mean over what shift and slope may be (log-normal).
+        """Log of the mean number of people reached, over the uncertainty of shift and slope.
 
-        Where nothing was measured it is what photos like the calibration's have.
+        The distribution is log-normal. If nothing was measured, this is the value for photos like
+        the calibration's.
         """
         median = self.apply(log_expected)
         return median + self.variance(log_expected) / 2 if self.measured else median
@@ -72,7 +73,7 @@ class Departure(Record):
 
 
 def prior(*, scale: float = 1.0) -> Departure:
-    """What is known of a gallery that has no scores of its own.
+    """The departure to assume for a gallery that has no scores of its own.
 
     Args:
         scale: 1 for photos of any kind; less where the calibration was made for them.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from visavis.decision.llr import LlrCalibration
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ANEW: Final = "restore it from a copy, or make it anew: `visavis calibrate`"
+_ANEW: Final = "restore it from a copy, or make a new one: `visavis calibrate`"
 _READABLE: Final = "allow reading there, or choose another home folder (VISAVIS_HOME for commands)"
 _WRITABLE: Final = (
     "make room or allow writing there, or choose another home folder (VISAVIS_HOME for commands)"

@@ -30,13 +30,12 @@ def transfer(
 ) -> Calibration:
     """Move a labelled calibration to where its error rates hold for other photos.
 
-    Thresholds come from ``estimate``; their FMR is the one asked for, by estimate, and the interval
-    its uncertainty. For galleries the reference's rates of people are moved, down to the lowest
-    that it supports, for there the shape of the tail is the reference's: the interval says how
-    little some photos tell of rates that few of their pairs show. Evidence maps are moved with
-    them: a score counts as much as the reference score that non-mated pairs exceed as rarely, which
-    supposes that mated scores moved alike.
-    FNMR stays unknown (NaN): it takes labels.
+    Thresholds come from ``estimate``. Their FMR is the rate asked for, and its interval is the
+    uncertainty of the estimate. For galleries, the reference's rates of people are moved, down to
+    the lowest rate that the reference supports: the shape of the tail is the reference's, and the
+    interval widens where few pairs of the new photos reach a rate. Evidence maps are moved, too: a
+    score gets the evidence of the reference score that non-mated pairs exceed equally rarely. This
+    assumes that mated scores moved in the same way. FNMR stays unknown (NaN): it needs labels.
 
     Args:
         reference: a labelled calibration of the same model and settings.
@@ -119,7 +118,7 @@ def _point(estimate: NonMatedEstimate, provenance: Provenance, rate: float) -> O
 def _people_moved(
     reference: Calibration, estimate: NonMatedEstimate
 ) -> dict[str, tuple[float, ...]] | None:
-    """How often one person is taken for another on the photos of the estimate."""
+    """The reference's rates of people, moved to the photos of the estimate; ``None`` if unknown."""
     people = Strangers.from_reference(reference.reference)
     if people is None:
         return None
@@ -127,7 +126,7 @@ def _people_moved(
     if not kept.any():
         return None
     rates = people.fmr[kept]
-    # What the reference leaves open of the tail's shape is open here, too.
+    # The reference's uncertainty about the shape of the tail is included.
     own = np.array([people.variance(float(score)) for score in people.scores[kept]])
     moved = Strangers(
         scores=np.maximum.accumulate(estimate.threshold(rates)),

@@ -31,7 +31,7 @@ def detector(
     min_face: int | None = None,
     min_confidence: float | None = None,
 ) -> Detector:
-    """The detector of that name, which finds turned faces too (``OrientedDetector``).
+    """Return the named detector; it also finds turned faces (``OrientedDetector``).
 
     Args:
         name: one of ``DETECTORS``.

@@ -1,4 +1,4 @@
-"""Pictures that are aligned crops already: the landmarks lie where the template has them."""
+"""Takes crops that are already aligned: their landmarks are those of the template."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ templates lie beyond. ``python -m benchmarks.aligned`` measures what is refused.
 _REMEDY: Final = "leave --aligned (aligned=True) out, so that faces are found and aligned"
 _VIEW: Final = (192, 0.9)
 """Side in pixels, and size of the face, of the picture that is checked: the face is then about as
-large as detectors know it best, and has room around it."""
+large as detectors recognize best, and has space around it."""
 
 
 class Aligned:
     """Takes a square picture as one aligned face, and refuses what is not.
 
-    Detecting again would move each crop by what the detector errs. Here every crop is used as it
-    was aligned; a detector only looks whether its face lies on the template.
+    Detecting again would shift each crop by the error of the detector. Here every crop is used as
+    it was aligned; a detector only checks that its face lies on the template.
 
     Args:
-        detector: looks whether a face is where it belongs; with ``None`` nothing is checked but
-            the shape, as for published sets, which count every picture.
+        detector: checks that the face lies on the template. With ``None`` only the shape is
+            checked, as for published sets, which count every picture.
 
     Example:
         >>> Aligned().detect(np.zeros((112, 112, 3), np.uint8))[0].landmarks[0].round()
@@ -43,7 +43,7 @@ class Aligned:
 
     @property
     def name(self) -> str:
-        """``aligned-112``, and the detector that checks, with its options."""
+        """``aligned-112``, followed by the name of the detector that checks."""
         return "aligned-112" + (f"/{self._detector.name}" if self._detector else "")
 
     def detect(self, image: Image, /) -> list[Face]:
@@ -52,23 +52,26 @@ class Aligned:
         The score is that of the detector that checks, 1 without one.
 
         Raises:
-            NotAlignedError: not square, no face is found in it, or one that lies elsewhere.
+            NotAlignedError: the picture is not square, or has no face on the template.
             OptionError: another shape or dtype.
         """
         image = check_photo(image)
         height, width = image.shape[:2]
         if height != width:
-            raise NotAlignedError(f"{width}x{height} pixels, an aligned crop is square", _REMEDY)
+            raise NotAlignedError(
+                f"{width}x{height} pixels, but an aligned crop is square", _REMEDY
+            )
         landmarks = align.positions(size=width)
         score = 1.0 if self._detector is None else _score(image, landmarks, self._detector)
         return [Face((0.0, 0.0, float(width), float(width)), landmarks.astype(np.float32), score)]
 
 
 def misplaced(landmarks: NDArray[np.floating], *, size: int, scale: float = 1.0) -> float:
-    """How far aligning a crop again would move it, in eye distances; 0 for a perfect one.
+    """How far a second alignment would move a crop, in eye distances; 0 for a perfect crop.
 
-    The root mean square over the template's points. Unlike the landmarks' own distance from the
-    template it does not grow for turned heads, whose landmarks fit no similarity transform well.
+    This is the root mean square over the template's points. Unlike the landmarks' own distance
+    from the template it does not grow for turned heads, whose landmarks fit no similarity transform
+    well.
 
     Args:
         landmarks: ``(5, 2)`` as found in the crop, in pixels.

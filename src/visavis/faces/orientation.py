@@ -1,4 +1,4 @@
-"""Faces in photos that lie on their side or stand on their head, where no tag says so.
+"""Finds faces in photos that are on their side or upside down without an orientation tag.
 
 Detectors are trained on upright faces. In a photo turned by 90 or 270 degrees they find nothing, or
 something with a low score and misplaced landmarks; turned by 180 they take the mouth for eyes.
@@ -27,20 +27,20 @@ twice the face."""
 
 
 class OrientedDetector:
-    """A detector that looks at a photo in the other three orientations where it needs to.
+    """A detector that also searches the other three orientations of a photo when needed.
 
-    It needs to where no face has a good score, where the face with the best score lies on its side,
-    or where that face, cut out and turned upside down, scores higher. The orientation with the best
-    score counts: the photo's own where scores are equal, or where no other has a good one. Boxes
-    and landmarks stay in pixels of the photo as given; ``Face.turn`` says how the face lies in it.
+    It does so if no face has a good score, if the face with the best score lies on its side, or if
+    that face scores higher when it is cut out and turned upside down. The orientation with the best
+    score is used; the photo's own if scores are equal, or if no other orientation scores well.
+    Boxes and landmarks stay in pixels of the photo as given; ``Face.turn`` is the face's rotation.
 
     Args:
         detector: finds upright faces.
-        doubtful: below this score a photo is looked at in all orientations.
-        convincing: from this score on it is taken for upright; between the two, the best face alone
-            is looked at upside down.
-        least: least score at which another orientation counts: each further look is another chance
-            to take something for a face.
+        doubtful: if the best score is lower, all orientations are searched.
+        convincing: if the best score is at least this, the photo is taken as upright. Between the
+            two, only the best face is checked upside down.
+        least: lowest score at which another orientation counts. Each further search is another
+            chance of a false detection.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class OrientedDetector:
 
     @property
     def name(self) -> str:
-        """The detector's name, and when it looks further."""
+        """The detector's name, followed by the scores that start a further search."""
         return f"{self._detector.name}/turn{self._doubtful:g}-{self._convincing:g}"
 
     def detect(self, image: Image, /) -> list[Face]:

@@ -40,7 +40,7 @@ _MOST_STEPS: Final = 32  # more than any photo needs
 _TILE: Final = 1280
 _MARGIN: Final = 1.6  # side of the window in which a face is looked at again, in face heights
 _SAME_FACE: Final = 0.2  # mean landmark distance, in face heights, up to which it is the same face
-_CANDIDATE: Final = 0.6  # least score of the first look; the further looks decide
+_CANDIDATE: Final = 0.6  # lowest score in the first pass; later passes decide
 _OVERLAP: Final = 192  # of tiles: more than _SEEN * _STEP, so every face is whole somewhere
 
 
@@ -51,10 +51,10 @@ class YuNetOptions:
     Attributes:
         min_face: smallest face that must be found, box height in pixels of the photo, at least 8.
             Time grows with ``1 / min_face ** 2``.
-        score: least confidence, 0 to 1, in the look that shows the face best.
-        gap: a face whose confidence is lower than that of the photo's best by more than this is
-            dropped: beside a clear face the network takes ear rings, hands and blurred corners for
-            faces too. 1 keeps all.
+        score: lowest confidence of a face, 0 to 1; the highest score of all passes counts.
+        gap: a face is dropped if its confidence is lower than the photo's best by more than this.
+            Next to a clear face the network also finds earrings, hands and blurred corners. 1 keeps
+            all faces.
         overlap: intersection over union above which the weaker of two boxes is dropped.
         refine: standard face heights, in pixels, at which each face is looked at again; none to
             keep the first landmarks.
@@ -166,12 +166,12 @@ class YuNet:
     def _refined(
         self, row: NDArray[np.float32], landmarks: NDArray[np.float32], photo: Halves
     ) -> tuple[NDArray[np.float32], float]:
-        """Landmarks and score of a face that is looked at again at standard sizes, eyes level.
+        """Landmarks and score of a face after passes at standard sizes, with the eyes level.
 
         Returns:
-            The mean of the landmarks of all looks, and the highest of their scores: a real face
-            that scores low where it was found scores high where it is level and of standard size;
-            what is no face does not.
+            The mean landmarks of all passes, and the highest of their scores. A real face that
+            scored low at first scores high when it is level and of standard size; other objects do
+            not.
         """
         x, y, width, height = (float(v) for v in row[:4])
         score = float(row[14])

@@ -1,4 +1,4 @@
-"""Changes of people, each within a transaction: of an erasure where something is taken away."""
+"""Changes of people, each within a transaction; an erasure if something is removed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Change:
             self._record("merge", uid, {"from": [written_uid(other) for other in people.values()]})
 
     def split(self, name: str, faces: Sequence[int], into: str) -> None:
-        """Move some of a person's faces to another (usable, composed name), made if need be.
+        """Move some of a person's faces to another (usable, composed name), made if missing.
 
         Raises:
             UnknownPersonError: the person is not there.
@@ -88,7 +88,9 @@ class Change:
         own = self._db.execute("SELECT id FROM face WHERE person = ?", (number,))
         wanted = splittable(name, faces, {face for (face,) in own})
         if into == composed(name):
-            raise OptionError(f"'{name}' is split into themselves", "name another person")
+            raise OptionError(
+                f"'{name}' cannot be split into the same person", "name another person"
+            )
         known = find_person(self._db, self._seal, into)
         people, clock = find_or_make(
             self._db, self._seal, self._state.clock, {into: None}, moments.now()
@@ -141,7 +143,7 @@ class Change:
         return self._deleted.faces
 
     def _note_moved(self, rows: Sequence[Sequence[Any]], person: int) -> None:
-        """Let the indexes in memory follow; and who is a stranger to whom has changed."""
+        """Let the indexes in memory follow; drop own scores, which are no longer valid."""
         drop_scores(self._db)
         (clock,) = self._db.execute("SELECT clock FROM state").fetchone()
         self._db.executemany(

@@ -99,7 +99,7 @@ class AesSeal:
 
 
 class CurrentSeal:
-    """The seal in use. Everything that holds it follows a change of the key.
+    """The seal in use; objects that share it use the new key after a rekey.
 
     Attributes:
         now: the seal; replaced while nobody else uses the database.

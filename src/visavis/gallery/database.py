@@ -129,10 +129,10 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[tuple[sqlite3.Connection, State]]:
-        """A write transaction: kept whole when the block ends well, else nothing of it.
+        """A write transaction: commits if the block succeeds, else rolls everything back.
 
-        Where the commit itself fails, the table says whether it took effect: an error means that
-        it did not.
+        If the commit itself fails, the table is read to find out whether it took effect. An error
+        is raised only if it did not.
         """
         with self.alone() as db:
             before = self._patiently(lambda: self._begin("BEGIN IMMEDIATE"))

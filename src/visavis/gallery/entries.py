@@ -164,12 +164,12 @@ def checked_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> Ch
 
 
 def splittable(name: str, faces: Sequence[int], held: Collection[int]) -> list[int]:
-    """Numbers of the faces to move away from a person, rising, each once.
+    """Check and return the numbers of the faces to move from a person, sorted, without duplicates.
 
     Args:
         name: the person.
-        faces: what was asked for.
-        held: all of the person's.
+        faces: numbers that were asked for.
+        held: numbers of all faces of the person.
 
     Raises:
         OptionError: none, one that is not the person's, or all of them.
@@ -183,7 +183,8 @@ def splittable(name: str, faces: Sequence[int], held: Collection[int]) -> list[i
             raise OptionError(f"'{name}' has no template {face}", remedy)
     if len(wanted) == len(held):
         raise OptionError(
-            f"these are all templates of '{name}'", "rename the person, or merge them into another"
+            f"these are all the templates of '{name}'",
+            "rename the person, or merge the person into another",
         )
     return wanted
 

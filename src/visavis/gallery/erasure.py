@@ -3,7 +3,7 @@
 An erasure holds the gallery's lock, deletes in one transaction that also notes ``erasing``, then
 drops the index snapshots, empties the write-ahead log into the database, looks through the database
 for remnants, and clears the note. Whoever finds the note with nobody holding the lock (the eraser
-was killed, or its disk was full) finishes the work by writing the whole database anew.
+was killed, or its disk was full) finishes the work by rewriting the whole database.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Eraser:
                 nothing was deleted; or the log, as the message says: then what was deleted is gone
                 from the gallery, and the files are cleaned when it is next opened.
             ErasureIncompleteError: what was deleted is gone from the gallery, but the files could
-                not be cleaned (a full disk); likewise.
+                not be cleaned (a full disk); they are cleaned when it is next opened.
         """
         with self.lock():
             deleted = Deleted()
@@ -76,12 +76,12 @@ class Eraser:
             return result
 
     def rewrite(self) -> None:
-        """Write the whole database anew."""
+        """Rewrite the whole database."""
         with self.lock():
             self._clean(Deleted(), anew=True)
 
     def rewrite_locked(self, done: str) -> None:
-        """Write the whole database anew after a change of everything in it. Hold the lock.
+        """Rewrite the whole database after everything in it has changed. Hold the lock.
 
         Args:
             done: the change, for the message of an error.
@@ -93,8 +93,7 @@ class Eraser:
             self._clean(Deleted(), anew=True)
 
     def finish_if_left(self) -> None:
-        """Complete what another process left undone; nothing if that is not so, or if yet another
-        is at it.
+        """Complete an erasure that another process left unfinished, unless one is working on it.
 
         Raises:
             ErasureIncompleteError: it cannot be completed (a full disk); the gallery can be used.
@@ -110,7 +109,7 @@ class Eraser:
 
     @contextlib.contextmanager
     def _done(self, done: str) -> Iterator[None]:
-        """Errors of the cleaning say that the change itself is made."""
+        """Turn errors of the cleaning into ones that say that the change itself was made."""
         try:
             yield
         except (GalleryBusyError, GalleryDamagedError):
@@ -129,7 +128,7 @@ class Eraser:
         if anew or remnants.too_many or remnants.are_in(self._database.inode):
             self._database.vacuum()
             self._truncate()
-        # All is clean: who finds the note still there cleans again, and that is all.
+        # All is clean. If the note stays, the next opening only cleans again.
         with contextlib.suppress(GalleryError), self._database.writing() as (db, _):
             db.execute("UPDATE state SET erasing = 0")
 

@@ -51,7 +51,7 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether a file is no database or not a sound one."""
+    """Whether the error means that the file is damaged or not a database."""
     return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -61,7 +61,7 @@ def translated(path: Path, error: sqlite3.Error, *, unchanged: bool = False) -> 
     Args:
         path: the gallery's folder, for the message.
         error: what SQLite raised.
-        unchanged: say that nothing of the write was kept; the caller has made sure of it.
+        unchanged: add that nothing of the write was kept; the caller has checked this.
     """
     code = _code(error)
     if is_busy(error):

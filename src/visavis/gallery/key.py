@@ -129,10 +129,10 @@ class Key:
 
 
 def readers(path: Path) -> str:
-    """Who else can read a key file, in words; empty where nobody can, or the system cannot say.
+    """Who else can read a key file, in words; empty if nobody can or the system cannot tell.
 
-    As for an SSH key, a file of one's own is for nobody else. Somebody else's file may be shared
-    with a group (so a container gets its secrets), but not with everybody.
+    As with an SSH key, nobody else should read the user's own file. A file of another owner may be
+    shared with a group (as secrets of containers are), but not with everybody.
 
     Args:
         path: a file that is there.

@@ -68,8 +68,9 @@ class LiveIndexes:
         self._live: dict[int, _Live] = {}
 
     def prepare(self, model: int, seal: Seal, *, keep: bool = True) -> None:
-        """Come to the present, as it is at the call, in short transactions, so that no writer
-        waits for long.
+        """Bring the index up to the state at the call, in short transactions.
+
+        They do not block writers for long.
 
         An index that had to be made from the table is then written to disk, if ``keep``.
         """

@@ -79,13 +79,15 @@ class Enrolling:
     def split(self, name: str, faces: Sequence[int], into: str) -> None:
         """As ``GalleryStore.split``; call it under the lock, with nothing left to recover.
 
-        Who is made is hidden until the audit says that it has happened.
+        A new person is hidden until the audit has recorded the split.
         """
         new, hidden = usable_name(into), self.journal.hidden()
         person = self.people.known(name, hidden)
         wanted = splittable(name, faces, self.writes.faces_of(person, hidden))
         if new == composed(name):
-            raise OptionError(f"'{name}' is split into themselves", "name another person")
+            raise OptionError(
+                f"'{name}' cannot be split into the same person", "name another person"
+            )
         if len(wanted) > MOST_MOVED:
             raise OptionError(
                 f"a split of {len(wanted):,} templates", f"give {MOST_MOVED:,} or fewer"

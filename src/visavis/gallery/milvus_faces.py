@@ -24,7 +24,7 @@ _FIELDS: Final = (
 def faces_by_number(
     tables: Tables, search: MilvusSearch, models: Sequence[Model], where: str
 ) -> Iterator[StoredFace]:
-    """The faces of models that a filter names. What is removed meanwhile may be left out."""
+    """Yield the faces that match a filter, by number; faces removed meanwhile may be missing."""
     streams = [_faces_of(tables, search, model, where) for model in models]
     yield from heapq.merge(*streams, key=lambda face: face.id)
 

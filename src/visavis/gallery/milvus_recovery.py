@@ -7,7 +7,7 @@ from visavis.gallery.milvus_writes import Writes
 
 
 def recover(journal: Journal, writes: Writes, *, erase: bool) -> None:
-    """Take back enrolments and splits that were not committed, and finish every write that was.
+    """Take back enrollments and splits that were not committed, and finish every write that was.
 
     Args:
         journal: what was begun.

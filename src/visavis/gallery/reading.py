@@ -62,7 +62,7 @@ def all_people(database: Database, seal: Seal) -> Iterator[Person]:
 def faces_of(
     database: Database, seal: Seal, *, person: int | None, model_sha256: str | None
 ) -> Iterator[StoredFace]:
-    """The faces that there are now, by number. What is removed meanwhile may be left out."""
+    """Yield the faces present at the call, by number; faces removed meanwhile may be missing."""
     with database.reading() as (_, state):
         last = state.clock
     after = 0
@@ -188,7 +188,7 @@ def _faces(
     person: int | None,
     model_sha256: str | None,
 ) -> list[StoredFace]:
-    """The first part of what has numbers above the one and up to the other."""
+    """The first part of the faces with numbers in the half-open range (low, high]."""
     models = {
         number: (name, sha256, dimension)
         for number, name, sha256, dimension in db.execute(

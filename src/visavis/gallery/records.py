@@ -24,7 +24,7 @@ class NewFace(Record):
         settings: the pipeline that made it (``Recognizer.settings``).
         usability: how usable the face is, 0 to 1 (``visavis.faces.usability``).
         photo: the name of the photo, for people to read.
-        photo_sha256: hash of the photo's bytes; with it enrolment can be resumed.
+        photo_sha256: hash of the photo's bytes; enrollment needs it to resume.
         crop: the aligned face as PNG bytes, kept only where the user asked for it.
         expires: ISO 8601 UTC time after which the face is to be erased; ``None``: never.
     """

@@ -54,10 +54,10 @@ _FIRST: Final = (
 )
 
 FREQUENT: Final = ("enrol", "identify")
-"""Actions of the audit that are not found by an index: it would be as large as they are many."""
+"""Frequent audit actions, which the index leaves out to stay small."""
 
 INDEXED: Final = "action NOT IN ('enrol', 'identify')"
-"""Has to stand in a query, as it is, for SQLite to use the index."""
+"""Condition that a query must contain literally, so that SQLite uses the index."""
 
 _SECOND: Final = (f"CREATE INDEX audit_action ON audit (action) WHERE {INDEXED}",)
 

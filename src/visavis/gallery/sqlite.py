@@ -145,7 +145,7 @@ class SqliteGallery:
         Raises:
             GalleryBusyError: another process kept its hold for too long; the person is gone from
                 the gallery, and the files are cleaned when it is next opened.
-            ErasureIncompleteError: the disk is full; likewise.
+            ErasureIncompleteError: the disk is full; the files are cleaned at the next opening.
         """
         with self._db.reading() as (db, _):
             self._person(db, name)  # nothing is loaded for somebody unknown
@@ -294,7 +294,7 @@ class SqliteGallery:
     def check(self) -> CheckReport:
         """Verify everything. See ``GalleryStore.check``.
 
-        An erasure that was left unfinished is finished, or is one of the problems.
+        It also finishes an unfinished erasure, or reports it as a problem.
         """
         return checking.checked(self._db, self._seal, self._indexes, self._eraser)
 
@@ -309,8 +309,8 @@ class SqliteGallery:
         """Give the gallery another key, or none, or one where it had none.
 
         One transaction: killed at any moment, the gallery opens with the old key or with the new
-        one, with every template. Copies made before keep the old key. Have the new key in a safe
-        place before the call: it may be in force from any moment of it on.
+        one, with every template. Copies made before keep the old key. Store the new key in a
+        safe place before the call: it may come into force at any moment during it.
 
         Args:
             new: the key; ``None``: the gallery is not to be encrypted any more.

@@ -31,9 +31,9 @@ class GalleryStore(Protocol):
     """People and their templates. Suite: ``tests/contracts/gallery.py``.
 
     Every call that returns has taken effect for good (after a crash, too) or raised and changed
-    nothing. Only an erasure may take effect and raise, where the files could not be cleaned: with
-    ``ErasureIncompleteError``, or a ``GalleryBusyError`` that begins with "done". What another
-    process wrote is seen by the next call.
+    nothing. There is one exception: an erasure may take effect and still raise, if the files could
+    not be cleaned. It raises ``ErasureIncompleteError``, or a ``GalleryBusyError`` that begins with
+    "done". The next call sees what another process wrote.
     """
 
     def add(self, faces: Sequence[NewFace], /) -> list[int]:
@@ -56,8 +56,10 @@ class GalleryStore(Protocol):
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
     ) -> Iterator[StoredFace]:
-        """Faces in order of number, of one person or one model if asked. What comes after the call
-        need not be among them."""
+        """Yield faces by number, of one person or one model if given.
+
+        Faces that are added after the call may be missing.
+        """
         ...
 
     def crop(self, face: int, /) -> bytes | None:
@@ -150,8 +152,10 @@ class GalleryStore(Protocol):
         ...
 
     def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
-        """The audit from the start to what is its end at the call; of one action if asked, without
-        looking at the others' entries."""
+        """Yield the audit entries that exist at the call, from the first one.
+
+        If an action is given, only its entries are read.
+        """
         ...
 
     def info(self) -> GalleryInfo:

@@ -167,7 +167,7 @@ def _settings(db: sqlite3.Connection, texts: set[str]) -> dict[str, int]:
 def find_or_make(
     db: sqlite3.Connection, seal: Seal, clock: int, names: Mapping[str, None], now: int
 ) -> tuple[dict[str, tuple[int, bytes]], int]:
-    """Row number and uid of people by composed name; who is not there is made. And the clock."""
+    """Find people by composed name, or make them; returns row numbers and uids, and the clock."""
     # In the order of the index that they are looked up in and go into.
     tags = dict(sorted((seal.blind(b"name", name), name) for name in names))
     people: dict[str, tuple[int, bytes]] = {}

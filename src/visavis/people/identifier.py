@@ -35,7 +35,7 @@ class IdentifyOptions:
     Attributes:
         fpir: the chance accepted that a stranger is named, in (0, 1). ``None`` for 0.01, or the
             lowest rate that the data support for the gallery where that is higher (``warnings``
-            says so); a rate that is given is kept to, or refused.
+            says so); a given rate is used as it is, or refused.
         top: how many candidates an answer lists, 1 or more.
         fusion: how a person's templates become one score: ``max``, ``mean`` or ``weighted``.
         rule: which faces of a photo are asked about: ``all``, ``largest``, ``central`` or
@@ -117,7 +117,7 @@ class Identifier:
         self._hear([[] for _ in self._recognizers], self._gallery.info())
 
     def fpir(self) -> float:
-        """The chance accepted that a stranger is named: as asked for, or as the data support.
+        """The accepted chance that a stranger is named: the given one, or what the data support.
 
         Raises:
             UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
@@ -222,7 +222,7 @@ class Identifier:
         return known[1]
 
     def _asked(self, info: GalleryInfo) -> list[tuple[int, Recognizer, OpenSet]]:
-        """The recognizers that have an answer, by their place, and strangers to their templates."""
+        """The usable recognizers with their positions, each with its model of strangers' scores."""
         asked = []
         silent: UnknownCalibrationError | None = None
         for k, recognizer in enumerate(self._recognizers):
@@ -238,7 +238,7 @@ class Identifier:
         return asked
 
     def _rate(self, asked: Sequence[OpenSet]) -> float:
-        """The rate of the whole answer. Each model is a chance to name a stranger: they share."""
+        """The FPIR of the whole answer; the models share it, as each may name a stranger."""
         if self._options.fpir is not None:
             return self._options.fpir
         count = len(asked)
@@ -246,7 +246,7 @@ class Identifier:
         return max(rates, default=DEFAULT_FPIR)
 
     def _hear(self, templates: Sequence[Sequence[Template]], info: GalleryInfo) -> list[Heard]:
-        """What each model says of the faces."""
+        """Search the gallery with each model; returns the matches of every model."""
         asked = self._asked(info)
         rate = self._rate([strangers for *_, strangers in asked])
         return [
@@ -264,7 +264,7 @@ class Identifier:
         ]
 
     def _uncertain(self, asked: Sequence[tuple[int, Recognizer, OpenSet]]) -> Iterator[str]:
-        """Rates that are not the usual one, or that may be far off."""
+        """Yield warnings about a rate that is not the default, or that may be far off."""
         rate = self._rate([strangers for *_, strangers in asked])
         if self._options.fpir is None:
             yield from above_default(rate)

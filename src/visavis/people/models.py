@@ -114,7 +114,7 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
 
 
 def _level(settings: str) -> str:
-    """What settings say of levelling, which no option of a command changes."""
+    """The levelling part of a settings string; no command-line option changes it."""
     return settings.removeprefix(levelling.without(settings))
 
 

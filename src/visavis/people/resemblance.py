@@ -149,7 +149,7 @@ class Resemblance:
 
 
 def own_threshold(calibration: Calibration, others: int) -> float:
-    """What the highest score of a photo with so many others of its person has to reach."""
+    """Lowest allowed value of a photo's highest score with the ``others`` photos of its person."""
     try:
         return calibration.operating_point(PASSES / others).threshold
     except UnsupportedFmrError:

@@ -1,4 +1,4 @@
-"""Are all templates under one name of one person?"""
+"""Finds templates under one name that probably belong to another person."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SplitSuggestion(Record):
-    """Templates that look like one another at most, and not like the person's other ones.
+    """A group of templates that do not look like the person's other templates.
 
     Attributes:
-        templates: their numbers, rising; of every model, where they are of the same photos.
+        templates: their numbers, sorted, with those of other models from the same photos.
         photos: names of their photos, in the order of ``templates``.
-        score: highest score with the person's other templates.
-        threshold: what it lies under.
+        score: highest score with the person's other templates; it is below ``threshold``.
+        threshold: lowest score of two templates that belong together.
     """
 
     templates: tuple[int, ...]
@@ -38,12 +38,12 @@ class SplitSuggestion(Record):
 def suggest_splits(
     gallery: GalleryStore, name: str, *, calibration: str | None = None, home: Path | None = None
 ) -> tuple[SplitSuggestion, ...]:
-    """What a person's templates fall into, besides the largest part; nothing is changed.
+    """Suggest which of a person's templates belong to somebody else; changes nothing.
 
-    Two of n templates belong together where their score reaches the threshold of FMR
-    ``resemblance.PASSES / (n - 1)``, and so does whatever is linked by such pairs: what enrolment
-    warns of, for parts of any size. Only this person's templates are read, and those of the model
-    that made the most of them are compared.
+    Two of n templates are linked if their score reaches the threshold of FMR
+    ``resemblance.PASSES / (n - 1)``. Linked templates form a group; every group but the largest is
+    a suggestion. Enrollment uses the same threshold for its warning about single photos. Only this
+    person's templates are read. Those of the model that made most of them are compared.
 
     Args:
         gallery: where the person is enrolled.

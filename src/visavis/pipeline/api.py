@@ -63,13 +63,13 @@ def embed(
         detector: ``yunet``, ``mtcnn`` or ``dlib``.
         min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
         min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
-        aligned: ``photo`` is a crop aligned to the 112x112 template already, used as it is.
+        aligned: ``photo`` is already a crop aligned to the 112x112 template; it is used as it is.
         home: folder of models and caches; the user's data folder when ``None``.
 
     Raises:
         ImageError: the photo cannot be read.
         NoFaceError, SeveralFacesError: as the rule says.
-        NotAlignedError: ``aligned``, and it is no such crop.
+        NotAlignedError: ``aligned`` is set and the photo is not an aligned crop.
     """
     options = RecognizerOptions(min_face=min_face, min_confidence=min_confidence)
     recognizer = _recognizer(
@@ -109,14 +109,14 @@ def verify(
         detector: ``yunet``, ``mtcnn`` or ``dlib``.
         min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
         min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
-        aligned: the photos are crops aligned to the 112x112 template already, used as they are.
+        aligned: the photos are already crops aligned to the 112x112 template; used as they are.
         calibration: name of a saved calibration; the one shipped with the model when ``None``.
         home: folder of models, calibrations and caches; the user's data folder when ``None``.
 
     Raises:
         ImageError: a photo cannot be read.
         NoFaceError, SeveralFacesError: as the rule says.
-        NotAlignedError: ``aligned``, and a photo is no such crop.
+        NotAlignedError: ``aligned`` is set and a photo is not an aligned crop.
         UnsupportedFmrError: the calibration's data cannot support ``fmr``.
     """
     recognizer = _recognizer(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from visavis.pipeline.recognizer import Recognizer
 
 SKIPPED: Final = "skipped"
-"""The ``reason`` of a photo that the caller asked to leave out."""
+"""The ``reason`` of a photo that ``skip`` left out."""
 
 _CHUNK: Final = 16
 _Named = Sequence[tuple[int, Path | bytes, str]]

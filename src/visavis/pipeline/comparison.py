@@ -88,12 +88,12 @@ def _photo_warnings(template: Template, rule: str) -> list[str]:
     photo = template.photo
     warnings = [f"{photo}: {sentence}" for sentence in template.quality.warnings]
     if template.face.turn:
-        warnings.append(f"{photo}: the face lies turned by {template.face.turn} degrees")
+        warnings.append(f"{photo}: the face is turned by {template.face.turn} degrees")
     if template.passed_over:
         others = "; ".join(_words(one) for one in template.passed_over)
         warnings.append(f"{photo}: the rule '{rule}' passed over {others}")
     elif template.faces_found > 1:
-        warnings.append(f"{photo}: {template.faces_found} faces found, all of them were compared")
+        warnings.append(f"{photo}: {template.faces_found} faces found; all of them were compared")
     return warnings
 
 
@@ -106,11 +106,11 @@ def _words(passed: PassedOver) -> str:
 
 
 def _one_picture(a: Template, b: Template) -> list[str]:
-    """A sentence where both faces are the same pixels; another photo never scores so close to 1."""
+    """A warning if both faces are the same pixels; different photos never score so close to 1."""
     if float(a.vector @ b.vector) < _SAME_PIXELS or not np.allclose(a.face.box, b.face.box):
         return []
     return [
-        "both photos are the same picture: this says nothing about the person; "
+        "both photos are the same picture, so the score says nothing about the person; "
         "compare two photos that were taken separately"
     ]
 

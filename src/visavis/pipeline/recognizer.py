@@ -62,8 +62,8 @@ class Recognizer:
     Args:
         model: registered embedder, see ``visavis models list``.
         detector: ``yunet``, ``mtcnn`` or ``dlib``, or your own ``Detector``.
-        aligned: photos are crops aligned to the 112x112 template already, used as they are; the
-            detector only refuses what is none. See ``visavis.faces.aligned``.
+        aligned: photos are already crops aligned to the 112x112 template and used as they are; the
+            detector only checks this. See ``visavis.faces.aligned``.
         calibration: name of a saved calibration; the one shipped for the model when ``None``.
         options: runtime, threads, flip averaging, limits.
         home: folder of models, calibrations and caches; the user's data folder when ``None``.
@@ -121,8 +121,8 @@ class Recognizer:
         if aligned:
             self._detector = Aligned(self._detector)
         if isinstance(self._detector, Aligned):
-            # To shrink a crop puts a black frame around it, which makes all faces alike: measured
-            # on LFW View 1, that costs more than a face that is a little too large.
+            # Shrinking a crop adds a black frame, which makes all faces alike. On LFW View 1 this
+            # costs more than a face that is a little too large.
             self._crop_scale = 1.0
         self._asked_calibration = calibration
         self._calibration: Calibration | None = None
@@ -199,7 +199,7 @@ class Recognizer:
 
         Raises:
             ImageError: the photo cannot be read.
-            NotAlignedError: it was to be an aligned crop and is none.
+            NotAlignedError: ``aligned`` is set and the photo is not an aligned crop.
         """
         source = images.describe(photo)
         return self._find(images.decode(photo, limits=self._options.limits, name=source), source)
@@ -327,8 +327,10 @@ class Recognizer:
             cache: keeps and finds templates by (photo hash, settings and rule, model hash).
             workers: photos in work at once; all cores when ``None``.
             progress: called with (done, total) after each photo.
-            skip: whether to leave out (``skipped``) a photo of this place and SHA-256; any thread.
-            look: shown a photo's place, pixels and chosen faces if not cached; any thread.
+            skip: called with a photo's position and SHA-256, in any thread; true leaves the photo
+                out (``skipped``).
+            look: called with a photo's position, pixels and chosen faces unless it is cached, in
+                any thread.
         """
         rules.check(rule)
         return batch.embed_many(

@@ -11,18 +11,18 @@ from visavis.types import Face, PassedOver
 
 RULES: Final = ("largest", "central", "clear", "best-match", "refuse", "all")
 """``largest``: the largest area times weight. ``central``: the one nearest the photo's center,
-of those that are not small beside the largest. ``clear``: the largest if it has four times the
-area times weight of every other; else several faces are an error. ``best-match``: all faces are
-compared and the closest pair counts (at a threshold corrected for the number of comparisons).
-``refuse``: several faces that are not unclear are an error. ``all``: every face, for embedding
-only. The weight of a face is its usability: it falls with blur, size, light, pose and the
-detector's confidence."""
+among those that are not small next to the largest. ``clear``: the largest, if its area times weight
+is at least four times that of every other face; else several faces are an error. ``best-match``:
+all faces are compared and the closest pair counts (at a threshold corrected for the number of
+comparisons). ``refuse``: an error if several faces are clear. ``all``: every face, for embedding
+only. The weight of a face is its usability. Blur, small size, bad light, pose and low confidence of
+the detector reduce it."""
 
 _UNCLEAR: Final = 0.5
-"""A face below this part of the best weight is unclear: no second person to ``refuse`` for."""
+"""A face below this share of the best weight is unclear, and ``refuse`` does not count it."""
 
 _SMALL: Final = 0.1
-"""A face below this part of the largest area times weight is never the one ``central`` means."""
+"""A face below this share of the largest area times weight is never chosen by ``central``."""
 
 
 _CLEARLY_LARGEST: Final = 4.0
