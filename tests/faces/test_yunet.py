@@ -77,3 +77,22 @@ def test_random_sizes(portrait: np.ndarray) -> None:
         left, top, across, down = face.box
         assert abs(left + across / 2 - (x + 0.48 * side)) < 0.1 * side
         assert abs(top + down / 2 - (y + 0.5 * side)) < 0.1 * side
+
+
+@pytest.mark.parametrize("min_face", [20, 60])
+def test_no_face_far_below_the_smallest_is_reported(portrait: np.ndarray, min_face: int) -> None:
+    import cv2
+
+    detector = YuNet(threads=1, options=YuNetOptions(min_face=min_face))
+    whole = portrait[:240, 110:350]
+    found = []
+    for part in (0.5, 0.9, 1.3, 2.0):
+        # The portrait's face is 0.49 of the picture, from hairline to chin.
+        side = round(part * min_face / 0.49)
+        photo = np.full((600, 600, 3), 127, np.uint8)
+        photo[100 : 100 + side, 100 : 100 + side] = cv2.resize(
+            whole, (side, side), interpolation=cv2.INTER_AREA
+        )
+        found.append(len(detector.detect(photo)))
+    assert found[0] == 0
+    assert found[2:] == [1, 1]

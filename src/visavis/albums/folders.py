@@ -14,6 +14,7 @@ from typing import Final
 
 from visavis.albums.records import Album, AlbumCluster
 from visavis.errors import DataError
+from visavis.writing import replacing
 
 _LIST: Final = ".visavis-folders.json"
 ALONE: Final = "alone"
@@ -39,10 +40,10 @@ def write(folder: Path, album: Album) -> str | None:
         new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-new.", dir=folder.parent))
         try:
             new.chmod(0o700)
-            (new / _LIST).write_text("[]", encoding="utf-8")
+            _write_list(new, "[]")
             written = sorted(_fill(new, folder, album))
             text = json.dumps(written, ensure_ascii=True)
-            (new / _LIST).write_text(text, encoding="utf-8")
+            _write_list(new, text)
             return _swap(folder, new)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -61,6 +62,12 @@ def check(folder: Path) -> None:
     """
     if folder.is_symlink() or (folder.exists() and not (folder / _LIST).is_file()):
         raise DataError(f"{folder}: not a folder of ours", "move it away, or choose another --out")
+
+
+def _write_list(folder: Path, text: str) -> None:
+    """Who is in which photo is for its owner alone."""
+    with replacing(folder / _LIST, private=True) as file:
+        file.write_text(text, encoding="utf-8")
 
 
 def _tidy(folder: Path) -> None:

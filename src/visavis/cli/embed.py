@@ -40,7 +40,9 @@ def embed(
     ] = None,
     faces: Annotated[
         str,
-        typer.Option("--faces", help="Where a photo has several: largest, central, refuse, all."),
+        typer.Option(
+            "--faces", help="Where a photo has several: largest, central, clear, refuse, all."
+        ),
     ] = "largest",
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",

@@ -12,7 +12,7 @@ MinFace = Annotated[
     int | None,
     typer.Option(
         "--min-face",
-        help="Height of the smallest face to find, in pixels of the photo.",
+        help="Height of the smallest face to find, in pixels of the photo; 8 or more.",
         show_default="20",
     ),
 ]

@@ -29,8 +29,9 @@ def verify(
         str,
         typer.Option(
             "--faces",
-            help="Where a photo has several: largest, central (nearest the middle), best-match "
-            "(all are compared, at a threshold corrected for that) or refuse.",
+            help="Where a photo has several: largest, central (nearest the middle), clear (the "
+            "largest if it is far larger), best-match (all are compared, at a threshold corrected "
+            "for that) or refuse.",
         ),
     ] = "largest",
     prior: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, floor, log10
+from math import exp, floor, inf, log10
 
 from visavis.errors import OptionError
 
@@ -30,16 +30,20 @@ def posterior(llr: float, prior: float) -> float:
     return prior * exp(llr) / (prior * exp(llr) + (1 - prior))
 
 
-def words(llr: float) -> str:
+def words(llr: float, *, limits: tuple[float, float] = (-inf, inf)) -> str:
     """The likelihood ratio as a sentence, to two significant digits.
 
     Args:
         llr: natural log of the likelihood ratio, mated over non-mated.
+        limits: the lowest and highest value that the data can show; at either, the ratio is said
+            to be at least so much.
 
     >>> words(8.52)
     'this score is 5,000 times likelier if these are the same person'
     >>> words(-3.0)
     'this score is 20 times likelier if these are different people'
+    >>> words(-3.0, limits=(-3.0, 9.0))
+    'this score is at least 20 times likelier if these are different people'
     >>> words(0.01)
     'this score says nothing either way'
     """
@@ -47,7 +51,8 @@ def words(llr: float) -> str:
     if ratio < 1.05:
         return "this score says nothing either way"
     who = "these are the same person" if llr > 0 else "these are different people"
-    return f"this score is {_two_digits(ratio)} times likelier if {who}"
+    least = "" if limits[0] < llr < limits[1] else "at least "
+    return f"this score is {least}{_two_digits(ratio)} times likelier if {who}"
 
 
 def _two_digits(ratio: float) -> str:

@@ -107,6 +107,15 @@ class Calibration(Record):
             )
         return self.evidence[0].llr(scores)
 
+    def llr_limits(self) -> tuple[float, float]:
+        """Lowest and highest log-likelihood ratio that the default map gives any score.
+
+        Raises:
+            CalibrationError: as ``llr``.
+        """
+        low, high = self.llr([-1.0, 1.0])
+        return float(low), float(high)
+
     def require_model(self, model: str, model_sha256: str) -> None:
         """Raise ModelMismatchError unless this was made with that model file."""
         if self.model_sha256 != model_sha256:

@@ -40,6 +40,7 @@ _MOST_STEPS: Final = 32  # more than any photo needs
 _TILE: Final = 1280
 _MARGIN: Final = 1.6  # side of the window in which a face is looked at again, in face heights
 _SAME_FACE: Final = 0.2  # mean landmark distance, in face heights, up to which it is the same face
+_VARIES: Final = 0.8  # a box may be so much smaller than its face
 _CANDIDATE: Final = 0.6  # lowest score in the first pass; later passes decide
 _OVERLAP: Final = 192  # of tiles: more than _SEEN * _STEP, so every face is whole somewhere
 
@@ -49,8 +50,9 @@ class YuNetOptions:
     """How hard to look.
 
     Attributes:
-        min_face: smallest face that must be found, box height in pixels of the photo, at least 8.
-            Time grows with ``1 / min_face ** 2``.
+        min_face: smallest face to find, height from hairline to chin in pixels of the photo, at
+            least 8. Boxes below 0.8 of it are dropped: their size varies. Time grows with
+            ``1 / min_face ** 2``.
         score: lowest confidence of a face, 0 to 1; the highest score of all passes counts.
         gap: a face is dropped if its confidence is lower than the photo's best by more than this.
             Next to a clear face the network also finds earrings, hands and blurred corners. 1 keeps
@@ -68,11 +70,15 @@ class YuNetOptions:
 
     def __post_init__(self) -> None:
         if self.min_face < 8:
-            raise OptionError(f"min_face {self.min_face}", "ask for 8 pixels or more")
-        if not 0 < self.score < 1 or not 0 < self.overlap < 1:
             raise OptionError(
-                f"score {self.score}, overlap {self.overlap}", "give values between 0 and 1"
+                f"a smallest face (min_face) of {self.min_face} pixels", "ask for 8 or more"
             )
+        if not 0 < self.score < 1:
+            raise OptionError(
+                f"a lowest confidence (score) of {self.score}", "give one between 0 and 1"
+            )
+        if not 0 < self.overlap < 1:
+            raise OptionError(f"overlap {self.overlap}", "give one between 0 and 1")
         if not 0 <= self.gap <= 1:
             raise OptionError(f"gap {self.gap}", "give one from 0 to 1")
 
@@ -133,7 +139,9 @@ class YuNet:
         faces = [self._face(row, photo) for row in rows]
         best = max((face.score for face in faces), default=0.0)
         least = max(self._options.score, best - self._options.gap)
-        return sorted((face for face in faces if face.score >= least), key=lambda face: -face.area)
+        smallest = _VARIES * self._options.min_face
+        kept = [f for f in faces if f.score >= least and max(f.box[2:]) >= smallest]
+        return sorted(kept, key=lambda face: -face.area)
 
     def _parts(self, photo: Halves) -> Iterator[tuple[Image, float, float, float]]:
         """Pictures to look at: (pixels, x and y of their corner in the photo, pixels per pixel)."""

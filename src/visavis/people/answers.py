@@ -97,7 +97,9 @@ def _candidates(
     rates = np.minimum(strangers.fpir(scores) * models, 1.0)
     known = strangers.calibration
     weighs = known is not None and bool(known.evidence)
-    llrs = known.llr(scores) if known is not None and weighs else np.full(len(scores), nan)
+    llrs, limits = np.full(len(scores), nan), (nan, nan)
+    if known is not None and weighs:
+        llrs, limits = known.llr(scores), known.llr_limits()
     return tuple(
         Candidate(
             person=match.person,
@@ -105,7 +107,7 @@ def _candidates(
             score=match.score,
             fpir=float(rate),
             llr=float(llr),
-            evidence=words(float(llr)) if weighs else _NO_EVIDENCE,
+            evidence=words(float(llr), limits=limits) if weighs else _NO_EVIDENCE,
             best_face=match.best_face,
             best_score=match.best_score,
             faces=match.faces,

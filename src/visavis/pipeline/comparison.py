@@ -53,7 +53,9 @@ def compare(
         threshold=point.threshold,
         fmr=fmr,
         llr=llr,
-        evidence=words(llr) if calibration.evidence else _NO_EVIDENCE,
+        evidence=words(llr, limits=calibration.llr_limits())
+        if calibration.evidence
+        else _NO_EVIDENCE,
         model=a.model,
         model_sha256=a.model_sha256,
         settings=settings,
