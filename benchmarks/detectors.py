@@ -36,8 +36,8 @@ MAKERS: dict[str, Callable[[], Detector]] = {
 }
 
 
-def sample(lfw: Path, count: int, seed: int) -> list[Path]:
-    lines = (lfw / "peopleDevTrain.txt").read_text(encoding="utf-8").splitlines()[1:]
+def sample(lfw: Path, count: int, seed: int, *, people: str = "peopleDevTrain.txt") -> list[Path]:
+    lines = (lfw / people).read_text(encoding="utf-8").splitlines()[1:]
     paths = [
         lfw / "lfw-deepfunneled" / name / f"{name}_{k:04d}.jpg"
         for name, photos in (line.split("\t") for line in lines)

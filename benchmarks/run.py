@@ -35,6 +35,7 @@ BENCHMARKS = (
     Benchmark("verify", ("lfw",), page="docs/benchmarks.md"),
     Benchmark("runtimes", page="docs/concepts/runtimes.md"),
     Benchmark("detectors", ("lfw",)),
+    Benchmark("detection", ("peers",), ("lfw",)),
     Benchmark("tilted", ("lfw",)),
     Benchmark("turned", (), ("lfw", "peers")),
     Benchmark("unlabelled", ("lfw",), ("orl",)),

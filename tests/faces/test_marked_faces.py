@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from benchmarks.detection import MarkedPhoto, judge, marked_photos
+from benchmarks.detection import Judged, MarkedPhoto, judge, judged, marked_photos
+from PIL import Image
 
 from visavis import images
 from visavis.types import Face
@@ -56,3 +57,46 @@ def test_ignored_is_what_has_its_middle_in_a_circle_and_no_face_in_its_box() -> 
     # Middle of the circle; 20 pixels from it (its rim); a large box that holds the marked face.
     assert judge(found, photo) == [None, None, True]
     assert judge([face(90, 40, 60, 20, 0.8)], photo) == [False]  # 30 pixels from it
+
+
+def test_curve_is_recall_and_precision_of_what_each_confidence_keeps() -> None:
+    random = np.random.default_rng(0)
+    scores = random.integers(1, 9, 40) / 10  # with ties
+    right = random.random(40) < 0.6
+    counted = Judged(scores, right, faces=30)
+    expected = []
+    for least in sorted(set(scores), reverse=True):
+        kept = [ok for score, ok in zip(scores, right, strict=True) if score >= least]
+        expected.append((sum(kept) / 30, sum(kept) / len(kept)))
+    np.testing.assert_allclose(np.array(counted.curve()).T, expected)
+    assert counted.at(0.95) == (0, 0)
+
+
+class Drawn:
+    """Finds what it is told to, whatever the photo."""
+
+    name = "drawn"
+
+    def __init__(self, *faces: Face) -> None:
+        self.faces = list(faces)
+
+    def detect(self, image: np.ndarray, /) -> list[Face]:
+        return self.faces
+
+
+def test_judged_leaves_out_what_is_ignored_and_counts_all_faces(tmp_path: Path) -> None:
+    Image.new("RGB", (200, 100)).save(tmp_path / "a.png")
+    Image.new("RGB", (200, 100)).save(tmp_path / "b.png")
+    photos = {
+        "a.png": MarkedPhoto((200, 100), faces=((50, 50),), ignore=((150, 50, 20),)),
+        "b.png": MarkedPhoto((200, 100), faces=((10, 10), (190, 90)), ignore=()),
+    }
+    finder = Drawn(face(30, 30, 40, 40, 0.9), face(140, 40, 20, 20, 0.8))
+    counted = judged(finder, tmp_path, photos)
+    # a: a face, and one ignored; b: two that are none.
+    assert sorted(zip(counted.scores, counted.right, strict=True)) == [
+        (0.8, False),
+        (0.9, False),
+        (0.9, True),
+    ]
+    assert counted.faces == 3
