@@ -106,6 +106,15 @@ def check_peers(peers: Path, work: Path) -> None:
     point = next(p for p in found["operating_points"] if p["target_fmr"] == 1e-3)
     check("peers/: misses of 38 at the shipped FMR 1e-3", 38 * point["fnmr"], 1.001, least=False)
     check("peers/: false matches of 262", 262 * point["fmr"], 1.001, least=False)
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.detection import judged
+
+    from visavis.faces import detector
+
+    marked = judged(detector("yunet", threads=1, home=work / "home"), peers)
+    right, wrong = marked.at(0.0)
+    check("peers/: recall of detection", right / marked.faces, 0.98, least=True)
+    check("peers/: precision of detection", right / (right + wrong), 0.98, least=True)
 
 
 def check_identification(lfw: Path, home: Path) -> None:
@@ -126,6 +135,7 @@ def check_clustering(photos: Path, home: Path) -> None:
     found = run("evaluate", "cluster", photos, "--no-sweep", home=home)
     (row,) = found["rows"]
     check("LFW clusters: pairwise F1", row["scores"]["pairwise"]["f1"], 0.997, least=True)
+    check("LFW: photos without a face", found["failures"], 0, least=False)
     check("LFW clusters: B-cubed F1", row["scores"]["bcubed"]["f1"], 0.988, least=True)
 
 
