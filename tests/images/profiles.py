@@ -36,6 +36,21 @@ def gray_profile(gamma: float) -> bytes:
     return _profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": _gamma(gamma)})
 
 
+def elements_profile(count: int) -> bytes:
+    """RGB by ``count`` stages that all are the same segmented curve, and one matrix."""
+    segment = b"parf" + bytes(4) + struct.pack(">HH4f", 0, 0, 1, 1, 0, 0)
+    curve = b"curf" + bytes(4) + struct.pack(">HHf", 2, 0, 0.5) + segment * 2
+    curves = b"cvst" + bytes(4) + struct.pack(">HH", 3, 3) + struct.pack(">II", 36, len(curve)) * 3
+    curves += curve
+    matrix = b"matf" + bytes(4) + struct.pack(">HH12f", 3, 3, *[1 / 3] * 9, 0, 0, 0)
+    start = 16 + 8 * (count + 1)
+    places = struct.pack(">II", start, len(curves)) * count
+    places += struct.pack(">II", start + len(curves), len(matrix))
+    head = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, count + 1)
+    tags = {b"D2B0": head + places + curves + matrix, b"D2B1": head + places + curves + matrix}
+    return _profile(b"mntr", b"RGB ", b"XYZ ", tags)
+
+
 def cmyk_profile() -> bytes:
     """A press whose only ink on its own is cyan = Lab (50, 20, -30) and magenta = Lab (60, 40, 10).
 

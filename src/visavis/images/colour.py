@@ -23,9 +23,15 @@ def to_srgb(image: PillowImage.Image, profile: bytes | None) -> PillowImage.Imag
     profile moves colours by more than 16 of 255 levels in the mean: ProPhoto RGB (24) and linear
     light (41) are converted, Display P3 (10) and Adobe RGB (11) are left as they are, because
     converting doubles the time to decode and turns SFace's template by a cosine of 0.997 or more.
-    Broken profiles and those of another colour space than the pixels' are ignored.
+    Broken profiles and those of another colour space than the pixels' are ignored, and so are
+    those of multi-process elements: their number is unbounded, and 250 KB of them take minutes.
     """
-    if profile and image.mode in _SPACES and len(profile) <= _LARGEST_PROFILE:
+    if (
+        profile
+        and image.mode in _SPACES
+        and len(profile) <= _LARGEST_PROFILE
+        and not _has_elements(profile)
+    ):
         transform = _transform(profile, image.mode)
         if transform is not None:
             image = _applied(transform, image)
@@ -36,6 +42,12 @@ def lab_to_srgb(image: PillowImage.Image) -> PillowImage.Image:
     """Convert CIE L*a*b* (D50), which Pillow's own ``convert`` does not take."""
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     return _applied(ImageCms.buildTransform(lab, srgb, "LAB", "RGB"), image)
+
+
+def _has_elements(profile: bytes) -> bool:
+    """Whether one of the profile's tags is of the type ``mpet`` (ICC.1:2022, 10.16)."""
+    offsets = (int.from_bytes(profile[at : at + 4], "big") for at in range(136, 136 + 1200, 12))
+    return any(profile.startswith(b"mpet", offset) for offset in offsets)
 
 
 @functools.lru_cache(maxsize=8)

@@ -233,6 +233,13 @@ def _profiled() -> list[tuple[str, Callable[[], bytes], np.ndarray, int]]:
             profiles.srgb_of_gray(gray, 1.0),
             2,
         ),
+        # Of 250 stages, each of which takes time for each of 36,000 colours.
+        (
+            "elements-profile-png",
+            lambda: encode(pixels, "PNG", icc_profile=profiles.elements_profile(250)),
+            pixels,
+            0,
+        ),
         (
             "broken-profile-png",
             lambda: encode(pixels, "PNG", icc_profile=prophoto[:300]),
