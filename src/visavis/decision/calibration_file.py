@@ -92,7 +92,9 @@ def _number(low: float = -math.inf, high: float = math.inf, *, unknown: bool = F
             return math.nan
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not low <= value <= high or not abs(value) < _MOST:
-            between = "a finite number" if math.isinf(low) else f"a number in [{low:g}, {high:g}]"
+            between = (
+                "a finite number" if math.isinf(low) else f"a number in [{low:.3g}, {high:.3g}]"
+            )
             raise _WrongError(f"{at} is {_short(value)}, not {between}")
         return float(value)
 
