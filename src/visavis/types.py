@@ -128,6 +128,8 @@ class Template(Record):
         photo: the photo's path, or a description of what was given.
         faces_found: how many faces the photo has.
         passed_over: those that the rule did not choose, each with the reason.
+        magnitude: length of the vector before it was scaled to unit length, the shorter the less
+            the network could see of the face, each on its own scale; NaN from ``embed_many``.
     """
 
     vector: NDArray[np.float32]
@@ -138,6 +140,7 @@ class Template(Record):
     photo: str
     faces_found: int = 1
     passed_over: tuple[PassedOver, ...] = ()
+    magnitude: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from PIL import Image
 from tests.images.corpus import Recipe, recipes
 
 import visavis
+from visavis.pipeline.doubt import MARGINS, Margin
 
 
 def test_same_is_exit_code_0(run, photo: Path, darker: Path) -> None:
@@ -39,6 +40,24 @@ def test_json_is_the_record(run, photo: Path, darker: Path) -> None:
     assert answer["operating_point"]["fmr"] <= 1e-4
     low, high = answer["operating_point"]["fmr_ci"]
     assert low <= answer["operating_point"]["fmr"] <= high
+
+
+def test_what_cannot_be_told_is_exit_code_3(
+    run, photo: Path, darker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = {sha256: Margin(clear=99, slope=1, blind=98) for sha256 in MARGINS}
+    monkeypatch.setattr("visavis.pipeline.doubt.MARGINS", never)
+    outcome = run("verify", photo, darker, "--json")
+    assert outcome.code == 3
+    answer = outcome.json
+    assert answer["same"] is None
+    assert photo.name in answer["reason"]
+    assert answer["a"]["magnitude"] > 0
+    outcome = run("verify", photo, darker)
+    assert outcome.code == 3
+    assert outcome.out.startswith("CANNOT TELL")
+    assert answer["reason"] in outcome.out
+    assert "likelier" not in outcome.out
 
 
 def test_one_picture_twice_is_told(run, photo: Path, darker: Path, tmp_path: Path) -> None:

@@ -60,6 +60,19 @@ def test_flip_averages_the_two_unit_vectors(real_crops: np.ndarray) -> None:
     np.testing.assert_allclose(got[0], got[1], atol=2e-5)  # mirror images have one template
 
 
+def test_magnitudes_are_the_lengths_before_scaling(real_crops: np.ndarray) -> None:
+    plain = OnnxEmbedder("sface", options=EmbedderOptions(level=False, threads=1))
+    vectors, magnitudes = plain.embed_with_magnitudes(real_crops)
+    raw = plain._session.run(plain._tensor(real_crops))[0].reshape(len(real_crops), -1)
+    assert (magnitudes.shape, magnitudes.dtype) == ((len(real_crops),), np.float32)
+    np.testing.assert_allclose(magnitudes[:, None] * vectors, raw, rtol=1e-4, atol=1e-4)
+    for options in (EmbedderOptions(threads=1), EmbedderOptions(flip=True, threads=1)):
+        again = OnnxEmbedder("sface", options=options).embed_with_magnitudes(real_crops)[1]
+        np.testing.assert_allclose(again, magnitudes, rtol=1e-4)
+    none, lengths = plain.embed_with_magnitudes(real_crops[:0])
+    assert (none.shape, lengths.shape) == ((0, 128), (0,))
+
+
 def test_the_same_face_scores_high_and_noise_low(real_crops: np.ndarray) -> None:
     embedder = OnnxEmbedder("sface")
     noise = np.random.default_rng(0).integers(0, 256, (1, 112, 112, 3)).astype(np.uint8)

@@ -51,9 +51,9 @@ def demo(
     rows = []
     for title, a, b, mated in pairs:
         answer = recognizer.verify(a, b, fmr=fmr, rule="central")
-        right = "" if answer.same == mated else "  <- wrong"
-        verdict = "same     " if answer.same else "different"
-        console.print(f"{verdict}  score {answer.score:+.3f}  {title}{right}", markup=False)
+        right = "" if answer.same in {mated, None} else "  <- wrong"
+        verdict = demo_picture.WORDS[answer.same]
+        console.print(f"{verdict:16}  score {answer.score:+.3f}  {title}{right}", markup=False)
         console.print(f"           {answer.evidence}", style="dim", markup=False)
         rows.append((title, mated, answer, _picture_of(recognizer, a), _picture_of(recognizer, b)))
     point = rows[0][2].operating_point

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from visavis.pipeline import Verification
 
 _GOOD, _BAD, _QUIET = "#0b6e4f", "#b23a48", "#6b7280"
+WORDS = {True: "same person", False: "different people", None: "cannot tell"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +77,12 @@ def _photo(axis: Any, seen: Seen) -> None:
 
 
 def _verdict(axis: Any, title: str, mated: bool, answer: Verification) -> None:
-    right = answer.same == mated
-    colour = _GOOD if right else _BAD
+    right = answer.same in {mated, None}
+    colour = _QUIET if answer.same is None else _GOOD if right else _BAD
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
     axis.text(0.5, 0.93, title, ha="center", va="top", fontsize=8.5, wrap=True)
-    word = "same person" if answer.same else "different people"
+    word = WORDS[answer.same]
     axis.text(0.5, 0.66, word, ha="center", va="center", fontsize=14, weight="bold", color=colour)
     if not right:
         axis.text(0.5, 0.54, "wrong", ha="center", va="center", fontsize=9, color=colour)

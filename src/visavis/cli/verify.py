@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +13,10 @@ from visavis.cli.photos import single
 
 if TYPE_CHECKING:
     from visavis.pipeline import Verification
+
+
+CANNOT_TELL: Final = 3
+"""Exit code: not 0, so that no door opens; not 1, so that a script can ask for another photo."""
 
 
 def verify(
@@ -55,7 +59,8 @@ def verify(
     """Decide whether two photos show the same person, at an error rate that was measured.
 
     Exit code 0: same; 1: different; 2: error (grep's habit), also if the answer cannot be
-    written; 141: nobody reads the answer (`visavis verify a.jpg b.jpg | true`).
+    written; 3: cannot tell, since the photos show too little for a score so near the threshold;
+    141: nobody reads the answer (`visavis verify a.jpg b.jpg | true`).
 
     Example: `visavis verify passport.jpg door.jpg --fmr 1e-4`
     """
@@ -82,18 +87,25 @@ def verify(
     else:
         with console:  # in one piece, so that a reader who takes one line breaks nothing
             _show(answer)
-    raise typer.Exit(0 if answer.same else 1)
+    raise typer.Exit({True: 0, False: 1, None: CANNOT_TELL}[answer.same])
 
 
 def _show(answer: Verification) -> None:
     point = answer.operating_point
-    verdict = "[bold green]SAME[/]" if answer.same else "[bold red]DIFFERENT[/]"
-    relation = "≥" if answer.same else "<"
+    verdict = {
+        True: "[bold green]SAME[/]",
+        False: "[bold red]DIFFERENT[/]",
+        None: "[bold yellow]CANNOT TELL[/]",
+    }[answer.same]
+    relation = "≥" if answer.score >= answer.threshold else "<"
     console.print(
         f"{verdict}  score {answer.score:.4f} {relation} threshold {answer.threshold:.4f} "
         f"(FMR {answer.fmr:g})"
     )
-    console.print(f"  {answer.evidence}")
+    if answer.reason is None:
+        console.print(f"  {answer.evidence}")
+    else:
+        console.print(f"  {answer.reason}", markup=False)
     if answer.posterior is not None:
         console.print(f"  posterior {answer.posterior:.6g} for the prior {answer.prior:g}")
     if answer.comparisons > 1:

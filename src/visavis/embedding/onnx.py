@@ -169,13 +169,18 @@ class OnnxEmbedder:
         return self._levelling
 
     def embed(self, crops: Crops, /) -> Vectors:
-        """Unit vectors of aligned faces.
+        """Unit vectors of aligned faces, ``(N, D)`` float32; see ``embed_with_magnitudes``."""
+        return self.embed_with_magnitudes(crops)[0]
+
+    def embed_with_magnitudes(self, crops: Crops, /) -> tuple[Vectors, NDArray[np.float32]]:
+        """Unit vectors of aligned faces, and how long they were before.
 
         Args:
             crops: ``(N, S, S, 3)`` RGB uint8 with S = ``input_size``; N may be 0.
 
         Returns:
-            ``(N, D)`` float32, rows of unit length.
+            ``(N, D)`` float32, rows of unit length, and ``(N,)`` float32, the lengths of what the
+            network made of the crops as they are given (not of their mirror images).
 
         Raises:
             OptionError: another shape or dtype.
@@ -189,13 +194,13 @@ class OnnxEmbedder:
                 f"{self.name} takes (N, {size}, {size}, 3) RGB uint8",
             )
         if len(crops) == 0:
-            return np.zeros((0, int(self._entry.dimension or 0)), dtype=np.float32)
-        return np.concatenate(
-            [self._embed(crops[k : k + _BATCH]) for k in range(0, len(crops), _BATCH)]
-        )
+            none = np.zeros((0, int(self._entry.dimension or 0)), dtype=np.float32)
+            return none, np.zeros(0, dtype=np.float32)
+        parts = [self._embed(crops[k : k + _BATCH]) for k in range(0, len(crops), _BATCH)]
+        return np.concatenate([v for v, _ in parts]), np.concatenate([m for _, m in parts])
 
-    def _run(self, crops: Crops) -> Vectors:
-        """Unit vectors of any number of crops, by the batch that the graph wants."""
+    def _run(self, crops: Crops) -> tuple[Vectors, NDArray[np.float32]]:
+        """Unit vectors of any number of crops, by the batch that the graph wants; their lengths."""
         step = self._entry.batch
         if step is None:
             return _unit(self._session.run(self._tensor(crops))[0], self.name)
@@ -206,14 +211,16 @@ class OnnxEmbedder:
             parts.append(self._session.run(self._tensor(filled))[0][: len(part)])
         return _unit(np.concatenate(parts), self.name)
 
-    def _embed(self, crops: Crops) -> Vectors:
+    def _embed(self, crops: Crops) -> tuple[Vectors, NDArray[np.float32]]:
         count = len(crops)
         if self._options.flip:
             crops = np.concatenate([crops, crops[:, :, ::-1]])
-        vectors = self._run(crops)
+        vectors, lengths = self._run(crops)
         if self._options.flip:
-            vectors = _unit(vectors[:count] + vectors[count:], self.name)
-        return vectors if self._levelling is None else self._levelling.apply(vectors)
+            vectors, _ = _unit(vectors[:count] + vectors[count:], self.name)
+        if self._levelling is not None:
+            vectors = self._levelling.apply(vectors)
+        return vectors, lengths[:count]
 
     def _tensor(self, crops: Crops) -> NDArray[np.float32]:
         if self._entry.colour == "bgr":
@@ -246,7 +253,7 @@ class _Graph:
         return data if data is not None else self._store.read(self._model)
 
 
-def _unit(vectors: NDArray[np.float32], name: str) -> Vectors:
+def _unit(vectors: NDArray[np.float32], name: str) -> tuple[Vectors, NDArray[np.float32]]:
     vectors = vectors.reshape(len(vectors), -1)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or (lengths < 1e-6).any():
@@ -254,4 +261,4 @@ def _unit(vectors: NDArray[np.float32], name: str) -> Vectors:
             f"model {name!r} returned a zero or non-finite vector",
             "check the model's --mean and --std",
         )
-    return np.asarray(vectors / lengths, dtype=np.float32)
+    return np.asarray(vectors / lengths, dtype=np.float32), lengths[:, 0].astype(np.float32)

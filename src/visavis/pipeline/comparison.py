@@ -10,6 +10,7 @@ from visavis.decision.evidence import posterior, words
 from visavis.decision.profile import Calibration
 from visavis.decision.similarity import require_one_model
 from visavis.errors import OptionError
+from visavis.pipeline.doubt import doubt
 from visavis.pipeline.records import FaceUsed, Verification
 from visavis.types import PassedOver, Template
 
@@ -47,8 +48,9 @@ def compare(
     point = calibration.operating_point(fmr / comparisons)
     llr = float(calibration.llr(np.array([score]))[0]) if calibration.evidence else float("nan")
     a, b = first[row], second[column]
+    reason = doubt(a, b, score=score, threshold=point.threshold)
     return Verification(
-        same=score >= point.threshold,
+        same=None if reason else score >= point.threshold,
         score=score,
         threshold=point.threshold,
         fmr=fmr,
@@ -73,6 +75,7 @@ def compare(
             *_one_picture(a, b),
             *calibration_warnings(calibration, settings),
         ),
+        reason=reason,
     )
 
 
@@ -83,6 +86,7 @@ def _used(template: Template) -> FaceUsed:
         template.quality,
         template.faces_found,
         template.passed_over,
+        template.magnitude,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,8 +38,7 @@ class RecognizerOptions:
         runtime: ``openvino`` or ``onnxruntime``, for detector and embedder.
         threads: CPU threads one call may use; all cores when ``None``.
         flip: average each crop's template with its mirror image's (twice the embedding time).
-        level: level the templates, where the model has a levelling; see
-            ``visavis.embedding.levelling``.
+        level: level the templates, where the model has a ``visavis.embedding.levelling``.
         min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
         min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
         limits: pixel and byte limits for photos.
@@ -244,7 +243,9 @@ class Recognizer:
         prepared = self.prepare(photo, rule=rule)
         if len(prepared.faces) > _FEW:
             embedder = self._embedder
-        return self.templates(prepared, embedder.embed(prepared.crops))
+        vectors, magnitudes = embedder.embed_with_magnitudes(prepared.crops)
+        found = zip(self.templates(prepared, vectors), magnitudes, strict=True)
+        return [replace(template, magnitude=float(magnitude)) for template, magnitude in found]
 
     def _side_by_side(self) -> ThreadPoolExecutor:
         """Threads for photos; kept, since memory new to a thread costs more than its start.
@@ -347,8 +348,6 @@ class Recognizer:
 
     def twin(self, *, threads: int | None = None, detector: Detector | None = None) -> Recognizer:
         """The same recognizer with other threads, for working side by side, or another detector."""
-        from dataclasses import replace
-
         options = self._options if threads is None else replace(self._options, threads=threads)
         return Recognizer(
             model=self.model,

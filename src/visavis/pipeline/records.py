@@ -37,6 +37,7 @@ class FaceUsed(Record):
         quality: how usable it is.
         faces_found: faces in the photo.
         passed_over: those that the rule did not choose, each with the reason.
+        magnitude: of the template, see ``types.Template``.
     """
 
     photo: str
@@ -44,6 +45,7 @@ class FaceUsed(Record):
     quality: Quality
     faces_found: int
     passed_over: tuple[PassedOver, ...] = ()
+    magnitude: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +53,8 @@ class Verification(Record):
     """The answer to "are these two photos the same person?".
 
     Attributes:
-        same: whether ``score >= threshold``.
+        same: whether ``score >= threshold``; ``None`` where the score cannot tell, for photos so
+            poor that near the threshold it speaks for neither, see ``visavis.pipeline.doubt``.
         score: cosine similarity of the two templates, in [-1, 1].
         threshold: an observed score, from ``operating_point``.
         fmr: the false match rate that was asked for; the measured one, with its interval, stands in
@@ -72,9 +75,10 @@ class Verification(Record):
         posterior: probability of "same person" for the prior stated, or ``None``.
         prior: that prior, or ``None``.
         warnings: sentences about quality, several faces, or a calibration made otherwise.
+        reason: why the score cannot tell, and what to do; ``None`` where it can.
     """
 
-    same: bool
+    same: bool | None
     score: float
     threshold: float
     fmr: float
@@ -92,3 +96,4 @@ class Verification(Record):
     posterior: float | None = None
     prior: float | None = None
     warnings: tuple[str, ...] = ()
+    reason: str | None = None
