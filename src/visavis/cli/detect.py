@@ -78,6 +78,8 @@ def _show(row: dict[str, Any]) -> None:
     console.print(f"{row['photo']}: {len(row['faces'])} face(s)", markup=False)
     for face in row["faces"]:
         x, y, width, height = face["box"]
+        turn = f", turned {face['turn']} degrees clockwise" if face["turn"] else ""
         console.print(
-            f"  {width:.0f}x{height:.0f} at ({x:.0f}, {y:.0f}), confidence {face['score']:.2f}"
+            f"  {width:.0f}x{height:.0f} at ({x:.0f}, {y:.0f}), "
+            f"confidence {face['score']:.2f}{turn}"
         )

@@ -94,7 +94,10 @@ def _photo_warnings(template: Template, rule: str) -> list[str]:
     photo = template.photo
     warnings = [f"{photo}: {sentence}" for sentence in template.quality.warnings]
     if template.face.turn:
-        warnings.append(f"{photo}: the face is turned by {template.face.turn} degrees")
+        warnings.append(
+            f"{photo}: the face lies turned {template.face.turn} degrees clockwise in the photo; "
+            "it was compared upright"
+        )
     if template.passed_over:
         others = "; ".join(_words(one) for one in template.passed_over)
         warnings.append(f"{photo}: the rule '{rule}' passed over {others}")
