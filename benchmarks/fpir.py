@@ -39,7 +39,7 @@ from visavis.metrics.verification import fmr_name
 from visavis.pipeline import Recognizer
 
 RATES = (1e-1, 1e-2, 1e-3)
-SIZES = (10, 30, 60, 100, 300, 1000)
+SIZES = (10, 20, 60, 100, 300, 1000)
 PHOTOS = (1, 2, 3, 5, 10, 25)
 UNLABELLED = 200
 FEWEST_STRANGERS = 15
@@ -316,6 +316,7 @@ def plot(results: Results, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     mpl.rcParams["svg.hashsalt"] = "visavis"
+    mpl.rcParams["svg.fonttype"] = "none"
     names = list(dict.fromkeys(key[0] for key in results))
     figure, panels = plt.subplots(
         len(names),
@@ -345,6 +346,7 @@ def plot(results: Results, path: Path) -> None:
                     panel.plot(mark, [np.median(ratio)], "o", color=color, markersize=3)
             panel.axhline(1, color="0.4", linewidth=0.8)
             panel.set_yscale("log")
+            panel.minorticks_off()
             panel.set_ylim(0.02, 30)
             panel.set_title(f"{name}, stated {fmr_name(RATES[k])}", fontsize=9)
             labels = [f"{people:,}×{photos}" for people, photos in places]

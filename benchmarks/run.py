@@ -41,7 +41,7 @@ BENCHMARKS = (
     Benchmark("unlabelled", ("lfw",), ("orl",)),
     Benchmark("levelling", ("lfw",), ("orl",)),
     Benchmark("clusterers", ("lfw",), ("orl",)),
-    Benchmark("open_set", ("lfw",), ("orl",)),
+    Benchmark("open_set", ("lfw",)),
     Benchmark("fpir", ("lfw",), ("orl",)),
     Benchmark("clustering", ("lfw",)),
     Benchmark("clustering_scale"),
