@@ -26,12 +26,12 @@ _MAIN = "from visavis.cli import main; main()"
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (RuntimeError("two\nlines"), ("bug of visavis", "RuntimeError: two lines")),
-        (KeyError("name"), ("bug of visavis", "KeyError")),
-        (AssertionError(), ("bug of visavis", "AssertionError")),
-        (RecursionError("deep"), ("bug of visavis", "RecursionError")),
-        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ("bug of visavis", "0xff")),
-        (EOFError("ended"), ("bug of visavis", "EOFError")),
+        (RuntimeError("two\nlines"), ("bug in visavis", "RuntimeError: two lines")),
+        (KeyError("name"), ("bug in visavis", "KeyError")),
+        (AssertionError(), ("bug in visavis", "AssertionError")),
+        (RecursionError("deep"), ("bug in visavis", "RecursionError")),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ("bug in visavis", "0xff")),
+        (EOFError("ended"), ("bug in visavis", "EOFError")),
         (MemoryError(), ("out of memory",)),
         (OSError(errno.ENOSPC, "No space left on device", "/x/y.bin"), ("/x/y.bin", "No space")),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), ("/x: Permission denied",)),
@@ -53,7 +53,7 @@ def test_every_error_is_one_line_and_status_2(
     assert ended.err.count("\n") == 1
     assert all(word in ended.err for word in words)
     assert "Traceback" not in ended.err
-    if "bug of visavis" in words:
+    if "bug in visavis" in words:
         assert "VISAVIS_TRACEBACK=1" in ended.err
     monkeypatch.setenv("VISAVIS_TRACEBACK", "1")
     assert "Traceback (most recent call last)" in run("verify", "a.jpg", "b.jpg").err

@@ -168,7 +168,7 @@ def test_splitting(run, place: Path, tmp_path: Path, key: Key | None) -> None:
     before = run("people", "list", "--json", *options).json
     for arguments, words in (
         (("Bob", one, "--into", "New"), f"has no template {one}"),
-        (("Bob", three, bob, "--into", "New"), "all templates"),
+        (("Bob", three, bob, "--into", "New"), "all the templates"),
         (("Bobb", bob, "--into", "New"), "did you mean 'Bob'"),
         (("Bob", bob, "--into", " "), "begins or ends with white space"),
         (("Bob", bob, "--into", "Bob", "--yes"), "into themselves"),
