@@ -171,7 +171,7 @@ def test_splitting(run, place: Path, tmp_path: Path, key: Key | None) -> None:
         (("Bob", three, bob, "--into", "New"), "all the templates"),
         (("Bobb", bob, "--into", "New"), "did you mean 'Bob'"),
         (("Bob", bob, "--into", " "), "begins or ends with white space"),
-        (("Bob", bob, "--into", "Bob", "--yes"), "into themselves"),
+        (("Bob", bob, "--into", "Bob", "--yes"), "into the same person"),
         (("Bob", bob), "--into NAME"),
         (("Bob", "--into", "New"), "--into NAME"),
         (("Bob", bob, "--into", "New", "--suggest"), "--suggest"),
