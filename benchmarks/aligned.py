@@ -34,7 +34,9 @@ KINDS = ("photo", "crop as it is", "crop shrunk", "crop detected again")
 def central(found: list[Face], photo: Pixels) -> Face | None:
     """The face that a benchmark's photo is of."""
     size = (photo.shape[1], photo.shape[0])
-    return rules.choose(found, "central", size=size, source="photo")[0] if found else None
+    if not found:
+        return None
+    return found[rules.choose(found, "central", size=size, photo="photo").indices[0]]
 
 
 def templates(recognizer: Recognizer, photo: Pixels, face: Face) -> NDArray[np.float32]:

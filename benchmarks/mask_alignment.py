@@ -106,12 +106,13 @@ def main() -> None:
         faces = recognizer.detect(photo)
         if not faces:
             continue
-        (known,) = choose(faces, "central", size=size, source=str(path))
+        (first,) = choose(faces, "central", size=size, photo=str(path)).indices
+        known = faces[first]
         again = recognizer.detect(wear_in_photo(photo, known.landmarks, seed=SEED + k))
         change = None
         if again:
-            (face,) = choose(again, "central", size=size, source=str(path))
-            change = moved(known.landmarks, face.landmarks)
+            (second,) = choose(again, "central", size=size, photo=str(path)).indices
+            change = moved(known.landmarks, again[second].landmarks)
         if change is None or np.hypot(*change[2:]) > 20:
             lost += 1
         else:

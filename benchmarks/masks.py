@@ -156,7 +156,8 @@ def find_masked_faces(test: Test) -> Test:
         landmarks = None
         if faces:
             size = (photo.shape[1], photo.shape[0])
-            (face,) = choose(faces, "central", size=size, source=str(test.photos[k]))
+            (kept,) = choose(faces, "central", size=size, photo=str(test.photos[k])).indices
+            face = faces[kept]
             eyes = known.landmarks[:2]
             apart = np.linalg.norm(face.landmarks[:2].mean(0) - eyes.mean(0))
             if apart < np.linalg.norm(eyes[1] - eyes[0]):
