@@ -49,7 +49,7 @@ def measure(faces: int) -> dict[str, Any]:
 
     faiss.omp_set_num_threads(THREADS)
     # Some more people than needed, then the first so many faces.
-    vectors, who = draw(int(faces / 2.4), long_tail, seed=1, level=True)
+    vectors, who = draw(int(faces / 2.4), long_tail, seed=1)
     vectors, who = np.ascontiguousarray(vectors[:faces]), who[:faces]
     calibration = CalibrationStore().load("sface-lfw")
     clusterer = by_name(DEFAULT, strangers_of(calibration.points, calibration.reference))

@@ -367,9 +367,7 @@ def _kept(folder: Path | None, model: Model, test: Test, *, masked: bool, flip: 
     if folder is None:
         return embed(model, test, masked=masked)
     state = "as they are" if not masked else "found" if test.worn else "aligned"
-    level = getattr(model.embedder, "levelling", None)
-    after = f"{flip} {level.words}" if level else f"{flip}"
-    what = f"{model.embedder.sha256} {state} {after} {[photo.name for photo in test.photos]}"
+    what = f"{model.embedder.sha256} {state} {flip} {[photo.name for photo in test.photos]}"
     file = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:24]}.npy"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)

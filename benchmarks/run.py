@@ -39,7 +39,6 @@ BENCHMARKS = (
     Benchmark("tilted", ("lfw",)),
     Benchmark("turned", (), ("lfw", "peers")),
     Benchmark("unlabelled", ("lfw",), ("orl",)),
-    Benchmark("levelling", ("lfw",), ("orl",)),
     Benchmark("clusterers", ("lfw",), ("orl",)),
     Benchmark("open_set", ("lfw",)),
     Benchmark("fpir", ("lfw",), ("orl",)),

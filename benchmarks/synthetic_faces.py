@@ -13,12 +13,10 @@ people and within a person (View 1 training people, in the axes of the former), 
 - a person's and a photo's spread vary (log-normal), since some people vary more than others and
   some photos are poor: without it no mated score is very low or very high.
 
-Templates come as the network gives them, or ``level``-led as visavis serves those of SFace.
-
 The variances (3 x 128 numbers, of nobody in particular) and LFW's score quantiles are in
 ``synthetic_faces.json``. ``python -m benchmarks.synthetic_faces`` prints the quantiles beside those
 of a draw; ``--fit FILE.npz`` makes the constants anew from arrays ``names`` (``Person/photo.jpg``)
-and ``vec`` ``(N, 128)`` of LFW's photos, not levelled.
+and ``vec`` ``(N, 128)`` of LFW's photos.
 """
 
 from __future__ import annotations
@@ -34,7 +32,6 @@ from numpy.typing import NDArray
 
 from benchmarks.photos import data_folder
 from benchmarks.tables import Table
-from visavis.embedding.levelling import Levelling, shipped
 
 Vectors = NDArray[np.float32]
 Counts = int | NDArray[np.int64] | Callable[[np.random.Generator, int], NDArray[np.int64]]
@@ -50,17 +47,15 @@ MATED = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 CLOSEST = (0.01, 0.1, 0.5, 0.9, 0.99)
 
 
-def draw(
-    people: int, faces_per_person: Counts, seed: int, *, level: bool = False
-) -> tuple[Vectors, NDArray[np.int64]]:
+def draw(people: int, faces_per_person: Counts, seed: int) -> tuple[Vectors, NDArray[np.int64]]:
     """Templates ``(N, 128)`` float32 of unit length and the person of each, ``(N,)`` int64 rising
     from 0; the same for the same arguments."""
-    parts = list(chunks(people, faces_per_person, seed, level=level))
+    parts = list(chunks(people, faces_per_person, seed))
     return np.concatenate([v for v, _ in parts]), np.concatenate([p for _, p in parts])
 
 
 def chunks(
-    people: int, faces_per_person: Counts, seed: int, *, level: bool = False
+    people: int, faces_per_person: Counts, seed: int
 ) -> Iterator[tuple[Vectors, NDArray[np.int64]]]:
     """As ``draw``, some thousands of people at a time."""
     constants = json.loads(CONSTANTS.read_text())
@@ -68,8 +63,6 @@ def chunks(
         np.asarray(constants[name], np.float32) for name in ("mean", "between", "within")
     )
     d = len(mean)
-    like = shipped("sface")
-    flat = Levelling(mean / np.linalg.norm(mean), height=like.height, full=like.full)
     # Scores don't feel it; structures that cut a template into pieces would gain by neat axes.
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((d, d)))[0].astype(np.float32)
     groups = np.random.default_rng([seed, 0]).standard_normal((GROUPS, d), np.float32)
@@ -86,7 +79,6 @@ def chunks(
         photo *= spread[of] * _factors(rng, SPREAD_OF_PHOTOS, len(of))
         photo += centre[of] + mean
         photo /= np.linalg.norm(photo, axis=1, keepdims=True)
-        photo = flat.apply(photo) if level else photo
         yield photo @ turn, of + start
 
 
@@ -155,7 +147,7 @@ def fit(names: NDArray[np.str_], vectors: Vectors, listed: set[str]) -> dict[str
         "mean": (axes.T @ one.mean(axis=0)).round(5).tolist(),
         "between": np.maximum(between, 1e-5).round(6).tolist(),
         "within": np.diag(axes.T @ within @ axes).round(6).tolist(),
-        "lfw": quantiles(shipped("sface").apply(vectors[kept]), person),
+        "lfw": quantiles(vectors[kept], person),
     }
 
 
@@ -174,7 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
             made = fit(arrays["names"], arrays["vec"], {line.split()[0] for line in lines})
         CONSTANTS.write_text(json.dumps(made, separators=(",", ":")) + "\n")
     real = json.loads(CONSTANTS.read_text())["lfw"]
-    own = quantiles(*draw(real["people"], 2, seed=1, level=True))
+    own = quantiles(*draw(real["people"], 2, seed=1))
     for key, at in (("non_mated", NON_MATED), ("mated", MATED), ("closest_stranger", CLOSEST)):
         table = Table(key.replace("_", " "), ("quantile", "LFW", "drawn"))
         for q, there, here in zip(at, real[key], own[key], strict=True):

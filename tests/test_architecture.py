@@ -15,6 +15,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "visavis"
 LAYERS = {
     "types": 0,
     "errors": 0,
+    "former": 0,
     "reading": 0,
     "writing": 0,
     "images": 1,

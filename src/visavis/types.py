@@ -161,7 +161,7 @@ class OperatingPoint(Record):
         mated_pairs: number of mated pairs behind ``fnmr``.
         fnmr_ci: 95 % interval of ``fnmr``, resampling people.
         ties: non-mated scores equal to the threshold.
-        settings: the pipeline that made the scores (detector, crop, flip averaging, levelling).
+        settings: the pipeline that made the scores (detector, crop, flip averaging).
     """
 
     model: str

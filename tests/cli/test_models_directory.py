@@ -14,11 +14,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.cli.conftest import Run
 
-from visavis.cli import models_directory
 from visavis.decision.labelled import Provenance, calibrate
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import CalibrationStore
-from visavis.embedding.levelling import Levelling
 from visavis.weights import ModelEntry
 
 SIZE, DIMENSION = 32, 12
@@ -105,32 +103,16 @@ def test_an_added_directory_decides_at_its_own_operating_points(
     assert (shown["licence"], shown["use"]) == ("LicenseRef-Test", "tests")
 
 
-@pytest.mark.parametrize(
-    ("levelling", "why"), [("sface", "it is for 128"), ("of-later", "update visavis")]
-)
-def test_a_levelling_that_cannot_be_served_is_refused(
-    run: Run, tmp_path: Path, levelling: str, why: str
+@pytest.mark.parametrize("levelling", ["", "sface", "of-later"])
+def test_a_levelling_of_a_former_version_says_nothing_any_more(
+    run: Run, tmp_path: Path, levelling: str
 ) -> None:
     entry = write_directory(tmp_path / "model", points=False)
     told = {"schema": 1, "model": {**entry.to_dict(), "levelling": levelling}}
     (tmp_path / "model" / "model.json").write_text(json.dumps(told))
-    refused = run("models", "add", tmp_path / "model")
-    assert refused.code == 2
-    assert why in refused.err
-    assert "trained" not in run("models", "list").out
-
-
-def test_the_levelling_is_taken_over(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fits = Levelling(np.eye(DIMENSION, dtype=np.float32)[0], height=0.4, full=0.2)
-    monkeypatch.setattr(models_directory, "shipped", lambda name, dimension: fits)
-    entry = write_directory(tmp_path / "model", points=False)
-    told = {"schema": 1, "model": {**entry.to_dict(), "levelling": "sface"}}
-    (tmp_path / "model" / "model.json").write_text(json.dumps(told))
-    assert run("models", "add", tmp_path / "model").code == 0
-    assert run("models", "show", "trained", "--json").json["levelling"] == "sface"
-    assert "levelled as those of sface" in run("models", "show", "trained").out
+    added = run("models", "add", tmp_path / "model", "--json").json
+    assert added["sha256"] == entry.sha256
+    assert "levelling" not in run("models", "show", "trained", "--json").json
 
 
 def test_a_name_of_ones_own(run: Run, photo: Path, tmp_path: Path, home: Path) -> None:

@@ -51,8 +51,8 @@ def test_runtimes_agree_on_real_crops(real_crops: np.ndarray) -> None:
 
 
 def test_flip_averages_the_two_unit_vectors(real_crops: np.ndarray) -> None:
-    plain = OnnxEmbedder("sface", options=EmbedderOptions(level=False))
-    flipped = OnnxEmbedder("sface", options=EmbedderOptions(flip=True, level=False))
+    plain = OnnxEmbedder("sface")
+    flipped = OnnxEmbedder("sface", options=EmbedderOptions(flip=True))
     want = plain.embed(real_crops) + plain.embed(np.ascontiguousarray(real_crops[:, :, ::-1]))
     want /= np.linalg.norm(want, axis=1, keepdims=True)
     got = flipped.embed(real_crops)
@@ -61,7 +61,7 @@ def test_flip_averages_the_two_unit_vectors(real_crops: np.ndarray) -> None:
 
 
 def test_magnitudes_are_the_lengths_before_scaling(real_crops: np.ndarray) -> None:
-    plain = OnnxEmbedder("sface", options=EmbedderOptions(level=False, threads=1))
+    plain = OnnxEmbedder("sface", options=EmbedderOptions(threads=1))
     vectors, magnitudes = plain.embed_with_magnitudes(real_crops)
     raw = plain._session.run(plain._tensor(real_crops))[0].reshape(len(real_crops), -1)
     assert (magnitudes.shape, magnitudes.dtype) == ((len(real_crops),), np.float32)

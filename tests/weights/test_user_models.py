@@ -109,14 +109,7 @@ def test_a_built_in_file_cannot_be_fed_otherwise(store: WeightStore, tmp_path: P
     copy.write_bytes(store.read("sface"))
     with pytest.raises(OptionError, match="registered as 'sface' with other input settings"):
         store.add("mine", copy, **SETTINGS)
-    plain = {
-        **SETTINGS,
-        "mean": 0,
-        "std": 1,
-        "colour": "rgb",
-        "crop_scale": 0.97,
-        "levelling": "sface",
-    }
+    plain = {**SETTINGS, "mean": 0, "std": 1, "colour": "rgb", "crop_scale": 0.97}
     store.add("mine", copy, **plain)
     store.remove("mine")
     assert store.path("sface")

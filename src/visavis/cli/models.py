@@ -196,13 +196,6 @@ def add(
             "shows more around it. 1 when left out.",
         ),
     ] = None,
-    levelling: Annotated[
-        str | None,
-        typer.Option(
-            help="Level its templates as those of a built-in model, for a network that began with "
-            "its weights: sface. Not done when left out."
-        ),
-    ] = None,
     layout: Annotated[
         str | None, typer.Option(help="NCHW or NHWC, if the graph's shape does not tell.")
     ] = None,
@@ -228,7 +221,6 @@ def add(
         "--licence": licence,
         "--input-size": input_size,
         "--crop-scale": crop_scale,
-        "--levelling": levelling,
         "--layout": layout,
         "--use": use,
         "--training-data": training_data,
@@ -265,10 +257,6 @@ def add(
     checked = check_graph(
         file, mean=means, std=stds, input_size=input_size, layout=layout and layout.upper()
     )
-    if levelling is not None:
-        from visavis.embedding.levelling import shipped
-
-        shipped(levelling, dimension=checked.dimension)  # or refuses
     store = _store()
     entry = store.add(
         name,
@@ -281,7 +269,6 @@ def add(
         layout=checked.layout,
         dimension=checked.dimension,
         crop_scale=1.0 if crop_scale is None else crop_scale,
-        levelling=levelling or "",
         batch=checked.batch,
         runtimes=checked.runtimes,
         use=use or "",
@@ -383,8 +370,7 @@ def _input(entry: ModelEntry) -> str:
 def _vector(entry: ModelEntry) -> str:
     if not entry.dimension:
         return ""
-    levelled = f", levelled as those of {entry.levelling}" if entry.levelling else ""
-    return f"{entry.dimension} numbers{levelled}"
+    return f"{entry.dimension} numbers"
 
 
 def _plain(values: tuple[float, ...]) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visavis.cli.output import home
-from visavis.embedding.levelling import shipped
 from visavis.errors import ModelMismatchError, OptionError
 
 if TYPE_CHECKING:
@@ -53,8 +52,6 @@ def add_directory(
         input_size=entry.input_size,
         layout=entry.layout,
     )
-    if entry.levelling:
-        shipped(entry.levelling, dimension=checked.dimension)  # or refuses
     added = store.add(
         called,
         found.graph,
@@ -66,7 +63,6 @@ def add_directory(
         layout=checked.layout,
         dimension=checked.dimension,
         crop_scale=entry.crop_scale,
-        levelling=entry.levelling,
         batch=checked.batch,
         runtimes=checked.runtimes,
         use=entry.use,

@@ -86,7 +86,6 @@ def _train(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path, name: str, det
     for note in notes:
         tell(note)
     untouched = _untouched(recipe, pack)
-    levelling = _levelling(recipe)  # now: what training begins with may be gone by its end
     pack = without_leaks(wanted, pack, out)
     if wanted.dry_run:
         _plan(recipe, pack, accelerator=wanted.accelerator, json=wanted.json)
@@ -109,7 +108,6 @@ def _train(wanted: Wanted, recipe: Recipe, pack: Pack, out: Path, name: str, det
             detector=detector,
             command=_command(),
         ),
-        levelling,
     )
     tell("measuring on the validation people")
     outcome = write_directory(
@@ -230,18 +228,6 @@ def _untouched(recipe: Recipe, pack: Pack) -> Contestant | None:
             "pack with a smaller --crop-scale",
         )
     return Contestant(label, embedder, scale)
-
-
-def _levelling(recipe: Recipe) -> str:
-    """Of the model that training starts from."""
-    from visavis.weights import WeightStore
-    from visavis.weights.model_directory import read_directory
-
-    if not recipe.init:
-        return ""
-    if Path(recipe.init).is_dir():
-        return read_directory(Path(recipe.init)).entry.levelling
-    return WeightStore(home()).entry(recipe.init).levelling
 
 
 def _refuse_misspelt(fields: Collection[str], recipe: Recipe) -> None:

@@ -31,8 +31,8 @@ CREATE TABLE IF NOT EXISTS photo (
 class EmbeddingCache:
     """SQLite file keyed by (photo SHA-256, pipeline settings, model SHA-256).
 
-    ``settings`` name detector, face rule, crop, flip averaging and levelling, so a changed option
-    never returns an old vector. Safe for several threads and several processes.
+    ``settings`` name detector, face rule, crop and flip averaging, so a changed option never
+    returns an old vector. Safe for several threads and several processes.
 
     Args:
         path: the file; folders are made.

@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.embedding.levelling import Levelling, shipped
 from visavis.errors import ModelRefusedError, OptionError
 from visavis.inference import Session, check_options, load
 from visavis.types import Crops, Vectors
@@ -28,14 +27,11 @@ class EmbedderOptions:
         threads: CPU threads a call may use; all cores when ``None``.
         flip: embed each crop and its mirror image and average the two: twice the time. It is part
             of the pipeline's settings, since it changes every score.
-        level: level the templates, where the model is registered with a levelling; see
-            ``visavis.embedding.levelling``.
     """
 
     runtime: str = "onnxruntime"
     threads: int | None = None
     flip: bool = False
-    level: bool = True
 
 
 class OnnxEmbedder:
@@ -90,11 +86,6 @@ class OnnxEmbedder:
         self._twins: dict[int, OnnxEmbedder] = {}
         self._mean = np.asarray(entry.mean, dtype=np.float32)
         self._scale = 1 / np.asarray(entry.std, dtype=np.float32)
-        self._levelling = (
-            shipped(entry.levelling, dimension=entry.dimension)
-            if entry.levelling and options.level
-            else None
-        )
         self._plain = not self._mean.any() and bool((self._scale == 1).all())
         self._dimension = int(entry.dimension or self.embed(self._blank(1)).shape[1])
 
@@ -163,11 +154,6 @@ class OnnxEmbedder:
         """Whether each crop is averaged with its mirror image."""
         return self._options.flip
 
-    @property
-    def levelling(self) -> Levelling | None:
-        """How templates are levelled; ``None`` where they are not."""
-        return self._levelling
-
     def embed(self, crops: Crops, /) -> Vectors:
         """Unit vectors of aligned faces, ``(N, D)`` float32; see ``embed_with_magnitudes``."""
         return self.embed_with_magnitudes(crops)[0]
@@ -218,8 +204,6 @@ class OnnxEmbedder:
         vectors, lengths = self._run(crops)
         if self._options.flip:
             vectors, _ = _unit(vectors[:count] + vectors[count:], self.name)
-        if self._levelling is not None:
-            vectors = self._levelling.apply(vectors)
         return vectors, lengths[:count]
 
     def _tensor(self, crops: Crops) -> NDArray[np.float32]:

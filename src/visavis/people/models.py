@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from visavis.decision.profile import CalibrationStore
-from visavis.embedding import levelling
 from visavis.errors import ModelMismatchError, UnknownModelError
+from visavis.former import levelled
 from visavis.people.migration import target
 from visavis.pipeline import Recognizer, RecognizerOptions
 from visavis.weights import WeightStore
@@ -101,7 +101,7 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
     first = next(iter(gallery.faces(model_sha256=recognizer.model_sha256)), None)
     if first is None or first.settings in {"", recognizer.settings}:
         return []
-    if _level(first.settings) != _level(recognizer.settings):
+    if levelled(first.settings):
         return [
             f"people were enrolled with {first.settings}, not with {recognizer.settings}: their "
             "templates are not comparable, strangers may be named more often than stated; enrol "
@@ -111,11 +111,6 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
         f"people were enrolled with {first.settings}, not with {recognizer.settings}: scores come "
         "out lower; use the same --detector and --flip, and --aligned only if they were"
     ]
-
-
-def _level(settings: str) -> str:
-    """The levelling part of a settings string; no command-line option changes it."""
-    return settings.removeprefix(levelling.without(settings))
 
 
 def model_to_enrol(gallery: GalleryStore, *, home: Path | None = None) -> str:

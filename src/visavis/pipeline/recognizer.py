@@ -38,7 +38,6 @@ class RecognizerOptions:
         runtime: ``openvino`` or ``onnxruntime``, for detector and embedder.
         threads: CPU threads one call may use; all cores when ``None``.
         flip: average each crop's template with its mirror image's (twice the embedding time).
-        level: level the templates, where the model has a ``visavis.embedding.levelling``.
         min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
         min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
         limits: pixel and byte limits for photos.
@@ -47,7 +46,6 @@ class RecognizerOptions:
     runtime: str = "onnxruntime"
     threads: int | None = None
     flip: bool = False
-    level: bool = True
     min_face: int | None = None
     min_confidence: float | None = None
     limits: images.Limits = images.DEFAULT_LIMITS
@@ -96,7 +94,6 @@ class Recognizer:
                 runtime=options.runtime,
                 threads=options.threads,
                 flip=options.flip,
-                level=options.level,
             ),
         )
         self._crop_scale = store.entry(model).crop_scale
@@ -160,8 +157,6 @@ class Recognizer:
     def settings(self) -> str:
         """Everything besides the model that changes scores, as one comparable line."""
         after = "flip" if self._options.flip else "plain"
-        if level := self._embedder.levelling:
-            after += f" {level.words}"
         crop = f"similarity-5pt-{self._embedder.input_size}*{self._crop_scale:g}"
         return f"{self._detector.name}, {crop}, {after}"
 

@@ -79,8 +79,7 @@ def check_twins(given: ModelEntry, others: Iterable[ModelEntry]) -> None:
             raise OptionError(
                 f"this file is registered as {other.name!r} with other input settings "
                 f"(size {other.input_size}, mean {other.mean}, std {other.std}, {other.colour}, "
-                f"{other.layout}, crop scale {other.crop_scale:g}, "
-                f"levelling {other.levelling or 'none'})",
+                f"{other.layout}, crop scale {other.crop_scale:g})",
                 f"use it as --model {other.name}, or the same settings"
                 if other.builtin
                 else f"use the same settings, or first: visavis models remove {other.name}",

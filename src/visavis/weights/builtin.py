@@ -97,7 +97,6 @@ _ENTRIES: Final = (
         ),
         input_size=112,
         crop_scale=0.97,  # chosen on LFW View 1
-        levelling="sface",
         dimension=128,
     ),
     ModelEntry(
@@ -117,7 +116,6 @@ _ENTRIES: Final = (
         ),
         input_size=112,
         crop_scale=0.97,  # chosen on LFW View 1
-        levelling="sface",
         dimension=128,
     ),
     ModelEntry(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from visavis.errors import OptionError
+from visavis.former import MODEL_FIELDS
 from visavis.types import Record
 
 Triple = tuple[float, float, float]
@@ -65,8 +66,6 @@ class ModelEntry(Record):
         layout: axis order the embedder wants, ``NCHW`` or ``NHWC``.
         crop_scale: size of the face in the crop, relative to the 112x112 template's; below 1 the
             crop shows more around it.
-        levelling: name of the shipped levelling that the embedder's templates get, see
-            ``visavis.embedding.levelling``; empty for none.
         batch: crops an embedder takes at once; ``None`` when any number.
         runtimes: those that were found to run the graph, by name.
         added: when the user added it, ISO 8601 in UTC; empty for built-in models.
@@ -95,7 +94,6 @@ class ModelEntry(Record):
     colour: str = "rgb"
     layout: str = "NCHW"
     crop_scale: float = 1.0
-    levelling: str = ""
     batch: int | None = None
     runtimes: tuple[str, ...] = ("onnxruntime", "openvino")
     added: str = ""
@@ -118,10 +116,6 @@ class ModelEntry(Record):
         _tuple_of("runtimes", self.runtimes, str)
         if not 0.5 <= self.crop_scale <= 2:
             raise OptionError(f"crop_scale {self.crop_scale}", "give one from 0.5 to 2")
-        if not isinstance(self.levelling, str):
-            raise OptionError(f"levelling {self.levelling!r}", "give a name, or an empty one")
-        if self.levelling and not _NAME.fullmatch(self.levelling):
-            raise OptionError(f"levelling {self.levelling!r}", "use 1 to 64 of a-z 0-9 . _ -")
         _triple("mean", self.mean)
         _triple("std", self.std)
         if min(self.std) <= 0:
@@ -137,17 +131,18 @@ class ModelEntry(Record):
         """All that decides which vector a crop becomes, besides the file itself."""
         return (
             *(self.input_size, self.mean, self.std, self.colour, self.layout),
-            *(self.crop_scale, self.levelling),
+            self.crop_scale,
         )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelEntry:
-        """The entry that ``to_dict`` wrote.
+        """The entry that ``to_dict`` wrote, in this version or a former one.
 
         Raises:
             OptionError: a field is missing, unknown or outside its range.
         """
         known = {field.name for field in fields(cls)}
+        values = {k: v for k, v in values.items() if k not in MODEL_FIELDS}
         if unknown := sorted(set(values) - known):
             raise OptionError(
                 f"unknown field {unknown[0]!r}", f"known are {', '.join(sorted(known))}"

@@ -11,7 +11,7 @@ import torch
 from onnx import numpy_helper
 
 from visavis.embedding.backbones.sface import SFace, pretrained
-from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
+from visavis.embedding.onnx import OnnxEmbedder
 from visavis.embedding.torch import FaceNetwork, TorchEmbedder
 from visavis.errors import ModelRefusedError
 from visavis.faces import align
@@ -56,7 +56,7 @@ def test_outputs_are_those_of_the_onnx_file(network: SFace, file: bytes, crops: 
 
 
 def test_templates_are_those_of_the_default_embedder(network: SFace, crops: np.ndarray) -> None:
-    embedder = OnnxEmbedder("sface", options=EmbedderOptions(level=False))
+    embedder = OnnxEmbedder("sface")
     entry = WeightStore().entry("sface")
     spec = network.spec
     assert (spec.input_size, spec.dimension) == (entry.input_size, entry.dimension)

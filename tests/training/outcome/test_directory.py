@@ -16,7 +16,6 @@ from sklearn.metrics import roc_auc_score
 
 from visavis.decision.profile import Calibration
 from visavis.embedding.backbones import build
-from visavis.embedding.levelling import shipped
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError
 from visavis.training.augment.options import AugmentOptions
@@ -93,16 +92,6 @@ def test_figures_are_those_of_the_file_on_the_validation_people(
         assert point.fmr <= point.target_fmr
     lowest = min(point.target_fmr for point in made.points)
     assert f"a false match rate of {lowest:g} or more" in outcome.supported
-
-
-def test_it_is_levelled_as_the_model_that_it_began_with(origin: Origin, written: Outcome) -> None:
-    network = FaceNetwork(build("small_resnet", dimension=16, input_size=32, crop_scale=1.0))
-    levelled = dataclasses.replace(origin, levelling="sface")
-    entry = levelled.entry(written.path / "model.onnx", network.spec)
-    assert entry.levelling == "sface"
-    assert levelled.provenance(entry, written.figures).settings.endswith(
-        f", plain {shipped('sface').words}"
-    )
 
 
 def test_a_second_time_takes_the_place_of_the_first(

@@ -13,7 +13,6 @@ import torch
 from visavis import __version__
 from visavis.decision.labelled import Provenance
 from visavis.embedding.backbones.spec import Spec
-from visavis.embedding.levelling import shipped
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split
 from visavis.training.outcome.figures import Figures
@@ -53,16 +52,12 @@ class Origin:
         pack: the crops.
         split: whose crops were trained on and whose were kept apart.
         declared: what only the user can say.
-        levelling: of the model that training began with, see ``ModelEntry``. Fine-tuning hardly
-            turns the direction (SFace fine-tuned on masked faces: cosine 0.996), so the model keeps
-            it.
     """
 
     recipe: Recipe
     pack: Pack
     split: Split
     declared: Declared
-    levelling: str = ""
 
     def counts(self) -> dict[str, int]:
         """People and photos of both parts."""
@@ -99,7 +94,6 @@ class Origin:
             input_size=spec.input_size,
             dimension=spec.dimension,
             crop_scale=spec.crop_scale,
-            levelling=self.levelling,
         )
 
     def provenance(self, entry: ModelEntry, figures: Figures) -> Provenance:
@@ -110,12 +104,11 @@ class Origin:
         from the pack, stands in the words on the data.
         """
         crop = f"similarity-5pt-{entry.input_size}*{entry.crop_scale:g}"
-        after = f"plain {shipped(entry.levelling).words}" if entry.levelling else "plain"
         return Provenance(
             name=entry.name,
             model=entry.name,
             model_sha256=entry.sha256,
-            settings=f"{self.declared.detector}, {crop}, {after}",
+            settings=f"{self.declared.detector}, {crop}, plain",
             dataset=one_line(
                 f"{figures.people:,} validation people of {self.pack.origin}; packed crops of "
                 f"{self.pack.size} px resampled once more, not cut from the photos"

@@ -49,7 +49,6 @@ def serve(entry: ModelEntry, graph: Path, *, threads: int | None = None) -> Onnx
             layout=entry.layout,
             dimension=entry.dimension,
             crop_scale=entry.crop_scale,
-            levelling=entry.levelling,
             batch=entry.batch,
             sha256=entry.sha256,
         )
