@@ -13,6 +13,12 @@ from typing import Final
 MODEL_FIELDS: Final = frozenset({"levelling"})
 """Fields of a model's entry that mean nothing any more."""
 
+ENROLL_AGAIN: Final = "enroll everybody again from the photos, in a new gallery: `visavis enroll`"
+SORT_AGAIN: Final = (
+    "sort again: `visavis cluster DIR --out OUT --anew`; corrections hold, and clusters keep their "
+    "numbers where most of their faces stay"
+)
+
 
 def levelled(settings: str) -> bool:
     """Whether settings (``Recognizer.settings``) are those of levelled templates.
@@ -23,3 +29,16 @@ def levelled(settings: str) -> bool:
     False
     """
     return re.search(r" levelled [0-9a-f]{8}(?=,|$)", settings) is not None
+
+
+def incomparable(what: str, settings: str) -> str:
+    """What an error says of something made with levelled templates.
+
+    Args:
+        what: the beginning of a sentence, up to its verb.
+        settings: of the pipeline that made them.
+    """
+    return (
+        f"{what} with levelled templates of a former version ({settings}), which are not "
+        "comparable with those of this one"
+    )

@@ -14,7 +14,7 @@ from visavis.albums.fixing import Fixer
 from visavis.albums.planning import Link
 from visavis.albums.store import AlbumStore
 from visavis.clustering.agglomerative import Agglomerative
-from visavis.errors import ConstraintError
+from visavis.errors import ConstraintError, ModelMismatchError
 
 ANNA, BOB, CEM, DORA = 1, 2, 3, 4
 LOOSE = Agglomerative(threshold=-0.9)
@@ -224,3 +224,21 @@ def test_what_is_taken_back_does_not_push_its_way_in(store: AlbumStore) -> None:
     found = toy.clusters(store)
     assert found[1] != found[2]
     assert fixed.notes
+
+
+def test_what_was_sorted_by_levelled_templates_is_sorted_anew_or_not_at_all(
+    store: AlbumStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = toy.photos_of([[ANNA], [BOB, ANNA], [BOB]])
+    with monkeypatch.context() as former:
+        former.setattr(
+            toy, "SETTINGS", replace(toy.SETTINGS, settings="x, plain levelled 0123abcd")
+        )
+        toy.run(store, photos)
+    before = toy.clusters(store)
+    with pytest.raises(ModelMismatchError, match=r"levelled 0123abcd.*--anew"):
+        toy.run(store, photos | toy.photos_of([[ANNA], [BOB, ANNA], [BOB], [CEM]]))
+    assert toy.clusters(store) == before
+    toy.run(store, photos, anew=True)
+    assert toy.clusters(store) == before
+    toy.run(store, photos)

@@ -13,6 +13,7 @@ import pytest
 
 from visavis.errors import (
     GalleryError,
+    ModelMismatchError,
     OptionError,
     UnknownPersonError,
 )
@@ -47,6 +48,30 @@ class KeepingContract(WithStore):
         assert store.check().ok
         info = store.info()
         assert (info.people, info.faces, info.models) == (0, {}, {})
+
+    def test_templates_that_a_former_version_levelled_are_named_until_they_are_gone(
+        self, store: GalleryStore
+    ) -> None:
+        plain = "detector, crop, plain"
+        levelled = f"{plain} levelled 0123abcd"
+        store.add([face("Anne", settings=plain), other("Bob")])
+        assert store.info().levelled == {}
+        first, _ = store.add([face("Anne", settings=levelled), face("Cem", settings=levelled)])
+        store.add([face("Dora", settings=plain)])
+        for _ in range(2):
+            info = store.info()
+            assert info.levelled == {A: levelled}
+            with pytest.raises(ModelMismatchError, match="new gallery"):
+                info.require_plain(A)
+            info.require_plain(B)
+        store.rename("Cem", "Cemal")
+        store.remove_faces([first])
+        assert store.info().levelled == {A: levelled}
+        store.remove("Cemal")
+        for _ in range(2):
+            assert store.info().levelled == {}
+        store.add([face("Eve", settings=levelled)])
+        assert store.info().levelled == {A: levelled}
 
     def test_people(self, store: GalleryStore) -> None:
         store.add([face("Bob"), face("anne"), face("Anne"), face("Bob"), other("Bob"), face("é")])

@@ -121,3 +121,16 @@ def test_the_shipped_calibration_is_sound() -> None:
         CalibrationStore(Path("nowhere")).save(shipped)
     with pytest.raises(ModelMismatchError):
         shipped.require_model("other", "b" * 64)
+
+
+def test_one_of_levelled_templates_is_listed_and_decides_nothing(made, tmp_path: Path) -> None:
+    store = CalibrationStore(tmp_path)
+    former = replace(made, name="net", settings=f"{made.settings} levelled 0123abcd")
+    store.save(former)
+    assert store.names()[-1] == "net"
+    assert store.load("net") == former
+    used = store.for_model("net", model="net", model_sha256="a" * 64, settings=made.settings)
+    for one in (used, store.own("net", "a" * 64)):
+        with pytest.raises(ModelMismatchError, match=r"'net'.*levelled 0123abcd.*calibrate again"):
+            one.require_model("net", "a" * 64)
+    made.require_model("net", "a" * 64)

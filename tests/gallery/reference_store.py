@@ -252,6 +252,11 @@ class ReferenceStore:
         return GalleryInfo(
             "reference", str(self._path), len(e["model"].people), {s: shas.count(s) for s in shas},
             {s: e["model"].models[s][0] for s in shas}, False, {}, 0, len(e["audit"]),
+            levelled={
+                f.model_sha256: f.settings
+                for f in e["model"].faces.values()
+                if " levelled " in f.settings
+            },
         )  # fmt: skip
 
     def check(self) -> CheckReport:

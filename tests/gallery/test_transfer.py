@@ -411,6 +411,20 @@ def test_another_length_of_the_same_model(
         import_(empty, tmp_path / "out")
 
 
+def test_levelled_templates_of_a_former_version(
+    full: GalleryStore, empty: GalleryStore, tmp_path: Path
+) -> None:
+    vector = unit(np.random.default_rng(1), 64)
+    settings = "detector, crop, flip levelled 0123abcd"
+    full.add([NewFace("Zeno", vector, "sface", "f" * 64, settings)])
+    export(full, tmp_path / "out")
+    before = list(empty.audit())
+    with pytest.raises(ModelMismatchError, match="new gallery") as refused:
+        import_(empty, tmp_path / "out")
+    assert str(tmp_path / "out") in refused.value.got
+    assert (list(empty.people()), list(empty.audit())) == ([], before)
+
+
 def test_progress(full: GalleryStore, empty: GalleryStore, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     report = export(full, tmp_path / "out", progress=lambda done, of: told.append((done, of)))

@@ -30,6 +30,7 @@ from visavis.people import (
     Migration,
     PersonPhoto,
     recognizers,
+    suggest_splits,
 )
 from visavis.pipeline import Recognizer
 
@@ -300,16 +301,49 @@ def test_settings_that_differ_are_told(enrolled, old: Recognizer, tiles_home: Pa
     assert "visavis calibrate" in enrolling[1]
 
 
-def test_people_enrolled_with_levelled_templates_must_be_enrolled_again(
-    gallery: SqliteGallery, old: Recognizer, save, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def levelled(enrolled: SqliteGallery, old: Recognizer) -> SqliteGallery:
+    """A gallery to which a former version added one person among thirty."""
+    face = next(enrolled.faces(person="p03"))
+    former = f"{old.settings} levelled 0123abcd"
+    enrolled.add([NewFace("former", face.vector, old.model, old.model_sha256, former)])
+    return enrolled
+
+
+def test_levelled_templates_of_a_former_version_are_compared_with_nothing(
+    levelled: SqliteGallery, old: Recognizer, save
 ) -> None:
-    settings = f"{old.settings} levelled 0123abcd"
-    with monkeypatch.context() as former:
-        former.setattr(Recognizer, "settings", property(lambda _self: settings))
-        Enroller(gallery, old).enrol_one(PersonPhoto("p", save("p.png", tile(1))))
-    sentence = Identifier(gallery, [old]).warnings()[0]
-    assert f"with {settings}, not with {old.settings}" in sentence
-    assert "enrol everybody again" in sentence
+    levelled.rename("former", "merged")  # this compares nothing
+    levelled.merge("merged", "p03")
+    identifier = Identifier(levelled, [old], options=IdentifyOptions(refresh=0))
+    path = save("probe.png", tile(7, 5))
+    for compare in (
+        identifier.require_supported,
+        identifier.warnings,
+        lambda: identifier.identify(path),
+        lambda: list(identifier.identify_many([path])),
+        lambda: Enroller(levelled, old),
+        lambda: suggest_splits(levelled, "merged"),
+    ):
+        with pytest.raises(ModelMismatchError, match=r"levelled 0123abcd.*in a new gallery"):
+            compare()
+    levelled.remove("merged")
+    assert identifier.identify(path).faces[0].person == "p07"
+    assert Enroller(levelled, old).enrol_one(PersonPhoto("new", path)).there
+
+
+def test_levelled_templates_do_not_keep_from_another_model(
+    levelled: SqliteGallery, old: Recognizer, new: Recognizer, save
+) -> None:
+    Migration(levelled, new).run()
+    photos = [PersonPhoto(f"p{k:02}", save(f"n{k}.png", tile(k, 2))) for k in range(PEOPLE)]
+    assert all(row.there for row in Enroller(levelled, new).enrol(photos))
+    path = save("probe.png", tile(7, 5))
+    assert Identifier(levelled, [new]).identify(path).faces[0].person == "p07"
+    with pytest.raises(ModelMismatchError, match="levelled"):
+        Identifier(levelled, [new, old]).identify(path)
+    with pytest.raises(ModelMismatchError, match="levelled"):
+        Migration(levelled, old)
 
 
 def test_from_several_threads(enrolled, old: Recognizer, save) -> None:

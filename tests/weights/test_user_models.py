@@ -251,6 +251,16 @@ def test_a_damaged_registry_is_named_and_blocks_no_built_in_model(
     assert store.path("sface").exists()
 
 
+@pytest.mark.parametrize("levelling", ["", "sface", "of-later"])
+def test_a_registry_of_a_former_version_is_read(store: WeightStore, levelling: str) -> None:
+    store.home.mkdir()
+    models = [{**VALID, "levelling": levelling}]
+    (store.home / "models.json").write_text(json.dumps({"version": 1, "models": models}))
+    entry = store.entry(VALID["name"])
+    assert entry == ModelEntry.from_dict(VALID)
+    assert "levelling" not in entry.to_dict()
+
+
 def test_a_registry_that_is_no_text(store: WeightStore) -> None:
     store.home.mkdir()
     (store.home / "models.json").write_bytes(b"\xff\xfe\x00")

@@ -13,7 +13,8 @@ from visavis.albums.records import Album, RunSettings
 from visavis.albums.view import GalleryName
 from visavis.decision.open_set import IdentificationPoint, OpenSet, open_set
 from visavis.decision.profile import Calibration
-from visavis.errors import GalleryError, OptionError
+from visavis.errors import GalleryError, ModelMismatchError, OptionError
+from visavis.former import SORT_AGAIN, incomparable, levelled
 from visavis.gallery.records import NewFace
 from visavis.gallery.store import GalleryStore
 
@@ -34,7 +35,9 @@ def open_set_of(
 
     Raises:
         GalleryError: nobody is enrolled with the model in use.
+        ModelMismatchError: templates of the model were levelled by a former version.
     """
+    gallery.info().require_plain(model_sha256)
     templates = [p.faces[model_sha256] for p in gallery.people() if p.faces.get(model_sha256)]
     if not templates:
         raise GalleryError(
@@ -111,11 +114,15 @@ def new_faces(
 
     Raises:
         OptionError: no such cluster, or no template of it is known.
+        ModelMismatchError: the templates were levelled by a former version.
     """
+    settings: RunSettings = album.settings
+    if levelled(settings.settings):
+        what = "the collection was sorted"
+        raise ModelMismatchError(incomparable(what, settings.settings), SORT_AGAIN)
     chosen = next((one for one in album.clusters if one.id == cluster), None)
     if chosen is None:
         raise OptionError(f"cluster {cluster}", "there is no such cluster; clusters.csv lists them")
-    settings: RunSettings = album.settings
     names = {file.sha256: file.photo for file in reversed(album.files)}
     known = [album.faces[face] for face in chosen.faces if face in vectors]
     usable = [face for face in known if not face.doubt] or known

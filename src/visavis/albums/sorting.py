@@ -18,6 +18,8 @@ from visavis.albums.regrouping import Grouping, group
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.clustering.clusterer import Clusterer
 from visavis.clustering.thresholds import Strangers
+from visavis.errors import ModelMismatchError
+from visavis.former import SORT_AGAIN, incomparable, levelled
 from visavis.types import to_plain
 
 
@@ -76,6 +78,17 @@ def remember_faces(store: AlbumStore, found: Found) -> Seen:
     return Seen(numbered, frozenset(back))
 
 
+def require_comparable(store: AlbumStore) -> None:
+    """Raise ModelMismatchError where a former version sorted by levelled templates.
+
+    What it joined and kept apart would decide beside templates of this version.
+    """
+    last = store.last_run()
+    if last is not None and levelled(last[2]["settings"]):
+        what = f"{store.path}: sorted"
+        raise ModelMismatchError(incomparable(what, last[2]["settings"]), SORT_AGAIN)
+
+
 def sort_faces(
     store: AlbumStore,
     seen: Seen,
@@ -102,7 +115,10 @@ def sort_faces(
 
     Raises:
         ConstraintError: the links contradict each other or a correction.
+        ModelMismatchError: see ``require_comparable``.
     """
+    if not anew:
+        require_comparable(store)
     knowledge = replay(store.corrections())
     known = {face.id: face for face in store.faces()}
     found = seen.faces

@@ -141,6 +141,7 @@ def run(
     Example: `visavis cluster holiday/ --out sorted/`
     """
     from visavis.albums import outputs
+    from visavis.albums.sorting import require_comparable
     from visavis.albums.store import AlbumStore
     from visavis.pipeline import Recognizer, RecognizerOptions
     from visavis.pipeline.comparison import calibration_warnings
@@ -178,6 +179,8 @@ def run(
     place = state_of(out, state)
     with locked(place), ExitStack() as stack:
         store = stack.enter_context(AlbumStore(place, create=True))
+        if not anew:
+            require_comparable(store)
         found = _look(folder, photos, recognizer, workers=workers, no_cache=no_cache, quiet=json)
         album = sorter.sort(store, folder, found)
         with progress("pictures", quiet=json) as update:

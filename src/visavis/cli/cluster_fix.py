@@ -221,6 +221,7 @@ def enroll(
         with gallery_options.open_gallery(
             gallery, key_file=key_file, tenant=tenant, create=True
         ) as people:
+            people.info().require_plain(faces[0].model_sha256)
             fresh = [
                 face
                 for face in faces

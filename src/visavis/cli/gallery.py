@@ -10,7 +10,7 @@ import typer
 
 from visavis.cli import gallery_moves, gallery_options, options, output
 from visavis.cli.output import console, echo_json, messages
-from visavis.errors import ErasureIncompleteError, GalleryError, OptionError
+from visavis.errors import ErasureIncompleteError, GalleryError, ModelMismatchError, OptionError
 
 if TYPE_CHECKING:
     from visavis.gallery.records import GalleryInfo
@@ -72,6 +72,10 @@ def _show(found: GalleryInfo) -> None:
             + (f", index: {index}" if index else ""),
             markup=False,
         )
+        try:
+            found.require_plain(sha256)
+        except ModelMismatchError as error:
+            messages.print(f"warning: {error}", markup=False)
 
 
 def _show_head(audit_head: str) -> None:

@@ -179,7 +179,11 @@ def import_(
     if key is None and _is_sealed(file):
         key = gallery_options.key_from(key_file, quiet=True)
     # Before a gallery is made, perhaps with a key that turns out to be the wrong one.
-    ExportReader(file, key).close()
+    reader = ExportReader(file, key)
+    try:
+        transfer.require_comparable(reader)
+    finally:
+        reader.close()
     with (
         gallery_options.open_gallery(
             gallery, key_file=key_file, tenant=tenant, create=True

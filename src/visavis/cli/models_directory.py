@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from visavis.cli.output import home
 from visavis.errors import ModelMismatchError, OptionError
+from visavis.former import levelled
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration, CalibrationStore
@@ -26,7 +27,8 @@ def add_directory(
         name: what to call the model; as its description says when ``None``.
 
     Returns:
-        The entry, and the calibration; ``None`` where the directory has none.
+        The entry, and the calibration; ``None`` where the directory has none, or one of levelled
+        templates of a former version.
 
     Raises:
         ModelError: it is no intact model directory, or its graph is refused.
@@ -100,6 +102,8 @@ def _calibration(found: ModelDirectory, name: str) -> Calibration | None:
             f"{found.graph.name} ({found.entry.sha256[:12]})",
             "remove it and calibrate: `visavis calibrate`, or train the model anew",
         )
+    if levelled(made.settings):
+        return None
     points = tuple(replace(point, model=name) for point in made.points)
     return replace(made, name=name, model=name, points=points)
 
@@ -119,8 +123,9 @@ def in_words(entry: ModelEntry, calibration: Calibration | None) -> str:
     """What the model can be asked for now."""
     if calibration is None:
         return (
-            "it brought no operating points, its validation people were too few: measure some "
-            f"with `visavis calibrate DIR --model {entry.name} --name {entry.name}`"
+            "it brought no operating points that can be used (too few validation people, or "
+            "levelled templates of a former version): measure some with "
+            f"`visavis calibrate DIR --model {entry.name} --name {entry.name}`"
         )
     lowest = min(point.target_fmr for point in calibration.points)
     return (

@@ -17,6 +17,7 @@ from visavis.errors import (
     UnknownCalibrationError,
     UnsupportedFmrError,
 )
+from visavis.former import incomparable, levelled
 from visavis.reading import read_text
 from visavis.types import OperatingPoint, Record
 from visavis.writing import replacing
@@ -117,12 +118,20 @@ class Calibration(Record):
         return float(low), float(high)
 
     def require_model(self, model: str, model_sha256: str) -> None:
-        """Raise ModelMismatchError unless this was made with that model file."""
+        """Raise ModelMismatchError unless this was made with that model file and plain templates.
+
+        A former version levelled templates: scores of those are others.
+        """
         if self.model_sha256 != model_sha256:
             raise ModelMismatchError(
                 f"calibration '{self.name}', made with {self.model} ({self.model_sha256[:12]}), "
                 f"for model {model} ({model_sha256[:12]})",
                 "choose a calibration of this model, or make one: `visavis calibrate`",
+            )
+        if levelled(self.settings) and not is_shipped(self):  # that one is being made anew
+            raise ModelMismatchError(
+                incomparable(f"calibration '{self.name}' was measured", self.settings),
+                "calibrate again: `visavis calibrate`",
             )
 
     def to_json(self) -> str:

@@ -1,9 +1,10 @@
-"""How many templates a gallery holds, without counting all of them each time."""
+"""How many templates a gallery holds, and which, without a look at all of them each time."""
 
 from __future__ import annotations
 
 import sqlite3
 
+from visavis.former import levelled
 from visavis.gallery.database import State
 
 
@@ -40,6 +41,46 @@ class FaceCounts:
                 self._counts[model] = self._counts.get(model, 0) - count
         self._clock = state.clock
         return {model: count for model, count in self._counts.items() if count > 0}
+
+
+class LevelledFaces:
+    """Which models have templates that a former version levelled.
+
+    Faces have rising numbers and keep their settings, so nothing below the first levelled face of a
+    model is looked at twice. Where no setting is a levelled one, no face is looked at. Not safe to
+    use from two threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[int, int] = {}
+
+    def now(self, db: sqlite3.Connection, state: State) -> dict[int, str]:
+        """Settings of the first levelled face by model's row number, in this read transaction.
+
+        Args:
+            db: within the transaction.
+            state: of the transaction.
+        """
+        texts = {
+            number: text
+            for number, text in db.execute("SELECT id, text FROM setting")
+            if levelled(text)
+        }
+        found: dict[int, str] = {}
+        if not texts:
+            return found
+        marks = ", ".join("?" * len(texts))
+        for (model,) in db.execute("SELECT id FROM model").fetchall():
+            first = min(self._first.get(model, 0), state.clock + 1)
+            row = db.execute(
+                "SELECT id, setting FROM face WHERE id >= ? AND model = ? "
+                f"AND setting IN ({marks}) ORDER BY id LIMIT 1",
+                (first, model, *texts),
+            ).fetchone()
+            self._first[model] = state.clock + 1 if row is None else row[0]
+            if row is not None:
+                found[model] = texts[row[1]]
+        return found
 
 
 def _all(db: sqlite3.Connection) -> dict[int, int]:

@@ -15,6 +15,7 @@ from visavis.errors import (
     PersonExistsError,
     VisavisError,
 )
+from visavis.former import levelled
 from visavis.gallery import moments
 from visavis.gallery.entries import attributes_text, instant
 from visavis.gallery.milvus_audit import Audit
@@ -28,7 +29,7 @@ from visavis.gallery.milvus_people import People
 from visavis.gallery.milvus_recovery import recover
 from visavis.gallery.milvus_search import MilvusSearch, require_fusion
 from visavis.gallery.milvus_tables import LONGEST_TEXT, Tables, is_one, one_of
-from visavis.gallery.milvus_writes import Writes
+from visavis.gallery.milvus_writes import Model, Writes
 from visavis.gallery.names import composed, usable_name
 from visavis.gallery.records import (
     AuditEntry,
@@ -43,6 +44,7 @@ from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
 _FACES_AT_ONCE: Final = 1000
+_LEVELLED: Final = 'settings like "% levelled %"'
 
 
 class MilvusGallery:
@@ -372,8 +374,19 @@ class MilvusGallery:
                 models={sha256: models[sha256].name for sha256 in counts}, encrypted=False,
                 index={s: words.format(self.options.recall) for s in counts},
                 bytes=self._connection.size(), audit_entries=self._tables.count("audit"),
-                audit_head=self._audit.head(),
+                audit_head=self._audit.head(), levelled=self._levelled(models, hidden),
             )  # fmt: skip
+
+    def _levelled(self, models: Mapping[str, Model], hidden: str) -> dict[str, str]:
+        """Settings of a levelled face by model hash. The server looks through the texts."""
+        where = f"{_LEVELLED} and {hidden}" if hidden else _LEVELLED
+        found = {}
+        for sha256, model in models.items():
+            for row in next(self._tables.pages(model.faces, where, ["settings"]), []):
+                if levelled(row["settings"]):
+                    found[sha256] = row["settings"]
+                    break
+        return found
 
     def check(self) -> CheckReport:
         """Verify every template, the audit's chains, and that a few templates are found again. See

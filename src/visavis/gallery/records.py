@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.errors import ModelMismatchError
+from visavis.former import ENROLL_AGAIN, incomparable
 from visavis.types import Record
 
 
@@ -152,6 +154,8 @@ class GalleryInfo(Record):
         audit_entries: length of the audit.
         audit_head: hash of its last entry; noted elsewhere, it shows whether the audit was made
             anew. In Milvus that of this machine's chain.
+        levelled: for models whose templates, or some of them, were levelled by a former version:
+            the settings that made one of those, by model hash.
     """
 
     kind: str
@@ -164,6 +168,16 @@ class GalleryInfo(Record):
     bytes: int
     audit_entries: int
     audit_head: str = ""
+    levelled: dict[str, str] = field(default_factory=dict)
+
+    def require_plain(self, model_sha256: str) -> None:
+        """Raise ModelMismatchError where templates of the model were levelled by a former version.
+
+        Templates of this version are not comparable with those.
+        """
+        if settings := self.levelled.get(model_sha256):
+            what = f"people of the gallery {self.location} were enrolled"
+            raise ModelMismatchError(incomparable(what, settings), ENROLL_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from visavis.errors import ErasureIncompleteError, GalleryError, OptionError
 from visavis.gallery import audit, checking, moments, non_mated, reading, upkeep, writing
 from visavis.gallery.changing import Change
 from visavis.gallery.cipher import CurrentSeal
-from visavis.gallery.counting import FaceCounts
+from visavis.gallery.counting import FaceCounts, LevelledFaces
 from visavis.gallery.entries import attributes_text, checked_faces, instant, usable_vectors
 from visavis.gallery.erasure import Eraser
 from visavis.gallery.fusion import FUSIONS
@@ -83,6 +83,7 @@ class SqliteGallery:
         )
         self._seal = CurrentSeal(seal)
         self._counts = FaceCounts()
+        self._levelled = LevelledFaces()
         self._eraser = Eraser(self._db, self._path / INDEX, timeout=options.timeout)
         self._indexes = LiveIndexes(
             self._db,
@@ -278,6 +279,7 @@ class SqliteGallery:
             models = db.execute("SELECT id, sha256, name FROM model ORDER BY id").fetchall()
             counts = self._counts.now(db, state)
             held = [row for row in models if row[0] in counts]
+            levelled = self._levelled.now(db, state)
             return GalleryInfo(
                 kind="sqlite",
                 location=str(self._path),
@@ -289,6 +291,7 @@ class SqliteGallery:
                 bytes=upkeep.size(self._path),
                 audit_entries=entries,
                 audit_head=head,
+                levelled={s: levelled[number] for number, s, _ in held if number in levelled},
             )
 
     def check(self) -> CheckReport:

@@ -21,9 +21,11 @@ import visavis
 from visavis.errors import (
     GalleryDamagedError,
     GalleryError,
+    ModelMismatchError,
     OptionError,
     PersonExistsError,
 )
+from visavis.former import ENROLL_AGAIN, incomparable, levelled
 from visavis.gallery.entries import attributes_text
 from visavis.gallery.key import Key
 from visavis.gallery.open_files import sync_folder
@@ -226,7 +228,8 @@ def import_(
         GalleryKeyError: the key is missing, wrong, or given for a file without.
         GalleryDamagedError: the file is not what was written; nothing was imported.
         PersonExistsError: the gallery knows some of the names and ``existing`` is ``refuse``.
-        ModelMismatchError: templates differ in length from the gallery's of the same model.
+        ModelMismatchError: templates differ in length from the gallery's of the same model, or
+            were levelled by a former version; nothing was imported.
         OptionError: another value of ``existing``.
     """
     if existing not in {"refuse", "merge", "skip"}:
@@ -235,6 +238,10 @@ def import_(
     try:
         reader.verify()
         content = str(reader.manifest["content"])
+        require_comparable(reader)
+        info = store.info()
+        for sha256 in reader.manifest["models"]:
+            info.require_plain(sha256)
         attributes = _attributes(reader)
         known = _known(store, attributes)
         resumed = _begun(store, content)
@@ -253,6 +260,14 @@ def import_(
     finally:
         reader.close()
     return report
+
+
+def require_comparable(reader: ExportReader) -> None:
+    """Raise ModelMismatchError where templates of the file were levelled by a former version."""
+    for settings in reader.settings():
+        if levelled(settings):
+            what = f"{reader.path}: people enrolled"
+            raise ModelMismatchError(incomparable(what, settings), ENROLL_AGAIN)
 
 
 def _attributes(reader: ExportReader) -> dict[str, dict[str, Any]]:

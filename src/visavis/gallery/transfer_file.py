@@ -200,7 +200,16 @@ class ExportReader:
             if member.name.startswith(start):
                 yield self._rows(member)
 
-    def _rows(self, member: Member) -> list[dict[str, Any]]:
+    def settings(self) -> set[str]:
+        """The settings that made the templates."""
+        found: set[Any] = set()
+        for member in self.members:
+            if member.name.startswith("faces-"):
+                for column in self._table(member, ["settings"]).columns:
+                    found.update(column.unique().to_pylist())
+        return found - {None}
+
+    def _table(self, member: Member, columns: list[str] | None = None) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -209,7 +218,15 @@ class ExportReader:
         if plain is None:
             raise self._damaged(member.name)
         try:
-            table = pq.read_table(pa.BufferReader(plain))
+            return pq.read_table(pa.BufferReader(plain), columns=columns)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._damaged(member.name) from error
+
+    def _rows(self, member: Member) -> list[dict[str, Any]]:
+        import pyarrow as pa
+
+        table = self._table(member)
+        try:
             rows: list[dict[str, Any]] = table.drop(["vector"]).to_pylist() if (
                 "vector" in table.column_names
             ) else table.to_pylist()  # fmt: skip

@@ -79,6 +79,7 @@ def compact(
         db.execute("DELETE FROM removal")
         db.execute("DELETE FROM moved")
         db.execute("DELETE FROM snapshot")
+        db.execute("DELETE FROM setting WHERE id NOT IN (SELECT setting FROM face)")
         db.execute("UPDATE state SET floor = ?", (state.clock,))
         audit.append(db, seal, [audit.Event("compact", "", {})])
     eraser.rewrite()

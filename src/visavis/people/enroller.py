@@ -82,7 +82,8 @@ class Enroller:
 
     Raises:
         ModelMismatchError: the gallery holds templates of other models only, and no change to this
-            one was begun (``people.Migration``).
+            one was begun (``people.Migration``); or those of this one were levelled by a former
+            version.
 
     Example:
         >>> enroller = Enroller(gallery, recognizer)  # doctest: +SKIP

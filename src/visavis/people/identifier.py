@@ -113,6 +113,8 @@ class Identifier:
             UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
             UnknownCalibrationError: no model has a calibration, and the gallery is too small to
                 tell by itself. Where some have, the others are not asked (see ``warnings``).
+            ModelMismatchError: gallery or calibration are of levelled templates of a former
+                version.
         """
         self._hear([[] for _ in self._recognizers], self._gallery.info())
 
@@ -226,6 +228,7 @@ class Identifier:
         asked = []
         silent: UnknownCalibrationError | None = None
         for k, recognizer in enumerate(self._recognizers):
+            info.require_plain(recognizer.model_sha256)
             try:
                 strangers = self._strangers.before(recognizer, info)
             except UnknownCalibrationError as error:

@@ -71,9 +71,11 @@ def require_welcome(gallery: GalleryStore, recognizer: Recognizer) -> None:
     """Check that templates of this model may be added.
 
     Raises:
-        ModelMismatchError: the gallery holds those of others only, and no change was begun.
+        ModelMismatchError: the gallery holds those of others only, and no change was begun; or
+            those of this model were levelled by a former version.
     """
     info = gallery.info()
+    info.require_plain(recognizer.model_sha256)
     held = [sha256 for sha256, count in info.faces.items() if count]
     if not held or recognizer.model_sha256 in held:
         return
@@ -98,10 +100,12 @@ class Migration:
     Raises:
         OptionError: the gallery is empty, or holds templates of this model only, and no change to
             it waits for ``finish``.
+        ModelMismatchError: templates of this model were levelled by a former version.
     """
 
     def __init__(self, gallery: GalleryStore, recognizer: Recognizer) -> None:
         info = gallery.info()
+        info.require_plain(recognizer.model_sha256)
         others = [s for s, n in info.faces.items() if n and s != recognizer.model_sha256]
         if not others and target(gallery) != (recognizer.model, recognizer.model_sha256):
             held = "is empty" if not any(info.faces.values()) else "holds its templates only"

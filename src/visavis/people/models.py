@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from visavis.decision.profile import CalibrationStore
 from visavis.errors import ModelMismatchError, UnknownModelError
-from visavis.former import levelled
 from visavis.people.migration import target
 from visavis.pipeline import Recognizer, RecognizerOptions
 from visavis.weights import WeightStore
@@ -101,12 +100,6 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
     first = next(iter(gallery.faces(model_sha256=recognizer.model_sha256)), None)
     if first is None or first.settings in {"", recognizer.settings}:
         return []
-    if levelled(first.settings):
-        return [
-            f"people were enrolled with {first.settings}, not with {recognizer.settings}: their "
-            "templates are not comparable, strangers may be named more often than stated; enrol "
-            "everybody again, in a new gallery"
-        ]
     return [
         f"people were enrolled with {first.settings}, not with {recognizer.settings}: scores come "
         "out lower; use the same --detector and --flip, and --aligned only if they were"

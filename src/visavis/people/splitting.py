@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from visavis.decision.profile import CalibrationStore
+from visavis.errors import ModelMismatchError
+from visavis.former import ENROLL_AGAIN, incomparable, levelled
 from visavis.people.resemblance import own_threshold
 from visavis.types import Record
 
@@ -54,7 +56,8 @@ def suggest_splits(
     Raises:
         UnknownPersonError: nobody is called that.
         UnknownCalibrationError: none is known for the model.
-        ModelMismatchError: the calibration was made with another model.
+        ModelMismatchError: the calibration was made with another model; or it or the person's
+            templates are of a former version that levelled them.
     """
     from scipy.sparse.csgraph import connected_components
 
@@ -63,6 +66,10 @@ def suggest_splits(
         return ()
     ((sha256, _),) = Counter(face.model_sha256 for face in faces).most_common(1)
     compared = [face for face in faces if face.model_sha256 == sha256]
+    for face in compared:
+        if levelled(face.settings):
+            what = f"'{name}' was enrolled"
+            raise ModelMismatchError(incomparable(what, face.settings), ENROLL_AGAIN)
     first = compared[0]
     known = CalibrationStore(home).for_model(
         calibration, model=first.model, model_sha256=sha256, settings=first.settings

@@ -166,7 +166,8 @@ class Recognizer:
 
         Raises:
             UnknownCalibrationError: none is saved under the name, or none ships for the model.
-            ModelMismatchError: it was made with another model file.
+            ModelMismatchError: it was made with another model file, or with levelled templates of a
+                former version.
         """
         if self._calibration is None:
             asked = self._asked_calibration
