@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from visavis.types import Vectors
+from visavis.decision.cohort import Cohort
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +34,9 @@ MIDDLE_RATIO: Final = 1.2
 MAX_GROUP_DIRECTIONS: Final = 2
 SPREAD_QUANTILES: Final = (0.1, 0.9)
 """So far in that one person may own a tenth of the photos."""
+
+LOWER_QUANTILES: Final = (0.1, 0.5)
+"""Mates are above the median: these do where one person may own up to half of the photos."""
 
 GRID: Final = 160
 CURVE_PAIRS: Final = 40_000
@@ -67,28 +70,26 @@ class Background:
         return _piecewise(np.asarray(deviates, dtype=np.float64), self.deviates, self.grid)
 
 
-def fit_background(vectors: Vectors, rng: np.random.Generator) -> Background:
+def fit_background(cohort: Cohort, rng: np.random.Generator) -> Background:
     """Fit the pair model.
 
     Args:
-        vectors: ``(N, D)`` unit vectors of mostly different people, N at least 20.
+        cohort: photos of mostly different people, 20 at least, and the scores of their pairs.
         rng: used for the splits that keep directions and coordinates apart, and for thinning.
     """
-    x = vectors.astype(np.float64)
-    centre, axes = _group_axes(x)
-    scores = (x @ x.T)[np.triu_indices(len(x), 1)]
-    whole = _pair_normals(x, (x - centre) @ axes.T)
+    center, axes = _group_axes(cohort.vectors)
+    whole = _pair_normals(cohort, (cohort.vectors - center) @ axes.T)
     parts = [whole]
     if len(axes):
         parts = []
         # Directions found in one half are applied to the other: found in the same photos they
         # would follow chance, and mates.
         for _ in range(SPLITS):
-            order = rng.permutation(len(x))
-            halves = order[: len(x) // 2], order[len(x) // 2 :]
+            order = rng.permutation(cohort.units)
+            halves = cohort.part(order[: len(order) // 2]), cohort.part(order[len(order) // 2 :])
             for found, applied in (halves, halves[::-1]):
-                centre, half_axes = _group_axes(x[found], len(axes))
-                parts.append(_pair_normals(x[applied], (x[applied] - centre) @ half_axes.T))
+                center, half_axes = _group_axes(found.vectors, len(axes))
+                parts.append(_pair_normals(applied, (applied.vectors - center) @ half_axes.T))
     location = np.concatenate([p[0] for p in parts])
     spread = np.concatenate([p[1] for p in parts])
     if len(location) > CURVE_PAIRS:
@@ -99,36 +100,50 @@ def fit_background(vectors: Vectors, rng: np.random.Generator) -> Background:
     deviates = -ndtri(np.clip(survival, 1e-300, 1 - 1e-12))
     # Where the survival function saturates the deviates stop rising: leave those out.
     rising = np.concatenate([[True], np.diff(deviates) > 1e-9])
+    scores = cohort.pair_scores()
     return Background(grid[rising], deviates[rising], scores, (scores - whole[0]) / whole[1])
 
 
 def _group_axes(x: Floats, count: int | None = None) -> tuple[Floats, Floats]:
-    """Centre, and the leading directions along which large groups of photos lie apart.
+    """Center, and the leading directions along which large groups of photos lie apart.
 
     A direction counts if it has clearly more variance than the next one and if that variance is
     in its middle, not in a few outlying photos: those are several photos of one person.
     """
-    centre = x.mean(axis=0)
-    _, singular, axes = np.linalg.svd(x - centre, full_matrices=False)
+    center = x.mean(axis=0)
+    _, singular, axes = np.linalg.svd(x - center, full_matrices=False)
     if count is None:
         leading = singular[: MAX_GROUP_DIRECTIONS + 1] ** 2 / len(x)
-        low, high = np.quantile((x - centre) @ axes[: len(leading) - 1].T, (0.1, 0.9), axis=0)
+        low, high = np.quantile((x - center) @ axes[: len(leading) - 1].T, (0.1, 0.9), axis=0)
         middle = ((high - low) / (2 * ndtri(0.9))) ** 2
         next_ones = leading[1:]
         grouped = (leading[:-1] > GROUP_RATIO * next_ones) & (middle > MIDDLE_RATIO * next_ones)
         count = int(np.flatnonzero(grouped)[-1]) + 1 if grouped.any() else 0
-    return centre, axes[:count]
+    return center, axes[:count]
 
 
-def _pair_normals(x: Floats, coordinates: Floats) -> tuple[Floats, Floats]:
-    """Location and spread of the score of each pair, upper triangle, row by row."""
-    n = len(x)
+def pair_surprise(cohort: Cohort) -> Floats:
+    """``(K,)`` score of each pair in units of its own spread above its own location.
+
+    Groups of photos are not modelled, and spreads come from the lower half of the scores: the
+    photos of a person who owns many of them stand out here.
+    """
+    nowhere = np.zeros((len(cohort.vectors), 0))
+    location, spread = _pair_normals(cohort, nowhere, LOWER_QUANTILES)
+    return np.asarray((cohort.pair_scores() - location) / spread)
+
+
+def _pair_normals(
+    cohort: Cohort, coordinates: Floats, quantiles: tuple[float, float] = SPREAD_QUANTILES
+) -> tuple[Floats, Floats]:
+    """Location and spread of the score of each pair, in the order of ``Cohort.pairs``."""
     structure = coordinates @ coordinates.T
-    # Row i holds the scores of photo i with the n - 1 others, in their order.
-    others = ~np.eye(n, dtype=bool)
-    other = np.broadcast_to(np.arange(n), (n, n))[others].reshape(n, n - 1)
-    scores = (x @ x.T - structure)[others].reshape(n, n - 1)
-    shift = np.zeros(n)
+    # Row i holds the scores of photo i with its partners, in their order.
+    other = cohort.partners()
+    row = np.arange(len(other))[:, None]
+    scores = (cohort.scores - structure)[row, other]
+    count = other.shape[1]
+    shift = np.zeros(len(other))
     middle = float(np.median(scores))
     for _ in range(4):
         rest = scores - middle - shift[:, None] - shift[other]
@@ -136,14 +151,12 @@ def _pair_normals(x: Floats, coordinates: Floats) -> tuple[Floats, Floats]:
         shift -= np.median(shift)
         middle = float(np.median(scores - shift[:, None] - shift[other]))
     rest = scores - middle - shift[:, None] - shift[other]
-    low, high = np.quantile(rest, SPREAD_QUANTILES, axis=1)
-    spread = np.maximum(
-        (high - low) / (ndtri(SPREAD_QUANTILES[1]) - ndtri(SPREAD_QUANTILES[0])), 1e-6
-    )
-    shift = _shrink(shift, 1.25**2 * float(np.median(spread)) ** 2 / (n - 1))
+    low, high = np.quantile(rest, quantiles, axis=1)
+    spread = np.maximum((high - low) / (ndtri(quantiles[1]) - ndtri(quantiles[0])), 1e-6)
+    shift = _shrink(shift, 1.25**2 * float(np.median(spread)) ** 2 / count)
     log_spread = np.log(spread)
-    spread = np.exp(log_spread.mean() + _shrink(log_spread - log_spread.mean(), 1.0 / (n - 1)))
-    i, j = np.triu_indices(n, 1)
+    spread = np.exp(log_spread.mean() + _shrink(log_spread - log_spread.mean(), 1.0 / count))
+    i, j = cohort.pairs()
     return (
         middle + shift[i] + shift[j] + structure[i, j],
         spread[i] * spread[j] / np.sqrt((spread**2).mean()),

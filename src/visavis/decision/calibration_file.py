@@ -10,11 +10,16 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from visavis.errors import CalibrationError
 
-SCHEMA: Final = 1
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SCHEMA: Final = 2
+_FORMER: Final = 1  # without ``domain`` and ``centered``
 _DIGEST: Final = "sha256"
 _REMEDY: Final = "restore it from a copy, or make a new one: `visavis calibrate`"
 _MOST: Final = 2**63
@@ -49,14 +54,15 @@ def loads(text: str, *, source: str) -> dict[str, Any]:
         raise CalibrationError(f"{source}: not JSON ({error})", _REMEDY) from error
     if not isinstance(plain, dict):
         raise CalibrationError(f"{source}: not a JSON object", _REMEDY)
-    if plain.get("schema") != SCHEMA:
+    if plain.get("schema") not in (_FORMER, SCHEMA):
         raise CalibrationError(
             f"{source}: schema {plain.get('schema')!r}, not {SCHEMA}",
             "make a new one with `visavis calibrate`, or use the version that made this file",
         )
     said = plain.pop(_DIGEST, None)
     digest = _digest(plain)
-    del plain["schema"]
+    if plain.pop("schema") == _FORMER:
+        plain |= {"domain": None, "centered": None}
     try:
         values: dict[str, Any] = _record(_CALIBRATION)(plain, "")
         _check_order(values)
@@ -144,12 +150,48 @@ def _reference(value: Any, at: str) -> dict[str, tuple[float, ...]] | None:
     return found
 
 
+def _optional(check: Check) -> Check:
+    return lambda value, at: None if value is None else check(value, at)
+
+
+def _floats(value: Any, at: str) -> NDArray[np.float32]:
+    """float32 numbers, little-endian, in base64: exact, and a quarter of the digits' length."""
+    import base64
+
+    import numpy as np
+
+    try:
+        numbers = np.frombuffer(base64.b64decode(_text(value, at), validate=True), "<f4")
+    except ValueError:
+        raise _WrongError(f"{at} is {_short(value)}, not float32 numbers in base64") from None
+    if not len(numbers) or not np.isfinite(numbers).all():
+        raise _WrongError(f"{at} holds numbers that are not finite, or none")
+    return numbers.astype(np.float32)
+
+
+def _domain(value: Any, at: str) -> dict[str, Any]:
+    found: dict[str, Any] = _record(_DOMAIN)(value, at)
+    size, map_ = len(found["mean"]), found["whitening"]
+    if found["mean_b"] is not None and len(found["mean_b"]) != size:
+        raise _WrongError(f"{at}.mean and {at}.mean_b differ in length")
+    if map_ is not None and len(map_) != size**2:
+        raise _WrongError(f"{at}.whitening has {len(map_)} numbers, not {size}x{size}")
+    if map_ is not None:
+        found["whitening"] = map_.reshape(size, size)
+    return found
+
+
 def _short(value: Any) -> str:
     text = "null" if value is None else json.dumps(value, default=str)
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _check_order(values: Mapping[str, Any]) -> None:
+    if values.get("centered") is not None:
+        try:
+            _check_order(values["centered"])
+        except _WrongError as error:
+            raise _WrongError(f"centered.{error}") from None
     points = values["points"]
     for k, point in enumerate(points):
         if point["fmr"] > point["target_fmr"] * (1 + 1e-9):
@@ -197,15 +239,28 @@ _EVIDENCE: Final[Mapping[str, Check]] = {
     "scores": _tuple(_number()),
     "llrs": _tuple(_number()),
 }
+_MEASURED: Final[Mapping[str, Check]] = {
+    "points": _tuple(_record(_POINT)),
+    "evidence": _tuple(_record(_EVIDENCE), least=0),
+    "reference": _reference,
+}
+_DOMAIN: Final[Mapping[str, Check]] = {
+    "mean": _floats,
+    "photos": _count,
+    "people": _count,
+    "mean_b": _optional(_floats),
+    "photos_b": _count,
+    "people_b": _count,
+    "whitening": _optional(_floats),
+    "shrinkage": _RATE,
+}
 _CALIBRATION: Final[Mapping[str, Check]] = {
     "name": _text,
     "model": _text,
     "model_sha256": _text,
     "settings": _text,
     "method": _text,
-    "points": _tuple(_record(_POINT)),
-    "evidence": _tuple(_record(_EVIDENCE), least=0),
-    "reference": _reference,
+    **_MEASURED,
     "dataset": _text,
     "people": _count,
     "photos": _count,
@@ -213,6 +268,8 @@ _CALIBRATION: Final[Mapping[str, Check]] = {
     "created": _text,
     "command": _text,
     "note": _text,
+    "domain": _optional(_domain),
+    "centered": _optional(_record(_MEASURED)),
 }
 _REFERENCE: Final[Mapping[str, Check]] = {
     "quantiles": _tuple(_RATE),

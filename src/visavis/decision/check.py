@@ -109,7 +109,9 @@ def check(
             f"calibration '{calibration.name}', itself estimated from unlabelled photos",
             "check against a labelled one, such as the model's own",
         )
-    estimate = estimate_non_mated(vectors, shape=shape_of(calibration), seed=seed)
+    estimate = estimate_non_mated(
+        calibration.project(vectors), center=False, shape=shape_of(calibration), seed=seed
+    )
     points = {p.target_fmr: p for p in (decisive, *_supported(calibration))}
     rates = tuple(_rate(estimate, points[target]) for target in sorted(points, reverse=True))
     row = next(r for r in rates if r.claimed_fmr == fmr)

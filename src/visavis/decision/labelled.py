@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.decision import llr
 from visavis.decision.bootstrap import PeopleBootstrap
+from visavis.decision.cross_fit import CrossFit
+from visavis.decision.domain import Domain
 from visavis.decision.operating_point import LADDER, measure_points, supported_count
-from visavis.decision.pair_scores import PairScores, bin_centres
-from visavis.decision.profile import Calibration
-from visavis.decision.strangers import Strangers
-from visavis.decision.unlabelled import ReferenceShape
+from visavis.decision.pair_scores import PairScores, all_pairs, bin_centres
+from visavis.decision.profile import Calibration, Measured
+from visavis.decision.strangers import Strangers, measure_strangers
+from visavis.decision.unlabelled import ReferenceShape, measure_shape
+from visavis.decision.whitening import choose_shrinkage, fit_domain
 from visavis.errors import UnsupportedFmrError
+from visavis.types import Vectors
 
 STEPS_PER_DECADE: Final = 10
 """Operating points between one power of ten and the next, so that any rate finds one near."""
@@ -48,6 +53,65 @@ class Provenance:
     failures: int = 0
     created: str = ""
     command: str = ""
+
+
+FEWEST_PEOPLE: Final = 10
+"""People from which on templates are centered: the mean of fewer is mostly themselves."""
+
+
+def calibrate_people(
+    vectors: Vectors,
+    owners: NDArray[np.int64],
+    provenance: Provenance,
+    *,
+    center: bool = True,
+    targets: Sequence[float] | None = None,
+) -> Calibration:
+    """Operating points and evidence maps from labelled photos, all pairs of them.
+
+    Args:
+        vectors: ``(N, D)`` float32 unit vectors.
+        owners: ``(N,)`` int64, whose photo each is.
+        provenance: what they come from.
+        center: make a calibration for photos like these: about their mean (``Calibration.domain``),
+            with a whitening where it helps. Otherwise one for photos of any kind: of templates as
+            they are, and what was measured about the mean beside it (``Calibration.centered``).
+        targets: false match rates that must be supported.
+
+    Raises:
+        DataError: fewer than two people.
+        UnsupportedFmrError: a rate in ``targets``, or even 0.1, is not supported.
+    """
+    if len(np.unique(owners)) < FEWEST_PEOPLE:
+        return _measured(vectors, owners, provenance, targets, None)
+    shrinkage = choose_shrinkage(vectors, owners) if center else None
+
+    def fit(x: Vectors, who: NDArray[np.int64]) -> Domain:
+        return fit_domain(x, who, shrinkage=shrinkage)
+
+    about_mean = _measured(vectors, owners, provenance, targets, CrossFit(vectors, owners, fit))
+    if center:
+        return replace(about_mean, domain=fit(vectors, owners))
+    plain = _measured(vectors, owners, provenance, targets, None)
+    centered = Measured(about_mean.points, about_mean.evidence, about_mean.reference)
+    return replace(plain, centered=centered)
+
+
+def _measured(
+    vectors: Vectors,
+    owners: NDArray[np.int64],
+    provenance: Provenance,
+    targets: Sequence[float] | None,
+    cross_fit: CrossFit | None,
+) -> Calibration:
+    tail = min(1.0, 1.2 * max([LADDER[0], *(targets or [])]))
+    return calibrate(
+        all_pairs(vectors, owners.tolist(), tail=tail, cross_fit=cross_fit),
+        provenance,
+        targets=targets,
+        shape=measure_shape(vectors, owners, cross_fit=cross_fit),
+        strangers=measure_strangers(vectors, owners, cross_fit=cross_fit),
+    )
 
 
 def calibrate(

@@ -6,14 +6,20 @@ statistics of the highest few, and which people they belong to; of the rest a hi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from visavis.decision.cross_fit import CrossFit
 from visavis.errors import DataError, OptionError
+
+Block = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+"""``(A,)`` and ``(B,)`` photos and their ``(A, B)`` scores; B begins with A, or they are apart."""
+
+_SAMPLE: Final = 400_000
 
 BIN_WIDTH: Final = 1e-4
 """Width of a histogram bin in units of score."""
@@ -59,8 +65,9 @@ def bin_centres() -> NDArray[np.float64]:
 
 
 def all_pairs(
-    vectors: ArrayLike, people: Sequence[object], *, tail: float = 0.1, block: int = 1024
-) -> PairScores:
+    vectors: ArrayLike, people: Sequence[object], *, tail: float = 0.1, block: int = 1024,
+    cross_fit: CrossFit | None = None,
+) -> PairScores:  # fmt: skip
     """Score every pair among N photos.
 
     Time is one N x N matrix product; memory is ``tail`` of it.
@@ -70,6 +77,7 @@ def all_pairs(
         people: N labels; equal labels make a mated pair.
         tail: share of the non-mated pairs to keep exactly, in (0, 1].
         block: rows of a block of the product.
+        cross_fit: of the same photos in the same order: where the scores come from instead.
 
     Raises:
         DataError: fewer than two people, or lengths differ.
@@ -93,29 +101,31 @@ def all_pairs(
             f"photos of {len(photos)} person" + ("" if len(photos) == 1 else "s"),
             "non-mated pairs need photos of at least two people",
         )
-    # People in blocks of rows: sorting puts mates side by side, which keeps the masks cheap.
-    order = np.argsort(owner, kind="stable")
-    x, owner = x[order], owner[order]
-    n = len(x)
-    floor = _tail_floor(x, owner, tail)
+    i, j = _drawn(owner)
+    if cross_fit is None:
+        blocks = _blocks(x, owner, block)
+        chunks = [slice(k, k + 50_000) for k in range(0, len(i), 50_000)]
+        sample = np.concatenate([np.einsum("nd,nd->n", x[i[c]], x[j[c]]) for c in chunks])
+    else:
+        blocks, sample = cross_fit.blocks(), cross_fit.pairs(i, j)
+    floor = _tail_floor(sample, tail)
     histogram = np.zeros(BINS, dtype=np.int64)
     mated: list[NDArray[np.float32]] = []
     mated_people: list[NDArray[np.int32]] = []
     high: list[NDArray[np.float32]] = []
     high_people: list[NDArray[np.int32]] = []
-    for start in range(0, n, block):
-        rows = slice(start, min(start + block, n))
-        scores = np.clip(x[rows] @ x[start:].T, -1.0, 1.0)
-        later = np.arange(start, n)[None, :] > np.arange(rows.start, rows.stop)[:, None]
-        same = owner[rows, None] == owner[None, start:]
-        i, j = np.nonzero(same & later)
+    for a, b, scores in blocks:
+        same = owner[a][:, None] == owner[b]
+        # Where b begins with the photos of a, a pair is there both ways: one of them counts.
+        once = np.triu(np.ones_like(same), 1 if a[0] == b[0] else -len(a))
+        i, j = np.nonzero(same & once)
         mated.append(scores[i, j])
-        mated_people.append(owner[rows][i])
-        other = later & ~same
+        mated_people.append(owner[a][i])
+        other = once & ~same
         histogram += histogram_of(scores[other])
         i, j = np.nonzero(other & (scores >= floor))
         high.append(scores[i, j])
-        high_people.append(np.stack([owner[rows][i], owner[start:][j]], axis=1))
+        high_people.append(np.stack([owner[a][i], owner[b][j]], axis=1))
     return _sorted(
         np.concatenate(mated),
         np.concatenate(mated_people),
@@ -196,30 +206,34 @@ def histogram_of(scores: NDArray[np.floating]) -> NDArray[np.int64]:
     return np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
 
 
-def _tail_floor(x: NDArray[np.float32], owner: NDArray[np.int32], tail: float) -> float:
-    """A score below which at least 1 - tail of the non-mated scores lie, from a sample of pairs.
+def _blocks(x: NDArray[np.float32], owner: NDArray[np.int32], block: int) -> Iterator[Block]:
+    # People in blocks of rows: sorting puts mates side by side, which keeps the masks cheap.
+    order = np.argsort(owner, kind="stable")
+    x = x[order]
+    for start in range(0, len(x), block):
+        rows = np.arange(start, min(start + block, len(x)))
+        yield order[rows], order[start:], np.clip(x[rows] @ x[start:].T, -1.0, 1.0)
+
+
+def _drawn(owner: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Non-mated pairs: all, or a sample."""
+    n = len(owner)
+    if n * (n - 1) // 2 <= _SAMPLE:
+        i, j = np.triu_indices(n, 1)
+    else:
+        i, j = np.random.default_rng(0).integers(0, n, (2, _SAMPLE))
+    keep = owner[i] != owner[j]
+    return i[keep], j[keep]
+
+
+def _tail_floor(sample: NDArray[np.float32], tail: float) -> float:
+    """A score below which at least 1 - tail of the non-mated scores lie, from a sample of them.
 
     Ten standard errors of the sampled quantile are added, so the kept share falls short of
     ``tail`` with no practical probability.
     """
-    n = len(x)
-    size = 400_000
-    if n * (n - 1) // 2 <= size:
-        i, j = np.triu_indices(n, 1)
-    else:
-        rng = np.random.default_rng(0)
-        i, j = rng.integers(0, n, (2, size))
-    keep = owner[i] != owner[j]
-    i, j = i[keep], j[keep]
-    sample = np.concatenate([np.einsum("nd,nd->n", x[a], x[b]) for a, b in _chunks(i, j, 50_000)])
     share = tail + 10 * np.sqrt(tail * (1 - tail) / len(sample)) + 10 / len(sample)
     return float(np.quantile(sample, 1 - share)) - 1e-6 if share < 1 else -2.0
-
-
-def _chunks(
-    i: NDArray[np.int64], j: NDArray[np.int64], size: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    return [(i[k : k + size], j[k : k + size]) for k in range(0, len(i), size)]
 
 
 def _sorted(

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from visavis.decision.domain import Domain, Side
     from visavis.decision.llr import LlrCalibration
+    from visavis.types import Vectors
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ANEW: Final = "restore it from a copy, or make a new one: `visavis calibrate`"
@@ -37,8 +39,26 @@ _WRITABLE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class Measured(Record):
+    """What some photos showed about scores.
+
+    Attributes:
+        points: operating points, highest FMR first, at least one.
+        evidence: fitted score-to-LLR maps, the default first; may be empty.
+        reference: what is needed to compare other photos' scores with these: name -> numbers.
+    """
+
+    points: tuple[OperatingPoint, ...]
+    evidence: tuple[LlrCalibration, ...] = ()
+    reference: dict[str, tuple[float, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration(Record):
     """Thresholds and evidence for one model file with one pipeline.
+
+    Scores are compared in the calibration's space: call ``project`` on templates first. Without a
+    ``domain`` that space is the templates' own.
 
     Attributes:
         name: what users select it by.
@@ -56,6 +76,10 @@ class Calibration(Record):
         created: ISO 8601 date.
         command: the command that makes it again.
         note: the uncertainty, in words.
+        domain: the mean that templates are centered on, and their whitening; ``None`` for
+            templates as the network makes them.
+        centered: of a calibration without a domain, what the same photos showed about their own
+            mean. It holds for other photos about *their* own mean, see ``about``.
     """
 
     name: str
@@ -73,6 +97,46 @@ class Calibration(Record):
     created: str = ""
     command: str = ""
     note: str = ""
+    domain: Domain | None = None
+    centered: Measured | None = None
+
+    def project(self, vectors: Vectors, /, *, side: Side = "a") -> Vectors:
+        """Templates in the space in which the scores were measured.
+
+        Args:
+            vectors: ``(N, D)`` float32 unit vectors.
+            side: ``a`` or ``b``, where the calibration knows two cameras.
+
+        Returns:
+            ``(N, D)`` float32 unit vectors; the same ones where there is no domain.
+        """
+        return vectors if self.domain is None else self.domain.apply(vectors, side=side)
+
+    def about(self, domain: Domain) -> Calibration | None:
+        """The calibration for templates centered on another mean than its own.
+
+        Scores about a set's own mean lie alike on sets of different photos, so what was measured
+        about one mean is used about another. A whitening stays.
+
+        Args:
+            domain: the mean, without a whitening.
+
+        Returns:
+            ``None`` where nothing was measured about a mean.
+        """
+        if self.domain is not None:
+            kept = self.domain
+            return replace(
+                self,
+                domain=replace(domain, whitening=kept.whitening, shrinkage=kept.shrinkage),
+            )
+        known = self.centered
+        if known is None:
+            return None
+        return replace(
+            self, points=known.points, evidence=known.evidence, reference=known.reference,
+            domain=domain, centered=None,
+        )  # fmt: skip
 
     def operating_point(self, fmr: float) -> OperatingPoint:
         """The operating point for a false match rate.
@@ -150,12 +214,13 @@ class Calibration(Record):
             CalibrationError: not such a document, or of a later schema; the message names the
                 field.
         """
-        from visavis.decision.llr import LlrCalibration
+        from visavis.decision.domain import Domain
 
         values = calibration_file.loads(text, source=source)
-        values["points"] = tuple(OperatingPoint(**point) for point in values["points"])
-        values["evidence"] = tuple(LlrCalibration(**one) for one in values["evidence"])
-        return cls(**values)
+        for key, kind in (("centered", Measured), ("domain", Domain)):
+            if values[key] is not None:
+                values[key] = kind(**(_made(values[key]) if key == "centered" else values[key]))
+        return cls(**_made(values))
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
@@ -330,6 +395,15 @@ class CalibrationStore:
                 "use letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
             )
         return self._folder / f"{name}.json"
+
+
+def _made(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with operating points and evidence maps in place of plain numbers."""
+    from visavis.decision.llr import LlrCalibration
+
+    points = tuple(OperatingPoint(**point) for point in values["points"])
+    evidence = tuple(LlrCalibration(**one) for one in values["evidence"])
+    return {**values, "points": points, "evidence": evidence}
 
 
 def is_shipped(calibration: Calibration) -> bool:

@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from visavis.decision.cross_fit import CrossFit
 from visavis.errors import DataError
 from visavis.types import OperatingPoint, Record, Vectors
 
@@ -123,8 +124,9 @@ class Strangers(Record):
 
 
 def measure_strangers(
-    vectors: Vectors, people: NDArray[np.int64], /, *, draws: int = DRAWS, seed: int = 0
-) -> Strangers:
+    vectors: Vectors, people: NDArray[np.int64], /, *, draws: int = DRAWS, seed: int = 0,
+    cross_fit: CrossFit | None = None,
+) -> Strangers:  # fmt: skip
     """Score every two people against each other by one photo each, several times.
 
     Args:
@@ -132,6 +134,7 @@ def measure_strangers(
         people: ``(N,)`` whose photo each is.
         draws: times that one photo a person is drawn.
         seed: decides the draws.
+        cross_fit: of the same photos in the same order: where the scores come from instead.
 
     Raises:
         DataError: fewer than two people, or lengths differ.
@@ -147,9 +150,11 @@ def measure_strangers(
     total, squares = np.zeros(BINS), np.zeros(BINS)
     for _ in range(draws):
         order = rng.permutation(len(x))
-        one = x[order[np.unique(owner[order], return_index=True)[1]]]
+        one = order[np.unique(owner[order], return_index=True)[1]]
+        whole = None if cross_fit is None else cross_fit.matrix(one)
         for start in range(0, count, _BLOCK):
-            above = _counts_above(one[start : start + _BLOCK], one, start)
+            rows = slice(start, start + _BLOCK)
+            above = _counts_above(x[one[rows]] @ x[one].T if whole is None else whole[rows], start)
             total += above.sum(axis=0)
             squares += (above * (above - 1)).sum(axis=0)
     # Of one person's k matches among m others, k (k - 1) / (m (m - 1)) estimates the square of
@@ -170,10 +175,10 @@ def measure_strangers(
     return Strangers(scores[first:end], fmr[first:end], spread[first:end], count)
 
 
-def _counts_above(rows: Vectors, every: Vectors, start: int) -> NDArray[np.int64]:
-    """For each of the rows how many of the others score at or above each grid score."""
-    size = len(rows)
-    place = np.floor((rows @ every.T - np.float32(FIRST)) / np.float32(STEP) + np.float32(1e-4))
+def _counts_above(scores: NDArray[np.float32], start: int) -> NDArray[np.int64]:
+    """For each row how many of the others are at or above each score of the grid."""
+    size = len(scores)
+    place = np.floor((scores - np.float32(FIRST)) / np.float32(STEP) + np.float32(1e-4))
     bins = np.clip(place, 0, BINS - 1).astype(np.int64) + BINS * np.arange(size)[:, None]
     counts = np.bincount(bins.ravel(), minlength=BINS * size).reshape(size, BINS)
     own = bins[np.arange(size), start + np.arange(size)] - BINS * np.arange(size)

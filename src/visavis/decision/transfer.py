@@ -15,7 +15,7 @@ from visavis.decision.operating_point import MINIMUM_ERRORS
 from visavis.decision.profile import Calibration
 from visavis.decision.strangers import Strangers
 from visavis.decision.unlabelled import NonMatedEstimate
-from visavis.errors import ModelMismatchError, OptionError, UnsupportedFmrError
+from visavis.errors import CalibrationError, ModelMismatchError, OptionError, UnsupportedFmrError
 from visavis.types import OperatingPoint
 
 Floats = NDArray[np.float64]
@@ -44,10 +44,19 @@ def transfer(
         targets: rates that must be supported; those of the reference that are, when ``None``.
 
     Raises:
+        CalibrationError: the estimate is about a mean, and the reference was not measured so.
         ModelMismatchError: the reference is of another model file.
         UnsupportedFmrError: a rate in ``targets`` is too low for the number of pairs.
         OptionError: a rate is outside (0, 1).
     """
+    if estimate.domain is not None:
+        about = reference.about(estimate.domain)
+        if about is None:
+            raise CalibrationError(
+                f"reference calibration '{reference.name}', which was not measured about a mean",
+                "calibrate the reference's photos again: `visavis calibrate`",
+            )
+        reference = about
     if reference.model_sha256 != provenance.model_sha256:
         raise ModelMismatchError(
             f"reference calibration '{reference.name}' of {reference.model}, photos embedded by "
@@ -81,6 +90,7 @@ def transfer(
         failures=provenance.failures,
         created=provenance.created,
         command=provenance.command,
+        domain=estimate.domain,
         note=f"estimated without labels from '{reference.name}'; at FMR 1e-3 the true rate lies "
         f"within a factor of {spread:.2g} of the claim with 95 % confidence; FNMR is not known",
     )

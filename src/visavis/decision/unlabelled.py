@@ -2,15 +2,16 @@
 
 A threshold measured on one set of photos does not hold on another: blur, age, light and who is in
 the photos move the scores of strangers. A few hundred photos of mostly different people, names
-unknown, tell by how much. Three steps: a model of each pair's score fitted by medians
-(``background``); from it, which pairs are probably mates (``tail.stranger_probability``); and how
-the tail of the others departs from the model (``tail.fit_shape``), with a prior from the labelled
-reference. Half-samples of the photos give the uncertainty.
+unknown, tell by how much. Four steps: scores about the photos' own mean (``cohort``); a model of
+each pair's score fitted by medians (``background``); from it, which pairs are probably mates
+(``tail.stranger_probability``); and how the tail of the others departs from the model
+(``tail.fit_shape``), with a prior from the labelled reference. Half-samples of the photos give the
+uncertainty.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr, ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
-from visavis.decision.background import Background, fit_background
+from visavis.decision.background import Background, fit_background, pair_surprise
+from visavis.decision.cohort import Cohort
+from visavis.decision.cross_fit import CrossFit
+from visavis.decision.domain import Domain
 from visavis.decision.tail import TailShape, fit_shape, stranger_probability
 from visavis.errors import CalibrationError, OptionError
 from visavis.types import Record, Vectors
@@ -31,6 +35,12 @@ MOST_PHOTOS: Final = 2000
 
 HALF_SAMPLES: Final = 32
 LARGEST_HALF: Final = 300
+
+MOST_OF_ONE: Final = 0.05
+ONE_PERSON: Final = 4.0
+"""Photos beyond so large a share are left out where their pairs' mean surprise is as high as this:
+strangers are mistaken for mates or mates for strangers where one person owns a fifth. Seen on the
+look-alikes of ``benchmarks/unlabelled.py``: all groups found there were of one person."""
 
 LEVELS: Final = np.array([0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0])
 """Deviates of the non-mated distribution at which the uncertainty is kept."""
@@ -74,6 +84,7 @@ class NonMatedEstimate:
         background: the pair model.
         shape: how the non-mated tail departs from it.
         sampling_sd: ``(10,)`` standard deviation of the log FMR at ``LEVELS``, from half-samples.
+        domain: the photos' own mean, about which the scores are; ``None`` for plain templates.
     """
 
     photos: int
@@ -82,6 +93,7 @@ class NonMatedEstimate:
     background: Background
     shape: TailShape
     sampling_sd: Floats
+    domain: Domain | None = None
 
     def fmr(self, threshold: ArrayLike) -> Floats:
         """False match rate at a threshold, in (0, 1)."""
@@ -111,7 +123,10 @@ class NonMatedEstimate:
 
 def estimate_non_mated(
     vectors: Vectors,
+    other: Vectors | None = None,
+    /,
     *,
+    center: bool = True,
     shape: ReferenceShape = ReferenceShape(),
     seed: int = 0,
     half_samples: int = HALF_SAMPLES,
@@ -123,7 +138,10 @@ def estimate_non_mated(
 
     Args:
         vectors: ``(N, D)`` unit vectors, one a photo, N at least 50.
-        shape: what the labelled reference of the model shows.
+        other: ``(M, D)`` photos of a second camera, where those of one are compared with those of
+            the other; each side is centered on its own mean. As many of both are used.
+        center: score about the photos' own mean (``domain``); else as the templates are.
+        shape: what the labelled reference of the model shows, likewise centered or not.
         seed: decides the half-samples, and the photos used where there are more than 2000.
         half_samples: how many; fewer than 2 leave the sampling error at zero.
 
@@ -131,37 +149,46 @@ def estimate_non_mated(
         CalibrationError: fewer than 50 photos.
         OptionError: not an ``(N, D)`` matrix of finite unit vectors.
     """
-    x = _checked(vectors)
     rng = np.random.default_rng(seed)
-    if len(x) > MOST_PHOTOS:
-        x = x[np.sort(rng.choice(len(x), MOST_PHOTOS, replace=False))]
-    size = min(len(x) // 2, LARGEST_HALF)
+    sides = [_checked(vectors)] if other is None else [_checked(vectors), _checked(other)]
+    most = min(MOST_PHOTOS // len(sides), *(len(x) for x in sides))
     logs = []
     # Many small products: on several threads they would wait for one another.
     with threadpool_limits(1, user_api="blas"):
-        background, tail, mated = _fit(x, shape, rng)
+        sides = [_thinned(_drawn(x, most, rng), rng) for x in sides]
+        most = min(len(x) for x in sides)
+        sides = [_drawn(x, most, rng) for x in sides]
+        cohort, domain = Cohort.plain(*sides), None
+        if center:
+            mates = [1 - _strangers(side, shape, rng) for side in cohort.same_side()]
+            cohort, domain = cohort.centered(mates)
+        size = min(cohort.units // 2, LARGEST_HALF // len(sides))
+        background, tail, mated = _fit(cohort, shape, rng)
         scores = background.score(tail.model_deviate(LEVELS))
         for _ in range(half_samples):
-            half = x[np.sort(rng.choice(len(x), size, replace=False))]
+            half = cohort.part(np.sort(rng.choice(cohort.units, size, replace=False)))
             part, part_tail, _ = _fit(half, shape, rng)
             logs.append(log_ndtr(-part_tail.true_deviate(part.deviate(scores))))
     spread = np.zeros(len(LEVELS))
     if half_samples >= 2:
         # A sample of n out of N without replacement varies about the whole with variance
         # (1/n - 1/N); the whole varies about the truth with 1/N.
-        share = size / len(x)
+        share = size / cohort.units
         spread = np.std(logs, axis=0, ddof=1) * np.sqrt(share / (1 - share))
     return NonMatedEstimate(
-        photos=len(x),
+        photos=len(cohort.vectors),
         pairs=len(background.scores),
         mated_pairs=mated,
         background=background,
         shape=tail,
         sampling_sd=spread,
+        domain=domain,
     )
 
 
-def measure_shape(vectors: Vectors, people: NDArray[np.int64], *, seed: int = 0) -> ReferenceShape:
+def measure_shape(
+    vectors: Vectors, people: NDArray[np.int64], *, seed: int = 0, cross_fit: CrossFit | None = None
+) -> ReferenceShape:
     """Tail shapes of a labelled reference: what ``estimate_non_mated`` starts from.
 
     Twenty times two hundred people are drawn, or all if there are fewer, with one photo each, and
@@ -170,6 +197,8 @@ def measure_shape(vectors: Vectors, people: NDArray[np.int64], *, seed: int = 0)
     Args:
         vectors: ``(N, D)`` unit vectors.
         people: ``(N,)`` whose photo each is.
+        seed: decides the draws.
+        cross_fit: of the same photos in the same order: where the scores come from instead.
 
     Returns:
         The shapes; the default where there are fewer than 50 people.
@@ -184,7 +213,10 @@ def measure_shape(vectors: Vectors, people: NDArray[np.int64], *, seed: int = 0)
         order = rng.permutation(len(x))
         first = np.unique(owner[order], return_index=True)[1]
         chosen = order[rng.permutation(first)[:200]]
-        background = fit_background(x[chosen], rng)
+        cohort = Cohort.plain(x[chosen])
+        if cross_fit is not None:
+            cohort = replace(cohort, scores=cross_fit.matrix(chosen).astype(np.float64))
+        background = fit_background(cohort, rng)
         tails.append(background.deviate(background.scores))
         surprises.append(background.surprise)
     start = ReferenceShape()
@@ -195,12 +227,40 @@ def measure_shape(vectors: Vectors, people: NDArray[np.int64], *, seed: int = 0)
 
 
 def _fit(
-    x: Vectors, shape: ReferenceShape, rng: np.random.Generator
+    cohort: Cohort, shape: ReferenceShape, rng: np.random.Generator
 ) -> tuple[Background, TailShape, float]:
-    background = fit_background(x, rng)
+    background = fit_background(cohort, rng)
     weights = stranger_probability(background.surprise, prior=shape.surprise)
     deviates = background.deviate(background.scores)
     return background, fit_shape(deviates, weights, prior=shape.tail), float((1 - weights).sum())
+
+
+def _drawn(x: Vectors, count: int, rng: np.random.Generator) -> Vectors:
+    return x if len(x) <= count else x[np.sort(rng.choice(len(x), count, replace=False))]
+
+
+def _thinned(x: Vectors, rng: np.random.Generator) -> Vectors:
+    """The photos without those of any person beyond ``MOST_OF_ONE``, chosen at random.
+
+    A person is a group whose pairs are far above what is usual for their photos: among children,
+    who are alike, no group is.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    surprise = pair_surprise(Cohort.plain(x))
+    highest = max(float(surprise.max()), ONE_PERSON)
+    groups = fcluster(linkage(highest - surprise, "average"), highest - ONE_PERSON, "distance")
+    most = max(int(MOST_OF_ONE * len(x)), 1)
+    order = rng.permutation(len(x))
+    by_group = order[np.argsort(groups[order], kind="stable")]
+    sizes = np.bincount(groups)
+    turn = np.arange(len(x)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return x[np.sort(by_group[turn < most])]
+
+
+def _strangers(side: Cohort, shape: ReferenceShape, rng: np.random.Generator) -> Floats:
+    """Probability that each pair of plain templates shows two people."""
+    return stranger_probability(fit_background(side, rng).surprise, prior=shape.surprise)
 
 
 def _checked(vectors: Vectors, *, fewest: int = FEWEST_PHOTOS) -> Vectors:

@@ -1,0 +1,171 @@
+"""Unlabelled photos and the scores of their pairs, as they are or about their own mean.
+
+What photos of one camera and population have in common is in all their templates, and so in all
+their scores. Subtracting the mean template removes it; that is done in speaker recognition before
+lengths are normalized (D. Garcia-Romero and C. Y. Espy-Wilson, "Analysis of i-vector length
+normalization in speaker recognition systems", Interspeech 2011).
+
+A photo is a part of the mean that it helps to make, so the scores of these photos about their own
+mean are lower than those of later photos will be, by about 2/N for N photos. Therefore each pair is
+scored about the mean of the *other* photos, without the probable mates of the two. Probable mates
+and copies count as one photo in the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.decision.domain import Domain
+from visavis.types import Vectors
+
+Floats = NDArray[np.float64]
+
+SHRINKAGE: Final = 10.0
+"""A mean of n people is taken by n / (n + 10) of its length: of few it is mostly chance. Measured
+with 10 to 1,000 photos: docs/concepts/domain-mean.md."""
+
+_LEAST: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """Photos of mostly different people, and the scores of their pairs.
+
+    Attributes:
+        vectors: ``(N, D)`` float64 templates, centered where the scores are.
+        scores: ``(N, N)`` float64 scores of photo i with photo j.
+        two_sided: the first half of the photos is side a, the second half side b, and only pairs of
+            one of each count.
+    """
+
+    vectors: Floats
+    scores: Floats
+    two_sided: bool = False
+
+    @classmethod
+    def plain(cls, a: Vectors, b: Vectors | None = None) -> Cohort:
+        """Templates as the network makes them.
+
+        Args:
+            a: ``(N, D)`` unit vectors; with ``b`` those of side a.
+            b: ``(N, D)`` unit vectors of side b, as many.
+        """
+        x = a.astype(np.float64) if b is None else np.concatenate([a, b]).astype(np.float64)
+        return cls(x, x @ x.T, b is not None)
+
+    @property
+    def units(self) -> int:
+        """What can be drawn: photos, or pairs of photos of both sides."""
+        return len(self.vectors) // 2 if self.two_sided else len(self.vectors)
+
+    def part(self, units: NDArray[np.int64]) -> Cohort:
+        """Some of the photos; where there are two sides, of both."""
+        rows = np.concatenate([units, units + self.units]) if self.two_sided else units
+        return Cohort(self.vectors[rows], self.scores[np.ix_(rows, rows)], self.two_sided)
+
+    def partners(self) -> NDArray[np.int64]:
+        """``(N, M)``: for each photo those with which it makes pairs."""
+        n, half = len(self.vectors), self.units
+        if self.two_sided:
+            rows = np.arange(half)
+            return np.concatenate([np.tile(rows + half, (half, 1)), np.tile(rows, (half, 1))])
+        every = np.broadcast_to(np.arange(n), (n, n))
+        return every[~np.eye(n, dtype=bool)].reshape(n, n - 1)
+
+    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """``(K,)`` first and ``(K,)`` second photo of each pair."""
+        if self.two_sided:
+            i, j = np.indices((self.units, self.units))
+            return i.ravel(), j.ravel() + self.units
+        first, second = np.triu_indices(len(self.vectors), 1)
+        return first, second
+
+    def pair_scores(self) -> Floats:
+        """``(K,)`` scores of ``pairs``."""
+        return self.scores[self.pairs()]
+
+    def same_side(self) -> tuple[Cohort, ...]:
+        """The cohort of each side by itself, its pairs being those within the side."""
+        if not self.two_sided:
+            return (self,)
+        half = self.units
+        return tuple(
+            Cohort(self.vectors[side], self.scores[side, side])
+            for side in (slice(0, half), slice(half, None))
+        )
+
+    def centered(self, mates: Sequence[Floats]) -> tuple[Cohort, Domain]:
+        """The same photos about their own mean, each side about its own, and that mean.
+
+        Args:
+            mates: for each of ``same_side``, ``(K,)`` probability that each of its pairs shows one
+                person.
+        """
+        sides = [
+            _Side.weighted(one, probability)
+            for one, probability in zip(self.same_side(), mates, strict=True)
+        ]
+        vectors = np.concatenate([_unit(side.vectors - side.mean) for side in sides])
+        means = [side.mean.astype(np.float32) for side in sides]
+        counts = [(len(side.vectors), round(side.people)) for side in sides]
+        if len(sides) == 1:
+            (own,) = sides
+            domain = Domain(means[0], *counts[0])
+            return Cohort(vectors, own.scores()), domain
+        without = np.concatenate([side.without_mates() for side in sides])
+        scores = without @ without.T
+        return Cohort(vectors, scores, True), Domain(means[0], *counts[0], means[1], *counts[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """Photos of one side; ``own`` is what each photo and its mates add to the mean's sum."""
+
+    vectors: Floats
+    total: Floats
+    people: float
+    own: Floats
+    own_weight: Floats
+
+    @classmethod
+    def weighted(cls, cohort: Cohort, mates: Floats) -> _Side:
+        x = cohort.vectors
+        same = np.eye(len(x))
+        same[np.triu_indices(len(x), 1)] = mates
+        same = np.maximum(same, same.T)
+        # A photo with k mates weighs 1 / (1 + k), so a person counts once.
+        weight = 1 / same.sum(axis=1)
+        share = same * weight
+        return cls(x, weight @ x, float(weight.sum()), share @ x, share.sum(axis=1))
+
+    @property
+    def mean(self) -> Floats:
+        return self.total / (self.people + SHRINKAGE)
+
+    def without_mates(self) -> Floats:
+        """Each photo about the mean of all but itself and its mates, of unit length."""
+        rest = self.people - self.own_weight + SHRINKAGE
+        return _unit(self.vectors - (self.total - self.own) / rest[:, None])
+
+    def scores(self) -> Floats:
+        """Each pair of photos about the mean of all but these two and their mates."""
+        x, s, y = self.vectors, self.total, self.own
+        factor = 1 / (self.people + SHRINKAGE - self.own_weight[:, None] - self.own_weight)
+        xs, ys, xy, yy = x @ s, y @ s, x @ y.T, y @ y.T
+        # With m the mean without y_i and y_j: x_i . m, and m . m.
+        near = (xs[:, None] - xy.diagonal()[:, None] - xy) * factor
+        length = yy.diagonal()[:, None] + yy.diagonal() + 2 * yy
+        length = (s @ s - 2 * (ys[:, None] + ys) + length) * factor**2
+        squared = np.maximum((x**2).sum(axis=1)[:, None] - 2 * near + length, _LEAST)
+        return np.asarray(
+            (x @ x.T - near - near.T + length) / np.sqrt(squared * squared.T), dtype=np.float64
+        )
+
+
+def _unit(x: Floats) -> Floats:
+    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), _LEAST))

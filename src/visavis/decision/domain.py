@@ -1,0 +1,113 @@
+"""The domain of a calibration: what it takes out of templates before they are compared."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from visavis.errors import OptionError
+from visavis.types import Record, Vectors
+
+Side = Literal["a", "b"]
+"""Which of two cameras a template comes from: ``a`` references (a passport), ``b`` probes."""
+
+_LEAST: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Domain(Record):
+    """Templates centered on the mean of photos like the user's, and perhaps whitened.
+
+    A template x becomes ``whitening @ (x - mean)``, brought to unit length; scores stay cosines.
+    It holds no template, and nobody is found by it.
+
+    Attributes:
+        mean: ``(D,)`` float32, the mean template; each person counts once.
+        photos: photos behind it.
+        people: people behind it; where names are unknown, photos less probable mates.
+        mean_b: ``(D,)`` float32, the mean of the other camera's photos, where there are two.
+        photos_b: photos behind that.
+        people_b: people behind it.
+        whitening: ``(D, D)`` float32 symmetric, or ``None``: see ``visavis.decision.whitening``.
+        shrinkage: weight of the identity in ``whitening``, in [0, 1].
+
+    Example:
+        >>> domain = Domain(np.array([0.6, 0.0], np.float32), photos=200, people=200)
+        >>> domain.apply(np.array([[0.6, 0.8], [1.0, 0.0]], np.float32)).round(4).tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+
+    mean: NDArray[np.float32]
+    photos: int
+    people: int
+    mean_b: NDArray[np.float32] | None = None
+    photos_b: int = 0
+    people_b: int = 0
+    whitening: NDArray[np.float32] | None = None
+    shrinkage: float = 1.0
+
+    def apply(self, vectors: ArrayLike, /, *, side: Side = "a") -> Vectors:
+        """Templates in the space in which the calibration's scores were measured.
+
+        Args:
+            vectors: ``(N, D)`` unit vectors.
+            side: which camera they come from, where there are two.
+
+        Returns:
+            ``(N, D)`` float32 unit vectors. A template that is the mean itself stays as it is.
+
+        Raises:
+            OptionError: not an ``(N, D)`` matrix of the mean's length.
+        """
+        x = np.asarray(vectors, dtype=np.float32)
+        if x.ndim != 2 or x.shape[1] != len(self.mean):
+            raise OptionError(
+                f"vectors of shape {x.shape}", f"give (N, {len(self.mean)}), as the mean has"
+            )
+        mean = self.mean if self.mean_b is None or side == "a" else self.mean_b
+        # In float64, row by row, so that a template gives the same bits whatever stands beside it.
+        moved = x.astype(np.float64) - mean
+        if self.whitening is not None:
+            moved = np.einsum("nd,de->ne", moved, self.whitening.astype(np.float64))
+        length = np.linalg.norm(moved, axis=1, keepdims=True)
+        return np.where(length > _LEAST, moved / np.maximum(length, _LEAST), x).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values; arrays as base64 of little-endian float32, row by row."""
+        return {
+            field.name: _base64(value) if isinstance(value, np.ndarray) else value
+            for field in fields(self)
+            for value in [getattr(self, field.name)]
+        }
+
+    def __post_init__(self) -> None:
+        means = [self.mean, *([] if self.mean_b is None else [self.mean_b])]
+        size = len(self.mean)
+        good = all(m.shape == (size,) and bool(np.isfinite(m).all()) for m in means)
+        w = self.whitening
+        good &= w is None or (w.shape == (size, size) and bool(np.isfinite(w).all()))
+        if not good or not 0 <= self.shrinkage <= 1:
+            raise OptionError(
+                f"a domain of means {[m.shape for m in means]}",
+                "give finite (D,) means, a (D, D) map, a shrinkage in [0, 1]",
+            )
+
+
+def _base64(numbers: NDArray[np.float32]) -> str:
+    return base64.b64encode(np.ascontiguousarray(numbers, "<f4").tobytes()).decode("ascii")
+
+
+def people_mean(vectors: Vectors, owners: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``(D,)`` float32 mean of per-person mean templates.
+
+    Args:
+        vectors: ``(N, D)`` unit vectors, N at least 1.
+        owners: ``(N,)`` whose template each is.
+    """
+    who = np.unique(owners, return_inverse=True)[1]
+    weight = 1 / np.bincount(who)[who]
+    return np.asarray(weight @ vectors.astype(np.float64) / weight.sum(), dtype=np.float32)
