@@ -11,6 +11,7 @@ from visavis.cli.output import console, messages
 
 if TYPE_CHECKING:
     from visavis.decision.check import Check
+    from visavis.decision.domain import Domain
     from visavis.decision.profile import Calibration
     from visavis.pipeline import PhotoResult
 
@@ -53,8 +54,20 @@ def show_calibration(made: Calibration) -> None:
         )
     console.print(table)
     _show_fpirs(made)
+    if made.domain is not None:
+        console.print(_domain_in_words(made.domain), markup=False)
     if made.note:
         console.print(made.note, style="dim", markup=False)
+
+
+def _domain_in_words(domain: Domain) -> str:
+    photos = f"{domain.photos:,} photos of about {domain.people:,} people"
+    if domain.mean_b is not None:
+        photos += f", and of {domain.photos_b:,} of the second camera"
+    whitened = ""
+    if domain.whitening is not None:
+        whitened = f", then whitened within people (shrinkage {domain.shrinkage:g})"
+    return f"Templates are centered on the mean of {photos}{whitened}; scores are about that mean."
 
 
 def _show_fpirs(made: Calibration) -> None:

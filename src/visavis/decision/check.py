@@ -82,6 +82,7 @@ def check(
     vectors: Vectors,
     calibration: Calibration,
     *,
+    other: Vectors | None = None,
     fmr: float = 1e-3,
     failures: int = 0,
     folder: str = "DIR",
@@ -94,23 +95,30 @@ def check(
     Args:
         vectors: ``(N, D)`` unit vectors of mostly different people, 50 at least, better 200.
         calibration: what is to be trusted or not.
+        other: ``(M, D)`` photos of the second camera, for a calibration of two; ``vectors`` are of
+            its first then.
         fmr: the rate that the verdict is about.
         failures: photos that gave no template, for the record.
         folder: named in the remedy.
         seed: of the half-samples behind the intervals.
 
     Raises:
-        CalibrationError: fewer than 50 photos.
+        CalibrationError: fewer than 50 photos; a calibration of two cameras needs ``other``.
         UnsupportedFmrError: the calibration does not reach down to ``fmr``.
     """
     decisive = calibration.operating_point(fmr)
-    if calibration.method != "labelled":
+    two_sided = calibration.domain is not None and calibration.domain.mean_b is not None
+    if two_sided and other is None:
         raise CalibrationError(
-            f"calibration '{calibration.name}', itself estimated from unlabelled photos",
-            "check against a labelled one, such as the model's own",
+            f"calibration '{calibration.name}', which compares photos of two cameras",
+            "give photos of both: --unlabelled-b for the second",
         )
     estimate = estimate_non_mated(
-        calibration.project(vectors), center=False, shape=shape_of(calibration), seed=seed
+        calibration.project(vectors),
+        None if other is None else calibration.project(other, side="b"),
+        center=False,
+        shape=shape_of(calibration),
+        seed=seed,
     )
     points = {p.target_fmr: p for p in (decisive, *_supported(calibration))}
     rates = tuple(_rate(estimate, points[target]) for target in sorted(points, reverse=True))
@@ -139,9 +147,16 @@ def _remedy(fmr: float, photos: int, folder: str) -> str:
     )
 
 
-def shape_of(calibration: Calibration) -> ReferenceShape:
-    """Tail shapes kept with a calibration; the default where it has none."""
-    numbers = (calibration.reference or {}).get("shape")
+def shape_of(calibration: Calibration, *, centered: bool = False) -> ReferenceShape:
+    """Tail shapes kept with a calibration; the default where it has none.
+
+    Args:
+        calibration: what was measured.
+        centered: of scores about a mean.
+    """
+    known = calibration.centered if centered and calibration.domain is None else None
+    reference = calibration.reference if known is None else known.reference
+    numbers = (reference or {}).get("shape")
     return ReferenceShape.from_numbers(numbers) if numbers else ReferenceShape()
 
 

@@ -14,7 +14,7 @@ from visavis.decision.bootstrap import PeopleBootstrap
 from visavis.decision.cross_fit import CrossFit
 from visavis.decision.domain import Domain
 from visavis.decision.operating_point import LADDER, measure_points, supported_count
-from visavis.decision.pair_scores import PairScores, all_pairs, bin_centres
+from visavis.decision.pair_scores import PairScores, all_pairs, bin_centres, listed_pairs
 from visavis.decision.profile import Calibration, Measured
 from visavis.decision.strangers import Strangers, measure_strangers
 from visavis.decision.unlabelled import ReferenceShape, measure_shape
@@ -89,12 +89,57 @@ def calibrate_people(
     def fit(x: Vectors, who: NDArray[np.int64]) -> Domain:
         return fit_domain(x, who, shrinkage=shrinkage)
 
-    about_mean = _measured(vectors, owners, provenance, targets, CrossFit(vectors, owners, fit))
-    if center:
-        return replace(about_mean, domain=fit(vectors, owners))
     plain = _measured(vectors, owners, provenance, targets, None)
-    centered = Measured(about_mean.points, about_mean.evidence, about_mean.reference)
-    return replace(plain, centered=centered)
+    about_mean = _measured(vectors, owners, provenance, targets, CrossFit(vectors, owners, fit))
+    return _either(plain, about_mean, fit(vectors, owners) if center else None)
+
+
+def calibrate_pairs(
+    vectors: Vectors,
+    owners: NDArray[np.int64],
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
+    provenance: Provenance,
+    *,
+    center: bool = True,
+    targets: Sequence[float] | None = None,
+) -> Calibration:
+    """Operating points and evidence maps from a list of labelled pairs.
+
+    Args:
+        vectors: ``(N, D)`` float32 unit vectors.
+        owners: ``(N,)`` int64, whose photo each is (see ``pair_scores.people_of_pairs``).
+        pairs: ``(K,)`` first and second photo of each pair, and whether it is mated.
+        provenance: what they come from.
+        center: as in ``calibrate_people``.
+        targets: false match rates that must be supported.
+
+    Raises:
+        DataError: no non-mated pair.
+        UnsupportedFmrError: a rate in ``targets``, or even 0.1, is not supported.
+    """
+    first, second, same = pairs
+    people = list(zip(owners[first].tolist(), owners[second].tolist(), strict=True))
+
+    def measured(scores: NDArray[np.float32]) -> Calibration:
+        return calibrate(listed_pairs(scores, same, people), provenance, targets=targets)
+
+    plain = measured(np.einsum("nd,nd->n", vectors[first], vectors[second]))
+    if len(np.unique(owners)) < FEWEST_PEOPLE:
+        return plain
+    shrinkage = choose_shrinkage(vectors, owners) if center else None
+
+    def fit(x: Vectors, who: NDArray[np.int64]) -> Domain:
+        return fit_domain(x, who, shrinkage=shrinkage)
+
+    about_mean = measured(CrossFit(vectors, owners, fit).pairs(first, second))
+    return _either(plain, about_mean, fit(vectors, owners) if center else None)
+
+
+def _either(plain: Calibration, about_mean: Calibration, domain: Domain | None) -> Calibration:
+    if domain is not None:
+        return replace(about_mean, domain=domain)
+    kept = Measured(about_mean.points, about_mean.evidence, about_mean.reference)
+    return replace(plain, centered=kept)
 
 
 def _measured(

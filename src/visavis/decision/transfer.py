@@ -84,7 +84,7 @@ def transfer(
         method="unlabelled",
         points=points,
         evidence=tuple(_moved(one, reference, estimate) for one in reference.evidence),
-        reference=_people_moved(reference, estimate),
+        reference=_reference_moved(reference, estimate),
         dataset=provenance.dataset,
         photos=provenance.photos,
         failures=provenance.failures,
@@ -123,6 +123,16 @@ def _point(estimate: NonMatedEstimate, provenance: Provenance, rate: float) -> O
         target_fmr=rate,
         settings=provenance.settings,
     )
+
+
+def _reference_moved(
+    reference: Calibration, estimate: NonMatedEstimate
+) -> dict[str, tuple[float, ...]] | None:
+    """The reference's numbers for these photos; its tail shapes stay."""
+    moved = _people_moved(reference, estimate) or {}
+    if shape := (reference.reference or {}).get("shape"):
+        moved["shape"] = shape
+    return moved or None
 
 
 def _people_moved(

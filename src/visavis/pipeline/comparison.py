@@ -30,6 +30,9 @@ def compare(
 ) -> Verification:
     """Compare each template of one photo with each of the other; the closest pair counts.
 
+    Scores are about the calibration's mean, where it has one; of two cameras the first photo is
+    from the first.
+
     With several comparisons the chance of a false match adds up, so the threshold is taken at
     ``fmr`` divided by their number (Bonferroni), which keeps the answer's FMR at ``fmr``.
 
@@ -41,7 +44,9 @@ def compare(
     if prior is not None and not 0 < prior < 1:
         raise OptionError(f"prior {prior}", "give a probability above 0 and below 1")
     require_one_model([*first, *second])
-    scores = np.stack([t.vector for t in first]) @ np.stack([t.vector for t in second]).T
+    a_side = calibration.project(np.stack([t.vector for t in first]), side="a")
+    b_side = calibration.project(np.stack([t.vector for t in second]), side="b")
+    scores = a_side @ b_side.T
     row, column = np.unravel_index(int(scores.argmax()), scores.shape)
     score = float(np.clip(scores[row, column], -1, 1))
     comparisons = scores.size
