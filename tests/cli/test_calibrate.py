@@ -121,9 +121,13 @@ def test_unlabelled_check_and_use(run, simulated: Path, tmp_path: Path) -> None:
     moved = run("calibrate", "--unlabelled", few, "--name", "mine", "--json")
     assert moved.code == 0, moved.err
     assert moved.json["method"] == "unlabelled"
-    again = run("calibrate", "--check", few, "--calibration", "mine")
-    assert again.code == 2
-    assert "itself estimated" in again.err
+    again = run("calibrate", "--check", few, "--calibration", "mine", "--json")
+    assert again.code == 0
+    assert again.json["trusted"] is True
+    # A calibration made without labels is no reference for another.
+    other = run("calibrate", "--unlabelled", few, "--name", "other", "--calibration", "mine")
+    assert other.code == 2
+    assert "without labels" in other.err
 
 
 def test_what_identify_advises_works(run, simulated: Path, tmp_path: Path) -> None:

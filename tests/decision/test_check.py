@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from visavis.decision.check import check, shape_of
-from visavis.decision.labelled import Provenance, calibrate
+from visavis.decision.labelled import Provenance, calibrate_people
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Calibration
 from visavis.decision.transfer import photos_needed, transfer
-from visavis.decision.unlabelled import estimate_non_mated, measure_shape
+from visavis.decision.unlabelled import estimate_non_mated
 from visavis.errors import CalibrationError, ModelMismatchError, UnsupportedFmrError
 
 
@@ -25,9 +25,7 @@ def labelled() -> Calibration:
     from tests.decision.conftest import simulate
 
     x, who = simulate(np.random.default_rng(0), 800, each=2)
-    return calibrate(
-        all_pairs(x, who), _provenance("here"), replicates=100, shape=measure_shape(x, who)
-    )
+    return calibrate_people(x, who, _provenance("here"), center=False)
 
 
 def _fmr(x: np.ndarray, threshold: float) -> float:
@@ -55,12 +53,25 @@ def test_a_closer_population_is_not_and_the_remedy_works(labelled, simulate) -> 
     few = check(x[:100], labelled, folder="gate").remedy
     assert few.startswith(f"add photos ({photos_needed(1e-3)} for a rate of 0.001) and run ")
     assert row.factor_interval[0] < truth < row.factor_interval[1]
-    moved = transfer(
-        labelled, estimate_non_mated(x[:300], shape=shape_of(labelled)), _provenance("gate")
-    )
-    assert 1 / 1.6 < _fmr(x, moved.operating_point(1e-3).threshold) / 1e-3 < 1.6
-    with pytest.raises(CalibrationError, match="itself estimated"):
-        check(x[:300], moved)
+    shape = shape_of(labelled, centered=True)
+    moved = transfer(labelled, estimate_non_mated(x[:300], shape=shape), _provenance("gate"))
+    later = moved.project(x[300:])
+    assert 1 / 1.6 < _fmr(later, moved.operating_point(1e-3).threshold) / 1e-3 < 1.6
+    again = check(x[300:600], moved)
+    assert again.trusted
+    assert again.rates[1].factor == pytest.approx(1.0, abs=0.5)
+
+
+def test_a_calibration_of_two_cameras_is_checked_with_both(labelled, simulate) -> None:
+    rng = np.random.default_rng(6)
+    a, _ = simulate(rng, 400, centre=0.5)
+    b, _ = simulate(rng, 400, centre=0.1)
+    shape = shape_of(labelled, centered=True)
+    estimate = estimate_non_mated(a[:200], b[:200], shape=shape, half_samples=4)
+    moved = transfer(labelled, estimate, _provenance("door"))
+    with pytest.raises(CalibrationError, match="two cameras"):
+        check(a[200:], moved)
+    assert check(a[200:], moved, other=b[200:]).trusted
 
 
 def test_a_farther_population_is_trusted_and_called_strict(labelled, simulate) -> None:
@@ -80,8 +91,10 @@ def test_a_moved_calibration_says_what_it_is(labelled, simulate) -> None:
         assert point.fmr_ci[0] < point.fmr < point.fmr_ci[1]
         assert np.isnan(point.fnmr)
     # The evidence moves with the thresholds: where both claim one FMR they say the same.
+    about_mean = labelled.about(moved.domain)
+    assert about_mean is not None
     for rate in (1e-2, 1e-3):
-        here = labelled.llr(np.array([labelled.operating_point(rate).threshold]))[0]
+        here = about_mean.llr(np.array([about_mean.operating_point(rate).threshold]))[0]
         there = moved.llr(np.array([moved.operating_point(rate).threshold]))[0]
         assert there == pytest.approx(here, abs=0.25)
     scores = np.linspace(-1, 1, 200)

@@ -135,20 +135,20 @@ def test_a_higher_score_never_has_a_higher_chance(scores, size) -> None:
 
 def test_what_the_shipped_calibration_says_of_a_thousand_people() -> None:
     point = identification_threshold(1e-2, people=1000, calibration=SHIPPED)
-    assert point.threshold == pytest.approx(0.503, abs=0.005)
+    assert point.threshold == pytest.approx(0.4735, abs=0.005)
     assert point.pairs == 4038 * 4037 // 2
     assert json.loads(json.dumps(point.to_dict()))["model"] == "sface"
-    # By pairs of photos, in which people with many photos dominate, it would be 0.529.
+    # By pairs of photos, in which people with many photos dominate, it would be 0.517.
     old = replace(SHIPPED, reference=None)
     by_pairs = identification_threshold(1e-2, people=1000, calibration=old)
-    assert by_pairs.threshold == pytest.approx(0.529, abs=0.005)
+    assert by_pairs.threshold == pytest.approx(0.517, abs=0.005)
     assert "safe side" in by_pairs.basis
     assert by_pairs.pairs > 40_000_000
 
 
 def test_ten_people_and_a_rate_of_one_in_a_thousand_have_an_answer() -> None:
     point = identification_threshold(1e-3, people=10, calibration=SHIPPED)
-    assert point.threshold == pytest.approx(0.4545, abs=0.005)
+    assert point.threshold == pytest.approx(0.4245, abs=0.005)
 
 
 def test_a_rate_that_the_data_do_not_support_is_refused() -> None:
@@ -312,7 +312,7 @@ def test_two_hundred_unlabelled_photos_support_small_galleries(made, simulate) -
     sample = x[::3][:200]
     gate = transfer(
         made,
-        estimate_non_mated(sample, shape=shape_of(made), half_samples=8),
+        estimate_non_mated(sample, center=False, shape=shape_of(made), half_samples=8),
         Provenance("gate", "net", "a" * 64, "plain", "gate", 200),
     )
     assert Calibration.from_json(gate.to_json()).reference == gate.reference

@@ -42,6 +42,35 @@ def test_thresholds_hold_on_the_rest_of_the_population(simulate, centre, group, 
         assert 1 / 1.5 < factor < 1.5
 
 
+def test_children_are_not_one_person(simulate) -> None:
+    rng = np.random.default_rng(9)
+    x, who = simulate(rng, 2000, group=0.7)
+    sample = rng.choice(len(x), 200, replace=False)
+    estimate = estimate_non_mated(x[sample], shape=PLAIN, half_samples=0)
+    assert estimate.photos == 200
+    assert estimate.mated_pairs < 20
+    assert _true_fmr(estimate, 1e-3, x, who) / 1e-3 < 1.6
+
+
+def test_two_cameras_are_centered_each_on_its_own_mean(simulate) -> None:
+    rng = np.random.default_rng(12)
+    a, _ = simulate(rng, 1500, centre=0.3)
+    b, _ = simulate(rng, 1500, centre=0.0)
+    b[:, 5] += 0.6
+    b /= np.linalg.norm(b, axis=1, keepdims=True)
+    estimate = estimate_non_mated(a[:200], b[200:400], shape=PLAIN, half_samples=4)
+    assert estimate.pairs == 200 * 200
+    assert estimate.domain is not None
+    assert estimate.domain.mean_b is not None
+    assert estimate.domain.mean_b[5] > 0.3 > estimate.domain.mean[5]
+    later_a = estimate.domain.apply(a[400:], side="a")
+    later_b = estimate.domain.apply(b[400:], side="b")
+    scores = later_a @ later_b.T
+    for rate in (1e-2, 1e-3):
+        measured = float((scores >= estimate.threshold(rate)).mean())
+        assert 1 / 1.6 < measured / rate < 1.6
+
+
 def test_mates_among_the_photos_hardly_move_the_threshold(simulate) -> None:
     rng = np.random.default_rng(3)
     x, who = simulate(rng, 400, each=4)
@@ -54,13 +83,16 @@ def test_mates_among_the_photos_hardly_move_the_threshold(simulate) -> None:
         assert 1 / 1.6 < _true_fmr(estimate, 1e-3, x, who) / 1e-3 < 1.6
 
 
-def test_one_person_may_own_a_tenth_of_the_photos(simulate) -> None:
+@pytest.mark.parametrize("photos", [18, 40, 60])
+def test_one_person_may_own_many_of_the_photos(simulate, photos) -> None:
     rng = np.random.default_rng(4)
     x, who = simulate(rng, 1500)
-    own, _ = simulate(rng, 1, each=18)
-    sample = np.concatenate([x[:182], own])
+    own, _ = simulate(rng, 1, each=photos)
+    sample = np.concatenate([x[: 200 - photos], own])
     estimate = estimate_non_mated(sample, shape=PLAIN, half_samples=0)
-    assert estimate.mated_pairs == pytest.approx(18 * 17 / 2, rel=0.15)
+    # A twentieth of the photos are kept of one person: ten make 45 pairs.
+    assert estimate.mated_pairs == pytest.approx(45, rel=0.15)
+    assert estimate.photos == 200 - photos + 10
     assert 1 / 1.6 < _true_fmr(estimate, 1e-3, x, who) / 1e-3 < 1.6
 
 
@@ -71,7 +103,9 @@ def test_repeated_photos_do_not_count_as_strangers(simulate) -> None:
         sample = np.concatenate([x[start : start + 150], x[start : start + 50]])
         estimate = estimate_non_mated(sample, shape=PLAIN, half_samples=0)
         assert estimate.mated_pairs == pytest.approx(50, abs=5)
-        factors.append(_true_fmr(estimate, 1e-3, x, who) / 1e-3)
+        later = np.ones(len(x), bool)
+        later[start : start + 150] = False
+        factors.append(_true_fmr(estimate, 1e-3, x[later], who[later]) / 1e-3)
     assert 1 / 1.5 < np.median(factors) < 1.5
 
 

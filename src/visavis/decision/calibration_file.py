@@ -56,7 +56,7 @@ def loads(text: str, *, source: str) -> dict[str, Any]:
         raise CalibrationError(f"{source}: not a JSON object", _REMEDY)
     if plain.get("schema") not in (_FORMER, SCHEMA):
         raise CalibrationError(
-            f"{source}: schema {plain.get('schema')!r}, not {SCHEMA}",
+            f"{source}: schema {_short(plain.get('schema'))}, not {SCHEMA}",
             "make a new one with `visavis calibrate`, or use the version that made this file",
         )
     said = plain.pop(_DIGEST, None)
