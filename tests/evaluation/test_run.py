@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from visavis import images
+from visavis.decision.domain import Domain
 from visavis.decision.llr import LlrCalibration
 from visavis.decision.profile import Calibration
 from visavis.embedding.cache import EmbeddingCache
-from visavis.errors import ModelMismatchError, OptionError
+from visavis.errors import DataError, ModelMismatchError, OptionError
 from visavis.evaluation import pictures, run
 from visavis.evaluation.protocols import bin as sets
 from visavis.evaluation.protocols import folders, lfw, pairs
@@ -42,6 +43,46 @@ def test_scores_are_cosines_of_the_two_photos(recognizer, tiny_lfw: Path) -> Non
     assert table.about.command == "visavis evaluate lfw"
     assert table.about.photos == len(protocol.photos)
     assert table.about.created
+
+
+def test_pairs_are_scored_about_a_mean_as_well(recognizer, tiny_lfw: Path) -> None:
+    protocol = lfw.view(2, tiny_lfw)
+    rng = np.random.default_rng(0)
+    plain = run.evaluate(protocol, recognizer)
+    size = plain.embedded.vectors[0].shape[1]
+    a, b = (0.1 * rng.standard_normal(size).astype(np.float32) for _ in range(2))
+    domain = Domain(a, 5, 5, mean_b=b, photos_b=5, people_b=5)
+    known = calibration(recognizer)
+    both = run.evaluate(
+        protocol, recognizer, calibration=known, about_mean=replace(known, domain=domain)
+    )
+    np.testing.assert_array_equal(both.scores.score, plain.scores.score)
+    assert both.about_mean is not None
+    for k in (0, 5, 11):
+        x = plain.embedded.vectors[protocol.first[k]][0].astype(float) - a
+        y = plain.embedded.vectors[protocol.second[k]][0].astype(float) - b
+        expected = x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+        assert both.about_mean.score[k] == pytest.approx(expected, abs=1e-6)
+    assert both.about_mean.about.notes[-1].startswith("Scores are about the mean of 5 people")
+
+
+def test_a_mean_is_made_of_people_who_are_in_no_pair(recognizer, tiny_lfw: Path) -> None:
+    protocol = lfw.view(1, tiny_lfw, part="train")
+    assert set(protocol.people or ()) == {"Person_00", "Person_01", "Person_02"}
+    (tiny_lfw / "peopleDevTest.txt").write_text("3\nPerson_02\t2\nPerson_07\t3\nPerson_09\t1\n")
+    free = lfw.cohort(tiny_lfw, protocol)
+    assert {name: len(own) for name, own in free.items()} == {"Person_07": 3, "Person_09": 1}
+    assert len(lfw.cohort(tiny_lfw, protocol, 1)) == 1
+    domain = run.mean_of(free, recognizer)
+    photos = [photo for own in free.values() for photo in own]
+    x = np.stack([row.templates[0].vector for row in recognizer.embed_many(photos)])
+    expected = (x[:3].mean(axis=0) + x[3]) / 2 * 2 / (2 + 10)
+    np.testing.assert_allclose(domain.mean, expected, atol=1e-6)
+    assert domain.people == 2
+    (tiny_lfw / "peopleDevTest.txt").unlink()
+    assert lfw.cohort(tiny_lfw, protocol) == {}
+    with pytest.raises(DataError):
+        lfw.cohort(tiny_lfw, protocol, 5)
 
 
 def test_view_1_as_a_pair_list_is_equal_to_the_last_digit(

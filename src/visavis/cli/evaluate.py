@@ -17,6 +17,8 @@ from visavis.cli.evaluate_table import show
 from visavis.cli.output import console, echo_json, home, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from visavis.decision.profile import Calibration
     from visavis.evaluation.protocols import Protocol
     from visavis.evaluation.run import Evaluation
@@ -102,6 +104,15 @@ def lfw(
         Path | None,
         typer.Option("--write-pairs", help="Also write the pairs as CSV for `evaluate pairs`."),
     ] = None,
+    mean_people: Annotated[
+        int | None,
+        typer.Option(
+            "--mean-people",
+            min=0,
+            help="People who are in no pair, about whose mean the pairs are scored, too: all that "
+            "the protocol has, or so many drawn at random; 0: none.",
+        ),
+    ] = None,
     model: options.Model = "sface",
     detector: options.DetectorName = "yunet",
     min_face: options.MinFace = None,
@@ -121,6 +132,10 @@ def lfw(
     json: options.Json = False,
 ) -> None:
     """Labeled Faces in the Wild by its own protocol.
+
+    Reported twice: templates as they are, with the thresholds that ship; and about the mean
+    template of people who are in no pair (of View 2: of the training list), as `visavis calibrate`
+    would take it from your photos.
 
     Example: `visavis evaluate lfw --view 2 --root lfw/ --out lfw-report/`
     """
@@ -142,6 +157,7 @@ def lfw(
             model, detector, min_face, min_confidence, aligned, calibration, faces, flip, runtime,
             threads, out, scores, bootstrap, pictures, workers, no_cache, json,
         ),
+        cohort=None if mean_people == 0 else protocols.lfw.cohort(root, protocol, mean_people),
     )  # fmt: skip
 
 
@@ -297,10 +313,11 @@ def report(
     raise typer.Exit(1 if summary.failures else 0)
 
 
-def _score(protocol: Protocol, wanted: Wanted) -> None:
+def _score(
+    protocol: Protocol, wanted: Wanted, *, cohort: Mapping[str, Sequence[Path]] | None = None
+) -> None:
     from visavis.errors import OptionError
-    from visavis.evaluation import pictures, run, scores
-    from visavis.evaluation.worst import worst
+    from visavis.evaluation import run, scores
     from visavis.pipeline import Recognizer, RecognizerOptions
 
     # What can be refused is refused before the work, not after it.
@@ -324,13 +341,20 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
         ),
         home=home(),
     )
+    known = calibration_of(recognizer, wanted.calibration)
     with ExitStack() as stack:
         cache = stack.enter_context(kept_templates(no_cache=wanted.no_cache))
         update = stack.enter_context(progress("photos", quiet=wanted.json))
+        plain, about_mean = _spaces(known, recognizer)
+        if plain is not None and cohort and about_mean is None:
+            about_mean = plain.about(
+                run.mean_of(cohort, recognizer, cache=cache, workers=wanted.workers)
+            )
         result: Evaluation = run.evaluate(
             protocol,
             recognizer,
-            calibration=calibration_of(recognizer, wanted.calibration),
+            calibration=plain,
+            about_mean=about_mean,
             rule=wanted.faces,
             cache=cache,
             workers=wanted.workers,
@@ -339,18 +363,63 @@ def _score(protocol: Protocol, wanted: Wanted) -> None:
         )
     if wanted.scores is not None:
         scores.write(wanted.scores, result.scores)
-    if wanted.out is not None:
+    summary = _written(result, result.scores, wanted.out, wanted)
+    second = None
+    if result.about_mean is not None:
+        folder = None if wanted.out is None else wanted.out / "about-mean"
+        if folder is not None:
+            make_folder(folder)
+        second = _written(result, result.about_mean, folder, wanted)
+    if wanted.json:
+        echo_json({**summary.to_dict(), "about_mean": None if second is None else second.to_dict()})
+    else:
+        show(summary)
+        if second is not None:
+            console.print()
+            show(second)
+        if wanted.out is not None:
+            console.print(f"report: {wanted.out / 'report.html'}", markup=False)
+    raise typer.Exit(1 if summary.failures else 0)
+
+
+def _spaces(
+    known: Calibration | None, recognizer: Recognizer
+) -> tuple[Calibration | None, Calibration | None]:
+    """A calibration for templates as they are, and one about a mean, if that was asked for."""
+    from contextlib import suppress
+
+    from visavis.decision.profile import CalibrationStore
+    from visavis.errors import UnknownCalibrationError
+
+    if known is None or known.domain is None:
+        return known, None
+    with suppress(UnknownCalibrationError):
+        own = CalibrationStore(home()).for_model(
+            None,
+            model=recognizer.model,
+            model_sha256=recognizer.model_sha256,
+            settings=recognizer.settings,
+        )
+        return (own if own.domain is None else None), known
+    return None, known
+
+
+def _written(result: Evaluation, table: ScoreFile, out: Path | None, wanted: Wanted) -> Summary:
+    """Sum up scores; write them and their report into a folder if there is one."""
+    from visavis.evaluation import pictures, scores
+    from visavis.evaluation.worst import worst
+
+    if out is not None:
         # First the scores: they are the work of minutes, the rest can be redone from them.
-        scores.write(wanted.out / "scores.parquet", result.scores)
-    summary = _summarise(result.scores, wanted.bootstrap, quiet=wanted.json)
-    if wanted.out is not None:
+        scores.write(out / "scores.parquet", table)
+    summary = _summarise(table, wanted.bootstrap, quiet=wanted.json)
+    if out is not None:
         faces = None
         if wanted.pictures:
-            rows = worst(result.scores)
+            rows = worst(table)
             faces = pictures.of_pairs(result, [*rows.matches, *rows.non_matches])
-        _write(wanted.out, result.scores, summary, faces)
-    _tell(summary, json=wanted.json, out=wanted.out)
-    raise typer.Exit(1 if summary.failures else 0)
+        _write(out, table, summary, faces)
+    return summary
 
 
 def make_folder(out: Path) -> None:

@@ -24,6 +24,8 @@ _FOLDERS: Final = ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw")
 
 Part = Literal["test", "train"]
 
+_PEOPLE: Final[dict[Part, str]] = {"train": "peopleDevTrain.txt", "test": "peopleDevTest.txt"}
+
 
 def view(number: int, root: Path, *, part: Part = "test") -> Protocol:
     """A view's pairs.
@@ -99,7 +101,7 @@ def people(root: Path, part: Part) -> dict[str, tuple[Path, ...]]:
     if part not in ("test", "train"):
         raise OptionError(f"part {part!r} of LFW's people", "there are train and test")
     photos = photo_folder(root)
-    path = root / ("peopleDevTrain.txt" if part == "train" else "peopleDevTest.txt")
+    path = root / _PEOPLE[part]
     lines = _lines(path)
     found: dict[str, tuple[Path, ...]] = {}
     for number, line in enumerate(lines[1:], start=2):
@@ -116,6 +118,36 @@ def people(root: Path, part: Part) -> dict[str, tuple[Path, ...]]:
         )
     require_photos(str(path), tuple(photo for photos in found.values() for photo in photos))
     return found
+
+
+def cohort(
+    root: Path, protocol: Protocol, count: int | None = None, *, seed: int = 0
+) -> dict[str, tuple[Path, ...]]:
+    """People who are in no pair of a view, with all their photos: what a mean may be made of.
+
+    Of View 1's people those of the other part; for View 2 the 1,053 training people who are in no
+    pair.
+
+    Args:
+        root: folder of the data set.
+        protocol: a view's pairs.
+        count: people, drawn at random; all when ``None`` or if there are fewer. ``None`` and no
+            list of people in the folder: none.
+        seed: decides who.
+
+    Raises:
+        DataError: as ``people``.
+    """
+    used = set(protocol.people or ())
+    part: Part = "test" if protocol.name == "LFW View 1 train" else "train"
+    if count is None and not (root / _PEOPLE[part]).is_file():
+        return {}
+    free = {name: photos for name, photos in people(root, part).items() if name not in used}
+    if count is None or count >= len(free):
+        return free
+    names = sorted(free)
+    chosen = np.random.default_rng(seed).choice(len(names), count, replace=False)
+    return {names[k]: free[names[k]] for k in np.sort(chosen)}
 
 
 def photo_folder(root: Path) -> Path:
