@@ -166,10 +166,6 @@ class NotAlignedError(FaceError):
     """The picture was said to be an aligned crop and is none."""
 
 
-class LowQualityError(FaceError):
-    """The face is below the quality that enrolment asks for."""
-
-
 class ConstraintError(VisavisError):
     """Must-links and cannot-links contradict each other or name faces that are not there."""
 

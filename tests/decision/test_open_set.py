@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from visavis.decision.check import shape_of
 from visavis.decision.labelled import Provenance, calibrate
 from visavis.decision.open_set import (
-    fpir_at,
     identification_threshold,
     open_set,
     supported_fpirs,
@@ -346,13 +345,6 @@ def test_fused_galleries_keep_their_rate(made, simulate) -> None:
         )
         best = fused_scores(x[strangers], x[enrolled], who[enrolled], fusion=fusion).max(axis=1)
         assert point.fpir_ci[0] <= np.mean(best >= point.threshold) <= point.fpir_ci[1]
-
-
-def test_one_call_does_as_the_object() -> None:
-    scores = [0.2, 0.5]
-    assert fpir_at(scores, people=50, calibration=SHIPPED).tolist() == (
-        open_set(people=50, calibration=SHIPPED).fpir(scores).tolist()
-    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from visavis.decision.similarity import compare, cosine, score_matrix
+from visavis.decision.similarity import compare, cosine
 from visavis.errors import ModelMismatchError, OptionError
 from visavis.types import Face, Quality, Template
 
@@ -19,12 +19,9 @@ def test_scores_agree_with_a_loop() -> None:
     a, b = rng.standard_normal((5, 7)), rng.standard_normal((3, 7))
     unit_a = a / np.linalg.norm(a, axis=1, keepdims=True)
     unit_b = b / np.linalg.norm(b, axis=1, keepdims=True)
-    matrix = score_matrix(unit_a, unit_b)
-    assert matrix.shape == (5, 3)
     for i in range(5):
         for j in range(3):
             want = sum(p * q for p, q in zip(unit_a[i], unit_b[j], strict=True))
-            assert matrix[i, j] == pytest.approx(want, abs=1e-6)
             assert cosine(a[i], b[j]) == pytest.approx(want, abs=1e-12)
 
 
@@ -41,8 +38,3 @@ def test_templates_of_two_models_are_never_compared() -> None:
 def test_bad_vectors_are_refused(a, b) -> None:
     with pytest.raises(OptionError):
         cosine(a, b)
-
-
-def test_matrices_of_two_dimensions_are_refused() -> None:
-    with pytest.raises(OptionError):
-        score_matrix(np.zeros((2, 3)), np.zeros((2, 4)))

@@ -1,4 +1,4 @@
-"""FaceNetwork and the embedder over it."""
+"""FaceNetwork."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tests.contracts.embedder import EmbedderContract
 
 from visavis.embedding.backbones import build
-from visavis.embedding.torch import FaceNetwork, TorchEmbedder, weights_sha256
-from visavis.errors import ModelRefusedError, OptionError
+from visavis.embedding.torch import FaceNetwork
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -28,16 +26,6 @@ def small(name: str = "siamese_cnn", *, flip: bool = False) -> FaceNetwork:
         torch.manual_seed(0)
         sizes = {"siamese_cnn": 32, "prelu_net": 64}
         return FaceNetwork(build(name, dimension=8, input_size=sizes[name]), flip=flip)
-
-
-@pytest.fixture(scope="module", params=["siamese_cnn", "prelu_net"])
-def embedder(request: pytest.FixtureRequest) -> TorchEmbedder:
-    network = small(request.param, flip=request.param == "prelu_net")
-    return TorchEmbedder(network, name=request.param)
-
-
-class TestTorchEmbedder(EmbedderContract):
-    """The contract, for an RGB network and a gray one that averages mirror images."""
 
 
 @pytest.fixture(scope="module")
@@ -83,43 +71,3 @@ def test_raw_is_float32_under_bfloat16(images: torch.Tensor) -> None:
     assert got.dtype == torch.float32
     want = network(images)
     assert torch.cosine_similarity(got, want).min() > 0.99
-
-
-def test_the_hash_is_that_of_names_shapes_and_bytes() -> None:
-    one, two = small(), small()
-    assert weights_sha256(one) == weights_sha256(two)
-    assert TorchEmbedder(one, name="a").sha256 == weights_sha256(one)
-    assert TorchEmbedder(one, name="a", sha256="f" * 64).sha256 == "f" * 64
-    with torch.no_grad():
-        next(two.parameters()).view(-1)[0] += 1e-6
-    assert weights_sha256(one) != weights_sha256(two)
-    half = small().to(torch.bfloat16)
-    assert weights_sha256(half) == weights_sha256(small().to(torch.bfloat16))
-    assert weights_sha256(half) != weights_sha256(one)
-
-
-def test_training_on_does_not_change_an_embedder() -> None:
-    network = small().train()
-    embedder = TorchEmbedder(network, name="a")
-    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
-    before = embedder.embed(crops)
-    assert network.training
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(1.5)
-        network(torch.rand(4, 3, 32, 32) * 255)
-    np.testing.assert_array_equal(embedder.embed(crops), before)
-    assert all(p.requires_grad for p in network.parameters())
-
-
-def test_a_broken_network_is_refused() -> None:
-    crops = np.zeros((1, 32, 32, 3), dtype=np.uint8)
-    for number in (0.0, float("nan")):
-        network = small()
-        with torch.no_grad():
-            for parameter in network.parameters():
-                parameter.fill_(number)
-        with pytest.raises(ModelRefusedError, match="zero or non-finite"):
-            TorchEmbedder(network, name="broken").embed(crops)
-    with pytest.raises(OptionError, match="batch 0"):
-        TorchEmbedder(small(), name="a", batch=0)

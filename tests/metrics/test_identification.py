@@ -13,7 +13,6 @@ from visavis.metrics.identification import (
     fnir,
     fnir_at_fpir,
     fpir,
-    open_set_curve,
     ranks,
     threshold_at_fpir,
 )
@@ -46,16 +45,11 @@ def test_rates_at_every_threshold_agree_with_a_loop(case, rank) -> None:
     places = ranks(mated, owners)
     mine = mated[np.arange(len(mated)), owners]
     best = strangers.max(axis=1)
-    curve = open_set_curve(mine, places, best, rank=rank)
-    assert curve.thresholds[-1] == np.inf
-    assert (np.diff(curve.thresholds[:-1]) > 0).all()
-    for t, one_fpir, one_fnir in zip(curve.thresholds, curve.fpir, curve.fnir, strict=True):
+    for t in [*np.unique(np.concatenate([mine, best])), np.inf]:
         named = np.mean([any(float(s) >= t for s in row) for row in strangers])
         missed = np.mean(
             [not _returned(row, o, t, rank) for row, o in zip(mated, owners, strict=True)]
         )
-        assert one_fpir == pytest.approx(named)
-        assert one_fnir == pytest.approx(missed)
         assert fpir(best, t) == pytest.approx(named)
         assert fnir(mine, places, t, rank=rank) == pytest.approx(missed)
 

@@ -16,7 +16,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.clustering.checks import renumber
 from visavis.clustering.clusterer import Labels
 from visavis.clustering.constraints import Resolved
 from visavis.types import Vectors
@@ -27,48 +26,12 @@ Sums = NDArray[np.float64]
 _ROUNDS: Final = 5
 
 
-def repair(
-    labels: NDArray[np.int64], vectors: Vectors, resolved: Resolved, *, threshold: float = -1.0
-) -> Labels:
-    """Labels that keep every must-link and violate no cannot-link, with little changed.
-
-    A group whose faces are in several clusters goes to the one that has most of them (the lowest
-    label of equals). Clusters in which nothing clashes are not touched otherwise.
-
-    Args:
-        labels: ``(N,)`` cluster of each face; negative: a face alone.
-        vectors: ``(N, D)`` templates.
-        resolved: what must hold.
-        threshold: lowest score to the mean of a part split off that a face may join it at.
-
-    Returns:
-        ``(N,)`` labels in order of first appearance.
-
-    >>> from visavis.clustering.clusterer import Constraints
-    >>> from visavis.clustering.constraints import resolve
-    >>> rows = np.array([[1, 0], [0.98, 0.199], [0.6, 0.8]], dtype=np.float32)
-    >>> both = resolve(Constraints(photos=np.array([0, 1, 1])), 3)
-    >>> repair(np.array([0, 0, 0]), rows, both)
-    array([0, 0, 1])
-    """
-    labels = renumber(labels)
-    of_group = _majority(labels, resolved)
-    return renumber(
-        split(of_group, sums(vectors, resolved), resolved, threshold=threshold)[resolved.group]
-    )
-
-
-def sums(
-    vectors: Vectors, resolved: Resolved, *, weights: NDArray[np.float64] | None = None
-) -> Sums:
-    """``(G, D)`` float64 sum of the templates of each group, weighted where asked."""
-    if resolved.count == len(vectors) and weights is None:
-        return vectors.astype(np.float64)
+def sums(vectors: Vectors, resolved: Resolved, *, weights: NDArray[np.float64]) -> Sums:
+    """``(G, D)`` float64 weighted sum of the templates of each group."""
     from scipy.sparse import csr_array
 
     n = len(vectors)
-    weight = np.ones(n) if weights is None else weights
-    chooser = csr_array((weight, (resolved.group, np.arange(n))), (resolved.count, n))
+    chooser = csr_array((weights, (resolved.group, np.arange(n))), (resolved.count, n))
     total: Sums = chooser @ vectors.astype(np.float64)
     return total
 
@@ -80,7 +43,7 @@ def split(labels: Labels, total: Sums, resolved: Resolved, *, threshold: float =
         labels: ``(G,)`` cluster of each group, from 0; negative: in none.
         total: ``(G, D)`` see ``sums``.
         resolved: which groups stay apart.
-        threshold: see ``repair``.
+        threshold: lowest score to the mean of a part split off that a face may join it at.
 
     Returns:
         ``(G,)`` labels; the bulk of a split cluster keeps its label, parts get new ones.
@@ -189,18 +152,3 @@ class _Parts:
         self._sum[part] += self._total[k]
         for clique in self._cliques[k]:
             self._holders[clique].add(part)
-
-
-def _majority(labels: Labels, resolved: Resolved) -> Labels:
-    """The label that most faces of each group have, ``(G,)``."""
-    if resolved.count == len(labels):
-        of_each = np.empty(resolved.count, dtype=np.int64)
-        of_each[resolved.group] = labels
-        return of_each
-    keys, counts = np.unique(resolved.group * (labels.max() + 1) + labels, return_counts=True)
-    group, label = np.divmod(keys, labels.max() + 1)
-    order = np.lexsort((label, -counts, group))
-    first = order[np.flatnonzero(np.diff(group[order], prepend=-1))]
-    chosen = np.empty(resolved.count, dtype=np.int64)
-    chosen[group[first]] = label[first]
-    return chosen

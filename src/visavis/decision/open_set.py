@@ -356,21 +356,6 @@ def identification_threshold(
     ).point(fpir)
 
 
-def fpir_at(
-    scores: ArrayLike,
-    *,
-    people: int,
-    templates: float = 1.0,
-    fusion: str = "weighted",
-    calibration: Calibration | None = None,
-    own: ArrayLike | None = None,
-) -> Floats:
-    """The chance that a stranger reaches each score here: ``open_set(...).fpir(scores)``."""
-    return open_set(
-        people=people, templates=templates, fusion=fusion, calibration=calibration, own=own
-    ).fpir(scores)
-
-
 def _without_suspects(scores: Floats, calibration: Calibration | None) -> tuple[Floats, int]:
     """Own scores without those of people who are probably enrolled twice, and how many."""
     reference = (calibration.reference if calibration is not None else None) or {}

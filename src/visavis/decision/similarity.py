@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from visavis.errors import ModelMismatchError, OptionError
 from visavis.types import Template
@@ -50,31 +50,6 @@ def compare(a: Template, b: Template) -> float:
     """
     require_one_model([a, b])
     return cosine(a.vector, b.vector)
-
-
-def score_matrix(probes: ArrayLike, references: ArrayLike) -> NDArray[np.float32]:
-    """All scores between two sets of unit vectors.
-
-    Args:
-        probes: ``(N, D)`` rows of unit length.
-        references: ``(M, D)`` rows of unit length.
-
-    Returns:
-        ``(N, M)`` float32 cosine similarities in [-1, 1].
-
-    Raises:
-        OptionError: not two matrices with rows of one length.
-
-    >>> score_matrix([[1, 0]], [[0.6, 0.8], [-1, 0]])
-    array([[ 0.6, -1. ]], dtype=float32)
-    """
-    a = np.asarray(probes, dtype=np.float32)
-    b = np.asarray(references, dtype=np.float32)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise OptionError(
-            f"matrices of shapes {a.shape} and {b.shape}", "give (N, D) and (M, D) of one model"
-        )
-    return np.asarray(np.clip(a @ b.T, -1.0, 1.0), dtype=np.float32)
 
 
 def require_one_model(templates: Sequence[Template]) -> None:

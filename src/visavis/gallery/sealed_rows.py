@@ -20,7 +20,6 @@ from visavis.gallery.cipher import Seal
 from visavis.types import Vectors
 
 FACE_COLUMNS: Final = "id, person, model, setting, source_tag, created, expires, crop, body"
-PERSON_COLUMNS: Final = "id, uid, name_tag, name, attributes, created"
 
 _FACE_ABOUT = struct.Struct("<qqqqqq?")
 _NEVER = -(2**63)

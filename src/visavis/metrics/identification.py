@@ -20,7 +20,6 @@ score equal to the threshold is at it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
@@ -28,24 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from visavis.errors import OptionError, UnsupportedFmrError
 from visavis.metrics.checks import Scores, as_scores
-from visavis.types import Record
 
 Ranks = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OpenSetCurve(Record):
-    """FPIR and FNIR at every threshold that changes either.
-
-    Attributes:
-        thresholds: ``(T,)`` float64, ascending: every observed score, then infinity.
-        fpir: ``(T,)`` float64, falling from 1 to 0.
-        fnir: ``(T,)`` float64, rising from the share of probes that rank R misses to 1.
-    """
-
-    thresholds: NDArray[np.float64]
-    fpir: NDArray[np.float64]
-    fnir: NDArray[np.float64]
 
 
 def ranks(scores: ArrayLike, owners: ArrayLike) -> Ranks:
@@ -172,33 +155,6 @@ def fnir_at_fpir(
     refused = _highest_refused(as_scores(strangers, "non-mated scores"), rate)
     found = _found(mated, places, rank)
     return float(np.count_nonzero(found <= refused) / len(found))
-
-
-def open_set_curve(
-    mated: ArrayLike, places: ArrayLike, strangers: ArrayLike, *, rank: int = 1
-) -> OpenSetCurve:
-    """FPIR and FNIR at all observed thresholds: the points of a DET curve.
-
-    Args:
-        mated: ``(Q,)`` score of each mated probe with its own person.
-        places: ``(Q,)`` from ``ranks``.
-        strangers: ``(K,)`` highest score of each non-mated probe.
-        rank: R, how many candidates are looked at.
-
-    Raises:
-        OptionError: scores are missing or not finite, lengths differ.
-
-    >>> curve = open_set_curve([0.9, 0.5, 0.6], [1, 1, 2], [0.1, 0.5])
-    >>> curve.thresholds, curve.fpir, curve.fnir.round(2)
-    (array([0.1, 0.5, 0.9, inf]), array([1. , 0.5, 0. , 0. ]), array([0.33, 0.33, 0.67, 1.  ]))
-    """
-    found = _found(mated, places, rank)
-    kept = np.sort(found[np.isfinite(found)])
-    others = np.sort(as_scores(strangers, "non-mated scores").astype(np.float64))
-    thresholds = np.append(np.unique(np.concatenate([kept, others])), np.inf)
-    named = len(others) - np.searchsorted(others, thresholds, side="left")
-    returned = len(kept) - np.searchsorted(kept, thresholds, side="left")
-    return OpenSetCurve(thresholds, named / len(others), 1 - returned / len(found))
 
 
 def _matrix(scores: ArrayLike, owners: ArrayLike) -> tuple[Scores, NDArray[np.int64]]:

@@ -42,11 +42,6 @@ class Supply:
         """The feed of the moment."""
         return self._feed
 
-    @property
-    def minable(self) -> bool:
-        """Whether the sampler has a use for mining."""
-        return isinstance(self.sampler, (PairBatches, PeopleBatches, TripletBatches))
-
     def use(self, mined: NDArray[np.int64]) -> None:
         """Draw from mined triplets, or from cells of people that look alike, from now on."""
         if isinstance(self.sampler, (PairBatches, PeopleBatches, TripletBatches)):

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from visavis.embedding.backbones.sface import SFace, pretrained
 from visavis.embedding.onnx import OnnxEmbedder
-from visavis.embedding.torch import FaceNetwork, TorchEmbedder
+from visavis.embedding.torch import FaceNetwork
 from visavis.errors import ModelRefusedError
 from visavis.faces import align
 from visavis.faces.yunet import YuNet
@@ -61,7 +61,9 @@ def test_templates_are_those_of_the_default_embedder(network: SFace, crops: np.n
     spec = network.spec
     assert (spec.input_size, spec.dimension) == (entry.input_size, entry.dimension)
     assert spec.crop_scale == entry.crop_scale
-    got = TorchEmbedder(FaceNetwork(network), name="sface").embed(crops)
+    pixels = torch.from_numpy(crops.transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.inference_mode():
+        got = FaceNetwork(network).eval()(pixels).numpy()
     np.testing.assert_allclose(got, embedder.embed(crops), atol=1e-4)
 
 
