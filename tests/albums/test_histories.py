@@ -15,13 +15,12 @@ from tests.albums.oracle import Oracle
 
 from visavis.albums.fixing import Fixed, Fixer
 from visavis.clustering.agglomerative import Agglomerative
-from visavis.clustering.chinese_whispers import ChineseWhispers
+from visavis.clustering.dbscan import Dbscan
 
 CLUSTERERS = (
     Agglomerative(threshold=0.5),
     Agglomerative(threshold=0.3),
-    Agglomerative(threshold=0.6, linkage="complete"),
-    ChineseWhispers(threshold=0.6),
+    Dbscan(threshold=0.6),
 )
 
 

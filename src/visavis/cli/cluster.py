@@ -60,7 +60,7 @@ def run(
         str,
         typer.Option(
             "--algorithm",
-            help="graph-linkage, average, complete, chinese-whispers, dbscan, hdbscan or k-means.",
+            help="graph-linkage, average or dbscan.",
         ),
     ] = "graph-linkage",
     must: Annotated[

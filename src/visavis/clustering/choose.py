@@ -10,12 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering.agglomerative import Agglomerative
-from visavis.clustering.chinese_whispers import ChineseWhispers
 from visavis.clustering.clusterer import Clusterer, Constraints, Labels
 from visavis.clustering.dbscan import Dbscan
 from visavis.clustering.graph_linkage import GraphLinkage
-from visavis.clustering.hdbscan import Hdbscan
-from visavis.clustering.kmeans import KMeans
 from visavis.clustering.poor import POOR
 from visavis.clustering.thresholds import Strangers
 from visavis.errors import OptionError
@@ -23,25 +20,15 @@ from visavis.types import OperatingPoint, Vectors
 
 DEFAULT: Final = "graph-linkage"
 
-_LINKAGE_FMR: Final[Mapping[str, float]] = {"average": 0.01, "complete": 0.4}
-"""False match rate, per false-merge rate, of the score at which two clusters merge: of their mean
-score, which few strangers reach, or of their lowest, which most people's own photos do not."""
+_AVERAGE_FMR: Final = 0.01
+"""False match rate, per false-merge rate, of the mean score at which two clusters merge."""
 
 _SINGLE_PAIRS: Final = 3.0
 """How much rarer stranger pairs above the score must be where one pair can join two people."""
 
-_CERTAIN: Final = 0.08
-"""How far above its score HDBSCAN no longer splits; chosen on LFW's View 1 training people."""
-
 AT_SCORE: Final[Mapping[str, Callable[[float, float], Clusterer]]] = {
     "average": lambda score, poor: Agglomerative(threshold=score, poor=poor),
-    "complete": lambda score, poor: Agglomerative(threshold=score, linkage="complete", poor=poor),
-    "chinese-whispers": lambda score, poor: ChineseWhispers(threshold=score, poor=poor),
     "dbscan": lambda score, poor: Dbscan(threshold=score, poor=poor),
-    "hdbscan": lambda score, poor: Hdbscan(
-        threshold=score, certain=min(1.0, score + _CERTAIN), poor=poor
-    ),
-    "k-means": lambda score, poor: KMeans(threshold=score, poor=poor),
 }
 """Algorithms that take one score: name -> (score, bar of poor faces) -> clusterer."""
 
@@ -104,20 +91,19 @@ def require(name: str) -> None:
 def score_for(name: str, strangers: Strangers, *, faces: int, false_merge_rate: float) -> float:
     """The score that an algorithm of ``AT_SCORE`` works at, in a collection of so many faces.
 
-    Chosen on LFW's View 1 training people. Linkages compare clusters: their score is that of a
-    false match rate in proportion to the false-merge rate. The others can join two people over a
-    single pair, of which there are the more the larger the collection: theirs is that of
+    Chosen on LFW's View 1 training people. Average linkage compares clusters: its score is that of
+    a false match rate in proportion to the false-merge rate. DBSCAN can join two people over a
+    single pair, of which there are the more the larger the collection: its score is that of
     ``Strangers.for_faces`` for three times the faces.
 
     >>> strangers = Strangers((0.2, 0.3, 0.4, 0.6), (1e-1, 1e-2, 1e-3, 1e-7))
-    >>> for name in ("average", "complete", "dbscan"):
+    >>> for name in ("average", "dbscan"):
     ...     round(score_for(name, strangers, faces=1000, false_merge_rate=0.01), 2)
     0.45
-    0.34
     0.47
     """
-    if name in _LINKAGE_FMR:
-        return strangers.score(min(_LINKAGE_FMR[name] * false_merge_rate, 0.1))
+    if name == "average":
+        return strangers.score(_AVERAGE_FMR * false_merge_rate)
     return strangers.for_faces(int(_SINGLE_PAIRS * faces), false_merge_rate=false_merge_rate)
 
 

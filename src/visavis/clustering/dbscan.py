@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from visavis.clustering import staged
 from visavis.clustering.checks import as_threshold
 from visavis.clustering.clusterer import Constraints, Labels
-from visavis.clustering.graph import MAX_PAIRS, score_graph
+from visavis.clustering.graph import score_graph
 from visavis.clustering.poor import POOR
 from visavis.errors import OptionError
 from visavis.types import Vectors
@@ -77,7 +77,7 @@ class Dbscan:
     def _group(self, points: staged.Points) -> NDArray[np.int64]:
         from sklearn.cluster import DBSCAN
 
-        graph = score_graph(points.vectors, self.threshold, max_pairs=MAX_PAIRS)
+        graph = score_graph(points.vectors, self.threshold)
         if graph.nnz == 0:
             return np.arange(len(points.vectors))
         # Distances in [0, 2), whatever is stored is a neighbour: the graph has been cut already.

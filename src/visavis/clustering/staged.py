@@ -1,4 +1,4 @@
-"""What all algorithms that know no constraints have in common, around the algorithm itself."""
+"""What average linkage and DBSCAN have in common, around the algorithm itself."""
 
 from __future__ import annotations
 
