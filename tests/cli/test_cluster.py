@@ -154,7 +154,10 @@ def test_bad_input_is_one_line_with_a_remedy(run: Run, album: Path, tmp_path: Pa
         (("cluster", tmp_path / "empty", "--out", out), "without photos"),
         (("cluster", album, "--out", album / "notes.txt"), "a file"),
         (("cluster", album, "--out", out, "--false-merge", 7), "false-merge"),
-        (("cluster", album, "--out", out, "--algorithm", "k-means"), "graph-linkage, average, dbscan"),
+        (
+            ("cluster", album, "--out", out, "--algorithm", "k-means"),
+            "graph-linkage, average, dbscan",
+        ),
         (("cluster", album, "--out", out, "--must", tmp_path / "no.csv"), "no such file"),
         (("cluster", album, "--out", out, "--gallery", tmp_path / "no"), "no gallery"),
         (("cluster", "fix", out, "merge", 1), "two clusters"),

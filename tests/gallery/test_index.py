@@ -182,7 +182,7 @@ def test_wrong_questions_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"recall": 0}, {"recall": 1.1}, {"memory_limit": 0}, {"threads": 0}, {"exact_up_to": -1}],
+    [{"recall": 0}, {"recall": 1.1}, {"threads": 0}, {"exact_up_to": -1}],
 )
 def test_options_out_of_range_are_refused(options: dict) -> None:
     with pytest.raises(OptionError):

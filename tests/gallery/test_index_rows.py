@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from visavis.gallery.codec import LADDER, Codec, width
 from visavis.gallery.index_exact import nearest, top_scores
 from visavis.gallery.numbers import Numbers
 from visavis.gallery.rows import Rows
@@ -31,7 +30,7 @@ def vectors(count: int, *, seed: int = 0, dimension: int = D) -> NDArray[np.floa
 def test_rows_and_numbers_equal_an_array(
     steps: list[tuple[bool, int, int]], per_block: int
 ) -> None:
-    rows, numbers = Rows(Codec("float32", D), block_bytes=4 * D * per_block), Numbers()
+    rows, numbers = Rows(D, block_bytes=4 * D * per_block), Numbers()
     array, ids = np.empty((0, D), np.float32), np.empty(0, np.int64)
     for add, count, seed in steps:
         rng = np.random.default_rng(seed)
@@ -72,7 +71,7 @@ def test_rows_and_numbers_equal_an_array(
 def test_rising_scores_keep_the_last() -> None:
     """Every row is closer than all before it: nothing can be told from what was found so far."""
     angle = np.linspace(1.5, 0, 20_000)
-    rows = Rows(Codec("float32", 2))
+    rows = Rows(2)
     rows.append(np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32))
     probes = np.tile(np.array([[1, 0]], np.float32), (30, 1))
     wanted = np.sort(np.cos(angle))[:-6:-1]
@@ -83,7 +82,7 @@ def test_rising_scores_keep_the_last() -> None:
 @pytest.mark.parametrize("k", [1, 10, 40, 3000])
 def test_nearest_over_many_blocks_holds_all_ties(queries: int, k: int) -> None:
     held = np.concatenate([vectors(900), np.repeat(vectors(4, seed=5), 30, axis=0)])
-    rows = Rows(Codec("float32", D), block_bytes=4 * D * 100)
+    rows = Rows(D, block_bytes=4 * D * 100)
     rows.append(held)
     asked = np.concatenate([vectors(4, seed=5), vectors(56, seed=6)])[:queries]
     scores = asked.astype(np.float64) @ held.T.astype(np.float64)
@@ -95,22 +94,3 @@ def test_nearest_over_many_blocks_holds_all_ties(queries: int, k: int) -> None:
     if k <= len(held):
         wanted = np.sort(scores, axis=1)[:, ::-1][:, :k]
         np.testing.assert_allclose(top_scores(rows, asked, k), wanted, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", LADDER)
-def test_recoding_keeps_order_and_length(name: str) -> None:
-    held = vectors(700, dimension=16)
-    rows = Rows(Codec("float32", 16), block_bytes=16 * 4 * 64)
-    rows.append(held)
-    codec = Codec(name, 16)
-    codec.train(held)
-    coded = rows.recoded(codec)
-    assert len(rows) == 0
-    assert len(coded) == 700
-    got = coded.take(np.arange(700))
-    np.testing.assert_array_equal(got, codec.decode(codec.encode(held)))
-    assert np.argmax(got @ held.T, axis=1).tolist() == list(range(700)) or name == "PQ2"
-    assert next(coded.coded()).shape[1] * next(coded.coded()).itemsize == width(name, 16)
-    again = Codec(name, 16)
-    again.from_bytes(codec.to_bytes())
-    np.testing.assert_array_equal(again.encode(held), codec.encode(held))

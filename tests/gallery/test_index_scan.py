@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from visavis.errors import GalleryDamagedError
 from visavis.gallery.index import IndexOptions, TemplateIndex
 from visavis.gallery.index_scan import FastScan
 
@@ -203,37 +202,3 @@ def test_a_person_with_most_of_the_faces_and_equal_templates() -> None:
     found = scores >= wanted[:, -1:] - 1e-6
     assert (scores[:, 0] >= wanted[:, 0] - 1e-6).mean() >= 0.99
     assert found.mean() >= 0.97
-
-
-@pytest.mark.parametrize(
-    ("bytes_each", "name", "closest"), [(220, "SQ8", 0.01), (130, "PQ4", 0.05), (90, "PQ2", 0.2)]
-)
-def test_a_memory_limit_costs_precision_and_says_so(
-    faces, tmp_path: Path, bytes_each: int, name: str, closest: float
-) -> None:
-    vectors, mated, _ = faces
-    vectors = vectors[:5000]
-    options = IndexOptions(exact_up_to=500, memory_limit=5000 * bytes_each)
-    index = filled(vectors, options, step=5000)
-    assert f"{name}, memory limit" in index.describe()
-    assert "exceeded" not in index.describe()
-    got = index.vectors(np.arange(5000))
-    np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
-    assert np.sqrt(np.mean(np.sum((got - vectors) ** 2, axis=1))) < closest * 3
-    scores, ids = index.search(mated, 1)
-    np.testing.assert_allclose(
-        scores[:, 0], np.sum(got[ids[:, 0]] * mated, axis=1), rtol=0, atol=1e-6
-    )
-    assert (ids == truth(got, mated, 1)).mean() >= 0.99
-    index.save(tmp_path / "a", state=0)
-    again = TemplateIndex.load(tmp_path / "a", options=options)
-    np.testing.assert_array_equal(again.vectors(np.arange(5000)), got)
-    np.testing.assert_array_equal(again.search(mated, 1)[1], ids)
-    with pytest.raises(GalleryDamagedError, match=name):
-        TemplateIndex.load(tmp_path / "a", options=SMALL)
-
-
-def test_a_limit_too_small_for_anything_is_admitted(faces) -> None:
-    index = filled(faces[0][:2000], IndexOptions(exact_up_to=500, memory_limit=1000), step=1000)
-    assert "the limit is exceeded" in index.describe()
-    assert len(index) == 2000

@@ -155,3 +155,15 @@ def test_chunks_of_any_size_come_back() -> None:
     assert reader.header["x"] == [1]
     assert [bytes(reader.read()) for _ in parts] == parts
     reader.end()
+
+
+def test_a_snapshot_of_coded_templates_is_made_again(tmp_path: Path) -> None:
+    # Former versions could keep templates in fewer bytes.
+    path = tmp_path / "index"
+    header = {"dimension": 8, "count": 0, "state": 1, "codec": "SQ8", "owners": True, "scan": None}
+    with path.open("wb") as file:
+        writer = snapshot.Writer(file, header, seal=None)
+        writer.write(b"")
+        writer.end()
+    with pytest.raises(GalleryDamagedError, match="made again from the table"):
+        TemplateIndex.load(path, options=OPTIONS)

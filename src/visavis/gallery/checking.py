@@ -127,10 +127,8 @@ def _indexes(
             )
         elif not np.array_equal(index.people(ids), table[:, 1]):
             yield f"the index of model {sha256[:12]} gives faces to other people than the table"
-        elif index.options.memory_limit is None:
-            differ = _differing(db, seal, index, model)
-            if differ:
-                yield f"the index of model {sha256[:12]} differs from the table in {differ} faces"
+        elif differ := _differing(db, seal, index, model):
+            yield f"the index of model {sha256[:12]} differs from the table in {differ} faces"
 
 
 def _differing(db: sqlite3.Connection, seal: Seal, index: TemplateIndex, model: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.gallery.codec import LADDER, Codec, width
 from visavis.gallery.index_exact import all_processors, nearest
 from visavis.gallery.index_options import IndexOptions
 from visavis.gallery.index_scan import FastScan, pieces
@@ -16,7 +15,6 @@ from visavis.types import Vectors
 Ids = NDArray[np.int64]
 _SAMPLE = 20_000
 _GROWTH = 3
-_OF_A_ROW = 16  # its number, and room to sort them
 
 
 class Body:
@@ -30,14 +28,13 @@ class Body:
     def __init__(self, dimension: int, *, options: IndexOptions) -> None:
         self.dimension = dimension
         self.options = options
-        self.rows = Rows(Codec("float32", dimension))
+        self.rows = Rows(dimension)
         self.scan: FastScan | None = None
         self.tuning: Tuning | None = None
         self._hopeless = 0
 
     def append(self, vectors: Vectors) -> None:
         """Put ``(M, D)`` after the last row."""
-        self._keep_within(len(self.rows) + len(vectors), vectors)
         self.rows.append(vectors)
         if self.scan is not None:
             self.scan.add(vectors)
@@ -92,34 +89,22 @@ class Body:
 
     def describe(self) -> str:
         """The structure in words."""
-        kept = self._kept()
         if not self.settled:
-            return f"{len(self.rows):,} templates ({kept}), arranged at the next search"
+            return f"{len(self.rows):,} templates (float32), arranged at the next search"
         if self.scan is None or self.tuning is None:
             why = ""
             if self._hopeless:
                 why = "; a fast scan did not reach the recall asked"
-            return f"exact search of {len(self.rows):,} templates ({kept}){why}"
+            return f"exact search of {len(self.rows):,} templates (float32){why}"
         t = self.tuning
         return (
             f"fast scan of {len(self.rows):,} templates (4-bit product quantizer, "
             f"{self.scan.nbytes // max(len(self.rows), 1)} bytes each), the best "
-            f"{self.tuning.candidates(1, len(self.rows))} compared exactly ({kept}); recall of the "
-            f"closest: asked {self.options.recall:g}, measured at {t.size:,} templates "
+            f"{self.tuning.candidates(1, len(self.rows))} compared exactly (float32); recall of "
+            f"the closest: asked {self.options.recall:g}, measured at {t.size:,} templates "
             f"{t.mated:.3f} for mated probes, {t.strangers:.3f} for strangers; of the ten closest "
             f"{t.mated_ten:.3f} and {t.strangers_ten:.3f} ({t.probes} probes each)"
         )
-
-    def _kept(self) -> str:
-        name = self.rows.codec.name
-        if name == "float32":
-            return name
-        text = f"{name}, memory limit {self.options.memory_limit:,} bytes: scores are of those"
-        need = self._needed(len(self.rows), len(LADDER) - 1)
-        if self.options.memory_limit is not None and need is not None:
-            over = need > self.options.memory_limit
-            return f"{text}, and the limit is exceeded" if over else text
-        return text
 
     def _built(self) -> FastScan:
         scan = FastScan(self.dimension)
@@ -131,35 +116,3 @@ class Body:
             for _, block in self.rows.blocks():
                 scan.add(block)
         return scan
-
-    def _needed(self, size: int, level: int) -> int | None:
-        bytes_ = width(LADDER[level], self.dimension)
-        if bytes_ is None:
-            return None
-        many = size > self.options.exact_up_to and self.options.recall < 1
-        cut = pieces(self.dimension) if many else None
-        return size * (bytes_ + (cut or 0) // 2 + _OF_A_ROW)
-
-    def _keep_within(self, size: int, new: Vectors) -> None:
-        # Down the ladder only: what a coarser code has lost is not coming back.
-        limit, level = self.options.memory_limit, LADDER.index(self.rows.codec.name)
-        if limit is None or size == 0:
-            return
-        chosen = level
-        for at in range(level, len(LADDER)):
-            need = self._needed(size, at)
-            if need is None:
-                continue
-            chosen = at
-            if need <= limit:
-                break
-        if chosen == level:
-            return
-        codec = Codec(LADDER[chosen], self.dimension)
-        rng = np.random.default_rng(0)
-        held = len(self.rows)
-        sample = new[:0]
-        if held:
-            sample = self.rows.take(np.sort(rng.choice(held, min(_SAMPLE, held), replace=False)))
-        codec.train(np.concatenate([sample, new[: max(_SAMPLE - len(sample), 1)]]))
-        self.rows = self.rows.recoded(codec)

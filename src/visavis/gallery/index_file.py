@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import GalleryDamagedError
-from visavis.gallery.codec import Codec
 from visavis.gallery.index_body import Body
 from visavis.gallery.index_options import IndexOptions
 from visavis.gallery.index_scan import FastScan
 from visavis.gallery.index_tuning import Tuning
 from visavis.gallery.numbers import Numbers
 from visavis.gallery.owners import Owners
-from visavis.gallery.rows import Rows
 from visavis.gallery.snapshot import CHUNK, Reader, Seal, Writer
 from visavis.writing import private_file
 
@@ -36,12 +34,11 @@ def save(path: Path, parts: Parts, *, state: int, seal: Seal | None) -> None:
     import faiss
 
     body, numbers = parts.body, parts.numbers
-    codec = body.rows.codec
     header: dict[str, object] = {
         "dimension": body.dimension,
         "count": len(numbers),
         "state": state,
-        "codec": codec.name,
+        "codec": "float32",
         "owners": True,
         "scan": None,
     }
@@ -57,11 +54,11 @@ def save(path: Path, parts: Parts, *, state: int, seal: Seal | None) -> None:
         private_file(partial)
         with partial.open("wb") as file:
             writer = Writer(file, header, seal=seal)
-            writer.write(codec.to_bytes())
+            writer.write(b"")  # of a codec, which former versions could have
             for column in (numbers.ids, parts.owners.people, parts.owners.usability):
                 for start in range(0, len(column), CHUNK // 8):
                     writer.write(_little(column[start : start + CHUNK // 8]))
-            for block in body.rows.coded():
+            for _, block in body.rows.blocks():
                 step = max(CHUNK // max(block[:1].nbytes, 1), 1)
                 for start in range(0, len(block), step):
                     writer.write(_little(block[start : start + step]))
@@ -97,14 +94,9 @@ def _read(reader: Reader, path: Path, options: IndexOptions) -> tuple[Parts, int
         int(header[key]) for key in ("dimension", "count", "state", "owners")
     )
     body, numbers = Body(dimension, options=options), Numbers()
-    codec = Codec(header["codec"], dimension)
-    if not codec.exact and options.memory_limit is None:
-        raise GalleryDamagedError(
-            f"{path} keeps templates as {codec.name}, for a memory limit that is gone",
-            "delete it: it is made again from the table",
-        )
-    codec.from_bytes(bytes(reader.read()))
-    body.rows = Rows(codec)
+    if header["codec"] != "float32":
+        raise ValueError(header["codec"])
+    reader.read()
     for payload in reader.chunks(8 * count):
         numbers.append(np.frombuffer(payload, "<i8"))
     owners = Owners()
@@ -112,9 +104,8 @@ def _read(reader: Reader, path: Path, options: IndexOptions) -> tuple[Parts, int
     usability = [np.frombuffer(payload, "<f8") for payload in reader.chunks(8 * count)]
     for whose, usable in zip(people, usability, strict=True):
         owners.append(whose, usable)
-    kind = np.dtype(codec.dtype).newbyteorder("<")
-    for payload in reader.chunks(kind.itemsize * codec.columns * count):
-        body.rows.append_coded(np.frombuffer(payload, kind).reshape(-1, codec.columns))
+    for payload in reader.chunks(4 * dimension * count):
+        body.rows.append(np.frombuffer(payload, "<f4").reshape(-1, dimension))
     if header["scan"] is not None:
         _read_scan(reader, body)
     reader.end()

@@ -18,8 +18,6 @@ class IndexOptions(Record):
     Attributes:
         recall: share of probes whose closest template the search must find, in (0, 1]; 1: compare
             with every template whatever their number.
-        memory_limit: bytes that templates and structure may take; ``None``: as many as float32
-            templates need.
         threads: threads a search may use, 1 or more; making its structure takes all processors at
             times.
         exact_up_to: templates up to which the search is exact.
@@ -29,15 +27,12 @@ class IndexOptions(Record):
     """
 
     recall: float = 0.99
-    memory_limit: int | None = None
     threads: int = 1
     exact_up_to: int = EXACT_UP_TO
 
     def __post_init__(self) -> None:
         if not 0 < self.recall <= 1:
             raise OptionError(f"recall {self.recall}", "give a share above 0 and up to 1")
-        if self.memory_limit is not None and self.memory_limit < 1:
-            raise OptionError(f"memory limit {self.memory_limit}", "give bytes, 1 or more")
         if self.threads < 1:
             raise OptionError(f"{self.threads} threads", "give 1 or more")
         if self.exact_up_to < 0:

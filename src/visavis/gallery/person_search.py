@@ -29,7 +29,7 @@ from visavis.gallery.live_indexes import LiveIndexes
 from visavis.gallery.reading import model_of
 from visavis.gallery.records import Match
 from visavis.gallery.removing import batches
-from visavis.gallery.sealed_rows import FACE_COLUMNS, open_template, person_names
+from visavis.gallery.sealed_rows import person_names
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
@@ -133,7 +133,7 @@ class PersonSearch:
     def _scored(self, probe: Vectors, rows: NDArray[np.int64], fusion: Fusion) -> _People:
         owners = self._columns.owners
         faces, people = self._columns.numbers.ids[rows], owners.people[rows]
-        vectors = self._templates(rows)
+        vectors = self._columns.templates.take(rows).astype(np.float64)
         wide = probe.astype(np.float64)
         each = np.clip((vectors * wide).sum(axis=1), -1.0, 1.0)
         order = np.lexsort((faces, -each, people))  # of each person the closest face comes first
@@ -186,17 +186,6 @@ class PersonSearch:
             )
             for at, count in zip(order, counts, strict=True)
         ]
-
-    def _templates(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        if self._columns.templates.codec.exact:
-            return self._columns.templates.take(rows).astype(np.float64)
-        faces, found = self._columns.numbers.ids[rows].tolist(), dict[int, bytes]()
-        for marks, part in batches(faces):
-            read = self._db.execute(f"SELECT {FACE_COLUMNS} FROM face WHERE id IN ({marks})", part)
-            for row in read:
-                found[row[0]] = open_template(self._seal, row, self._index.dimension)
-        joined = b"".join([found[face] for face in faces])
-        return np.frombuffer(joined, "<f4").reshape(-1, self._index.dimension).astype(np.float64)
 
     def _learn_names(self, people: list[int]) -> None:
         if len(self._names) > _KEPT:

@@ -110,17 +110,6 @@ def open_face(seal: Seal, row: Sequence[Any], dimension: int) -> OpenFace:
     )
 
 
-def open_template(seal: Seal, row: Sequence[Any], dimension: int) -> bytes:
-    """Only the template (little-endian float32), quickly.
-
-    Raises:
-        GalleryDamagedError: the row is not what was written.
-    """
-    body = open_body(seal, row)
-    start = _USABILITY.size
-    return body[start : start + 4 * dimension]
-
-
 def open_vectors(
     seal: Seal, rows: Sequence[Sequence[Any]], dimension: int
 ) -> tuple[NDArray[np.float64], Vectors]:

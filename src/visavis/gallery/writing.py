@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
+import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from visavis.errors import ModelMismatchError
 from visavis.gallery import audit, moments
@@ -177,23 +175,13 @@ def find_or_make(
         ):
             people[tags[tag]] = (number, uid)
     new = []
-    uids = _random_uids(len(tags) - len(people))
     for tag, name in tags.items():
         if name not in people:
             clock += 1
-            uid = next(uids)
+            uid = uuid.uuid4().bytes
             people[name] = (clock, uid)
             sealed = seal.seal(name.encode(), about_person(clock, uid, "name"))
             attributes = seal.seal(b"{}", about_person(clock, uid, "attributes"))
             new.append((clock, uid, tag, sealed, attributes, now))
     db.executemany("INSERT INTO person VALUES (?, ?, ?, ?, ?, ?)", new)
     return people, clock
-
-
-def _random_uids(count: int) -> Iterator[bytes]:
-    """Random UUIDs (RFC 9562, version 4)."""
-    raw = np.frombuffer(bytearray(os.urandom(16 * count)), np.uint8).reshape(count, 16)
-    raw[:, 6] = raw[:, 6] & 0x0F | 0x40
-    raw[:, 8] = raw[:, 8] & 0x3F | 0x80
-    joined = raw.tobytes()
-    return (joined[at : at + 16] for at in range(0, len(joined), 16))
