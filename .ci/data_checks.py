@@ -63,7 +63,7 @@ def pair_list(lfw: Path, out: Path) -> None:
 def check_lfw(lfw: Path, work: Path) -> None:
     home = work / "home"
     view2 = run("evaluate", "lfw", "--view", 2, "--root", lfw, "--bootstrap", 200, home=home)
-    check("LFW View 2 accuracy", view2["accuracy"], 0.9945, least=True)
+    check("LFW View 2 accuracy", view2["accuracy"], 0.9935, least=True)
     check("LFW View 2 AUC", view2["auc"], 0.9991, least=True)
     check("LFW View 2 FNMR at FMR 1e-3", view2["fnmr_at_fmr"]["1e-3"], 0.010, least=False)
     check("LFW View 2 failures", view2["failures"], 0, least=False)

@@ -192,7 +192,7 @@ class Calibration(Record):
                 f"for model {model} ({model_sha256[:12]})",
                 "choose a calibration of this model, or make one: `visavis calibrate`",
             )
-        if levelled(self.settings) and not is_shipped(self):  # that one is being made anew
+        if levelled(self.settings):
             raise ModelMismatchError(
                 incomparable(f"calibration '{self.name}' was measured", self.settings),
                 "calibrate again: `visavis calibrate`",
