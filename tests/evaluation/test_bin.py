@@ -191,6 +191,7 @@ def test_nothing_else_can_be_named(tmp_path: Path, module: str, name: str) -> No
     "content",
     [
         b"c_codecs\nencode\n(Vx\nVzip\ntR.",  # a decompression bomb's beginning
+        b"c_codecs\nencode\n(Vx\nVatin1\ntR.",  # one letter is gone
         b"cbuiltins\nbytes\n(I1000000000000\ntR.",  # a terabyte of zeros
         b"c_codecs\nencode\n}Vfunction\nI1\nsb.",  # to overwrite a stand-in
         b"cnumpy\nndarray\n}Vitems\nI1\nsb.",

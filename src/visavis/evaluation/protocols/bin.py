@@ -7,7 +7,6 @@ and takes lists, bytes and booleans out of them.
 
 from __future__ import annotations
 
-import codecs
 import io
 import pickle
 import struct
@@ -244,7 +243,7 @@ def _as_bytes(data: object) -> bytes:
 def _encode(text: object, encoding: object) -> bytes:
     """What Python 3 writes for bytes in old pickles; only the one harmless codec."""
     name = encoding.decode("ascii") if isinstance(encoding, bytes) else str(encoding)
-    if codecs.lookup(name).name != "iso8859-1" or not isinstance(text, str):
+    if name not in {"latin1", "latin-1", "iso-8859-1"} or not isinstance(text, str):
         raise pickle.UnpicklingError(f"encoding {name!r}")
     return text.encode("latin-1")
 
