@@ -63,18 +63,23 @@ def pair_list(lfw: Path, out: Path) -> None:
 def check_lfw(lfw: Path, work: Path) -> None:
     home = work / "home"
     view2 = run("evaluate", "lfw", "--view", 2, "--root", lfw, "--bootstrap", 200, home=home)
-    check("LFW View 2 accuracy", view2["accuracy"], 0.9935, least=True)
-    check("LFW View 2 AUC", view2["auc"], 0.9991, least=True)
-    check("LFW View 2 FNMR at FMR 1e-3", view2["fnmr_at_fmr"]["1e-3"], 0.010, least=False)
-    check("LFW View 2 failures", view2["failures"], 0, least=False)
-    for point in view2["operating_points"]:
-        if point["target_fmr"] in (1e-3, 1e-4):
-            check(
-                f"LFW View 2 FMR at the shipped threshold for {point['target_fmr']:g}",
-                point["fmr"],
-                point["claimed_fmr_ci"][1],
-                least=False,
-            )
+    for space, found, accuracy in (
+        ("templates as they are", view2, 0.9933),
+        ("about a mean", view2["about_mean"], 0.9950),
+    ):
+        name = f"LFW View 2, {space}"
+        check(f"{name}: accuracy", found["accuracy"], accuracy, least=True)
+        check(f"{name}: AUC", found["auc"], 0.9991, least=True)
+        check(f"{name}: FNMR at FMR 1e-3", found["fnmr_at_fmr"]["1e-3"], 0.010, least=False)
+        check(f"{name}: failures", found["failures"], 0, least=False)
+        for point in found["operating_points"]:
+            if point["target_fmr"] in (1e-3, 1e-4):
+                check(
+                    f"{name}: FMR at the threshold for {point['target_fmr']:g}",
+                    point["fmr"],
+                    point["claimed_fmr_ci"][1],
+                    least=False,
+                )
     view1 = run("evaluate", "lfw", "--view", 1, "--root", lfw, "--bootstrap", 200, home=home)
     pair_list(lfw, work / "view1.csv")
     photos = next(p for p in (lfw / "lfw-deepfunneled", lfw) if p.is_dir())

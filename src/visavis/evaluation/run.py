@@ -158,6 +158,7 @@ def _scored(
             tuple(domain.apply(own) for own in embedded.vectors),
             tuple(domain.apply(own, side="b") for own in embedded.vectors),
         )
+        settings += ", centered"
         notes.append(f"Scores are about the mean of {domain.people:,} people.")
     score = score_pairs(sides[0], protocol.first, protocol.second, sides[1])
     scored = ~np.isnan(score)

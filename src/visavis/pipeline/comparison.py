@@ -81,6 +81,7 @@ def compare(
             *calibration_warnings(calibration, settings),
         ),
         reason=reason,
+        centered=calibration.domain is not None,
     )
 
 

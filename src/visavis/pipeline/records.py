@@ -23,6 +23,7 @@ class PhotoResult(Record):
     photo: str
     templates: tuple[Template, ...]
     reason: str | None = None
+    centered: bool = False
     message: str | None = None
     sha256: str = ""
 
@@ -76,6 +77,7 @@ class Verification(Record):
         prior: that prior, or ``None``.
         warnings: sentences about quality, several faces, or a calibration made otherwise.
         reason: why the score cannot tell, and what to do; ``None`` where it can.
+        centered: whether the score is about the mean that the calibration carries.
     """
 
     same: bool | None
@@ -97,3 +99,4 @@ class Verification(Record):
     prior: float | None = None
     warnings: tuple[str, ...] = ()
     reason: str | None = None
+    centered: bool = False
