@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from visavis.decision.domain import Domain
 from visavis.embedding.cache import EmbeddingCache
 from visavis.embedding.onnx import OnnxEmbedder
 from visavis.errors import (
@@ -155,6 +157,20 @@ def test_verify_is_symmetric(recognizer: Recognizer, portrait: np.ndarray) -> No
     )
 
 
+def test_a_calibration_with_a_domain_scores_about_its_means(
+    calibration, recognizer: Recognizer, portrait: np.ndarray
+) -> None:
+    other = (portrait * 0.5).astype(np.uint8)[::2, ::2]
+    x, y = (recognizer.embed(photo)[0].vector.astype(float) for photo in (portrait, other))
+    a, b = 0.3 * x[::-1], 0.2 * x[::-1] + 0.1
+    domain = Domain(a.astype(np.float32), 50, 50, b.astype(np.float32), 50, 50)
+    answer = Recognizer(calibration=replace(calibration, domain=domain)).verify(portrait, other)
+    p, q = x - a, y - b
+    assert answer.score == pytest.approx(p @ q / np.linalg.norm(p) / np.linalg.norm(q), abs=1e-5)
+    assert answer.centered
+    assert not recognizer.verify(portrait, other).centered
+
+
 def test_the_rules_on_a_photo_with_two_faces(
     recognizer: Recognizer, portrait: np.ndarray, two: np.ndarray
 ) -> None:
@@ -189,8 +205,6 @@ def test_bad_input_is_refused_by_name(recognizer: Recognizer, portrait: np.ndarr
 
 
 def test_a_calibration_of_another_model_is_refused(calibration) -> None:
-    from dataclasses import replace
-
     other = replace(calibration, model_sha256="0" * 64)
     with pytest.raises(ModelMismatchError, match="choose a calibration of this model"):
         _ = Recognizer(calibration=other).calibration
