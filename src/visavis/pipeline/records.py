@@ -23,7 +23,6 @@ class PhotoResult(Record):
     photo: str
     templates: tuple[Template, ...]
     reason: str | None = None
-    centered: bool = False
     message: str | None = None
     sha256: str = ""
 
