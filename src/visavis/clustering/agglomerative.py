@@ -14,9 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering import staged
-from visavis.clustering.checks import as_threshold
-from visavis.clustering.clusterer import Constraints, Labels
-from visavis.clustering.poor import POOR
 from visavis.types import Vectors
 
 _NEVER: Final = 1e12
@@ -24,7 +21,7 @@ _BLOCK: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agglomerative:
+class Agglomerative(staged.AtScore):
     """Average linkage down to a score.
 
     Pairs that stay apart are infinitely distant, so no merge ever joins them, and the order of
@@ -33,45 +30,16 @@ class Agglomerative:
 
     Args:
         threshold: lowest mean score between two clusters at which they merge.
-        poor: usability below which a face is attached last.
-        max_faces: refuse more than this.
-
-    Raises:
-        OptionError: a value outside its range.
     """
 
-    threshold: float
-    poor: float = POOR
     max_faces: int = 20_000
-
-    def __post_init__(self) -> None:
-        as_threshold(self.threshold)
 
     @property
     def name(self) -> str:
         """Algorithm and options."""
         return f"agglomerative, average, score {self.threshold:.4g}"
 
-    def cluster(
-        self,
-        vectors: Vectors,
-        /,
-        *,
-        usability: NDArray[np.float64] | None = None,
-        constraints: Constraints | None = None,
-    ) -> Labels:
-        """See ``Clusterer.cluster``. A group of must-linked faces counts as one, by its mean."""
-        return staged.cluster(
-            vectors,
-            usability,
-            constraints,
-            algorithm=self._group,
-            threshold=self.threshold,
-            poor=self.poor,
-            max_faces=self.max_faces,
-        )
-
-    def _group(self, points: staged.Points) -> NDArray[np.int64]:
+    def group(self, points: staged.Points, /) -> NDArray[np.int64]:
         from scipy.cluster.hierarchy import fcluster, linkage
 
         distances = _condensed(points.vectors)

@@ -13,16 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering import staged
-from visavis.clustering.checks import as_threshold
-from visavis.clustering.clusterer import Constraints, Labels
 from visavis.clustering.graph import score_graph
-from visavis.clustering.poor import POOR
 from visavis.errors import OptionError
-from visavis.types import Vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dbscan:
+class Dbscan(staged.AtScore):
     """DBSCAN at a score.
 
     A chain of faces each like the next becomes one cluster, so ask for a lower false match rate
@@ -33,20 +29,12 @@ class Dbscan:
         threshold: score from which two faces are neighbours.
         min_faces: neighbours, itself included, that make a face a core face: 1 and 2 link all
             neighbours (single linkage), more resist chains.
-        poor: usability below which a face is attached last.
-        max_faces: refuse more than this.
-
-    Raises:
-        OptionError: a value outside its range.
     """
 
-    threshold: float
     min_faces: int = 2
-    poor: float = POOR
-    max_faces: int = 200_000
 
     def __post_init__(self) -> None:
-        as_threshold(self.threshold)
+        staged.AtScore.__post_init__(self)
         if self.min_faces < 1:
             raise OptionError(f"min_faces {self.min_faces}", "give 1 or more")
 
@@ -55,26 +43,7 @@ class Dbscan:
         """Algorithm and options."""
         return f"dbscan, score {self.threshold:.4g}, {self.min_faces} faces"
 
-    def cluster(
-        self,
-        vectors: Vectors,
-        /,
-        *,
-        usability: NDArray[np.float64] | None = None,
-        constraints: Constraints | None = None,
-    ) -> Labels:
-        """See ``Clusterer.cluster``. Constraints contract before and split afterwards."""
-        return staged.cluster(
-            vectors,
-            usability,
-            constraints,
-            algorithm=self._group,
-            threshold=self.threshold,
-            poor=self.poor,
-            max_faces=self.max_faces,
-        )
-
-    def _group(self, points: staged.Points) -> NDArray[np.int64]:
+    def group(self, points: staged.Points, /) -> NDArray[np.int64]:
         from sklearn.cluster import DBSCAN
 
         graph = score_graph(points.vectors, self.threshold)

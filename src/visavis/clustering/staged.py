@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering import poor as poor_faces
-from visavis.clustering.checks import as_usability, as_vectors, canonical_order, renumber
+from visavis.clustering.checks import (
+    as_threshold,
+    as_usability,
+    as_vectors,
+    canonical_order,
+    renumber,
+)
 from visavis.clustering.clusterer import Constraints, Labels
 from visavis.clustering.constraints import Resolved, resolve
 from visavis.clustering.repair import split, sums
@@ -38,6 +45,55 @@ class Algorithm(Protocol):
     def __call__(self, points: Points, /) -> NDArray[np.int64]: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtScore(ABC):
+    """A clusterer that works at one score, and knows no constraints: see ``cluster`` below.
+
+    Args:
+        threshold: the score, in (-1, 1].
+        poor: usability below which a face is attached last.
+        max_faces: refuse more than this.
+
+    Raises:
+        OptionError: a value outside its range.
+    """
+
+    threshold: float
+    poor: float = poor_faces.POOR
+    max_faces: int = 200_000
+
+    def __post_init__(self) -> None:
+        as_threshold(self.threshold)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Algorithm and options."""
+
+    @abstractmethod
+    def group(self, points: Points, /) -> NDArray[np.int64]:
+        """See ``Algorithm``."""
+
+    def cluster(
+        self,
+        vectors: Vectors,
+        /,
+        *,
+        usability: NDArray[np.float64] | None = None,
+        constraints: Constraints | None = None,
+    ) -> Labels:
+        """See ``Clusterer.cluster``. Constraints contract before and split afterwards."""
+        return cluster(
+            vectors,
+            usability,
+            constraints,
+            algorithm=self.group,
+            threshold=self.threshold,
+            poor=self.poor,
+            max_faces=self.max_faces,
+        )
+
+
 def cluster(
     vectors: Vectors,
     usability: NDArray[np.float64] | None,
@@ -46,7 +102,6 @@ def cluster(
     algorithm: Algorithm,
     threshold: float,
     poor: float = poor_faces.POOR,
-    regroup: bool = True,
     max_faces: int | None = None,
 ) -> Labels:
     """Check, contract, group the good faces, split what clashes, attach the poor ones.
@@ -66,7 +121,6 @@ def cluster(
         algorithm: groups points.
         threshold: lowest score at which a poor face joins a cluster, or a split-off face a part.
         poor: usability below which a face is poor.
-        regroup: do step 6; else those faces stay alone.
         max_faces: most faces the algorithm is made for; ``None``: any number.
 
     Returns:
@@ -91,7 +145,6 @@ def cluster(
         resolved.reorder(order),
         algorithm=algorithm,
         threshold=threshold,
-        regroup=regroup,
     )
     labels = np.empty(len(order), dtype=np.int64)
     labels[order] = found
@@ -105,7 +158,6 @@ def _ordered(
     *,
     algorithm: Algorithm,
     threshold: float,
-    regroup: bool,
 ) -> Labels:
     count = resolved.count
     has_good = np.zeros(count, dtype=np.bool_)
@@ -119,7 +171,7 @@ def _ordered(
     labels[has_good] = _group(points, has_good, total, algorithm, threshold)
     labels = poor_faces.attach(labels, total, weight, resolved, threshold=threshold)
     left = labels < 0
-    if regroup and left.any():
+    if left.any():
         labels[left] = (
             labels.max(initial=-1) + 1 + _group(points, left, total, algorithm, threshold)
         )

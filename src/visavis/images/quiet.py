@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from types import TracebackType
 from typing import Any, Final
 
 from PIL import ImageFile
@@ -39,12 +38,7 @@ class Quiet:
                 Quiet._lenient = ImageFile.LOAD_TRUNCATED_IMAGES
                 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with Quiet._lock:
             Quiet._inside -= 1
             if Quiet._inside == 0:

@@ -12,7 +12,6 @@ wrongly (precision), where everybody has one photo none was missed (recall). Rea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,9 +20,6 @@ from visavis.errors import OptionError
 from visavis.types import Record
 
 Counts = NDArray[np.int64]
-
-AVERAGES: Final = ("arithmetic", "geometric", "min", "max")
-"""What mutual information can be divided by: a mean of the two entropies."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +88,7 @@ class ClusteringScores(Record):
         largest: faces in the largest cluster.
         pairwise: over pairs of faces; large people count most.
         bcubed: over faces; all faces count alike.
-        nmi: normalised mutual information, arithmetic mean.
+        nmi: mutual information over the arithmetic mean of the entropies: the V-measure.
         homogeneity: see ``VMeasure``.
         completeness: see ``VMeasure``.
         v_measure: see ``VMeasure``.
@@ -228,45 +224,6 @@ def v_measure(true: ArrayLike | Contingency, found: ArrayLike | None = None) -> 
     return VMeasure(h, c, _harmonic(h, c))
 
 
-def nmi(
-    true: ArrayLike | Contingency, found: ArrayLike | None = None, *, average: str = "arithmetic"
-) -> float:
-    """Normalised mutual information: ``I(person, cluster) / mean(H(person), H(cluster))``.
-
-    A. Strehl and J. Ghosh, "Cluster ensembles", JMLR 3, 2002, divide by the geometric mean. By the
-    arithmetic mean, the default as in scikit-learn, it is the V-measure. It is 1 where both sides
-    are a single group, and not adjusted for chance.
-
-    Args:
-        true: ``(N,)`` person of each face, or a ``contingency`` made before.
-        found: ``(N,)`` cluster of each face.
-        average: one of ``AVERAGES``.
-
-    Returns:
-        A value in [0, 1].
-
-    Raises:
-        OptionError: unknown average; else see ``contingency``.
-
-    >>> round(nmi([0, 0, 1, 1], [0, 0, 1, 2]), 4)
-    0.8
-    """
-    if average not in AVERAGES:
-        raise OptionError(f"average {average!r}", f"choose one of {', '.join(AVERAGES)}")
-    table = _table(true, found)
-    person, cluster = _entropy(table.people), _entropy(table.clusters)
-    below = {
-        "arithmetic": (person + cluster) / 2,
-        "geometric": float(np.sqrt(person * cluster)),
-        "min": min(person, cluster),
-        "max": max(person, cluster),
-    }[average]
-    if below == 0:
-        # One side, or both, is a single group, of which nothing can be told.
-        return 1.0 if person == cluster else 0.0
-    return min(1.0, _mutual_information(table) / below)
-
-
 def adjusted_rand(true: ArrayLike | Contingency, found: ArrayLike | None = None) -> float:
     """Adjusted Rand index: agreement on pairs, 0 on average for labels drawn at random.
 
@@ -321,7 +278,7 @@ def scores(true: ArrayLike | Contingency, found: ArrayLike | None = None) -> Clu
         largest=int(table.clusters.max()),
         pairwise=pairwise(table),
         bcubed=bcubed(table),
-        nmi=nmi(table),
+        nmi=entropies.v_measure,
         homogeneity=entropies.homogeneity,
         completeness=entropies.completeness,
         v_measure=entropies.v_measure,
