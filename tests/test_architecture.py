@@ -26,6 +26,7 @@ LAYERS = {
     "inference": 1,
     "faces": 2,
     "embedding": 2,
+    "plots": 2,
     "gallery": 2,
     "pipeline": 3,
     "training": 3,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from visavis import plots
 from visavis.evaluation import svg
 from visavis.evaluation.clustering_records import ClusteringRow, ClusteringSummary
 from visavis.metrics.clustering import ClusteringScores, PrecisionRecall
@@ -31,14 +32,14 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
     by_score = rows[0].threshold is not None
     x = [(r.threshold if by_score else r.false_merge) or 0.0 for r in rows]
     of = _bcubed if metric == "bcubed" else _pairwise
-    figure, panel = svg.axes()
+    figure, panel = plots.axes()
     values = [of(r.scores) for r in rows if r.scores is not None]
     everything = [part for v in values for part in (v.precision, v.recall, v.f1)]
     edge = _edge(everything)
     for label, colour, y in (
-        ("precision", svg.NON_MATED, [v.precision for v in values]),
-        ("recall", svg.MATED, [v.recall for v in values]),
-        ("F1", svg.ACCENT, [v.f1 for v in values]),
+        ("precision", plots.NON_MATED, [v.precision for v in values]),
+        ("recall", plots.MATED, [v.recall for v in values]),
+        ("F1", plots.ACCENT, [v.f1 for v in values]),
     ):
         panel.plot(
             x, _inside(y, edge), "o-", color=colour, linewidth=1.5, markersize=3.5,
@@ -46,7 +47,7 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
         )  # fmt: skip
     asked = summary.asked
     at = asked.threshold if by_score else asked.false_merge
-    panel.axvline(at or 0.0, color=svg.INK, linewidth=0.8, linestyle=(0, (3, 2)))
+    panel.axvline(at or 0.0, color=plots.INK, linewidth=0.8, linestyle=(0, (3, 2)))
     panel.set_xlabel("score (cosine similarity) it works at" if by_score else "false-merge rate")
     if not by_score:
         panel.set_xscale("log")
@@ -54,7 +55,7 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
     _shares(panel, everything)
     name = "B-cubed" if metric == "bcubed" else "Pairwise"
     panel.set_ylabel(f"{name}: share of faces" if metric == "bcubed" else f"{name}: share of pairs")
-    svg.legend(panel, loc="best")
+    plots.legend(panel, loc="best")
     middle = of(asked.scores) if asked.scores is not None else values[0]
     return svg.render(
         figure,
@@ -69,7 +70,7 @@ def trade_off(summary: ClusteringSummary) -> str:
     """B-cubed precision over recall, a line an algorithm; "" for a single row."""
     if len(summary.rows) < 2:
         return ""
-    figure, panel = svg.axes(size=(6.4, 4.6))
+    figure, panel = plots.axes(size=(6.4, 4.6))
     names = list(dict.fromkeys(row.algorithm for row in summary.rows))
     shown = [r for r in summary.rows if r.scores is not None]
     recall = [_bcubed(r.scores).recall for r in shown if r.scores is not None]
@@ -77,20 +78,20 @@ def trade_off(summary: ClusteringSummary) -> str:
     across, up = _inside(recall, _edge(recall)), _inside(precision, _edge(precision))
     for k, name in enumerate(names):
         own = [place for place, r in enumerate(shown) if r.algorithm == name]
-        colour, mark = svg.SERIES[k % len(svg.SERIES)], _MARKS[k % len(_MARKS)]
+        colour, mark = plots.SERIES[k % len(plots.SERIES)], _MARKS[k % len(_MARKS)]
         x, y = [across[p] for p in own], [up[p] for p in own]
         panel.plot(x, y, f"{mark}-", color=colour, linewidth=1.2, markersize=3.5, label=name)
         for p in own:
             if shown[p].default:
                 panel.plot(
-                    across[p], up[p], mark, color=colour, markersize=9, markeredgecolor=svg.INK,
+                    across[p], up[p], mark, color=colour, markersize=9, markeredgecolor=plots.INK,
                     markeredgewidth=1,
                 )  # fmt: skip
     panel.set_xlabel("B-cubed recall")
     panel.set_ylabel("B-cubed precision")
     _shares(panel, precision)
     _shares(panel, recall, across=True)
-    svg.legend(panel, loc="lower left")
+    plots.legend(panel, loc="lower left")
     return svg.render(
         figure,
         name="trade-off",
@@ -102,11 +103,11 @@ def trade_off(summary: ClusteringSummary) -> str:
 def cluster_sizes(summary: ClusteringSummary) -> str:
     """How many people and how many clusters there are of each class of sizes."""
     sizes = summary.sizes
-    figure, panel = svg.axes()
+    figure, panel = plots.axes()
     place = np.arange(len(sizes.names))
     for values, colour, label, shift in (
-        (sizes.people, svg.MATED, "people", -0.2),
-        (sizes.clusters, svg.ACCENT, "clusters found", 0.2),
+        (sizes.people, plots.MATED, "people", -0.2),
+        (sizes.clusters, plots.ACCENT, "clusters found", 0.2),
     ):
         panel.bar(place + shift, values, width=0.38, color=colour, label=label)
     panel.set_xticks(place, sizes.names, rotation=0 if len(place) < 9 else 40)
@@ -119,7 +120,7 @@ def cluster_sizes(summary: ClusteringSummary) -> str:
     panel.set_xlabel("faces")
     panel.set_ylabel("how many")
     panel.grid(False, axis="x")
-    svg.legend(panel, loc="upper right")
+    plots.legend(panel, loc="upper right")
     pairs = ", ".join(
         f"{name}: {p} and {c}"
         for name, p, c in zip(sizes.names, sizes.people, sizes.clusters, strict=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis import plots
 from visavis.evaluation import svg
 from visavis.evaluation.about import Projection
 from visavis.evaluation.scores import ScoreFile
@@ -14,33 +13,20 @@ from visavis.evaluation.summary_records import Summary
 from visavis.metrics.likelihood import pav_llr
 from visavis.metrics.verification import det_points, error_rates, fmr_name
 
-_POINTS: Final = 1500
-
 
 def roc(scores: ScoreFile, summary: Summary) -> str:
     """True matches over false matches, false ones on a logarithmic axis."""
     mated, non_mated = _split(scores)
-    fmr, fnmr = det_points(mated, non_mated)
-    figure, panel = svg.axes()
-    lowest = 1 / len(non_mated)
-    # The step keeps to what was observed: between two points FNMR is the best of the lower FMR.
-    order = np.lexsort((-fnmr, fmr))
-    x, y = np.maximum(fmr[order], lowest / 3), 1 - fnmr[order]
-    keep = _thin(np.log(x), y)
-    panel.plot(x[keep], y[keep], color=svg.MATED, linewidth=1.6, drawstyle="steps-post")
+    figure, panel = plots.axes()
+    plots.roc(panel, mated, non_mated)
     shown = []
     for name, value in summary.fnmr_at_fmr.items():
         low, high = summary.intervals.get(f"fnmr_at_fmr[{name}]", (value, value))
-        panel.vlines(float(name), 1 - high, 1 - low, color=svg.MATED, linewidth=1, alpha=0.55)
-        panel.plot(float(name), 1 - value, "o", color=svg.MATED, markersize=4)
+        panel.vlines(float(name), 1 - high, 1 - low, color=plots.MATED, linewidth=1, alpha=0.55)
+        panel.plot(float(name), 1 - value, "o", color=plots.MATED, markersize=4)
         shown.append(1 - high)
-    panel.set_xscale("log")
-    panel.set_xlim(min(lowest, 0.5), 1)
     floor = min([*shown, 1.0])
     panel.set_ylim(max(0.0, 1 - 1.25 * max(1 - floor, 0.004)), 1.0 + 0.03 * max(1 - floor, 0.004))
-    panel.set_xlabel("false match rate (FMR)")
-    panel.set_ylabel("true match rate (1 − FNMR)")
-    panel.yaxis.set_major_formatter(_percent)
     rates = "; ".join(f"{1 - v:.4f} at FMR {k}" for k, v in summary.fnmr_at_fmr.items())
     return svg.render(
         figure,
@@ -59,17 +45,17 @@ def det(scores: ScoreFile, summary: Summary) -> str:
 
     mated, non_mated = _split(scores)
     fmr, fnmr = det_points(mated, non_mated)
-    figure, panel = svg.axes()
+    figure, panel = plots.axes()
     ends = min(0.5 / len(non_mated), 0.25), min(0.5 / len(mated), 0.25)
     x = ndtri(np.clip(fmr, ends[0], 1 - ends[0]))
     y = ndtri(np.clip(fnmr, ends[1], 1 - ends[1]))
-    keep = _thin(x, y)
-    panel.plot(x[keep], y[keep], color=svg.MATED, linewidth=1.6)
+    keep = plots.thin(x, y)
+    panel.plot(x[keep], y[keep], color=plots.MATED, linewidth=1.6)
     low, high = ndtri(ends[0]), ndtri(0.5)
-    panel.plot([low, high], [low, high], color=svg.MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    panel.plot([low, high], [low, high], color=plots.MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     if summary.eer > 0:
-        panel.plot(ndtri(summary.eer), ndtri(summary.eer), "o", color=svg.MATED, markersize=4.5)
-        svg.note(
+        panel.plot(ndtri(summary.eer), ndtri(summary.eer), "o", color=plots.MATED, markersize=4.5)
+        plots.note(
             panel,
             f"EER {100 * summary.eer:.2f} %",
             ndtri(summary.eer) + 0.1,
@@ -95,25 +81,8 @@ def det(scores: ScoreFile, summary: Summary) -> str:
 def histogram(scores: ScoreFile, summary: Summary) -> str:
     """How the scores of both kinds of pairs lie, with the thresholds between them."""
     mated, non_mated = _split(scores)
-    figure, panel = svg.axes()
-    low, high = float(scores.score[scores.scored].min()), float(scores.score[scores.scored].max())
-    bins = np.linspace(low, high if high > low else low + 1, 64)
-    for values, colour, label in (
-        (non_mated, svg.NON_MATED, "different people"),
-        (mated, svg.MATED, "same person"),
-    ):
-        share = np.histogram(values, bins)[0] / len(values)
-        panel.stairs(share, bins, fill=True, color=colour, alpha=0.28)
-        panel.stairs(share, bins, color=colour, linewidth=1.3, label=label)
-    top = panel.get_ylim()[1] * 1.12
-    panel.set_ylim(0, top)
-    for k, (name, threshold) in enumerate(_lines(summary)):
-        panel.axvline(threshold, color=svg.INK, linewidth=0.8, linestyle=(0, (3, 2)))
-        svg.note(panel, f" {name}", threshold, top * (0.965 - 0.062 * k), color=svg.INK, va="top")
-    panel.set_xlabel("score (cosine similarity)")
-    panel.set_ylabel("share of the pairs of a kind")
-    panel.yaxis.set_major_formatter(_percent)
-    svg.legend(panel, loc="upper left", bbox_to_anchor=(0.0, 0.98))
+    figure, panel = plots.axes()
+    plots.histogram(panel, mated, non_mated, _lines(summary))
     return svg.render(
         figure,
         name="histogram",
@@ -127,28 +96,28 @@ def rates(scores: ScoreFile, summary: Summary) -> str:
     """Both error rates over the threshold, on a logarithmic axis."""
     mated, non_mated = _split(scores)
     curve = error_rates(mated, non_mated)
-    figure, panel = svg.axes()
+    figure, panel = plots.axes()
     t = curve.thresholds[:-1]
     for rate, colour, label, pairs in (
-        (curve.fmr[:-1], svg.NON_MATED, "FMR", len(non_mated)),
-        (curve.fnmr[:-1], svg.MATED, "FNMR", len(mated)),
+        (curve.fmr[:-1], plots.NON_MATED, "FMR", len(non_mated)),
+        (curve.fnmr[:-1], plots.MATED, "FNMR", len(mated)),
     ):
         floor = 0.5 / pairs
         y = np.maximum(rate, floor)
-        keep = _thin(t.astype(np.float64), np.log(y))
+        keep = plots.thin(t.astype(np.float64), np.log(y))
         panel.plot(
             t[keep], y[keep], color=colour, linewidth=1.6, label=label, drawstyle="steps-pre"
         )
     panel.set_yscale("log")
     panel.set_ylim(0.5 / max(len(non_mated), len(mated)), 1.15)
     for name, threshold in _lines(summary):
-        panel.axvline(threshold, color=svg.INK, linewidth=0.8, linestyle=(0, (3, 2)))
-        svg.note(
-            panel, f" {name}", threshold, 0.9, color=svg.INK, va="top", rotation=90, ha="right"
+        panel.axvline(threshold, color=plots.INK, linewidth=0.8, linestyle=(0, (3, 2)))
+        plots.note(
+            panel, f" {name}", threshold, 0.9, color=plots.INK, va="top", rotation=90, ha="right"
         )
     panel.set_xlabel("threshold")
     panel.set_ylabel("error rate")
-    svg.legend(panel, loc="center left")
+    plots.legend(panel, loc="center left")
     return svg.render(
         figure,
         name="rates",
@@ -167,21 +136,21 @@ def reliability(scores: ScoreFile, summary: Summary) -> str:
     finite = scores.llr[scored & np.isfinite(scores.llr)]
     if not len(finite):
         return ""
-    figure, panel = svg.axes()
+    figure, panel = plots.axes()
     ln10 = np.log(10)
     low, high = float(finite.min()) / ln10, float(finite.max()) / ln10
     low, high = np.floor(min(low, -1)), np.ceil(max(high, 1))
     mated, non_mated = (np.clip(v, low * ln10, high * ln10) for v in (mated, non_mated))
     fit = pav_llr(mated, non_mated)
-    panel.plot([low, high], [low, high], color=svg.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+    panel.plot([low, high], [low, high], color=plots.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     # A step with one kind of pair only bears out no finite ratio: there the line is interrupted.
     x = np.append(fit.scores, high * ln10) / ln10
     y = np.append(fit.llrs, fit.llrs[-1]) / ln10
     y[~np.isfinite(y)] = np.nan
-    panel.plot(x, y, color=svg.ACCENT, linewidth=1.6, drawstyle="steps-post")
+    panel.plot(x, y, color=plots.ACCENT, linewidth=1.6, drawstyle="steps-post")
     # Where the pairs lie: without this, the ends of the steps look as sure as the middle.
     span = high - low
-    for values, colour, side in ((non_mated, svg.NON_MATED, low), (mated, svg.MATED, high)):
+    for values, colour, side in ((non_mated, plots.NON_MATED, low), (mated, plots.MATED, high)):
         share, edges = np.histogram(values / ln10, np.linspace(low, high, 50))
         height = 0.16 * span * share / max(share.max(), 1)
         sign = 1 if side == low else -1
@@ -206,42 +175,12 @@ def reliability(scores: ScoreFile, summary: Summary) -> str:
 
 def projection(points: Projection) -> str:
     """Templates in the plane, a colour and a shape a person."""
-    figure, panel = svg.axes(size=(6.4, 4.9))
-    panel.grid(False)
-    panel.set_xticks([])
-    panel.set_yticks([])
-    for side in ("left", "bottom"):
-        panel.spines[side].set_visible(False)
-    x, y = np.array(points.x), np.array(points.y)
-    who = np.array(points.people)
-    names = list(dict.fromkeys(points.people))
-    for k, name in enumerate(names):
-        own = who == name
-        panel.plot(
-            x[own],
-            y[own],
-            "os^Dv"[k // len(svg.SERIES) % 5],
-            color=svg.SERIES[k % len(svg.SERIES)],
-            markersize=5.5,
-            alpha=0.85,
-            markeredgecolor=svg.PAPER,
-            markeredgewidth=0.6,
-        )
-        top = y[own].max()
-        svg.note(
-            panel,
-            name.replace("_", " "),
-            float(np.median(x[own])),
-            float(top) + 0.02 * float(np.ptp(y)),
-            color=svg.INK,
-            ha="center",
-        )
-    panel.margins(0.09)
+    figure = plots.in_the_plane(np.array(points.x), np.array(points.y), points.people)
     return svg.render(
         figure,
         name="projection",
         title="Templates in the plane",
-        description=f"{points.method}: {', '.join(names)}.",
+        description=f"{points.method}: {', '.join(dict.fromkeys(points.people))}.",
     )
 
 
@@ -259,26 +198,8 @@ def _lines(summary: Summary) -> list[tuple[str, float]]:
     return [(f"FMR {name}", t) for name, t in named if np.isfinite(t)][:4]
 
 
-def _thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Indices of a path of at most ``_POINTS`` or so that looks the same."""
-    if len(x) <= _POINTS:
-        return np.arange(len(x))
-
-    def unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        low, spread = float(values.min()), float(np.ptp(values))
-        return (values - low) / (spread if spread > 0 else 1.0)
-
-    way = np.concatenate([[0], np.cumsum(np.abs(np.diff(unit(x))) + np.abs(np.diff(unit(y))))])
-    wanted = np.linspace(0, way[-1], _POINTS)
-    return np.unique(np.clip(np.searchsorted(way, wanted), 0, len(x) - 1))
-
-
 def _ratio(exponent: int) -> str:
     if abs(exponent) <= 3:
         return f"{10**exponent:,}" if exponent >= 0 else f"1/{10**-exponent:,}"
     digits = str(abs(exponent)).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"10{'⁻' if exponent < 0 else ''}{digits}"
-
-
-def _percent(value: float, _place: float) -> str:
-    return f"{100 * value:.4g} %"

@@ -1,7 +1,4 @@
-"""Templates drawn in the plane, coloured by person.
-
-L. van der Maaten and G. Hinton, "Visualizing data using t-SNE", JMLR 9, 2008.
-"""
+"""Templates drawn in the plane, colored by person."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from visavis import plots
 from visavis.evaluation.about import Projection
 from visavis.evaluation.protocols import Protocol
 from visavis.types import Vectors
@@ -46,24 +44,14 @@ def project(
     several = [person for person in owned if len(owned[person]) > 1]
     chosen = sorted(several, key=lambda person: (-len(owned[person]), person))[:people]
     rows = [k for person in chosen for k in owned[person][:photos]]
-    if len(rows) < 8:
+    found = plots.plane(np.array([vectors[k][0] for k in rows]), seed=seed)
+    if found is None:
         return None
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    perplexity = min(15.0, (len(rows) - 1) / 4)
-    # So few points are faster on one thread: several wait for each other a thousand times.
-    with threadpool_limits(1):
-        points = TSNE(
-            metric="cosine", init="random", perplexity=perplexity, random_state=seed
-        ).fit_transform(np.stack([vectors[k][0] for k in rows]))
+    points, how = found
     return Projection(
         labels=tuple(protocol.labels[k] for k in rows),
         people=tuple(protocol.people[k] for k in rows),
         x=tuple(round(float(x), 4) for x in points[:, 0]),
         y=tuple(round(float(y), 4) for y in points[:, 1]),
-        method=(
-            f"t-SNE of {len(rows)} templates, cosine distance, perplexity {perplexity:g}, "
-            f"seed {seed}: the {len(chosen)} people with most photos in the list"
-        ),
+        method=f"{how}: the {len(chosen)} people with most photos in the list",
     )

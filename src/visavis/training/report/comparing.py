@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from visavis import plots
 from visavis.errors import DataError, OptionError
 from visavis.training.report import figure
 from visavis.training.report.curves import smooth
 from visavis.training.report.reading import RunFolder, Series, read_run
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 _PANELS: Final = (
     ("validation AUC", "validation_auc"),
@@ -37,21 +38,21 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
         OptionError: too few or too many runs.
         DataError: one is no run or logged nothing, or nowhere to write to.
     """
-    if not 2 <= len(folders) <= len(figure.SERIES):
+    if not 2 <= len(folders) <= len(plots.SERIES):
         raise OptionError(
-            f"{len(folders)} runs to compare", f"give 2 to {len(figure.SERIES)} folders"
+            f"{len(folders)} runs to compare", f"give 2 to {len(plots.SERIES)} folders"
         )
     runs = [read_run(folder) for folder in folders]
     for run in runs:
         if not run.history:
             raise DataError(f"{run.path}: nothing was logged yet", "wait for its first steps")
     names = labels(runs)
-    drawn, first = figure.axes(size=(13.0, 3.7))
+    drawn, first = plots.axes(size=(13.0, 3.7))
     first.remove()
     panels = drawn.subplots(1, len(_PANELS))
     for panel, (title, column) in zip(panels, _PANELS, strict=True):
-        _quiet(panel)
-        for run, name, colour in zip(runs, names, figure.SERIES, strict=False):
+        plots.quiet(panel)
+        for run, name, colour in zip(runs, names, plots.SERIES, strict=False):
             x, y = _series(run, column)
             if not len(x):
                 continue
@@ -61,7 +62,7 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
                 panel.plot(x, y, color=colour, linewidth=0.6, alpha=0.3)
                 panel.plot(x, smooth(y), color=colour, linewidth=1.6, label=name)
         panel.set_xlabel("epoch")
-        panel.set_title(title, fontsize=9, color=figure.INK)
+        panel.set_title(title, fontsize=9, color=plots.INK)
     handles, shown = panels[1].get_legend_handles_labels()
     drawn.legend(handles, shown, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     picture = figure.finish(
@@ -114,10 +115,3 @@ def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
         else:
             rows[name] = value
     return rows
-
-
-def _quiet(panel: Axes) -> None:
-    for side in ("top", "right"):
-        panel.spines[side].set_visible(False)
-    panel.tick_params(color=figure.RULE, labelcolor=figure.MUTED, labelsize=8)
-    panel.grid(True, color=figure.RULE, linewidth=0.6)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis import plots
 from visavis.training.report import figure
 from visavis.training.report.figure import Picture
 from visavis.training.report.reading import RunFolder, Series
@@ -23,9 +24,9 @@ def loss(run: RunFolder) -> Picture | None:
     x, y = run.series("loss")
     if not len(x):
         return None
-    drawn, panel = figure.axes()
-    panel.plot(x, y, color=figure.MATED, linewidth=0.7, alpha=0.35)
-    panel.plot(x, smooth(y), color=figure.MATED, linewidth=1.6)
+    drawn, panel = plots.axes()
+    panel.plot(x, y, color=plots.MATED, linewidth=0.7, alpha=0.35)
+    panel.plot(x, smooth(y), color=plots.MATED, linewidth=1.6)
     if y.min() > 0 and y.max() / y.min() > 50:
         panel.set_yscale("log")
     _epochs(panel, run)
@@ -43,9 +44,9 @@ def active(run: RunFolder) -> Picture | None:
     x, y = run.series("active")
     if not len(x):
         return None
-    drawn, panel = figure.axes()
-    panel.plot(x, 100 * y, color=figure.ACCENT, linewidth=0.7, alpha=0.35)
-    panel.plot(x, 100 * smooth(y), color=figure.ACCENT, linewidth=1.6)
+    drawn, panel = plots.axes()
+    panel.plot(x, 100 * y, color=plots.ACCENT, linewidth=0.7, alpha=0.35)
+    panel.plot(x, 100 * smooth(y), color=plots.ACCENT, linewidth=1.6)
     panel.set_ylim(0, max(5.0, min(100.0, 112 * float(y.max()))))
     _epochs(panel, run)
     panel.set_ylabel("active triplets or pairs (%)")
@@ -61,8 +62,8 @@ def active(run: RunFolder) -> Picture | None:
 def scores(run: RunFolder) -> Picture | None:
     """Mean scores of both kinds of pairs, in batches and on the validation people."""
     lines: list[tuple[str, str, Series]] = [
-        ("mated", figure.MATED, run.series("mated")),
-        ("non-mated", figure.NON_MATED, run.series("non_mated")),
+        ("mated", plots.MATED, run.series("mated")),
+        ("non-mated", plots.NON_MATED, run.series("non_mated")),
     ]
     points = {
         "mated": run.series("validation_mated"),
@@ -70,7 +71,7 @@ def scores(run: RunFolder) -> Picture | None:
     }
     if not any(len(x) for _, _, (x, _) in lines) and not any(len(x) for x, _ in points.values()):
         return None
-    drawn, panel = figure.axes()
+    drawn, panel = plots.axes()
     for name, colour, (x, y) in lines:
         panel.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
         panel.plot(x, smooth(y), color=colour, linewidth=1.4, label=f"{name}, in batches")
@@ -81,12 +82,12 @@ def scores(run: RunFolder) -> Picture | None:
             "o",
             color=colour,
             markersize=4.5,
-            markeredgecolor=figure.PAPER,
+            markeredgecolor=plots.PAPER,
             label=f"{name}, validation",
         )
     _epochs(panel, run)
     panel.set_ylabel("mean score (cosine similarity)")
-    figure.legend(panel, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    plots.legend(panel, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure.finish(
         drawn,
         name="scores",
@@ -101,13 +102,13 @@ def validation(run: RunFolder) -> Picture | None:
     if not len(x):
         return None
     best = int(y.argmax())
-    drawn, panel = figure.axes()
-    panel.plot(x, y, "o-", color=figure.MATED, linewidth=1.4, markersize=3.5)
-    panel.plot(x[best], y[best], "o", color=figure.ACCENT, markersize=7)
+    drawn, panel = plots.axes()
+    panel.plot(x, y, "o-", color=plots.MATED, linewidth=1.4, markersize=3.5)
+    panel.plot(x[best], y[best], "o", color=plots.ACCENT, markersize=7)
     side = "right" if 2 * x[best] > x[-1] else "left"
     spread = max(float(np.ptp(y)), 0.02)
     panel.set_ylim(float(y.min()) - 0.1 * spread, min(float(y.max()) + 0.25 * spread, 1.005))
-    figure.note(panel, f"   {y[best]:.4f}   ", x[best], y[best], ha=side, va="center")
+    plots.note(panel, f"   {y[best]:.4f}   ", x[best], y[best], ha=side, va="center")
     _epochs(panel, run)
     panel.set_ylabel("validation AUC")
     return figure.finish(
@@ -124,13 +125,13 @@ def rank(run: RunFolder) -> Picture | None:
     x, y = run.series("rank")
     if not len(x):
         return None
-    drawn, panel = figure.axes()
-    panel.plot(x, y, color=figure.ACCENT, linewidth=0.7, alpha=0.35)
-    panel.plot(x, smooth(y), color=figure.ACCENT, linewidth=1.5, label="batches")
+    drawn, panel = plots.axes()
+    panel.plot(x, y, color=plots.ACCENT, linewidth=0.7, alpha=0.35)
+    panel.plot(x, smooth(y), color=plots.ACCENT, linewidth=1.5, label="batches")
     own_x, own_y = run.series("validation_rank")
     if len(own_x):
-        panel.plot(own_x, own_y, "o", color=figure.MATED, markersize=4.5, label="validation")
-        figure.legend(panel, loc="best")
+        panel.plot(own_x, own_y, "o", color=plots.MATED, markersize=4.5, label="validation")
+        plots.legend(panel, loc="best")
     panel.set_ylim(bottom=0)
     _epochs(panel, run)
     panel.set_ylabel("effective rank")
