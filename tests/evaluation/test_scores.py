@@ -224,7 +224,7 @@ def test_csv_errors_name_row_and_remedy(tmp_path: Path, text: str, message: str)
         ({"a": [1, 2]}, "column 'a' holds int64"),
         ({"b": ["x", None]}, "column 'b' has empty cells"),
         ({"failure": ["no-face", ""]}, "row 1: a score and a failure"),
-        ({"model": ["m", "n"]}, "model is 'm' and 'n'"),
+        ({"model": ["m", "n"]}, "row 2: model is 'n' after 'm'"),
         ({"person_a": ["m", "n"]}, "people of one side only"),
         ({"fold": [1.5, 2.5]}, "column 'fold' holds double"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +59,14 @@ class About(Record):
     projection: Projection | None = None
 
 
-def from_plain(plain: Any, source: str) -> About:
-    """Rebuild from ``to_dict()`` values; entries of later versions are ignored.
+def from_json(text: str | bytes, source: str) -> About:
+    """Rebuild from the JSON of ``to_dict()``; entries of later versions are ignored.
 
     Raises:
         DataError: the values are not of such a record.
     """
     try:
-        values = _known(About, plain)
+        values = _known(About, json.loads(text))
         values["notes"] = tuple(values.get("notes", ()))
         values["operating_points"] = tuple(
             _operating_point(point) for point in values.get("operating_points", ())

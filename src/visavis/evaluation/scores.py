@@ -20,6 +20,7 @@ Parquet carries the metadata inside; a CSV file has it beside itself, in ``NAME.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -148,6 +149,47 @@ def read(path: Path) -> ScoreFile:
     require_known(path)
     reader = scores_csv.read if path.suffix.lower() == ".csv" else scores_parquet.read
     return reader(path)
+
+
+def checked(
+    path: Path, columns: Mapping[str, Any], about: About, *, row: Callable[[int], str]
+) -> ScoreFile:
+    """A score file from columns that were read.
+
+    Args:
+        path: where they come from.
+        columns: arrays by name, as in ``ScoreFile``; ``CONSTANTS`` as lists of texts. A failure may
+            be missing where there is no score.
+        about: the metadata.
+        row: what to call a row, counted from 0.
+
+    Raises:
+        DataError: the columns contradict each other.
+    """
+    if ("person_a" in columns) != ("person_b" in columns):
+        raise DataError(f"{path}: people of one side only", "give person_a and person_b, or none")
+    score = columns["score"]
+    for k in np.flatnonzero(np.isinf(score))[:1]:
+        raise DataError(f"{path}, {row(k)}: score is {score[k]}", "give a finite number")
+    failed = np.isnan(score)
+    failure = columns.get("failure", texts([""] * len(score))).copy()
+    failure[failed & (failure == "")] = "not-scored"
+    for k in np.flatnonzero((failure != "") & ~failed)[:1]:
+        raise DataError(
+            f"{path}, {row(k)}: a score and a failure", "keep the score, or the reason for none"
+        )
+    constants = {}
+    for name in CONSTANTS:
+        values = columns.get(name, [""])
+        for k, value in enumerate(values):
+            if value != values[0]:
+                raise DataError(
+                    f"{path}, {row(k)}: {name} is {value!r} after {values[0]!r}",
+                    "keep the scores of one model and one setting in a file",
+                )
+        constants[name] = values[0]
+    arrays = {name: columns.get(name) for name in COLUMNS}
+    return ScoreFile(**{**arrays, "failure": failure, **constants}, about=about)
 
 
 def require_known(path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from visavis.errors import DataError
-from visavis.evaluation.about import About, from_plain
-from visavis.evaluation.scores import COLUMNS, CONSTANTS, ScoreFile, texts
+from visavis.evaluation.about import About, from_json
+from visavis.evaluation.scores import COLUMNS, CONSTANTS, ScoreFile, checked, texts
 from visavis.evaluation.tables import Table, parse_flag, read_table
 from visavis.writing import replacing
 
@@ -59,37 +59,18 @@ def read(path: Path) -> ScoreFile:
     table = read_table(path, required=_REQUIRED)
     if not table.rows:
         raise DataError(f"{path}: a header without rows", "add one row a pair")
-    place = {name: k for k, name in enumerate(table.columns)}
-    if ("person_a" in place) != ("person_b" in place):
-        raise DataError(f"{path}: people of one side only", "give person_a and person_b, or none")
-    column = {name: [row[k] for row in table.rows] for name, k in place.items()}
-    score = np.array([_number(table, k, "score", v) for k, v in enumerate(column["score"])])
-    failed = np.isnan(score)
-    given = column.get("failure", [""] * len(score))
-    failure = [
-        text or ("not-scored" if bad else "") for text, bad in zip(given, failed, strict=True)
-    ]
-    for k in np.flatnonzero([bool(text) for text in failure] & ~failed)[:1]:
-        raise table.error(
-            table.numbers[k], "a score and a failure", "keep the score, or the reason for none"
-        )
-    llr = None
-    if "llr" in place:
-        llr = np.array([_number(table, k, "llr", v) for k, v in enumerate(column["llr"])])
-    return ScoreFile(
-        a=texts(column["a"]),
-        b=texts(column["b"]),
-        same=np.array([_flag(table, k, v) for k, v in enumerate(column["same"])]),
-        score=score,
-        failure=texts(failure),
-        fold=_folds(table, column["fold"]) if "fold" in place else None,
-        group=texts(column["group"]) if "group" in place else None,
-        person_a=texts(column["person_a"]) if "person_a" in place else None,
-        person_b=texts(column["person_b"]) if "person_b" in place else None,
-        llr=llr,
-        about=_about(path),
-        **{name: _constant(table, name, column) for name in CONSTANTS},
-    )
+    columns: dict[str, Any] = {}
+    for place, name in enumerate(table.columns):
+        cells = [row[place] for row in table.rows]
+        if name in _NUMBERS:
+            columns[name] = np.array([_number(table, k, name, c) for k, c in enumerate(cells)])
+        elif name == "same":
+            columns[name] = np.array([_flag(table, k, c) for k, c in enumerate(cells)])
+        elif name == "fold":
+            columns[name] = _folds(table, cells)
+        else:
+            columns[name] = cells if name in CONSTANTS else texts(cells)
+    return checked(path, columns, _about(path), row=lambda k: f"row {table.numbers[k]}")
 
 
 def _about(path: Path) -> About:
@@ -97,12 +78,12 @@ def _about(path: Path) -> About:
     if not beside.is_file():
         return About(protocol=path.stem)
     try:
-        plain = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        text = beside.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{beside}: cannot be read ({error})", "delete it, or write the score file again"
         ) from error
-    return from_plain(plain, str(beside))
+    return from_json(text, str(beside))
 
 
 def _number(table: Table, k: int, column: str, text: str) -> float:
@@ -132,17 +113,3 @@ def _folds(table: Table, column: list[str]) -> np.ndarray[Any, np.dtype[np.int64
         if not text.strip().removeprefix("-").isdecimal() or len(text) > 12:
             raise table.error(table.numbers[k], f"fold is {text!r}", "write a whole number")
     return np.array([int(text) for text in column], dtype=np.int64)
-
-
-def _constant(table: Table, name: str, column: dict[str, list[str]]) -> str:
-    values = column.get(name)
-    if not values:
-        return ""
-    for k, value in enumerate(values):
-        if value != values[0]:
-            raise table.error(
-                table.numbers[k],
-                f"{name} is {value!r} after {values[0]!r}",
-                "keep the scores of one model and one setting in a file",
-            )
-    return values[0]

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from visavis.errors import DataError
-from visavis.evaluation.about import About, from_plain
-from visavis.evaluation.scores import COLUMNS, CONSTANTS, ScoreFile, texts
+from visavis.evaluation.about import About, from_json
+from visavis.evaluation.scores import COLUMNS, CONSTANTS, ScoreFile, checked, texts
 from visavis.reading import open_regular
 from visavis.writing import replacing
 
@@ -68,44 +68,18 @@ def read(path: Path) -> ScoreFile:
             )
     if not table.num_rows:
         raise DataError(f"{path}: a table without rows", "give one row a pair")
-    if ("person_a" in table.column_names) != ("person_b" in table.column_names):
-        raise DataError(f"{path}: people of one side only", "give person_a and person_b, or none")
-    score = _floats(path, table, "score")
-    for k in np.flatnonzero(np.isinf(score))[:1]:
-        raise DataError(f"{path}, row {k + 1}: score is {score[k]}", "give a finite number")
-    failed = np.isnan(score)
-    failure = _texts(path, table, "failure", missing="")
-    failure = texts(["" for _ in score] if failure is None else failure)
-    failure[failed & (failure == "")] = "not-scored"
-    for k in np.flatnonzero((failure != "") & ~failed)[:1]:
-        raise DataError(
-            f"{path}, row {k + 1}: a score and a failure", "keep the score, or the reason for none"
-        )
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        if name in ("score", "llr"):
+            columns[name] = _floats(path, table, name)
+        elif name in ("same", "fold"):
+            columns[name] = _typed(path, table, name, np.bool_ if name == "same" else np.int64)
+        elif name in COLUMNS or name in CONSTANTS:
+            may_miss = name == "failure" or name in CONSTANTS
+            columns[name] = _texts(path, table, name, missing="" if may_miss else None)
     metadata = (table.schema.metadata or {}).get(_KEY)
-    return ScoreFile(
-        a=_require(path, _texts(path, table, "a"), "a"),
-        b=_require(path, _texts(path, table, "b"), "b"),
-        same=_typed(path, table, "same", np.bool_),
-        score=score,
-        failure=failure,
-        fold=_typed(path, table, "fold", np.int64) if "fold" in table.column_names else None,
-        group=_texts(path, table, "group"),
-        person_a=_texts(path, table, "person_a"),
-        person_b=_texts(path, table, "person_b"),
-        llr=_floats(path, table, "llr") if "llr" in table.column_names else None,
-        about=_about(path, metadata),
-        **{name: _constant(path, table, name) for name in CONSTANTS},
-    )
-
-
-def _about(path: Path, metadata: bytes | None) -> About:
-    if metadata is None:
-        return About(protocol=path.stem)
-    try:
-        plain = json.loads(metadata)
-    except ValueError as error:
-        raise DataError(f"{path}: broken metadata", "write the score file again") from error
-    return from_plain(plain, str(path))
+    about = About(protocol=path.stem) if metadata is None else from_json(metadata, str(path))
+    return checked(path, columns, about, row=lambda k: f"row {k + 1}")
 
 
 def _floats(path: Path, table: Any, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -135,8 +109,6 @@ def _typed(path: Path, table: Any, name: str, kind: type[Any]) -> np.ndarray[Any
 def _texts(path: Path, table: Any, name: str, missing: str | None = None) -> Any:
     import pyarrow.types as kinds
 
-    if name not in table.column_names:
-        return None
     column = table[name]
     if kinds.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -145,19 +117,3 @@ def _texts(path: Path, table: Any, name: str, missing: str | None = None) -> Any
     if column.null_count and missing is None:
         raise DataError(f"{path}: column {name!r} has empty cells", "fill them")
     return texts(missing if value is None else value for value in column.to_pylist())
-
-
-def _require(path: Path, values: Any, name: str) -> Any:
-    if values is None:
-        raise DataError(f"{path}: no column {name!r}", "give the columns a, b, same, score")
-    return values
-
-
-def _constant(path: Path, table: Any, name: str) -> str:
-    values = set(_texts(path, table, name, missing="")) if name in table.column_names else {""}
-    if len(values) > 1:
-        raise DataError(
-            f"{path}: {name} is {' and '.join(sorted(map(repr, values))[:2])}",
-            "keep the scores of one model and one setting in a file",
-        )
-    return str(values.pop())
