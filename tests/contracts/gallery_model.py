@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from visavis.decision.domain import Domain
 from visavis.errors import (
     GalleryError,
     ModelMismatchError,
@@ -17,6 +18,14 @@ from visavis.errors import (
     UnknownPersonError,
 )
 from visavis.gallery.records import NewFace
+
+
+def moved(vector: np.ndarray, domain: Domain, mean: np.ndarray) -> np.ndarray:
+    """A template in the space of a domain, in float64."""
+    rest = vector - mean.astype(float)
+    if domain.whitening is not None:
+        rest = domain.whitening.astype(float) @ rest
+    return np.asarray(rest / np.sqrt(np.sum(rest**2)))
 
 
 def nfc(name: str) -> str:
@@ -129,10 +138,15 @@ class GalleryModel:
             raise GalleryError("x", "y")
         return self.faces[number].crop
 
-    def score(self, probe: np.ndarray, faces: list[NewFace], fusion: str) -> float:
+    def score(
+        self, probe: np.ndarray, faces: list[NewFace], fusion: str, domain: Domain | None = None
+    ) -> float:
         """Fused score of one probe with one person's faces, in float64, one face after another."""
         probe = np.asarray(probe, dtype=np.float64)
         vectors = [np.asarray(f.vector, dtype=np.float64) for f in faces]
+        if domain is not None:
+            probe = moved(probe, domain, domain.mean if domain.mean_b is None else domain.mean_b)
+            vectors = [moved(v, domain, domain.mean) for v in vectors]
         if fusion == "max":
             return max(float(np.sum(probe * v)) for v in vectors)
         weights = [1.0 if fusion == "mean" else float(f.usability) for f in faces]
@@ -144,22 +158,36 @@ class GalleryModel:
             mean, length = vectors[0], 1.0
         return float(np.sum(probe * mean)) / length
 
-    def scores(self, probe: np.ndarray, sha256: str, fusion: str) -> dict[str, float]:
+    def mean(self, sha256: str) -> np.ndarray:
+        """Mean of the people's mean templates."""
+        mine = [list(self.of(name, sha256).values()) for name in self.people]
+        return np.mean(
+            [np.mean([f.vector for f in faces], axis=0, dtype=float) for faces in mine if faces],
+            axis=0,
+        )
+
+    def scores(
+        self, probe: np.ndarray, sha256: str, fusion: str, domain: Domain | None = None
+    ) -> dict[str, float]:
         """Everybody who has templates of this model."""
         return {
-            name: self.score(probe, list(self.of(name, sha256).values()), fusion)
+            name: self.score(probe, list(self.of(name, sha256).values()), fusion, domain)
             for name in self.people
             if self.of(name, sha256)
         }
 
-    def strangers(self, sha256: str, fusion: str = "max") -> list[set[float]]:
+    def strangers(
+        self, sha256: str, fusion: str = "max", domain: Domain | None = None
+    ) -> list[set[float]]:
         """For each person, the highest fused score with another person of each template."""
         found = []
+        one_sided = None if domain is None else replace(domain, mean_b=None)
         for name in self.people:
             others = [list(self.of(o, sha256).values()) for o in self.people if o != name]
             mine = self.of(name, sha256).values()
             if any(others) and mine:
                 found.append({
-                    max(self.score(f.vector, o, fusion) for o in others if o) for f in mine
+                    max(self.score(f.vector, o, fusion, one_sided) for o in others if o)
+                    for f in mine
                 })  # fmt: skip
         return found

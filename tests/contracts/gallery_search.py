@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
+from visavis.decision.domain import Domain
 from visavis.errors import (
     OptionError,
 )
@@ -55,6 +56,76 @@ class SearchingContract(WithStore):
                     assert match.faces == len(mine)
                     assert match.person_id == ids[match.person]
                     assert -1 <= match.score <= 1
+
+    @pytest.mark.parametrize("sides", ["one", "two", "whitened"])
+    @pytest.mark.parametrize("fusion", ["max", "mean", "weighted"])
+    def test_search_in_a_domain_equals_the_naive_loop(
+        self, store: GalleryStore, fusion: Any, sides: str
+    ) -> None:
+        rng = np.random.default_rng(11)
+        common = rng.normal(size=16)
+        vectors = (rng.normal(size=(66, 16)) + common).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        batch = [
+            face(f"P{i % 23:02}", v, usability=float(rng.random()))
+            for i, v in enumerate(vectors[:60])
+        ]
+        half = rng.normal(size=(16, 16)) / 8 + np.eye(16)
+        domain = Domain(
+            vectors[:60].mean(axis=0), 60, 23,
+            mean_b=-vectors[:60].mean(axis=0) if sides == "two" else None,
+            whitening=(half @ half.T).astype(np.float32) if sides == "whitened" else None,
+        )  # fmt: skip
+        model = GalleryModel()
+        model.add([*batch, other("P0")], store.add([*batch, other("P0")]))
+        for k in (1, 5, 50):
+            answers = store.search(vectors[60:], model_sha256=A, k=k, fusion=fusion, domain=domain)
+            for probe, matches in zip(vectors[60:], answers, strict=True):
+                scores = model.scores(probe, A, fusion, domain)
+                best = sorted(scores, key=lambda name: -scores[name])[:k]
+                assert [m.person for m in matches] == best
+                for match in matches:
+                    mine = model.of(match.person, A)
+                    each = {n: model.score(probe, [f], "max", domain) for n, f in mine.items()}
+                    assert match.score == pytest.approx(scores[match.person], abs=2e-6)
+                    assert match.best_score == pytest.approx(max(each.values()), abs=2e-6)
+                    assert match.best_face == max(each, key=each.__getitem__)
+                    assert match.faces == len(mine)
+        plain = model.scores(vectors[60], A, fusion)
+        ((first,),) = store.search(vectors[60:61], model_sha256=A, k=1, fusion=fusion)
+        assert first.score == pytest.approx(max(plain.values()), abs=2e-6)
+        with pytest.raises(OptionError):
+            store.search(
+                vectors[60:], model_sha256=A, domain=Domain(np.zeros(15, np.float32), 1, 1)
+            )
+
+    def test_the_mean_counts_each_person_once(self, store: GalleryStore) -> None:
+        assert store.mean(A) is None
+        rng = np.random.default_rng(5)
+        vectors = (rng.normal(size=(50, 8)) + rng.normal(size=8)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        batch = [face(f"P{int(i**0.5)}", v) for i, v in enumerate(vectors)]
+        model = GalleryModel()
+        model.add([*batch, other("Q")], store.add([*batch, other("Q")]))
+
+        def same() -> None:
+            got = store.mean(A)
+            assert got is not None
+            mean, people = got
+            assert people == len({f.person for f in model.faces.values() if f.model_sha256 == A})
+            assert mean.dtype == np.float32
+            np.testing.assert_allclose(mean, model.mean(A), atol=1e-6)
+
+        same()
+        assert store.mean("c" * 64) is None
+        late = [face("Late", vectors[0]), face("P3", vectors[1])]
+        model.add(late, store.add(late))
+        same()
+        for gallery in (model, store):
+            gallery.remove("P6")
+            gallery.remove_faces([2])
+            gallery.merge("P1", "P4")
+        same()
 
     def test_equal_scores_by_name(self, store: GalleryStore) -> None:
         numbers = store.add([face(n) for n in ("Carl", "Anne", "Dora", "Bob")] + [face("Anne")])
@@ -108,6 +179,16 @@ class SearchingContract(WithStore):
             for value in got
         ])  # fmt: skip
         assert wrong[linear_sum_assignment(wrong)].sum() == 0  # one value for each person
+        domain = Domain(
+            vectors.mean(axis=0) + np.float32(0.1), 40, 25, mean_b=np.zeros(8, np.float32)
+        )
+        about = store.non_mated(model_sha256=A, fusion=fusion, domain=domain)
+        wrong = np.array([
+            [not any(abs(v - value) < 2e-6 for v in each)
+             for each in model.strangers(A, fusion, domain)]
+            for value in about
+        ])  # fmt: skip
+        assert wrong[linear_sum_assignment(wrong)].sum() == 0
         some = store.non_mated(model_sha256=A, most=10, fusion=fusion)
         assert some.shape == (10,)
         again = store.non_mated(model_sha256=A, most=10, fusion=fusion)

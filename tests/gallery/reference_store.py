@@ -209,13 +209,16 @@ class ReferenceStore:
         return self._write("expire", act)
 
     def search(
-        self, vectors: Any, /, *, model_sha256: str, k: int = 5, fusion: Any = "max"
-    ) -> list[list[Match]]:
+        self, vectors: Any, /, *, model_sha256: str, k: int = 5, fusion: Any = "max",
+        domain: Any = None,
+    ) -> list[list[Match]]:  # fmt: skip
         e = self._load()
         model = e["model"]
         lengths = np.linalg.norm(vectors, axis=-1)
         if vectors.ndim != 2 or not np.all(np.abs(lengths - 1) < 1e-3) or k < 1:
             raise OptionError("probes or k", "give others")
+        if domain is not None and len(domain.mean) != vectors.shape[1]:
+            raise OptionError("the domain", "give another")
         if fusion not in {"max", "mean", "weighted"}:
             raise OptionError(fusion, "give another")
         if model_sha256 in model.models and model.models[model_sha256][1] != vectors.shape[1]:
@@ -223,9 +226,9 @@ class ReferenceStore:
         answers = []
         for probe in vectors:
             matches = []
-            for name, score in model.scores(probe, model_sha256, fusion).items():
+            for name, score in model.scores(probe, model_sha256, fusion, domain).items():
                 mine = model.of(name, model_sha256)
-                each = {n: model.score(probe, [f], "max") for n, f in mine.items()}
+                each = {n: model.score(probe, [f], "max", domain) for n, f in mine.items()}
                 best = max(each, key=each.__getitem__)
                 matches.append(
                     Match(name, e["ids"][name], min(score, 1.0), each[best], best, len(mine))
@@ -233,9 +236,16 @@ class ReferenceStore:
             answers.append(sorted(matches, key=lambda m: (-m.score, m.person))[:k])
         return answers
 
-    def non_mated(self, *, model_sha256: str, most: int = 2000, fusion: Any = "max") -> np.ndarray:
-        found = [max(scores) for scores in self._load()["model"].strangers(model_sha256, fusion)]
-        return np.array(found[:most], dtype=np.float32)
+    def non_mated(
+        self, *, model_sha256: str, most: int = 2000, fusion: Any = "max", domain: Any = None
+    ) -> np.ndarray:
+        each = self._load()["model"].strangers(model_sha256, fusion, domain)
+        return np.array([max(scores) for scores in each][:most], dtype=np.float32)
+
+    def mean(self, model_sha256: str, /) -> tuple[np.ndarray, int] | None:
+        model = self._load()["model"]
+        people = sum(bool(model.of(name, model_sha256)) for name in model.people)
+        return (model.mean(model_sha256).astype(np.float32), people) if people else None
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
         try:

@@ -83,6 +83,11 @@ class AlwaysClosest(ReferenceStore):
         return super().search(vectors, **(options | {"fusion": "max"}))
 
 
+class ForgetsTheDomain(ReferenceStore):
+    def search(self, vectors: Any, /, **options: Any) -> list[list[Match]]:
+        return super().search(vectors, **(options | {"domain": None}))
+
+
 class LosesTheLastBit(ReferenceStore):
     def faces(self, **wanted: Any) -> Iterator[StoredFace]:
         for face in super().faces(**wanted):
@@ -165,6 +170,11 @@ BROKEN: list[tuple[type[ReferenceStore], str, dict[str, Any]]] = [
     (ComparesEverything, "test_models_are_never_compared", {}),
     (TiesByNumber, "test_equal_scores_by_name", {}),
     (AlwaysClosest, "test_search_equals_the_naive_loop", {"fusion": "mean"}),
+    (
+        ForgetsTheDomain,
+        "test_search_in_a_domain_equals_the_naive_loop",
+        {"fusion": "max", "sides": "one"},
+    ),
     (LosesTheLastBit, "test_a_face_comes_back_as_given", {}),
     (WritesNamesInTheAudit, "test_audit", {}),
     (ForgetsTheAudit, "test_audit", {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from visavis.decision.domain import Domain
 from visavis.gallery.key import Key
 from visavis.gallery.sqlite import SqliteGallery
 
@@ -103,6 +105,55 @@ def test_the_next_process_need_not_measure(
         assert len(store.non_mated(model_sha256=MODEL)) == 22
         assert made == [20, 20, 3, 22]
         assert store.check().ok
+
+
+def test_scores_of_another_space_are_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = searches(monkeypatch)
+    one, two = (Domain(VECTORS[at] / 2, 1, 1) for at in (0, 1))
+    spaces = [None, one, two, replace(one, mean_b=VECTORS[2])]
+    with SqliteGallery(tmp_path / "g", create=True, options=EAGER) as store:
+        crowd(store)
+        found = [store.non_mated(model_sha256=MODEL, domain=space) for space in spaces]
+        assert made == [20] * 3 + [20]
+        assert np.array_equal(store.non_mated(model_sha256=MODEL, domain=one), found[1])
+        assert made == [20] * 4  # its own templates are side a, so the other mean has no part
+        assert np.array_equal(found[1], found[3])
+        assert not np.allclose(found[0], found[1], atol=1e-3)
+        assert not np.allclose(found[1], found[2], atol=1e-3)
+        assert kept(tmp_path / "g") == 1
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
+def test_the_mean_is_kept_until_it_is_out_of_date_or_anybody_erased(
+    tmp_path: Path, key: Key | None
+) -> None:
+    folder = tmp_path / "g"
+    with SqliteGallery(folder, create=True, key=key, options=EAGER) as store:
+        crowd(store)
+        first = of_twenty = mean_of(store)
+        np.testing.assert_allclose(first, VECTORS[:40].mean(axis=0), atol=1e-6)
+        store.add([new("Late", VECTORS[50])])  # a template and a person: a twentieth
+        with SqliteGallery(folder, key=key, options=EAGER) as another:
+            assert np.array_equal(mean_of(another), first)
+        store.add([new("Later", VECTORS[52])])
+        first = mean_of(store)
+        assert not np.array_equal(first, of_twenty)
+        store.remove("Late")
+        left = [*VECTORS[:20] / 2 + VECTORS[20:40] / 2, VECTORS[52]]
+        np.testing.assert_allclose(mean_of(store), np.mean(left, axis=0), atol=1e-6)
+        last = mean_of(store)
+    file = (folder / "gallery.sqlite").read_bytes()
+    for old in (of_twenty, first):
+        assert old.astype("<f4").tobytes()[:16] not in file
+    assert (last.astype("<f4").tobytes()[:16] in file) is (key is None)
+
+
+def mean_of(store: SqliteGallery) -> np.ndarray:
+    found = store.mean(MODEL)
+    assert found is not None
+    return found[0]
 
 
 def test_a_small_gallery_keeps_none(tmp_path: Path) -> None:

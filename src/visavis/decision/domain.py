@@ -76,6 +76,23 @@ class Domain(Record):
         length = np.linalg.norm(moved, axis=1, keepdims=True)
         return np.where(length > _LEAST, moved / np.maximum(length, _LEAST), x).astype(np.float32)
 
+    def query(self, projected: Vectors, /) -> Vectors:
+        """What to look for among templates as they are, to find those close in this space.
+
+        For a template y of side a the score is ``query @ (y - mean)`` over the length of the
+        projected y, so the order by ``query @ y`` is nearly that of the scores.
+
+        Args:
+            projected: ``(N, D)``, what ``apply`` gave.
+
+        Returns:
+            ``(N, D)`` float32 unit vectors.
+        """
+        if self.whitening is None:
+            return projected
+        turned = projected @ self.whitening
+        return np.asarray(turned / np.linalg.norm(turned, axis=1, keepdims=True), np.float32)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values; arrays as base64 of little-endian float32, row by row."""
         return {

@@ -70,7 +70,7 @@ class Eraser:
                 db.execute("UPDATE state SET erasing = 1")
                 if deleted.blobs:
                     db.execute("DELETE FROM snapshot")
-                    drop_scores(db)
+                    deleted.blobs += drop_scores(db)
             with self._done("done, and no answer knows of it any more"):
                 self._clean(deleted, anew=state.erasing)
             return result

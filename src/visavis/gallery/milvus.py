@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.decision.domain import Domain
 from visavis.errors import (
     GalleryError,
     OptionError,
@@ -327,6 +329,7 @@ class MilvusGallery:
         model_sha256: str,
         k: int = 5,
         fusion: Fusion = "weighted",
+        domain: Domain | None = None,
     ) -> list[list[Match]]:
         """The ``k`` closest people to each probe. See ``GalleryStore.search``."""
         with self._connection.reading():
@@ -335,11 +338,14 @@ class MilvusGallery:
             if model is None:
                 return [[] for _ in probes]
             hidden = self._journal.hidden()
-            return self._search.search(probes, model, k=k, fusion=fusion, hidden=hidden)
+            return self._search.search(
+                probes, model, k=k, fusion=fusion, hidden=hidden, domain=domain
+            )
 
     def non_mated(
-        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted"
-    ) -> NDArray[np.float32]:
+        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted",
+        domain: Domain | None = None,
+    ) -> NDArray[np.float32]:  # fmt: skip
         """How close a stranger comes. See ``GalleryStore.non_mated``."""
         require_fusion(fusion)
         with self._connection.reading():
@@ -347,7 +353,17 @@ class MilvusGallery:
             if model is None:
                 return np.zeros(0, dtype=np.float32)
             hidden = self._journal.hidden()
-            return self._search.non_mated(model, most=most, fusion=fusion, hidden=hidden)
+            space = None if domain is None else replace(domain, mean_b=None)
+            return self._search.non_mated(
+                model, most=most, fusion=fusion, hidden=hidden, domain=space
+            )
+
+    def mean(self, model_sha256: str, /) -> tuple[NDArray[np.float32], int] | None:
+        """The mean of people's mean templates, and how many; of the first 20,000 faces. See
+        ``GalleryStore.mean``."""
+        with self._connection.reading():
+            model = self._writes.models().get(model_sha256)
+            return None if model is None else self._search.mean(model, self._journal.hidden())
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
         """Append to the audit. See ``GalleryStore.note``."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.decision.domain import Domain, people_mean
 from visavis.errors import ModelMismatchError, OptionError
 from visavis.gallery.entries import usable_vectors
 from visavis.gallery.fusion import FUSIONS, fused_scores
@@ -20,6 +21,8 @@ from visavis.types import Vectors
 
 _PROBES: Final = 64
 _SCANNED: Final = 200_000
+_AVERAGED: Final = 20_000
+_CANDIDATES: Final = 64
 
 
 class MilvusSearch:
@@ -28,7 +31,8 @@ class MilvusSearch:
     Milvus gives candidates: faces for ``max``, people's mean templates for the means. As long as
     more could be equal to the k-th, more are asked for, up to Milvus's 16,384 a probe; what an
     index's quantization may have put behind the k-th is a candidate, too. The candidates' templates
-    are then read and scored as in a SQLite gallery, so that both give the same numbers.
+    are then read and scored as in a SQLite gallery, so that both give the same numbers. With a
+    domain the candidates are those closest to ``Domain.query``, as in a SQLite gallery.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -53,25 +57,34 @@ class MilvusSearch:
         return probes
 
     def search(
-        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion, hidden: str
-    ) -> list[list[Match]]:
+        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion, hidden: str,
+        domain: Domain | None = None,
+    ) -> list[list[Match]]:  # fmt: skip
         """As ``GalleryStore.search``; ``hidden`` is a filter for the faces that count."""
         answers: list[list[Match]] = []
+        queries = probes
+        if domain is not None:
+            probes = domain.apply(probes, side="b")
+            queries = domain.query(probes)
         for start in range(0, len(probes), _PROBES):
-            some = probes[start : start + _PROBES]
-            candidates = self._candidates(some, model, k=k, fusion=fusion, hidden=hidden)
-            answers += self._scored(some, candidates, model, k=k, fusion=fusion, hidden=hidden)
+            part = slice(start, start + _PROBES)
+            candidates = self._candidates(
+                queries[part], model, k=k, fusion=fusion, hidden=hidden, all_hits=domain is not None
+            )
+            answers += self._scored(
+                probes[part], candidates, model, k=k, fusion=fusion, hidden=hidden, domain=domain
+            )
         return answers
 
     def _candidates(
-        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion, hidden: str
+        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion, hidden: str, all_hits: bool
     ) -> list[list[str]]:
         by_face = fusion == "max"
         table = model.faces if by_face else model.centres
         field = {"max": "vector", "mean": "mean", "weighted": "weighted"}[fusion]
         found: list[list[str]] = [[] for _ in probes]
         open_ = list(range(len(probes)))
-        limit = min(max(4 * k, 32), MOST_HITS)
+        limit = min(max(4 * k, _CANDIDATES if all_hits else 32), MOST_HITS)
         doubt = 2 * score_error(self.tables.index)  # of the k-th, and of who may be before it
         while open_:
             hits = self._hits(table, field, probes[open_], limit, hidden if by_face else "")
@@ -84,10 +97,11 @@ class MilvusSearch:
                     if person in people:
                         best[person] = max(best.get(person, -2.0), hit["distance"])
                 ranked = sorted(best.values(), reverse=True)
-                least = ranked[k - 1] - doubt if len(ranked) >= k else -2.0
+                enough = len(ranked) >= k and not all_hits
+                least = ranked[k - 1] - doubt if enough else -2.0
                 found[at] = [person for person, score in best.items() if score >= least]
                 last = each[-1]["distance"] if each else -2.0
-                if len(each) == limit and last >= least:
+                if len(each) == limit and last >= least and (len(best) < k or not all_hits):
                     unsure.append(at)
             if limit == MOST_HITS:
                 break
@@ -117,7 +131,7 @@ class MilvusSearch:
 
     def _scored(
         self, probes: Vectors, candidates: list[list[str]], model: Model, *, k: int,
-        fusion: Fusion, hidden: str,
+        fusion: Fusion, hidden: str, domain: Domain | None,
     ) -> list[list[Match]]:  # fmt: skip
         everybody = {person for each in candidates for person in each}
         names = self.names(everybody, hidden)
@@ -127,7 +141,7 @@ class MilvusSearch:
             also=hidden,
         ):  # fmt: skip
             faces[row["person"]].append(row)
-        held = {person: _Held(sorted(rows, key=_number)) for person, rows in faces.items()}
+        held = {person: _Held(sorted(rows, key=_number), domain) for person, rows in faces.items()}
         answers = []
         for probe, each in zip(probes, candidates, strict=True):
             matches = [
@@ -139,7 +153,7 @@ class MilvusSearch:
         return answers
 
     def non_mated(
-        self, model: Model, *, most: int, fusion: Fusion, hidden: str
+        self, model: Model, *, most: int, fusion: Fusion, hidden: str, domain: Domain | None
     ) -> NDArray[np.float32]:
         """As ``GalleryStore.non_mated``; in a gallery of more than 200,000 faces the people are
         chosen among the owners of the first 200,000."""
@@ -157,12 +171,27 @@ class MilvusSearch:
         if len(people) < 2 or not numbers:
             return np.zeros(0, dtype=np.float32)
         probes = np.array([rows[number] for number in numbers], dtype=np.float32)
-        answers = self.search(probes, model, k=2, fusion=fusion, hidden=hidden)
+        answers = self.search(probes, model, k=2, fusion=fusion, hidden=hidden, domain=domain)
         closest = [
             next((match.score for match in matches if match.person_id != picked[number]), None)
             for number, matches in zip(numbers, answers, strict=True)
         ]
         return np.array([score for score in closest if score is not None], dtype=np.float32)
+
+    def mean(self, model: Model, hidden: str) -> tuple[NDArray[np.float32], int] | None:
+        """As ``GalleryStore.mean``, of the first faces."""
+        rows: list[Row] = []
+        for page in self.tables.pages(model.faces, hidden, ["person", "vector"]):
+            rows += page
+            if len(rows) >= _AVERAGED:
+                break
+        there = self.names({row["person"] for row in rows})
+        rows = [row for row in rows if row["person"] in there]
+        if not rows:
+            return None
+        owners = np.unique([row["person"] for row in rows], return_inverse=True)[1]
+        vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
+        return people_mean(vectors, owners), len(there)
 
     def _owners(self, model: Model, hidden: str) -> dict[str, list[int]]:
         owners: dict[str, list[int]] = defaultdict(list)
@@ -193,9 +222,11 @@ def _number(row: Row) -> int:
 class _Held:
     """One person's templates, by rising number."""
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: list[Row], domain: Domain | None) -> None:
         self.numbers = [int(row["id"]) for row in rows]
         self.vectors: Vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
+        if domain is not None:
+            self.vectors = domain.apply(self.vectors)
         self.usability = np.array([row["usability"] for row in rows])
         self.owners: NDArray[Any] = np.zeros(len(rows), dtype=np.int64)
 

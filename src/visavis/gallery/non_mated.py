@@ -1,19 +1,27 @@
-"""How close a stranger comes to a gallery in SQLite: its people are strangers to one another."""
+"""How close a stranger comes to a gallery in SQLite: its people are strangers to one another.
+
+And their mean, about which that may be measured.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.decision.domain import Domain
 from visavis.gallery import reading
 from visavis.gallery.cipher import Seal
 from visavis.gallery.counting import FaceCounts
 from visavis.gallery.database import Database
+from visavis.gallery.live_indexes import LiveIndexes
 from visavis.gallery.own_scores_kept import keep_scores, kept_scores
 from visavis.gallery.records import Match
 from visavis.types import Vectors
+
+_PIECE: Final = 16_384
 
 
 def non_mated(
@@ -26,6 +34,7 @@ def non_mated(
     most: int,
     fusion: str,
     fewest: int,
+    domain: Domain | None,
 ) -> NDArray[np.float32]:
     """See ``SqliteGallery.non_mated``.
 
@@ -38,9 +47,10 @@ def non_mated(
         most: people to take for strangers.
         fusion: how ``search`` makes one score of a person's templates.
         fewest: templates from which the scores are kept.
+        domain: the space in which ``search`` scores.
     """
     about = f"{model_sha256} {fusion} {most}"
-    kept = kept_scores(database, seal, about, fewest=fewest)
+    kept = kept_scores(database, seal, about, fewest=fewest, domain=domain)
     if kept is not None:
         return kept
     with database.reading() as (db, state):
@@ -57,5 +67,36 @@ def non_mated(
     ]
     scores = np.array([score for score in closest if score is not None], np.float32)
     if faces >= fewest:
-        keep_scores(database, seal, about, scores, faces=faces, clock=clock)
+        keep_scores(database, seal, about, scores, faces=faces, clock=clock, domain=domain)
     return scores
+
+
+def people_mean(
+    database: Database, seal: Seal, indexes: LiveIndexes, *, model_sha256: str, fewest: int
+) -> tuple[NDArray[np.float32], int] | None:
+    """See ``GalleryStore.mean``. The mean of a large gallery is kept, followed by the number."""
+    about = f"{model_sha256} mean"
+    kept = kept_scores(database, seal, about, fewest=fewest)
+    if kept is not None:
+        return kept[:-1], int(kept[-1])
+    with database.reading() as (db, _):
+        model = reading.model_of(db, model_sha256)
+    if model is None:
+        return None
+    indexes.prepare(model[0], seal)
+    with database.reading() as (db, state):
+        columns = indexes.current(db, state, model[0], seal).columns()
+        owners, clock, faces = columns.owners.people, state.clock, len(columns.owners)
+        if not faces:
+            return None
+        numbers, who, photos = np.unique(owners, return_inverse=True, return_counts=True)
+        weight, total = 1 / photos[who], np.zeros(model[1])
+        for first, block in columns.templates.blocks():
+            for at in range(0, len(block), _PIECE):
+                part = block[at : at + _PIECE]
+                total += weight[first + at : first + at + len(part)] @ part
+    mean = (total / len(numbers)).astype(np.float32)
+    if faces >= fewest:
+        kept = np.append(mean, np.float32(len(numbers)))
+        keep_scores(database, seal, about, kept, faces=faces, clock=clock)
+    return mean, len(numbers)

@@ -7,7 +7,9 @@ from the table's. With ``max``, faces are fetched until no face beyond them can 
 ``k`` people. With means, the people among the closest ``CANDIDATES`` faces (more for a large ``k``)
 are candidates, and their fused scores are computed from all their templates: a person whose mean is
 close though none of their templates is among those faces can be missed, which takes templates that
-contradict each other.
+contradict each other. The same goes for every fusion where a domain is given: faces are proposed by
+``Domain.query`` (whose people are the right ones: docs/concepts/gallery.md), people are scored in
+the domain's space.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.decision.domain import Domain
 from visavis.errors import ModelMismatchError
 from visavis.gallery.cipher import Seal
 from visavis.gallery.database import Database, State
@@ -56,7 +59,7 @@ class _People:
 
 def search_people(
     database: Database, indexes: LiveIndexes, seal: Seal, probes: Vectors, *,
-    model_sha256: str, k: int, fusion: Fusion,
+    model_sha256: str, k: int, fusion: Fusion, domain: Domain | None = None,
 ) -> list[list[Match]]:  # fmt: skip
     """The ``k`` closest people to each of ``(Q, D)`` unit vectors, as of one moment.
 
@@ -66,7 +69,7 @@ def search_people(
 
     def found(db: sqlite3.Connection, state: State, model: int) -> list[list[Match]]:
         index = indexes.current(db, state, model, seal)
-        return PersonSearch(db, seal, index).search(probes, k=k, fusion=fusion)
+        return PersonSearch(db, seal, index, domain).search(probes, k=k, fusion=fusion)
 
     with database.reading() as (db, state):
         model = model_of(db, model_sha256)
@@ -92,10 +95,13 @@ class PersonSearch:
         db: inside the transaction.
         seal: opens rows.
         index: as the table is in it.
+        domain: the space of the scores.
     """
 
-    def __init__(self, db: sqlite3.Connection, seal: Seal, index: TemplateIndex) -> None:
-        self._db, self._seal, self._index = db, seal, index
+    def __init__(
+        self, db: sqlite3.Connection, seal: Seal, index: TemplateIndex, domain: Domain | None = None
+    ) -> None:
+        self._db, self._seal, self._index, self._domain = db, seal, index, domain
         self._columns = index.columns()
         self._names: dict[int, tuple[str, str]] = {}
 
@@ -104,36 +110,47 @@ class PersonSearch:
         size = len(self._index)
         if not size or not len(probes):
             return [[] for _ in probes]
-        first = 3 * k + _FIRST_FETCH if fusion == "max" else max(CANDIDATES, 6 * k)
-        if fusion != "max" and size <= _ALL:
+        by_face = self._domain is None and fusion == "max"
+        first = 3 * k + _FIRST_FETCH if by_face else max(CANDIDATES, 6 * k)
+        if not by_face and size <= _ALL:
             first = size
         first = min(first, size)
+        queries = probes
+        if self._domain is not None:
+            probes = self._domain.apply(probes, side="b")
+            queries = np.ascontiguousarray(self._domain.query(probes))
         return [
-            self._first(self._ranked(probe, rows, fetched=first, k=k, fusion=fusion), k)
-            for probe, rows in zip(probes, self._index.holding(probes, first), strict=True)
+            self._first(self._ranked(probe, query, rows, fetched=first, k=k, fusion=fusion), k)
+            for probe, query, rows in zip(
+                probes, queries, self._index.holding(queries, first), strict=True
+            )
         ]
 
     def _ranked(
-        self, probe: Vectors, rows: NDArray[np.int64], *, fetched: int, k: int, fusion: Fusion
-    ) -> _People:
+        self, probe: Vectors, query: Vectors, rows: NDArray[np.int64], *, fetched: int, k: int,
+        fusion: Fusion,
+    ) -> _People:  # fmt: skip
         """Candidates from the rows of the closest ``fetched`` faces."""
         owners = self._columns.owners
+        by_face = self._domain is None and fusion == "max"
         while True:
-            mine = rows if fusion == "max" else owners.rows(owners.people[rows])
+            mine = rows if by_face else owners.rows(owners.people[rows])
             ranked = self._scored(probe, mine, fusion)
             enough = len(ranked.scores) >= k
-            if enough and fusion == "max":
+            if enough and by_face:
                 # Beyond the faces fetched none is closer, rounding aside; ties must be in.
                 enough = bool(ranked.scores[k - 1] > ranked.lowest + ROUNDING)
             if enough or fetched >= len(self._index):
                 return ranked
             fetched = min(4 * fetched, len(self._index))
-            (rows,) = self._index.holding(probe[None], fetched)
+            (rows,) = self._index.holding(query[None], fetched)
 
     def _scored(self, probe: Vectors, rows: NDArray[np.int64], fusion: Fusion) -> _People:
         owners = self._columns.owners
         faces, people = self._columns.numbers.ids[rows], owners.people[rows]
         vectors = self._columns.templates.take(rows).astype(np.float64)
+        if self._domain is not None:
+            vectors = self._domain.apply(vectors).astype(np.float64)
         wide = probe.astype(np.float64)
         each = np.clip((vectors * wide).sum(axis=1), -1.0, 1.0)
         order = np.lexsort((faces, -each, people))  # of each person the closest face comes first
@@ -158,7 +175,7 @@ class PersonSearch:
             scores=fused[by_score],
             best_scores=each[closest],
             best_faces=faces[closest],
-            counts=None if fusion == "max" else counts[by_score],
+            counts=None if fusion == "max" and self._domain is None else counts[by_score],
             lowest=float(each.min()),
         )
 

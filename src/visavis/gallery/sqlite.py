@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, Final, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.decision.domain import Domain
 from visavis.errors import ErasureIncompleteError, GalleryError, OptionError
 from visavis.gallery import audit, checking, moments, non_mated, reading, upkeep, writing
 from visavis.gallery.changing import Change
@@ -223,6 +225,7 @@ class SqliteGallery:
         model_sha256: str,
         k: int = 5,
         fusion: Fusion = "weighted",
+        domain: Domain | None = None,
     ) -> list[list[Match]]:
         """The ``k`` closest people to each probe. See ``GalleryStore.search``.
 
@@ -240,23 +243,38 @@ class SqliteGallery:
             for part in parts
             for found in search_people(
                 self._db, self._indexes, self._seal, part,
-                model_sha256=model_sha256, k=k, fusion=fusion,
+                model_sha256=model_sha256, k=k, fusion=fusion, domain=domain,
             )
         ]  # fmt: skip
 
     def non_mated(
-        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted"
-    ) -> NDArray[np.float32]:
+        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted",
+        domain: Domain | None = None,
+    ) -> NDArray[np.float32]:  # fmt: skip
         """How close a stranger comes. See ``GalleryStore.non_mated``.
 
         From ``snapshot_from`` templates on the scores are kept in the gallery, and given again
         until one template in twenty has come or gone, or anybody was erased.
         """
         _require_fusion(fusion)
+        space = None if domain is None else replace(domain, mean_b=None)
         return non_mated.non_mated(
             self._db, self._seal, self._counts,
-            lambda probes: self.search(probes, model_sha256=model_sha256, k=2, fusion=fusion),
-            model_sha256=model_sha256, most=most, fusion=fusion, fewest=self._options.snapshot_from,
+            lambda probes: self.search(
+                probes, model_sha256=model_sha256, k=2, fusion=fusion, domain=space
+            ),
+            model_sha256=model_sha256, most=most, fusion=fusion, domain=space,
+            fewest=self._options.snapshot_from,
+        )  # fmt: skip
+
+    def mean(self, model_sha256: str, /) -> tuple[NDArray[np.float32], int] | None:
+        """The mean of people's mean templates, and how many. See ``GalleryStore.mean``.
+
+        It is kept where the scores of ``non_mated`` are, and as long.
+        """
+        return non_mated.people_mean(
+            self._db, self._seal, self._indexes,
+            model_sha256=model_sha256, fewest=self._options.snapshot_from,
         )  # fmt: skip
 
     # --- the gallery itself ------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.decision.domain import Domain
 from visavis.gallery.records import (
     AuditEntry,
     CheckReport,
@@ -125,10 +126,14 @@ class GalleryStore(Protocol):
         model_sha256: str,
         k: int = 5,
         fusion: Fusion = "weighted",
+        domain: Domain | None = None,
     ) -> list[list[Match]]:
         """The ``k`` closest people to each of ``(Q, D)`` probes, best first.
 
-        Only templates of ``model_sha256`` are compared. Equal scores are ordered by name.
+        Only templates of ``model_sha256`` are compared. Equal scores are ordered by name. With a
+        ``domain`` scores are those of its space, probes being side b, the gallery's templates side
+        a, each projected before they are fused; in a large gallery only those people are scored
+        who own one of the templates closest to the probe.
 
         Raises:
             ModelMismatchError: the probes' length is not the model's.
@@ -137,13 +142,23 @@ class GalleryStore(Protocol):
         ...
 
     def non_mated(
-        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted"
-    ) -> NDArray[np.float32]:
+        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted",
+        domain: Domain | None = None,
+    ) -> NDArray[np.float32]:  # fmt: skip
         """How close a stranger comes to this gallery, ``(P,)`` float32.
 
         For up to ``most`` people (chosen at random by a fixed seed) one of their templates is the
         probe (likewise chosen), and its highest fused score with any *other* person is returned.
-        Empty where fewer than two people have templates of the model.
+        Empty where fewer than two people have templates of the model. With a ``domain`` scores
+        are those of its space, all templates being side a.
+        """
+        ...
+
+    def mean(self, model_sha256: str, /) -> tuple[NDArray[np.float32], int] | None:
+        """``(D,)`` mean of the people's mean templates of a model, and how many people.
+
+        It may be of up to a twentieth fewer or more templates than there are, but nobody who was
+        erased has a part in it. ``None`` where nobody has one.
         """
         ...
 
