@@ -107,7 +107,7 @@ class Mtcnn:
         self._options = options
         self._sessions: dict[str, Session] = {}
         for network in INPUT_SIDE:
-            graph = build(network, read_arrays(store.path(f"mtcnn-{network}")))
+            graph = build(network, read_arrays(f"mtcnn-{network}", store))
             self._sessions[network] = load(graph, runtime=runtime, threads=threads)
 
     @property
