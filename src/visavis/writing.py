@@ -14,12 +14,13 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, private: bool = False, durable: bool = False) -> Iterator[Path]:
     """Yield a name beside ``path`` to write to; it takes ``path``'s place if the block succeeds.
 
     Args:
         path: the file, in a folder that exists.
         private: only its owner can ever read it; otherwise the umask decides.
+        durable: on return the file is on the disk, under its name.
 
     Raises:
         OSError: it cannot be written.
@@ -31,9 +32,24 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
         yield temporary
         if private:
             temporary.chmod(0o600)  # some libraries create a new file
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
+        if durable:
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def private_file(path: Path) -> None:

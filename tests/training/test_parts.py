@@ -23,9 +23,10 @@ from visavis.training.ema import Ema
 from visavis.training.estimate import plan
 from visavis.training.health import effective_rank, examine
 from visavis.training.live import LiveLine, Moment
-from visavis.training.logs import History, read_history
+from visavis.training.logs import History
 from visavis.training.losses import LossOptions, build_loss
 from visavis.training.patience import Patience
+from visavis.training.report.reading import read_history
 from visavis.training.seeds import derive
 from visavis.training.speed import training_flops
 from visavis.training.validation import pair_scores, validate

@@ -13,8 +13,8 @@ from tests.training import tiny
 
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.pack import Pack
-from visavis.training.logs import read_history
 from visavis.training.losses import LossOptions
+from visavis.training.report.reading import read_history
 from visavis.training.resume import Run
 
 CHILD = """

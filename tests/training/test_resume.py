@@ -18,9 +18,9 @@ from visavis.training.data.pack import Pack
 from visavis.training.fitting import Fitted, fit
 from visavis.training.interrupt import Interrupt
 from visavis.training.live import Moment
-from visavis.training.logs import read_history
 from visavis.training.losses import LossOptions
 from visavis.training.recipes.recipe import Recipe
+from visavis.training.report.reading import read_history
 from visavis.training.resume import Run, steps_done
 
 TIMES = {"seconds", "images_per_second", "gflops", "share_of_peak"}

@@ -63,17 +63,18 @@ def test_a_killed_download_leaves_no_damaged_file(home: Path, register, server, 
     entry = register(urls=(server.url("stuck"),))
     models = home / "models"
     process = start(home, entry)
-    wait_for(lambda: any(p.stat().st_size > 0 for p in models.glob(".*.part")))
+    parts = f".{entry.sha256}.onnx.{8 * '[0-9a-f]'}"
+    wait_for(lambda: any(p.stat().st_size > 0 for p in models.glob(parts)))
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
     assert not (models / f"{entry.sha256}.onnx").exists()
     with pytest.raises(ModelUnavailableError):
         WeightStore(home).path("toy")
-    assert list(models.glob(".*.part"))
+    assert list(models.glob(parts))
 
     server.release.set()
     assert WeightStore(home).fetch("toy").read_bytes() == content
-    assert not list(models.glob(".*.part"))
+    assert not list(models.glob(parts))
 
 
 def test_waiting_for_a_lock_has_an_end(

@@ -17,7 +17,7 @@ from visavis.gallery.index_tuning import Tuning
 from visavis.gallery.numbers import Numbers
 from visavis.gallery.owners import Owners
 from visavis.gallery.snapshot import CHUNK, Reader, Seal, Writer
-from visavis.writing import private_file
+from visavis.writing import replacing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,27 +49,21 @@ def save(path: Path, parts: Parts, *, state: int, seal: Seal | None) -> None:
             "bytes": body.scan.nbytes,
             "faiss": faiss.__version__,
         }
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        private_file(partial)
-        with partial.open("wb") as file:
-            writer = Writer(file, header, seal=seal)
-            writer.write(b"")  # of a codec, which former versions could have
-            for column in (numbers.ids, parts.owners.people, parts.owners.usability):
-                for start in range(0, len(column), CHUNK // 8):
-                    writer.write(_little(column[start : start + CHUNK // 8]))
-            for _, block in body.rows.blocks():
-                step = max(CHUNK // max(block[:1].nbytes, 1), 1)
-                for start in range(0, len(block), step):
-                    writer.write(_little(block[start : start + step]))
-            if header["scan"] is not None and body.scan is not None:
-                writer.write(_little(body.scan.representatives))
-                for chunk in body.scan.chunks():
-                    writer.write(chunk)
-            writer.end()
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, private=True) as partial, partial.open("wb") as file:
+        writer = Writer(file, header, seal=seal)
+        writer.write(b"")  # of a codec, which former versions could have
+        for column in (numbers.ids, parts.owners.people, parts.owners.usability):
+            for start in range(0, len(column), CHUNK // 8):
+                writer.write(_little(column[start : start + CHUNK // 8]))
+        for _, block in body.rows.blocks():
+            step = max(CHUNK // max(block[:1].nbytes, 1), 1)
+            for start in range(0, len(block), step):
+                writer.write(_little(block[start : start + step]))
+        if header["scan"] is not None and body.scan is not None:
+            writer.write(_little(body.scan.representatives))
+            for chunk in body.scan.chunks():
+                writer.write(chunk)
+        writer.end()
 
 
 def load(path: Path, *, options: IndexOptions, unseal: Seal | None) -> tuple[Parts, int]:

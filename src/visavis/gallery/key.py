@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from visavis.errors import GalleryKeyError, OptionError
-from visavis.gallery.open_files import sync_folder
+from visavis.writing import sync_folder
 
 _LENGTH = 32
 _REMEDY = (

@@ -7,7 +7,6 @@ connection of this process is.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -60,16 +59,6 @@ def read(inode: Inode, *, step: int, overlap: int) -> Iterator[bytes]:
     while piece := _piece(inode, step + overlap, start):
         yield piece
         start += step
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can do that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _piece(inode: Inode, size: int, start: int) -> bytes:

@@ -28,11 +28,11 @@ from visavis.errors import (
 from visavis.former import ENROLL_AGAIN, incomparable, levelled
 from visavis.gallery.entries import attributes_text
 from visavis.gallery.key import Key
-from visavis.gallery.open_files import sync_folder
 from visavis.gallery.records import NewFace, Person, StoredFace
 from visavis.gallery.store import GalleryStore
 from visavis.gallery.transfer_file import ExportReader, ExportWriter
 from visavis.types import Record
+from visavis.writing import sync_folder
 
 Existing = Literal["refuse", "merge", "skip"]
 """What to do with people of the file whom the gallery knows: refuse the whole file; give them the

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from visavis import writing
 from visavis.errors import ModelError, ModelUnavailableError
 
 
@@ -25,42 +25,22 @@ def cannot_write(path: Path, error: OSError) -> ModelError:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of ``path`` when the block ends well.
 
-    It is written beside ``path`` under a hidden name, synced to disk and renamed, so under the
-    final name there is always the old file or the whole new one. After an error nothing is kept.
+    Under the name there is always the old file or the whole new one, also after a crash.
 
     Raises:
         ModelError: the folder or the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
+        with writing.replacing(path, durable=True) as temporary, temporary.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last, where folders can be synced (not on Windows)."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def discard_partial(path: Path) -> None:
     """Delete what killed writers of ``path`` left behind. Hold the lock of ``path``."""
-    for left in path.parent.glob(f".{path.name}.*.part"):
+    for left in path.parent.glob(f".{path.name}.{8 * '[0-9a-f]'}"):
         with contextlib.suppress(OSError):
             left.unlink()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,12 +49,11 @@ def without(pack: Pack, rows: ArrayLike, out: Path, *, left_out: Sequence[LeftOu
         request="",
     )
     try:
-        with replacing(out, private=True) as temporary, temporary.open("r+b") as file:
+        with replacing(out, private=True, durable=True) as temporary, temporary.open("r+b") as file:
             file.seek(layout.START)
             for row in kept:
                 file.write(pack.crops[row].data)
             layout.finish(file, index)
-            os.fsync(file.fileno())
     except OSError as error:
         raise DataError(
             f"{out}: cannot be written ({error.strerror or error})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -12,10 +12,7 @@ from visavis import plots
 from visavis.errors import DataError, OptionError
 from visavis.training.report import figure
 from visavis.training.report.curves import smooth
-from visavis.training.report.reading import RunFolder, Series, read_run
-
-if TYPE_CHECKING:
-    pass
+from visavis.training.report.reading import RunFolder, Series, flat_settings, read_run
 
 _PANELS: Final = (
     ("validation AUC", "validation_auc"),
@@ -82,7 +79,7 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
 
 def labels(runs: Sequence[RunFolder]) -> list[str]:
     """What tells the runs apart: recipes' names or the first settings that differ, and folders."""
-    flat = [_flat(run.recipe) for run in runs]
+    flat = [flat_settings(run.recipe) for run in runs]
     silent = {"source", "expected", "threads", "workers"}
     keys = [k for k in flat[0] if k not in silent and len({str(one.get(k)) for one in flat}) > 1]
     if len({one.get("name") for one in flat}) == len(flat):
@@ -105,13 +102,3 @@ def _series(run: RunFolder, column: str) -> Series:
     (x, mated), (other, non_mated) = run.series("mated"), run.series("non_mated")
     both, left, right = np.intersect1d(x, other, return_indices=True)
     return both, mated[left] - non_mated[right]
-
-
-def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
-    rows: dict[str, Any] = {}
-    for name, value in recipe.items():
-        if isinstance(value, dict):
-            rows |= {f"{name}.{inner}": own for inner, own in value.items()}
-        else:
-            rows[name] = value
-    return rows

@@ -10,7 +10,7 @@ from visavis import __version__
 from visavis.errors import DataError
 from visavis.training.report import curves, figure, results
 from visavis.training.report.figure import Picture
-from visavis.training.report.reading import RunFolder, read_run
+from visavis.training.report.reading import RunFolder, flat_settings, read_run
 from visavis.types import Record
 from visavis.writing import replacing
 
@@ -101,20 +101,13 @@ def _render(run: RunFolder, drawn: list[Picture]) -> str:
         steps=int(max((row["step"] for row in run.history), default=0)),
         minutes=max((row.get("seconds", 0.0) for row in run.history), default=0.0) / 60,
         pictures=[(picture, Markup(picture.svg), picture.name in wide) for picture in drawn],
-        settings=_settings(run.recipe),
+        settings=[
+            (name, "none" if value is None else str(value))
+            for name, value in flat_settings(run.recipe).items()
+        ],
         model=run.description,
         figures=(run.metrics or {}).get("validation"),
         warning=(run.metrics or {}).get("warning"),
         supported=(run.metrics or {}).get("supported"),
         comparison=(run.metrics or {}).get("comparison") or [],
     )
-
-
-def _settings(recipe: dict[str, Any]) -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in recipe.items():
-        if isinstance(value, dict):
-            rows += [(f"{name}.{inner}", str(own)) for inner, own in value.items()]
-        else:
-            rows.append((name, "none" if value is None else str(value)))
-    return rows

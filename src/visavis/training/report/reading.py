@@ -92,16 +92,31 @@ def read_run(folder: Path) -> RunFolder:
     )
 
 
-def _history(file: Path) -> list[dict[str, float]]:
-    """As ``logs.read_history``, which would load Lightning to read a table."""
-    if not file.is_file():
+def flat_settings(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Settings by name, nested ones as ``loss.margin``."""
+    rows: dict[str, Any] = {}
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            rows |= {f"{name}.{inner}": own for inner, own in value.items()}
+        else:
+            rows[name] = value
+    return rows
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Rows of a ``history.csv``: values by column, without the empty ones; [] for no file."""
+    if not path.exists():
         return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    # A run that goes on, or was killed, may have written half a row.
+    whole = [row for row in rows if None not in row.values() and row.get("step")]
+    return [{k: float(v) for k, v in row.items() if v} for row in whole]
+
+
+def _history(file: Path) -> list[dict[str, float]]:
     try:
-        with file.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
-        # A run that goes on may have written half a row.
-        whole = [row for row in rows if None not in row.values() and row.get("step")]
-        return [{k: float(v) for k, v in row.items() if v} for row in whole]
+        return read_history(file)
     except (OSError, ValueError) as error:
         raise DataError(f"{file} is damaged ({error})", _REMEDY) from error
 
