@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from visavis.pipeline import Recognizer, Verification, detect, embed, verify
+    from visavis.api.photos import detect, detect_many, embed, embed_many, verify
+    from visavis.pipeline import Recognizer, Verification
     from visavis.types import Face, OperatingPoint, Quality, Template
+
+_PLACES = {
+    "api.photos": ("detect", "detect_many", "embed", "embed_many", "verify"),
+    "pipeline": ("Recognizer", "Verification"),
+    "types": ("Face", "OperatingPoint", "Quality", "Template"),
+}
 
 __all__ = [
     "Face",
@@ -27,23 +34,19 @@ __all__ = [
     "Verification",
     "__version__",
     "detect",
+    "detect_many",
     "embed",
+    "embed_many",
     "verify",
 ]
 
-_FROM_PIPELINE = {"Recognizer", "Verification", "detect", "embed", "verify"}
-_FROM_TYPES = {"Face", "OperatingPoint", "Quality", "Template"}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _FROM_PIPELINE:
-        from visavis import pipeline
+    from importlib import import_module
 
-        return getattr(pipeline, name)
-    if name in _FROM_TYPES:
-        from visavis import types
-
-        return getattr(types, name)
+    for place, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"visavis.{place}"), name)
     msg = f"module 'visavis' has no attribute {name!r}"
     raise AttributeError(msg)
 
