@@ -15,17 +15,26 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from visavis.api import evaluate, models
+    from visavis.api.calibrations import calibrate, check
     from visavis.api.photos import detect, detect_many, embed, embed_many, verify
+    from visavis.decision.profile import Calibration, CalibrationStore
     from visavis.pipeline import Recognizer, Verification
     from visavis.types import Face, OperatingPoint, Quality, Template
 
 _PLACES = {
+    "api.calibrations": ("calibrate", "check"),
+    "decision.profile": ("Calibration", "CalibrationStore"),
     "api.photos": ("detect", "detect_many", "embed", "embed_many", "verify"),
     "pipeline": ("Recognizer", "Verification"),
     "types": ("Face", "OperatingPoint", "Quality", "Template"),
 }
 
+_MODULES = ("evaluate", "models")
+
 __all__ = [
+    "Calibration",
+    "CalibrationStore",
     "Face",
     "OperatingPoint",
     "Quality",
@@ -33,10 +42,14 @@ __all__ = [
     "Template",
     "Verification",
     "__version__",
+    "calibrate",
+    "check",
     "detect",
     "detect_many",
     "embed",
     "embed_many",
+    "evaluate",
+    "models",
     "verify",
 ]
 
@@ -47,6 +60,8 @@ def __getattr__(name: str) -> Any:
     for place, names in _PLACES.items():
         if name in names:
             return getattr(import_module(f"visavis.{place}"), name)
+    if name in _MODULES:
+        return import_module(f"visavis.api.{name}")
     msg = f"module 'visavis' has no attribute {name!r}"
     raise AttributeError(msg)
 

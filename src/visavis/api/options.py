@@ -66,9 +66,15 @@ def make_recognizer(**options: Unpack[PhotoOptions]) -> Recognizer:
     return Recognizer(**given, options=RecognizerOptions(**own))
 
 
-@lru_cache(maxsize=4)
 def recognizer(**options: Unpack[PhotoOptions]) -> Recognizer:
-    """The recognizer of these options, loaded once a process."""
+    """The recognizer of these options, loaded once a process, anew where calibrations changed."""
+    from visavis.decision.profile import CalibrationStore
+
+    return _loaded(CalibrationStore(options.get("home")).changed(), **options)
+
+
+@lru_cache(maxsize=4)
+def _loaded(_changed: int, /, **options: Unpack[PhotoOptions]) -> Recognizer:
     return make_recognizer(**options)
 
 

@@ -77,7 +77,7 @@ def detect_many(
     Raises:
         ImageNotFoundError: the folder holds no photo.
     """
-    found = _listed(photos)
+    found = listed(photos)
     detector = _detector(**options)
     total = len(found) if isinstance(found, Sequence) else 0
 
@@ -145,7 +145,7 @@ def embed_many(
         OptionError: an unknown rule, or names that are not one a photo.
     """
     rules.check(faces)
-    found = _listed(photos)
+    found = listed(photos)
     total = len(found) if isinstance(found, Sequence) else 0
     if names is not None and total and len(names) != total:
         raise OptionError(f"{len(names)} names for {total} photos", "give one a photo")
@@ -204,7 +204,7 @@ def _detector(detector: str = "yunet", **options: Any) -> Detector:
     return faces_room.detector(detector, **options)
 
 
-def _listed(photos: str | PathLike[str] | Iterable[Any]) -> Iterable[Any]:
+def listed(photos: str | PathLike[str] | Iterable[Any]) -> Iterable[Any]:
     """Photos of a folder, or those given; a list of them if their number is known."""
     if isinstance(photos, (str, PathLike)):
         return photos_in(Path(photos))

@@ -87,13 +87,16 @@ def detector_options(command: Callable[..., None]) -> Callable[..., None]:
     return _taking(command, _DETECTOR)
 
 
-def photo_options(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def photo_options(
+    *without: str, **further: tuple[Any, Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of ``PhotoOptions``, in place of its ``**options``.
 
     Args:
         without: those that it does not take, or declares itself.
+        **further: others that several commands share: annotation and default of each.
     """
-    kept = {name: known for name, known in _PHOTO.items() if name not in without}
+    kept = {name: known for name, known in _PHOTO.items() if name not in without} | further
     return lambda command: _taking(command, kept)
 
 
