@@ -69,10 +69,9 @@ class Domain(Record):
                 f"vectors of shape {x.shape}", f"give (N, {len(self.mean)}), as the mean has"
             )
         mean = self.mean if self.mean_b is None or side == "a" else self.mean_b
-        # In float64, row by row, so that a template gives the same bits whatever stands beside it.
         moved = x.astype(np.float64) - mean
         if self.whitening is not None:
-            moved = np.einsum("nd,de->ne", moved, self.whitening.astype(np.float64))
+            moved = moved @ self.whitening.astype(np.float64)
         length = np.linalg.norm(moved, axis=1, keepdims=True)
         return np.where(length > _LEAST, moved / np.maximum(length, _LEAST), x).astype(np.float32)
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from visavis.decision.cohort import SHRINKAGE
 from visavis.decision.cross_fit import CrossFit
@@ -87,8 +88,7 @@ def _whitening(vectors: Vectors, owners: Owners, shrinkage: float) -> Floats:
     who = np.unique(owners, return_inverse=True)[1]
     photos = np.bincount(who)
     x = vectors.astype(np.float64)
-    means = np.zeros((len(photos), x.shape[1]))
-    np.add.at(means, who, x)
+    means = csr_array((np.ones(len(who)), (who, np.arange(len(who))))) @ x
     several = photos[who] > 1
     rest = (x - means[who] / photos[who][:, None])[several]
     weight = ((np.minimum(photos, MOST_OF_ONE) - 1) / np.maximum(photos - 1, 1))[who[several]]
