@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visavis.cli import output
 from visavis.cli.output import json_rows
 
 _MAIN = "from visavis.cli import main; main()"
@@ -144,8 +143,7 @@ def test_rows_come_as_they_are_ready(
     def watched(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: printed.append(capfdbinary.readouterr().out)
 
-    room = importlib.import_module(f"visavis.cli.{command}")
-    monkeypatch.setattr(room if hasattr(room, "progress") else output, "progress", watched)
+    monkeypatch.setattr(importlib.import_module(f"visavis.cli.{command}"), "progress", watched)
     with pytest.raises(SystemExit):
         run_command([command, *photos, *extra, *(["--json"] if as_json else [])])
     whole = [*printed, capfdbinary.readouterr().out]

@@ -254,16 +254,9 @@ class CalibrationStore:
             home = user_data_path("visavis", appauthor=False)
         self._folder = home / "calibrations"
 
-    def changed(self) -> int:
-        """Nanoseconds of the last time that a calibration was saved or deleted; 0 for never."""
-        try:
-            return self._folder.stat().st_mtime_ns
-        except OSError:
-            return 0
-
     def require_free(self, name: str) -> None:
         """Raise OptionError unless a calibration may be saved under ``name``."""
-        self.path(name)
+        self._path(name)
         if name in _shipped_names():
             raise OptionError(f"the name {name!r}, which is shipped", "choose another")
 
@@ -277,7 +270,7 @@ class CalibrationStore:
         import os
 
         self.require_free(calibration.name)
-        path = self.path(calibration.name)
+        path = self._path(calibration.name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with (
@@ -300,7 +293,7 @@ class CalibrationStore:
             UnknownCalibrationError: there is none.
             CalibrationError: its file is damaged.
         """
-        path = self.path(name)
+        path = self._path(name)
         if name in _shipped_names():
             return _shipped_one(name)
         if self._is_there(path):
@@ -316,7 +309,7 @@ class CalibrationStore:
             UnknownCalibrationError: none is saved under that name (shipped ones stay).
             CalibrationError: it cannot be removed.
         """
-        path = self.path(name)
+        path = self._path(name)
         if not self._is_there(path):
             raise UnknownCalibrationError(
                 f"no saved calibration named {name!r}", "`visavis calibrate --list` shows them"
@@ -373,7 +366,7 @@ class CalibrationStore:
     def own(self, model: str, model_sha256: str) -> Calibration | None:
         """The calibration saved under a model's name, if it was made with that model file."""
         try:
-            path = self.path(model)
+            path = self._path(model)
         except OptionError:
             return None
         if not self._is_there(path):
@@ -395,8 +388,7 @@ class CalibrationStore:
             ) from error
         return True
 
-    def path(self, name: str) -> Path:
-        """The file of a saved calibration of that name, whether it is there or not."""
+    def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise OptionError(
                 f"the calibration name {name!r}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from visavis.pipeline.api import detect, embed, verify
 from visavis.pipeline.recognizer import Recognizer, RecognizerOptions
 from visavis.pipeline.records import FaceUsed, PhotoResult, Verification
 from visavis.pipeline.rules import RULES
@@ -13,4 +14,7 @@ __all__ = [
     "Recognizer",
     "RecognizerOptions",
     "Verification",
+    "detect",
+    "embed",
+    "verify",
 ]

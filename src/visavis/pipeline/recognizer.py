@@ -305,7 +305,7 @@ class Recognizer:
 
     def embed_many(
         self,
-        photos: Sequence[Any],
+        photos: Sequence[Path | bytes],
         *,
         names: Sequence[str] | None = None,
         rule: str = "central",
@@ -318,8 +318,7 @@ class Recognizer:
         """Templates of many photos, in their order; a bad photo is a result with a reason.
 
         Args:
-            photos: paths, bytes, file objects, PIL images or RGB arrays; the last two have no
-                hash and are not cached.
+            photos: paths, or the bytes of photos.
             names: what results and messages call them; paths as given when ``None``.
             rule: see ``visavis.pipeline.RULES``.
             cache: keeps and finds templates by (photo hash, settings and rule, model hash).
