@@ -137,7 +137,7 @@ def test_too_many_faces_are_refused_with_a_way_out(kind) -> None:
 
 
 def test_the_bar_of_poor_faces_is_that_of_the_faces_room() -> None:
-    from visavis.clustering.poor import POOR
+    from visavis.clustering.attaching import POOR
     from visavis.faces import usability
 
     assert usability.POOR == POOR

@@ -1,4 +1,4 @@
-"""Poor faces go to the nearest cluster that may have them, the surest first."""
+"""Poor faces go to the nearest cluster that may have them, the better fit first."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from tests.contracts.clusterer import people
 
 from visavis.clustering.clusterer import Constraints
 from visavis.clustering.constraints import resolve
-from visavis.clustering.poor import attach
+from visavis.clustering.staged import _attached
+
+
+def attach(labels, vectors, resolved, *, threshold):
+    """Labels of any numbering; clusters keep their label."""
+    found = _attached(labels, vectors, np.ones(len(labels)), resolved, threshold)
+    return np.array([labels[name] if name >= 0 else -1 for name in found])
 
 
 def naive(labels, vectors, apart, threshold):
-    """The same by trying all pairs of a waiting face and a cluster, highest mean score first."""
+    """Everybody asks the best cluster left on a list of their own; the better fit comes first."""
     labels = labels.copy()
     good = labels >= 0
     means = {c: vectors[good & (labels == c)].mean(axis=0) for c in set(labels[good].tolist())}
-    waiting = sorted(
-        np.flatnonzero(~good).tolist(),
-        key=lambda k: -max(float(vectors[k] @ mean) for mean in means.values()),
-    )
-    for k in waiting:
-        fits = {
-            c: float(vectors[k] @ mean)
-            for c, mean in means.items()
-            if not any(labels[j] == c for j in apart[k])
-        }
-        best = max(fits, key=fits.__getitem__, default=None)
-        if best is not None and fits[best] >= threshold:
-            labels[k] = best
+    lists = {}
+    for k in np.flatnonzero(~good).tolist():
+        fits = sorted(((float(vectors[k] @ mean), c) for c, mean in means.items()), reverse=True)
+        lists[k] = [(fit, c) for fit, c in fits if fit >= threshold]
+    while any(lists.values()):
+        asked = sorted(((*lists[k].pop(0), k) for k in lists if lists[k]), reverse=True)
+        for _, c, k in asked:
+            if not any(labels[j] == c for j in apart[k]):
+                labels[k] = c
+                lists[k] = []
     return labels
 
 
@@ -51,7 +54,7 @@ def test_as_by_trying_all(seed: int, threshold: float) -> None:
         k: [j for j in range(len(who)) if j != k and photos[j] == photos[k] >= 0]
         for k in range(len(who))
     }
-    got = attach(labels, vectors, np.ones(len(who)), resolved, threshold=threshold)
+    got = attach(labels, vectors, resolved, threshold=threshold)
     if not (labels >= 0).any():
         np.testing.assert_array_equal(got, labels)
         return
@@ -61,7 +64,5 @@ def test_as_by_trying_all(seed: int, threshold: float) -> None:
 
 def test_nobody_to_join() -> None:
     vectors, _ = people([2])
-    alone = attach(
-        np.array([-1, -1]), vectors.astype(np.float64), np.ones(2), resolve(None, 2), threshold=0
-    )
+    alone = attach(np.array([-1, -1]), vectors.astype(np.float64), resolve(None, 2), threshold=0)
     assert alone.tolist() == [-1, -1]

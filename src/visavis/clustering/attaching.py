@@ -1,4 +1,9 @@
-"""Poor faces of very many, each to the cluster it fits best; ``poor`` does it for fewer."""
+"""Poor faces are attached last: each to the cluster of good faces it fits best, or to none.
+
+The template of a blurred or turned face is close to many people's. In a graph such faces are the
+bridges over which two people become one cluster. Kept out until the clusters stand, each can harm
+only itself.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,9 @@ from visavis.clustering.clusterer import Labels
 from visavis.clustering.constraints import Resolved
 from visavis.clustering.knn import nearest
 from visavis.clustering.merging import Merging
+
+POOR: Final = 0.6
+"""Faces of lower usability are poor; the same bar as ``visavis.faces.usability.POOR``."""
 
 _CANDIDATES: Final = 8
 

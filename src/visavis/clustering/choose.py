@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering.agglomerative import Agglomerative
+from visavis.clustering.attaching import POOR
 from visavis.clustering.clusterer import Clusterer, Constraints, Labels
 from visavis.clustering.dbscan import Dbscan
 from visavis.clustering.graph_linkage import GraphLinkage
-from visavis.clustering.poor import POOR
 from visavis.clustering.thresholds import Strangers
 from visavis.errors import OptionError
 from visavis.types import OperatingPoint, Vectors

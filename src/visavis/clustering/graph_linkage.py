@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.clustering import poor as poor_faces
-from visavis.clustering.attaching import attach
+from visavis.clustering.attaching import POOR, attach
 from visavis.clustering.checks import as_usability, as_vectors, canonical_order, renumber
 from visavis.clustering.clusterer import Constraints, Labels
 from visavis.clustering.constraints import Resolved, resolve
@@ -53,7 +52,7 @@ class GraphLinkage:
         *,
         false_merge_rate: float = 0.01,
         neighbours: int = 32,
-        poor: float = poor_faces.POOR,
+        poor: float = POOR,
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
         if neighbours < 1:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.clustering import poor as poor_faces
+from visavis.clustering.attaching import POOR, attach
 from visavis.clustering.checks import (
     as_threshold,
     as_usability,
@@ -19,6 +19,7 @@ from visavis.clustering.checks import (
 )
 from visavis.clustering.clusterer import Constraints, Labels
 from visavis.clustering.constraints import Resolved, resolve
+from visavis.clustering.merging import Merging
 from visavis.clustering.repair import split, sums
 from visavis.errors import OptionError
 from visavis.types import Vectors
@@ -59,7 +60,7 @@ class AtScore(ABC):
     """
 
     threshold: float
-    poor: float = poor_faces.POOR
+    poor: float = POOR
     max_faces: int = 200_000
 
     def __post_init__(self) -> None:
@@ -101,7 +102,7 @@ def cluster(
     *,
     algorithm: Algorithm,
     threshold: float,
-    poor: float = poor_faces.POOR,
+    poor: float = POOR,
     max_faces: int | None = None,
 ) -> Labels:
     """Check, contract, group the good faces, split what clashes, attach the poor ones.
@@ -111,7 +112,7 @@ def cluster(
        partition does not, either.
     3. ``algorithm`` groups the points that have a good face.
     4. Clusters in which two points clash are split (``repair.split``).
-    5. Poor points join the nearest cluster (``poor.attach``).
+    5. Poor points join the nearest cluster (``attaching.attach``).
     6. Those that no cluster was near enough to are grouped among themselves, as in 3 and 4.
 
     Args:
@@ -169,13 +170,33 @@ def _ordered(
     points = Points(_units(total, vectors, resolved), weight, resolved)
     labels = np.full(count, -1, dtype=np.int64)
     labels[has_good] = _group(points, has_good, total, algorithm, threshold)
-    labels = poor_faces.attach(labels, total, weight, resolved, threshold=threshold)
+    labels = _attached(labels, total, weight, resolved, threshold)
     left = labels < 0
     if left.any():
         labels[left] = (
             labels.max(initial=-1) + 1 + _group(points, left, total, algorithm, threshold)
         )
     return renumber(labels)[resolved.group]
+
+
+def _attached(
+    labels: Labels,
+    total: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    resolved: Resolved,
+    threshold: float,
+) -> Labels:
+    """The labels with poor points attached; clusters are named after one of their points."""
+    standing = np.flatnonzero(labels >= 0)
+    _, first, codes = np.unique(labels[standing], return_index=True, return_inverse=True)
+    named = np.full_like(labels, -1)
+    named[standing] = standing[first[codes]]
+    held, faces = total.astype(np.float32), weight.copy()
+    others = np.setdiff1d(standing, standing[first])
+    np.add.at(held, named[others], held[others])
+    np.add.at(faces, named[others], weight[others])
+    merging = Merging(held, faces, resolved, centre=0.0)
+    return attach(named, merging, resolved, cosine=-np.inf, mean=threshold)
 
 
 def _group(

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from visavis import __version__
 from visavis.clustering import choose
+from visavis.clustering.attaching import POOR
 from visavis.clustering.clusterer import Clusterer, Labels
-from visavis.clustering.poor import POOR
 from visavis.clustering.thresholds import Strangers
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.clustering_records import (
