@@ -6,6 +6,10 @@ HTTP status. Library code never raises anything else for bad input.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 
 class VisavisError(Exception):
     """Base of everything visavis raises on purpose.
@@ -180,3 +184,14 @@ class CollapseError(TrainingError):
 
 class ExportError(ModelError):
     """A network cannot be written as a file that computes the same."""
+
+
+@contextlib.contextmanager
+def writing_to(path: Path, remedy: str = "choose another folder") -> Iterator[None]:
+    """Turn what the operating system has against writing a file or folder into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, VisavisError):
+            raise
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})", remedy) from error

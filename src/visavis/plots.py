@@ -1,4 +1,4 @@
-"""What the pictures of all reports have in common: colors, axes, curves that several draw."""
+"""What all reports have in common: templates of pages, colors, axes, curves that several draw."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from visavis.metrics.verification import det_points
 from visavis.types import Vectors
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -34,6 +35,20 @@ _FONT: Final = 8.6
 _POINTS: Final = 1500
 
 Values = NDArray[np.floating[Any]]
+
+
+def pages(package: str, *, escape: bool = True, **options: Any) -> Environment:
+    """The templates of a package; a name that a template gets no value for is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader(package, "templates"),
+        autoescape=escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        **options,
+    )
 
 
 def axes(*, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:

@@ -14,6 +14,7 @@ from visavis import __version__
 from visavis.albums.records import Album, AlbumCluster
 from visavis.albums.writing import private_text
 from visavis.faces.usability import POOR
+from visavis.plots import pages as templates_of
 
 MOST_FACES: Final = 12_000
 """How many faces a page shows. Of a larger collection it shows fewer faces of each person."""
@@ -58,16 +59,9 @@ def write(path: Path, album: Album, pictures: Mapping[int, bytes]) -> None:
 
 def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
     """The page as text; see ``write``."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("visavis.albums", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("visavis.albums")
     environment.filters["count"] = lambda value: f"{value:,}"
     photos = {file.sha256: file.photo for file in reversed(album.files)}
     faces = {

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from visavis.errors import DataError
+from visavis.errors import writing_to
 from visavis.writing import replacing
 
 
@@ -20,13 +20,9 @@ def private_text(path: Path) -> Iterator[TextIO]:
     Raises:
         DataError: it cannot be written.
     """
-    try:
-        with (
-            replacing(path, private=True) as temporary,
-            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-        ):
-            yield file
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error})", "choose another folder"
-        ) from error
+    with (
+        writing_to(path),
+        replacing(path, private=True) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import typer.core
 
 from visavis.cli import cluster_fix, gallery_options, options
 from visavis.cli.cache import kept_templates
@@ -20,17 +19,8 @@ if TYPE_CHECKING:
     from visavis.pipeline import Recognizer
 
 
-class _RunByDefault(typer.core.TyperGroup):
-    """``cluster DIR`` is ``cluster run DIR``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_RunByDefault,
+    cls=options.RunByDefault,
     no_args_is_help=True,
     help="Sort photos by person, without names, and correct the result for good. "
     "`visavis cluster DIR --out OUT` is all it takes; `fix` corrects, `forget` erases.",

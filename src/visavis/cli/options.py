@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
+
+
+class RunByDefault(typer.core.TyperGroup):
+    """``GROUP ARGUMENT`` is ``GROUP run ARGUMENT``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
 
 Model = Annotated[str, typer.Option("--model", help="Embedder, a name from `visavis models list`.")]
 DetectorName = Annotated[str, typer.Option("--detector", help="yunet, mtcnn or dlib.")]

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import typer.core
 
 from visavis.cli import options
 from visavis.cli.output import console, echo_json
 from visavis.cli.train_fields import take_apart
 from visavis.errors import OptionError
 
-
-class _RunByDefault(typer.core.TyperGroup):
-    """``train --recipe R DATA`` is ``train run --recipe R DATA``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_RunByDefault,
+    cls=options.RunByDefault,
     no_args_is_help=True,
     help="Train a model on photos of people, and measure it on people kept apart. "
     "`visavis train --recipe NAME DATA` is all it takes; `visavis train run --help` lists its "

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 from visavis import __version__
-from visavis.errors import DataError
+from visavis.errors import writing_to
 from visavis.evaluation import clustering_plots as plots
 from visavis.evaluation import clustering_tables as tables
 from visavis.evaluation.clustering_mistakes import divided, mixed
 from visavis.evaluation.clustering_records import ClusteringEvaluation
 from visavis.evaluation.report import count, number, path_of, percent
+from visavis.plots import pages as templates_of
 from visavis.writing import private_folder, replacing
 
 
@@ -21,31 +22,20 @@ def write(folder: Path, result: ClusteringEvaluation) -> None:
     Raises:
         DataError: a file cannot be written.
     """
-    try:
+    with writing_to(folder):
         private_folder(folder)
         tables.write(folder / "clusters.csv", result.faces)
         summary = json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         for name, text in (("summary.json", summary), ("report.html", render(result))):
             with replacing(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror or error})", "choose another folder"
-        ) from error
 
 
 def render(result: ClusteringEvaluation) -> str:
     """The page as text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("visavis.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("visavis.evaluation")
     environment.filters.update(
         percent=percent, number=number, count=count, path=path_of, setting=plots.row_name
     )

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from visavis import __version__
-from visavis.errors import DataError
+from visavis.errors import writing_to
 from visavis.evaluation import plots
 from visavis.evaluation.scores import ScoreFile
 from visavis.evaluation.summary_records import Summary
 from visavis.evaluation.worst import worst
 from visavis.metrics.verification import fmr_name
+from visavis.plots import pages as templates_of
 from visavis.writing import private_folder, replacing
 
 if TYPE_CHECKING:
@@ -54,14 +55,10 @@ def save(path: Path, page: str, *, private: bool = False) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    try:
+    with writing_to(path):
         private_folder(path.parent)
         with replacing(path, private=private) as temporary:
             temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error})", "choose another folder"
-        ) from error
 
 
 def render(
@@ -100,15 +97,8 @@ def render(
 
 def environment() -> Environment:
     """Where pages are made: templates of this room, text escaped, numbers by the filters below."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
-        loader=PackageLoader("visavis.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = templates_of("visavis.evaluation")
     made.filters.update(
         percent=percent,
         rate=rate,

@@ -28,7 +28,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import DataError
+from visavis.errors import DataError, writing_to
 from visavis.evaluation.about import About
 from visavis.types import Record
 
@@ -126,13 +126,9 @@ def write(path: Path, scores: ScoreFile) -> None:
 
     require_known(path)
     writer = scores_csv.write if path.suffix.lower() == ".csv" else scores_parquet.write
-    try:
+    with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         writer(path, scores)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error})", "choose another folder"
-        ) from error
 
 
 def read(path: Path) -> ScoreFile:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from visavis.errors import DataError, OptionError
+from visavis.errors import DataError, OptionError, writing_to
 from visavis.evaluation.protocols.protocol import Protocol
 from visavis.reading import open_regular
 from visavis.types import Image as Pixels
@@ -100,14 +100,11 @@ def write(path: Path, images: Sequence[bytes | Pixels], same: Sequence[bool]) ->
         if not isinstance(flag, (bool, np.bool_, int, np.integer)) or flag not in (0, 1):
             raise OptionError(f"flag {k} is {flag!r}", "give booleans")
     content = pickle.dumps((encoded, [bool(flag) for flag in same]), protocol=4)
-    try:
-        with replacing(path, private=True) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error})",
-            "name a file in a folder that exists",
-        ) from error
+    with (
+        writing_to(path, "name a file in a folder that exists"),
+        replacing(path, private=True) as temporary,
+    ):
+        temporary.write_bytes(content)
 
 
 def _encoded(k: int, image: bytes | Pixels) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visavis.errors import DataError, OptionError
+from visavis.errors import DataError, OptionError, writing_to
 from visavis.training.data import layout
 from visavis.types import Record
 from visavis.writing import replacing
@@ -196,17 +196,15 @@ def write_pack(
         request="",
     )
     path = Path(path)
-    try:
-        with replacing(path, private=True) as temporary, temporary.open("r+b") as file:
-            file.seek(layout.START)
-            for crop in ordered:
-                file.write(crop.data)
-            layout.finish(file, index)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error})",
-            "make room there, or name a file in a folder that exists",
-        ) from error
+    with (
+        writing_to(path, "make room there, or name a file in a folder that exists"),
+        replacing(path, private=True) as temporary,
+        temporary.open("r+b") as file,
+    ):
+        file.seek(layout.START)
+        for crop in ordered:
+            file.write(crop.data)
+        layout.finish(file, index)
     return open_pack(path)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis import images
-from visavis.errors import DataError, ImageUnsupportedError, OptionError, VisavisError
+from visavis.errors import DataError, ImageUnsupportedError, OptionError, VisavisError, writing_to
 from visavis.faces import align
 from visavis.training.data import layout
 from visavis.training.data.journal import Journal, Kept
@@ -86,7 +86,7 @@ def pack(
         raise OptionError(f"{workers} workers", "give 1 or more")
     out = Path(out)
     request = _request(ordered, size, scale, how)
-    try:
+    with writing_to(out, "make room there, or name a file in another folder"):
         private_folder(out.parent)
         with _alone(out):
             if out.exists() and not anew:
@@ -111,13 +111,6 @@ def pack(
                 journal.finish(out, _index(journal, ordered, (size, scale), origin, request))
             finally:
                 journal.close()
-    except OSError as error:
-        if isinstance(error, VisavisError):
-            raise
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror or error})",
-            "make room there, or name a file in another folder",
-        ) from error
     return open_pack(out)
 
 

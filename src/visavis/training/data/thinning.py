@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from visavis.errors import DataError, OptionError
+from visavis.errors import DataError, OptionError, writing_to
 from visavis.training.data import layout
 from visavis.training.data.pack import LeftOut, Pack, open_pack
 from visavis.writing import replacing
@@ -48,15 +48,13 @@ def without(pack: Pack, rows: ArrayLike, out: Path, *, left_out: Sequence[LeftOu
         origin=pack.origin,
         request="",
     )
-    try:
-        with replacing(out, private=True, durable=True) as temporary, temporary.open("r+b") as file:
-            file.seek(layout.START)
-            for row in kept:
-                file.write(pack.crops[row].data)
-            layout.finish(file, index)
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror or error})",
-            "make room there, or name a file in a folder that exists",
-        ) from error
+    with (
+        writing_to(out, "make room there, or name a file in a folder that exists"),
+        replacing(out, private=True, durable=True) as temporary,
+        temporary.open("r+b") as file,
+    ):
+        file.seek(layout.START)
+        for row in kept:
+            file.write(pack.crops[row].data)
+        layout.finish(file, index)
     return open_pack(out)

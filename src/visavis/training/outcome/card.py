@@ -9,6 +9,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from visavis.metrics.verification import fmr_name
+from visavis.plots import pages as templates_of
 from visavis.training.outcome.points import powers
 from visavis.training.recipes.recipe import Recipe
 from visavis.weights import ModelEntry
@@ -27,16 +28,9 @@ def render(description: dict[str, Any], entry: ModelEntry, recipe: Recipe, outco
         recipe: how it was trained.
         outcome: what was measured.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    pages = Environment(
-        loader=PackageLoader("visavis.training.outcome", "templates"),
-        autoescape=False,  # Markdown; names are quoted as code
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    # Markdown; names are quoted as code.
+    pages = templates_of("visavis.training.outcome", escape=False, keep_trailing_newline=True)
     pages.filters.update(percent=percent, span=span, fmr=fmr_name)
     return pages.get_template("model_card.md.jinja").render(
         d=description,

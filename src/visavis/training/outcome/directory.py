@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from visavis.decision.profile import Calibration
 from visavis.embedding.torch import FaceNetwork
-from visavis.errors import DataError
+from visavis.errors import writing_to
 from visavis.training.outcome import card
 from visavis.training.outcome.comparison import Comparison, Contestant, compare
 from visavis.training.outcome.describing import Origin
@@ -97,7 +97,7 @@ def write_directory(
         DataError: the folder cannot be written.
     """
     final = folder / names.INSIDE_RUN
-    try:
+    with writing_to(folder):
         private_folder(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".model.") as temporary:
             work = Path(temporary) / names.INSIDE_RUN
@@ -123,10 +123,6 @@ def write_directory(
             if final.exists():
                 final.rename(Path(temporary) / "old")
             work.rename(final)
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror or error})", "choose another folder"
-        ) from error
     return outcome
 
 

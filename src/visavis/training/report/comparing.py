@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from visavis import plots
-from visavis.errors import DataError, OptionError
+from visavis.errors import DataError, OptionError, writing_to
 from visavis.training.report import figure
 from visavis.training.report.curves import smooth
 from visavis.training.report.reading import RunFolder, Series, flat_settings, read_run
@@ -68,13 +68,9 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
         title="Runs compared",
         caption="; ".join(names),
     )
-    try:
+    with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
         return figure.save(picture, out)
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror or error})", "choose another folder"
-        ) from error
 
 
 def labels(runs: Sequence[RunFolder]) -> list[str]:

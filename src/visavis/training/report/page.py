@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from visavis import __version__
-from visavis.errors import DataError
+from visavis.errors import DataError, writing_to
+from visavis.plots import pages as templates_of
 from visavis.training.report import curves, figure, results
 from visavis.training.report.figure import Picture
 from visavis.training.report.reading import RunFolder, flat_settings, read_run
@@ -46,16 +47,12 @@ def write(folder: Path, out: Path) -> Made:
     drawn = draw(run)
     if not drawn:
         raise DataError(f"{folder}: nothing was logged yet", "wait for its first steps")
-    try:
+    with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
         files = [path for picture in drawn for path in figure.save(picture, out)]
         page = out / "report.html"
         with replacing(page) as temporary:
             temporary.write_text(_render(run, drawn), encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror or error})", "choose another folder"
-        ) from error
     return Made(page, tuple(files))
 
 
@@ -84,16 +81,9 @@ def _thresholds(run: RunFolder) -> dict[str, float]:
 
 
 def _render(run: RunFolder, drawn: list[Picture]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    pages = Environment(
-        loader=PackageLoader("visavis.training.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    pages = templates_of("visavis.training.report")
     wide = {"projection"}
     return pages.get_template("report.html.jinja").render(
         run=run,
