@@ -54,7 +54,7 @@ def test_new_photos_join_and_old_numbers_stay(store: AlbumStore) -> None:
     assert len(set(after.values())) == 12
     last = store.last_run()
     assert last is not None
-    assert last[3] == {"new_faces": 12, "merged": [], "strangers": None}
+    assert last[3] == {"new_faces": 12, "merged": [], "strangers": None, "domain": None}
 
 
 def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:

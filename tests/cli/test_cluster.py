@@ -239,7 +239,9 @@ def test_fifty_corrections_survive_everything(
     for person in range(1, 13):
         shutil.copytree(orl / f"s{person}", root / f"s{person}")
     quiet = ("--no-pictures", "--json")
-    assert run("cluster", root, "--out", out, *quiet).code == 0
+    first = run("cluster", root, "--out", out, *quiet)
+    assert first.code == 0
+    assert first.json["settings"]["mean_of_people"] == 12
 
     rng = np.random.default_rng(0)
     oracle = Oracle()

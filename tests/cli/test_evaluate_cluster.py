@@ -90,7 +90,8 @@ def test_bad_input_is_one_line(run, staff: Path, arguments, named: str) -> None:
 @pytest.mark.orl
 def test_people_never_seen(run, orl: Path, tmp_path: Path) -> None:
     found = run("evaluate", "cluster", orl, "--json", "--no-sweep", "--out", tmp_path / "out").json
-    (row,) = found["rows"]
+    row, plain = found["rows"]
+    assert (row["default"], row["plain"], plain["plain"]) == (True, False, True)
     assert found["faces"] == 400
     assert found["people"] == 40
     assert row["scores"]["bcubed"]["f1"] > 0.99

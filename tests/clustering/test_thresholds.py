@@ -38,10 +38,10 @@ def test_rate_is_the_inverse_of_score(score: float) -> None:
 
 def test_a_hundred_times_the_people_is_a_hundredth_of_the_rate() -> None:
     strangers = Strangers(SCORES, RATES)
-    # 10 x 0.01 / 1000 and / 100,000
-    assert strangers.for_faces(1000, false_merge_rate=0.01) == pytest.approx(0.5)
-    assert strangers.for_faces(100_000, false_merge_rate=0.01) == pytest.approx(0.6)
-    assert strangers.for_faces(100_000, false_merge_rate=0.1) == pytest.approx(0.55)
+    # 7 x 0.01 / 700 and / 70,000
+    assert strangers.for_faces(700, false_merge_rate=0.01) == pytest.approx(0.5)
+    assert strangers.for_faces(70_000, false_merge_rate=0.01) == pytest.approx(0.6)
+    assert strangers.for_faces(70_000, false_merge_rate=0.1) == pytest.approx(0.55)
 
 
 @given(st.integers(1, 10**7), st.floats(1e-4, 0.5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from visavis.clustering import choose
-from visavis.decision.profile import Calibration
+from visavis.decision.profile import Calibration, Measured
 from visavis.errors import DataError, OptionError
 from visavis.evaluation import (
     clustering,
@@ -24,6 +25,7 @@ from visavis.evaluation import (
 )
 from visavis.evaluation.clustering_records import LabelledFaces
 from visavis.evaluation.protocols import folders
+from visavis.metrics import clustering as metrics
 from visavis.types import OperatingPoint
 
 SHA = "ab" * 32
@@ -126,6 +128,34 @@ def test_settings_run_from_loose_to_strict_with_the_one_asked_for_among_them(
     alone = clustering.evaluate(seen, calibration, name="x", sweep=False)
     assert len(alone.summary.rows) == 1
     assert alone.summary.best == {}
+
+
+def test_both_spaces_are_reported_and_the_faces_own_mean_is_in_front(
+    seen: clustering.Faces, calibration: Calibration
+) -> None:
+    points = tuple(replace(p, threshold=p.threshold - 0.1) for p in calibration.points)
+    both = replace(calibration, centered=Measured(points))
+    summary = clustering.evaluate(seen, both, name="x", algorithms=("average",)).summary
+    asked = summary.asked
+    (plain,) = [row for row in summary.rows if row.plain]
+    assert not asked.plain
+    assert not plain.default
+    assert plain.threshold == pytest.approx((asked.threshold or 0) + 0.1)
+    # By hand: clusters of plain templates, their mean, templates about it.
+    first = choose.by_name(choose.DEFAULT, choose.strangers_of(calibration.points))
+    found = first.cluster(seen.vectors, usability=seen.usability)
+    means = [seen.vectors[found == k].mean(axis=0) for k in range(found.max() + 1)]
+    x = seen.vectors - np.sum(means, axis=0) / (len(means) + 10)
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    average = choose.by_name("average", choose.strangers_of(points))
+    assert asked.scores == metrics.scores(seen.who, average.cluster(x, usability=seen.usability))
+    average = choose.by_name("average", choose.strangers_of(calibration.points))
+    assert plain.scores == metrics.scores(
+        seen.who, average.cluster(seen.vectors, usability=seen.usability)
+    )
+    assert any(f"the {len(means)} people" in note for note in summary.notes)
+    again = clustering.evaluate(seen, calibration, name="x", algorithms=("average",)).summary
+    assert not any(row.plain for row in again.rows)
 
 
 def test_a_refusal_is_a_row_unless_it_is_the_one_in_front(

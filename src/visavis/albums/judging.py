@@ -19,8 +19,8 @@ _LEAST_WEIGHT: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """Scores of faces with clusters.
+class ClusterMeans:
+    """Mean templates of clusters.
 
     Attributes:
         clusters: ``(K,)`` int64 cluster numbers, ascending.
@@ -29,14 +29,23 @@ class Judged:
         lengths: ``(K,)`` length of each mean before it was made a unit, 0 to 1. The scores of all
             faces of one cluster with all faces of another have the mean ``(means[a] * lengths[a]) @
             (means[b] * lengths[b])``.
-        own: ``(N,)`` score of each face with the mean of its cluster's others; NaN where alone.
-        other: ``(N,)`` the highest score with the mean of another cluster; NaN where there is none.
-        nearest: ``(N,)`` the number of that cluster, -1 where there is none.
     """
 
     clusters: NDArray[np.int64]
     means: NDArray[np.float32]
     lengths: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged(ClusterMeans):
+    """Scores of faces with clusters.
+
+    Attributes:
+        own: ``(N,)`` score of each face with the mean of its cluster's others; NaN where alone.
+        other: ``(N,)`` the highest score with the mean of another cluster; NaN where there is none.
+        nearest: ``(N,)`` the number of that cluster, -1 where there is none.
+    """
+
     own: NDArray[np.float64]
     other: NDArray[np.float64]
     nearest: NDArray[np.int64]
@@ -59,14 +68,12 @@ def judge(vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.f
         clusters: ``(N,)`` cluster numbers.
         usability: ``(N,)`` in [0, 1]; weighs the mean.
     """
-    numbers, which = np.unique(clusters, return_inverse=True)
-    known = np.asarray(np.isfinite(vectors).all(axis=1), dtype=bool)
-    clean = np.where(known[:, None], vectors, 0).astype(np.float32)
-    weight = np.where(known, np.maximum(usability, _LEAST_WEIGHT), 0.0)
+    found = cluster_means(vectors, clusters, usability)
+    numbers, means, lengths = found.clusters, found.means, found.lengths
+    which = np.searchsorted(numbers, clusters)
+    clean, weight = _weighted(vectors, usability)
+    known = weight > 0
     sums = _sums(clean, which, weight, len(numbers))
-    means = _unit(sums).astype(np.float32)
-    weights = np.bincount(which, weights=weight, minlength=len(numbers))
-    lengths = np.linalg.norm(sums, axis=1) / np.maximum(weights, 1e-9)
     own = np.full(len(vectors), np.nan)
     for start in range(0, len(vectors), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -78,6 +85,27 @@ def judge(vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.f
     other = np.where(known & (nearest >= 0), other, np.nan)
     named = numbers[np.maximum(nearest, 0)] if len(numbers) else nearest
     return Judged(numbers, means, lengths, own, other, np.where(nearest >= 0, named, -1))
+
+
+def cluster_means(
+    vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.float64]
+) -> ClusterMeans:
+    """Mean templates of clusters, see ``judge`` for the arguments."""
+    numbers, which = np.unique(clusters, return_inverse=True)
+    clean, weight = _weighted(vectors, usability)
+    sums = _sums(clean, which, weight, len(numbers))
+    weights = np.bincount(which, weights=weight, minlength=len(numbers))
+    lengths = np.linalg.norm(sums, axis=1) / np.maximum(weights, 1e-9)
+    return ClusterMeans(numbers, _unit(sums).astype(np.float32), lengths)
+
+
+def _weighted(
+    vectors: Vectors, usability: NDArray[np.float64]
+) -> tuple[Vectors, NDArray[np.float64]]:
+    """Templates, zero where not known, and their weights, zero likewise."""
+    known = np.asarray(np.isfinite(vectors).all(axis=1), dtype=bool)
+    clean = np.where(known[:, None], vectors, 0).astype(np.float32)
+    return clean, np.where(known, np.maximum(usability, _LEAST_WEIGHT), 0.0)
 
 
 def _sums(

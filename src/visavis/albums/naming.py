@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.albums.judging import Judged
+from visavis.albums.judging import ClusterMeans
 from visavis.albums.records import Album, RunSettings
 from visavis.albums.view import GalleryName
 from visavis.decision.open_set import IdentificationPoint, OpenSet, open_set
@@ -54,7 +54,7 @@ def open_set_of(
 
 def gallery_names(
     album: Album,
-    judged: Judged,
+    means: ClusterMeans,
     gallery: GalleryStore,
     *,
     calibration: Calibration,
@@ -71,7 +71,7 @@ def gallery_names(
 
     Args:
         album: the clusters.
-        judged: their mean templates.
+        means: their mean templates, as the network makes templates.
         gallery: who is enrolled.
         calibration: of the model in use.
         fpir: accepted share of clusters of strangers that get a name, in (0, 1).
@@ -83,17 +83,17 @@ def gallery_names(
     settings = album.settings
     strangers = open_set_of(gallery, settings.model, settings.model_sha256, calibration)
     point = strangers.point(fpir)
-    usable = np.flatnonzero(judged.means.any(axis=1))
+    usable = np.flatnonzero(means.means.any(axis=1))
     found = (
-        gallery.search(judged.means[usable], model_sha256=settings.model_sha256, k=1)
+        gallery.search(means.means[usable], model_sha256=settings.model_sha256, k=1)
         if len(usable)
         else []
     )
     names: dict[int, GalleryName] = {}
     for row, matches in zip(usable, found, strict=True):
-        score = matches[0].score * float(judged.lengths[row]) if matches else -1.0
+        score = matches[0].score * float(means.lengths[row]) if matches else -1.0
         if matches and score >= point.threshold:
-            names[int(judged.clusters[row])] = GalleryName(matches[0].person, score)
+            names[int(means.clusters[row])] = GalleryName(matches[0].person, score)
     return names, point
 
 

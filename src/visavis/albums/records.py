@@ -178,6 +178,8 @@ class RunSettings(Record):
         copy: whether the folders hold copies in place of links.
         gallery: gallery that names clusters; empty: none.
         fpir: false positive identification rate of those names.
+        mean_of_people: how many people the collection's own mean is of, about which scores are;
+            0: scores are as the calibration has them.
     """
 
     root: str
@@ -194,6 +196,7 @@ class RunSettings(Record):
     copy: bool = False
     gallery: str = ""
     fpir: float = float("nan")
+    mean_of_people: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,8 +18,11 @@ from visavis.albums.regrouping import Grouping, group
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.clustering.clusterer import Clusterer
 from visavis.clustering.thresholds import Strangers
+from visavis.decision.domain import Domain
+from visavis.decision.profile import Calibration
 from visavis.errors import ModelMismatchError
 from visavis.former import SORT_AGAIN, incomparable, levelled
+from visavis.pipeline import collection
 from visavis.types import to_plain
 
 
@@ -89,6 +92,14 @@ def require_comparable(store: AlbumStore) -> None:
         raise ModelMismatchError(incomparable(what, last[2]["settings"]), SORT_AGAIN)
 
 
+def about_own_mean(store: AlbumStore, seen: Seen, calibration: Calibration) -> Calibration:
+    """The calibration about the mean of what are faces; see ``pipeline.collection``."""
+    no_faces = replay(store.corrections()).not_faces
+    faces = [face for face in sorted(seen.faces) if face not in no_faces]
+    usability = np.array([seen.faces[face].usability for face in faces], dtype=np.float64)
+    return collection.about_own_mean(calibration, _stacked(seen.faces, faces), usability)
+
+
 def sort_faces(
     store: AlbumStore,
     seen: Seen,
@@ -99,6 +110,7 @@ def sort_faces(
     links: Sequence[Link] = (),
     anew: bool = False,
     strangers: Strangers | None = None,
+    domain: Domain | None = None,
 ) -> None:
     """Cluster the faces and record the run; call inside ``store.changing()``.
 
@@ -112,6 +124,8 @@ def sort_faces(
         anew: do not start from earlier clusters. Corrections hold all the same, and a cluster that
             has most of an earlier one's faces gets its number.
         strangers: the calibration's rates, kept with the run.
+        domain: the space in which all this is measured, kept with the run; ``None``: that of the
+            templates.
 
     Raises:
         ConstraintError: the links contradict each other or a correction.
@@ -132,8 +146,9 @@ def sort_faces(
         photos=_photo_numbers(known[face] for face in faces) if settings.same_photo else None,
         links=links,
     )
+    vectors = _stacked(found, faces)
     grouping = group(
-        _stacked(found, faces),
+        domain.apply(vectors) if domain is not None and faces else vectors,
         todo,
         clusterer,
         usability=np.array([found[face].usability for face in faces], dtype=np.float64),
@@ -149,6 +164,7 @@ def sort_faces(
             "new_faces": new,
             "merged": [one.to_dict() for one in merged] if not anew else [],
             "strangers": None if strangers is None else strangers.to_dict(),
+            "domain": None if domain is None else domain.to_dict(),
         },
     )
 

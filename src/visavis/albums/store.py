@@ -1,8 +1,8 @@
 """What is remembered of a collection: faces, cluster numbers, names and corrections.
 
 One SQLite file, readable by its owner alone; erased bytes are overwritten. It holds no template:
-those live in the embedding cache only. Small pictures of faces are kept for the contact sheet where
-it shows faces.
+those live in the embedding cache only. It does hold the mean about which a collection was scored.
+Small pictures of faces are kept for the contact sheet where it shows faces.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from visavis.albums.records import FoundFace, PhotoFile
 from visavis.errors import DataError
 from visavis.writing import private_file, private_folder
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+_FORMER: Final = 1  # runs without a mean of their own
 _TABLES: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL,
@@ -124,7 +125,7 @@ class AlbumStore:
         damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise self._unusable("it is damaged")
-        if self._get("schema") != SCHEMA:
+        if self._get("schema") not in (_FORMER, SCHEMA):
             raise DataError(
                 f"{self.path}: state of a collection of schema {self._get('schema')}",
                 f"this version reads schema {SCHEMA}: use the version that made it",
@@ -160,6 +161,7 @@ class AlbumStore:
 
     def add_run(self, settings: Mapping[str, Any], outcome: Mapping[str, Any]) -> int:
         """Record a run; returns its number."""
+        self._set("schema", SCHEMA)
         row = self._db.execute(
             "INSERT INTO run (time, settings, outcome) VALUES (?, ?, ?)",
             (now(), json.dumps(settings), json.dumps(outcome)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.albums.judging import Judged, judge
+from visavis.albums.judging import ClusterMeans, Judged, cluster_means, judge
 from visavis.albums.knowledge import Knowledge, replay
 from visavis.albums.most_alike import most_alike
 from visavis.albums.records import (
@@ -20,7 +20,9 @@ from visavis.albums.records import (
     RunSettings,
 )
 from visavis.albums.store import AlbumStore, KnownFace
+from visavis.decision.domain import Domain
 from visavis.errors import DataError
+from visavis.types import Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,16 @@ class GalleryName:
 def album_of(
     store: AlbumStore,
     vectors: Mapping[int, NDArray[np.float32]],
-) -> tuple[Album, Judged]:
+) -> tuple[Album, ClusterMeans]:
     """What the last run and the corrections since then come to.
 
     Args:
         store: the state.
-        vectors: templates by face; faces without one get no score.
+        vectors: templates by face, as the network makes them; faces without one get no score.
+
+    Returns:
+        The album, whose scores are in the space of the last run, and the mean templates of its
+        clusters, as the network makes templates.
 
     Raises:
         DataError: no run was made yet.
@@ -53,7 +59,11 @@ def album_of(
     knowledge = replay(corrections)
     here = [face for face in store.faces() if face.here]
     placed = [face for face in here if face.cluster is not None]
-    judged = _judged(placed, vectors)
+    clusters_now = np.array([face.cluster for face in placed], dtype=np.int64)
+    usability = np.array([face.usability for face in placed], dtype=np.float64)
+    rows = _rows(placed, vectors)
+    domain = Domain.from_dict(outcome["domain"]) if vectors and outcome.get("domain") else None
+    judged = judge(rows if domain is None else domain.apply(rows), clusters_now, usability)
     faces = _faces(here, placed, judged, knowledge, settings.threshold)
     by_gallery = {
         int(cluster): GalleryName(name, score)
@@ -78,7 +88,7 @@ def album_of(
             new_faces=outcome["new_faces"],
             corrections=sum(not one.undone for one in corrections),
         ),
-        judged,
+        judged if domain is None else cluster_means(rows, clusters_now, usability),
     )
 
 
@@ -86,17 +96,14 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _judged(placed: Sequence[KnownFace], vectors: Mapping[int, NDArray[np.float32]]) -> Judged:
+def _rows(placed: Sequence[KnownFace], vectors: Mapping[int, NDArray[np.float32]]) -> Vectors:
+    """``(N, D)`` templates, NaN where not known."""
     width = next((len(vector) for vector in vectors.values()), 1)
     rows = np.full((len(placed), width), np.nan, dtype=np.float32)
     for row, face in enumerate(placed):
         if face.id in vectors:
             rows[row] = vectors[face.id]
-    return judge(
-        rows,
-        np.array([face.cluster for face in placed], dtype=np.int64),
-        np.array([face.usability for face in placed], dtype=np.float64),
-    )
+    return rows
 
 
 def _faces(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from visavis.albums.store import AlbumStore
     from visavis.clustering.clusterer import Clusterer
     from visavis.clustering.thresholds import Strangers
+    from visavis.decision.profile import Calibration
     from visavis.gallery.milvus import MilvusGallery
     from visavis.gallery.sqlite import SqliteGallery
     from visavis.pipeline import Recognizer
@@ -47,7 +48,7 @@ class Sorter:
         """
         from visavis.errors import OptionError
 
-        self._clusterer()
+        self._clusterer(self.recognizer.calibration)
         for path in (self.must, self.cannot):
             if path is not None and not path.is_file():
                 raise OptionError(f"{path}: there is no such file", "give a CSV file")
@@ -73,11 +74,12 @@ class Sorter:
         from visavis.albums.references import References
         from visavis.albums.view import album_of
 
-        algorithm, strangers = self._clusterer()
-        settings = self._settings(folder, algorithm.name)
-        self._say_what_stays(store, settings)
         with store.changing():
             seen = sorting.remember_faces(store, found)
+            calibration = sorting.about_own_mean(store, seen, self.recognizer.calibration)
+            algorithm, strangers = self._clusterer(calibration)
+            settings = self._settings(folder, algorithm.name, calibration)
+            self._say_what_stays(store, settings)
             references = References(store)
             links = [
                 link
@@ -96,9 +98,10 @@ class Sorter:
                 links=links,
                 anew=self.anew,
                 strangers=strangers,
+                domain=calibration.domain,
             )
         vectors = {face: one.vector for face, one in seen.faces.items()}
-        album, judged = album_of(store, vectors)
+        album, means = album_of(store, vectors)
         if album.settings.threshold >= strangers.thresholds[-1]:
             messages.print(
                 f"visavis: for a false-merge rate of {self.false_merge:g} in a collection of this "
@@ -112,7 +115,7 @@ class Sorter:
 
         with self._gallery() as people:
             names, _ = gallery_names(
-                album, judged, people, calibration=self.recognizer.calibration, fpir=self.fpir
+                album, means, people, calibration=self.recognizer.calibration, fpir=self.fpir
             )
         with store.changing():
             store.set_gallery_names({k: (name.name, name.score) for k, name in names.items()})
@@ -129,10 +132,9 @@ class Sorter:
                 "new faces join by these options; --anew makes all anew"
             )
 
-    def _clusterer(self) -> tuple[Clusterer, Strangers]:
+    def _clusterer(self, calibration: Calibration) -> tuple[Clusterer, Strangers]:
         from visavis.clustering import choose
 
-        calibration = self.recognizer.calibration
         strangers = choose.strangers_of(calibration.points, calibration.reference)
         chosen = choose.by_name(self.algorithm, strangers, false_merge_rate=self.false_merge)
         return chosen, strangers
@@ -142,9 +144,10 @@ class Sorter:
             self.gallery, key_file=self.key_file, tenant=self.tenant
         )
 
-    def _settings(self, folder: Path, algorithm: str) -> RunSettings:
+    def _settings(self, folder: Path, algorithm: str, calibration: Calibration) -> RunSettings:
         from visavis.albums.records import RunSettings
 
+        own = calibration.domain if calibration is not self.recognizer.calibration else None
         return RunSettings(
             root=str(folder.resolve()),
             model=self.recognizer.model,
@@ -153,11 +156,12 @@ class Sorter:
             algorithm=algorithm,
             false_merge=self.false_merge,
             threshold=float("nan"),
-            calibration=self.recognizer.calibration.name,
+            calibration=calibration.name,
             same_photo=self.same_photo,
             min_size=self.min_size,
             pictures=self.pictures,
             copy=self.copy,
             gallery=self.gallery or "",
             fpir=self.fpir if self.gallery and self.fpir is not None else float("nan"),
+            mean_of_people=0 if own is None else own.people,
         )

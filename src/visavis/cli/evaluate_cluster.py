@@ -202,6 +202,7 @@ def _show_rows(summary: ClusteringSummary, algorithm: str) -> None:
             continue
         marks = ["asked"] if row.default else []
         marks += ["*"] if k == summary.best.get(algorithm) else []
+        marks += ["as they are"] if row.plain else []
         numbers = ["–"] * 8
         if row.scores is not None:
             pairs, faces = row.scores.pairwise, row.scores.bcubed
@@ -210,7 +211,7 @@ def _show_rows(summary: ClusteringSummary, algorithm: str) -> None:
             numbers = [f"{share:.4f}" for share in shares]
             numbers += [f"{row.scores.clusters:,}", _seconds(row.seconds)]
         table.add_row(
-            row_name(row).replace("false-merge ", ""),
+            row_name(row).replace("false-merge ", "").partition(",")[0],
             *numbers,
             escape(f"refused: {row.reason}" if row.reason else " ".join(marks)),
             style="bold" if row.default else None,

@@ -100,7 +100,7 @@ def score_for(name: str, strangers: Strangers, *, faces: int, false_merge_rate: 
     >>> for name in ("average", "dbscan"):
     ...     round(score_for(name, strangers, faces=1000, false_merge_rate=0.01), 2)
     0.45
-    0.47
+    0.48
     """
     if name == "average":
         return strangers.score(_AVERAGE_FMR * false_merge_rate)

@@ -4,10 +4,10 @@ A clustering compares everybody with everybody, so what it risks grows with the 
 clusters that are K people, each has K - 1 chances to find a stranger above the threshold: K x FMR
 of them, where FMR is the calibration's false match rate there. Few of these become a merge, since
 the two must be each other's best, and most are kept apart by the rest of their clusters' photos.
-Measured on LFW's View 1 training people in collections of 8 to 4,038 people, on their photos
-degraded as old prints and as surveillance frames, and on ORL, the share of faces that end up beside
-a stranger is a tenth of it or less (``docs/concepts/clustering.md``). So for a share of ``rate``
-the threshold lies where FMR = 10 x rate / K.
+Measured on LFW's View 1 training people in collections of 8 to 4,038 people, and on ORL, the share
+of faces that end up beside a stranger is a seventh of it or less (``docs/concepts/clustering.md``,
+which says where photos are so poor that it is not). So for a share of ``rate`` the threshold lies
+where FMR = 7 x rate / K.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scipy.special import ndtri
 from visavis.errors import OptionError
 from visavis.types import Record, Vectors
 
-CHANCES_A_MERGE: Final = 10.0
+CHANCES_A_MERGE: Final = 7.0
 """Strangers above the threshold for each face that ends up beside one."""
 
 LOOSEST: Final = 1e-3
@@ -119,7 +119,7 @@ class Strangers(Record):
             false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
 
         >>> strangers = Strangers((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
-        >>> [round(strangers.for_faces(k, false_merge_rate=0.01), 2) for k in (2, 1000, 10**6)]
+        >>> [round(strangers.for_faces(k, false_merge_rate=0.01), 2) for k in (2, 700, 10**6)]
         [0.4, 0.45, 0.5]
         """
         if not 0 < false_merge_rate < 1:

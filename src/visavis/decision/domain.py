@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
@@ -100,6 +101,16 @@ class Domain(Record):
             for value in [getattr(self, field.name)]
         }
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Domain:
+        """The inverse of ``to_dict``."""
+        values: dict[str, Any] = {
+            key: _floats(v) if isinstance(v, str) else v for key, v in plain.items()
+        }
+        if values.get("whitening") is not None:
+            values["whitening"] = values["whitening"].reshape(-1, len(values["mean"]))
+        return cls(**values)
+
     def __post_init__(self) -> None:
         means = [self.mean, *([] if self.mean_b is None else [self.mean_b])]
         size = len(self.mean)
@@ -115,6 +126,10 @@ class Domain(Record):
 
 def _base64(numbers: NDArray[np.float32]) -> str:
     return base64.b64encode(np.ascontiguousarray(numbers, "<f4").tobytes()).decode("ascii")
+
+
+def _floats(text: str) -> NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
 
 
 def people_mean(vectors: Vectors, owners: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,9 +28,11 @@ from visavis.evaluation.clustering_records import (
 )
 from visavis.faces.usability import usability
 from visavis.metrics import clustering as metrics
+from visavis.pipeline.collection import about_own_mean
 from visavis.types import Vectors
 
 if TYPE_CHECKING:
+    from visavis.decision.domain import Domain
     from visavis.decision.profile import Calibration
     from visavis.embedding.cache import EmbeddingCache
     from visavis.pipeline import Recognizer
@@ -141,6 +143,9 @@ def evaluate(
 ) -> ClusteringEvaluation:
     """Cluster at the setting asked for, and at others beside it, and compare with the truth.
 
+    Like ``visavis cluster`` it scores about the faces' own mean where that is of use
+    (``pipeline.collection``); then the setting asked for is tried without it, too.
+
     Args:
         faces: templates of known people, see ``embed``.
         calibration: maps rates to scores.
@@ -157,17 +162,22 @@ def evaluate(
     """
     for algorithm in algorithms:
         choose.require(algorithm)
-    strangers = choose.strangers_of(calibration.points, calibration.reference)
-    tries = [
-        one
-        for algorithm in algorithms
-        for one in _tries(algorithm, strangers, len(faces.vectors), false_merge, sweep=sweep)
-    ]
+    own = about_own_mean(calibration, faces.vectors, faces.usability)
+    strangers = choose.strangers_of(own.points, own.reference)
+    count = len(faces.vectors)
+    tries: list[_Try] = []
+    for algorithm in algorithms:
+        tries += _tries(algorithm, strangers, count, false_merge, sweep=sweep)
+        if own is not calibration:
+            known = choose.strangers_of(calibration.points, calibration.reference)
+            (plain,) = _tries(algorithm, known, count, false_merge, sweep=False)
+            tries.append(replace(plain, default=False, plain=True))
     who = faces.who
     rows: list[ClusteringRow] = []
     found: Labels | None = None
+    spaces = {False: own.project(faces.vectors), True: calibration.project(faces.vectors)}
     for k, one in enumerate(tries):
-        row, labels = _try(one, faces, who)
+        row, labels = _try(one, spaces[one.plain], faces.usability, who)
         rows.append(row)
         if one.default and one.algorithm == algorithms[0]:
             found = labels
@@ -198,7 +208,7 @@ def evaluate(
             command=command,
             created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
             version=__version__,
-            notes=_notes(faces),
+            notes=_notes(faces, own.domain if own is not calibration else None),
         ),
         faces=LabelledFaces(faces.photos, faces.people, cluster, faces.reasons),
     )
@@ -214,7 +224,7 @@ def best(rows: Sequence[ClusteringRow]) -> dict[str, int]:
         own = [
             (row.scores.bcubed.f1, row.default, -k)
             for k, row in enumerate(rows)
-            if row.algorithm == name and row.scores is not None
+            if row.algorithm == name and row.scores is not None and not row.plain
         ]
         if len(own) > 1:
             places[name] = -max(own)[2]
@@ -229,6 +239,7 @@ class _Try:
     threshold: float | None
     fmr: float | None
     default: bool
+    plain: bool = False
 
 
 def _tries(
@@ -249,11 +260,13 @@ def _tries(
         yield _Try(name, clusterer, asked if is_own else None, score, rate, is_own)
 
 
-def _try(one: _Try, faces: Faces, who: NDArray[np.str_]) -> tuple[ClusteringRow, Labels | None]:
+def _try(
+    one: _Try, vectors: Vectors, usability: NDArray[np.float64], who: NDArray[np.str_]
+) -> tuple[ClusteringRow, Labels | None]:
     start = time.perf_counter()
     labels, reason = None, ""
     try:
-        labels = one.clusterer.cluster(faces.vectors, usability=faces.usability)
+        labels = one.clusterer.cluster(vectors, usability=usability)
     except OptionError as error:
         reason = str(error)
     return ClusteringRow(
@@ -265,11 +278,17 @@ def _try(one: _Try, faces: Faces, who: NDArray[np.str_]) -> tuple[ClusteringRow,
         seconds=time.perf_counter() - start,
         scores=None if labels is None else metrics.scores(who, labels),
         reason=reason,
+        plain=one.plain,
     ), labels
 
 
-def _notes(faces: Faces) -> tuple[str, ...]:
+def _notes(faces: Faces, mean: Domain | None) -> tuple[str, ...]:
     notes = ["One face a photo: the rule that two faces of one photo are two people has no part."]
+    if mean is not None:
+        notes.append(
+            f"Scores are about these photos' own mean: of the {mean.people:,} people that their "
+            "clusters are taken for, each once. One row shows the templates as they are."
+        )
     failed = sum(bool(reason) for reason in faces.reasons)
     if failed:
         notes.append(f"{failed:,} photos gave no face; they are in no metric.")

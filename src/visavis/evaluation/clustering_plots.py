@@ -26,7 +26,7 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
         summary: the evaluation.
         metric: ``pairwise`` or ``bcubed``.
     """
-    rows = [r for r in summary.rows if r.algorithm == summary.algorithm and r.scores is not None]
+    rows = [r for r in _curve(summary) if r.algorithm == summary.algorithm]
     if len(rows) < 2:
         return ""
     by_score = rows[0].threshold is not None
@@ -72,7 +72,7 @@ def trade_off(summary: ClusteringSummary) -> str:
         return ""
     figure, panel = plots.axes(size=(6.4, 4.6))
     names = list(dict.fromkeys(row.algorithm for row in summary.rows))
-    shown = [r for r in summary.rows if r.scores is not None]
+    shown = _curve(summary)
     recall = [_bcubed(r.scores).recall for r in shown if r.scores is not None]
     precision = [_bcubed(r.scores).precision for r in shown if r.scores is not None]
     across, up = _inside(recall, _edge(recall)), _inside(precision, _edge(precision))
@@ -133,6 +133,11 @@ def cluster_sizes(summary: ClusteringSummary) -> str:
     )
 
 
+def _curve(summary: ClusteringSummary) -> list[ClusteringRow]:
+    """Rows with metrics, without those of templates as they are, which only stand beside."""
+    return [r for r in summary.rows if r.scores is not None and not r.plain]
+
+
 def _bcubed(scores: ClusteringScores) -> PrecisionRecall:
     return scores.bcubed
 
@@ -179,6 +184,9 @@ def row_name(row: ClusteringRow) -> str:
     >>> row_name(ClusteringRow("dbscan", None, 0.5, 1e-5, False, 1.0, None))
     'score 0.5000'
     """
+    beside = ", templates as they are" if row.plain else ""
     if row.threshold is not None:
-        return f"score {row.threshold:.4f}"
-    return "as given" if row.false_merge is None else f"false-merge rate {row.false_merge:g}"
+        return f"score {row.threshold:.4f}{beside}"
+    if row.false_merge is None:
+        return "as given"
+    return f"false-merge rate {row.false_merge:g}{beside}"

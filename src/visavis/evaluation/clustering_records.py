@@ -26,6 +26,7 @@ class ClusteringRow(Record):
         seconds: wall time of the clustering alone, templates being there.
         scores: its metrics; ``None`` where it refused.
         reason: why it refused; "" where it did not.
+        plain: templates are as they are; all other rows are about the faces' own mean.
     """
 
     algorithm: str
@@ -36,6 +37,7 @@ class ClusteringRow(Record):
     seconds: float
     scores: ClusteringScores | None
     reason: str = ""
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
