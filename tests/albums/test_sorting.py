@@ -13,6 +13,7 @@ from tests.albums import collection as toy
 from visavis.albums.fixing import Fixer
 from visavis.albums.planning import Link
 from visavis.albums.store import AlbumStore
+from visavis.albums.view import album_of
 from visavis.clustering.agglomerative import Agglomerative
 from visavis.errors import ConstraintError, ModelMismatchError
 
@@ -242,3 +243,22 @@ def test_what_was_sorted_by_levelled_templates_is_sorted_anew_or_not_at_all(
     toy.run(store, photos, anew=True)
     assert toy.clusters(store) == before
     toy.run(store, photos)
+
+
+def test_what_an_algorithm_sorted_that_is_gone_is_read_corrected_and_sorted_on(
+    store: AlbumStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = toy.photos_of([[ANNA], [BOB, ANNA], [BOB]])
+    gone = "k-means, k by chinese whispers at score 0.5"
+    with monkeypatch.context() as former:
+        former.setattr(toy, "SETTINGS", replace(toy.SETTINGS, algorithm=gone))
+        toy.run(store, photos)
+    before = toy.clusters(store)
+    assert album_of(store, {})[0].settings.algorithm == gone
+    with store.changing():
+        Fixer(store).merge([1, 2])
+    toy.run(store, photos | toy.photos_of([[ANNA], [BOB, ANNA], [BOB], [CEM]]))
+    found = toy.clusters(store)
+    assert set(before) < set(found)
+    assert len({found[face] for face in before}) == 1
+    assert album_of(store, {})[0].settings.algorithm != gone
