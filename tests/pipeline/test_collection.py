@@ -11,9 +11,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from visavis.clustering.choose import strangers_of
 from visavis.clustering.graph_linkage import GraphLinkage
-from visavis.clustering.poor import POOR
 from visavis.decision.domain import Domain
 from visavis.decision.profile import Calibration, Measured
+from visavis.faces.usability import POOR
 from visavis.pipeline import collection
 from visavis.types import OperatingPoint
 

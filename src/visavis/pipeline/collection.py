@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from visavis.clustering.choose import strangers_of
 from visavis.clustering.graph_linkage import GraphLinkage
-from visavis.clustering.poor import POOR
 from visavis.decision.profile import Calibration
 from visavis.decision.whitening import fit_domain
+from visavis.faces.usability import POOR
 from visavis.types import Vectors
 
 FEWEST_PEOPLE: Final = 10
