@@ -11,6 +11,7 @@ from visavis.decision.cohort import SHRINKAGE, Cohort
 from visavis.decision.cross_fit import CrossFit
 from visavis.decision.domain import Domain, people_mean
 from visavis.decision.labelled import Provenance, calibrate_pairs, calibrate_people
+from visavis.decision.own_scores import as_strangers
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Calibration
 from visavis.decision.strangers import measure_strangers
@@ -242,3 +243,37 @@ def test_a_calibration_moves_to_another_mean_and_back_from_json(simulate) -> Non
     assert moved.domain is not None
     np.testing.assert_array_equal(moved.domain.mean, mean.mean)
     assert moved.domain.whitening is whitened.domain.whitening
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+def test_the_query_of_a_domain_orders_templates_as_its_scores_do(whitened: bool) -> None:
+    x = _templates(5, 400, 16)
+    half = np.random.default_rng(6).normal(size=(16, 16)) / 8 + np.eye(16)
+    domain = Domain(
+        people_mean(x, np.arange(400)), 400, 400, mean_b=-x[0] / 5,
+        whitening=(half @ half.T).astype(np.float32) if whitened else None,
+    )  # fmt: skip
+    probes, references = domain.apply(x[:40], side="b"), x[40:]
+    queries = domain.query(probes)
+    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-6)
+    # Exactly so, but for the length of the reference.
+    moved = references - domain.mean
+    moved = moved @ domain.whitening if whitened else moved
+    scores = probes @ domain.apply(references).T * np.linalg.norm(moved, axis=1)
+    by_query = np.argsort(-(queries @ references.T), axis=1)
+    np.testing.assert_array_equal(by_query[:, :5], np.argsort(-scores, axis=1)[:, :5])
+
+
+def test_own_scores_about_the_own_mean_become_those_of_strangers() -> None:
+    """People of one photo each, equally far from their mean: each left out of it in turn."""
+    angle = np.arange(40) * 2 * np.pi / 40
+    x = np.stack([np.cos(angle), np.sin(angle), np.ones(40)], axis=1) / 2**0.5
+    total = x.sum(axis=0)
+    about = _unit(x - total / 50)
+    found, expected = [], []
+    for i, j in [(0, 3), (5, 21), (17, 16)]:
+        rest = (total - x[i]) / 49
+        found.append(float(as_strangers(np.array([about[i] @ about[j]]), 40)[0]))
+        expected.append(_cos(x[i] - rest, x[j] - rest))
+    assert found == pytest.approx(expected, abs=1e-9)
+    assert found[0] > float(about[0] @ about[3])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from visavis.decision.labelled import Provenance, calibrate
 from visavis.decision.pair_scores import all_pairs
+from visavis.decision.profile import Measured
 from visavis.decision.strangers import measure_strangers
 from visavis.errors import DataError, ModelMismatchError, OptionError
 from visavis.evaluation import identification_report
@@ -117,6 +119,49 @@ def test_stated_rates_hold_and_the_whole_is_consistent(calibration) -> None:
     assert sum(result.curves.mated) == pytest.approx(1)
     assert sum(result.curves.strangers) == pytest.approx(1)
     assert (np.diff(result.curves.fnir) >= -1e-12).all()
+
+
+def test_scores_are_about_each_gallerys_own_mean_and_plain_ones_are_reported_beside(
+    calibration,
+) -> None:
+    faces = _faces(14, 300, 3, noise=0.9)
+    common = np.random.default_rng(3).standard_normal((len(faces.people), 32)) * 0.4 + 1.0
+    x = faces.vectors * 5 + common  # of one camera: what all photos have in common differs in size
+    faces = replace(faces, vectors=(x / np.linalg.norm(x, axis=1)[:, None]).astype(np.float32))
+    known = replace(
+        calibration,
+        centered=Measured(calibration.points, calibration.evidence, calibration.reference),
+    )
+    plan, origin = Plan(60), Origin(model="net", model_sha256="a" * 64)
+    result = evaluate(faces, plan, origin, calibration=known, rounds=3, replicates=20)
+    plain = evaluate(faces, plan, origin, rounds=3, replicates=20)
+    assert (result.mean, plain.mean) == ("gallery", "none")
+    assert result.plain == plain.open_set
+    assert plain.plain == ()
+    assert result.open_set[0].fnir < plain.open_set[0].fnir
+    assert "the gallery's own mean" in result.stated[0].basis
+    few = evaluate(faces, Plan(9), origin, calibration=known, rounds=1, replicates=20)
+    assert (few.mean, few.plain) == ("none", ())
+    # One photo each, whose mean is of the enrolled alone.
+    drawn = draw(faces, plan, np.random.default_rng([0, 0]), known)
+    domain = drawn.calibration.domain
+    assert (domain.people, domain.whitening) == (60, None)
+    photos = np.bincount(faces.people)
+    owner = drawn.owners[0]
+    mine = np.flatnonzero(faces.people == owner)
+    scores = [
+        float(a @ b)
+        for i in mine
+        for j in mine
+        if i != j
+        for a, b in [domain.apply(faces.vectors[[i, j]])]
+    ]
+    assert min(abs(drawn.mated[0] - score) for score in scores) < 1e-5
+    assert len(scores) == photos[owner] * (photos[owner] - 1)
+    moved = replace(known, centered=None, domain=replace(domain, mean=domain.mean / 2))
+    asked = evaluate(faces, plan, origin, calibration=moved, rounds=1, replicates=20)
+    assert asked.mean == "calibration"
+    assert asked.plain != asked.open_set
 
 
 def test_two_photos_are_better_than_one() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from visavis.pipeline import Recognizer
 
 _RULES = ("central", "largest", "refuse")
+_PLAIN = ("templates as they are", "95 % interval")
 
 
 def identify(
@@ -232,6 +233,7 @@ def _keep(path: Path, result: Identification) -> None:
 def _show(result: Identification) -> None:
     from rich.table import Table
 
+    from visavis.decision.open_set import MEANS
     from visavis.evaluation.report import number, percent, rate, span
     from visavis.metrics.verification import fmr_name
 
@@ -243,18 +245,20 @@ def _show(result: Identification) -> None:
         style="bold",
     )
     console.print(
-        f"{result.model} ({result.model_sha256[:12]}), {result.settings}, fusion {result.fusion}",
+        f"{result.model} ({result.model_sha256[:12]}), {result.settings}, fusion {result.fusion}, "
+        f"scores {MEANS[result.mean]}",
         markup=False,
         style="dim",
     )
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("", "", "95 % interval", "threshold"):
+    for title in ("", "", "95 % interval", "threshold", *_PLAIN[: 2 * len(result.plain)]):
         table.add_column(title, justify="left" if title == "" and not table.columns else "right")
     table.add_row("rank 1", percent(result.rank1), span(result.rank1_ci, 2), "")
     for o in result.open_set:
         table.add_row(
-            f"FNIR at FPIR {fmr_name(o.fpir)}", rate(o.fnir), span(o.fnir_ci), number(o.threshold)
-        )
+            f"FNIR at FPIR {fmr_name(o.fpir)}", rate(o.fnir), span(o.fnir_ci), number(o.threshold),
+            *(t for p in result.plain if p.fpir == o.fpir for t in (rate(p.fnir), span(p.fnir_ci))),
+        )  # fmt: skip
     console.print(table)
     if result.stated:
         stated = Table(

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visavis.decision.chances import Chances
-from visavis.decision.own_scores import fit_departure, prior
+from visavis.decision.chances import CENTERED_SHIFT, MEAN_SHIFT, Chances
+from visavis.decision.domain import Domain
+from visavis.decision.own_scores import as_strangers, fit_departure, prior
 from visavis.decision.profile import Calibration, is_shipped
 from visavis.decision.strangers import Strangers
 from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
@@ -50,6 +51,13 @@ here."""
 _Z: Final = 1.96
 _FUSIONS: Final = ("max", "mean", "weighted")
 
+Mean = Literal["gallery", "calibration", "none"]
+MEANS: Final = {
+    "gallery": "about the gallery's own mean",
+    "calibration": "about the calibration's mean",
+    "none": "of templates as they are",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class IdentificationPoint(Record):
@@ -73,6 +81,8 @@ class IdentificationPoint(Record):
         model: model name of the calibration.
         model_sha256: hash of the model file.
         dataset: what the calibration was measured on.
+        mean: about which mean templates are compared: ``gallery`` (the gallery's own),
+            ``calibration``, or ``none``.
     """
 
     threshold: float
@@ -89,6 +99,7 @@ class IdentificationPoint(Record):
     model: str = ""
     model_sha256: str = ""
     dataset: str = ""
+    mean: Mean = "none"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +114,7 @@ class OpenSet:
         fusion: how they become one score.
         suspects: own scores that were left out.
         calibration: the calibration in use.
+        mean: about which mean templates are compared (``IdentificationPoint.mean``).
     """
 
     chances: Chances | None
@@ -112,6 +124,12 @@ class OpenSet:
     fusion: str
     suspects: int
     calibration: Calibration | None
+    mean: Mean = "none"
+
+    @property
+    def domain(self) -> Domain | None:
+        """The space of the scores; ``None`` for templates as they are."""
+        return None if self.calibration is None else self.calibration.domain
 
     @property
     def lowest(self) -> float:
@@ -213,7 +231,8 @@ class OpenSet:
             threshold=threshold,
             fpir=float(fpir),
             fpir_ci=interval,
-            basis=self._basis(measured, used),
+            basis=self._basis(measured, used)
+            + ("" if self.mean == "none" else f"; scores {MEANS[self.mean]}"),
             people=self.people,
             templates=float(self.templates),
             fusion=self.fusion,
@@ -224,6 +243,7 @@ class OpenSet:
             model=used.model if used else "",
             model_sha256=used.model_sha256 if used else "",
             dataset=used.dataset if used else "",
+            mean=self.mean,
         )
 
     def _basis(self, measured: Strangers | None, used: Calibration | None) -> str:
@@ -259,6 +279,7 @@ def open_set(
     fusion: str = "weighted",
     calibration: Calibration | None = None,
     own: ArrayLike | None = None,
+    own_mean: bool = False,
 ) -> OpenSet:
     """What strangers score before a gallery.
 
@@ -267,8 +288,9 @@ def open_set(
         templates: mean number of templates a person.
         fusion: how they become one score (``gallery.store.Fusion``).
         calibration: of the model and pipeline in use.
-        own: ``GalleryStore.non_mated()`` with the same fusion: how close the gallery's own people
-            come to one another, ``(P,)`` scores.
+        own: ``GalleryStore.non_mated()`` with the same fusion and the calibration's domain: how
+            close the gallery's own people come to one another, ``(P,)`` scores.
+        own_mean: the calibration is about the gallery's own mean (``gallery.space``).
 
     Raises:
         OptionError: nobody is enrolled, an unknown fusion, or scores outside [-1, 1].
@@ -287,6 +309,9 @@ def open_set(
     scores = np.sort(np.asarray([] if own is None else own, dtype=np.float64).ravel())
     if not (np.abs(scores) <= 1 + 1e-5).all():
         raise OptionError("own scores outside [-1, 1]", "give GalleryStore.non_mated()")
+    domain = None if calibration is None else calibration.domain
+    if own_mean and domain is not None:
+        scores = as_strangers(scores, domain.people)
     scores, suspects = _without_suspects(scores, calibration)
     if calibration is None:
         if len(scores) < ENOUGH:
@@ -300,11 +325,13 @@ def open_set(
         strangers = Strangers.from_points(calibration.points)
     scale = 1.0 if is_shipped(calibration) else OWN_KIND
     departure = prior(scale=scale)
+    shift = MEAN_SHIFT if domain is None else CENTERED_SHIFT
     if len(scores):
-        alone = Chances(strangers, max(people - 1, 1), templates, fusion)
+        alone = Chances(strangers, max(people - 1, 1), templates, fusion, mean_shift=shift)
         departure = fit_departure(alone.log_expected(scores), alone.spread(scores), scale=scale)
-    chances = Chances(strangers, people, templates, fusion, departure)
-    return OpenSet(chances, scores, people, templates, fusion, suspects, calibration)
+    chances = Chances(strangers, people, templates, fusion, departure, shift)
+    mean: Mean = "none" if domain is None else "gallery" if own_mean else "calibration"
+    return OpenSet(chances, scores, people, templates, fusion, suspects, calibration, mean)
 
 
 @dataclass(frozen=True, slots=True)

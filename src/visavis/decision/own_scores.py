@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.decision.cohort import SHRINKAGE
 from visavis.types import Record
 
 Floats = NDArray[np.float64]
@@ -125,6 +126,24 @@ def fit_departure(log_expected: Floats, spread: Floats, *, scale: float = 1.0) -
         ),
         measured=True,
     )
+
+
+def as_strangers(scores: Floats, people: int) -> Floats:
+    """What people's own scores about their own mean would be if they had no part in it.
+
+    A stranger has none. About the mean of the others a score s is
+    ``(s + e) / sqrt(1 + 2 e s + e ** 2)``, e being the person's weight in the mean: exact for one
+    photo a person and templates equally far from the mean.
+
+    Args:
+        scores: ``(P,)`` scores about the mean of all, ``n / (n + 10)`` of it.
+        people: n, those who make the mean.
+
+    >>> as_strangers(np.array([0.3]), 100).round(4).tolist()
+    [0.3084]
+    """
+    weight = 1 / (people + SHRINKAGE - 1)
+    return np.asarray((scores + weight) / np.sqrt(1 + 2 * weight * scores + weight**2))
 
 
 def _curvature(loss: Callable[[Floats], float], at: Floats) -> Floats:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.decision.domain import people_mean
+from visavis.decision.profile import Calibration
 from visavis.errors import DataError, OptionError
 from visavis.gallery.fusion import FUSIONS, fused_scores, simulated_strangers
+from visavis.gallery.space import about_own_mean
 from visavis.gallery.store import Fusion
 from visavis.metrics.identification import ranks
 from visavis.types import Vectors
@@ -65,6 +68,8 @@ class Round:
         best: ``(K,)`` highest score of each stranger.
         strangers: ``(K,)`` who each is.
         own: the gallery's own scores, as the product uses them for its threshold.
+        calibration: in whose space all these are; ``None`` for templates as they are.
+        plain: the same enrolment with templates as they are, where these scores are about a mean.
     """
 
     mated: NDArray[np.float64]
@@ -73,6 +78,8 @@ class Round:
     best: NDArray[np.float64]
     strangers: NDArray[np.int64]
     own: NDArray[np.float32]
+    calibration: Calibration | None = None
+    plain: Round | None = None
 
 
 def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
@@ -110,8 +117,12 @@ def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
     return enrol, left if plan.strangers is None else min(plan.strangers, left)
 
 
-def draw(faces: Faces, plan: Plan, rng: np.random.Generator) -> Round:
+def draw(
+    faces: Faces, plan: Plan, rng: np.random.Generator, calibration: Calibration | None = None
+) -> Round:
     """Enrol people at random and search for everybody else's photos.
+
+    With a calibration the search is about its mean or the gallery's own, as the product's is.
 
     Photos of an enrolled person that are not enrolled are mated probes, all of them; of each
     stranger one photo, drawn at random, is a non-mated probe, so that every stranger counts once.
@@ -141,22 +152,42 @@ def draw(faces: Faces, plan: Plan, rng: np.random.Generator) -> Round:
     outside[others] = True
     visitors = order[outside[owner] & (turn == 0)]
 
-    vectors, owners = faces.vectors[enrolled], column[faces.people[enrolled]]
-    weights = faces.usability[enrolled]
+    enrolled_as, probes_as = column[faces.people[enrolled]], column[faces.people[probes]]
+    known = calibration
+    if calibration is not None:
+        mean = people_mean(faces.vectors[enrolled], enrolled_as)
+        known = about_own_mean(calibration, mean, enrol)
+    rows = ((enrolled, enrolled_as), (probes, probes_as), visitors)
+    plain = _round((faces, faces), plan, *rows)
+    if known is None or known.domain is None:
+        return replace(plain, calibration=known)
+    a, b = (replace(faces, vectors=known.project(faces.vectors, side=side)) for side in ("a", "b"))
+    return replace(_round((a, b), plan, *rows), calibration=known, plain=plain)
 
-    def search(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+
+_Rows = NDArray[np.int64]
+
+
+def _round(
+    sides: tuple[Faces, Faces], plan: Plan, enrolled: tuple[_Rows, _Rows],
+    probes: tuple[_Rows, _Rows], visitors: _Rows,
+) -> Round:  # fmt: skip
+    """Search photos of side a for photos of side b: rows, and whose they are in the gallery."""
+    faces, probed = sides
+    vectors, weights, owners = faces.vectors[enrolled[0]], faces.usability[enrolled[0]], enrolled[1]
+
+    def search(rows: _Rows) -> NDArray[np.float32]:
         return fused_scores(
-            faces.vectors[rows], vectors, owners, fusion=plan.fusion, usability=weights
+            probed.vectors[rows], vectors, owners, fusion=plan.fusion, usability=weights
         )
 
-    own_column = column[faces.people[probes]]
-    mated = np.empty(len(probes))
-    places = np.empty(len(probes), dtype=np.int64)
-    for start in range(0, len(probes), _BLOCK):
+    rows, columns = probes
+    mated, places = np.empty(len(rows)), np.empty(len(rows), dtype=np.int64)
+    for start in range(0, len(rows), _BLOCK):
         part = slice(start, start + _BLOCK)
-        scores = search(probes[part])
-        mated[part] = scores[np.arange(len(scores)), own_column[part]]
-        places[part] = ranks(scores, own_column[part])
+        scores = search(rows[part])
+        mated[part] = scores[np.arange(len(scores)), columns[part]]
+        places[part] = ranks(scores, columns[part])
     best = [
         search(visitors[start : start + _BLOCK]).max(axis=1)
         for start in range(0, len(visitors), _BLOCK)
@@ -164,7 +195,7 @@ def draw(faces: Faces, plan: Plan, rng: np.random.Generator) -> Round:
     return Round(
         mated=mated,
         places=places,
-        owners=faces.people[probes],
+        owners=faces.people[rows],
         best=np.concatenate(best).astype(np.float64),
         strangers=faces.people[visitors],
         own=simulated_strangers(vectors, owners, fusion=plan.fusion, usability=weights),

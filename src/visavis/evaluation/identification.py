@@ -107,18 +107,21 @@ def evaluate(
     if calibration is not None:
         calibration.require_model(origin.model, origin.model_sha256)
     drawn: list[Round] = []
+    mean = "none"
     stated: dict[float, list[IdentificationPoint | None]] = {rate: [] for rate in rates}
     for k in range(rounds):
-        one = draw(faces, plan, np.random.default_rng([seed, k]))
+        one = draw(faces, plan, np.random.default_rng([seed, k]), calibration)
         drawn.append(one)
         if calibration is not None:
             strangers_here = open_set(
                 people=enrolled,
                 templates=plan.photos,
                 fusion=plan.fusion,
-                calibration=calibration,
+                calibration=one.calibration,
                 own=one.own,
+                own_mean=one.calibration is not calibration,
             )
+            mean = strangers_here.mean
             for rate in rates:
                 try:
                     stated[rate].append(strangers_here.point(rate))
@@ -126,6 +129,7 @@ def evaluate(
                     stated[rate].append(None)
         if progress is not None:
             progress(k + 1, rounds)
+    plain = [r.plain for r in drawn if r.plain is not None]
     weights = _weights(len(faces.names), replicates, seed)
     first = [(r.places == 1).astype(np.float64) for r in drawn]
     rank1 = [float(hit.mean()) for hit in first]
@@ -162,6 +166,8 @@ def evaluate(
         ),
         cmc=tuple(float(v) for v in np.mean([cmc(r.places, most=RANKS) for r in drawn], axis=0)),
         open_set=tuple(_open_set(rate, drawn, plan.rank, weights) for rate in supported),
+        mean=mean,
+        plain=tuple(_open_set(rate, plain, plan.rank, weights) for rate in supported if plain),
         stated=tuple(
             _stated(rate, drawn, stated[rate], plan.rank, weights)
             for rate in rates

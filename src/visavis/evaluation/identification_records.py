@@ -118,6 +118,9 @@ class Identification(Record):
         rank1_people: each person counting once.
         cmc: closed set, ranks 1 to 20.
         open_set: FNIR at each FPIR that the strangers support.
+        mean: about which mean scores are: ``gallery`` (each enrolment's own), ``calibration``, or
+            ``none``.
+        plain: ``open_set`` of templates as they are; empty where that is the same.
         stated: what became of the product's own thresholds; empty without a calibration.
         curves: what is drawn.
         replicates: bootstrap replicates behind the intervals.
@@ -148,6 +151,8 @@ class Identification(Record):
     rank1_people: float
     cmc: tuple[float, ...]
     open_set: tuple[OpenSetRate, ...]
+    mean: str
+    plain: tuple[OpenSetRate, ...]
     stated: tuple[StatedRate, ...]
     curves: Curves
     replicates: int

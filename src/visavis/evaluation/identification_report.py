@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from visavis import __version__
+from visavis.decision.open_set import MEANS
 from visavis.evaluation import identification_plots as plots
 from visavis.evaluation import report
 from visavis.evaluation.identification_records import Identification
@@ -27,6 +28,7 @@ def render(result: Identification) -> str:
     return pages.get_template("identification.html.jinja").render(
         s=result,
         version=__version__,
+        mean=MEANS[result.mean],
         style=Markup(pages.get_template("report.css").render()),
         figures={
             "cmc": Markup(plots.match_characteristic(result)),

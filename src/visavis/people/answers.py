@@ -83,6 +83,7 @@ class Heard:
             model_sha256=recognizer.model_sha256,
             k=k,
             fusion=fusion,
+            domain=strangers.domain,
         )
         return cls(
             point,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from visavis.decision.open_set import open_set
 from visavis.errors import UnknownCalibrationError, UnknownPersonError, UnsupportedFmrError
+from visavis.gallery.space import calibration_in
 from visavis.types import Vectors
 
 if TYPE_CHECKING:
@@ -77,19 +78,24 @@ class Resemblance:
         """
         if self._calibration is None or not people:
             return [Finding() for _ in people]
+        known = calibration_in(self._gallery, self._calibration, self._sha256)
+        # Faces to be enrolled are from the camera of those that are.
+        domain = None if known.domain is None else replace(known.domain, mean_b=None)
+        enrolled = self._gallery.search(vectors, model_sha256=self._sha256, k=2, domain=domain)
+        before = {
+            person: known.project(self._templates(person, vectors.shape[1]))
+            for person in set(people)
+        }
+        vectors = known.project(vectors)
         scores = np.clip(vectors @ vectors.T, -1, 1)
-        threshold = self._other_threshold(self._calibration, len(set(people)))
-        enrolled = self._gallery.search(vectors, model_sha256=self._sha256, k=2)
-        before = {person: self._templates(person, vectors.shape[1]) for person in set(people)}
+        threshold = self._other_threshold(known, len(set(people)))
         findings = []
         for k, person in enumerate(people):
             found = [(m.score, m.person) for m in enrolled[k] if m.person != person]
             found += [(float(scores[k, j]), people[j]) for j in range(k) if people[j] != person]
             others = [j for j in range(len(people)) if j != k and people[j] == person]
             own = np.concatenate([scores[k, others], before[person] @ vectors[k]])
-            findings.append(
-                self._judge(person, max(found, default=None), threshold, own, self._calibration)
-            )
+            findings.append(self._judge(person, max(found, default=None), threshold, own, known))
         return findings
 
     def _judge(

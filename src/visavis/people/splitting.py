@@ -11,6 +11,7 @@ import numpy as np
 from visavis.decision.profile import CalibrationStore
 from visavis.errors import ModelMismatchError
 from visavis.former import ENROLL_AGAIN, incomparable, levelled
+from visavis.gallery.space import calibration_in
 from visavis.people.resemblance import own_threshold
 from visavis.types import Record
 
@@ -44,8 +45,8 @@ def suggest_splits(
 
     Two of n templates are linked if their score reaches the threshold of FMR
     ``resemblance.PASSES / (n - 1)``. Linked templates form a group; every group but the largest is
-    a suggestion. Enrollment uses the same threshold for its warning about single photos. Only this
-    person's templates are read. Those of the model that made most of them are compared.
+    a suggestion. Enrollment uses the same threshold for its warning about single photos. Of this
+    person's templates those of the model that made most of them are compared.
 
     Args:
         gallery: where the person is enrolled.
@@ -75,8 +76,9 @@ def suggest_splits(
         calibration, model=first.model, model_sha256=sha256, settings=first.settings
     )
     known.require_model(first.model, sha256)
+    known = calibration_in(gallery, known, sha256)
     threshold = own_threshold(known, max(len(compared) - 1, 1))
-    vectors = np.stack([face.vector for face in compared])
+    vectors = known.project(np.stack([face.vector for face in compared]))
     scores = np.clip(vectors @ vectors.T, -1, 1)
     parts = connected_components(scores >= threshold, directed=False)[1]
     stays = np.bincount(parts).argmax()

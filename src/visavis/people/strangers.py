@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from visavis.decision.open_set import ENOUGH, OpenSet, open_set
 from visavis.errors import UnknownCalibrationError
+from visavis.gallery.space import calibration_in
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration
@@ -27,6 +28,7 @@ class _Kept:
     state: tuple[int, ...]
     measured_at: int
     own: NDArray[np.float32]
+    calibration: Calibration | None
     fitted: OpenSet
 
 
@@ -81,27 +83,30 @@ class Strangers:
     ) -> _Kept:
         sha256 = recognizer.model_sha256
         people = self._people(info, sha256)
-        own, measured_at = np.zeros(0, dtype=np.float32), 0
-        if self._use_own and people > 1:
-            if kept is not None and abs(people - kept.measured_at) <= _STALE * kept.measured_at:
-                own, measured_at = kept.own, kept.measured_at
-            else:
-                own = self._gallery.non_mated(model_sha256=sha256, fusion=self._fusion)
-                measured_at = people
+        known, unknown = None, None
+        try:
+            known = recognizer.calibration
+        except UnknownCalibrationError as error:
+            unknown = error
+        if kept is not None and abs(people - kept.measured_at) <= _STALE * kept.measured_at:
+            calibration, own, measured_at = kept.calibration, kept.own, kept.measured_at
+        else:
+            calibration, own, measured_at = known, np.zeros(0, dtype=np.float32), people
+            if known is not None:
+                calibration = calibration_in(self._gallery, known, sha256)
+            domain = None if calibration is None else calibration.domain
+            if self._use_own and people > 1:
+                own = self._gallery.non_mated(
+                    model_sha256=sha256, fusion=self._fusion, domain=domain
+                )
+        if unknown is not None and len(own) < ENOUGH:
+            raise unknown
         fitted = open_set(
             people=people,
             templates=max(1.0, info.faces[sha256] / people),
             fusion=self._fusion,
-            calibration=_calibration(recognizer, len(own)),
+            calibration=calibration,
             own=own,
+            own_mean=calibration is not known,
         )
-        return _Kept(state, measured_at, own, fitted)
-
-
-def _calibration(recognizer: Recognizer, own: int) -> Calibration | None:
-    try:
-        return recognizer.calibration
-    except UnknownCalibrationError:
-        if own >= ENOUGH:
-            return None
-        raise
+        return _Kept(state, measured_at, own, calibration, fitted)
