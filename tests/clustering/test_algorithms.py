@@ -12,8 +12,7 @@ from tests.contracts.clusterer import people, same_partition
 from visavis.clustering import staged
 from visavis.clustering.agglomerative import Agglomerative
 from visavis.clustering.clusterer import Constraints
-from visavis.clustering.dbscan import Dbscan
-from visavis.clustering.graph import score_graph
+from visavis.clustering.dbscan import Dbscan, score_graph
 from visavis.errors import OptionError
 
 QUICK = settings(max_examples=40, deadline=None)

@@ -10,11 +10,10 @@ import pytest
 from tests.training.tiny import make_pack, recipe, register
 
 from visavis.errors import CollapseError
-from visavis.training.alarm import CollapseAlarm, remedy
+from visavis.training.alarm import CollapseAlarm, Health, remedy
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.pack import Pack
 from visavis.training.fitting import fit
-from visavis.training.health import Health
 from visavis.training.losses import LossOptions
 from visavis.training.validation import ValidationMetrics
 

@@ -19,9 +19,9 @@ from visavis.embedding.backbones.mobilenet_v1 import MobileNetV1
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import DataError, OptionError
 from visavis.training import drawing, optimizers, schedule
+from visavis.training.alarm import effective_rank, examine
 from visavis.training.ema import Ema
 from visavis.training.estimate import plan
-from visavis.training.health import effective_rank, examine
 from visavis.training.live import LiveLine, Moment
 from visavis.training.logs import History
 from visavis.training.losses import LossOptions, build_loss

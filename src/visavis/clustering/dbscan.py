@@ -8,13 +8,79 @@ scores.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering import staged
-from visavis.clustering.graph import score_graph
 from visavis.errors import OptionError
+from visavis.types import Vectors
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+_CELLS: Final = 1 << 26
+"""Scores looked at together: 268 MB."""
+
+OFFSET: Final = np.float32(2)
+"""What is added to the scores in the graph, so that none is 0."""
+
+MAX_PAIRS: Final = 200_000_000
+"""Entries a graph may have before it is refused; each takes 8 bytes, so 1.6 GB."""
+
+
+def score_graph(vectors: Vectors, threshold: float, *, max_pairs: int = MAX_PAIRS) -> csr_array:
+    """All pairs of rows with a score of ``threshold`` or more, as a sparse matrix.
+
+    Work grows with N^2 D, memory with the pairs kept: scores are computed a block of rows at a
+    time.
+
+    Args:
+        vectors: ``(N, D)`` unit rows.
+        threshold: lowest score to keep, in (-1, 1].
+        max_pairs: most entries, both directions counted.
+
+    Returns:
+        ``(N, N)`` symmetric CSR of float32 scores plus 2, in (1, 3], so that no entry is 0; nothing
+        on the diagonal; columns ascend in each row.
+
+    Raises:
+        OptionError: more pairs than ``max_pairs``.
+
+    >>> rows = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
+    >>> score_graph(rows, 0.7).toarray().round(4)
+    array([[0. , 2.8, 0. ],
+           [2.8, 0. , 0. ],
+           [0. , 0. , 0. ]], dtype=float32)
+    """
+    from scipy.sparse import coo_array, csr_array
+
+    n = len(vectors)
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    kept = 0
+    block = max(1, min(2048, _CELLS // max(n, 1)))
+    for start in range(0, max(n, 1), block):
+        # Only columns from the block on: a score and its mirror must be one number.
+        scores = np.minimum(vectors[start : start + block] @ vectors[start:].T, np.float32(1))
+        # Rounding takes some scores of identical rows below 1.
+        near = np.triu(scores >= np.float32(threshold) - np.float32(1e-6), 1)
+        kept += 2 * int(np.count_nonzero(near))
+        if kept > max_pairs:
+            raise OptionError(
+                f"more than {max_pairs:,} scores of {threshold:.3g} or more among {n:,} faces",
+                "ask for a lower false-merge rate, that is a higher score, or use the default "
+                "algorithm",
+            )
+        rows, columns = np.nonzero(near)
+        value = scores[near] + OFFSET
+        found.append(((rows + start).astype(np.int32), (columns + start).astype(np.int32), value))
+    i, j, value = (np.concatenate([part[k] for part in found]) for k in range(3))
+    upper_half = csr_array(coo_array((value, (i, j)), shape=(n, n)))
+    whole = csr_array(upper_half + upper_half.T)
+    whole.sort_indices()
+    return whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from visavis.errors import OptionError
+from visavis.errors import OptionError, TrainingError
 from visavis.training.data.pack import Pack
+from visavis.training.data.samplers import Batches, PairBatches, PeopleBatches, TripletBatches
 
 
 class Batch(NamedTuple):
@@ -152,4 +153,117 @@ class _Reader(Dataset[Batch]):
             torch.from_numpy(np.asarray(self.pack.crops[rows])),
             torch.from_numpy(self.labels[items]),
             torch.from_numpy(rows),
+        )
+
+
+class StepStream:
+    """The epochs of a feed one after the other: what Lightning iterates over.
+
+    Lightning sees one long epoch, so that a run stopped anywhere goes on at that step: the stream
+    saves its place by the ``state_dict`` interface and reads nothing of what was passed over.
+
+    Args:
+        feed: gives the feed; asked anew at the start of each epoch and of each stretch, so that
+            mining may have put another one there.
+        per_epoch: steps of an epoch.
+        total: steps of the run.
+        stretch: steps after which the feed may change within an epoch; ``None`` for never.
+    """
+
+    def __init__(
+        self,
+        feed: Callable[[], Feed],
+        *,
+        per_epoch: int,
+        total: int,
+        stretch: int | None = None,
+    ) -> None:
+        self._feed, self._per_epoch, self._total = feed, per_epoch, total
+        self._stretch = stretch or total
+        self._start = 0
+        self._step = 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._step = self._start
+        while self._step < self._total:
+            epoch, place = divmod(self._step, self._per_epoch)
+            left = min(
+                self._per_epoch - place,
+                self._stretch - self._step % self._stretch,
+                self._total - self._step,
+            )
+            before = self._step
+            for batch in islice(self._feed().batches(epoch, start=place), left):
+                self._step += 1
+                yield batch
+            if self._step == before:
+                raise TrainingError(
+                    f"an epoch that ends after {place} of {self._per_epoch} batches",
+                    "start the run again; data that shrank while it was trained on needs a new run",
+                )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of batches given."""
+        return {"step": self._step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Begin after so many batches."""
+        self._start = int(state["step"])
+
+
+class Supply:
+    """A pack's training rows, fed in a sampler's order that mining may change.
+
+    Args:
+        pack: the open pack.
+        rows: ``(M,)`` training rows.
+        labels: ``(M,)`` person of each, 0 to P - 1.
+        sampler: over ``0..M-1``.
+        workers: processes that read.
+        pinned: page-locked batches.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        rows: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        sampler: Batches,
+        *,
+        workers: int = 0,
+        pinned: bool = False,
+    ) -> None:
+        self._pack, self._workers, self._pinned = pack, workers, pinned
+        self.rows, self.labels, self.sampler = rows, labels, sampler
+        self.mined: NDArray[np.int64] | None = None
+        self._feed = self._open()
+
+    @property
+    def feed(self) -> Feed:
+        """The feed of the moment."""
+        return self._feed
+
+    def use(self, mined: NDArray[np.int64]) -> None:
+        """Draw from mined triplets, or from cells of people that look alike, from now on."""
+        if isinstance(self.sampler, (PairBatches, PeopleBatches, TripletBatches)):
+            self.sampler = self.sampler.remined(mined)
+            self.mined = mined
+            self._feed.close()
+            self._feed = self._open()
+
+    def close(self) -> None:
+        """End the workers."""
+        self._feed.close()
+
+    def _open(self) -> Feed:
+        return Feed(
+            self._pack,
+            self.rows,
+            self.sampler,
+            labels=self.labels,
+            workers=self._workers,
+            pinned=self._pinned,
         )

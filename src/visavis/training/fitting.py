@@ -23,6 +23,7 @@ from visavis.training.checkpoints import LastCheckpoint
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split, split_people
 from visavis.training.ema import Ema
+from visavis.training.feeding import StepStream, Supply
 from visavis.training.interrupt import Interrupt
 from visavis.training.live import Progress
 from visavis.training.memory import keep_memory
@@ -34,8 +35,6 @@ from visavis.training.recipes.recipe import Recipe
 from visavis.training.remining import Remining
 from visavis.training.resume import Run, steps_done
 from visavis.training.seeds import derive, seeded
-from visavis.training.stream import StepStream
-from visavis.training.supply import Supply
 from visavis.training.teacher import Teacher
 from visavis.training.threads import threads
 from visavis.training.validation import Validation, validate

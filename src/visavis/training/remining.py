@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from visavis.training.supply import Supply
+from visavis.training.feeding import Supply
 
 
 class Remining(pl.Callback):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import DataError
 from visavis.metrics import verification
-from visavis.training.health import effective_rank
+from visavis.training.alarm import effective_rank
 from visavis.types import Record
 
 LIMIT = 20_000_000

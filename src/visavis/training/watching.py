@@ -12,9 +12,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from visavis.training.alarm import CollapseAlarm
+from visavis.training.alarm import CollapseAlarm, examine
 from visavis.training.ema import Ema
-from visavis.training.health import examine
 from visavis.training.live import Moment, Progress
 from visavis.training.module import Step, Training
 from visavis.training.patience import Patience

@@ -1,13 +1,16 @@
-"""Fetch one file over HTTP(S), checked while it arrives."""
+"""Fetch a model's file over HTTP(S), checked while it arrives, into the cache."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO, Final
 
-from visavis.errors import ModelDamagedError, ModelUnavailableError
+from visavis.errors import ModelDamagedError, ModelError, ModelUnavailableError
+from visavis.weights.disk import discard_partial, locked, replacing
+from visavis.weights.entry import ModelEntry
 
 Progress = Callable[[int, int], None]
 """Called with the bytes received so far and in all."""
@@ -104,3 +107,35 @@ def _reason(error: Exception) -> str:
     if status is not None and status >= 400:
         return f"the server answered {status}"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+
+
+def fetch_into(
+    target: Path, entry: ModelEntry, *, lock_timeout: float, progress: Progress | None = None
+) -> None:
+    """Download the model to ``target``, unless another process just did.
+
+    Raises:
+        ModelUnavailableError: no address delivered it; each is named with its reason.
+        ModelDamagedError: the same, and one delivered something else. Nothing of it is kept.
+        ModelError: the folder cannot be written.
+    """
+    from visavis.weights.digest import sha256_of
+
+    with locked(target, timeout=lock_timeout):
+        if target.is_file() and sha256_of(target) == entry.sha256:
+            return
+        discard_partial(target)
+        failures: list[ModelError] = []
+        for url in entry.urls:
+            try:
+                with replacing(target) as file:
+                    download(url, file, size=entry.size, sha256=entry.sha256, progress=progress)
+            except (ModelUnavailableError, ModelDamagedError) as error:
+                failures.append(error)
+            else:
+                return
+    got = f"model {entry.name!r} could not be fetched: {', '.join(f.got for f in failures)}"
+    remedy = f"check the network and try again: visavis models fetch {entry.name}"
+    if any(isinstance(failure, ModelDamagedError) for failure in failures):
+        raise ModelDamagedError(got, remedy) from failures[-1]
+    raise ModelUnavailableError(got, remedy) from failures[-1]

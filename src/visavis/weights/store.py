@@ -12,9 +12,8 @@ from visavis.weights import adding, copies, refusals
 from visavis.weights.builtin import BUILTIN
 from visavis.weights.copies import ModelCopy
 from visavis.weights.disk import cannot_write, discard_partial, locked
-from visavis.weights.download import Progress
+from visavis.weights.download import Progress, fetch_into
 from visavis.weights.entry import ModelEntry, check_name, triple
-from visavis.weights.fetching import fetch_into
 from visavis.weights.user_models import UserModels
 
 _LOCK_SECONDS: Final = 900.0

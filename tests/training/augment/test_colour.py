@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from visavis.training.augment import colour
+from visavis.training.augment import camera
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("way", [colour._on_processor, colour._on_device])
+@pytest.mark.parametrize("way", [camera._on_processor, camera._on_device])
 def test_both_ways_turn_every_pixel_as_a_loop_does(
     monkeypatch: pytest.MonkeyPatch, way: object, layout: torch.memory_format
 ) -> None:
-    monkeypatch.setattr(colour, "_on_processor", way)
+    monkeypatch.setattr(camera, "_on_processor", way)
     drawn = np.random.default_rng(1).uniform(0, 255, (5, 3, 6, 7)).astype(np.float32)
     images = torch.from_numpy(drawn).contiguous(memory_format=layout)
-    after = colour.change_colour(images, strength=0.3, gray=0.4, rng=np.random.default_rng(9))
+    after = camera.change_colour(images, strength=0.3, gray=0.4, rng=np.random.default_rng(9))
     np.testing.assert_array_equal(images.numpy(), drawn)
 
     rng = np.random.default_rng(9)

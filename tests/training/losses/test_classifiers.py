@@ -10,8 +10,7 @@ from pytorch_metric_learning import losses as library
 from torch import Tensor, nn
 
 from visavis.training.losses.adaface import AdaFaceLoss
-from visavis.training.losses.arcface import ArcFaceLoss
-from visavis.training.losses.cosface import CosFaceLoss
+from visavis.training.losses.margin import ArcFaceLoss, CosFaceLoss
 from visavis.training.losses.sface import SFaceLoss
 from visavis.training.losses.softmax import SoftmaxLoss
 

@@ -13,13 +13,15 @@ from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 from torch import Tensor
 
-from visavis.training.mining import batch_all as batch_all_file
-from visavis.training.mining import semi_hard as semi_hard_file
-from visavis.training.mining.active import active_share
-from visavis.training.mining.batch_all import batch_all
-from visavis.training.mining.batch_hard import batch_hard
-from visavis.training.mining.candidates import Triplets, candidates
-from visavis.training.mining.semi_hard import semi_hard
+from visavis.training.mining import online
+from visavis.training.mining.online import (
+    Triplets,
+    active_share,
+    batch_all,
+    batch_hard,
+    candidates,
+    semi_hard,
+)
 
 Case = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -148,8 +150,8 @@ def test_large_batches_go_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     distances, masks = matrix(raw, raw), candidates(labels, labels)
     whole = listed(batch_all(distances, *masks, margin=0.5))
     pairs = {t[:2] for t in whole}
-    monkeypatch.setattr(batch_all_file, "_AT_ONCE", 40)
-    monkeypatch.setattr(semi_hard_file, "_AT_ONCE", 40)
+    monkeypatch.setattr(online, "_MOST_SHORTFALLS", 40)
+    monkeypatch.setattr(online, "_MOST_LOTS", 40)
     assert listed(batch_all(distances, *masks, margin=0.5)) == whole
     generator = torch.Generator().manual_seed(0)
     found = listed(semi_hard(distances, *masks, margin=0.5, generator=generator))

@@ -9,11 +9,7 @@ import torch
 from torch import Tensor
 
 from visavis.errors import OptionError
-from visavis.training.augment.blur import blur
-from visavis.training.augment.colour import change_colour
-from visavis.training.augment.erase import erase
-from visavis.training.augment.jpeg import compress
-from visavis.training.augment.low_resolution import lower_resolution
+from visavis.training.augment.camera import blur, change_colour, compress, erase, lower_resolution
 from visavis.training.augment.mask_alignment import wear
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.augment.resampling import Geometry, Resampler

@@ -84,8 +84,7 @@ def _margin_loss(
     kind: str, margin: float, options: LossOptions, people: int, dimension: int
 ) -> nn.Module:
     from visavis.training.losses.adaface import AdaFaceLoss
-    from visavis.training.losses.arcface import ArcFaceLoss
-    from visavis.training.losses.cosface import CosFaceLoss
+    from visavis.training.losses.margin import ArcFaceLoss, CosFaceLoss
 
     kinds: dict[str, type[ArcFaceLoss | CosFaceLoss | AdaFaceLoss]] = {
         "arcface": ArcFaceLoss,

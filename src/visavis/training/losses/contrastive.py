@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from visavis.errors import OptionError
 from visavis.training.losses.precision import full_precision
 from visavis.training.losses.value import LossValue
-from visavis.training.mining.candidates import candidates
+from visavis.training.mining.online import candidates
 
 
 class ContrastiveLoss(nn.Module):

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 from visavis.errors import OptionError
 from visavis.training.losses.precision import full_precision
 from visavis.training.losses.value import LossValue
-from visavis.training.mining.active import active_share
-from visavis.training.mining.batch_all import batch_all
-from visavis.training.mining.batch_hard import batch_hard
-from visavis.training.mining.candidates import Triplets, candidates
-from visavis.training.mining.semi_hard import semi_hard
+from visavis.training.mining.online import (
+    Triplets,
+    active_share,
+    batch_all,
+    batch_hard,
+    candidates,
+    semi_hard,
+)
 from visavis.training.seeds import derive
 
 

@@ -7,15 +7,17 @@ from types import MappingProxyType
 from typing import Final
 
 from visavis.errors import OptionError
-from visavis.training.recipes.facenet_inception_resnet import FACENET_INCEPTION_RESNET
-from visavis.training.recipes.facenet_mobilenet import FACENET_MOBILENET
-from visavis.training.recipes.finetune_sface import FINETUNE_SFACE
-from visavis.training.recipes.margin_iresnet50 import MARGIN_IRESNET50
-from visavis.training.recipes.margin_small import MARGIN_SMALL
+from visavis.training.recipes.built_in import (
+    FACENET_INCEPTION_RESNET,
+    FACENET_MOBILENET,
+    FINETUNE_SFACE,
+    MARGIN_IRESNET50,
+    MARGIN_SMALL,
+    SIAMESE_CONTRASTIVE,
+    SIAMESE_TRIPLET,
+)
 from visavis.training.recipes.overrides import with_overrides
 from visavis.training.recipes.recipe import Recipe
-from visavis.training.recipes.siamese_contrastive import SIAMESE_CONTRASTIVE
-from visavis.training.recipes.siamese_triplet import SIAMESE_TRIPLET
 
 RECIPES: Final = MappingProxyType(
     {
