@@ -15,24 +15,60 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.photos import data_folder
+from visavis.errors import OptionError
 from visavis.evaluation.protocols import lfw
-from visavis.faces.align import positions, similarity
+from visavis.faces.align import crop, positions, similarity
 from visavis.images import decode
 from visavis.pipeline import Recognizer
 from visavis.pipeline.recognizer import RecognizerOptions
 from visavis.pipeline.rules import choose
-from visavis.training.augment.mask_alignment import wear_in_photo
+from visavis.training.augment.masks import put_on
+from visavis.types import Image
 
 MOST_PER_PERSON = 8
 SEED = 1 << 61
 DEGREES = (3, 4, 5, 6, 8, 12, 30)
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 _STEPS = 200
+_CANVAS = (256, 0.5)  # shows all that a mask may cover
+
+
+def wear_in_photo(photo: Image, landmarks: NDArray[np.floating], *, seed: int) -> Image:
+    """A photo whose face wears a synthetic mask, to be detected as any other photo.
+
+    Args:
+        photo: ``(H, W, 3)`` RGB uint8, upright; not changed.
+        landmarks: ``(5, 2)`` of the face, found without the mask.
+        seed: at least 0, decides the mask.
+
+    Returns:
+        Like `photo`.
+
+    Raises:
+        OptionError: unusable landmarks, or a negative seed.
+    """
+    size, scale = _CANVAS
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        raise OptionError(
+            f"a photo of shape {photo.shape} and type {photo.dtype}", "give (H, W, 3) uint8"
+        )
+    before = crop(photo, landmarks, size=size, scale=scale)
+    after = put_on(before[None], size=size, scale=scale, seed=seed)[0]
+    # Only the difference goes back, so that what no mask covers keeps its sharpness.
+    matrix = similarity(landmarks, positions(size=size, scale=scale))
+    difference = cv2.warpAffine(
+        after.astype(np.float32) - before.astype(np.float32),
+        matrix,
+        (photo.shape[1], photo.shape[0]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )
+    return np.asarray(np.clip(np.rint(photo + difference), 0, 255), dtype=np.uint8)
 
 
 def moved(before: NDArray[np.floating], after: NDArray[np.floating]) -> NDArray[np.float64]:

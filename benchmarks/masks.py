@@ -29,6 +29,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.mask_alignment import wear_in_photo
 from benchmarks.photos import data_folder
 from benchmarks.tables import Table
 from visavis.cli.output import home
@@ -43,7 +44,6 @@ from visavis.pipeline import Recognizer
 from visavis.pipeline.recognizer import RecognizerOptions
 from visavis.pipeline.rules import choose
 from visavis.training.augment import masks
-from visavis.training.augment.mask_alignment import wear_in_photo
 from visavis.training.outcome.embedders import serve
 from visavis.types import Embedder, Face, Image, Vectors
 from visavis.weights import WeightStore

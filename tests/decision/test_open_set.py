@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from visavis.decision.check import shape_of
 from visavis.decision.labelled import Provenance, calibrate
 from visavis.decision.open_set import (
-    identification_threshold,
+    IdentificationPoint,
     open_set,
     supported_fpirs,
 )
@@ -29,6 +30,10 @@ from visavis.metrics.intervals import proportion_interval
 
 SHIPPED = CalibrationStore().load("sface-lfw")
 RATES = st.floats(0.02, 0.9)
+
+
+def identification_threshold(fpir: float, **gallery: Any) -> IdentificationPoint:
+    return open_set(**gallery).point(fpir)
 
 
 @pytest.fixture(scope="module")

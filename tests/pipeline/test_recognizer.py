@@ -29,6 +29,7 @@ from visavis.errors import (
 )
 from visavis.faces import align
 from visavis.pipeline import Recognizer, RecognizerOptions
+from visavis.pipeline.comparison import compare
 from visavis.weights import WeightStore
 
 
@@ -208,6 +209,15 @@ def test_a_calibration_of_another_model_is_refused(calibration) -> None:
     other = replace(calibration, model_sha256="0" * 64)
     with pytest.raises(ModelMismatchError, match="choose a calibration of this model"):
         _ = Recognizer(calibration=other).calibration
+
+
+def test_templates_of_two_models_are_never_compared(
+    calibration, recognizer: Recognizer, portrait: np.ndarray
+) -> None:
+    one = recognizer.embed(portrait)
+    other = [replace(one[0], model_sha256="0" * 64)]
+    with pytest.raises(ModelMismatchError, match="embed both photos with one model"):
+        compare(one, other, calibration=calibration, settings=recognizer.settings)
 
 
 def test_other_settings_than_the_calibrations_are_pointed_out(

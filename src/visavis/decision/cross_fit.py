@@ -48,9 +48,6 @@ class CrossFit:
         self._fit = fit
         self._domains: dict[tuple[int, int], Domain] = {}
 
-    def __len__(self) -> int:
-        return len(self._x)
-
     def blocks(self, rows: Rows | None = None) -> Iterator[tuple[Rows, Rows, NDArray[np.float32]]]:
         """Yield every pair of folds: ``(A,)`` and ``(B,)`` rows, and ``(A, B)`` scores.
 

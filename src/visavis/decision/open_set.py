@@ -368,21 +368,6 @@ def supported_fpirs(
     return tuple(found)
 
 
-def identification_threshold(
-    fpir: float,
-    *,
-    people: int,
-    templates: float = 1.0,
-    fusion: str = "weighted",
-    calibration: Calibration | None = None,
-    own: ArrayLike | None = None,
-) -> IdentificationPoint:
-    """The threshold for one gallery: ``open_set(...).point(fpir)``."""
-    return open_set(
-        people=people, templates=templates, fusion=fusion, calibration=calibration, own=own
-    ).point(fpir)
-
-
 def _without_suspects(scores: Floats, calibration: Calibration | None) -> tuple[Floats, int]:
     """Own scores without those of people who are probably enrolled twice, and how many."""
     reference = (calibration.reference if calibration is not None else None) or {}

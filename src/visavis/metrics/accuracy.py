@@ -37,31 +37,6 @@ class KFoldAccuracy(Record):
     pairs: NDArray[np.int64]
 
 
-def accuracy_at(scores: ArrayLike, same: ArrayLike, threshold: float) -> float:
-    """Share of the pairs for which "same where score >= threshold" is right.
-
-    Args:
-        scores: ``(N,)`` scores.
-        same: ``(N,)`` whether each pair is mated.
-        threshold: any number; infinity decides "different" always.
-
-    Returns:
-        A share in [0, 1].
-
-    Raises:
-        OptionError: lengths differ, there is no pair, a score is not finite, the threshold is NaN.
-
-    >>> accuracy_at([0.9, 0.4, 0.1], [True, True, False], 0.5)
-    0.6666666666666666
-    """
-    values = as_scores(scores, "scores")
-    if np.isnan(threshold):
-        raise OptionError("a threshold of NaN", "give a number")
-    # np.float64: a Python float would be rounded to the scores' float32 before comparing.
-    decided = values >= np.float64(threshold)
-    return float(np.mean(decided == as_flags(same, "labels", len(values))))
-
-
 def best_accuracy_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     """The threshold with the highest accuracy, among all real numbers.
 

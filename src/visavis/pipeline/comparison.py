@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from visavis.decision.evidence import posterior, words
 from visavis.decision.profile import Calibration
-from visavis.decision.similarity import require_one_model
-from visavis.errors import OptionError
+from visavis.errors import ModelMismatchError, OptionError
 from visavis.pipeline.doubt import doubt
 from visavis.pipeline.records import FaceUsed, Verification
 from visavis.types import PassedOver, Template
@@ -43,7 +43,7 @@ def compare(
     """
     if prior is not None and not 0 < prior < 1:
         raise OptionError(f"prior {prior}", "give a probability above 0 and below 1")
-    require_one_model([*first, *second])
+    _require_one_model([*first, *second])
     a_side = calibration.project(np.stack([t.vector for t in first]), side="a")
     b_side = calibration.project(np.stack([t.vector for t in second]), side="b")
     scores = a_side @ b_side.T
@@ -83,6 +83,23 @@ def compare(
         reason=reason,
         centered=calibration.domain is not None,
     )
+
+
+def _require_one_model(templates: Sequence[Template]) -> None:
+    """Check that templates may be compared.
+
+    Raises:
+        ModelMismatchError: two of them were made by different model files.
+    """
+    for template in templates[1:]:
+        first = templates[0]
+        if template.model_sha256 != first.model_sha256:
+            raise ModelMismatchError(
+                f"{template.photo} was embedded by {template.model} "
+                f"({template.model_sha256[:12]}), {first.photo} by {first.model} "
+                f"({first.model_sha256[:12]})",
+                "embed both photos with one model",
+            )
 
 
 def _used(template: Template) -> FaceUsed:

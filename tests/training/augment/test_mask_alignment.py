@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from benchmarks.mask_alignment import fit_t, moved
+from benchmarks.mask_alignment import _CANVAS, fit_t, moved, wear_in_photo
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -19,7 +19,6 @@ from visavis.training.augment.mask_alignment import (
     LOCATION,
     SCALE,
     wear,
-    wear_in_photo,
 )
 from visavis.training.augment.masks import put_on
 
@@ -153,7 +152,7 @@ def test_masks_in_photos_change_nothing_but_what_they_cover() -> None:
 
 def test_the_mask_in_a_photo_is_the_one_that_crops_get() -> None:
     # A photo that is a crop on the canvas: drawing by either way is the same.
-    size, scale = mask_alignment._CANVAS
+    size, scale = _CANVAS
     photo = noise(1, size)[0]
     after = wear_in_photo(photo, positions(size=size, scale=scale), seed=21)
     expected = put_on(photo[None], size=size, scale=scale, seed=21)[0]

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import OptionError
-from visavis.faces.align import TEMPLATE_SIZE, crop, positions, similarity
+from visavis.faces.align import TEMPLATE_SIZE, positions
 from visavis.training.augment.masks import put_on
 from visavis.types import Crops, Image
 
@@ -37,7 +36,6 @@ FARTHEST: Final = 11.0
 
 _FACTOR: Final = np.linalg.cholesky(np.array(SCALE))
 _STREAM: Final = 1  # put_on draws from (seed, row)
-_CANVAS: Final = (256, 0.5)  # shows all that a mask may cover
 
 
 def wear(crops: Crops, *, size: int, scale: float, seed: int) -> Crops:
@@ -84,35 +82,3 @@ def _moved(
         ),
         dtype=np.uint8,
     )
-
-
-def wear_in_photo(photo: Image, landmarks: NDArray[np.floating], *, seed: int) -> Image:
-    """A photo whose face wears a synthetic mask, to be detected as any other photo.
-
-    Args:
-        photo: ``(H, W, 3)`` RGB uint8, upright; not changed.
-        landmarks: ``(5, 2)`` of the face, found without the mask.
-        seed: at least 0, decides the mask.
-
-    Returns:
-        Like `photo`.
-
-    Raises:
-        OptionError: unusable landmarks, or a negative seed.
-    """
-    size, scale = _CANVAS
-    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
-        raise OptionError(
-            f"a photo of shape {photo.shape} and type {photo.dtype}", "give (H, W, 3) uint8"
-        )
-    before = crop(photo, landmarks, size=size, scale=scale)
-    after = put_on(before[None], size=size, scale=scale, seed=seed)[0]
-    # Only the difference goes back, so that what no mask covers keeps its sharpness.
-    matrix = similarity(landmarks, positions(size=size, scale=scale))
-    difference = cv2.warpAffine(
-        after.astype(np.float32) - before.astype(np.float32),
-        matrix,
-        (photo.shape[1], photo.shape[0]),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-    )
-    return np.asarray(np.clip(np.rint(photo + difference), 0, 255), dtype=np.uint8)
