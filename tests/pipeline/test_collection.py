@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 from sklearn.metrics import adjusted_rand_score
-from visavis.clustering.poor import POOR
 
 from visavis.clustering.choose import strangers_of
 from visavis.clustering.graph_linkage import GraphLinkage

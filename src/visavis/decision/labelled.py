@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -84,11 +85,7 @@ def calibrate_people(
     """
     if len(np.unique(owners)) < FEWEST_PEOPLE:
         return _measured(vectors, owners, provenance, targets, None)
-    shrinkage = choose_shrinkage(vectors, owners) if center else None
-
-    def fit(x: Vectors, who: NDArray[np.int64]) -> Domain:
-        return fit_domain(x, who, shrinkage=shrinkage)
-
+    fit = partial(fit_domain, shrinkage=choose_shrinkage(vectors, owners) if center else None)
     plain = _measured(vectors, owners, provenance, targets, None)
     about_mean = _measured(vectors, owners, provenance, targets, CrossFit(vectors, owners, fit))
     return _either(plain, about_mean, fit(vectors, owners) if center else None)
@@ -126,11 +123,7 @@ def calibrate_pairs(
     plain = measured(np.einsum("nd,nd->n", vectors[first], vectors[second]))
     if len(np.unique(owners)) < FEWEST_PEOPLE:
         return plain
-    shrinkage = choose_shrinkage(vectors, owners) if center else None
-
-    def fit(x: Vectors, who: NDArray[np.int64]) -> Domain:
-        return fit_domain(x, who, shrinkage=shrinkage)
-
+    fit = partial(fit_domain, shrinkage=choose_shrinkage(vectors, owners) if center else None)
     about_mean = measured(CrossFit(vectors, owners, fit).pairs(first, second))
     return _either(plain, about_mean, fit(vectors, owners) if center else None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from torch.nn import functional
 
 from visavis.errors import CollapseError
 from visavis.training.recipes.recipe import Recipe
-from visavis.training.validation import ValidationMetrics
 from visavis.types import Record
+
+if TYPE_CHECKING:
+    from visavis.training.validation import ValidationMetrics
 
 
 @dataclass(frozen=True, slots=True)
