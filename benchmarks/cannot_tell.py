@@ -122,7 +122,7 @@ def degraded_tables(
     recognizer: Recognizer, root: Path, threshold: float, *, people: int
 ) -> tuple[Table, Table]:
     """Degraded against clear photos, and degraded ones against each other."""
-    own = {name: photos[:2] for name, photos in unlabelled.test_people(root).items()}
+    own = {name: photos[:2] for name, photos in lfw.people(root, "test").items()}
     several = [name for name, photos in own.items() if len(photos) == 2]
     chosen = np.random.default_rng(0).permutation(len(several))[:people]
     photos = [photo for k in sorted(chosen) for photo in own[several[k]]]
