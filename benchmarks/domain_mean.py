@@ -6,20 +6,21 @@
 Nobody is tested whose photos are in the mean. Photos are those of ``benchmarks/unlabelled.py``.
 ``--only`` runs some parts: ``few`` (10 to 1,000 photos, three kinds of shrinkage), ``names``
 (labelled calibration of one half of the people, tested on the other), ``sides`` (two cameras),
-``view2`` (LFW's View 2) and ``shipped`` (the shipped thresholds on poor photos).
+``view2`` (LFW's View 2), ``shipped`` (the shipped thresholds on poor photos) and ``members`` (can a
+mean tell who is in it?).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tables import Table
+from benchmarks.tables import Table, write_section
 from benchmarks.unlabelled import (
     CLAIMS,
     DEGRADATIONS,
@@ -44,7 +45,7 @@ from visavis.cli.cache import embeddings
 from visavis.cli.output import home
 from visavis.decision.check import shape_of
 from visavis.decision.cohort import SHRINKAGE
-from visavis.decision.domain import Domain
+from visavis.decision.domain import Domain, people_mean
 from visavis.decision.labelled import Provenance, calibrate_people
 from visavis.decision.profile import Calibration
 from visavis.decision.transfer import transfer
@@ -57,7 +58,7 @@ from visavis.metrics.accuracy import kfold_accuracy
 from visavis.metrics.verification import fnmr_at_fmr, roc_auc
 from visavis.pipeline import Recognizer
 
-PARTS = ("few", "names", "sides", "view2", "shipped")
+PARTS = ("few", "names", "sides", "view2", "shipped", "members")
 NUMBERS = (10, 20, 50, 100, 200, 1000)
 SHRUNKEN = ("no shrinkage", f"n/(n+{SHRINKAGE:g})", "James-Stein")
 ESTIMATED = "thresholds of the photos"
@@ -298,36 +299,63 @@ def named_table(results: Mapping[str, Sequence[Split]]) -> Table:
     )
 
 
+def camera_pairs(taken: Cameras, orl: Population | None) -> Iterator[tuple[Population, Population]]:
+    """Photos of LFW and degraded ones, no photo on both sides; ORL and LFW, nobody on both."""
+    number = {name: k for k, name in enumerate(sorted({p.parent.name for p in taken.plain}))}
+
+    def side(kind: str, own: Mapping[Path, Vectors]) -> Population:
+        people = np.array([number[p.parent.name] for p in own])
+        return Population(kind, np.stack([*own.values()]), people)
+
+    rng = np.random.default_rng(0)
+    for how, every in taken.degraded.items():
+        poor = {p: v for p, v in every.items() if rng.integers(2)}
+        own = {p: v for p, v in taken.plain.items() if p not in poor}
+        yield side("LFW", own), side(f"LFW, {how}", poor)
+    if orl is not None:
+        moved = Population("ORL", orl.vectors, orl.people + len(number))
+        yield moved, side("LFW", taken.plain)
+
+
 def two_sides(
-    name: str,
-    a: dict[Path, Vectors],
-    b: dict[Path, Vectors],
-    shipped: Calibration,
-    provenance: Provenance,
+    pairs: Iterable[tuple[Population, Population]], shipped: Calibration, provenance: Provenance
 ) -> Table:
     """Photos of one camera against those of another: shipped, one mean, a mean for each."""
     table = Table(
-        name,
+        "Two cameras",
         (
-            "scores",
+            *("photos", "scores"),
             *(f"FNMR at {c:g}" for c in CLAIMS),
             *(f"FMR / claim at {c:g}" for c in CLAIMS),
         ),
+        note=f"{DRAW} photos of each side, {DRAWS} draws, tested on the other half of the people.",
     )
-    names = sorted({p.parent.name for p in (*a, *b)})
-    number = {name: k for k, name in enumerate(names)}
-    (x, of_x), (y, of_y) = (
-        (np.stack([*t.values()]), np.array([number[p.parent.name] for p in t])) for t in (a, b)
-    )
+    for a, b in pairs:
+        for kind, rows in _sides(a, b, shipped, provenance).items():
+            fnmr, factors = np.array(rows).transpose(1, 2, 0)
+            cells = [f"{np.mean(v):.4f}" if np.isfinite(v).all() else "no mated" for v in fnmr]
+            factors = [f"{np.median(v):.2f}" for v in factors]
+            table.rows.append((f"{a.kind} against {b.kind}", kind, *cells, *factors))
+    return table
+
+
+def _sides(
+    a: Population, b: Population, shipped: Calibration, provenance: Provenance
+) -> dict[str, list[tuple[list[float], list[float]]]]:
+    """By kind of score, for each draw: FNMR at the measured FMR, and FMR / claim."""
     found: dict[str, list[tuple[list[float], list[float]]]] = {}
+    first, second = {*a.people}, {*b.people}
     for seed in range(DRAWS):
         rng = np.random.default_rng(seed)
-        inside = np.zeros(len(names), bool)
-        for own in ({*of_x} - {*of_y}, {*of_y} - {*of_x}, {*of_x} & {*of_y}):
-            inside[rng.permutation(sorted(own))[: len(own) // 2]] = True
+        half = [
+            person
+            for group in (first - second, second - first, first & second)
+            for person in rng.permutation(sorted(group))[: len(group) // 2]
+        ]
+        inside = [np.isin(one.people, half) for one in (a, b)]
         photos = [
-            one[rng.choice(np.flatnonzero(inside[of]), DRAW, replace=False)]
-            for one, of in ((x, of_x), (y, of_y))
+            one.vectors[rng.choice(np.flatnonzero(own), DRAW, replace=False)]
+            for one, own in zip((a, b), inside, strict=True)
         ]
         shape = shape_of(shipped, centered=True)
         estimates = {
@@ -335,22 +363,19 @@ def two_sides(
             "a mean for each side": estimate_non_mated(*photos, shape=shape),
         }
         made = {k: transfer(shipped, e, provenance) for k, e in estimates.items()}
+        rest = [~own for own in inside]
         for kind, calibration in {"shipped": shipped, **made}.items():
             scores = Scores.between(
-                calibration.project(x[~inside[of_x]]),
-                of_x[~inside[of_x]],
-                calibration.project(y[~inside[of_y]], side="b"),
-                of_y[~inside[of_y]],
+                calibration.project(a.vectors[rest[0]]),
+                a.people[rest[0]],
+                calibration.project(b.vectors[rest[1]], side="b"),
+                b.people[rest[1]],
             )
             fnmr = [scores.fnmr_at(c) if len(scores.mated) else np.nan for c in CLAIMS]
             points = [calibration.operating_point(c).threshold for c in CLAIMS]
             factors = [scores.fmr(t) / c for t, c in zip(points, CLAIMS, strict=True)]
             found.setdefault(kind, []).append((fnmr, factors))
-    for kind, rows in found.items():
-        fnmr, factors = np.array(rows).transpose(1, 2, 0)
-        cells = [f"{np.mean(v):.4f}" if np.isfinite(v).all() else "no mated pairs" for v in fnmr]
-        table.rows.append((kind, *cells, *(f"{np.median(v):.2f}" for v in factors)))
-    return table
+    return found
 
 
 def view2(root: Path, templates: Mapping[Path, Vectors]) -> Table:
@@ -417,13 +442,51 @@ def poor_photos(
     return table
 
 
+def members(faces: Population) -> Table:
+    """How well a mean tells people who are in it from people who are not."""
+    table = Table(
+        "Who is in a mean: AUC of members against others",
+        ("people in the mean", "same photo", "another photo", "same, mean known", "another, known"),
+        note="0.5 is chance. By the score with the mean; or, to somebody who knows the mean of "
+        "everybody, with the difference of the two. LFW, 20 draws.",
+    )
+    photos = np.bincount(faces.people)
+    several, single = np.flatnonzero(photos > 1), np.flatnonzero(photos == 1)
+    first = np.unique(faces.people, return_index=True)[1]
+    everybody = people_mean(faces.vectors, faces.people)
+    for n in (10, 50, 200, 1000):
+        found = []
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            known = rng.permutation(several)[: min(n, len(several) - 300)]
+            more = rng.choice(single, n - len(known), replace=False)
+            people = np.concatenate([known, more])
+            own = fit_domain(faces.vectors[first[people]], people).mean
+            others = faces.vectors[first[np.setdiff1d(several, known)]]
+            same, another = faces.vectors[first[known]], faces.vectors[first[known] + 1]
+            shift = own - everybody * np.float32(n / (n + SHRINKAGE))
+            found.append(
+                [roc_auc(x @ m, others @ m) for m in (own, shift) for x in (same, another)]
+            )
+        table.rows.append((f"{n:,}", *(f"{v:.2f}" for v in np.mean(found, axis=0))))
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lfw", type=Path, required=True)
     parser.add_argument("--orl", type=Path)
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
     parser.add_argument("--plot", type=Path, help="SVG to write")
+    parser.add_argument("--markdown", type=Path, help="page to write the tables into")
     options = parser.parse_args()
+
+    def show(part: str, *tables: Table) -> None:
+        text = "\n".join(table.markdown() for table in tables)
+        print(text, flush=True)
+        if options.markdown:
+            write_section(options.markdown, part, text, page="")
+
     recognizer = Recognizer(home=home())
     shipped = recognizer.calibration
     made = Provenance(
@@ -435,31 +498,20 @@ def main() -> None:
         known = embed(recognizer, photos, photos, cache=cache)
         orl = studio(recognizer, options.orl, cache=cache) if options.orl else None
         if "shipped" in options.only:
-            print(poor_photos(recognizer, testing, cache).markdown(), flush=True)
-        if {"few", "names", "sides"} & {*options.only}:
-            taken = cameras(recognizer, testing, cache=cache)
-        elif "view2" in options.only:
-            photos = [photo for own in testing.values() for photo in own]
-            taken = Cameras(embed(recognizer, photos, photos, cache=cache), {}, {}, frozenset(), 0)
+            show("shipped", poor_photos(recognizer, testing, cache))
+        taken = cameras(recognizer, testing, cache=cache)
     if "view2" in options.only:
-        print(view2(options.lfw, {**known, **taken.plain}).markdown(), flush=True)
+        show("view2", view2(options.lfw, {**known, **taken.plain}))
+    if "members" in options.only:
+        everyone = sorted({**known, **taken.plain}.items())
+        owner = np.unique([p.parent.name for p, _ in everyone], return_inverse=True)[1]
+        show("members", members(Population("", np.stack([v for _, v in everyone]), owner)))
     if "sides" in options.only:
-        rng = np.random.default_rng(0)
-        for how, every in taken.degraded.items():
-            # No photo is on both sides.
-            other = {p: v for p, v in every.items() if rng.integers(2)}
-            own = {p: v for p, v in taken.plain.items() if p not in other}
-            name = f"LFW against LFW, {how}"
-            print(two_sides(name, own, other, shipped, made).markdown(), flush=True)
-        if options.orl is not None:
-            photos = sorted(options.orl.glob("s*/*.pgm"))
-            with EmbeddingCache(embeddings()) as cache:
-                own = embed(recognizer, photos, photos, cache=cache)
-            print(two_sides("ORL against LFW", own, taken.plain, shipped, made).markdown())
+        show("sides", two_sides(camera_pairs(taken, orl), shipped, made))
     if "few" in options.only:
         kinds = sets(taken, orl)
         curves = few(kinds, shipped)
-        print(few_table(curves, len(kinds)).markdown(), flush=True)
+        show("few", few_table(curves, len(kinds)))
         if options.plot:
             plot(curves, options.plot)
     if "names" in options.only:
@@ -470,7 +522,7 @@ def main() -> None:
             *([] if orl is None else [orl]),
         ):
             results.setdefault(one.kind, []).extend(named(one, made))
-        print(named_table(results).markdown())
+        show("names", named_table(results))
 
 
 if __name__ == "__main__":

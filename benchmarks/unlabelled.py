@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.cluster import KMeans
 
-from benchmarks.tables import Table
+from benchmarks.tables import Table, write_section
 from visavis.cli.cache import embeddings
 from visavis.cli.output import home
 from visavis.decision.check import TRUST_BELOW, shape_of
@@ -45,6 +45,7 @@ CLAIMS = (1e-2, 1e-3)
 DRAW = 200
 MOST_OF_ONE = 10  # mated pairs that one person counts for: else a few famous people decide all
 NEAR = 1.5
+MANY = 300  # people: of fewer, the measured FMR itself is mostly chance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -297,6 +298,7 @@ class Outcome:
         labelled: with the threshold that the cohort's people have, all photos and names known.
         fnmr: FNMR at the measured FMR, of templates as they are and about the mean.
         inside: the measured FMR lies in the interval stated for ``own``.
+        tested: people it was measured on.
         estimated: what the check says of ``shipped``.
     """
 
@@ -305,6 +307,7 @@ class Outcome:
     labelled: float
     fnmr: tuple[float, float]
     inside: bool
+    tested: int
     estimated: float
 
 
@@ -364,6 +367,7 @@ def measure(population: Population, shipped: Calibration, count: int) -> list[li
                     labelled=named.fmr(names.threshold(claim)) / claim,
                     fnmr=(before.fnmr_at(claim), after.fnmr_at(claim)),
                     inside=low <= after.fmr(threshold) <= high,
+                    tested=len(np.unique(people[rest])),
                     estimated=float(plain.fmr(point)) / claim,
                 )
             )
@@ -425,32 +429,72 @@ def before_and_after(results: Mapping[str, list[list[Outcome]]], k: int) -> Tabl
         )
     del higher["all"], middle["all"]
     worse = ", ".join(f"{kind} by {by:.0%}" for kind, by in higher.items() if by) or "none"
-    inside = np.mean([row[k].inside for row in every["all"]])
+    inside = [
+        f"{np.mean([one.inside for one in some]):.0%} of {len(some)} draws with {which} people"
+        for which, some in (
+            (f"{MANY} or more tested", [r[k] for r in every["all"] if r[k].tested >= MANY]),
+            ("fewer", [r[k] for r in every["all"] if r[k].tested < MANY]),
+        )
+        if some
+    ]
     return Table(
         table.title,
         table.columns,
         table.rows,
         note=f"FNMR is lower or equal on {sum(not by for by in higher.values())} of {len(higher)} "
         f"rows; higher: {worse}. Highest median of FMR / claim after: {max(middle.values()):.2f}. "
-        f"The measured FMR lies in the stated 95 % interval in {inside:.0%} of the draws.",
+        f"The measured FMR lies in the stated 95 % interval in {', '.join(inside)}.",
     )
 
 
 def shipped_points(shipped: Calibration, faces: Population) -> Table:
     """The shipped thresholds on people whom they were not measured on."""
     table = Table(
-        f"The shipped thresholds on the {len(np.unique(faces.people)):,} test people",
-        ("FMR", "threshold", "95 % interval", "measured"),
+        f"The shipped thresholds, and the {len(np.unique(faces.people)):,} test people",
+        (
+            *("FMR", "threshold", "95 % interval, people"),
+            *("width that pairs would claim", "on the test people"),
+        ),
     )
     scores = Scores.within(faces.vectors, faces.people)
     for rate in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
         point = shipped.operating_point(rate)
         low, high = point.fmr_ci
-        measured = f"{scores.fmr(point.threshold):.2g}"
         table.rows.append(
-            (f"{rate:g}", f"{point.threshold:.4f}", f"{low:.2g} to {high:.2g}", measured)
+            (
+                *(f"{rate:g}", f"{point.threshold:.4f}", f"{low:.2g} to {high:.2g}"),
+                f"± {1.96 / np.sqrt(rate * point.pairs):.1%}",
+                f"{scores.fmr(point.threshold):.2g}",
+            )
         )
     return table
+
+
+def other_photos(results: Mapping[str, list[list[float]]]) -> Table:
+    """The protocol in which people may be on both sides."""
+    table = Table(
+        "FMR / claim on other photos of the same people",
+        ("photos", *(f"{what} at {c:g}" for c in CLAIMS for what in ("FMR / claim", "within 1.5"))),
+    )
+    for kind, rows in {
+        **results,
+        "all": [row for some in results.values() for row in some],
+    }.items():
+        by_claim = np.array(rows).T
+        table.rows.append((kind, *(f for v in by_claim for f in (spread(v), f"{near(v):.0%}"))))
+    return table
+
+
+def checked(results: Mapping[str, list[list[Outcome]]]) -> str:
+    """How often ``visavis calibrate --check`` is right about the shipped thresholds."""
+    every = [row[CLAIMS.index(1e-3)] for rows in results.values() for row in rows]
+    true, estimated = np.array([(one.shipped, one.estimated) for one in every]).T
+    warned = estimated >= TRUST_BELOW
+    return (
+        f"`visavis calibrate --check` at 1e-3 warned in {warned[true > 2].mean():.1%} of the "
+        f"{(true > 2).sum()} draws whose factor was above 2, and was silent in "
+        f"{(~warned[true < 1.2]).mean():.1%} of the {(true < 1.2).sum()} below 1.2.\n"
+    )
 
 
 def main() -> None:
@@ -459,6 +503,7 @@ def main() -> None:
     parser.add_argument("--orl", type=Path)
     parser.add_argument("--part", choices=("test", "train"), default="test", help="of View 1")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller populations")
+    parser.add_argument("--markdown", type=Path, help="page to write the tables into")
     options = parser.parse_args()
     recognizer = Recognizer(home=home())
     shipped = recognizer.calibration
@@ -474,23 +519,13 @@ def main() -> None:
     for population in found:
         results.setdefault(population.kind, []).extend(measure(population, shipped, count))
         again.setdefault(population.kind, []).extend(same_people(population, shipped, count))
-    for k in reversed(range(len(CLAIMS))):
-        print(before_and_after(results, k).markdown(), flush=True)
-    table = Table(
-        "FMR / claim on other photos of the same people",
-        ("photos", *(f"{text} at {c:g}" for c in CLAIMS[::-1] for text in ("FMR / claim", "near"))),
-    )
-    again["all"] = [row for rows in again.values() for row in rows]
-    for kind, factors_of_draws in again.items():
-        factors = np.array(factors_of_draws)[:, ::-1].T
-        table.rows.append((kind, *(f for v in factors for f in (spread(v), f"{near(v):.0%}"))))
-    print(table.markdown())
-    print(shipped_points(shipped, gather("", taken.plain, 10**6, 0)).markdown())
-    every = [row[1] for rows in results.values() for row in rows]
-    true, estimated = np.array([(one.shipped, one.estimated) for one in every]).T
-    warned = estimated >= TRUST_BELOW
-    print(f"check at 1e-3: warned {warned[true > 2].mean():.1%} of {(true > 2).sum()} above 2,")
-    print(f"silent {(~warned[true < 1.2]).mean():.1%} of {(true < 1.2).sum()} below 1.2")
+    points = shipped_points(shipped, gather("", taken.plain, 10**6, 0)).markdown()
+    tables = [before_and_after(results, k) for k in range(len(CLAIMS))] + [other_photos(again)]
+    text = "\n".join([*(table.markdown() for table in tables), checked(results)])
+    print(points, text, sep="\n")
+    if options.markdown:
+        write_section(options.markdown, "points", points, page="")
+        write_section(options.markdown, "unlabelled", text, page="")
 
 
 if __name__ == "__main__":
