@@ -131,17 +131,17 @@ def check_identification(lfw: Path, home: Path) -> None:
     )
     check("LFW identification: rank 1", found["rank1"], 0.988, least=True)
     for point in found["open_set"]:
-        bound = {0.1: 0.018, 0.01: 0.038}[point["fpir"]]
+        bound = {0.1: 0.016, 0.01: 0.033}[point["fpir"]]
         check(f"LFW FNIR at FPIR {point['fpir']:g}", point["fnir"], bound, least=False)
 
 
 def check_clustering(photos: Path, home: Path) -> None:
     """All of LFW at the default setting."""
     found = run("evaluate", "cluster", photos, "--no-sweep", home=home)
-    (row,) = found["rows"]
+    row = next(row for row in found["rows"] if row["default"])
     check("LFW clusters: pairwise F1", row["scores"]["pairwise"]["f1"], 0.997, least=True)
     check("LFW: photos without a face", sum(found["failures"].values()), 0, least=False)
-    check("LFW clusters: B-cubed F1", row["scores"]["bcubed"]["f1"], 0.988, least=True)
+    check("LFW clusters: B-cubed F1", row["scores"]["bcubed"]["f1"], 0.991, least=True)
 
 
 def main() -> None:
