@@ -43,7 +43,7 @@ RATES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
 FMRS: Final = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 """False match rates at whose scores the other algorithms are tried."""
 
-_LOOSEST: Final = {"dbscan": 3e-4, "hdbscan": 1e-4, "chinese-whispers": 1e-3, "k-means": 3e-4}
+_LOOSEST: Final = {"dbscan": 3e-4}
 """Beyond this an algorithm that joins by single pairs makes one cluster of nearly all faces."""
 
 
