@@ -309,7 +309,7 @@ inference/optimizing.py training/checkpoints.py training/data/journal.py
 training/data/pack.py training/data/thinning.py training/fitting.py training/logs.py
 training/outcome/directory.py training/outcome/onnx_file.py training/report/figure.py
 training/report/page.py training/resume.py weights/adding.py weights/disk.py
-weights/fetching.py weights/user_models.py writing.py
+weights/download.py weights/user_models.py writing.py
 """
 """Files of the library that write files, each looked at with the page's tables."""
 

@@ -140,7 +140,7 @@ def as_strangers(scores: Floats, people: int) -> Floats:
         people: n, those who make the mean.
 
     >>> as_strangers(np.array([0.3]), 100).round(4).tolist()
-    [0.3084]
+    [0.3083]
     """
     weight = 1 / (people + SHRINKAGE - 1)
     return np.asarray((scores + weight) / np.sqrt(1 + 2 * weight * scores + weight**2))
