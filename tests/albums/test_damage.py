@@ -25,13 +25,13 @@ def out(tmp_path: Path) -> Path:
     folder.mkdir()
     with toy.new_store(folder) as store:
         toy.run(store, toy.photos_of([[0], [0], [0], [1], [1], [1]]))
-        outputs.write(folder, album_of(store, {})[0], store)
+        outputs.write(folder, album_of(store, {}), store)
     return folder
 
 
 def rewrite(out: Path) -> list[str]:
     with AlbumStore(out / outputs.STATE) as store:
-        return outputs.write(out, album_of(store, {})[0], store)
+        return outputs.write(out, album_of(store, {}), store)
 
 
 def test_a_damaged_memory_is_refused_and_can_be_erased(out: Path) -> None:
@@ -157,7 +157,7 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
             )  # fmt: skip
         with store.changing():
             Fixer(store).name(1, '=HYPERLINK("x")')
-        tables.write_csv(tmp_path / "t.csv", album_of(store, {})[0])
+        tables.write_csv(tmp_path / "t.csv", album_of(store, {}))
         references = References(store)
         with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

@@ -38,7 +38,7 @@ def test_pairs_reach_down_to_ten_times_the_strangers(tmp_path: Path) -> None:
                 threshold=lambda clusters: 0.5, strangers=STRANGERS,
             )  # fmt: skip
         vectors_of = {face: one.vector for face, one in seen.faces.items()}
-        album, _ = album_of(store, vectors_of)
+        album = album_of(store, vectors_of)
         assert [(pair.a, pair.b) for pair in album.likely_same] == [(1, 2), (1, 3)]
         assert [pair.score for pair in album.likely_same] == pytest.approx([0.45, 0.35])
         assert [pair.strangers for pair in album.likely_same] == pytest.approx(
@@ -52,7 +52,7 @@ def test_pairs_reach_down_to_ten_times_the_strangers(tmp_path: Path) -> None:
             fixer.name(1, "Anna")
         with store.changing():
             Fixer(store).name(2, "Bea")
-        album, _ = album_of(store, vectors_of)
+        album = album_of(store, vectors_of)
         assert [(pair.a, pair.b) for pair in album.likely_same] == [(1, 3)]
         without = replace(album, likely_same=(replace(album.likely_same[0], strangers=np.nan),))
         assert "1 in" not in render(without, {}, out=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ import pytest
 from tests.albums.collection import SETTINGS
 from tests.decision.conftest import simulate
 
-from visavis.albums.judging import judge
 from visavis.albums.naming import gallery_names
-from visavis.albums.records import Album
-from visavis.decision.labelled import Provenance, calibrate
+from visavis.albums.records import Album, AlbumCluster, AlbumFace
+from visavis.decision.domain import Domain
+from visavis.decision.labelled import Provenance, calibrate, calibrate_people
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Calibration
 from visavis.decision.strangers import measure_strangers
@@ -40,6 +41,14 @@ def calibration() -> Calibration:
 
 
 @pytest.fixture(scope="module")
+def centered() -> Calibration:
+    """Of the same people, and what they showed about their mean."""
+    x, who = simulate(np.random.default_rng(0), 200, each=2, **POPULATION)
+    made = Provenance("toy", MODEL, SHA256, "plain", "toys", 400)
+    return calibrate_people(x, who, made, center=False)
+
+
+@pytest.fixture(scope="module")
 def photos() -> np.ndarray:
     """``(people, photos, D)``: the first are enrolled, the others strangers."""
     people = ENROLLED + CLUSTERS
@@ -60,11 +69,21 @@ def gallery(tmp_path: Path, photos: np.ndarray) -> Iterator[SqliteGallery]:
         yield store
 
 
-def album() -> Album:
-    """What naming reads of one: its settings."""
+def album(count: int, faces: int) -> Album:
+    """What naming reads of one: its settings, and ``count`` clusters of as many faces each."""
+    members = np.arange(count * faces).reshape(count, faces).tolist()
     return Album(
-        run=1, made="", settings=SETTINGS, files=(), faces={}, clusters=(), likely_same=(),
-        merged=(), new_faces=0, corrections=0,
+        run=1, made="", settings=SETTINGS, files=(), likely_same=(), merged=(), new_faces=0,
+        faces={
+            face: AlbumFace(face, "", 1, (0, 0, 1, 1), usability=1.0, cluster=k)
+            for k, own in enumerate(members)
+            for face in own
+        },
+        clusters=tuple(
+            AlbumCluster(k, "", "", 0.0, tuple(own), len(own), 0.0, 0)
+            for k, own in enumerate(members)
+        ),
+        corrections=0,
     )  # fmt: skip
 
 
@@ -73,9 +92,10 @@ def named(
 ) -> tuple[dict[int, tuple[str, float]], float]:
     """Names by cluster, and the threshold, for ``(clusters, faces, D)`` templates."""
     count, faces, _ = clusters.shape
-    numbers = np.repeat(np.arange(count), faces)
-    judged = judge(clusters.reshape(count * faces, -1), numbers, np.ones(len(numbers)))
-    names, point = gallery_names(album(), judged, gallery, calibration=calibration, fpir=fpir)
+    vectors = dict(enumerate(clusters.reshape(count * faces, -1)))
+    names, point = gallery_names(
+        album(count, faces), vectors, gallery, calibration=calibration, fpir=fpir
+    )
     return {k: (one.name, one.score) for k, one in names.items()}, point.threshold
 
 
@@ -85,6 +105,16 @@ def test_clusters_of_strangers_are_named_no_more_often_than_stated(
 ) -> None:
     names, _ = named(gallery, calibration, photos[ENROLLED:, :faces], 0.1)
     assert len(names) <= 2 * 0.1 * CLUSTERS
+
+
+@pytest.mark.parametrize("faces", [1, MOST])
+def test_so_it_is_about_the_gallerys_own_mean(
+    gallery: SqliteGallery, centered: Calibration, photos: np.ndarray, faces: int
+) -> None:
+    names, _ = named(gallery, centered, photos[ENROLLED:, :faces], 0.1)
+    assert len(names) <= 2 * 0.1 * CLUSTERS
+    own, _ = named(gallery, centered, photos[:ENROLLED, PHOTOS : PHOTOS + 5], 0.1)
+    assert sum(name == f"p{k}" for k, (name, _) in own.items()) >= 0.75 * ENROLLED
 
 
 @pytest.mark.parametrize("faces", [3, 12, MOST - PHOTOS])
@@ -106,6 +136,37 @@ def test_the_score_is_the_mean_of_the_faces(
         one_by_one = photos[k, PHOTOS:9] @ (enrolled / np.linalg.norm(enrolled))
         assert score == pytest.approx(float(one_by_one.mean()), abs=1e-4)
         assert score >= threshold
+
+
+@pytest.mark.parametrize("space", ["own", "two sides", "whitened"])
+def test_about_a_mean_each_face_is_centered_before_the_scores_are_averaged(
+    gallery: SqliteGallery, centered: Calibration, photos: np.ndarray, space: str
+) -> None:
+    rng = np.random.default_rng(8)
+    enrolled = photos[:ENROLLED, :PHOTOS]
+    mean, other = enrolled.mean(axis=(0, 1)), photos[:, 9:].mean(axis=(0, 1)) / 2
+    half = np.eye(32) + rng.normal(size=(32, 32)) / 12
+    mean_a = mean_b = mean * ENROLLED / (ENROLLED + 10)
+    map_, calibration = np.eye(32), centered
+    if space != "own":
+        mean_a, mean_b = mean, other
+        map_ = half @ half.T if space == "whitened" else map_
+        domain = Domain(
+            mean_a.astype(np.float32), 9, 9, mean_b=mean_b.astype(np.float32),
+            whitening=map_.astype(np.float32),
+        )  # fmt: skip
+        calibration = centered.about(domain)
+        calibration = replace(calibration, domain=domain)
+    names, _ = named(gallery, calibration, photos[:ENROLLED, PHOTOS:9], 0.5)
+    assert len(names) > ENROLLED / 2
+    for k, (name, score) in names.items():
+        template = _unit((enrolled[int(name[1:])] - mean_a) @ map_).mean(axis=0)
+        one_by_one = _unit((photos[k, PHOTOS:9] - mean_b) @ map_) @ _unit(template)
+        assert score == pytest.approx(float(one_by_one.mean()), abs=1e-4)
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
 def test_a_gallery_without_templates_of_the_model_is_refused(

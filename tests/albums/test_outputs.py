@@ -66,7 +66,7 @@ def album(root: Path, store: AlbumStore) -> Album:
             settings=replace(toy.SETTINGS, root=str(root)),
         )  # fmt: skip
     vectors = {face: one.vector for face, one in seen.faces.items()}
-    return album_of(store, vectors)[0]
+    return album_of(store, vectors)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -245,6 +245,18 @@ def test_a_calibration_moves_to_another_mean_and_back_from_json(simulate) -> Non
     assert moved.domain.whitening is whitened.domain.whitening
 
 
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_a_direction_of_a_domain_is_that_of_a_template(side: str) -> None:
+    x, half = _templates(8, 30, 16), np.random.default_rng(6).normal(size=(16, 16)) / 8 + np.eye(16)
+    whitening = (half @ half.T).astype(np.float32)
+    domain = Domain(x.mean(axis=0), 30, 30, mean_b=-x[0] / 3, whitening=whitening)
+    np.testing.assert_allclose(domain.restore(domain.apply(x, side=side), side=side), x, atol=1e-5)
+    mean = _unit(domain.apply(x[:4], side=side).mean(axis=0))[None]
+    back = domain.restore(mean, side=side)
+    assert np.linalg.norm(back) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(domain.apply(back, side=side), mean, atol=1e-5)
+
+
 @pytest.mark.parametrize("whitened", [False, True])
 def test_the_query_of_a_domain_orders_templates_as_its_scores_do(whitened: bool) -> None:
     x = _templates(5, 400, 16)

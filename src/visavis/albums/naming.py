@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.albums.judging import ClusterMeans
+from visavis.albums.judging import cluster_means
 from visavis.albums.records import Album, RunSettings
 from visavis.albums.view import GalleryName
 from visavis.decision.open_set import IdentificationPoint, OpenSet, open_set
@@ -16,6 +16,7 @@ from visavis.decision.profile import Calibration
 from visavis.errors import GalleryError, ModelMismatchError, OptionError
 from visavis.former import SORT_AGAIN, incomparable, levelled
 from visavis.gallery.records import NewFace
+from visavis.gallery.space import calibration_in
 from visavis.gallery.store import GalleryStore
 
 MOST_ENROLLED: Final = 20
@@ -44,17 +45,19 @@ def open_set_of(
             f"a gallery with nobody enrolled by model {model} ({model_sha256[:12]})",
             "enrol people with this model, or run with the gallery's by --model",
         )
+    known = calibration_in(gallery, calibration, model_sha256)
     return open_set(
         people=len(templates),
         templates=float(np.mean(templates)),
-        calibration=calibration,
-        own=gallery.non_mated(model_sha256=model_sha256),
+        calibration=known,
+        own=gallery.non_mated(model_sha256=model_sha256, domain=known.domain),
+        own_mean=known is not calibration,
     )
 
 
 def gallery_names(
     album: Album,
-    means: ClusterMeans,
+    vectors: Mapping[int, NDArray[np.float32]],
     gallery: GalleryStore,
     *,
     calibration: Calibration,
@@ -71,7 +74,7 @@ def gallery_names(
 
     Args:
         album: the clusters.
-        means: their mean templates, as the network makes templates.
+        vectors: templates by face, as the network makes them.
         gallery: who is enrolled.
         calibration: of the model in use.
         fpir: accepted share of clusters of strangers that get a name, in (0, 1).
@@ -83,17 +86,24 @@ def gallery_names(
     settings = album.settings
     strangers = open_set_of(gallery, settings.model, settings.model_sha256, calibration)
     point = strangers.point(fpir)
-    usable = np.flatnonzero(means.means.any(axis=1))
-    found = (
-        gallery.search(means.means[usable], model_sha256=settings.model_sha256, k=1)
-        if len(usable)
-        else []
+    faces = [(c.id, face) for c in album.clusters for face in c.faces if face in vectors]
+    if not faces:
+        return {}, point
+    domain, rows = strangers.domain, np.stack([vectors[face] for _, face in faces])
+    clusters = cluster_means(
+        rows if domain is None else domain.apply(rows, side="b"),
+        np.array([cluster for cluster, _ in faces]),
+        np.array([album.faces[face].usability for _, face in faces]),
     )
+    usable = np.flatnonzero(clusters.means.any(axis=1))
+    means = clusters.means[usable]
+    probes = means if domain is None else domain.restore(means, side="b")
+    found = gallery.search(probes, model_sha256=settings.model_sha256, k=1, domain=domain)
     names: dict[int, GalleryName] = {}
     for row, matches in zip(usable, found, strict=True):
-        score = matches[0].score * float(means.lengths[row]) if matches else -1.0
+        score = matches[0].score * float(clusters.lengths[row]) if matches else -1.0
         if matches and score >= point.threshold:
-            names[int(means.clusters[row])] = GalleryName(matches[0].person, score)
+            names[int(clusters.clusters[row])] = GalleryName(matches[0].person, score)
     return names, point
 
 

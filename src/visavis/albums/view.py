@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.albums.judging import ClusterMeans, Judged, cluster_means, judge
+from visavis.albums.judging import Judged, judge
 from visavis.albums.knowledge import Knowledge, replay
 from visavis.albums.most_alike import most_alike
 from visavis.albums.records import (
@@ -36,7 +36,7 @@ class GalleryName:
 def album_of(
     store: AlbumStore,
     vectors: Mapping[int, NDArray[np.float32]],
-) -> tuple[Album, ClusterMeans]:
+) -> Album:
     """What the last run and the corrections since then come to.
 
     Args:
@@ -44,8 +44,7 @@ def album_of(
         vectors: templates by face, as the network makes them; faces without one get no score.
 
     Returns:
-        The album, whose scores are in the space of the last run, and the mean templates of its
-        clusters, as the network makes templates.
+        The album, whose scores are in the space of the last run.
 
     Raises:
         DataError: no run was made yet.
@@ -70,25 +69,20 @@ def album_of(
         for cluster, (name, score) in outcome.get("gallery_names", {}).items()
     }
     clusters = _clusters(placed, faces, judged, knowledge, by_gallery)
-    return (
-        Album(
-            run=run,
-            made=made,
-            settings=settings,
-            files=tuple(store.files()),
-            faces=faces,
-            clusters=tuple(clusters),
-            likely_same=tuple(
-                most_alike(placed, judged, knowledge, clusters, run=(settings, outcome))
-            ),
-            merged=tuple(
-                Merged(one["kept"], tuple(one["gone"]), tuple(one["faces"]), one["why"])
-                for one in outcome["merged"]
-            ),
-            new_faces=outcome["new_faces"],
-            corrections=sum(not one.undone for one in corrections),
+    return Album(
+        run=run,
+        made=made,
+        settings=settings,
+        files=tuple(store.files()),
+        faces=faces,
+        clusters=tuple(clusters),
+        likely_same=tuple(most_alike(placed, judged, knowledge, clusters, run=(settings, outcome))),
+        merged=tuple(
+            Merged(one["kept"], tuple(one["gone"]), tuple(one["faces"]), one["why"])
+            for one in outcome["merged"]
         ),
-        judged if domain is None else cluster_means(rows, clusters_now, usability),
+        new_faces=outcome["new_faces"],
+        corrections=sum(not one.undone for one in corrections),
     )
 
 

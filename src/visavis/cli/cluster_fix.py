@@ -212,12 +212,12 @@ def enroll(
         person = called or names.get(number)
         if not person:
             raise OptionError(f"cluster {cluster} without a name", "say who it is by --name")
-        faces = new_faces(album_of(store, vectors)[0], number, person, vectors)
+        faces = new_faces(album_of(store, vectors), number, person, vectors)
         if names.get(number) != person:
             with store.changing():
                 fixer.name(number, person)
             # Whoever names a cluster vouches for its faces: none of them is in doubt any more.
-            faces = new_faces(album_of(store, vectors)[0], number, person, vectors)
+            faces = new_faces(album_of(store, vectors), number, person, vectors)
         with gallery_options.open_gallery(
             gallery, key_file=key_file, tenant=tenant, create=True
         ) as people:
@@ -281,7 +281,7 @@ def _write(
     from visavis.albums import outputs
     from visavis.albums.view import album_of
 
-    album: Album = album_of(store, vectors)[0]
+    album: Album = album_of(store, vectors)
     with progress("pictures", quiet=json) as update:
         notes = outputs.write(place.out, album, store, progress=update)
     if fixed is None:

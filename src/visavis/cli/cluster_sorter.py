@@ -101,7 +101,7 @@ class Sorter:
                 domain=calibration.domain,
             )
         vectors = {face: one.vector for face, one in seen.faces.items()}
-        album, means = album_of(store, vectors)
+        album = album_of(store, vectors)
         if album.settings.threshold >= strangers.thresholds[-1]:
             messages.print(
                 f"visavis: for a false-merge rate of {self.false_merge:g} in a collection of this "
@@ -115,11 +115,11 @@ class Sorter:
 
         with self._gallery() as people:
             names, _ = gallery_names(
-                album, means, people, calibration=self.recognizer.calibration, fpir=self.fpir
+                album, vectors, people, calibration=self.recognizer.calibration, fpir=self.fpir
             )
         with store.changing():
             store.set_gallery_names({k: (name.name, name.score) for k, name in names.items()})
-        return album_of(store, vectors)[0]
+        return album_of(store, vectors)
 
     def _say_what_stays(self, store: AlbumStore, settings: RunSettings) -> None:
         last = store.last_run()

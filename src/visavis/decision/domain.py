@@ -76,6 +76,26 @@ class Domain(Record):
         length = np.linalg.norm(moved, axis=1, keepdims=True)
         return np.where(length > _LEAST, moved / np.maximum(length, _LEAST), x).astype(np.float32)
 
+    def restore(self, projected: Vectors, /, *, side: Side = "a") -> Vectors:
+        """Unit vectors that ``apply`` takes to these: of directions that are no template's, as the
+        mean of several is.
+
+        Args:
+            projected: ``(N, D)`` unit vectors of the domain's space; not zero.
+            side: as in ``apply``.
+
+        Returns:
+            ``(N, D)`` float32 unit vectors, where the mean is shorter than 1.
+        """
+        mean = (self.mean if self.mean_b is None or side == "a" else self.mean_b).astype(np.float64)
+        way: NDArray[Any] = projected.astype(np.float64)
+        if self.whitening is not None:
+            way = np.linalg.solve(self.whitening.astype(np.float64), way.T).T
+        # From the mean along the direction until the length is 1.
+        near, long = way @ mean, (way**2).sum(axis=1)
+        far = (np.sqrt(np.maximum(near**2 + long * (1 - mean @ mean), 0)) - near) / long
+        return np.asarray(mean + far[:, None] * way, dtype=np.float32)
+
     def query(self, projected: Vectors, /) -> Vectors:
         """What to look for among templates as they are, to find those close in this space.
 
