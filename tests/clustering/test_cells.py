@@ -9,9 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.contracts.clusterer import people
 
-from visavis.clustering import best as best_module
-from visavis.clustering.best import Best, Found
-from visavis.clustering.cells import cells_for, search_cells
+from visavis.clustering import cells
+from visavis.clustering.cells import Best, Found, cells_for, search_cells
 
 
 def as_dict(found: Found) -> dict[tuple[int, int], float]:
@@ -43,7 +42,7 @@ def naive(pairs: dict[tuple[int, int], float], k: int) -> set[tuple[int, int]]:
 )
 @example({}, 1, 1, 1)
 def test_the_best_are_kept_however_they_come(pairs, k, at_once, held) -> None:
-    before, best_module._AT_LEAST = best_module._AT_LEAST, held
+    before, cells._AT_LEAST = cells._AT_LEAST, held
     try:
         best = Best(k, 0)
         for start in range(0, len(pairs), at_once):
@@ -57,7 +56,7 @@ def test_the_best_are_kept_however_they_come(pairs, k, at_once, held) -> None:
             )
         got = as_dict(best.found())
     finally:
-        best_module._AT_LEAST = before
+        cells._AT_LEAST = before
     assert set(got) == naive(pairs, k)
     assert all(pairs[pair] == product for pair, product in got.items())
 

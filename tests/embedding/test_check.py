@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from visavis.embedding.check import CheckedGraph, check_graph
-from visavis.embedding.graph_facts import read_facts
+from visavis.embedding.check import CheckedGraph, check_graph, read_facts
 from visavis.errors import ModelRefusedError, ModelUnavailableError, OptionError, VisavisError
 
 SIZE, DIMENSION = 16, 5

@@ -19,8 +19,8 @@ from visavis.errors import DataError, ModelMismatchError, OptionError
 from visavis.evaluation import pictures, run
 from visavis.evaluation.protocols import bin as sets
 from visavis.evaluation.protocols import folders, lfw, pairs
+from visavis.evaluation.report import worst
 from visavis.evaluation.summary import summarise
-from visavis.evaluation.worst import worst
 from visavis.faces.aligned import Aligned
 from visavis.pipeline import Recognizer, RecognizerOptions
 from visavis.types import OperatingPoint

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from visavis.gallery.index_exact import nearest, top_scores
-from visavis.gallery.numbers import Numbers
+from visavis.gallery.owners import Numbers
 from visavis.gallery.rows import Rows
 
 D = 4

@@ -25,11 +25,11 @@ from visavis.training.estimate import plan
 from visavis.training.live import LiveLine, Moment
 from visavis.training.logs import History
 from visavis.training.losses import LossOptions, build_loss
-from visavis.training.patience import Patience
 from visavis.training.report.reading import read_history
 from visavis.training.seeds import derive
 from visavis.training.speed import training_flops
 from visavis.training.validation import pair_scores, validate
+from visavis.training.watching import Patience
 
 
 def test_one_cycle_is_pytorchs() -> None:

@@ -14,9 +14,9 @@ from tests.training.tiny import recipe, same_weights
 
 from visavis.errors import TrainingError
 from visavis.training import precision
+from visavis.training.checkpoints import Interrupt
 from visavis.training.data.pack import Pack
 from visavis.training.fitting import Fitted, fit
-from visavis.training.interrupt import Interrupt
 from visavis.training.live import Moment
 from visavis.training.losses import LossOptions
 from visavis.training.recipes.recipe import Recipe

@@ -407,7 +407,7 @@ def _spaces(
 def _written(result: Evaluation, table: ScoreFile, out: Path | None, wanted: Wanted) -> Summary:
     """Sum up scores; write them and their report into a folder if there is one."""
     from visavis.evaluation import pictures, scores
-    from visavis.evaluation.worst import worst
+    from visavis.evaluation.report import worst
 
     if out is not None:
         # First the scores: they are the work of minutes, the rest can be redone from them.

@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.clustering.best import Found
-from visavis.clustering.cells import cells_for, search_cells
+from visavis.clustering.cells import Found, cells_for, search_cells
 from visavis.errors import OptionError
 from visavis.types import Vectors
 

@@ -4,23 +4,59 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis import __version__
 from visavis.errors import writing_to
 from visavis.evaluation import plots
 from visavis.evaluation.scores import ScoreFile
 from visavis.evaluation.summary_records import Summary
-from visavis.evaluation.worst import worst
 from visavis.metrics.verification import fmr_name
 from visavis.plots import pages as templates_of
 from visavis.writing import private_folder, replacing
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+MOST: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """Rows of a score file, the worst first.
+
+    Attributes:
+        matches: the non-mated pairs with the highest scores.
+        non_matches: the mated pairs with the lowest scores.
+    """
+
+    matches: tuple[int, ...]
+    non_matches: tuple[int, ...]
+
+
+def worst(scores: ScoreFile, *, most: int = MOST) -> Worst:
+    """The ``most`` worst pairs of each kind.
+
+    Args:
+        scores: the score file.
+        most: how many of a kind.
+    """
+
+    def first(rows: NDArray[np.bool_], badness: NDArray[np.float64]) -> tuple[int, ...]:
+        places = np.flatnonzero(rows)
+        order = np.argsort(-badness[places], kind="stable")[:most]
+        return tuple(places[order].tolist())
+
+    return Worst(
+        matches=first(scores.scored & ~scores.same, scores.score),
+        non_matches=first(scores.scored & scores.same, -scores.score),
+    )
 
 
 def write(

@@ -14,8 +14,7 @@ from visavis.gallery import index_file
 from visavis.gallery.index_body import Body
 from visavis.gallery.index_exact import among, closest, faiss_threads
 from visavis.gallery.index_options import EXACT_UP_TO, IndexOptions
-from visavis.gallery.numbers import Numbers
-from visavis.gallery.owners import Owners
+from visavis.gallery.owners import Numbers, Owners
 from visavis.gallery.rows import Rows
 from visavis.gallery.snapshot import Seal
 from visavis.types import Vectors

@@ -14,8 +14,7 @@ from visavis.gallery.index_body import Body
 from visavis.gallery.index_options import IndexOptions
 from visavis.gallery.index_scan import FastScan
 from visavis.gallery.index_tuning import Tuning
-from visavis.gallery.numbers import Numbers
-from visavis.gallery.owners import Owners
+from visavis.gallery.owners import Numbers, Owners
 from visavis.gallery.snapshot import CHUNK, Reader, Seal, Writer
 from visavis.writing import replacing
 

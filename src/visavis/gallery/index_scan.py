@@ -5,20 +5,50 @@ representatives; a probe is compared with the representatives once, and then eve
 table look-ups that the processor does 64 at a time (André, Kermarrec, Le Scouarnec: Quicker ADC,
 PAMI 2021; FAISS's ``PQFastScan``). All templates are looked at: why not an inverted file or a
 graph is in ``docs/concepts/search.md``.
+
+The codes are read from end to end at every search, so they lie in few large pages instead of many
+small ones: the processor fetches ahead within a page only and looks each page up. Over 2 MiB pages
+the scan of a million templates takes a sixth less. numpy asks for them itself, FAISS does not.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import OptionError
-from visavis.gallery.large_pages import ask_for_large_pages
 from visavis.gallery.snapshot import CHUNK
 from visavis.types import Vectors
+
+_COLLAPSE: Final = 25
+"""``MADV_COLLAPSE`` of Linux 6.1, at once; elsewhere it happens in time or not at all."""
+
+
+def ask_for_large_pages(memory: NDArray[np.uint8]) -> None:
+    """Have Linux put an array, which stays what and where it is, into large pages if it can."""
+    if sys.platform == "linux":
+        import mmap
+
+        start = -(-memory.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
+        size = memory.ctypes.data + memory.nbytes - start
+        if size > 0:
+            _madvise()(start, size, mmap.MADV_HUGEPAGE)
+            _madvise()(start, size, _COLLAPSE)
+
+
+@cache
+def _madvise() -> Any:
+    import ctypes
+
+    call = ctypes.CDLL(None).madvise
+    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return call
+
 
 Ids = NDArray[np.int64]
 # More pieces overflow the 16 bits that the sum of look-ups is kept in.

@@ -13,11 +13,10 @@ from PIL import Image as PillowImage
 from visavis.images import jpeg, png
 from visavis.images.arrays import from_array
 from visavis.images.describe import describe
-from visavis.images.failures import Translate
+from visavis.images.failures import Quiet, Translate
 from visavis.images.limits import DEFAULT_LIMITS, Limits, check_exif
 from visavis.images.modes import to_rgb
 from visavis.images.opening import load_pixels, open_image
-from visavis.images.quiet import Quiet
 from visavis.images.reading import read_bytes
 from visavis.images.sniff import sniff
 from visavis.types import Image

@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from PIL import ImageFile
 
 from visavis.images.limits import refuse_excess
-from visavis.images.scaling import scale
+from visavis.images.modes import scale
 
 _PLAIN: Final = (b"P1", b"P2", b"P3")
 _MOST_COMMENTS: Final = 1024

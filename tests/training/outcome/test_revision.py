@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from visavis.training.outcome.revision import git_revision
+from visavis.training.outcome.describing import git_revision
 
 
 def git(folder: Path, *words: str) -> str:

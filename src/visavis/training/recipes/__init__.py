@@ -3,37 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from types import MappingProxyType
-from typing import Final
 
 from visavis.errors import OptionError
-from visavis.training.recipes.built_in import (
-    FACENET_INCEPTION_RESNET,
-    FACENET_MOBILENET,
-    FINETUNE_SFACE,
-    MARGIN_IRESNET50,
-    MARGIN_SMALL,
-    SIAMESE_CONTRASTIVE,
-    SIAMESE_TRIPLET,
-)
+from visavis.training.recipes.built_in import RECIPES
 from visavis.training.recipes.overrides import with_overrides
 from visavis.training.recipes.recipe import Recipe
-
-RECIPES: Final = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (
-            SIAMESE_CONTRASTIVE,
-            SIAMESE_TRIPLET,
-            FACENET_MOBILENET,
-            FACENET_INCEPTION_RESNET,
-            MARGIN_SMALL,
-            MARGIN_IRESNET50,
-            FINETUNE_SFACE,
-        )
-    }
-)
-"""All recipes by name, the simplest first."""
 
 
 def by_name(name: str) -> Recipe:

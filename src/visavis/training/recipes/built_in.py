@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Final
 
 from visavis.training.augment.options import AugmentOptions
@@ -282,3 +283,19 @@ FINETUNE_SFACE: Final = Recipe(
     validate_every=100,
 )
 """Fit the default model to photos of your own, masked faces included."""
+
+RECIPES: Final = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (
+            SIAMESE_CONTRASTIVE,
+            SIAMESE_TRIPLET,
+            FACENET_MOBILENET,
+            FACENET_INCEPTION_RESNET,
+            MARGIN_SMALL,
+            MARGIN_IRESNET50,
+            FINETUNE_SFACE,
+        )
+    }
+)
+"""All recipes by name, the simplest first."""
