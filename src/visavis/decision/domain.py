@@ -71,12 +71,10 @@ class Domain(Record):
                 f"vectors of shape {x.shape}", f"give (N, {len(self.mean)}), as the mean has"
             )
         mean = self.mean if self.mean_b is None or side == "a" else self.mean_b
-        whitening = None if self.whitening is None else self.whitening.astype(np.float64)
         projected = x.copy()
         for start in range(0, len(x), _BLOCK):
             moved = x[start : start + _BLOCK].astype(np.float64) - mean
-            if whitening is not None:
-                moved = moved @ whitening
+            moved = moved if self.whitening is None else moved @ self.whitening
             length = np.linalg.norm(moved, axis=1, keepdims=True)
             np.divide(moved, length, out=projected[start : start + _BLOCK], where=length > _LEAST)
         return projected
