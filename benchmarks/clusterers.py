@@ -142,6 +142,7 @@ def _work(name: str, file: str) -> dict[str, Any]:
         from visavis.clustering import choose
         from visavis.decision.profile import CalibrationStore
         from visavis.pipeline import Recognizer
+        from visavis.pipeline.collection import about_own_mean
 
         recognizer = Recognizer()
         calibration = CalibrationStore(None).for_model(
@@ -150,11 +151,12 @@ def _work(name: str, file: str) -> dict[str, Any]:
             model_sha256=recognizer.model_sha256,
             settings=recognizer.settings,
         )
+        about_own_mean(calibration, vectors[:50], usability[:50])  # imports are no part of it
+        start = time.perf_counter()
+        calibration = about_own_mean(calibration, vectors, usability)
         strangers = choose.strangers_of(calibration.points, calibration.reference)
         clusterer = choose.by_name(name, strangers)
-        clusterer.cluster(vectors[:50])  # imports are no part of it
-        start = time.perf_counter()
-        labels = clusterer.cluster(vectors, usability=usability)
+        labels = clusterer.cluster(calibration.project(vectors), usability=usability)
         seconds = time.perf_counter() - start
         peak = own_peak()
     found = metrics.scores(who, labels)

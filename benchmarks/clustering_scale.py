@@ -46,14 +46,17 @@ def measure(faces: int) -> dict[str, Any]:
     from visavis.clustering.knn import EXACT_UP_TO, PROBES, nearest
     from visavis.decision.profile import CalibrationStore
     from visavis.metrics.clustering import scores
+    from visavis.pipeline.collection import about_own_mean
 
     faiss.omp_set_num_threads(THREADS)
     # Some more people than needed, then the first so many faces.
     vectors, who = draw(int(faces / 2.4), long_tail, seed=1)
     vectors, who = np.ascontiguousarray(vectors[:faces]), who[:faces]
     calibration = CalibrationStore().load("sface-lfw")
-    clusterer = by_name(DEFAULT, strangers_of(calibration.points, calibration.reference))
     wall, cpu = time.perf_counter(), time.process_time()
+    calibration = about_own_mean(calibration, vectors, np.ones(len(vectors)))
+    vectors = calibration.project(vectors)
+    clusterer = by_name(DEFAULT, strangers_of(calibration.points, calibration.reference))
     labels = clusterer.cluster(vectors)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = own_peak()

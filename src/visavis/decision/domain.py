@@ -17,6 +17,7 @@ Side = Literal["a", "b"]
 """Which of two cameras a template comes from: ``a`` references (a passport), ``b`` probes."""
 
 _LEAST: Final = 1e-6
+_BLOCK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,11 +71,13 @@ class Domain(Record):
                 f"vectors of shape {x.shape}", f"give (N, {len(self.mean)}), as the mean has"
             )
         mean = self.mean if self.mean_b is None or side == "a" else self.mean_b
-        moved = x.astype(np.float64) - mean
-        if self.whitening is not None:
-            moved = moved @ self.whitening.astype(np.float64)
-        length = np.linalg.norm(moved, axis=1, keepdims=True)
-        return np.where(length > _LEAST, moved / np.maximum(length, _LEAST), x).astype(np.float32)
+        projected = x.copy()
+        for start in range(0, len(x), _BLOCK):
+            moved = x[start : start + _BLOCK].astype(np.float64) - mean
+            moved = moved if self.whitening is None else moved @ self.whitening
+            length = np.linalg.norm(moved, axis=1, keepdims=True)
+            np.divide(moved, length, out=projected[start : start + _BLOCK], where=length > _LEAST)
+        return projected
 
     def restore(self, projected: Vectors, /, *, side: Side = "a") -> Vectors:
         """Unit vectors that ``apply`` takes to these: of directions that are no template's, as the
