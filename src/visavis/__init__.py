@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from visavis.api import evaluate, models
+    from visavis.api import data, evaluate, models
     from visavis.api.calibrations import calibrate, check
     from visavis.api.photos import detect, detect_many, embed, embed_many, verify
+    from visavis.api.training import train
     from visavis.decision.profile import Calibration, CalibrationStore
     from visavis.pipeline import Recognizer, Verification
     from visavis.types import Face, OperatingPoint, Quality, Template
@@ -27,10 +28,11 @@ _PLACES = {
     "decision.profile": ("Calibration", "CalibrationStore"),
     "api.photos": ("detect", "detect_many", "embed", "embed_many", "verify"),
     "pipeline": ("Recognizer", "Verification"),
+    "api.training": ("train",),
     "types": ("Face", "OperatingPoint", "Quality", "Template"),
 }
 
-_MODULES = ("evaluate", "models")
+_MODULES = ("data", "evaluate", "models")
 
 __all__ = [
     "Calibration",
@@ -44,12 +46,14 @@ __all__ = [
     "__version__",
     "calibrate",
     "check",
+    "data",
     "detect",
     "detect_many",
     "embed",
     "embed_many",
     "evaluate",
     "models",
+    "train",
     "verify",
 ]
 

@@ -135,6 +135,9 @@ def stages(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
                 stack.close()
                 bars[stage] = stack.enter_context(progress(stage, quiet=quiet))
             bars[stage](done, total)
+            if done >= total > 0:  # room for whatever shows itself next
+                stack.close()
+                del bars[stage]
 
         yield update
 
