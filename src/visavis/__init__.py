@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from visavis.api import data, evaluate, models
+    from visavis.api import data, evaluate, models, runs
     from visavis.api.calibrations import calibrate, check
+    from visavis.api.gallery import Gallery
     from visavis.api.photos import detect, detect_many, embed, embed_many, verify
     from visavis.api.training import train
     from visavis.decision.profile import Calibration, CalibrationStore
@@ -27,17 +28,19 @@ _PLACES = {
     "api.calibrations": ("calibrate", "check"),
     "decision.profile": ("Calibration", "CalibrationStore"),
     "api.photos": ("detect", "detect_many", "embed", "embed_many", "verify"),
+    "api.gallery": ("Gallery",),
     "pipeline": ("Recognizer", "Verification"),
     "api.training": ("train",),
     "types": ("Face", "OperatingPoint", "Quality", "Template"),
 }
 
-_MODULES = ("data", "evaluate", "models")
+_MODULES = ("data", "evaluate", "models", "runs")
 
 __all__ = [
     "Calibration",
     "CalibrationStore",
     "Face",
+    "Gallery",
     "OperatingPoint",
     "Quality",
     "Recognizer",
@@ -53,6 +56,7 @@ __all__ = [
     "embed_many",
     "evaluate",
     "models",
+    "runs",
     "train",
     "verify",
 ]

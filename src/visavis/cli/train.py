@@ -243,9 +243,9 @@ def report(
 
     Example: `visavis train report runs/mine`
     """
-    from visavis.training.report import write
+    from visavis.api import runs
 
-    made = write(run, out if out is not None else run / "report")
+    made = runs.report(run, out=out)
     if json:
         echo_json(made)
     else:
@@ -263,9 +263,9 @@ def forget(
 
     Example: `visavis train forget runs/mine`
     """
-    from visavis.training.forgetting import forget as erase
+    from visavis.api import runs
 
-    gone = erase(run)
+    gone = runs.forget(run)
     if json:
         echo_json({"erased": gone})
     else:
@@ -286,9 +286,9 @@ def compare(
 
     Example: `visavis train compare runs/semihard runs/hard --out figures`
     """
-    from visavis.training.report.comparing import compare as draw
+    from visavis.api.runs import compare as draw
 
-    files = draw(runs, out)
+    files = draw(runs, out=out)
     if json:
         echo_json([str(file) for file in files])
     else:
