@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 import visavis as vv
-from visavis.errors import DataError, ImageNotFoundError, OptionError
+from visavis.errors import DataError, ImageNotFoundError, OptionError, UnknownCalibrationError
 
 
 @pytest.fixture
@@ -89,3 +90,16 @@ def test_what_cannot_be_done_is_refused_at_once(folder: Path, tmp_path: Path) ->
         vv.embed_many(folder, names=["one"])
     with pytest.raises(TypeError):
         vv.verify(folder / "a.png", folder / "b.png", modle="sface")
+
+
+def test_a_calibration_that_was_deleted_is_not_used_any_more(
+    folder: Path, portrait: np.ndarray, home: Path
+) -> None:
+    """Recognizers are kept for a process; calibrations may change meanwhile."""
+    store = vv.CalibrationStore(home)
+    store.save(replace(vv.Recognizer().calibration, name="mine"))
+    answer = vv.verify(folder / "a.png", portrait, calibration="mine", home=home)
+    assert answer.calibration == "mine"
+    store.delete("mine")
+    with pytest.raises(UnknownCalibrationError):
+        vv.verify(folder / "a.png", portrait, calibration="mine", home=home)
