@@ -34,8 +34,9 @@ LAYERS = {
     "evaluation": 4,
     "people": 4,
     "albums": 4,
-    "cli": 5,
-    "service": 5,
+    "api": 5,
+    "cli": 6,
+    "service": 6,
 }
 TORCH_ROOMS = ("embedding/torch.py", "embedding/backbones/", "training/", "export/")
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -65,7 +65,7 @@ def _scores(path: Path) -> object:
 
 
 def _list(path: Path) -> object:
-    from visavis.cli.calibrate_photos import names_in
+    from visavis.api.people_photos import names_in
 
     return names_in(path)
 

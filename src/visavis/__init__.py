@@ -15,35 +15,61 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from visavis.pipeline import Recognizer, Verification, detect, embed, verify
+    from visavis.api import data, evaluate, models, runs
+    from visavis.api.calibrations import calibrate, check
+    from visavis.api.gallery import Gallery
+    from visavis.api.photos import detect, detect_many, embed, embed_many, verify
+    from visavis.api.training import train
+    from visavis.decision.profile import Calibration, CalibrationStore
+    from visavis.pipeline import Recognizer, Verification
     from visavis.types import Face, OperatingPoint, Quality, Template
 
+_PLACES = {
+    "api.calibrations": ("calibrate", "check"),
+    "decision.profile": ("Calibration", "CalibrationStore"),
+    "api.photos": ("detect", "detect_many", "embed", "embed_many", "verify"),
+    "api.gallery": ("Gallery",),
+    "pipeline": ("Recognizer", "Verification"),
+    "api.training": ("train",),
+    "types": ("Face", "OperatingPoint", "Quality", "Template"),
+}
+
+_MODULES = ("data", "evaluate", "models", "runs")
+
 __all__ = [
+    "Calibration",
+    "CalibrationStore",
     "Face",
+    "Gallery",
     "OperatingPoint",
     "Quality",
     "Recognizer",
     "Template",
     "Verification",
     "__version__",
+    "calibrate",
+    "check",
+    "data",
     "detect",
+    "detect_many",
     "embed",
+    "embed_many",
+    "evaluate",
+    "models",
+    "runs",
+    "train",
     "verify",
 ]
 
-_FROM_PIPELINE = {"Recognizer", "Verification", "detect", "embed", "verify"}
-_FROM_TYPES = {"Face", "OperatingPoint", "Quality", "Template"}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _FROM_PIPELINE:
-        from visavis import pipeline
+    from importlib import import_module
 
-        return getattr(pipeline, name)
-    if name in _FROM_TYPES:
-        from visavis import types
-
-        return getattr(types, name)
+    for place, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"visavis.{place}"), name)
+    if name in _MODULES:
+        return import_module(f"visavis.api.{name}")
     msg = f"module 'visavis' has no attribute {name!r}"
     raise AttributeError(msg)
 

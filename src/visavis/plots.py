@@ -101,6 +101,13 @@ def as_svg(figure: Figure, *, name: str, **options: Any) -> str:
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
 
 
+def as_png(figure: Figure) -> bytes:
+    """The bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
 def percent(value: float, _place: float) -> str:
     """A share as the label of a tick.
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from visavis.cli import output
 from visavis.cli.output import json_rows
 
 _MAIN = "from visavis.cli import main; main()"
@@ -143,7 +144,8 @@ def test_rows_come_as_they_are_ready(
     def watched(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: printed.append(capfdbinary.readouterr().out)
 
-    monkeypatch.setattr(importlib.import_module(f"visavis.cli.{command}"), "progress", watched)
+    room = importlib.import_module(f"visavis.cli.{command}")
+    monkeypatch.setattr(room if hasattr(room, "progress") else output, "progress", watched)
     with pytest.raises(SystemExit):
         run_command([command, *photos, *extra, *(["--json"] if as_json else [])])
     whole = [*printed, capfdbinary.readouterr().out]

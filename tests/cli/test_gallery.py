@@ -486,7 +486,7 @@ def test_no_photo_could_be_read(run, place: Path, photo: Path, tmp_path: Path) -
 
 
 def test_many_new_templates_leave_an_index_behind(tmp_path: Path) -> None:
-    from visavis.cli import gallery_options
+    from visavis.api.gallery import keep_index
     from visavis.gallery.records import NewFace
     from visavis.gallery.sqlite import SqliteGallery
     from visavis.gallery.sqlite_options import GalleryOptions
@@ -496,7 +496,7 @@ def test_many_new_templates_leave_an_index_behind(tmp_path: Path) -> None:
         options = GalleryOptions(snapshot_from=20)
         with SqliteGallery(tmp_path / str(added), create=True, options=options) as store:
             store.add([NewFace(f"P{k}", eye[k], "m", "a" * 64) for k in range(40)])
-            gallery_options.keep_index(store, added=added)
+            keep_index(store, added)
             assert len(list((tmp_path / str(added) / "index").iterdir())) == kept
 
 

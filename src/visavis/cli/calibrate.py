@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from visavis.cli import options
-from visavis.cli.calibrate_photos import people_in, photos_in
-from visavis.cli.calibrate_show import (
-    show_calibration,
-    show_check,
-    show_list,
-    tell_failures,
-)
-from visavis.cli.output import console, echo_json, home, messages, progress
-from visavis.errors import CalibrationError, DataError, OptionError
+from visavis.cli.calibrate_show import show_calibration, show_check, show_list
+from visavis.cli.output import console, echo_json, home, messages, stages
+from visavis.errors import CalibrationError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from visavis.decision.labelled import Provenance
-    from visavis.decision.profile import Calibration, CalibrationStore
-    from visavis.pipeline import PhotoResult, Recognizer
-    from visavis.types import Vectors
+    from visavis.decision.profile import CalibrationStore
 
 
+@options.photo_options("calibration")
 def calibrate(
     folder: Annotated[
         Path | None,
@@ -109,17 +97,10 @@ def calibrate(
             "model's own when left out.",
         ),
     ] = None,
-    model: options.Model = "sface",
-    detector: options.DetectorName = "yunet",
-    min_face: options.MinFace = None,
-    min_confidence: options.MinConfidence = None,
-    aligned: options.Aligned = False,
-    flip: options.Flip = False,
-    runtime: options.Runtime = "onnxruntime",
-    threads: options.Threads = None,
     workers: options.Workers = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
+    **photo_options: Any,
 ) -> None:
     """Measure thresholds on your own photos, labelled or not, or check given ones.
 
@@ -133,9 +114,6 @@ def calibrate(
 
     Example: `visavis calibrate --unlabelled gate/ --name gate`
     """
-    from visavis.pipeline import Recognizer, RecognizerOptions
-    from visavis.pipeline.comparison import calibration_warnings
-
     chosen = [
         flag
         for flag, given in (
@@ -164,212 +142,57 @@ def calibrate(
         return
     if check is None and name is None and out is None:
         raise OptionError("a calibration without a name", "give --name NAME")
-    recognizer = Recognizer(
-        model=model,
-        detector=detector,
-        aligned=aligned,
-        calibration=calibration,
-        options=RecognizerOptions(
-            runtime=runtime,
-            threads=threads,
-            flip=flip,
-            min_face=min_face,
-            min_confidence=min_confidence,
-        ),
-        home=home(),
-    )
-    work = _Work(recognizer, workers, no_cache=no_cache, quiet=json)
-    if check is not None or unlabelled is not None:  # these compare with a calibration
-        for sentence in calibration_warnings(recognizer.calibration, recognizer.settings):
-            messages.print(f"warning: {sentence}", markup=False)
-    if check is not None:
-        _check(work, check, unlabelled_b, fmr, json=json)
-        return
-    save = _Target(name or (out.stem if out else ""), dataset, out, json, not no_mean)
-    if save.out is None:
-        _store().require_free(save.name)
-    if unlabelled is not None:
-        _from_unlabelled(work, unlabelled, unlabelled_b, save, fmr)
-    elif pairs is not None:
-        _from_pairs(work, pairs, root, save, fmr)
-    elif folder is not None:
-        _from_folder(work, folder, people_list, save, fmr)
+    from visavis.api import calibrations
 
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    recognizer: Recognizer
-    workers: int | None
-    no_cache: bool
-    quiet: bool
-
-    def embed(self, photos: Sequence[Path | bytes]) -> list[PhotoResult]:
-        """Templates of the central faces; kept between runs unless told not to."""
-        from contextlib import ExitStack
-
-        from visavis.cli.cache import kept_templates
-
-        with ExitStack() as stack:
-            cache = stack.enter_context(kept_templates(no_cache=self.no_cache))
-            update = stack.enter_context(progress("photos", quiet=self.quiet))
-            rows = list(
-                self.recognizer.embed_many(
-                    photos, rule="central", cache=cache, workers=self.workers, progress=update
-                )
+    with stages(quiet=json) as update:
+        if check is not None:
+            rate = min(fmr) if fmr else 1e-3
+            second = () if unlabelled_b is None else (unlabelled_b,)
+            verdict = calibrations.check(
+                check,
+                *second,
+                fmr=rate,
+                cache=not no_cache,
+                workers=workers,
+                progress=update,
+                calibration=calibration,
+                **photo_options,
             )
-        tell_failures(rows)
-        return rows
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    name: str
-    dataset: str | None
-    out: Path | None
-    json: bool
-    center: bool
-
-    def provenance(self, work: _Work, source: Path, rows: Sequence[PhotoResult]) -> Provenance:
-        from visavis.decision.labelled import Provenance
-
-        failures = sum(not row.templates for row in rows)
-        return Provenance(
-            name=self.name,
-            model=work.recognizer.model,
-            model_sha256=work.recognizer.model_sha256,
-            settings=work.recognizer.settings,
-            dataset=self.dataset or source.resolve().name,
-            photos=len(rows) - failures,
-            failures=failures,
-            created=datetime.now(UTC).date().isoformat(),
-            command=_command(),
-        )
-
-    def keep(self, made: Calibration) -> None:
-        """Save and tell."""
-        if self.out is None:
-            path = _store().save(made)
         else:
-            path = self.out
-            try:
-                path.write_text(made.to_json() + "\n", encoding="utf-8")
-            except OSError as error:
-                raise OptionError(f"--out {path} ({error})", "name a writable file") from error
-        if self.json:
-            from visavis.decision.open_set import supported_fpirs
-
-            echo_json({**made.to_dict(), "supported_fpirs": supported_fpirs(made)})
+            made = calibrations.calibrate(
+                folder,
+                pairs=pairs,
+                unlabelled=unlabelled,
+                unlabelled_b=unlabelled_b,
+                name=name,
+                out=out,
+                dataset=dataset,
+                mean=not no_mean,
+                fmr=fmr,
+                root=root,
+                people_list=people_list,
+                command=_command(),
+                cache=not no_cache,
+                workers=workers,
+                progress=update,
+                calibration=calibration,
+                **photo_options,
+            )
+    if check is not None:
+        if json:
+            echo_json(verdict)
         else:
-            show_calibration(made)
-            console.print(f"saved: {path}", markup=False)
-            if self.out is None:
-                console.print(f"use it: --calibration {made.name}", markup=False)
-
-
-def _from_folder(
-    work: _Work, folder: Path, people_list: Path | None, save: _Target, fmr: list[float] | None
-) -> None:
-    import numpy as np
-
-    from visavis.decision.labelled import calibrate_people
-
-    photos, owners = people_in(folder, people_list)
-    rows = work.embed(photos)
-    kept = [
-        (row.templates[0].vector, o) for row, o in zip(rows, owners, strict=True) if row.templates
-    ]
-    if not kept:
-        raise DataError(f"{folder}: no photo with a usable face", "give photos of faces")
-    index = np.unique([owner for _, owner in kept], return_inverse=True)[1]
-    made = calibrate_people(
-        np.stack([vector for vector, _ in kept]),
-        index,
-        save.provenance(work, folder, rows),
-        center=save.center,
-        targets=fmr,
-    )
-    save.keep(made)
-
-
-def _from_pairs(
-    work: _Work, file: Path, root: Path | None, save: _Target, fmr: list[float] | None
-) -> None:
-    import numpy as np
-
-    from visavis.decision.labelled import calibrate_pairs
-    from visavis.decision.pair_scores import people_of_pairs
-    from visavis.evaluation import protocols
-
-    protocol = protocols.pairs.read(file, root)
-    rows = work.embed(protocol.photos)
-    good = np.array([bool(row.templates) for row in rows])
-    usable = good[protocol.first] & good[protocol.second]
-    if not usable.any():
-        raise DataError(f"{file}: no pair with a usable face in both photos", "check the photos")
-    first, second, same = protocol.first[usable], protocol.second[usable], protocol.same[usable]
-    people = protocol.people or people_of_pairs(len(rows), first, second, same)
-    owners = np.unique(people, return_inverse=True)[1]
-    place = np.cumsum(good) - 1  # of each photo among those with a template
-    made = calibrate_pairs(
-        np.stack([row.templates[0].vector for row in rows if row.templates]),
-        owners[good],
-        (place[first], place[second], same),
-        save.provenance(work, file, rows),
-        center=save.center,
-        targets=fmr,
-    )
-    save.keep(made)
-
-
-def _from_unlabelled(
-    work: _Work, folder: Path, other: Path | None, save: _Target, fmr: list[float] | None
-) -> None:
-    from visavis.decision.check import shape_of
-    from visavis.decision.transfer import transfer
-    from visavis.decision.unlabelled import estimate_non_mated
-
-    reference = work.recognizer.calibration
-    if reference.method != "labelled":
-        raise OptionError(
-            f"--calibration {reference.name}, itself made without labels",
-            "leave it out, or name a labelled one",
-        )
-    rows = work.embed(photos_in(folder))
-    other_rows = work.embed(photos_in(other)) if other is not None else []
-    center = reference.domain is not None or reference.centered is not None
-    estimate = estimate_non_mated(
-        _vectors(work, rows),
-        _vectors(work, other_rows) if other is not None else None,
-        center=center,
-        shape=shape_of(reference, centered=center),
-    )
-    provenance = save.provenance(work, folder, [*rows, *other_rows])
-    save.keep(transfer(reference, estimate, provenance, targets=fmr))
-
-
-def _check(
-    work: _Work, folder: Path, other: Path | None, fmr: list[float] | None, *, json: bool
-) -> None:
-    from visavis.decision.check import check
-
-    rows = work.embed(photos_in(folder))
-    other_rows = work.embed(photos_in(other)) if other is not None else []
-    vectors = _vectors(work, rows)
-    others = _vectors(work, other_rows) if other is not None else None
-    used = len(vectors) + (0 if others is None else len(others))
-    result = check(
-        vectors,
-        work.recognizer.calibration,
-        other=others,
-        fmr=min(fmr) if fmr else 1e-3,
-        failures=len(rows) + len(other_rows) - used,
-        folder=str(folder),
-    )
+            show_check(verdict)
+        raise typer.Exit(0 if verdict.trusted else 1)
     if json:
-        echo_json(result)
-    else:
-        show_check(result)
-    raise typer.Exit(0 if result.trusted else 1)
+        from visavis.decision.open_set import supported_fpirs
+
+        echo_json({**made.to_dict(), "supported_fpirs": supported_fpirs(made)})
+        return
+    show_calibration(made)
+    console.print(f"saved: {out or _store().path(made.name)}", markup=False)
+    if out is None:
+        console.print(f"use it: --calibration {made.name}", markup=False)
 
 
 def _manage(delete: str | None, *, json: bool) -> None:
@@ -391,18 +214,6 @@ def _manage(delete: str | None, *, json: bool) -> None:
         show_list(found)
     if damaged:
         raise typer.Exit(1)
-
-
-def _vectors(work: _Work, rows: Sequence[PhotoResult]) -> Vectors:
-    import numpy as np
-
-    nothing = np.zeros((0, work.recognizer.embedder.dimension), np.float32)
-    found = [r.templates[0].vector for r in rows if r.templates]
-    # The same photo under two names has the same template to the last bit.
-    different = list({vector.tobytes(): vector for vector in found}.values())
-    if len(different) < len(found):
-        messages.print(f"{len(found) - len(different)} photos are copies of others: counted once")
-    return np.concatenate([nothing, *(vector[None] for vector in different)])
 
 
 def _store() -> CalibrationStore:

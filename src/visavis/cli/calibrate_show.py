@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from math import isnan, log10
 from typing import TYPE_CHECKING
 
-from visavis.cli.output import console, messages
+from visavis.cli.output import console
 
 if TYPE_CHECKING:
     from visavis.decision.check import Check
     from visavis.decision.domain import Domain
     from visavis.decision.profile import Calibration
-    from visavis.pipeline import PhotoResult
-
-
-def tell_failures(rows: Sequence[PhotoResult]) -> None:
-    """List photos that gave no template, and count them by reason."""
-    failed = [row for row in rows if not row.templates]
-    for row in failed:
-        messages.print(f"left out: {row.message}", markup=False)
-    if failed:
-        reasons = Counter(row.reason for row in failed)
-        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        messages.print(f"{len(failed)} of {len(rows)} photos left out: {counted}", markup=False)
 
 
 def show_calibration(made: Calibration) -> None:

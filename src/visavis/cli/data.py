@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from visavis.api import data
 from visavis.cli import options, output
-from visavis.cli.data_sources import finder, gather, protocol_of
-from visavis.cli.output import console, echo_json, messages, progress
+from visavis.cli.output import console, echo_json, home, messages, stages
 
 if TYPE_CHECKING:
     from visavis.training.data.leakage import Leaks
@@ -85,39 +85,28 @@ def pack(
 
     Example: `visavis data pack photos/ photos.pack`
     """
-    from visavis.training.data import packing
-    from visavis.training.data.alignment import check_aligned
-    from visavis.training.data.pack import SCALE, SIZE
-
-    found = gather(place, part=part, root=root)
-    crops = aligned or found.aligned
-    make, how = (
-        (None, "aligned crops")
-        if crops
-        else finder(detector, faces, min_face=min_face, min_confidence=min_confidence)
-    )
-    if aligned and not found.aligned:
-        check_aligned(
-            found.photos,
-            finder(detector, faces, min_face=min_face, min_confidence=min_confidence)[0](),
-        )
-    with progress("photos", quiet=json) as update:
-        made = packing.pack(
-            found.photos,
+    with stages(quiet=json) as update:
+        packed = data.pack(
+            place,
             out,
-            finder=make,
-            how=how,
-            origin=f"{found.origin} ({how})",
-            size=size if size is not None else 112 if crops else SIZE,
-            scale=crop_scale if crop_scale is not None else 1.0 if crops else SCALE,
+            part=part,
+            size=size,
+            crop_scale=crop_scale,
+            aligned=aligned,
+            faces=faces,
+            root=root,
             workers=workers,
             anew=anew,
             progress=update,
+            detector=detector,
+            min_face=min_face,
+            min_confidence=min_confidence,
+            home=home(),
         )
-    missing = sorted({photo.person for photo in found.photos} - set(made.people))
+    made = packed.pack
     for one in made.left_out:
         messages.print(f"visavis: left out: {one.message}", markup=False)
-    _tell(made, json=json, people_left_out=missing)
+    _tell(made, json=json, people_left_out=list(packed.people_left_out))
     raise typer.Exit(1 if made.left_out else 0)
 
 
@@ -127,9 +116,7 @@ def show(pack: PackFile, json: options.Json = False) -> None:
 
     Example: `visavis data show photos.pack`
     """
-    from visavis.training.data.pack import open_pack
-
-    opened = open_pack(pack)
+    opened = data.show(pack)
     if not json:
         for one in opened.left_out:
             console.print(f"left out: {one.message}", markup=False)
@@ -195,36 +182,23 @@ def check(
 
     Example: `visavis data check photos.pack --against lfw/`
     """
-    from visavis.errors import OptionError
-    from visavis.training.data import leakage, thinning
-    from visavis.training.data.pack import open_pack
-
-    if against is None and drop is not None:
-        raise OptionError(f"--drop {drop} without --against", "say what will be tested with")
-    if drop is not None and drop.exists():
-        raise OptionError(f"--drop {drop}: is there already", "name another file")
-    opened = open_pack(pack)
-    opened.verify()
-    leaks = None
-    if against is not None:
-        protocol = protocol_of(
-            against,
-            detector=detector,
-            rule=faces,
+    with stages(quiet=json) as update:
+        opened, leaks = data.check(
+            pack,
+            against=against,
+            drop=drop,
+            strict=strict,
+            ignore_names=ignore_names,
+            faces=faces,
             root=root,
             workers=workers,
-            no_cache=no_cache,
-            quiet=json,
+            cache=not no_cache,
+            progress=update,
+            detector=detector,
             min_face=min_face,
             min_confidence=min_confidence,
+            home=home(),
         )
-        leaks = leakage.find_leaks(opened, protocol, names=not ignore_names)
-        if drop is not None:
-            opened = thinning.without(opened, leaks.rows, drop, left_out=leakage.left_out(leaks))
-            rest = leakage.find_leaks(opened, protocol, names=not ignore_names)
-            leakage.check_disjoint(rest, tolerated=0.0)
-        else:
-            leakage.check_disjoint(leaks, tolerated=0.0 if strict else leakage.TOLERATED)
     if json:
         echo_json({"path": str(opened.path), "photos": len(opened), "leaks": leaks})
         return

@@ -6,18 +6,17 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from visavis.cli import options
 from visavis.cli.output import (
     console,
-    home,
     json_rows,
     messages,
-    progress,
     rows_are_progress,
+    stages,
 )
 from visavis.cli.photos import gather
 from visavis.errors import OptionError, VisavisError
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from visavis.types import Template
 
 
+@options.photo_options("calibration")
 def embed(
     photos: options.Photos,
     out: Annotated[
@@ -44,16 +44,9 @@ def embed(
             "--faces", help="Where a photo has several: largest, central, clear, refuse, all."
         ),
     ] = "largest",
-    model: options.Model = "sface",
-    detector: options.DetectorName = "yunet",
-    min_face: options.MinFace = None,
-    min_confidence: options.MinConfidence = None,
-    aligned: options.Aligned = False,
-    flip: options.Flip = False,
-    runtime: options.Runtime = "onnxruntime",
-    threads: options.Threads = None,
     workers: options.Workers = None,
     json: options.Json = False,
+    **photo_options: Any,
 ) -> None:
     """Turn faces into templates: unit vectors whose cosine is the score.
 
@@ -61,32 +54,20 @@ def embed(
 
     Example: `visavis embed album/ --faces all --out album.npz`
     """
-    from visavis.pipeline import Recognizer, RecognizerOptions
+    from visavis.api.options import recognizer
+    from visavis.api.photos import embed_many
 
     found, names = gather(photos)
-    recognizer = Recognizer(
-        model=model,
-        detector=detector,
-        aligned=aligned,
-        options=RecognizerOptions(
-            runtime=runtime,
-            threads=threads,
-            flip=flip,
-            min_face=min_face,
-            min_confidence=min_confidence,
-        ),
-        home=home(),
-    )
     begun = time.monotonic()
     failed = 0
     kept: list[Template] = []
     with ExitStack() as stack:
         file = None if out is None else stack.enter_context(_replacing(out))
         quiet = len(found) < 5 or (out is None and rows_are_progress(json=json))
-        update = stack.enter_context(progress("embed", quiet=quiet))
+        update = stack.enter_context(stages(quiet=quiet))
         put = stack.enter_context(json_rows()) if json else _show
-        rows = recognizer.embed_many(
-            found, names=names, rule=faces, workers=workers, progress=update
+        rows = embed_many(
+            found, faces=faces, names=names, workers=workers, progress=update, **photo_options
         )
         for row in stack.enter_context(closing(rows)):  # type: ignore[type-var]
             if row.message:
@@ -97,7 +78,8 @@ def embed(
             if out is not None:
                 kept += row.templates
         if file is not None:
-            _write(file, kept, recognizer.embedder.dimension, recognizer.model_sha256)
+            known = recognizer(**photo_options)
+            _write(file, kept, known.embedder.dimension, known.model_sha256)
     if out is not None and not json:
         console.print(f"{out}: {len(kept)} templates of {len(found)} photos", markup=False)
     if len(found) > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 
 from visavis.cli import gallery_options, options, output
 from visavis.cli.enroll_report import RowReport
-from visavis.cli.output import console, home, json_rows, messages, progress
+from visavis.cli.output import console, home, json_rows, messages, stages
 from visavis.cli.photos import STANDARD_INPUT, gather
 from visavis.errors import OptionError
 
@@ -26,6 +25,7 @@ _REMEDIES = {
 }
 
 
+@options.photo_options("model", "threads")
 def enroll(
     sources: Annotated[
         list[str],
@@ -94,15 +94,9 @@ def enroll(
             "--model", help="Embedder; the gallery's own when left out, sface for a new gallery."
         ),
     ] = None,
-    detector: options.DetectorName = "yunet",
-    min_face: options.MinFace = None,
-    min_confidence: options.MinConfidence = None,
-    aligned: options.Aligned = False,
-    calibration: options.CalibrationName = None,
-    flip: options.Flip = False,
-    runtime: options.Runtime = "onnxruntime",
     workers: options.Workers = None,
     json: options.Json = False,
+    **photo_options: Any,
 ) -> None:
     """Enrol people: templates of their photos go into a gallery, photos do not.
 
@@ -115,63 +109,56 @@ def enroll(
 
     Example: `visavis enroll staff/ --gallery door.gallery`
     """
-    from visavis.people import Enroller, EnrolOptions, expiry
-    from visavis.people.models import model_to_enrol
-    from visavis.pipeline import Recognizer, RecognizerOptions
-    from visavis.weights import WeightStore
+    from visavis.api import models
+    from visavis.api.gallery import enroll_options
 
     photos = _gather(sources, name)
     if model is not None:
-        WeightStore(home()).entry(model)  # before a gallery is made
-    asked: dict[str, Any] = {}
-    if any_quality or min_usability is not None:
-        if any_quality and min_usability is not None:
-            raise OptionError("--min-usability and --any-quality", "give one of them")
-        asked["min_usability"] = 0.0 if any_quality else min_usability
-    wanted = EnrolOptions(
-        rule=faces,
-        resemblance_fpir=fpir,
-        keep_crops=keep_crops,
-        expires=None if expire is None else expiry(expire, now=datetime.now(UTC)),
-        workers=workers,
-        **asked,
-    )
+        models.show(model, home=home())  # before a gallery is made
+        photo_options["model"] = model
+    if any_quality and min_usability is not None:
+        raise OptionError("--min-usability and --any-quality", "give one of them")
+    wanted: dict[str, Any] = {
+        "faces": faces,
+        "min_usability": 0.0 if any_quality else min_usability,
+        "keep_crops": keep_crops,
+        "expire": expire,
+        "fpir": fpir,
+        "workers": workers,
+    }
+    enroll_options(**wanted)  # refused before a gallery is made
     with (
         RowReport(report) as rows,
-        gallery_options.open_gallery(
+        gallery_options.open_whole(
             gallery, key_file=key_file, tenant=tenant, create=True
-        ) as store,
+        ) as people,
     ):
-        recognizer = Recognizer(
-            model=model or model_to_enrol(store, home=home()),
-            detector=detector,
-            aligned=aligned,
-            calibration=calibration,
-            options=RecognizerOptions(
-                runtime=runtime, flip=flip, min_face=min_face, min_confidence=min_confidence
-            ),
-            home=home(),
-        )
-        enroller = Enroller(store, recognizer, options=wanted)
-        for sentence in enroller.warnings():
-            messages.print(f"warning: {sentence}", markup=False)
+        known = people.recognizer(**photo_options)
         stopped = False
         head = {
             "gallery": gallery,
-            "model": recognizer.model,
-            "model_sha256": recognizer.model_sha256,
+            "model": known.model,
+            "model_sha256": known.model_sha256,
             "photos": len(photos),
         }
         tail: dict[str, Any] = {}
         with json_rows(head, key="rows", tail=tail) if json else nullcontext() as put:
+
+            def told(row: EnrolRow) -> None:
+                rows.add(row)
+                _tell(row, alone=len(photos) == 1)
+                if put is not None:
+                    put(row)
+
             try:
-                with progress("enrol", quiet=len(photos) < 5) as update:
-                    for row in enroller.enrol(photos, progress=update):
-                        rows.add(row)
-                        _tell(row, alone=len(photos) == 1)
-                        if put is not None:
-                            put(row)
-                gallery_options.keep_index(store, added=rows.counts["enrolled"])
+                with stages(quiet=len(photos) < 5) as update:
+                    people.enroll(
+                        photos,
+                        **wanted,
+                        on_row=told,
+                        progress=update,
+                        **photo_options,
+                    )
             except KeyboardInterrupt:
                 stopped = True
             tail |= {"counts": rows.counts, "interrupted": stopped}
@@ -189,32 +176,15 @@ def enroll(
 
 
 def _gather(sources: list[str], name: str | None) -> list[PersonPhoto]:
-    from visavis.people import PersonPhoto, of_folders, of_table
-    from visavis.people.photos import strays
+    from visavis.api.gallery import person_photos
+    from visavis.people import PersonPhoto
 
     if name is not None:
         found = zip(*gather(sources), strict=True)
         return [PersonPhoto(name, photo, source=called) for photo, called in found]
-    photos: list[PersonPhoto] = []
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            photos += of_folders(path)
-            if nobodys := strays(path):
-                messages.print(
-                    f"warning: {len(nobodys)} photo(s) directly in {path} are in nobody's folder: "
-                    f"left out ({nobodys[0].name} ...)",
-                    markup=False,
-                )
-        elif path.suffix.lower() == ".csv":
-            photos += of_table(path)
-        elif source not in STANDARD_INPUT and not path.exists():
-            raise OptionError(
-                f"{source} is not there", "name photos, a folder of folders, or a CSV"
-            )
-        else:
-            raise OptionError(f"{source}, a photo of nobody", 'say whose it is: --name "..."')
-    return photos
+    for source in STANDARD_INPUT.intersection(sources):
+        raise OptionError(f"{source}, a photo of nobody", 'say whose it is: --name "..."')
+    return [photo for source in sources for photo in person_photos(source)]
 
 
 def _tell(row: EnrolRow, *, alone: bool) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visavis.api.evaluate import calibration_of, make_folder
+from visavis.api.people_photos import people_in
 from visavis.cli import options
 from visavis.cli.cache import kept_templates
-from visavis.cli.calibrate_photos import people_in
-from visavis.cli.evaluate import Out, calibration_of, make_folder
+from visavis.cli.evaluate import Out
 from visavis.cli.output import console, echo_json, home, progress
 
 if TYPE_CHECKING:

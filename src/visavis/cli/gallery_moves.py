@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visavis.cli import gallery_options, options, output
-from visavis.cli.output import console, echo_json, home, messages, progress
+from visavis.cli.output import console, echo_json, home, messages, progress, stages
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
@@ -117,22 +117,17 @@ def export(
 
     Example: `visavis gallery export people.visavis --gallery door.gallery`
     """
-    from visavis.gallery import transfer
-
-    if plain and file_key is not None:
-        raise OptionError("--plain and --file-key", "give one of them")
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        key = gallery_options.key_in(file_key) if file_key is not None else None
-        if key is None and not plain and store.info().encrypted:
-            key = gallery_options.key_from(key_file, quiet=True)
-        with progress("export", quiet=json) as update:
-            found = transfer.export(
-                store, file, key=key, crops=not no_crops, overwrite=overwrite, progress=update
-            )
-    if not found.encrypted:
-        messages.print(
-            f"warning: {file} is not encrypted: whoever reads it has everybody's template",
-            markup=False,
+    with (
+        gallery_options.open_whole(gallery, key_file=key_file, tenant=tenant) as people,
+        stages(quiet=json) as update,
+    ):
+        found = people.export(
+            file,
+            key=gallery_options.key_in(file_key) if file_key is not None else None,
+            plain=plain,
+            crops=not no_crops,
+            overwrite=overwrite,
+            progress=update,
         )
     if json:
         echo_json(found)
@@ -168,15 +163,13 @@ def import_(
 
     Example: `visavis gallery import people.visavis --gallery http://milvus:19530`
     """
+    from visavis.api.gallery import check_import, is_sealed
     from visavis.gallery import transfer
     from visavis.gallery.transfer_file import ExportReader
 
-    if existing not in {"refuse", "merge", "skip"}:
-        raise OptionError(f"--existing {existing}", "choose refuse, merge or skip")
-    if not file.is_file():
-        raise OptionError(f"{file} is not there", "name a file that export made")
+    check_import(file, existing)
     key = gallery_options.key_in(file_key) if file_key is not None else None
-    if key is None and _is_sealed(file):
+    if key is None and is_sealed(file):
         key = gallery_options.key_from(key_file, quiet=True)
     # Before a gallery is made, perhaps with a key that turns out to be the wrong one.
     reader = ExportReader(file, key)
@@ -185,20 +178,12 @@ def import_(
     finally:
         reader.close()
     with (
-        gallery_options.open_gallery(
+        gallery_options.open_whole(
             gallery, key_file=key_file, tenant=tenant, create=True
-        ) as store,
-        progress("import", quiet=json) as update,
+        ) as people,
+        stages(quiet=json) as update,
     ):
-        found = transfer.import_(store, file, existing=existing, key=key, progress=update)  # type: ignore[arg-type]
-        gallery_options.keep_index(store, added=found.faces)
-        bare = found.encrypted and not store.info().encrypted
-    if bare:
-        messages.print(
-            f"warning: {file} is encrypted, the gallery {gallery} is not: whoever reads it has "
-            "everybody's template",
-            markup=False,
-        )
+        found = people.import_(file, existing=existing, key=key, progress=update)
     if json:
         echo_json(found)
     else:
@@ -207,18 +192,6 @@ def import_(
             f"were there already, {found.skipped:,} people left out",
             markup=False,
         )
-
-
-def _is_sealed(file: Path) -> bool:
-    """Whether a file needs a key; what is wrong with it is for the import to say."""
-    import json
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(file) as members:
-            return bool(json.loads(members.read("manifest.json"))["keyring"]["kind"] != "plain")
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError):
-        return False
 
 
 def _show(found: MigrationProgress) -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli.output import messages
-from visavis.errors import GalleryKeyError, OptionError
+from visavis.cli.output import home, messages
+from visavis.errors import OptionError
 
 if TYPE_CHECKING:
+    from visavis.api import gallery as whole
     from visavis.gallery.key import Key
     from visavis.gallery.milvus import MilvusGallery
     from visavis.gallery.sqlite import SqliteGallery
@@ -37,13 +38,7 @@ Tenant = Annotated[
     str, typer.Option("--tenant", help="Whose gallery, where several share one Milvus.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-_MANY = 1000
 _KEY, _PASSPHRASE, _TOKEN = (f"VISAVIS_GALLERY_{name}" for name in ("KEY", "PASSPHRASE", "TOKEN"))
-
-
-def in_milvus(location: str) -> bool:
-    """Whether a gallery's name means one in Milvus."""
-    return "://" in location or location.endswith(".db")
 
 
 def key_in(file: Path, *, quiet: bool = False) -> Key:
@@ -88,27 +83,35 @@ def open_gallery(
     tenant: str = "default",
     create: bool = False,
 ) -> SqliteGallery | MilvusGallery:
+    """The store of the gallery at a place; see ``open_whole``."""
+    return open_whole(location, key_file=key_file, tenant=tenant, create=create).store
+
+
+def open_whole(
+    location: str | None,
+    *,
+    key_file: Path | None = None,
+    tenant: str = "default",
+    create: bool = False,
+) -> whole.Gallery:
     """The gallery at a place.
 
     Raises:
         OptionError: none is named.
         GalleryError: there is none, or it cannot be opened.
     """
+    from visavis.api import gallery
+
     if not location:
         raise OptionError("no gallery is named", "say --gallery DIR, or set VISAVIS_GALLERY")
-    if in_milvus(location):
-        from visavis.gallery.milvus import MilvusGallery
-
-        if key_file is not None:
-            raise GalleryKeyError(
-                f"a key for {location}: visavis does not encrypt what is in Milvus",
-                "leave --key-file out, and encrypt the disks of the cluster",
-            )
-        token = os.environ.get(_TOKEN) or None
-        return MilvusGallery(location, tenant=tenant, token=token, create=create)
-    from visavis.gallery.sqlite import SqliteGallery
-
-    return SqliteGallery(Path(location), create=create, key=key_from(key_file))
+    return gallery.Gallery(
+        location,
+        create=create,
+        key=key_file if gallery.in_milvus(location) else key_from(key_file),
+        tenant=tenant,
+        token=os.environ.get(_TOKEN) or None,
+        home=home(),
+    )
 
 
 def open_folder(location: str | None, *, key_file: Path | None, what: str) -> SqliteGallery:
@@ -117,26 +120,12 @@ def open_folder(location: str | None, *, key_file: Path | None, what: str) -> Sq
     Raises:
         OptionError: it is in Milvus.
     """
-    from visavis.gallery.sqlite import SqliteGallery
-
-    gallery = open_gallery(location, key_file=key_file)
-    if not isinstance(gallery, SqliteGallery):
+    gallery = open_whole(location, key_file=key_file)
+    try:
+        return gallery.folder(what)
+    except OptionError:
         gallery.close()
-        raise OptionError(f"{what} of {location}", "Milvus has means of its own for that")
-    return gallery
-
-
-def keep_index(gallery: SqliteGallery | MilvusGallery, *, added: int) -> None:
-    """After many were added, make the index and keep it, so that the next command starts at once.
-
-    Args:
-        gallery: open.
-        added: templates added just now.
-    """
-    from visavis.gallery.sqlite import SqliteGallery
-
-    if added >= _MANY and isinstance(gallery, SqliteGallery):
-        gallery.load_index()
+        raise
 
 
 def confirm(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from math import isnan
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from visavis.cli import gallery_options, options, output
 from visavis.cli.output import (
     console,
-    home,
     json_rows,
     messages,
     progress,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 _UNREADABLE = ("image-", "not-an-image")  # how the reasons of ImageError begin
 
 
+@options.photo_options("model", "calibration", "threads")
 def identify(
     photos: options.Photos,
     gallery: gallery_options.Gallery = None,
@@ -71,14 +71,9 @@ def identify(
             "--audit", help="Note each photo's hash and answer in the gallery's audit, by ids."
         ),
     ] = False,
-    detector: options.DetectorName = "yunet",
-    min_face: options.MinFace = None,
-    min_confidence: options.MinConfidence = None,
-    aligned: options.Aligned = False,
-    flip: options.Flip = False,
-    runtime: options.Runtime = "onnxruntime",
     workers: options.Workers = None,
     json: options.Json = False,
+    **photo_options: Any,
 ) -> None:
     """Name the people in photos, or say "unknown": nobody of the gallery comes close enough.
 
@@ -87,29 +82,23 @@ def identify(
 
     Example: `visavis identify door.jpg --gallery door.gallery --fpir 0.001`
     """
-    from visavis.people import Identifier, IdentifyOptions, recognizers
-    from visavis.pipeline import RecognizerOptions
+    from visavis.people import IdentifyOptions
 
     given, names = gather(photos)
-    wanted = IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces, audit=audit)  # type: ignore[arg-type]
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        found = recognizers(
-            store,
+    IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces)  # type: ignore[arg-type]  # or refuses
+    with gallery_options.open_whole(gallery, key_file=key_file, tenant=tenant) as people:
+        identifier = people.identifier(
+            fpir=fpir,
+            top=top,
+            faces=faces,
+            fusion=fusion,
+            audit=audit,
             model=model,
-            detector=detector,
-            aligned=aligned,
-            calibrations=tuple(calibration or ()),
-            options=RecognizerOptions(
-                runtime=runtime, flip=flip, min_face=min_face, min_confidence=min_confidence
-            ),
-            home=home(),
+            calibrations=calibration or (),
+            **photo_options,
         )
-        identifier = Identifier(store, found, options=wanted)
-        identifier.require_supported()
         rate = identifier.fpir()
         warnings = identifier.warnings()
-        for sentence in warnings:
-            messages.print(f"warning: {sentence}", markup=False)
         rows: list[IdentifiedPhoto] = []
         told: set[tuple[str, float]] = set()
         with ExitStack() as stack:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from visavis.api import models
 from visavis.cli import output
 from visavis.cli.output import console, echo_json, home, messages, progress
-from visavis.errors import ModelDamagedError, ModelUnavailableError, OptionError
+from visavis.errors import OptionError
 from visavis.weights import BUILTIN, ModelEntry, WeightStore
 
 app = typer.Typer(
@@ -98,12 +99,12 @@ def fetch(names: _Names, as_json: _Json = False) -> None:
 
     Example: `visavis models fetch sface-float`
     """
-    store = _store()
     fetched = []
     for name in names:
         with progress(f"fetching {name}", quiet=as_json) as update:
-            path = store.fetch(name, progress=update)
-        fetched.append({"name": name, "path": str(path), "sha256": store.entry(name).sha256})
+            path = models.fetch(name, progress=lambda _, *count: update(*count), home=home())
+        sha256 = models.show(name, home=home()).sha256
+        fetched.append({"name": name, "path": str(path), "sha256": sha256})
         if not as_json:
             console.print(f"{name}: {path}", markup=False)
     if as_json:
@@ -123,26 +124,13 @@ def verify(
 
     Example: `visavis models verify sface yunet`
     """
-    store = _store()
-    asked = names or [entry.name for entry in store.entries()]
-    rows: list[dict[str, Any]] = []
-    for name in asked:
-        try:
-            copies = store.verify(name)
-        except ModelUnavailableError as error:
-            if names:
-                rows.append({"name": name, "state": "not here", "detail": str(error)})
-        except ModelDamagedError as error:
-            rows.append({"name": name, "state": "damaged", "detail": str(error)})
-        else:
-            detail = ", ".join(copy.path for copy in copies)
-            rows.append({"name": name, "state": "intact", "detail": detail})
+    rows = models.verify(names or (), home=home())
     if as_json:
         echo_json(rows)
     else:
         for row in rows:
-            console.print(f"{row['name']}: {row['state']} ({row['detail']})", markup=False)
-    if any(row["state"] != "intact" for row in rows):
+            console.print(f"{row.name}: {row.state} ({row.detail})", markup=False)
+    if any(row.state != "intact" for row in rows):
         raise typer.Exit(2)
 
 
@@ -228,8 +216,8 @@ def add(
         "--homepage": homepage,
     }
     directory = Path(name) if file is None else file
+    stated = [option for option, value in given.items() if value is not None]
     if file is None or file.is_dir():
-        stated = [option for option, value in given.items() if value is not None]
         if stated:
             raise OptionError(
                 f"{stated[0]} with {directory}",
@@ -237,48 +225,36 @@ def add(
                 if directory.is_dir()
                 else f"give a name and a file: visavis models add NAME {directory}",
             )
-        _add_directory(directory, None if file is None else name, as_json=as_json)
+        _add_directory(name, file, as_json=as_json)
         return
     missing = [
         option for option in ("--mean", "--std", "--colour", "--licence") if not given[option]
     ]
-    if missing or mean is None or std is None or colour is None or licence is None:
+    if missing:
         raise OptionError(
             f"{file} without {', '.join(missing)}",
             "the file cannot tell it: see `visavis models add --help`",
         )
-    from visavis.embedding.check import check_graph
     from visavis.inference import RUNTIMES
-    from visavis.weights.entry import triple
 
-    means, stds = triple(_numbers("--mean", mean)), triple(_numbers("--std", std))
-    if min(stds) <= 0:
-        raise OptionError(f"--std {std}", "give numbers above 0")
-    checked = check_graph(
-        file, mean=means, std=stds, input_size=input_size, layout=layout and layout.upper()
-    )
-    store = _store()
-    entry = store.add(
+    entry = models.add(
         name,
         file,
-        input_size=checked.input_size,
-        mean=means,
-        std=stds,
-        colour=colour.lower(),
+        mean=_numbers("--mean", mean or ""),
+        std=_numbers("--std", std or ""),
+        colour=colour,
         licence=licence,
-        layout=checked.layout,
-        dimension=checked.dimension,
+        layout=layout,
+        input_size=input_size,
         crop_scale=1.0 if crop_scale is None else crop_scale,
-        batch=checked.batch,
-        runtimes=checked.runtimes,
         use=use or "",
         training_data=training_data or "",
         paper=paper or "",
         homepage=homepage or "",
-        sha256=checked.sha256,
+        home=home(),
     )
     if as_json:
-        echo_json(_described(store, entry))
+        echo_json(_described(_store(), entry))
         return
     _tell_added(entry)
     if unfit := sorted({*RUNTIMES} - {*entry.runtimes}):
@@ -295,16 +271,30 @@ def add(
     )
 
 
-def _add_directory(path: Path, name: str | None, *, as_json: bool) -> None:
-    from visavis.cli.models_directory import add_directory, in_words
+def _add_directory(name: str, file: Path | None, *, as_json: bool) -> None:
+    from visavis.decision.profile import CalibrationStore
 
-    store = _store()
-    entry, calibration = add_directory(path, store=store, name=name)
+    entry = models.add(name, file, home=home())
+    calibration = CalibrationStore(home()).own(entry.name, entry.sha256)
     if as_json:
-        echo_json({**_described(store, entry), "calibration": calibration})
+        echo_json({**_described(_store(), entry), "calibration": calibration})
         return
     _tell_added(entry)
-    console.print(in_words(entry, calibration), markup=False)
+    if calibration is None:
+        console.print(
+            "it brought no operating points that can be used (too few validation people, or "
+            "levelled templates of a former version): measure some with "
+            f"`visavis calibrate DIR --model {entry.name} --name {entry.name}`",
+            markup=False,
+        )
+        return
+    lowest = min(point.target_fmr for point in calibration.points)
+    console.print(
+        f"calibration {calibration.name}: measured on {calibration.people:,} people, supports a "
+        f"false match rate of {lowest:g} or more; use both: "
+        f"visavis verify A B --model {entry.name} --fmr {max(lowest, 1e-3):g}",
+        markup=False,
+    )
 
 
 def _tell_added(entry: ModelEntry) -> None:
@@ -326,19 +316,13 @@ def remove(
         if not sys.stdin.isatty():
             raise OptionError(f"removing {name!r} cannot be undone", "confirm it with --yes")
         typer.confirm(f"Erase model {name!r} from {store.home}?", abort=True, err=True)
-    from visavis.cli.models_directory import forget_calibration
-
-    entry = store.entry(name)
-    erased = [str(path) for path in store.remove(name)]
-    if not entry.builtin and (gone := forget_calibration(entry)):
-        erased.append(gone)
-    left = [copy.path for copy in store.copies(name)] if name in BUILTIN else []
+    gone = models.remove(name, home=home())
     if as_json:
-        echo_json({"name": name, "erased": erased, "left": left})
+        echo_json(gone)
         return
-    for path in erased:
+    for path in gone.erased:
         console.print(f"erased {path}", markup=False)
-    for path in left:
+    for path in gone.left:
         messages.print(f"left {path}: it belongs to an installed package", markup=False)
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
 import typer
 import typer.core
+
+from visavis.cli.output import home
 
 
 class RunByDefault(typer.core.TyperGroup):
@@ -71,3 +76,58 @@ NoCache = Annotated[
     bool,
     typer.Option("--no-cache", help="Neither read nor keep templates between runs."),
 ]
+
+_DETECTOR: Final = {
+    "detector": (DetectorName, "yunet"),
+    "min_face": (MinFace, None),
+    "min_confidence": (MinConfidence, None),
+    "runtime": (Runtime, "onnxruntime"),
+    "threads": (Threads, None),
+}
+_PHOTO: Final = {
+    "model": (Model, "sface"),
+    **_DETECTOR,
+    "aligned": (Aligned, False),
+    "calibration": (CalibrationName, None),
+    "flip": (Flip, False),
+}
+
+
+def detector_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of ``DetectorOptions``, in place of its ``**options``."""
+    return _taking(command, _DETECTOR)
+
+
+def photo_options(
+    *without: str, **further: tuple[Any, Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of ``PhotoOptions``, in place of its ``**options``.
+
+    Args:
+        without: those that it does not take, or declares itself.
+        **further: others that several commands share: annotation and default of each.
+    """
+    kept = {name: known for name, known in _PHOTO.items() if name not in without} | further
+    return lambda command: _taking(command, kept)
+
+
+def _taking(
+    command: Callable[..., None], shared: dict[str, tuple[Any, Any]]
+) -> Callable[..., None]:
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter(name, kind, default=default, annotation=annotation)
+        for name, (annotation, default) in shared.items()
+    ]
+    # Before --json, which stands last.
+    head = [p.replace(kind=kind) for p in own[:-1] if p.name != "json"]
+    tail = [p.replace(kind=kind) for p in own if p.name == "json"]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(**given, home=home())
+
+    run.__signature__ = inspect.Signature([*head, *added, *tail])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in (*head, *added, *tail)}
+    return run

@@ -6,10 +6,11 @@ Results go to standard output, everything else to standard error, so that ``--js
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ from visavis.types import to_plain
 
 console = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _Messages(logging.Handler):
+    """Prints what the use cases log: warnings marked as such, the rest as it is."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lead = "warning: " if record.levelno >= logging.WARNING else ""
+        messages.print(f"{lead}{record.getMessage()}", markup=False)
+
+
+_log = logging.getLogger("visavis")
+if not _log.handlers:
+    _log.addHandler(_Messages())
+    _log.setLevel(logging.INFO)
 
 
 def home() -> Path | None:
@@ -107,6 +122,24 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int]
     with Progress(*columns, console=messages) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def stages(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar a stage, one after another; yields ``update(stage, done, total)``."""
+    with ExitStack() as stack:
+        bars: dict[str, Callable[[int, int], None]] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                stack.close()
+                bars[stage] = stack.enter_context(progress(stage, quiet=quiet))
+            bars[stage](done, total)
+            if done >= total > 0:  # room for whatever shows itself next
+                stack.close()
+                del bars[stage]
+
+        yield update
 
 
 def rows_are_progress(*, json: bool) -> bool:

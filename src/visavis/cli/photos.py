@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from visavis.errors import ImageNotFoundError, ImageTruncatedError, OptionError
-from visavis.images import PHOTO_SUFFIXES, photos_below, read_bytes
+from visavis.images import read_bytes
 
 STANDARD_INPUT: Final = frozenset({"-", "/dev/stdin"})
 _NAME: Final = "standard input"
@@ -33,6 +33,8 @@ def gather(given: Sequence[str]) -> tuple[list[Path | bytes], list[str]]:
         ImageTruncatedError: standard input is empty.
         OptionError: standard input is named twice.
     """
+    from visavis.api.photos import photos_in
+
     _check_once(given)
     photos: list[Path | bytes] = []
     names: list[str] = []
@@ -41,12 +43,7 @@ def gather(given: Sequence[str]) -> tuple[list[Path | bytes], list[str]]:
             photos.append(_standard_input())
             names.append(_NAME)
         elif os.path.isdir(name):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
-            inside = photos_below(Path(name))
-            if not inside:
-                raise ImageNotFoundError(
-                    f"{name}: a folder without photos",
-                    f"accepted: {' '.join(sorted(PHOTO_SUFFIXES))}",
-                )
+            inside = photos_in(Path(name))
             photos += inside
             names += map(str, inside)
         else:

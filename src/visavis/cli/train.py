@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+import shlex
+import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from visavis.cli import options
-from visavis.cli.output import console, echo_json
+from visavis.cli.output import console, echo_json, home, messages, stages
 from visavis.cli.train_fields import take_apart
+from visavis.cli.train_show import show_outcome, show_plan
 from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from visavis.api.training import Trained
+    from visavis.training.outcome.directory import Outcome
+
 
 app = typer.Typer(
     cls=options.RunByDefault,
@@ -97,7 +108,8 @@ def run(
 
     Example: `visavis train --recipe finetune-sface photos/ --name mine --out runs/mine`
     """
-    from visavis.cli.train_run import Wanted, train
+    from visavis.api import training
+    from visavis.training.live import LiveLine
 
     plain, fields = take_apart(words)
     if len(plain) != 1:
@@ -105,30 +117,89 @@ def run(
             f"{len(plain)} places with data" + (f" ({', '.join(plain)})" if plain else ""),
             "give one pack or folder",
         )
-    train(
-        Wanted(
-            recipe=recipe,
-            fields=fields,
-            data=Path(plain[0]),
-            out=out,
-            name=name,
-            licence=licence,
-            use=use,
-            against=against,
-            dry_run=dry_run,
-            resume=resume,
-            part=part,
-            detector=detector,
-            min_face=min_face,
-            min_confidence=min_confidence,
-            keep_pack=keep_pack,
-            no_cache=no_cache,
-            accelerator=accelerator,
-            devices=devices,
-            nodes=nodes,
-            json=json,
-        )
+    _refuse_misspelt(fields, recipe)
+    with stages(quiet=json) as update, LiveLine(messages) as live:
+        wanted: training.TrainOptions = {
+            "fields": fields,
+            "out": out,
+            "name": name,
+            "licence": licence,
+            "use": use,
+            "against": against,
+            "lfw": os.environ.get("VISAVIS_LFW"),
+            "resume": resume,
+            "part": part,
+            "looking": {
+                "detector": detector,
+                "min_face": min_face,
+                "min_confidence": min_confidence,
+            },
+            "keep_pack": keep_pack,
+            "cache": not no_cache,
+            "accelerator": accelerator,
+            "devices": devices,
+            "nodes": nodes,
+            "command": _command(),
+            "first": _first_process(),
+            "progress": update,
+            "on_step": None if json else live,
+            "home": home(),
+        }
+        if dry_run:
+            used, pack, made = training.plan(plain[0], recipe=recipe, **wanted)
+        else:
+            try:
+                trained = training.train(plain[0], recipe=recipe, **wanted)
+            except KeyboardInterrupt:
+                raise typer.Exit(130) from None
+    if dry_run:
+        if json:
+            echo_json({"recipe": used, "data": pack.fingerprint, "plan": made})
+        else:
+            show_plan(used, made)
+    elif trained.model is not None:
+        _tell(trained, trained.model, json=json)
+
+
+def _tell(trained: Trained, model: Outcome, *, json: bool) -> None:
+    if json:
+        echo_json(trained)
+        return
+    show_outcome(model)
+    early = ", stopped early" if trained.stopped_early else ""
+    console.print(
+        f"{trained.steps} steps in {trained.seconds / 60:.1f} minutes{early}; model directory: "
+        f"{model.path}",
+        markup=False,
     )
+    if not model.warning:
+        console.print(f"use it: visavis models add {model.path}", markup=False)
+
+
+def _first_process() -> bool:
+    """Whether this is the first of those that Lightning or torchrun started."""
+    return all(int(os.environ.get(key, "0")) == 0 for key in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+
+def _command() -> str:
+    """The command line, with folders by their last name: models travel, paths don't."""
+    words = (Path(word).name if Path(word).exists() else word for word in sys.argv[1:])
+    return shlex.join(["visavis", *words])
+
+
+def _refuse_misspelt(fields: Collection[str], recipe: str) -> None:
+    """What is no field of a recipe may be an option of the command, misspelt."""
+    from difflib import get_close_matches
+
+    from visavis.training.recipes import by_name
+    from visavis.training.recipes.overrides import field_kinds
+
+    kinds = field_kinds(by_name(recipe))
+    own = [name.replace("_", "-") for name in inspect.signature(run).parameters if name != "words"]
+    for name in fields:
+        close = get_close_matches(name.replace("_", "-"), own, n=1, cutoff=0.72)
+        if close and name not in kinds:
+            raise OptionError(f"no option is called --{name}", f"did you mean --{close[0]}?")
 
 
 @app.command("recipes")
@@ -172,9 +243,9 @@ def report(
 
     Example: `visavis train report runs/mine`
     """
-    from visavis.training.report import write
+    from visavis.api import runs
 
-    made = write(run, out if out is not None else run / "report")
+    made = runs.report(run, out=out)
     if json:
         echo_json(made)
     else:
@@ -192,9 +263,9 @@ def forget(
 
     Example: `visavis train forget runs/mine`
     """
-    from visavis.training.forgetting import forget as erase
+    from visavis.api import runs
 
-    gone = erase(run)
+    gone = runs.forget(run)
     if json:
         echo_json({"erased": gone})
     else:
@@ -215,9 +286,9 @@ def compare(
 
     Example: `visavis train compare runs/semihard runs/hard --out figures`
     """
-    from visavis.training.report.comparing import compare as draw
+    from visavis.api.runs import compare as draw
 
-    files = draw(runs, out)
+    files = draw(runs, out=out)
     if json:
         echo_json([str(file) for file in files])
     else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from visavis.cli import options
-from visavis.cli.output import console, echo_json, home
+from visavis.cli.output import console, echo_json
 from visavis.cli.photos import single
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ CANNOT_TELL: Final = 3
 """Exit code: not 0, so that no door opens; not 1, so that a script can ask for another photo."""
 
 
+@options.photo_options()
 def verify(
     a: Annotated[str, typer.Argument(metavar="PHOTO", help="A photo; - is standard input.")],
     b: Annotated[str, typer.Argument(metavar="PHOTO", help="The other photo.")],
@@ -45,16 +46,8 @@ def verify(
             help="Your prior probability that they are the same person; prints the posterior.",
         ),
     ] = None,
-    model: options.Model = "sface",
-    detector: options.DetectorName = "yunet",
-    min_face: options.MinFace = None,
-    min_confidence: options.MinConfidence = None,
-    aligned: options.Aligned = False,
-    calibration: options.CalibrationName = None,
-    flip: options.Flip = False,
-    runtime: options.Runtime = "onnxruntime",
-    threads: options.Threads = None,
     json: options.Json = False,
+    **photo_options: Any,
 ) -> None:
     """Decide whether two photos show the same person, at an error rate that was measured.
 
@@ -64,24 +57,10 @@ def verify(
 
     Example: `visavis verify passport.jpg door.jpg --fmr 1e-4`
     """
-    from visavis.pipeline import Recognizer, RecognizerOptions
+    from visavis.api import photos
 
-    recognizer = Recognizer(
-        model=model,
-        detector=detector,
-        aligned=aligned,
-        calibration=calibration,
-        options=RecognizerOptions(
-            runtime=runtime,
-            threads=threads,
-            flip=flip,
-            min_face=min_face,
-            min_confidence=min_confidence,
-        ),
-        home=home(),
-    )
     first, second = single([a, b])
-    answer = recognizer.verify(first, second, fmr=fmr, rule=faces, prior=prior)
+    answer = photos.verify(first, second, fmr=fmr, faces=faces, prior=prior, **photo_options)
     if json:
         echo_json(answer)
     else:

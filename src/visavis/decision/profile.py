@@ -254,9 +254,16 @@ class CalibrationStore:
             home = user_data_path("visavis", appauthor=False)
         self._folder = home / "calibrations"
 
+    def changed(self) -> int:
+        """Nanoseconds of the last time that a calibration was saved or deleted; 0 for never."""
+        try:
+            return self._folder.stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def require_free(self, name: str) -> None:
         """Raise OptionError unless a calibration may be saved under ``name``."""
-        self._path(name)
+        self.path(name)
         if name in _shipped_names():
             raise OptionError(f"the name {name!r}, which is shipped", "choose another")
 
@@ -270,7 +277,7 @@ class CalibrationStore:
         import os
 
         self.require_free(calibration.name)
-        path = self._path(calibration.name)
+        path = self.path(calibration.name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with (
@@ -293,7 +300,7 @@ class CalibrationStore:
             UnknownCalibrationError: there is none.
             CalibrationError: its file is damaged.
         """
-        path = self._path(name)
+        path = self.path(name)
         if name in _shipped_names():
             return _shipped_one(name)
         if self._is_there(path):
@@ -309,7 +316,7 @@ class CalibrationStore:
             UnknownCalibrationError: none is saved under that name (shipped ones stay).
             CalibrationError: it cannot be removed.
         """
-        path = self._path(name)
+        path = self.path(name)
         if not self._is_there(path):
             raise UnknownCalibrationError(
                 f"no saved calibration named {name!r}", "`visavis calibrate --list` shows them"
@@ -366,7 +373,7 @@ class CalibrationStore:
     def own(self, model: str, model_sha256: str) -> Calibration | None:
         """The calibration saved under a model's name, if it was made with that model file."""
         try:
-            path = self._path(model)
+            path = self.path(model)
         except OptionError:
             return None
         if not self._is_there(path):
@@ -388,7 +395,8 @@ class CalibrationStore:
             ) from error
         return True
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """The file of a saved calibration of that name, whether it is there or not."""
         if not _NAME.fullmatch(name):
             raise OptionError(
                 f"the calibration name {name!r}",

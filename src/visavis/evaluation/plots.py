@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,9 @@ from visavis.evaluation.scores import ScoreFile
 from visavis.evaluation.summary_records import Summary
 from visavis.metrics.likelihood import pav_llr
 from visavis.metrics.verification import det_points, error_rates, fmr_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def roc(scores: ScoreFile, summary: Summary) -> str:
@@ -34,6 +39,19 @@ def roc(scores: ScoreFile, summary: Summary) -> str:
         title="ROC curve",
         description=f"True match rate over false match rate: {rates}. AUC {summary.auc:.5f}.",
     )
+
+
+def overview(scores: ScoreFile, summary: Summary) -> Figure:
+    """ROC curve and scores side by side, as a figure of their own."""
+    mated, non_mated = _split(scores)
+    figure, panel = plots.axes(size=(9.6, 3.5))
+    panel.remove()
+    panels = figure.subplots(1, 2)
+    for one in panels:
+        plots.quiet(one)
+    plots.roc(panels[0], mated, non_mated)
+    plots.histogram(panels[1], mated, non_mated, _lines(summary))
+    return figure
 
 
 def det(scores: ScoreFile, summary: Summary) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from visavis.pipeline.api import detect, embed, verify
 from visavis.pipeline.recognizer import Recognizer, RecognizerOptions
 from visavis.pipeline.records import FaceUsed, PhotoResult, Verification
 from visavis.pipeline.rules import RULES
@@ -14,7 +13,4 @@ __all__ = [
     "Recognizer",
     "RecognizerOptions",
     "Verification",
-    "detect",
-    "embed",
-    "verify",
 ]

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from PIL import Image as PillowImage
 
 from visavis import images
 from visavis.errors import DataError, FaceError, OptionError, VisavisError
@@ -27,7 +27,7 @@ SKIPPED: Final = "skipped"
 """The ``reason`` of a photo that ``skip`` left out."""
 
 _CHUNK: Final = 16
-_Named = Sequence[tuple[int, Path | bytes, str]]
+_Named = Sequence[tuple[int, Any, str]]
 _NO_VECTORS: Final[Vectors] = np.zeros((0, 0), dtype=np.float32)
 
 
@@ -54,7 +54,7 @@ class Prepared:
 
 def embed_many(
     recognizer: Recognizer,
-    photos: Sequence[Path | bytes],
+    photos: Sequence[Any],
     *,
     names: Sequence[str] | None,
     rule: str,
@@ -116,13 +116,12 @@ def _chunk(  # noqa: PLR0917
     for k, (number, photo, source) in enumerate(photos):
         digest = ""
         try:
-            data = images.read_bytes(photo, limits=recognizer.options.limits, name=source)
-            digest = hashlib.sha256(data).hexdigest()
+            data, digest = _read(recognizer, photo, source)
             if skip is not None and skip(number, digest):
                 results[k] = PhotoResult(source, (), SKIPPED, "left out as asked", digest)
                 continue
             kept = None
-            if cache is not None:
+            if cache is not None and digest:
                 kept = cache.get(digest, settings, recognizer.model_sha256)
             if kept is not None:
                 results[k] = _restored(recognizer, source, digest, *kept)
@@ -130,7 +129,7 @@ def _chunk(  # noqa: PLR0917
             prepared = _prepared(recognizer, data, rule, source, look and partial(look, number))
         except FaceError as error:
             results[k] = PhotoResult(source, (), error.reason, str(error), digest)
-            if cache is not None:
+            if cache is not None and digest:
                 kept_error = {"faces": [], "reason": error.reason, "message": str(error)}
                 kept_error["source"] = source
                 cache.put(digest, settings, recognizer.model_sha256, kept_error, _NO_VECTORS)
@@ -148,13 +147,21 @@ def _chunk(  # noqa: PLR0917
             start += len(prepared.faces)
             found = tuple(recognizer.templates(prepared, own))
             results[k] = PhotoResult(prepared.photo, found, sha256=digest)
-            if cache is not None:
+            if cache is not None and digest:
                 cache.put(digest, settings, recognizer.model_sha256, _plain(prepared), own)
     return [result for result in results if result is not None]
 
 
+def _read(recognizer: Recognizer, photo: Any, source: str) -> tuple[Any, str]:
+    """The encoded photo with its hash; pixels as they are, without one."""
+    if isinstance(photo, (np.ndarray, PillowImage.Image)):
+        return photo, ""
+    data = images.read_bytes(photo, limits=recognizer.options.limits, name=source)
+    return data, hashlib.sha256(data).hexdigest()
+
+
 def _prepared(
-    recognizer: Recognizer, data: bytes, rule: str, source: str,
+    recognizer: Recognizer, data: Any, rule: str, source: str,
     look: Callable[[Image, Sequence[Face]], None] | None,
 ) -> Prepared:  # fmt: skip
     if look is None:

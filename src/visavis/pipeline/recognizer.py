@@ -305,7 +305,7 @@ class Recognizer:
 
     def embed_many(
         self,
-        photos: Sequence[Path | bytes],
+        photos: Sequence[Any],
         *,
         names: Sequence[str] | None = None,
         rule: str = "central",
@@ -318,7 +318,8 @@ class Recognizer:
         """Templates of many photos, in their order; a bad photo is a result with a reason.
 
         Args:
-            photos: paths, or the bytes of photos.
+            photos: paths, bytes, file objects, PIL images or RGB arrays; the last two have no
+                hash and are not cached.
             names: what results and messages call them; paths as given when ``None``.
             rule: see ``visavis.pipeline.RULES``.
             cache: keeps and finds templates by (photo hash, settings and rule, model hash).

@@ -92,7 +92,12 @@ class LiveLine:
         self._shown = -math.inf
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        return self
+
+    def __call__(self, moment: Moment) -> None:
+        """Show a moment."""
+        epoch = f"{moment.epoch:.1f}/{moment.epochs:.3g}"
+        if self._bar is None and self._console.is_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bar = Progress(
@@ -104,16 +109,6 @@ class LiveLine:
             )
             self._bar.add_task("starting", total=None, epoch="0")
             self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def __call__(self, moment: Moment) -> None:
-        """Show a moment."""
-        epoch = f"{moment.epoch:.1f}/{moment.epochs:.3g}"
         if self._bar is not None:
             self._bar.update(
                 self._bar.task_ids[0],
@@ -125,3 +120,8 @@ class LiveLine:
         elif moment.seconds - self._shown >= self._every or moment.step == moment.total:
             self._shown = moment.seconds
             self._console.print(f"epoch {epoch}  {line(moment)}", highlight=False)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

@@ -1,10 +1,9 @@
-"""Which photos ``visavis calibrate`` works on."""
+"""Photos of people whose names are known: a folder that holds one a person."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from visavis.cli.photos import gather
 from visavis.errors import DataError
 from visavis.images import photos_below
 from visavis.reading import read_text
@@ -47,15 +46,3 @@ def names_in(people_list: Path) -> set[str]:
         raise DataError(f"{people_list} ({error})", "give a text file, one name a line") from error
     # LFW's lists start with how many names follow, and give each name's number of photos.
     return {line.split("\t")[0].strip() for line in lines if not line.strip().isdigit()} - {""}
-
-
-def photos_in(folder: Path) -> list[Path | bytes]:
-    """Every photo below a folder.
-
-    Raises:
-        DataError: it is not a folder.
-        ImageNotFoundError: it holds no photo.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: not a folder", "give a folder of photos")
-    return gather([str(folder)])[0]

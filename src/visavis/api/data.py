@@ -1,0 +1,316 @@
+"""Photos of people, in whatever layout, packed to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from visavis.api.options import DetectorOptions, Progress, kept_templates, stage
+from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from visavis.training.data.against import Against
+    from visavis.training.data.leakage import Leaks
+    from visavis.training.data.pack import Pack
+    from visavis.training.data.packing import Find
+    from visavis.training.data.photo import Photo
+    from visavis.types import Detector, Image
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a place holds.
+
+    Attributes:
+        photos: each with its person.
+        origin: what they are, in words.
+        aligned: they are aligned crops already.
+    """
+
+    photos: tuple[Photo, ...]
+    origin: str
+    aligned: bool = False
+
+
+def gather(place: Path, *, part: str | None = None, root: Path | None = None) -> Gathered:
+    """Photos of people at a place.
+
+    Args:
+        place: Labeled Faces in the Wild, a folder with ``train.rec`` or such a file, a pair list
+            in CSV, or a folder that holds one a person (in VGGFace2's layout too).
+        part: ``train``, ``test`` or ``all`` of data that has parts; ``train`` when ``None``.
+        root: folder that the paths of a pair list start from.
+
+    Raises:
+        DataError: nothing of that kind is there.
+        OptionError: no such part.
+    """
+    from visavis.training.data import rec, sources
+
+    if part not in (None, "train", "test", "all"):
+        raise OptionError(f"--part {part}", "choose train, test or all")
+    if place.suffix.lower() == ".rec" or (place / "train.rec").is_file():
+        _refuse_part(part, place, "a record file")
+        return Gathered(rec.read(place), f"{place.name}, a record file", aligned=True)
+    if place.suffix.lower() in (".csv", ".tsv"):
+        from visavis.evaluation.protocols import pairs
+
+        _refuse_part(part, place, "a pair list")
+        listed = pairs.read_list(place)
+        folder = root if root is not None else place.parent
+        joined = sources.of_pairs(
+            [folder / name for name in listed.photos],
+            listed.photos,
+            first=[row[0] for row in listed.pairs],
+            second=[row[1] for row in listed.pairs],
+            same=[row[2] for row in listed.pairs],
+            people=listed.people,
+        )
+        return Gathered(joined, f"{place.name}, a pair list")
+    if (place / "peopleDevTrain.txt").is_file():
+        return _lfw(place, part or "train")
+    if place.is_dir() and not sources.has_parts(place):
+        _refuse_part(part, place, "a folder a person")
+    if part == "all":
+        raise OptionError(f"--part all of {place}", "choose train or test")
+    photos = sources.folders(place, part="test" if part == "test" else "train")
+    return Gathered(photos, f"{place.name}, a folder a person")
+
+
+def _has_test_part(place: Path) -> bool:
+    from visavis.training.data import sources
+
+    return (place / "test").is_dir() and sources.has_parts(place)
+
+
+def _refuse_part(part: str | None, place: Path, kind: str) -> None:
+    if part is not None:
+        raise OptionError(
+            f"--part {part} of {place}, which is {kind} and has no parts", "leave it out"
+        )
+
+
+def _lfw(root: Path, part: str) -> Gathered:
+    from visavis.evaluation.protocols import lfw
+    from visavis.training.data import sources
+
+    folder = lfw.photo_folder(root)
+    if part == "all":
+        return Gathered(sources.folders(folder), "LFW, everybody")
+    people = lfw.people(root, "test" if part == "test" else "train")
+    name = "peopleDevTest" if part == "test" else "peopleDevTrain"
+    return Gathered(sources.of_people(people, folder), f"LFW View 1, {name}")
+
+
+def finder(rule: str, /, **options: Unpack[DetectorOptions]) -> tuple[Callable[[], Find], str]:
+    """What makes one face finder a worker, and the words that name it.
+
+    Raises:
+        OptionError: unknown detector, or a rule that does not keep one face.
+        ModelUnavailableError: the detector's weights are not on this machine.
+    """
+    from visavis import faces
+    from visavis.pipeline import rules
+
+    rules.check(rule, allow=("largest", "central", "clear", "refuse"))
+
+    def look() -> Detector:
+        given: dict[str, Any] = {**options, "threads": 1}
+        return faces.detector(given.pop("detector", "yunet"), **given)
+
+    def make() -> Find:
+        own = look()
+
+        def find(pixels: Image, name: str) -> NDArray[np.floating[Any]]:
+            size = (pixels.shape[1], pixels.shape[0])
+            found = own.detect(pixels)
+            (kept,) = rules.choose(found, rule, size=size, photo=name).indices
+            return found[kept].landmarks
+
+        return find
+
+    return make, f"{look().name}, {rule}"
+
+
+def protocol_of(
+    place: Path,
+    /,
+    *,
+    faces: str = "central",
+    root: Path | None = None,
+    workers: int | None = None,
+    cache: bool = True,
+    progress: Progress | None = None,
+    **options: Unpack[DetectorOptions],
+) -> Against:
+    """People and photos of a test protocol at a place; of LFW, View 1's test people.
+
+    Small gray pictures of the faces are kept beside the templates (``visavis cache``), so that the
+    second time takes seconds. A pack is a place too, and needs no detection.
+
+    Raises:
+        DataError: nothing of that kind is there.
+    """
+    from visavis.training.data import against
+    from visavis.training.data.pack import open_pack
+
+    if place.is_file() and place.suffix.lower() not in (".csv", ".tsv", ".rec"):
+        return against.of_pack(open_pack(place))
+    part = "test" if (place / "peopleDevTest.txt").is_file() or _has_test_part(place) else None
+    found = gather(place, part=part, root=root)
+    make, how = (None, "aligned crops") if found.aligned else finder(faces, **options)
+    with kept_templates(options.get("home"), cache=cache) as kept:
+        return against.of_photos(
+            found.photos,
+            name=f"{place} ({found.origin})",
+            finder=make,
+            how=how,
+            cache=kept,
+            workers=workers,
+            progress=stage(progress, "test photos"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A pack that was made.
+
+    Attributes:
+        pack: it, open; ``left_out`` has the photos that gave no crop, each with the reason.
+        people_left_out: people of whom no photo gave a crop.
+    """
+
+    pack: Pack
+    people_left_out: tuple[str, ...]
+
+
+def pack(
+    place: str | PathLike[str],
+    out: str | PathLike[str],
+    /,
+    *,
+    part: str | None = None,
+    size: int | None = None,
+    crop_scale: float | None = None,
+    aligned: bool = False,
+    faces: str = "central",
+    root: Path | None = None,
+    workers: int | None = None,
+    anew: bool = False,
+    progress: Progress | None = None,
+    **options: Unpack[DetectorOptions],
+) -> Packed:
+    """Detect, align and write every face once, into one file that training reads at memory speed.
+
+    Killed at any time, the same call goes on from there.
+
+    Args:
+        place: a folder that holds one a person, the folder of Labeled Faces in the Wild,
+            insightface's ``train.rec``, or a pair list in CSV.
+        out: the file to make.
+        part: of data that has parts: ``train`` (when ``None``), ``test``, or, of LFW, ``all``.
+        size: side of the crops in pixels; 144 when ``None``, or 112 of a record file.
+        crop_scale: size of the face in the crop against the usual template; 0.85 when ``None``, or
+            1 of a record file.
+        aligned: the photos are square crops aligned to the usual template: no detection.
+        faces: which face where a photo has several: ``central``, ``largest`` or ``refuse``.
+        root: folder that a pair list's paths start from.
+        workers: photos in work at once; all cores when ``None``.
+        anew: drop what was begun or made before.
+        progress: called with ``photos``, how many are done, and of how many.
+        **options: see ``visavis.api.options.DetectorOptions``.
+
+    Raises:
+        DataError: nothing of that kind is there, or no photo gives a crop.
+        OptionError: no such part, rule or detector.
+    """
+    from visavis.training.data import packing
+    from visavis.training.data.alignment import check_aligned
+    from visavis.training.data.pack import SCALE, SIZE
+
+    found = gather(Path(place), part=part, root=root)
+    crops = aligned or found.aligned
+    make, how = (None, "aligned crops") if crops else finder(faces, **options)
+    if aligned and not found.aligned:
+        check_aligned(found.photos, finder(faces, **options)[0]())
+    made = packing.pack(
+        found.photos,
+        Path(out),
+        finder=make,
+        how=how,
+        origin=f"{found.origin} ({how})",
+        size=size if size is not None else 112 if crops else SIZE,
+        scale=crop_scale if crop_scale is not None else 1.0 if crops else SCALE,
+        workers=workers,
+        anew=anew,
+        progress=stage(progress, "photos"),
+    )
+    missing = {photo.person for photo in found.photos} - set(made.people)
+    return Packed(made, tuple(sorted(missing)))
+
+
+def show(pack: str | PathLike[str], /) -> Pack:
+    """Open a pack: what it holds, what it was made from, and what was left out and why.
+
+    Raises:
+        DataError: it is no pack.
+    """
+    from visavis.training.data.pack import open_pack
+
+    return open_pack(Path(pack))
+
+
+def check(
+    pack: str | PathLike[str],
+    /,
+    *,
+    against: str | PathLike[str] | None = None,
+    drop: str | PathLike[str] | None = None,
+    strict: bool = False,
+    ignore_names: bool = False,
+    **options: Any,
+) -> tuple[Pack, Leaks | None]:
+    """Check that every crop is as it was written, and that nobody in the pack is tested with.
+
+    Args:
+        pack: the file.
+        against: what will be tested with: LFW (View 1's test people), a folder a person, a pair
+            list, or a pack of them.
+        drop: write the pack to this file without the photos that are in the test too.
+        strict: refuse even one near-identical photo, not only more than 1 in 1,000.
+        ignore_names: people's names are numbers that mean others in the test.
+        **options: as for ``pack``: ``faces``, ``root``, ``workers``, ``cache``, ``progress`` and
+            ``DetectorOptions``, all for the photos of ``against``.
+
+    Returns:
+        The pack (that of ``drop`` if it was written), and what it shares with the test.
+
+    Raises:
+        DataError: damaged, or not disjoint.
+        OptionError: ``drop`` is there already, or ``against`` is missing.
+    """
+    from visavis.training.data import leakage, thinning
+
+    if against is None and drop is not None:
+        raise OptionError(f"--drop {drop} without --against", "say what will be tested with")
+    if drop is not None and Path(drop).exists():
+        raise OptionError(f"--drop {drop}: is there already", "name another file")
+    opened = show(pack)
+    opened.verify()
+    if against is None:
+        return opened, None
+    protocol = protocol_of(Path(against), **options)
+    leaks = leakage.find_leaks(opened, protocol, names=not ignore_names)
+    if drop is None:
+        leakage.check_disjoint(leaks, tolerated=0.0 if strict else leakage.TOLERATED)
+        return opened, leaks
+    opened = thinning.without(opened, leaks.rows, Path(drop), left_out=leakage.left_out(leaks))
+    rest = leakage.find_leaks(opened, protocol, names=not ignore_names)
+    leakage.check_disjoint(rest, tolerated=0.0)
+    return opened, leaks

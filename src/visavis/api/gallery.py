@@ -1,0 +1,628 @@
+"""``Gallery``: who is enrolled, and who of them is in a photo."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from visavis.api.options import DetectorOptions, PhotoOptions, Progress, log, make_recognizer, stage
+from visavis.errors import GalleryKeyError, OptionError
+from visavis.types import Record
+
+if TYPE_CHECKING:
+    from visavis.gallery.key import Key
+    from visavis.gallery.milvus import MilvusGallery
+    from visavis.gallery.records import (
+        AuditEntry,
+        CheckReport,
+        GalleryInfo,
+        Person,
+        StoredFace,
+    )
+    from visavis.gallery.sqlite import SqliteGallery
+    from visavis.gallery.store import GalleryStore
+    from visavis.gallery.transfer import TransferReport
+    from visavis.people import (
+        EnrolOptions,
+        EnrolRow,
+        IdentifiedPhoto,
+        Identifier,
+        MigrationProgress,
+        PersonPhoto,
+        SplitSuggestion,
+    )
+    from visavis.pipeline import Recognizer
+
+Place = str | PathLike[str]
+_MANY = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnrollReport(Record):
+    """What became of photos that were to be enrolled.
+
+    Attributes:
+        rows: one a photo, in their order; ``status`` is one of ``visavis.people.STATUSES``.
+    """
+
+    rows: tuple[EnrolRow, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many photos came to each status."""
+        return dict(Counter(row.status for row in self.rows))
+
+    @property
+    def failed(self) -> tuple[EnrolRow, ...]:
+        """Rows of photos that are not in the gallery, each with its reason."""
+        return tuple(row for row in self.rows if not row.there)
+
+
+def in_milvus(location: str) -> bool:
+    """Whether a gallery's name means one in Milvus."""
+    return "://" in location or location.endswith(".db")
+
+
+def open_store(
+    location: Place,
+    /,
+    *,
+    create: bool = False,
+    key: Key | Place | None = None,
+    tenant: str = "default",
+    token: str | None = None,
+) -> SqliteGallery | MilvusGallery:
+    """The store behind a gallery; arguments and errors are those of ``Gallery``."""
+    if in_milvus(str(location)):
+        from visavis.gallery.milvus import MilvusGallery
+
+        if key is not None:
+            raise GalleryKeyError(
+                f"a key for {location}: visavis does not encrypt what is in Milvus",
+                "leave --key-file out, and encrypt the disks of the cluster",
+            )
+        return MilvusGallery(str(location), tenant=tenant, token=token, create=create)
+    from visavis.gallery.sqlite import SqliteGallery
+
+    return SqliteGallery(Path(location), create=create, key=_key(key))
+
+
+def _key(given: Key | Place | None) -> Key | None:
+    from visavis.gallery.key import Key
+
+    if isinstance(given, str):
+        return Key.from_text(given)
+    return Key.from_file(Path(given)) if isinstance(given, PathLike) else given
+
+
+class Gallery:
+    """People, and who of them is in a photo.
+
+    >>> with Gallery("door.gallery", create=True) as people:  # doctest: +SKIP
+    ...     people.enroll("staff/").counts
+    ...     people.identify("door.jpg", fpir=1e-3).faces[0].person
+    {'enrolled': 120}
+    'Anna Ivanova'
+
+    Args:
+        location: a folder, or a Milvus server (``http://HOST:PORT``) or file (``people.db``).
+        create: make it if it is not there.
+        key: of an encrypted gallery in a folder: a ``visavis.gallery.key.Key``, its text, or (as a
+            ``Path``) its file. A new gallery is encrypted if there is one.
+        tenant: whose gallery, where several share one Milvus.
+        token: for a Milvus server that asks for one.
+        home: folder of models and calibrations; the user's data folder when ``None``.
+
+    Attributes:
+        store: what keeps the templates, a ``visavis.gallery.store.GalleryStore``.
+
+    Raises:
+        GalleryError: there is none, or it cannot be opened.
+        GalleryKeyError: the key is missing, wrong or not needed.
+    """
+
+    def __init__(
+        self,
+        location: Place,
+        /,
+        *,
+        create: bool = False,
+        key: Key | Place | None = None,
+        tenant: str = "default",
+        token: str | None = None,
+        home: Path | None = None,
+    ) -> None:
+        self._key = key = _key(key)
+        self.store = open_store(location, create=create, key=key, tenant=tenant, token=token)
+        self._home = home
+        self._identifiers: dict[str, Identifier] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the files or the connection go."""
+        self.store.close()
+
+    def enroll(
+        self,
+        source: Place | Iterable[tuple[str, Any] | PersonPhoto],
+        /,
+        *,
+        name: str | None = None,
+        faces: str = "refuse",
+        min_usability: float | None = None,
+        keep_crops: bool = False,
+        expire: str | None = None,
+        fpir: float = 0.01,
+        workers: int | None = None,
+        on_row: Callable[[EnrolRow], None] | None = None,
+        progress: Progress | None = None,
+        **options: Unpack[PhotoOptions],
+    ) -> EnrollReport:
+        """Enroll people: templates of their photos go into the gallery, photos do not.
+
+        Done when it returns. What was enrolled before is skipped, so that a call that was stopped
+        goes on when it is made again.
+
+        Args:
+            source: a folder that holds one a person; a CSV with the columns ``person`` and
+                ``path``; (name, photo) pairs, photos as paths or bytes; or, with ``name``, a photo
+                or a folder of photos.
+            name: whose photos these are.
+            faces: where a photo has several: ``refuse`` (whose is the name?), ``clear``,
+                ``largest`` or ``central``.
+            min_usability: faces below this are refused, 0 to 1; 0.6 when ``None``, 0 takes any.
+            keep_crops: keep the face, so that the model can be changed later without photos.
+            expire: erase the faces after this (``90d``, ``12h``, ``2w``, a date), see ``expire``.
+            fpir: chance accepted, in (0, 1), that a newcomer is said to look like somebody else.
+            workers: photos in work at once; all cores when ``None``.
+            on_row: called with each row once it is committed.
+            progress: called with ``enrol``, how many are done, and of how many.
+            **options: see ``visavis.api.options.PhotoOptions``; ``model`` is the gallery's own
+                when left out.
+
+        Raises:
+            DataError, OptionError: the source cannot be read, or names nobody.
+            ModelMismatchError: the gallery holds templates of other models only.
+        """
+        from visavis.people import Enroller
+
+        wanted = enroll_options(
+            faces=faces,
+            min_usability=min_usability,
+            keep_crops=keep_crops,
+            expire=expire,
+            fpir=fpir,
+            workers=workers,
+        )
+        photos = person_photos(source, name)
+        enroller = Enroller(self.store, self.recognizer(**options), options=wanted)
+        for sentence in enroller.warnings():
+            log.warning("%s", sentence)
+        self._identifiers.clear()
+        rows = []
+        for row in enroller.enrol(photos, progress=stage(progress, "enrol")):
+            rows.append(row)
+            if on_row is not None:
+                on_row(row)
+        keep_index(self.store, sum(row.status == "enrolled" for row in rows))
+        return EnrollReport(tuple(rows))
+
+    def recognizer(self, **options: Unpack[PhotoOptions]) -> Recognizer:
+        """What enrolls: a recognizer of the model asked for, or of the gallery's own.
+
+        Raises:
+            UnknownModelError: no such model is registered.
+        """
+        from visavis.people.models import model_to_enrol
+
+        model = options.get("model") or model_to_enrol(self.store, home=self._home)
+        options |= {"model": model, "home": self._home}
+        return make_recognizer(**options)
+
+    def identify(self, photo: Any, /, **options: Any) -> IdentifiedPhoto:
+        """Who of the enrolled people is in a photo: ``.faces[k].person``, ``None`` for a stranger.
+
+        Args:
+            photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
+            **options: see ``identifier``.
+
+        Raises:
+            ImageError: the photo cannot be read.
+            NoFaceError, SeveralFacesError: as the rule says.
+            UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
+        """
+        return self.identifier(**options).identify(photo)
+
+    def identify_many(
+        self,
+        photos: Place | Sequence[Any],
+        /,
+        *,
+        names: Sequence[str] | None = None,
+        workers: int | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Iterator[IdentifiedPhoto]:
+        """Who is in each of many photos, in their order; a bad photo is a row with a reason.
+
+        Args:
+            photos: a folder, or photos as for ``identify``.
+            names: what results and messages call them; described as given when ``None``.
+            workers: photos in work at once; all cores when ``None``.
+            progress: called with ``photos``, how many are done, and of how many.
+            **options: see ``identifier``.
+        """
+        from visavis.api.photos import listed
+
+        return self.identifier(**options).identify_many(
+            list(listed(photos)), names=names, workers=workers, progress=stage(progress, "photos")
+        )
+
+    def identifier(
+        self,
+        *,
+        fpir: float | None = None,
+        top: int = 5,
+        faces: str = "all",
+        fusion: str = "weighted",
+        audit: bool = False,
+        model: str | None = None,
+        calibrations: Sequence[str] = (),
+        aligned: bool = False,
+        flip: bool = False,
+        **options: Unpack[DetectorOptions],
+    ) -> Identifier:
+        """What names faces, kept for the next call with the same options.
+
+        Args:
+            fpir: chance accepted, in (0, 1), that a stranger is named; it decides the threshold
+                for this gallery. ``None`` for 0.01, or the lowest supported rate if that is higher.
+            top: candidates to list for each face, 1 or more.
+            faces: where a photo has several: ``all``, ``largest``, ``central`` or ``refuse``.
+            fusion: how a person's templates become one score: ``weighted`` (mean by usability),
+                ``mean`` or ``max``.
+            audit: note each photo's hash and answer in the gallery's audit, by ids.
+            model: ask this model's templates only; all that are there when ``None``.
+            calibrations: names of saved calibrations, at most one a model.
+            aligned: photos are already crops aligned to the 112x112 template.
+            flip: average each face with its mirror image: twice the time.
+            **options: see ``visavis.api.options.DetectorOptions``.
+
+        Raises:
+            OptionError: an option is out of its range.
+            UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
+            UnknownCalibrationError, ModelMismatchError: no such calibration, or of another model.
+        """
+        from visavis.people import Identifier, IdentifyOptions, recognizers
+        from visavis.pipeline import RecognizerOptions
+
+        wanted = IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces, audit=audit)  # type: ignore[arg-type]
+        asked = repr((wanted, model, calibrations, aligned, flip, options))
+        if asked not in self._identifiers:
+            given: dict[str, Any] = {**options, "flip": flip}
+            given.pop("home", None)
+            found = recognizers(
+                self.store,
+                model=model,
+                detector=given.pop("detector", "yunet"),
+                aligned=aligned,
+                calibrations=tuple(calibrations),
+                options=RecognizerOptions(**given),
+                home=self._home,
+            )
+            made = Identifier(self.store, found, options=wanted)
+            made.require_supported()
+            for sentence in made.warnings():
+                log.warning("%s", sentence)
+            self._identifiers[asked] = made
+        return self._identifiers[asked]
+
+    def people(self) -> list[Person]:
+        """Everybody who is enrolled: name, id, attributes, number of templates by model."""
+        return list(self.store.people())
+
+    def person(self, name: str, /) -> Person:
+        """One person.
+
+        Raises:
+            UnknownPersonError: nobody of that name; it suggests similar ones.
+        """
+        return self.store.person(name)
+
+    def faces(self, name: str, /) -> list[StoredFace]:
+        """A person's templates: number, photo, model, usability, expiry."""
+        return list(self.store.faces(person=self.store.person(name).name))
+
+    def rename(self, old: str, new: str, /) -> None:
+        """Give a person another name; the old one is erased."""
+        self.store.rename(old, new)
+
+    def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
+        """Replace a person's attributes, which are JSON values."""
+        self.store.set_attributes(name, attributes)
+
+    def merge(self, into: str, /, *others: str) -> None:
+        """Make several names one person: the others' templates move, their names are erased."""
+        self.store.merge(into, *others)
+
+    def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
+        """Move templates, by number, from one person to another, who may be new."""
+        self.store.split(name, faces, into=into)
+
+    def suggest_splits(
+        self, name: str, /, *, calibration: str | None = None
+    ) -> tuple[SplitSuggestion, ...]:
+        """Templates of a person that do not look like the others; nothing is changed."""
+        from visavis.people import suggest_splits
+
+        return suggest_splits(self.store, name, calibration=calibration, home=self._home)
+
+    def remove(self, *names: str) -> int:
+        """Erase people, and return how many templates: no byte of them stays in any file."""
+        return sum(self.store.remove(name) for name in dict.fromkeys(names))
+
+    def remove_faces(self, faces: Sequence[int], /) -> int:
+        """Erase templates by number, and return how many there were."""
+        return self.store.remove_faces(faces)
+
+    def info(self) -> GalleryInfo:
+        """What the gallery holds: people, templates by model, index, size."""
+        return self.store.info()
+
+    def check(self) -> CheckReport:
+        """Verify every template, the index against the table, and the chain of the audit."""
+        return self.store.check()
+
+    def audit(self) -> Iterator[AuditEntry]:
+        """What was done to the gallery, oldest first, people by opaque id."""
+        return self.store.audit()
+
+    def expire(self) -> int:
+        """Erase the faces whose time is over, and people left without any; how many templates."""
+        return self.store.expire(datetime.now(UTC).isoformat())
+
+    def compact(self) -> None:
+        """Give back the room of what was removed, and write the index anew."""
+        self.store.compact()
+
+    def backup(self, destination: Place, /) -> None:
+        """Copy the gallery as it is at one moment into a new or empty folder, with the same key.
+
+        Raises:
+            OptionError: it is in Milvus.
+        """
+        self.folder("a backup").backup(Path(destination))
+
+    def rekey(self, key: Key | None, /, *, reencrypt: bool = False) -> None:
+        """Encrypt with another key, or with ``None`` not any more; killed midway it loses nothing.
+
+        Args:
+            key: the new one.
+            reencrypt: seal every value anew, as after the old key came into wrong hands.
+
+        Raises:
+            OptionError: it is in Milvus.
+        """
+        self.folder("the key").rekey(key, reencrypt=reencrypt)
+
+    def migrate(
+        self, model: str, /, *, finish: bool = False, progress: Progress | None = None
+    ) -> MigrationProgress:
+        """Change to another model: embed anew what kept its crop; say who has to be enrolled again.
+
+        Args:
+            model: the new one.
+            finish: erase the old templates, once everybody has new ones.
+            progress: called with ``migrate``, how many are done, and of how many.
+
+        Raises:
+            GalleryError: ``finish`` while somebody has no new template.
+        """
+        from visavis.people import Migration
+
+        change = Migration(self.store, self.recognizer(model=model))
+        self._identifiers.clear()
+        found = change.run(report=stage(progress, "migrate"))
+        if finish:
+            change.finish()
+        return found
+
+    def export(
+        self,
+        file: Place,
+        /,
+        *,
+        key: Key | Place | None = None,
+        plain: bool = False,
+        crops: bool = True,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> TransferReport:
+        """Write everybody to one file: Parquet tables in a zip.
+
+        Args:
+            file: the file to make.
+            key: of the file; the gallery's own when ``None``.
+            plain: do not encrypt the file, though the gallery has a key.
+            crops: with the crops that were kept.
+            overwrite: replace the file if it is there.
+            progress: called with ``export``, how many are done, and of how many.
+
+        Raises:
+            OptionError: both ``key`` and ``plain``.
+            GalleryError: the file is there, or cannot be written.
+        """
+        from visavis.gallery import transfer
+
+        if plain and key is not None:
+            raise OptionError("--plain and --file-key", "give one of them")
+        used = _key(key)
+        if used is None and not plain and self.info().encrypted:
+            used = self._key
+        found = transfer.export(
+            self.store,
+            Path(file),
+            key=used,
+            crops=crops,
+            overwrite=overwrite,
+            progress=stage(progress, "export"),
+        )
+        if not found.encrypted:
+            log.warning("%s is not encrypted: whoever reads it has everybody's template", file)
+        return found
+
+    def import_(
+        self,
+        file: Place,
+        /,
+        *,
+        existing: str = "refuse",
+        key: Key | Place | None = None,
+        progress: Progress | None = None,
+    ) -> TransferReport:
+        """Take in what ``export`` wrote. Everything in the file is verified first.
+
+        Args:
+            file: the file.
+            existing: people whom the gallery knows: ``refuse`` the file, ``merge`` (add the
+                templates they lack), or ``skip`` them.
+            key: of the file; the gallery's own when ``None``.
+            progress: called with ``import``, how many are done, and of how many.
+
+        Raises:
+            OptionError: no such file or choice.
+            GalleryError: the file is damaged, or its key is another.
+        """
+        from visavis.gallery import transfer
+
+        check_import(Path(file), existing)
+        self._identifiers.clear()
+        used = _key(key)
+        if used is None and is_sealed(Path(file)):
+            used = self._key
+        found = transfer.import_(
+            self.store,
+            Path(file),
+            existing=existing,  # type: ignore[arg-type]  # checked above
+            key=used,
+            progress=stage(progress, "import"),
+        )
+        keep_index(self.store, found.faces)
+        if found.encrypted and not self.info().encrypted:
+            log.warning(
+                "%s is encrypted, the gallery %s is not: whoever reads it has everybody's template",
+                file,
+                self.info().location,
+            )
+        return found
+
+    def folder(self, what: str, /) -> SqliteGallery:
+        """The store, for what only a gallery in a folder can do.
+
+        Raises:
+            OptionError: it is in Milvus.
+        """
+        from visavis.gallery.sqlite import SqliteGallery
+
+        if not isinstance(self.store, SqliteGallery):
+            raise OptionError(
+                f"{what} of {self.info().location}", "Milvus has means of its own for that"
+            )
+        return self.store
+
+
+def keep_index(store: GalleryStore, added: int) -> None:
+    """After many were added, keep the index, so that the next process starts at once."""
+    from visavis.gallery.sqlite import SqliteGallery
+
+    if added >= _MANY and isinstance(store, SqliteGallery):
+        store.load_index()
+
+
+def enroll_options(
+    *,
+    faces: str = "refuse",
+    min_usability: float | None = None,
+    keep_crops: bool = False,
+    expire: str | None = None,
+    fpir: float = 0.01,
+    workers: int | None = None,
+) -> EnrolOptions:
+    """The options of ``Gallery.enroll``, or an OptionError before a gallery is made."""
+    from visavis.people import EnrolOptions, expiry
+
+    bar: dict[str, Any] = {} if min_usability is None else {"min_usability": min_usability}
+    return EnrolOptions(
+        rule=faces,
+        resemblance_fpir=fpir,
+        keep_crops=keep_crops,
+        expires=None if expire is None else expiry(expire, now=datetime.now(UTC)),
+        workers=workers,
+        **bar,
+    )
+
+
+def person_photos(
+    source: Place | Iterable[tuple[str, Any] | PersonPhoto], name: str | None = None
+) -> list[PersonPhoto]:
+    """Whose photo is whose; see ``Gallery.enroll``.
+
+    Raises:
+        DataError, OptionError: the source cannot be read, or names nobody.
+    """
+    from visavis.people import PersonPhoto, of_folders, of_one, of_table
+    from visavis.people.photos import strays
+
+    if not isinstance(source, (str, PathLike)):
+        return [
+            one
+            if isinstance(one, PersonPhoto)
+            else PersonPhoto(one[0], one[1] if isinstance(one[1], bytes) else Path(one[1]))
+            for one in source
+        ]
+    path = Path(source)
+    if name is not None:
+        return of_one(name, [path])
+    if path.is_dir():
+        if nobodys := strays(path):
+            log.warning(
+                "%d photo(s) directly in %s are in nobody's folder: left out (%s ...)",
+                len(nobodys),
+                path,
+                nobodys[0].name,
+            )
+        return of_folders(path)
+    if path.suffix.lower() == ".csv":
+        return of_table(path)
+    if not path.exists():
+        raise OptionError(f"{source} is not there", "name photos, a folder of folders, or a CSV")
+    raise OptionError(f"{source}, a photo of nobody", 'say whose it is: --name "..."')
+
+
+def check_import(file: Path, existing: str) -> None:
+    """Refuse what ``Gallery.import_`` would refuse before it opens the file."""
+    if existing not in {"refuse", "merge", "skip"}:
+        raise OptionError(f"--existing {existing}", "choose refuse, merge or skip")
+    if not file.is_file():
+        raise OptionError(f"{file} is not there", "name a file that export made")
+
+
+def is_sealed(file: Path) -> bool:
+    """Whether an exported file needs a key; what is wrong with it is for the import to say."""
+    try:
+        with zipfile.ZipFile(file) as members:
+            return bool(json.loads(members.read("manifest.json"))["keyring"]["kind"] != "plain")
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError):
+        return False

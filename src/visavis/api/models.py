@@ -1,0 +1,295 @@
+"""Model files: which there are, whether they are intact, and adding one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visavis.api.options import Progress, stage
+from visavis.errors import (
+    ModelDamagedError,
+    ModelMismatchError,
+    ModelUnavailableError,
+    OptionError,
+)
+from visavis.former import levelled
+from visavis.types import Record
+from visavis.weights import ModelCopy, ModelEntry, WeightStore
+
+if TYPE_CHECKING:
+    from visavis.decision.profile import Calibration, CalibrationStore
+    from visavis.weights.model_directory import ModelDirectory
+
+Place = str | PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState(Record):
+    """Whether the local copies of a model are what is registered.
+
+    Attributes:
+        name: of the model.
+        state: ``intact``, ``damaged`` or ``not here``.
+        detail: the files, or what is wrong.
+    """
+
+    name: str
+    state: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedModel(Record):
+    """What removing a model has erased.
+
+    Attributes:
+        name: of the model.
+        erased: files, and the calibration that was saved under the model's name.
+        left: files that stay, since they belong to an installed package.
+    """
+
+    name: str
+    erased: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def list(*, home: Path | None = None) -> tuple[ModelEntry, ...]:
+    """All registered models, those that visavis knows first.
+
+    Args:
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+    """
+    return WeightStore(home).entries()
+
+
+def show(name: str, *, home: Path | None = None) -> ModelEntry:
+    """All that is known of one model; ``copies`` says where its files are.
+
+    Raises:
+        UnknownModelError: none of that name is registered.
+    """
+    return WeightStore(home).entry(name)
+
+
+def copies(name: str, *, home: Path | None = None) -> tuple[ModelCopy, ...]:
+    """The local files of a model, the one in use first; none where it is not here.
+
+    Raises:
+        UnknownModelError: none of that name is registered.
+    """
+    return WeightStore(home).copies(name)
+
+
+def fetch(name: str, *, progress: Progress | None = None, home: Path | None = None) -> Path:
+    """Make a model available, downloading it if no installed package carries it; its file.
+
+    Args:
+        name: of the model.
+        progress: called with ``bytes``, how many have come, and how many there are.
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+
+    Raises:
+        ModelUnavailableError: there is no source, or it does not answer.
+        ModelDamagedError: what came is not the registered file.
+    """
+    return WeightStore(home).fetch(name, progress=stage(progress, "bytes"))
+
+
+def verify(names: Sequence[str] = (), *, home: Path | None = None) -> tuple[ModelState, ...]:
+    """Read local copies and compare their SHA-256 with the registered one.
+
+    Args:
+        names: of models; without, all that are here.
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+    """
+    store = WeightStore(home)
+    rows = []
+    for name in names or [entry.name for entry in store.entries()]:
+        try:
+            detail = ", ".join(copy.path for copy in store.verify(name))
+            rows.append(ModelState(name, "intact", detail))
+        except ModelUnavailableError as error:
+            if names:
+                rows.append(ModelState(name, "not here", str(error)))
+        except ModelDamagedError as error:
+            rows.append(ModelState(name, "damaged", str(error)))
+    return tuple(rows)
+
+
+def add(
+    name: Place,
+    file: Place | None = None,
+    /,
+    *,
+    mean: Sequence[float] | float | None = None,
+    std: Sequence[float] | float | None = None,
+    colour: str | None = None,
+    licence: str | None = None,
+    input_size: int | None = None,
+    layout: str | None = None,
+    home: Path | None = None,
+    **about: Any,
+) -> ModelEntry:
+    """Add your own face embedder; from then on ``model=name`` selects it everywhere.
+
+    A model directory of ``train`` says everything itself, and its operating points become the
+    model's calibration. The graph is checked and run first: one image in, one vector a crop out.
+
+    >>> add("r50", "w600k_r50.onnx", mean=127.5, std=127.5, colour="rgb",
+    ...     licence="LicenseRef-Non-Commercial")  # doctest: +SKIP
+    >>> add("runs/mine/model")  # doctest: +SKIP
+
+    Args:
+        name: what to call it: ``a-z 0-9 . _ -``; or, alone, a model directory.
+        file: the ONNX file, or a model directory that is to be called ``name``; it is copied.
+        mean: subtracted from pixel values 0 to 255: one number, or three in the order of
+            ``colour``. Needed for an ONNX file, as are the next three.
+        std: then divided by this, above 0.
+        colour: channel order that the network wants: ``rgb`` or ``bgr``.
+        licence: SPDX expression.
+        input_size: side of the crop in pixels, if the graph leaves it open.
+        layout: ``NCHW`` or ``NHWC``, if the graph's shape does not tell.
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        **about: ``crop_scale`` (size of the face in the crop relative to the usual 112x112
+            template), and in words ``use``, ``training_data``, ``paper``, ``homepage``.
+
+    Raises:
+        ModelError: it is no intact model directory, or its graph is refused.
+        OptionError: a setting is missing or out of its range, or the name is taken, by a model or
+            by another model's calibration.
+        CalibrationError: the operating points cannot be read.
+    """
+    store = WeightStore(home)
+    stated = {"mean": mean, "std": std, "colour": colour, "licence": licence}
+    if file is None or Path(file).is_dir():
+        place = Path(name if file is None else file)
+        given = [key for key, value in stated.items() if value is not None] + sorted(about)
+        if given or input_size is not None or layout is not None:
+            raise OptionError(
+                f"{(given or ['input_size or layout'])[0]} with {place}",
+                "a model directory says that itself: leave it out"
+                if place.is_dir()
+                else f"give a name and a file: NAME and {place}",
+            )
+        return _add_directory(store, place, None if file is None else str(name), home)
+    missing = [key for key, value in stated.items() if value is None]
+    if missing or mean is None or std is None or colour is None or licence is None:
+        raise OptionError(f"{file} without {', '.join(missing)}", "the file cannot tell it")
+    from visavis.weights.entry import triple
+
+    means, stds = (triple(v if isinstance(v, (int, float)) else tuple(v)) for v in (mean, std))
+    if min(stds) <= 0:
+        raise OptionError(f"std {std}", "give numbers above 0")
+    return _register(
+        store, str(name), Path(file), means, stds,
+        input_size=input_size, layout=layout and layout.upper(), colour=colour.lower(),
+        licence=licence, **about,
+    )  # fmt: skip
+
+
+def remove(name: str, *, home: Path | None = None) -> RemovedModel:
+    """Erase a model's file, what was computed from it, and, if you added it, its entry.
+
+    Raises:
+        UnknownModelError: none of that name is registered.
+    """
+    from visavis.decision.profile import CalibrationStore
+
+    store = WeightStore(home)
+    entry = store.entry(name)
+    erased = [str(path) for path in store.remove(name)]
+    calibrations = CalibrationStore(home)
+    if not entry.builtin and calibrations.own(entry.name, entry.sha256) is not None:
+        calibrations.delete(entry.name)
+        erased.append(f"calibration {entry.name}")
+    left = tuple(copy.path for copy in store.copies(name)) if entry.builtin else ()
+    return RemovedModel(name, tuple(erased), left)
+
+
+def _register(
+    store: WeightStore,
+    name: str,
+    file: Path,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    *,
+    input_size: int | None,
+    layout: str | None,
+    **about: Any,
+) -> ModelEntry:
+    from visavis.embedding.check import check_graph
+    from visavis.weights.entry import triple
+
+    checked = check_graph(
+        file, mean=triple(mean), std=triple(std), input_size=input_size, layout=layout
+    )
+    return store.add(
+        name,
+        file,
+        input_size=checked.input_size,
+        mean=mean,
+        std=std,
+        layout=checked.layout,
+        dimension=checked.dimension,
+        batch=checked.batch,
+        runtimes=checked.runtimes,
+        sha256=checked.sha256,
+        **about,
+    )
+
+
+def _add_directory(
+    store: WeightStore, path: Path, name: str | None, home: Path | None
+) -> ModelEntry:
+    """Register the graph of a model directory and keep its calibration under the model's name."""
+    from visavis.decision.profile import CalibrationStore
+    from visavis.weights.model_directory import read_directory
+
+    found = read_directory(path)
+    entry = found.entry
+    called = name or entry.name
+    store.check_free(called, sha256=entry.sha256)
+    calibrations = CalibrationStore(home)
+    calibration = _calibration(found, called)
+    if calibration is not None:
+        _require_free(calibrations, calibration)
+    names = ("input_size", "layout", "colour", "licence", "crop_scale")
+    words = ("use", "training_data", "paper", "homepage")
+    about = {key: getattr(entry, key) for key in (*names, *words)}
+    added = _register(store, called, found.graph, entry.mean, entry.std, **about)
+    if calibration is not None:
+        calibrations.save(calibration)
+    return added
+
+
+def _calibration(found: ModelDirectory, name: str) -> Calibration | None:
+    from visavis.decision.profile import Calibration
+
+    file = found.operating_points
+    if file is None:
+        return None
+    made = Calibration.read(file)
+    if made.model_sha256 != found.entry.sha256:
+        raise ModelMismatchError(
+            f"{file} was measured with another file (sha256 {made.model_sha256[:12]}) than "
+            f"{found.graph.name} ({found.entry.sha256[:12]})",
+            "remove it and calibrate: `visavis calibrate`, or train the model anew",
+        )
+    if levelled(made.settings):
+        return None
+    points = tuple(replace(point, model=name) for point in made.points)
+    return replace(made, name=name, model=name, points=points)
+
+
+def _require_free(store: CalibrationStore, made: Calibration) -> None:
+    """Refuse to write over a calibration that is not this model's."""
+    if made.name not in store.names():
+        return
+    if store.load(made.name).model_sha256 != made.model_sha256:
+        raise OptionError(
+            f"the name {made.name!r}, under which a calibration of another model is saved",
+            f"give the model another name, or first: visavis calibrate --delete {made.name}",
+        )

@@ -1,0 +1,229 @@
+"""Photos in; faces, templates and decisions out. Models load once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Unpack
+
+from visavis import faces as faces_room
+from visavis import images
+from visavis.api.options import (
+    DetectorOptions,
+    PhotoOptions,
+    Progress,
+    kept_templates,
+    recognizer,
+)
+from visavis.errors import DataError, ImageNotFoundError, OptionError, VisavisError
+from visavis.pipeline import rules
+from visavis.pipeline.records import PhotoResult, Verification
+from visavis.types import Detector, Face, Record, Template
+
+_BLOCK: Final = 64
+"""Photos of an iterator that are taken at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectedPhoto(Record):
+    """The faces of one photo of many, or a reason why it could not be read.
+
+    Attributes:
+        photo: the photo's path, or a description of what was given.
+        faces: largest first; empty where there is none.
+        reason: a short stable name such as ``image-truncated``; ``None`` when fine.
+        message: the error in one line; ``None`` when fine.
+    """
+
+    photo: str
+    faces: tuple[Face, ...]
+    reason: str | None = None
+    message: str | None = None
+
+
+def detect(photo: Any, /, **options: Unpack[DetectorOptions]) -> list[Face]:
+    """Faces of a photo, largest first; an empty list where there is none.
+
+    Args:
+        photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
+        **options: see ``visavis.api.options.DetectorOptions``.
+
+    Raises:
+        ImageError: the photo cannot be read.
+    """
+    return _detector(**options).detect(images.decode(photo))
+
+
+def detect_many(
+    photos: str | PathLike[str] | Iterable[Any],
+    /,
+    *,
+    names: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[DetectorOptions],
+) -> Iterator[DetectedPhoto]:
+    """Faces of many photos, in their order; a bad photo is a row with a reason.
+
+    Args:
+        photos: a folder, or photos as for ``detect``, in a list or from any iterator.
+        names: what results and messages call them; described as given when ``None``.
+        progress: called with ``photos``, how many are done, and of how many (0: not known).
+        **options: see ``visavis.api.options.DetectorOptions``.
+
+    Raises:
+        ImageNotFoundError: the folder holds no photo.
+    """
+    found = listed(photos)
+    detector = _detector(**options)
+    total = len(found) if isinstance(found, Sequence) else 0
+
+    def rows() -> Iterator[DetectedPhoto]:
+        for k, photo in enumerate(found):
+            name = images.describe(photo) if names is None else names[k]
+            try:
+                row = DetectedPhoto(name, tuple(detector.detect(images.decode(photo, name=name))))
+            except VisavisError as error:
+                row = DetectedPhoto(name, (), error.reason, str(error))
+            yield row
+            if progress is not None:
+                progress("photos", k + 1, total)
+
+    return rows()
+
+
+def embed(
+    photo: Any, /, *, faces: str = "largest", **options: Unpack[PhotoOptions]
+) -> list[Template]:
+    """Templates of the faces of a photo, at least one; ``vector`` is ``(D,)``, of unit length.
+
+    Args:
+        photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
+        faces: which face where there are several: ``largest``, ``central``, ``clear``,
+            ``refuse`` or ``all``.
+        **options: see ``visavis.api.options.PhotoOptions``.
+
+    Raises:
+        ImageError: the photo cannot be read.
+        NoFaceError, SeveralFacesError: as the rule says.
+        NotAlignedError: ``aligned`` is set and the photo is not an aligned crop.
+    """
+    return recognizer(**options).embed(photo, rule=faces)
+
+
+def embed_many(
+    photos: str | PathLike[str] | Iterable[Any],
+    /,
+    *,
+    faces: str = "largest",
+    names: Sequence[str] | None = None,
+    cache: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[PhotoOptions],
+) -> Iterator[PhotoResult]:
+    """Templates of many photos, in their order; a bad photo is a row with a reason.
+
+    >>> for row in embed_many("photos/"):  # doctest: +SKIP
+    ...     print(row.photo, row.reason or row.templates[0].vector.shape)
+
+    Args:
+        photos: a folder, or photos as for ``embed``, in a list or from any iterator.
+        faces: which face where there are several: ``largest``, ``central``, ``clear``,
+            ``refuse`` or ``all``.
+        names: what results and messages call them; described as given when ``None``.
+        cache: keep templates in the home folder, and find those kept there.
+        workers: photos in work at once; all cores when ``None``.
+        progress: called with ``photos``, how many are done, and of how many (0: not known).
+        **options: see ``visavis.api.options.PhotoOptions``.
+
+    Raises:
+        ImageNotFoundError: the folder holds no photo.
+        OptionError: an unknown rule, or names that are not one a photo.
+    """
+    rules.check(faces)
+    found = listed(photos)
+    total = len(found) if isinstance(found, Sequence) else 0
+    if names is not None and total and len(names) != total:
+        raise OptionError(f"{len(names)} names for {total} photos", "give one a photo")
+    known = recognizer(**options)
+
+    def rows() -> Iterator[PhotoResult]:
+        waiting, done = iter(found), 0
+        with kept_templates(options.get("home"), cache=cache) as kept:
+            while block := list(islice(waiting, total or _BLOCK)):
+                called = None if names is None else names[done : done + len(block)]
+                for row in known.embed_many(
+                    block, names=called, rule=faces, cache=kept, workers=workers
+                ):
+                    done += 1
+                    if progress is not None:
+                        progress("photos", done, total)
+                    yield row
+
+    return rows()
+
+
+def verify(
+    a: Any,
+    b: Any,
+    /,
+    *,
+    fmr: float = 1e-3,
+    faces: str = "largest",
+    prior: float | None = None,
+    **options: Unpack[PhotoOptions],
+) -> Verification:
+    """Are these two photos the same person?
+
+    Args:
+        a: a photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
+        b: the other photo.
+        fmr: the false match rate to decide at, in (0, 1); it must be one that the calibration's
+            data supports.
+        faces: which face where there are several: ``largest``, ``central``, ``clear``,
+            ``best-match`` or ``refuse``.
+        prior: your prior probability, in (0, 1), that the two are the same person; adds the
+            posterior to the answer.
+        **options: see ``visavis.api.options.PhotoOptions``.
+
+    Raises:
+        ImageError: a photo cannot be read.
+        NoFaceError, SeveralFacesError: as the rule says.
+        NotAlignedError: ``aligned`` is set and a photo is not an aligned crop.
+        UnsupportedFmrError: the calibration's data cannot support ``fmr``.
+    """
+    return recognizer(**options).verify(a, b, fmr=fmr, rule=faces, prior=prior)
+
+
+@lru_cache(maxsize=4)
+def _detector(detector: str = "yunet", **options: Any) -> Detector:
+    return faces_room.detector(detector, **options)
+
+
+def listed(photos: str | PathLike[str] | Iterable[Any]) -> Iterable[Any]:
+    """Photos of a folder, or those given; a list of them if their number is known."""
+    if isinstance(photos, (str, PathLike)):
+        return photos_in(Path(photos))
+    return photos if isinstance(photos, Iterator) else list(photos)
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """Every photo below a folder, in order.
+
+    Raises:
+        DataError: it is not a folder.
+        ImageNotFoundError: it holds no photo.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: not a folder", "give a folder of photos")
+    found = images.photos_below(folder)
+    if not found:
+        raise ImageNotFoundError(
+            f"{folder}: a folder without photos",
+            f"accepted: {' '.join(sorted(images.PHOTO_SUFFIXES))}",
+        )
+    return found

@@ -1,0 +1,58 @@
+"""Training runs and recipes: ``visavis.runs.report("runs/mine")`` and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from visavis.training.recipes import Recipe
+    from visavis.training.report.page import Made
+
+Place = str | PathLike[str]
+
+
+def recipes() -> tuple[Recipe, ...]:
+    """All recipes, with every field."""
+    from visavis.training.recipes import RECIPES
+
+    return tuple(RECIPES.values())
+
+
+def report(run: Place, /, *, out: Place | None = None) -> Made:
+    """Draw how a run went: one page that opens offline, and each picture as SVG and PNG.
+
+    Args:
+        run: folder of a run, finished or not.
+        out: folder for page and pictures; ``report`` in the run's when ``None``.
+
+    Raises:
+        DataError: it is no run's folder, or ``out`` cannot be written.
+    """
+    from visavis.training.report import write
+
+    return write(Path(run), Path(out) if out is not None else Path(run) / "report")
+
+
+def compare(runs: Sequence[Place], /, *, out: Place = ".") -> tuple[Path, ...]:
+    """Draw several runs in one picture; the files written, ``comparison.svg`` and ``.png``.
+
+    Raises:
+        DataError: one is no run's folder, or ``out`` cannot be written.
+    """
+    from visavis.training.report.comparing import compare as draw
+
+    return tuple(draw([Path(run) for run in runs], Path(out)))
+
+
+def forget(run: Place, /) -> tuple[str, ...]:
+    """Erase faces and templates of a run, and say what is gone; the model directory stays.
+
+    Raises:
+        DataError: it is no run's folder, or something cannot be removed.
+    """
+    from visavis.training.forgetting import forget as erase
+
+    return tuple(erase(Path(run)))
