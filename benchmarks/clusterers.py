@@ -93,7 +93,7 @@ def main() -> int:
 def _embed(root: Path, file: Path) -> Path:
     """Templates of all photos, from the cache of earlier runs where they are in it."""
     from visavis.embedding.cache import EmbeddingCache
-    from visavis.evaluation import clustering
+    from visavis.evaluation.clustering import run as clustering
     from visavis.evaluation.protocols import folders
     from visavis.pipeline import Recognizer
     from visavis.weights import WeightStore

@@ -31,7 +31,7 @@ from visavis.decision.profile import Calibration
 from visavis.decision.transfer import transfer
 from visavis.decision.unlabelled import estimate_non_mated
 from visavis.errors import UnsupportedFmrError
-from visavis.evaluation.enrolment import Faces
+from visavis.evaluation.identification.enrollment import Faces
 from visavis.evaluation.protocols import lfw
 from visavis.gallery.fusion import fused_scores, mean_templates, simulated_strangers
 from visavis.metrics.intervals import proportion_interval

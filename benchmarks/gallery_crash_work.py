@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from visavis.errors import GalleryKeyError
-from visavis.gallery.index import IndexOptions
-from visavis.gallery.key import Key
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.index.template_index import IndexOptions
 from visavis.gallery.records import NewFace
-from visavis.gallery.sqlite import SqliteGallery
-from visavis.gallery.sqlite_options import GalleryOptions
+from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.store import SqliteGallery
 
 MODEL = "c" * 64
 LENGTH = 32

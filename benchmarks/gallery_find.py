@@ -140,7 +140,7 @@ def _visavis(
     place: Path, photos: list[Path], pairs: list[tuple[Path, Path]], templates: Vectors
 ) -> tuple[list[float], list[float], int]:
     from visavis.gallery.records import NewFace
-    from visavis.gallery.sqlite import SqliteGallery
+    from visavis.gallery.sqlite.store import SqliteGallery
     from visavis.pipeline import Recognizer
 
     recognizer = Recognizer()

@@ -38,7 +38,7 @@ def opened(kind: str, folder: Path) -> Any:
         from visavis.gallery.milvus import MilvusGallery
 
         return MilvusGallery(str(folder / "gallery.db"), create=True)
-    from visavis.gallery.sqlite import SqliteGallery
+    from visavis.gallery.sqlite.store import SqliteGallery
 
     return SqliteGallery(folder / "gallery", create=True)
 

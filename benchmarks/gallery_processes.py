@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from visavis.gallery.key import Key
+from visavis.gallery.crypto.key import Key
 from visavis.gallery.records import NewFace
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.sqlite.store import SqliteGallery
 
 MODEL = "c" * 64
 LENGTH = 64

@@ -39,7 +39,7 @@ def enrolled(people: int) -> Iterator[tuple[NDArray[np.int64], Vectors, Vectors]
 def enrol(people: int, folder: Path) -> dict[str, Any]:
     """Bulk enrolment: seconds in the gallery, drawing left out."""
     from visavis.gallery.records import NewFace
-    from visavis.gallery.sqlite import SqliteGallery
+    from visavis.gallery.sqlite.store import SqliteGallery
 
     adding = busy = 0.0
     drawn = enrolled(people)
@@ -93,7 +93,7 @@ def open_(people: int, folder: Path) -> dict[str, Any]:
     with np.load(folder / "truth.npz") as arrays:
         probes, who = arrays["probes"], arrays["who"][:, 0]
     began = time.perf_counter()
-    from visavis.gallery.sqlite import SqliteGallery
+    from visavis.gallery.sqlite.store import SqliteGallery
 
     with SqliteGallery(folder / "gallery") as gallery:
         first = gallery.search(probes[:1], model_sha256=SHA256, k=5)
@@ -116,7 +116,7 @@ def search(people: int, folder: Path) -> dict[str, Any]:
     """The index alone: exact against one matrix-vector product and against approximate search."""
     from threadpoolctl import threadpool_limits
 
-    from visavis.gallery.index import IndexOptions, TemplateIndex
+    from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
 
     with np.load(folder / "truth.npz") as arrays:
         probes, who, true = arrays["probes"], arrays["who"], arrays["scores"]

@@ -39,10 +39,10 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.training.augment import Augmenter, AugmentOptions
 from visavis.training.data.pack import SCALE, SIZE, Pack, write_pack
 from visavis.training.data.samplers import PairBatches
-from visavis.training.feeding import Feed
+from visavis.training.loop.feeding import Feed
+from visavis.training.loop.memory import keep_memory, return_memory
+from visavis.training.loop.precision import half
 from visavis.training.losses import LossOptions, build_loss
-from visavis.training.memory import keep_memory, return_memory
-from visavis.training.precision import half
 from visavis.training.recipes import by_name, with_overrides
 from visavis.training.recipes.recipe import Recipe
 

@@ -29,8 +29,8 @@ from visavis.decision.profile import Calibration
 from visavis.decision.strangers import measure_strangers
 from visavis.embedding.cache import EmbeddingCache
 from visavis.errors import UnsupportedFmrError
-from visavis.evaluation.enrolment import Faces, Plan
-from visavis.evaluation.identification import Origin, evaluate
+from visavis.evaluation.identification.enrollment import Faces, Plan
+from visavis.evaluation.identification.run import Origin, evaluate
 from visavis.evaluation.protocols import lfw
 from visavis.faces.usability import usability
 from visavis.gallery.fusion import simulated_strangers

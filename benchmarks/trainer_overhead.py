@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from visavis.training import drawing, optimizers
+from visavis.training import drawing
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.building import build_head, build_network
 from visavis.training.data.pack import Pack, write_pack
-from visavis.training.feeding import Feed
-from visavis.training.fitting import fit
-from visavis.training.live import Moment
+from visavis.training.loop import optimizers
+from visavis.training.loop.feeding import Feed
+from visavis.training.loop.fitting import fit
+from visavis.training.loop.live import Moment
 from visavis.training.recipes import by_name
 from visavis.training.recipes.recipe import Recipe
 

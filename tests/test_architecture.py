@@ -32,7 +32,7 @@ LAYERS = {
     "training": 3,
     "export": 3,
     "evaluation": 4,
-    "people": 4,
+    "identification": 4,
     "albums": 4,
     "api": 5,
     "cli": 6,

@@ -51,9 +51,9 @@ def evaluate(portrait: np.ndarray) -> Names:
 
 
 def door(portrait: np.ndarray) -> Names:
-    from visavis import people
-    from visavis.gallery.key import Key
-    from visavis.gallery.sqlite import SqliteGallery
+    from visavis import identification as people
+    from visavis.gallery.crypto.key import Key
+    from visavis.gallery.sqlite.store import SqliteGallery
 
     photos(portrait, "frame.jpg", "carla.jpg")
     key = Key.generate()
@@ -70,7 +70,7 @@ def detection(portrait: np.ndarray) -> Names:
 
 
 def gallery(_portrait: np.ndarray) -> Names:
-    from visavis.gallery.key import Key
+    from visavis.gallery.crypto.key import Key
     from visavis.gallery.records import NewFace
 
     Path("key").write_text(Key.generate().to_text())

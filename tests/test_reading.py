@@ -29,13 +29,13 @@ def odd(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def _table(path: Path) -> object:
-    from visavis.evaluation.tables import read_table
+    from visavis.evaluation.verification.tables import read_table
 
     return read_table(path, required={})
 
 
 def _people(path: Path) -> object:
-    from visavis.people import of_table
+    from visavis.identification import of_table
 
     return of_table(path)
 
@@ -59,7 +59,7 @@ def _records(path: Path) -> object:
 
 
 def _scores(path: Path) -> object:
-    from visavis.evaluation.scores_parquet import read
+    from visavis.evaluation.scores.parquet import read
 
     return read(path)
 

@@ -20,7 +20,7 @@ from visavis.decision.profile import Calibration
 from visavis.decision.strangers import measure_strangers
 from visavis.errors import GalleryError
 from visavis.gallery.records import NewFace
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.sqlite.store import SqliteGallery
 
 ENROLLED, PHOTOS, CLUSTERS = 40, 3, 400
 MOST = 25

@@ -57,7 +57,7 @@ def test_a_stranger_is_nobody(staff: Path, portrait: np.ndarray, tmp_path: Path)
 
 
 def test_an_encrypted_gallery_is_exported_encrypted(portrait: np.ndarray, tmp_path: Path) -> None:
-    from visavis.gallery.key import Key
+    from visavis.gallery.crypto.key import Key
 
     Image.fromarray(portrait).save(tmp_path / "a.png")
     key = Key.generate()

@@ -13,7 +13,7 @@ from tests.contracts.photos import LANDMARKS
 import visavis
 from visavis.errors import NotAlignedError, OptionError
 from visavis.faces import align
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.sqlite.store import SqliteGallery
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_every_command_passes_it_on(
     )
     SqliteGallery(people / "g.gallery", create=True).close()
     monkeypatch.setattr("visavis.pipeline.Recognizer", recognizer)
-    monkeypatch.setattr("visavis.people.models.Recognizer", recognizer)
+    monkeypatch.setattr("visavis.identification.models.Recognizer", recognizer)
     monkeypatch.chdir(people)
     outcome = run(*arguments, "--aligned")
     assert (outcome.code, "enough" in outcome.err) == (2, True), outcome.err

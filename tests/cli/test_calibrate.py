@@ -12,7 +12,7 @@ from PIL import Image
 from tests.decision.conftest import simulate
 
 from visavis.gallery.records import NewFace
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.sqlite.store import SqliteGallery
 from visavis.pipeline import PhotoResult, Recognizer
 from visavis.types import Face, Quality, Template
 

@@ -144,7 +144,8 @@ def test_rows_come_as_they_are_ready(
     def watched(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: printed.append(capfdbinary.readouterr().out)
 
-    room = importlib.import_module(f"visavis.cli.{command}")
+    group = "gallery." if command == "identify" else ""
+    room = importlib.import_module(f"visavis.cli.{group}{command}")
     monkeypatch.setattr(room if hasattr(room, "progress") else output, "progress", watched)
     with pytest.raises(SystemExit):
         run_command([command, *photos, *extra, *(["--json"] if as_json else [])])

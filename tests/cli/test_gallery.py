@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from visavis.errors import OptionError
-from visavis.gallery.database import Database
-from visavis.gallery.key import Key, readers
+from visavis.gallery.crypto.key import Key, readers
 from visavis.gallery.records import NewFace
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.sqlite.database import Database
+from visavis.gallery.sqlite.store import SqliteGallery
 
 NAME = "Anna Ivanova"
 
@@ -277,14 +277,14 @@ def test_rekeying_on_a_full_disk(run, place: Path, tmp_path: Path, monkeypatch) 
 
     first, second = tmp_path / "first.key", tmp_path / "second.key"
     with monkeypatch.context() as patch:
-        patch.setattr("visavis.gallery.upkeep.reseal_everything", fail)
+        patch.setattr("visavis.gallery.sqlite.upkeep.reseal_everything", fail)
         said = one_line(run("gallery", "rekey", "--generate", first))
     assert "disk is full" in said
     assert f"the key in {first} with --new-key-file" in said
     assert run("gallery", "info", "--json").json["encrypted"] is False
     assert run("gallery", "rekey", "--new-key-file", first).code == 0
     with monkeypatch.context() as patch:
-        patch.setattr("visavis.gallery.database.Database._patiently", fail_at_vacuum(fail))
+        patch.setattr("visavis.gallery.sqlite.database.Database._patiently", fail_at_vacuum(fail))
         said = one_line(run("gallery", "rekey", "--generate", second, "--key-file", first))
     assert "has its new key, and only that opens it" in said
     assert "nothing" not in said
@@ -371,7 +371,7 @@ def test_retention(run, place: Path, photo: Path, monkeypatch) -> None:
     assert "an expiry of ''" in one_line(run("enroll", photo, "--name", "Bo", "--expire", ""))
     from datetime import UTC, datetime, timedelta
 
-    import visavis.cli.gallery as command
+    import visavis.cli.gallery.app as command
 
     class Later(datetime):
         @classmethod
@@ -488,8 +488,8 @@ def test_no_photo_could_be_read(run, place: Path, photo: Path, tmp_path: Path) -
 def test_many_new_templates_leave_an_index_behind(tmp_path: Path) -> None:
     from visavis.api.gallery import keep_index
     from visavis.gallery.records import NewFace
-    from visavis.gallery.sqlite import SqliteGallery
-    from visavis.gallery.sqlite_options import GalleryOptions
+    from visavis.gallery.sqlite.options import GalleryOptions
+    from visavis.gallery.sqlite.store import SqliteGallery
 
     eye = np.eye(40, dtype=np.float32)
     for added, kept in ((10, 0), (5000, 1)):
@@ -502,8 +502,8 @@ def test_many_new_templates_leave_an_index_behind(tmp_path: Path) -> None:
 
 def test_interrupted(run, place: Path, photo: Path, darker: Path, monkeypatch) -> None:
     """What was reported before Ctrl-C is kept, and a second run does the rest."""
-    from visavis.people import Enroller, EnrolOptions
-    from visavis.people import enroller as module
+    from visavis.identification import Enroller, EnrolOptions
+    from visavis.identification import enroller as module
 
     monkeypatch.setattr(module, "_batches", lambda photos, size: ([p] for p in photos))
     commit, calls = Enroller._commit, []

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner, Result
 
-from visavis.cli import models
+from visavis.cli.models import app as models
 from visavis.errors import (
     ModelRefusedError,
     ModelUnavailableError,

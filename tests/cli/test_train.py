@@ -14,11 +14,11 @@ import pytest
 from tests.cli.conftest import Run
 from tests.training import tiny
 
-from visavis.cli.train_fields import take_apart
+from visavis.cli.train.fields import take_apart
 from visavis.decision.profile import Calibration
 from visavis.errors import OptionError
-from visavis.training import fitting, resume
 from visavis.training.data.pack import Pack, write_pack
+from visavis.training.loop import fitting, resume
 from visavis.training.recipes import RECIPES
 
 FIELDS = (

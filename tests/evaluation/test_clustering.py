@@ -16,14 +16,12 @@ from sklearn.metrics import adjusted_rand_score
 from visavis.clustering import choose
 from visavis.decision.profile import Calibration, Measured
 from visavis.errors import DataError, OptionError
-from visavis.evaluation import (
-    clustering,
-    clustering_mistakes,
-    clustering_plots,
-    clustering_report,
-    clustering_tables,
-)
-from visavis.evaluation.clustering_records import LabelledFaces
+from visavis.evaluation.clustering import mistakes as clustering_mistakes
+from visavis.evaluation.clustering import plots as clustering_plots
+from visavis.evaluation.clustering import report as clustering_report
+from visavis.evaluation.clustering import run as clustering
+from visavis.evaluation.clustering import tables as clustering_tables
+from visavis.evaluation.clustering.records import LabelledFaces
 from visavis.evaluation.protocols import folders
 from visavis.metrics import clustering as metrics
 from visavis.types import OperatingPoint

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from visavis.errors import UnknownCalibrationError
-from visavis.evaluation import scores
 from visavis.evaluation.protocols import bin as sets
+from visavis.evaluation.scores import table as scores
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 @pytest.mark.lfw
 def test_real_photos_score_as_verify_does(lfw: Path, tmp_path: Path) -> None:
-    from visavis.evaluation import run as runs
     from visavis.evaluation.protocols import lfw as lists
     from visavis.evaluation.protocols import pairs
+    from visavis.evaluation.verification import run as runs
     from visavis.pipeline import Recognizer
 
     view = lists.view(1, lfw)

@@ -13,9 +13,9 @@ from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Measured
 from visavis.decision.strangers import measure_strangers
 from visavis.errors import DataError, ModelMismatchError, OptionError
-from visavis.evaluation import identification_report
-from visavis.evaluation.enrolment import Faces, Plan, draw, size_of
-from visavis.evaluation.identification import Origin, evaluate
+from visavis.evaluation.identification import report as identification_report
+from visavis.evaluation.identification.enrollment import Faces, Plan, draw, size_of
+from visavis.evaluation.identification.run import Origin, evaluate
 from visavis.gallery.fusion import fused_scores
 
 

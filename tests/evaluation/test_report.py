@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from visavis.errors import DataError
-from visavis.evaluation import report
 from visavis.evaluation.about import About, Projection
-from visavis.evaluation.scores import ScoreFile, texts
-from visavis.evaluation.summary import summarise
+from visavis.evaluation.scores.table import ScoreFile, texts
+from visavis.evaluation.verification import report
+from visavis.evaluation.verification.summary import summarise
 from visavis.types import OperatingPoint
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "wbr", "path", "use", "rect"}

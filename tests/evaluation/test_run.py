@@ -16,11 +16,11 @@ from visavis.decision.llr import LlrCalibration
 from visavis.decision.profile import Calibration
 from visavis.embedding.cache import EmbeddingCache
 from visavis.errors import DataError, ModelMismatchError, OptionError
-from visavis.evaluation import pictures, run
 from visavis.evaluation.protocols import bin as sets
 from visavis.evaluation.protocols import folders, lfw, pairs
-from visavis.evaluation.report import worst
-from visavis.evaluation.summary import summarise
+from visavis.evaluation.verification import pictures, run
+from visavis.evaluation.verification.report import worst
+from visavis.evaluation.verification.summary import summarise
 from visavis.faces.aligned import Aligned
 from visavis.pipeline import Recognizer, RecognizerOptions
 from visavis.types import OperatingPoint

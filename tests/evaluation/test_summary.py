@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from visavis.errors import DataError
 from visavis.evaluation.about import About
-from visavis.evaluation.scores import ScoreFile, texts
-from visavis.evaluation.summary import summarise
+from visavis.evaluation.scores.table import ScoreFile, texts
+from visavis.evaluation.verification.summary import summarise
 from visavis.metrics.accuracy import kfold_accuracy, stratified_folds
 from visavis.metrics.likelihood import cllr
 from visavis.metrics.verification import fnmr_at_fmr

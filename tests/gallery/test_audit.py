@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from visavis.errors import OptionError
-from visavis.gallery import audit, schema
-from visavis.gallery.key import Key
-from visavis.gallery.schema import MIGRATIONS
-from visavis.gallery.sqlite import SqliteGallery
-from visavis.people import migration
+from visavis.gallery import audit
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.sqlite import schema
+from visavis.gallery.sqlite.schema import MIGRATIONS
+from visavis.gallery.sqlite.store import SqliteGallery
+from visavis.identification import migration
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sqlite_gallery import KEY, VECTORS, crowd, everything, new, tampering

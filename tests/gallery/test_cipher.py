@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visavis.errors import GalleryDamagedError, GalleryError, GalleryKeyError
-from visavis.gallery import upkeep
-from visavis.gallery.cipher import AesSeal, PlainSeal
-from visavis.gallery.key import Key
-from visavis.gallery.keyring import open_keyring, plain_keyring, wrapped_keyring
-from visavis.gallery.sqlite import SqliteGallery
-from visavis.gallery.sqlite_options import GalleryOptions
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.crypto.keyring import open_keyring, plain_keyring, wrapped_keyring
+from visavis.gallery.crypto.value_cipher import AesSeal, PlainSeal
+from visavis.gallery.sqlite import upkeep
+from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sqlite_gallery import (
@@ -337,7 +337,7 @@ def test_other_threads_write_and_read_across_a_change_of_key(
 
     with SqliteGallery(tmp_path / "g", create=True, key=KEY) as store:
         crowd(store)
-        monkeypatch.setattr("visavis.gallery.reading._PART", 5)
+        monkeypatch.setattr("visavis.gallery.sqlite.read._PART", 5)
         listing = store.faces()
         first = [next(listing).id for _ in range(5)]
         with monkeypatch.context() as patch:

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from contracts.gallery import GalleryContract, Opener
 from contracts.gallery_machine import run_histories
-from visavis.gallery.key import Key
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.sqlite.store import SqliteGallery
 
 KEY = Key(bytes(range(32)))
 

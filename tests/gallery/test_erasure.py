@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visavis.errors import GalleryBusyError
-from visavis.gallery import open_files
-from visavis.gallery.database import Database
-from visavis.gallery.erasure import Eraser
-from visavis.gallery.index import TemplateIndex
-from visavis.gallery.key import Key
-from visavis.gallery.remnants import Remnants
-from visavis.gallery.sqlite import SqliteGallery
-from visavis.gallery.sqlite_options import GalleryOptions
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.index.template_index import TemplateIndex
+from visavis.gallery.sqlite import open_files
+from visavis.gallery.sqlite.database import Database
+from visavis.gallery.sqlite.erase import Eraser
+from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.remnants import Remnants
+from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sqlite_gallery import EAGER, KEY, MODEL, VECTORS, crowd, new, unit

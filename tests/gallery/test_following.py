@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visavis.gallery import audit, live_indexes, reading
-from visavis.gallery.index import IndexOptions, TemplateIndex
-from visavis.gallery.key import Key
-from visavis.gallery.sqlite import SqliteGallery
-from visavis.gallery.sqlite_options import GalleryOptions
+from visavis.gallery import audit
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
+from visavis.gallery.sqlite import live_indexes
+from visavis.gallery.sqlite import read as reading
+from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sqlite_gallery import EAGER, KEY, MODEL, VECTORS, new, unit

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from visavis.errors import ErasureIncompleteError, GalleryError, GalleryKeyError
-from visavis.gallery import transfer
-from visavis.gallery.database import _SETTINGS
-from visavis.gallery.key import Key
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.sqlite.database import _SETTINGS
+from visavis.gallery.sqlite.store import SqliteGallery
+from visavis.gallery.transfer import move as transfer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sqlite_gallery import EAGER, KEY, MODEL, OTHER, VECTORS, everything, new
@@ -32,7 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody cuts the power here."""
     settings = [text.replace("synchronous = FULL", "synchronous = OFF") for text in _SETTINGS]
     assert settings != list(_SETTINGS)
-    monkeypatch.setattr("visavis.gallery.database._SETTINGS", tuple(settings))
+    monkeypatch.setattr("visavis.gallery.sqlite.database._SETTINGS", tuple(settings))
 
 
 class FillingDisk(sqlite3.Connection):
@@ -67,7 +67,7 @@ class FillingDisk(sqlite3.Connection):
 @pytest.fixture
 def filling(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FillingDisk]]:
     connect = functools.partial(sqlite3.connect, factory=FillingDisk)
-    monkeypatch.setattr("visavis.gallery.database.sqlite3.connect", connect)
+    monkeypatch.setattr("visavis.gallery.sqlite.database.sqlite3.connect", connect)
     FillingDisk.left, FillingDisk.late = None, False
     yield FillingDisk
     FillingDisk.left = None

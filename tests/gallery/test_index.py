@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from visavis.errors import OptionError
-from visavis.gallery.index import IndexOptions, TemplateIndex
+from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
 
 D = 8
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from visavis.gallery.index_exact import nearest, top_scores
-from visavis.gallery.owners import Numbers
-from visavis.gallery.rows import Rows
+from visavis.gallery.index.exact import nearest, top_scores
+from visavis.gallery.index.person_index import Numbers
+from visavis.gallery.index.vector_store import Rows
 
 D = 4
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from visavis.gallery.index import IndexOptions, TemplateIndex
-from visavis.gallery.index_scan import FastScan
+from visavis.gallery.index.fast_scan import FastScan
+from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
 
 SMALL = IndexOptions(exact_up_to=500)
 D = 128

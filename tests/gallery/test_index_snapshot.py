@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from visavis.errors import GalleryDamagedError, GalleryKeyError
-from visavis.gallery import snapshot
-from visavis.gallery.index import IndexOptions, TemplateIndex
+from visavis.gallery.index import snapshot
+from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
 
 OPTIONS = IndexOptions(exact_up_to=50)
 

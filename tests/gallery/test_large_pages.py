@@ -7,7 +7,7 @@ import mmap
 import numpy as np
 import pytest
 
-from visavis.gallery.index_scan import ask_for_large_pages
+from visavis.gallery.index.fast_scan import ask_for_large_pages
 
 
 @pytest.mark.parametrize("size", [0, 1, mmap.PAGESIZE + 7, (9 << 20) + 3])

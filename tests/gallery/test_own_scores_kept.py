@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visavis.decision.domain import Domain
-from visavis.gallery.key import Key
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sqlite_gallery import EAGER, KEY, MODEL, OTHER, VECTORS, crowd, new, tampering, unit

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visavis.gallery import owners as module
-from visavis.gallery.owners import Owners
+from visavis.gallery.index import person_index as module
+from visavis.gallery.index.person_index import Owners
 
 PERSON = st.integers(0, 6)
 STEP = st.one_of(

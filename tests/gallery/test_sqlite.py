@@ -21,9 +21,9 @@ from visavis.errors import (
     GalleryKeyError,
     OptionError,
 )
-from visavis.gallery.schema import MIGRATIONS
-from visavis.gallery.sqlite import SqliteGallery
-from visavis.gallery.sqlite_options import GalleryOptions
+from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.schema import MIGRATIONS
+from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sqlite_gallery import (
@@ -298,7 +298,8 @@ def test_searching_far_when_one_person_has_all_the_closest(tmp_path: Path) -> No
 
 def test_opening_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from visavis.gallery.sqlite import SqliteGallery\n"
+        "import sys; from pathlib import Path\n"
+        "from visavis.gallery.sqlite.store import SqliteGallery\n"
         "SqliteGallery(Path(sys.argv[1]), create=True).close()\n"
         "print(' '.join(sys.modules))"
     )

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from visavis.errors import UnknownPersonError
-from visavis.gallery.index import TemplateIndex
-from visavis.gallery.key import Key
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.index.template_index import TemplateIndex
+from visavis.gallery.sqlite.store import SqliteGallery
 from visavis.gallery.store import Fusion
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -28,14 +28,14 @@ from visavis.errors import (
     PersonExistsError,
     VisavisError,
 )
-from visavis.gallery import transfer_file
-from visavis.gallery.key import Key
-from visavis.gallery.keyring import wrapped_keyring
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.crypto.keyring import wrapped_keyring
 from visavis.gallery.records import NewFace
-from visavis.gallery.sqlite import SqliteGallery
+from visavis.gallery.sqlite.store import SqliteGallery
 from visavis.gallery.store import GalleryStore
-from visavis.gallery.transfer import export, import_
-from visavis.gallery.transfer_file import MANIFEST
+from visavis.gallery.transfer import file as transfer_file
+from visavis.gallery.transfer.file import MANIFEST
+from visavis.gallery.transfer.move import export, import_
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -337,7 +337,7 @@ def test_people_whom_the_gallery_knows(
 def test_an_interrupted_import_is_taken_up_again(
     full: GalleryStore, empty: GalleryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("visavis.gallery.transfer._PART", 9)
+    monkeypatch.setattr("visavis.gallery.transfer.move._PART", 9)
     path = tmp_path / "out"
     export(full, path)
     add, calls = empty.add, []

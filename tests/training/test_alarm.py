@@ -10,12 +10,12 @@ import pytest
 from tests.training.tiny import make_pack, recipe, register
 
 from visavis.errors import CollapseError
-from visavis.training.alarm import CollapseAlarm, Health, remedy
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.pack import Pack
-from visavis.training.fitting import fit
+from visavis.training.loop.alarm import CollapseAlarm, Health, remedy
+from visavis.training.loop.fitting import fit
+from visavis.training.loop.validation import ValidationMetrics
 from visavis.training.losses import LossOptions
-from visavis.training.validation import ValidationMetrics
 
 # Faces that differ little and are thrown about: too much to learn from hard triplets.
 HARD = recipe(

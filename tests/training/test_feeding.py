@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import OptionError
 from visavis.training.data.pack import Pack, write_pack
-from visavis.training.feeding import Batch, Feed
+from visavis.training.loop.feeding import Batch, Feed
 
 ROWS = np.array([3, 4, 5, 9, 10, 11, 12, 17, 18, 19], dtype=np.int64)
 

@@ -14,19 +14,19 @@ from torch import nn
 
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError
-from visavis.training import freezing
 from visavis.training.augment.options import AugmentOptions
-from visavis.training.blending import blend
 from visavis.training.building import build_network
-from visavis.training.centres import begin_at_means
 from visavis.training.data.pack import Pack
-from visavis.training.fitting import Fitted, fit, save_network
-from visavis.training.live import Moment
-from visavis.training.logs import read_history
+from visavis.training.loop import freezing
+from visavis.training.loop.blending import blend
+from visavis.training.loop.centers import begin_at_means
+from visavis.training.loop.fitting import Fitted, fit, save_network
+from visavis.training.loop.live import Moment
+from visavis.training.loop.logs import read_history
+from visavis.training.loop.teacher import Teacher
 from visavis.training.losses import LossOptions, build_loss
 from visavis.training.losses.value import LossValue
 from visavis.training.recipes.recipe import Recipe
-from visavis.training.teacher import Teacher
 from visavis.weights.model_directory import WEIGHTS
 
 

@@ -10,7 +10,7 @@ import torch
 
 from visavis.training.data.pack import Pack, write_pack
 from visavis.training.estimate import plan
-from visavis.training.fitting import fit
+from visavis.training.loop.fitting import fit
 from visavis.training.recipes import by_name, with_overrides
 
 

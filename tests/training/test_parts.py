@@ -18,18 +18,19 @@ from torch import nn
 from visavis.embedding.backbones.mobilenet_v1 import MobileNetV1
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import DataError, OptionError
-from visavis.training import drawing, optimizers, schedule
-from visavis.training.alarm import effective_rank, examine
-from visavis.training.ema import Ema
+from visavis.training import drawing
 from visavis.training.estimate import plan
-from visavis.training.live import LiveLine, Moment
-from visavis.training.logs import History
+from visavis.training.loop import optimizers, schedule
+from visavis.training.loop.alarm import effective_rank, examine
+from visavis.training.loop.ema import Ema
+from visavis.training.loop.live import LiveLine, Moment
+from visavis.training.loop.logs import History
+from visavis.training.loop.seeds import derive
+from visavis.training.loop.speed import training_flops
+from visavis.training.loop.validation import pair_scores, validate
+from visavis.training.loop.watching import Patience
 from visavis.training.losses import LossOptions, build_loss
 from visavis.training.report.reading import read_history
-from visavis.training.seeds import derive
-from visavis.training.speed import training_flops
-from visavis.training.validation import pair_scores, validate
-from visavis.training.watching import Patience
 
 
 def test_one_cycle_is_pytorchs() -> None:

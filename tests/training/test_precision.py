@@ -10,7 +10,7 @@ import torch
 from pytorch_optimizer import Muon
 from torch import nn
 
-from visavis.training import optimizers, precision
+from visavis.training.loop import optimizers, precision
 from visavis.training.recipes import by_name
 
 CPU = torch.device("cpu")

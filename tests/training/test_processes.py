@@ -13,9 +13,9 @@ from tests.training import tiny
 
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.pack import Pack
+from visavis.training.loop.resume import Run
 from visavis.training.losses import LossOptions
 from visavis.training.report.reading import read_history
-from visavis.training.resume import Run
 
 CHILD = """
 import sys
@@ -51,8 +51,8 @@ CHOSEN = {
 
 def train(pack: Pack, out: Path, processes: int, kind: str) -> None:
     """Train and keep what each step's loss was taken of."""
-    from visavis.training.fitting import fit
-    from visavis.training.module import Training
+    from visavis.training.loop.fitting import fit
+    from visavis.training.loop.module import Training
 
     tiny.register()
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []

@@ -13,15 +13,15 @@ import torch
 from tests.training.tiny import recipe, same_weights
 
 from visavis.errors import TrainingError
-from visavis.training import precision
-from visavis.training.checkpoints import Interrupt
 from visavis.training.data.pack import Pack
-from visavis.training.fitting import Fitted, fit
-from visavis.training.live import Moment
+from visavis.training.loop import precision
+from visavis.training.loop.checkpoints import Interrupt
+from visavis.training.loop.fitting import Fitted, fit
+from visavis.training.loop.live import Moment
+from visavis.training.loop.resume import Run, steps_done
 from visavis.training.losses import LossOptions
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.report.reading import read_history
-from visavis.training.resume import Run, steps_done
 
 TIMES = {"seconds", "images_per_second", "gflops", "share_of_peak"}
 
@@ -251,7 +251,7 @@ import dataclasses, json, os, signal, sys
 from pathlib import Path
 from tests.training import tiny
 from visavis.training.data.pack import open_pack
-from visavis.training.fitting import fit
+from visavis.training.loop.fitting import fit
 
 tiny.register()
 def progress(moment):

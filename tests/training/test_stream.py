@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from visavis.errors import TrainingError
-from visavis.training.feeding import StepStream
+from visavis.training.loop.feeding import StepStream
 
 
 class Feed:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from visavis.decision.profile import Calibration
     from visavis.evaluation.protocols import Protocol
-    from visavis.evaluation.run import Evaluation
-    from visavis.evaluation.scores import ScoreFile
-    from visavis.evaluation.summary_records import Summary
+    from visavis.evaluation.scores.table import ScoreFile
+    from visavis.evaluation.verification.records import Summary
+    from visavis.evaluation.verification.run import Evaluation
     from visavis.pipeline import Recognizer
 
 Place = str | PathLike[str]
@@ -59,7 +59,7 @@ class Measured:
     """Error rates of pairs. Has the attributes of its ``summary``, such as ``accuracy``.
 
     Attributes:
-        summary: the numbers, with their intervals; see ``visavis.evaluation.summary_records``.
+        summary: the numbers, with their intervals; see ``visavis.evaluation.verification.records``.
         scores: every pair with its score.
         about_mean: the same pairs scored about the mean of people who are in no pair, or about
             that of the calibration asked for; ``None`` where there is no such mean.
@@ -83,7 +83,7 @@ class Measured:
 
     def plot(self) -> Figure:
         """Draw the ROC curve, and the scores of both kinds of pairs."""
-        from visavis.evaluation import plots
+        from visavis.evaluation.verification import plots
 
         return plots.overview(self.scores, self.summary)
 
@@ -102,7 +102,7 @@ class Measured:
         Raises:
             OptionError, DataError: the folder cannot be written.
         """
-        from visavis.evaluation import scores
+        from visavis.evaluation.scores import table as scores
 
         make_folder(Path(folder))
         scores.write(Path(folder) / "scores.parquet", self.scores)
@@ -232,7 +232,7 @@ def report(
     Raises:
         DataError: it is no score file.
     """
-    from visavis.evaluation import scores as score_files
+    from visavis.evaluation.scores import table as score_files
 
     table = score_files.read(Path(scores))
     made = Measured(_summarize(table, bootstrap, progress), table)
@@ -257,8 +257,8 @@ def _measure(
     progress: Progress | None = None,
     **options: Unpack[PhotoOptions],
 ) -> Measured:
-    from visavis.evaluation import run
-    from visavis.evaluation import scores as score_files
+    from visavis.evaluation.scores import table as score_files
+    from visavis.evaluation.verification import run
 
     # What can be refused is refused before the work, not after it.
     if scores is not None:
@@ -346,16 +346,16 @@ def make_folder(out: Path) -> Path:
 
 
 def _summarize(table: ScoreFile, replicates: int, progress: Progress | None) -> Summary:
-    from visavis.evaluation.summary import summarise
+    from visavis.evaluation.verification.summary import summarise
 
     update: Callable[[int, int], None] | None = stage(progress, "intervals")
     return summarise(table, replicates=replicates, progress=update)
 
 
 def _write(out: Path, made: Measured, *, pictures: bool = False) -> None:
-    from visavis.evaluation import pictures as drawn
-    from visavis.evaluation import report as reports
-    from visavis.evaluation.report import worst
+    from visavis.evaluation.verification import pictures as drawn
+    from visavis.evaluation.verification import report as reports
+    from visavis.evaluation.verification.report import worst
     from visavis.writing import replacing
 
     faces = None

@@ -17,7 +17,7 @@ from visavis.errors import GalleryKeyError, OptionError
 from visavis.types import Record
 
 if TYPE_CHECKING:
-    from visavis.gallery.key import Key
+    from visavis.gallery.crypto.key import Key
     from visavis.gallery.milvus import MilvusGallery
     from visavis.gallery.records import (
         AuditEntry,
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
         Person,
         StoredFace,
     )
-    from visavis.gallery.sqlite import SqliteGallery
+    from visavis.gallery.sqlite.store import SqliteGallery
     from visavis.gallery.store import GalleryStore
-    from visavis.gallery.transfer import TransferReport
-    from visavis.people import (
+    from visavis.gallery.transfer.move import TransferReport
+    from visavis.identification import (
         EnrolOptions,
         EnrolRow,
         IdentifiedPhoto,
@@ -49,7 +49,7 @@ class EnrollReport(Record):
     """What became of photos that were to be enrolled.
 
     Attributes:
-        rows: one a photo, in their order; ``status`` is one of ``visavis.people.STATUSES``.
+        rows: one a photo, in their order; ``status`` is one of ``visavis.identification.STATUSES``.
     """
 
     rows: tuple[EnrolRow, ...]
@@ -89,13 +89,13 @@ def open_store(
                 "leave --key-file out, and encrypt the disks of the cluster",
             )
         return MilvusGallery(str(location), tenant=tenant, token=token, create=create)
-    from visavis.gallery.sqlite import SqliteGallery
+    from visavis.gallery.sqlite.store import SqliteGallery
 
     return SqliteGallery(Path(location), create=create, key=_key(key))
 
 
 def _key(given: Key | Place | None) -> Key | None:
-    from visavis.gallery.key import Key
+    from visavis.gallery.crypto.key import Key
 
     if isinstance(given, str):
         return Key.from_text(given)
@@ -114,8 +114,8 @@ class Gallery:
     Args:
         location: a folder, or a Milvus server (``http://HOST:PORT``) or file (``people.db``).
         create: make it if it is not there.
-        key: of an encrypted gallery in a folder: a ``visavis.gallery.key.Key``, its text, or (as a
-            ``Path``) its file. A new gallery is encrypted if there is one.
+        key: of an encrypted gallery in a folder: a ``visavis.gallery.crypto.key.Key``, its text,
+            or (as a ``Path``) its file. A new gallery is encrypted if there is one.
         tenant: whose gallery, where several share one Milvus.
         token: for a Milvus server that asks for one.
         home: folder of models and calibrations; the user's data folder when ``None``.
@@ -196,7 +196,7 @@ class Gallery:
             DataError, OptionError: the source cannot be read, or names nobody.
             ModelMismatchError: the gallery holds templates of other models only.
         """
-        from visavis.people import Enroller
+        from visavis.identification import Enroller
 
         wanted = enroll_options(
             faces=faces,
@@ -225,7 +225,7 @@ class Gallery:
         Raises:
             UnknownModelError: no such model is registered.
         """
-        from visavis.people.models import model_to_enrol
+        from visavis.identification.models import model_to_enrol
 
         model = options.get("model") or model_to_enrol(self.store, home=self._home)
         options |= {"model": model, "home": self._home}
@@ -305,7 +305,7 @@ class Gallery:
             UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
             UnknownCalibrationError, ModelMismatchError: no such calibration, or of another model.
         """
-        from visavis.people import Identifier, IdentifyOptions, recognizers
+        from visavis.identification import Identifier, IdentifyOptions, recognizers
         from visavis.pipeline import RecognizerOptions
 
         wanted = IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces, audit=audit)  # type: ignore[arg-type]
@@ -365,7 +365,7 @@ class Gallery:
         self, name: str, /, *, calibration: str | None = None
     ) -> tuple[SplitSuggestion, ...]:
         """Templates of a person that do not look like the others; nothing is changed."""
-        from visavis.people import suggest_splits
+        from visavis.identification import suggest_splits
 
         return suggest_splits(self.store, name, calibration=calibration, home=self._home)
 
@@ -430,7 +430,7 @@ class Gallery:
         Raises:
             GalleryError: ``finish`` while somebody has no new template.
         """
-        from visavis.people import Migration
+        from visavis.identification import Migration
 
         change = Migration(self.store, self.recognizer(model=model))
         self._identifiers.clear()
@@ -464,7 +464,7 @@ class Gallery:
             OptionError: both ``key`` and ``plain``.
             GalleryError: the file is there, or cannot be written.
         """
-        from visavis.gallery import transfer
+        from visavis.gallery.transfer import move as transfer
 
         if plain and key is not None:
             raise OptionError("--plain and --file-key", "give one of them")
@@ -505,7 +505,7 @@ class Gallery:
             OptionError: no such file or choice.
             GalleryError: the file is damaged, or its key is another.
         """
-        from visavis.gallery import transfer
+        from visavis.gallery.transfer import move as transfer
 
         check_import(Path(file), existing)
         self._identifiers.clear()
@@ -534,7 +534,7 @@ class Gallery:
         Raises:
             OptionError: it is in Milvus.
         """
-        from visavis.gallery.sqlite import SqliteGallery
+        from visavis.gallery.sqlite.store import SqliteGallery
 
         if not isinstance(self.store, SqliteGallery):
             raise OptionError(
@@ -545,7 +545,7 @@ class Gallery:
 
 def keep_index(store: GalleryStore, added: int) -> None:
     """After many were added, keep the index, so that the next process starts at once."""
-    from visavis.gallery.sqlite import SqliteGallery
+    from visavis.gallery.sqlite.store import SqliteGallery
 
     if added >= _MANY and isinstance(store, SqliteGallery):
         store.load_index()
@@ -561,7 +561,7 @@ def enroll_options(
     workers: int | None = None,
 ) -> EnrolOptions:
     """The options of ``Gallery.enroll``, or an OptionError before a gallery is made."""
-    from visavis.people import EnrolOptions, expiry
+    from visavis.identification import EnrolOptions, expiry
 
     bar: dict[str, Any] = {} if min_usability is None else {"min_usability": min_usability}
     return EnrolOptions(
@@ -582,8 +582,8 @@ def person_photos(
     Raises:
         DataError, OptionError: the source cannot be read, or names nobody.
     """
-    from visavis.people import PersonPhoto, of_folders, of_one, of_table
-    from visavis.people.photos import strays
+    from visavis.identification import PersonPhoto, of_folders, of_one, of_table
+    from visavis.identification.photos import strays
 
     if not isinstance(source, (str, PathLike)):
         return [

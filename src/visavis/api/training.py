@@ -19,8 +19,8 @@ from visavis.types import Record
 if TYPE_CHECKING:
     from visavis.training.data.pack import Pack
     from visavis.training.estimate import Plan
-    from visavis.training.fitting import Fitted
-    from visavis.training.live import Moment
+    from visavis.training.loop.fitting import Fitted
+    from visavis.training.loop.live import Moment
     from visavis.training.outcome.comparison import Contestant
     from visavis.training.outcome.directory import Outcome
     from visavis.training.recipes import Recipe
@@ -253,7 +253,7 @@ def make_folder(out: Path) -> None:
 
 
 def _precision(wanted: TrainOptions, recipe: Recipe) -> tuple[str, ...]:
-    from visavis.training.precision import expected_device, half
+    from visavis.training.loop.precision import expected_device, half
 
     device = expected_device(wanted["accelerator"])
     if recipe.precision == "32" or half(recipe, device):
@@ -263,7 +263,7 @@ def _precision(wanted: TrainOptions, recipe: Recipe) -> tuple[str, ...]:
 
 def _look_for_a_run(wanted: TrainOptions, out: Path) -> None:
     """Before photos are packed for nothing."""
-    from visavis.training.resume import Run
+    from visavis.training.loop.resume import Run
 
     run = Run(out)
     run.refuse_another(resume=wanted["resume"])
@@ -272,8 +272,8 @@ def _look_for_a_run(wanted: TrainOptions, out: Path) -> None:
 
 
 def _fit(wanted: TrainOptions, recipe: Recipe, pack: Pack, out: Path) -> Fitted:
-    from visavis.training.fitting import fit
-    from visavis.training.resume import Run
+    from visavis.training.loop.fitting import fit
+    from visavis.training.loop.resume import Run
 
     try:
         return fit(
@@ -396,7 +396,7 @@ def _pack_photos(wanted: TrainOptions, data: Path, recipe: Recipe, out: Path, fo
     from visavis.training.data import packing
     from visavis.training.data.pack import SCALE, SIZE, open_pack
     from visavis.training.forgetting import PACK
-    from visavis.training.resume import Run
+    from visavis.training.loop.resume import Run
 
     if not data.exists():
         raise DataError(f"{data}: not there", "give a pack, or a folder of photos")

@@ -14,8 +14,26 @@ from visavis import __version__
 from visavis.cli.ending import UnexpectedError, end
 from visavis.errors import VisavisError
 
-_COMMANDS: Final = ("verify", "detect", "embed", "enroll", "identify", "calibrate", "demo")
-_GROUPS: Final = ("people", "gallery", "evaluate", "models", "cache", "cluster", "train", "data")
+# Commands and groups of commands, and the module that each is in.
+_COMMANDS: Final = {
+    "verify": "verify",
+    "detect": "detect",
+    "embed": "embed",
+    "enroll": "gallery.enroll",
+    "identify": "gallery.identify",
+    "calibrate": "calibrate.app",
+    "demo": "demo",
+}
+_GROUPS: Final = {
+    "people": "gallery.people",
+    "gallery": "gallery.app",
+    "evaluate": "evaluate.app",
+    "models": "models.app",
+    "cache": "cache",
+    "cluster": "cluster.app",
+    "train": "train.app",
+    "data": "train.data",
+}
 
 
 class _Commands(TyperGroup):
@@ -63,11 +81,11 @@ def build(only: str | None = None) -> typer.Typer:
         """Is this the same person? Verify, calibrate and measure face similarity."""
 
     alone = only in {*_COMMANDS, *_GROUPS}
-    for name in _COMMANDS:
+    for name, module in _COMMANDS.items():
         if not alone or name == only:
-            app.command(name)(getattr(_module(name), name))
+            app.command(name)(getattr(_module(module), name))
         if name == "enroll" and not alone:
-            app.command("enrol", hidden=True)(_module(name).enroll)
+            app.command("enrol", hidden=True)(_module(module).enroll)
     for name in _GROUPS:
         if not alone or name == only:
             app.add_typer(_group(name), name=name)
@@ -75,10 +93,10 @@ def build(only: str | None = None) -> typer.Typer:
 
 
 def _group(name: str) -> typer.Typer:
-    group: typer.Typer = _module(name).app
+    group: typer.Typer = _module(_GROUPS[name]).app
     if name == "evaluate" and not any(c.name == "cluster" for c in group.registered_commands):
-        group.command("cluster")(_module("evaluate_cluster").cluster)
-        group.command("identify")(_module("evaluate_identify").identify)
+        group.command("cluster")(_module("evaluate.cluster").cluster)
+        group.command("identify")(_module("evaluate.identify").identify)
     return group
 
 

@@ -3,7 +3,9 @@
 A protocol (which photos, which pairs) and a recognizer give a score file, and everything reported
 comes from that file, so that a report can be redone without the photos::
 
-    from visavis.evaluation import protocols, report, run, scores, summary
+    from visavis.evaluation import protocols
+    from visavis.evaluation.verification import report, run, summary
+    from visavis.evaluation.scores import table as scores
 
     protocol = protocols.lfw.view(1, root)
     result = run.evaluate(protocol, Recognizer())

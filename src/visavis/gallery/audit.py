@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from visavis.errors import GalleryDamagedError, OptionError
 from visavis.gallery import moments
-from visavis.gallery.cipher import Seal
-from visavis.gallery.database import Database, State
+from visavis.gallery.crypto.value_cipher import Seal
 from visavis.gallery.records import AuditEntry
-from visavis.gallery.schema import FREQUENT, INDEXED
+from visavis.gallery.sqlite.database import Database, State
+from visavis.gallery.sqlite.schema import FREQUENT, INDEXED
 
 _START = bytes(32)
 _PART = 5000

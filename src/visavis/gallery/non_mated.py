@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.decision.domain import Domain
-from visavis.gallery import reading
-from visavis.gallery.cipher import Seal
-from visavis.gallery.counting import FaceCounts
-from visavis.gallery.database import Database
-from visavis.gallery.live_indexes import LiveIndexes
-from visavis.gallery.own_scores_kept import keep_scores, kept_scores
+from visavis.gallery.crypto.value_cipher import Seal
 from visavis.gallery.records import Match
+from visavis.gallery.sqlite import read as reading
+from visavis.gallery.sqlite.counting import FaceCounts
+from visavis.gallery.sqlite.database import Database
+from visavis.gallery.sqlite.live_indexes import LiveIndexes
+from visavis.gallery.sqlite.nonmated_cache import keep_scores, kept_scores
 from visavis.types import Vectors
 
 _PIECE: Final = 16_384

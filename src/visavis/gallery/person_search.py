@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 
 from visavis.decision.domain import Domain
 from visavis.errors import ModelMismatchError
-from visavis.gallery.cipher import Seal
-from visavis.gallery.database import Database, State
+from visavis.gallery.crypto.value_cipher import Seal
 from visavis.gallery.fusion import mean_templates
-from visavis.gallery.index import TemplateIndex
-from visavis.gallery.index_exact import ROUNDING
-from visavis.gallery.live_indexes import LiveIndexes
-from visavis.gallery.reading import model_of
+from visavis.gallery.index.exact import ROUNDING
+from visavis.gallery.index.template_index import TemplateIndex
 from visavis.gallery.records import Match
-from visavis.gallery.removing import batches
-from visavis.gallery.sealed_rows import person_names
+from visavis.gallery.sqlite.database import Database, State
+from visavis.gallery.sqlite.live_indexes import LiveIndexes
+from visavis.gallery.sqlite.read import model_of
+from visavis.gallery.sqlite.remove import batches
+from visavis.gallery.sqlite.row_codec import person_names
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 

@@ -13,10 +13,10 @@ from torch import nn
 from visavis.embedding import backbones
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import TrainingError
-from visavis.training import freezing
+from visavis.training.loop import freezing
+from visavis.training.loop.seeds import derive, seeded
 from visavis.training.losses import build_loss
 from visavis.training.recipes.recipe import Recipe
-from visavis.training.seeds import derive, seeded
 from visavis.weights.model_directory import INSIDE_RUN, WEIGHTS
 
 

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 
 from visavis.embedding.torch import FaceNetwork
-from visavis.training import drawing, freezing, optimizers, speed
+from visavis.training import drawing
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.building import build_head, build_network
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import split_people
-from visavis.training.memory import keep_memory
-from visavis.training.precision import expected_device, half
+from visavis.training.loop import freezing, optimizers, speed
+from visavis.training.loop.memory import keep_memory
+from visavis.training.loop.precision import expected_device, half
+from visavis.training.loop.threads import threads
 from visavis.training.recipes.recipe import Recipe
-from visavis.training.threads import threads
 from visavis.types import Record
 
 _TRIED: Final = 32  # images of a tried step, at most

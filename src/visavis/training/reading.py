@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from visavis.embedding.torch import FaceNetwork
-from visavis.training import precision
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.augment.mask_alignment import wear
 from visavis.training.data.pack import Pack
+from visavis.training.loop import precision
 from visavis.training.recipes.recipe import Recipe
 from visavis.types import Crops, Vectors
 

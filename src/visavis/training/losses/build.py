@@ -25,7 +25,7 @@ def build_loss(options: LossOptions, *, people: int, dimension: int) -> nn.Modul
     Raises:
         OptionError: fewer than two people, or no dimension.
     """
-    from visavis.training.seeds import derive, seeded
+    from visavis.training.loop.seeds import derive, seeded
 
     if people < 2 or dimension < 1:
         raise OptionError(

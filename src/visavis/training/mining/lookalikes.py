@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visavis.errors import DataError, OptionError
-from visavis.training.seeds import derive
+from visavis.training.loop.seeds import derive
 
 _CHUNK: Final = 1024
 _REACH: Final = 8

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visavis.errors import DataError, OptionError
-from visavis.training.seeds import derive
+from visavis.training.loop.seeds import derive
 from visavis.types import Record
 
 _ANCHORS: Final = 512

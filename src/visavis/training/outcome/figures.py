@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from visavis.decision.operating_point import measure_points
 from visavis.metrics import cells
 from visavis.metrics.intervals import Resampler, Weights, bootstrap
+from visavis.training.loop.validation import pair_scores
 from visavis.training.outcome.points import powers, score_all, supported_rates
-from visavis.training.validation import pair_scores
 from visavis.types import OperatingPoint, Record, Vectors
 
 REPLICATES: Final = 200

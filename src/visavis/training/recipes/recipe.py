@@ -45,8 +45,8 @@ class Recipe(Record):
         head_from_init: each person's centre in the loss's classifier starts at the mean of what
             ``init`` makes of their photos, instead of at random.
         blend: how far the finished model goes from ``init`` to what was learnt, in (0, 1]; 1 for
-            all the way (``visavis.training.blending``). Validations while training is on are of
-            all that was learnt.
+            all the way (``visavis.training.loop.blending``). Validations while training is on are
+            of all that was learned.
         loss: the loss and its miner.
         sampler: how batches are drawn: ``pairs``, ``people``, ``shuffled`` or ``triplets``.
         batch_size: crops in a batch (all processes together).

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from visavis import plots
 from visavis.metrics.verification import roc_auc
+from visavis.training.loop.validation import pair_scores
 from visavis.training.report import figure
 from visavis.training.report.figure import Picture
 from visavis.training.report.reading import Validated
-from visavis.training.validation import pair_scores
 
 PEOPLE: Final = 16
 PHOTOS: Final = 30

@@ -1,0 +1,229 @@
+"""``visavis evaluate cluster``: how well people are told apart without names."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import options
+from visavis.cli.cache import kept_templates
+from visavis.cli.output import console, echo_json, home, progress
+
+if TYPE_CHECKING:
+    from visavis.evaluation.clustering.records import ClusteringEvaluation, ClusteringSummary
+
+
+def cluster(
+    root: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="A folder that holds one a person."),
+    ] = None,
+    algorithm: Annotated[
+        str,
+        typer.Option("--algorithm", help="One algorithm, or all; an unknown name lists them."),
+    ] = "graph-linkage",
+    false_merge: Annotated[
+        float,
+        typer.Option(
+            "--false-merge", help="Accepted share of faces that end up beside a stranger."
+        ),
+    ] = 0.01,
+    sweep: Annotated[
+        bool, typer.Option("--sweep/--no-sweep", help="Also try other settings, for the curves.")
+    ] = True,
+    found: Annotated[
+        Path | None,
+        typer.Option(
+            "--found",
+            help="In place of DIR: a CSV of any system's clusters, with columns photo, cluster "
+            "and person. Or clusters.csv of `visavis cluster`, together with --labels.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="With --found: who is in each photo: a CSV with columns photo and person, or the "
+            "folder that holds one folder per person.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for report.html, clusters.csv and summary.json."),
+    ] = None,
+    model: options.Model = "sface",
+    detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
+    aligned: options.Aligned = False,
+    calibration: options.CalibrationName = None,
+    faces: Annotated[
+        str,
+        typer.Option("--faces", help="Where a photo has several: central, largest or refuse."),
+    ] = "central",
+    flip: options.Flip = False,
+    runtime: options.Runtime = "onnxruntime",
+    threads: options.Threads = None,
+    workers: options.Workers = None,
+    no_cache: options.NoCache = False,
+    json: options.Json = False,
+) -> None:
+    """Sort photos of known people without their names, and count what went wrong.
+
+    One face a photo. Thresholds come from the model's calibration, so nothing is fitted to these
+    photos; the best setting of the sweep is told apart as known afterwards.
+
+    Exit code 0: every photo gave a face; 1: some did not and were counted; 2: error.
+
+    Example: `visavis evaluate cluster staff/ --out staff-clusters/`
+    """
+    from visavis.errors import OptionError
+    from visavis.evaluation.clustering import report as clustering_report
+    from visavis.evaluation.clustering import run as clustering
+    from visavis.evaluation.clustering import tables as clustering_tables
+
+    command = shlex.join(["visavis", *sys.argv[1:]])
+    if (root is None) == (found is None):
+        raise OptionError("no photos" if root is None else "both DIR and --found", "give one")
+    if labels is not None and found is None:
+        raise OptionError(f"--labels {labels} without --found", "folders are DIR's labels")
+    if out is not None and out.suffix.lower() in (".html", ".htm"):
+        raise OptionError(f"--out {out}", "name a folder: it takes the report and the tables")
+    if found is not None:
+        result = clustering_tables.evaluate(
+            clustering_tables.read(found, labels), name=found.name, command=command
+        )
+    elif root is not None:
+        from visavis.clustering import choose
+        from visavis.evaluation.protocols import folders
+        from visavis.pipeline import Recognizer, RecognizerOptions
+
+        names = choose.NAMES if algorithm == "all" else (algorithm,)
+        for name in names:
+            choose.require(name)
+        if not 0 < false_merge < 1:
+            raise OptionError(f"--false-merge {false_merge}", "give one in (0, 1), such as 0.01")
+        people = folders.photos_by_person(root)
+        recognizer = Recognizer(
+            model=model,
+            detector=detector,
+            aligned=aligned,
+            calibration=calibration,
+            options=RecognizerOptions(
+                runtime=runtime,
+                threads=threads,
+                flip=flip,
+                min_face=min_face,
+                min_confidence=min_confidence,
+            ),
+            home=home(),
+        )
+        used = recognizer.calibration  # refused before the work, not after it
+        with ExitStack() as stack:
+            cache = stack.enter_context(kept_templates(no_cache=no_cache))
+            update = stack.enter_context(progress("photos", quiet=json))
+            seen = clustering.embed(
+                people,
+                recognizer,
+                root=root,
+                rule=faces,
+                cache=cache,
+                workers=workers,
+                progress=update,
+            )
+        with progress("clusterings", quiet=json) as update:
+            result = clustering.evaluate(
+                seen,
+                used,
+                name=root.resolve().name or str(root),
+                algorithms=names,
+                false_merge=false_merge,
+                sweep=sweep,
+                settings=f"{recognizer.settings}, {faces}",
+                command=command,
+                progress=update,
+            )
+    if out is not None:
+        clustering_report.write(out, result)
+    _tell(result, json=json, out=out)
+    raise typer.Exit(1 if result.summary.failures else 0)
+
+
+def _tell(result: ClusteringEvaluation, *, json: bool, out: Path | None) -> None:
+    if json:
+        echo_json(result)
+        return
+    _show(result.summary)
+    if out is not None:
+        console.print(f"report: {out / 'report.html'}", markup=False)
+
+
+def _show(summary: ClusteringSummary) -> None:
+    console.print(
+        f"{summary.name}: {summary.faces:,} faces of {summary.people:,} people, "
+        f"{sum(summary.failures.values()):,} photos failed",
+        markup=False,
+        style="bold",
+    )
+    if summary.model:
+        console.print(
+            f"{summary.model} ({summary.model_sha256[:12]}), {summary.settings}",
+            markup=False,
+            style="dim",
+        )
+    for algorithm in dict.fromkeys(row.algorithm for row in summary.rows):
+        _show_rows(summary, algorithm)
+    for reason, photos in summary.failures.items():
+        console.print(f"failed: {photos:,} photos, {reason}", markup=False, style="yellow")
+    for note in summary.notes:
+        console.print(f"note: {note}", markup=False, style="dim")
+
+
+def _show_rows(summary: ClusteringSummary, algorithm: str) -> None:
+    """The settings of one algorithm, in eighty columns."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from visavis.evaluation.clustering.plots import row_name
+
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", title=algorithm,
+        title_justify="left", title_style="bold",
+    )  # fmt: skip
+    heads = ("", "pairwise\nF1", "\nP", "\nR", "B-cubed\nF1", "\nP", "\nR", "\nclusters", "\ns")
+    for name in heads:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    table.add_column("")
+    for k, row in enumerate(summary.rows):
+        if row.algorithm != algorithm:
+            continue
+        marks = ["asked"] if row.default else []
+        marks += ["*"] if k == summary.best.get(algorithm) else []
+        marks += ["as they are"] if row.plain else []
+        numbers = ["–"] * 8
+        if row.scores is not None:
+            pairs, faces = row.scores.pairwise, row.scores.bcubed
+            shares = (pairs.f1, pairs.precision, pairs.recall, faces.f1, faces.precision,
+                      faces.recall)  # fmt: skip
+            numbers = [f"{share:.4f}" for share in shares]
+            numbers += [f"{row.scores.clusters:,}", _seconds(row.seconds)]
+        table.add_row(
+            row_name(row).replace("false-merge ", "").partition(",")[0],
+            *numbers,
+            escape(f"refused: {row.reason}" if row.reason else " ".join(marks)),
+            style="bold" if row.default else None,
+        )
+    console.print(table)
+    if algorithm in summary.best:
+        console.print("* the best by B-cubed F1, known afterwards", markup=False, style="dim")
+
+
+def _seconds(value: float) -> str:
+    from math import isnan
+
+    return "" if isnan(value) else f"{value:.1f}"

@@ -1,0 +1,287 @@
+"""``visavis gallery``: what a gallery holds, whether it is sound, and its upkeep."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import options, output
+from visavis.cli.gallery import moves as gallery_moves
+from visavis.cli.gallery import options as gallery_options
+from visavis.cli.output import console, echo_json, messages
+from visavis.errors import ErasureIncompleteError, GalleryError, ModelMismatchError, OptionError
+
+if TYPE_CHECKING:
+    from visavis.gallery.records import GalleryInfo
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at a gallery, check it, back it up, move it, change its key or its model.",
+)
+gallery_moves.register(app)
+
+
+@app.command("info")
+def info(
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Say what a gallery holds: people, templates by model, index, size, and how far a change of
+    model has come.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis gallery info --gallery door.gallery`
+    """
+    from visavis.identification import migration
+
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        found = store.info()
+        begun = migration.target(store)
+        change = migration.progress(store, *begun) if begun else None
+    if json:
+        echo_json({**found.to_dict(), "migration": change})
+        return
+    _show(found)
+    if change is not None:
+        console.print(
+            f"change to model {change.model}: {change.migrated:,} of {change.people:,} people"
+            + (
+                "; `visavis gallery migrate --finish` erases the old templates"
+                if change.complete
+                else f"; still to come: {', '.join(change.waiting)}"
+                + (", ..." if change.people - change.migrated > len(change.waiting) else "")
+            ),
+            markup=False,
+        )
+
+
+def _show(found: GalleryInfo) -> None:
+    sealed = "encrypted" if found.encrypted else "not encrypted"
+    size = f", {output.size(found.bytes)}" if found.bytes else ""
+    console.print(f"{found.location} ({found.kind}, {sealed}{size})", markup=False)
+    console.print(f"  {output.people(found.people)}, {found.audit_entries:,} audit entries")
+    _show_head(found.audit_head)
+    for sha256, count in found.faces.items():
+        index = found.index.get(sha256)
+        console.print(
+            f"  {found.models.get(sha256, 'unknown model')} ({sha256[:12]}): {count:,} template(s)"
+            + (f", index: {index}" if index else ""),
+            markup=False,
+        )
+        try:
+            found.require_plain(sha256)
+        except ModelMismatchError as error:
+            messages.print(f"warning: {error}", markup=False)
+
+
+def _show_head(audit_head: str) -> None:
+    """The hash that proves the audit, in full."""
+    if audit_head:
+        console.print(f"  audit's head: {audit_head}", markup=False, soft_wrap=True)
+
+
+@app.command("check")
+def check(
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Verify every template, the index against the table, and the chain of the audit.
+
+    Compare the audit's head, or an entry of `visavis gallery audit`, with the hash you noted last:
+    who can write the files can make a whole new chain.
+
+    Exit code 0: sound; 1: problems were found; 2: it cannot be opened.
+
+    Example: `visavis gallery check --gallery door.gallery`
+    """
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        found = store.check()
+    if json:
+        echo_json(found)
+    else:
+        for problem in found.problems:
+            console.print(f"problem: {problem}", markup=False)
+        verdict = "sound" if found.ok else f"{len(found.problems)} problem(s)"
+        audited = f"{found.audit_entries:,} entries of the audit"
+        console.print(f"{verdict}: looked at {found.faces:,} templates and {audited}")
+        _show_head(found.audit_head)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command("compact")
+def compact(
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Give back the room of what was removed, and write the index anew.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis gallery compact --gallery door.gallery`
+    """
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        before = store.info().bytes
+        store.compact()
+        after = store.info().bytes
+    if json:
+        echo_json({"bytes_before": before, "bytes_after": after})
+    else:
+        console.print(f"{output.size(before)} before, {output.size(after)} now")
+
+
+@app.command("backup")
+def backup(
+    destination: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    json: options.Json = False,
+) -> None:
+    """Copy a gallery as it is at one moment, while others go on using it.
+
+    The copy is a gallery itself, with the same key. Whoever is removed later stays in it.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis gallery backup copies/monday --gallery door.gallery`
+    """
+    with gallery_options.open_folder(gallery, key_file=key_file, what="a backup") as store:
+        store.backup(destination)
+    if json:
+        echo_json({"backup": str(destination)})
+    else:
+        console.print(f"{destination}: a copy of {gallery}", markup=False)
+
+
+@app.command("rekey")
+def rekey(
+    new_key_file: Annotated[
+        Path | None,
+        typer.Option("--new-key-file", help="The new key: 32 bytes, raw, hexadecimal or base64."),
+    ] = None,
+    generate: Annotated[
+        Path | None,
+        typer.Option("--generate", help="Make a new random key and write it to this new file."),
+    ] = None,
+    decrypt: Annotated[
+        bool, typer.Option("--decrypt", help="Let the gallery not be encrypted any more.")
+    ] = False,
+    reencrypt: Annotated[
+        bool,
+        typer.Option(
+            "--reencrypt",
+            help="Seal every value anew, as after the old key and a copy came into wrong hands.",
+        ),
+    ] = False,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    json: options.Json = False,
+) -> None:
+    """Encrypt a gallery, give it another key, or decrypt it; killed midway it loses nothing.
+
+    Copies made before keep the old key. The key file of --generate is written before the key is in
+    force: after an error keep this file, and do what the message says.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis gallery rekey --generate new.key --key-file old.key --gallery door.gallery`
+    """
+    from visavis.gallery.crypto.key import Key
+
+    if sum((new_key_file is not None, generate is not None, decrypt)) != 1:
+        raise OptionError(
+            "which key?", "give one of --new-key-file FILE, --generate FILE and --decrypt"
+        )
+    with gallery_options.open_folder(gallery, key_file=key_file, what="the key") as store:
+        new: Key | None = None
+        if new_key_file is not None:
+            new = gallery_options.key_in(new_key_file)
+        elif generate is not None:
+            new = Key.generate()
+            new.to_file(generate)  # before anything is sealed with it
+        try:
+            store.rekey(new, reencrypt=reencrypt)
+        except ErasureIncompleteError:
+            raise
+        except GalleryError as error:
+            if generate is None:
+                raise
+            remedy = f"{error.remedy}; then use the key in {generate} with --new-key-file"
+            raise type(error)(error.got, remedy) from error
+    if json:
+        echo_json({"encrypted": new is not None})
+    else:
+        console.print(
+            "the gallery has its new key; keep it well, without it nothing can be read"
+            if new is not None
+            else "the gallery is not encrypted any more"
+        )
+
+
+@app.command("expire")
+def expire(
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Erase the faces whose time is over (`visavis enroll --expire`), and people left without any.
+
+    Run it daily. Exit code 0; 2: error.
+
+    Example: `visavis gallery expire --gallery door.gallery`
+    """
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        erased = store.expire(datetime.now(UTC).isoformat())
+    if json:
+        echo_json({"templates": erased})
+    else:
+        console.print(f"erased {erased:,} template(s)")
+
+
+@app.command("audit")
+def audit(
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, help="Only so many, the latest.")
+    ] = None,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Print what was done to a gallery: one line an entry, people by opaque id.
+
+    Each entry's hash covers the one before; `visavis gallery check` verifies the chain. Keep the
+    last hash elsewhere to notice a chain that was made anew.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis gallery audit --last 20 --gallery door.gallery`
+    """
+    from collections import deque
+
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        entries = deque(store.audit(), maxlen=last)
+    if json:
+        echo_json(list(entries))
+        return
+    for entry in entries:
+        details = ", ".join(f"{key} {value}" for key, value in entry.details.items())
+        console.print(
+            f"{entry.seq}  {entry.time[:19]}  {entry.action}"
+            + (f"  {entry.subject}" if entry.subject else "")
+            + (f"  {details}" if details else ""),
+            markup=False,
+        )
+    if entries:
+        messages.print(f"hash of the last entry: {entries[-1].hash}", markup=False)

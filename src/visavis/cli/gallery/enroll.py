@@ -1,0 +1,226 @@
+"""``visavis enroll``: people into a gallery."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from visavis.cli import options, output
+from visavis.cli.gallery import options as gallery_options
+from visavis.cli.gallery.enroll_report import RowReport
+from visavis.cli.output import console, home, json_rows, messages, stages
+from visavis.cli.photos import STANDARD_INPUT, gather
+from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from visavis.identification import EnrolRow, PersonPhoto
+
+
+_REMEDIES = {
+    "several-faces": "crop them, or choose by --faces clear, largest or central",
+    "low-quality": "use better photos, or --any-quality takes them as they are",
+}
+
+
+@options.photo_options("model", "threads")
+def enroll(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Photos of one person (with --name; - is standard input), a folder that holds a "
+            "folder for each person, or a CSV with the columns person and path.",
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Whose photos these are; folders then count whole.")
+    ] = None,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    faces: Annotated[
+        str,
+        typer.Option(
+            "--faces",
+            help="Where a photo has several: refuse (whose is the name?), clear (the largest if it "
+            "has four times the area of any other), largest, or central (nearest the middle).",
+        ),
+    ] = "refuse",
+    min_usability: Annotated[
+        float | None,
+        typer.Option(
+            "--min-usability",
+            help="Refuse faces below this, 0 to 1: the share of a flawless photo's power to tell "
+            "people apart that is left.",
+            show_default="0.6",
+        ),
+    ] = None,
+    any_quality: Annotated[
+        bool, typer.Option("--any-quality", help="Refuse no face for its quality.")
+    ] = False,
+    keep_crops: Annotated[
+        bool,
+        typer.Option(
+            "--keep-crops",
+            help="Keep the face (not the photo), so that the model can be changed later without "
+            "the photos.",
+        ),
+    ] = False,
+    expire: Annotated[
+        str | None,
+        typer.Option(
+            "--expire",
+            help="Erase the faces after this: 90d, 12h, 2w, or a date. Done by `visavis gallery "
+            "expire`.",
+        ),
+    ] = None,
+    fpir: Annotated[
+        float,
+        typer.Option(
+            "--fpir",
+            help="Chance accepted that a newcomer is said to look like somebody already enrolled.",
+        ),
+    ] = 0.01,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write one line a photo to this CSV, as it goes."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="Embedder; the gallery's own when left out, sface for a new gallery."
+        ),
+    ] = None,
+    workers: options.Workers = None,
+    json: options.Json = False,
+    **photo_options: Any,
+) -> None:
+    """Enrol people: templates of their photos go into a gallery, photos do not.
+
+    What was enrolled before is skipped, so a run that was stopped goes on when started again. Poor
+    faces are refused. You are warned where a face looks like somebody else who is enrolled, or
+    unlike the person's other photos.
+
+    Exit code 0: every photo is enrolled, now or before; 1: some are not, each with its reason;
+    2: none is, or an error; 130: interrupted, and what was reported is kept.
+
+    Example: `visavis enroll staff/ --gallery door.gallery`
+    """
+    from visavis.api import models
+    from visavis.api.gallery import enroll_options
+
+    photos = _gather(sources, name)
+    if model is not None:
+        models.show(model, home=home())  # before a gallery is made
+        photo_options["model"] = model
+    if any_quality and min_usability is not None:
+        raise OptionError("--min-usability and --any-quality", "give one of them")
+    wanted: dict[str, Any] = {
+        "faces": faces,
+        "min_usability": 0.0 if any_quality else min_usability,
+        "keep_crops": keep_crops,
+        "expire": expire,
+        "fpir": fpir,
+        "workers": workers,
+    }
+    enroll_options(**wanted)  # refused before a gallery is made
+    with (
+        RowReport(report) as rows,
+        gallery_options.open_whole(
+            gallery, key_file=key_file, tenant=tenant, create=True
+        ) as people,
+    ):
+        known = people.recognizer(**photo_options)
+        stopped = False
+        head = {
+            "gallery": gallery,
+            "model": known.model,
+            "model_sha256": known.model_sha256,
+            "photos": len(photos),
+        }
+        tail: dict[str, Any] = {}
+        with json_rows(head, key="rows", tail=tail) if json else nullcontext() as put:
+
+            def told(row: EnrolRow) -> None:
+                rows.add(row)
+                _tell(row, alone=len(photos) == 1)
+                if put is not None:
+                    put(row)
+
+            try:
+                with stages(quiet=len(photos) < 5) as update:
+                    people.enroll(
+                        photos,
+                        **wanted,
+                        on_row=told,
+                        progress=update,
+                        **photo_options,
+                    )
+            except KeyboardInterrupt:
+                stopped = True
+            tail |= {"counts": rows.counts, "interrupted": stopped}
+        if not json and rows.rows:
+            _summarize(rows.rows, rows.counts)
+    if stopped:
+        messages.print(
+            f"interrupted: {len(rows.rows):,} of {len(photos):,} photos are done and kept; run it "
+            "again to go on"
+        )
+        raise typer.Exit(130)
+    there = sum(row.there for row in rows.rows)
+    if there < len(rows.rows):
+        raise typer.Exit(1 if there else 2)
+
+
+def _gather(sources: list[str], name: str | None) -> list[PersonPhoto]:
+    from visavis.api.gallery import person_photos
+    from visavis.identification import PersonPhoto
+
+    if name is not None:
+        found = zip(*gather(sources), strict=True)
+        return [PersonPhoto(name, photo, source=called) for photo, called in found]
+    for source in STANDARD_INPUT.intersection(sources):
+        raise OptionError(f"{source}, a photo of nobody", 'say whose it is: --name "..."')
+    return [photo for source in sources for photo in person_photos(source)]
+
+
+def _tell(row: EnrolRow, *, alone: bool) -> None:
+    """Say what needs attention, as it comes."""
+    if row.message is not None:
+        # What to do about it is said once, in the summary.
+        said = row.message if alone else row.message.partition("; ")[0]
+        messages.print(f"{row.status}: {said}", markup=False)
+    for sentence in row.warnings:
+        messages.print(f"warning: {row.photo}, {row.person}: {sentence}", markup=False)
+
+
+def _summarize(rows: list[EnrolRow], counts: Counter[str]) -> None:
+    if len(rows) == 1 and rows[0].status == "enrolled":
+        console.print(
+            f"enrolled {rows[0].person} (usability {rows[0].usability:.2f})", markup=False
+        )
+        return
+    people = {row.person for row in rows if row.there}
+    there = counts["enrolled"] + counts["already-enrolled"]
+    console.print(
+        f"{there:,} of {len(rows):,} photos are enrolled, {counts['enrolled']:,} of them now, "
+        f"of {output.people(len(people))}"
+    )
+    for status, count in counts.most_common():
+        if status not in {"enrolled", "already-enrolled"}:
+            remedy = f": {_REMEDIES[status]}" if status in _REMEDIES else ""
+            console.print(f"  {count:,} {status}{remedy}", markup=False)
+    doubts = sum(bool(row.warnings) for row in rows)
+    if doubts:
+        console.print(f"  {doubts:,} enrolled with a warning: look at these photos")
+    nobody = sorted({row.person for row in rows} - people)
+    if nobody:
+        some = ", ".join(nobody[:5]) + (", ..." if len(nobody) > 5 else "")
+        console.print(
+            f"  {output.people(len(nobody))} without any photo enrolled: {some}",
+            markup=False,
+        )

@@ -1,0 +1,213 @@
+"""``visavis gallery migrate | export | import``: to another model, to another place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import options, output
+from visavis.cli.gallery import options as gallery_options
+from visavis.cli.output import console, echo_json, home, messages, progress, stages
+from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from visavis.identification import MigrationProgress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``visavis gallery``."""
+    app.command("migrate")(migrate)
+    app.command("export")(export)
+    app.command("import")(import_)
+
+
+def migrate(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="The new embedder; the one that was begun with when left out."
+        ),
+    ] = None,
+    finish: Annotated[
+        bool,
+        typer.Option("--finish", help="Erase the old templates, once everybody has new ones."),
+    ] = False,
+    yes: gallery_options.Yes = False,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    flip: options.Flip = False,
+    runtime: options.Runtime = "onnxruntime",
+    json: options.Json = False,
+) -> None:
+    """Change to another model: embed anew what kept its crop, and wait for the rest.
+
+    Templates of two models are never compared. Until everybody is enrolled with the new one, both
+    stay side by side, and `visavis identify` asks both. Stopped, it goes on when run again.
+
+    Exit code 0: everybody has templates of the new model; 1: some have to be enrolled again (or it
+    was not confirmed); 2: error.
+
+    Example: `visavis gallery migrate --model arcface-r50 --gallery door.gallery`
+    """
+    from visavis.identification import Migration, migration
+    from visavis.pipeline import Recognizer, RecognizerOptions
+
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+        begun = migration.target(store)
+        if model is None and begun is None:
+            raise OptionError("no new model is named", "say --model NAME (`visavis models list`)")
+        name = model or (begun[0] if begun else "")
+        recognizer = Recognizer(
+            model=name, options=RecognizerOptions(runtime=runtime, flip=flip), home=home()
+        )
+        change = Migration(store, recognizer)
+        if finish:
+            found = change.progress()
+            if found.complete:
+                gallery_options.confirm(
+                    f"Erase {found.old_faces} templates of other models?", yes=yes
+                )
+            erased = change.finish()
+            if json:
+                echo_json({"erased": erased})
+            else:
+                console.print(f"erased {erased:,} old template(s): {name} is the only model now")
+            return
+        with progress("migrate") as update:
+            found = change.run(report=update)
+    if json:
+        echo_json({**found.to_dict(), "complete": found.complete})
+    else:
+        _show(found)
+    if not found.complete:
+        raise typer.Exit(1)
+
+
+_FileKey = Annotated[
+    Path | None,
+    typer.Option("--file-key", help="Key of the exported file; the gallery's own when left out."),
+]
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to make.")],
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Do not encrypt the file, though the gallery has a key."),
+    ] = False,
+    file_key: _FileKey = None,
+    no_crops: Annotated[
+        bool, typer.Option("--no-crops", help="Leave out the crops that were kept.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+    ] = False,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Write everybody to one file: Parquet tables in a zip, for another gallery or another tool.
+
+    The export of an encrypted gallery is encrypted with the same key.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis gallery export people.visavis --gallery door.gallery`
+    """
+    with (
+        gallery_options.open_whole(gallery, key_file=key_file, tenant=tenant) as people,
+        stages(quiet=json) as update,
+    ):
+        found = people.export(
+            file,
+            key=gallery_options.key_in(file_key) if file_key is not None else None,
+            plain=plain,
+            crops=not no_crops,
+            overwrite=overwrite,
+            progress=update,
+        )
+    if json:
+        echo_json(found)
+    else:
+        console.print(
+            f"{file}: {output.people(found.people)}, {found.faces:,} templates, "
+            f"{found.crops:,} crops",
+            markup=False,
+        )
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export made.")],
+    existing: Annotated[
+        str,
+        typer.Option(
+            "--existing",
+            help="People whom the gallery knows: refuse the file, merge (add the templates they "
+            "lack), or skip them.",
+        ),
+    ] = "refuse",
+    file_key: _FileKey = None,
+    gallery: gallery_options.Gallery = None,
+    key_file: gallery_options.KeyFile = None,
+    tenant: gallery_options.Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Take in what `visavis gallery export` wrote, into a new gallery or one that is there.
+
+    Everything in the file is verified first. Interrupted, it goes on when run again.
+
+    Exit code 0; 2: error.
+
+    Example: `visavis gallery import people.visavis --gallery http://milvus:19530`
+    """
+    from visavis.api.gallery import check_import, is_sealed
+    from visavis.gallery.transfer import move as transfer
+    from visavis.gallery.transfer.file import ExportReader
+
+    check_import(file, existing)
+    key = gallery_options.key_in(file_key) if file_key is not None else None
+    if key is None and is_sealed(file):
+        key = gallery_options.key_from(key_file, quiet=True)
+    # Before a gallery is made, perhaps with a key that turns out to be the wrong one.
+    reader = ExportReader(file, key)
+    try:
+        transfer.require_comparable(reader)
+    finally:
+        reader.close()
+    with (
+        gallery_options.open_whole(
+            gallery, key_file=key_file, tenant=tenant, create=True
+        ) as people,
+        stages(quiet=json) as update,
+    ):
+        found = people.import_(file, existing=existing, key=key, progress=update)
+    if json:
+        echo_json(found)
+    else:
+        console.print(
+            f"{found.faces:,} templates of {found.people:,} people taken in, {found.already:,} "
+            f"were there already, {found.skipped:,} people left out",
+            markup=False,
+        )
+
+
+def _show(found: MigrationProgress) -> None:
+    console.print(
+        f"{found.embedded:,} face(s) embedded anew; {found.migrated:,} of {found.people:,} people "
+        f"have templates of {found.model}",
+        markup=False,
+    )
+    if found.complete:
+        console.print("everybody has: `visavis gallery migrate --finish` erases the old templates")
+    else:
+        some = ", ".join(found.waiting)
+        more = ", ..." if found.people - found.migrated > len(found.waiting) else ""
+        messages.print(
+            f"no crop was kept of {some}{more}: enrol them again with --model {found.model}; until "
+            "then both models are asked",
+            markup=False,
+        )

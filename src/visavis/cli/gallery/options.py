@@ -1,0 +1,155 @@
+"""Opening the gallery that a command names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli.output import home, messages
+from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from visavis.api import gallery as whole
+    from visavis.gallery.crypto.key import Key
+    from visavis.gallery.milvus import MilvusGallery
+    from visavis.gallery.sqlite.store import SqliteGallery
+
+Gallery = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        envvar="VISAVIS_GALLERY",
+        metavar="DIR|URI",
+        help="The gallery: a folder; or in Milvus: http://HOST:PORT, or a name ending in .db.",
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        help="Key of an encrypted gallery: 32 bytes, raw, in hexadecimal or in base64. Else "
+        "VISAVIS_GALLERY_KEY holds it as text, or VISAVIS_GALLERY_PASSPHRASE a passphrase.",
+    ),
+]
+Tenant = Annotated[
+    str, typer.Option("--tenant", help="Whose gallery, where several share one Milvus.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+_KEY, _PASSPHRASE, _TOKEN = (f"VISAVIS_GALLERY_{name}" for name in ("KEY", "PASSPHRASE", "TOKEN"))
+
+
+def key_in(file: Path, *, quiet: bool = False) -> Key:
+    """The key in a file; warns if others can read it.
+
+    Raises:
+        GalleryKeyError: it cannot be read.
+    """
+    from visavis.gallery.crypto.key import Key, readers
+
+    key = Key.from_file(file)
+    if not quiet and (who := readers(file)):
+        messages.print(f"warning: {who} can read the key file {file}: `chmod 600` it", markup=False)
+    return key
+
+
+def key_from(file: Path | None, *, quiet: bool = False) -> Key | None:
+    """The key named by an option or by the environment, if any.
+
+    Args:
+        file: value of the option.
+        quiet: do not warn if others can read the file; the caller has done so.
+
+    Raises:
+        GalleryKeyError: it cannot be read.
+    """
+    from visavis.gallery.crypto.key import Key
+
+    if file is not None:
+        return key_in(file, quiet=quiet)
+    if text := os.environ.get(_KEY):
+        return Key.from_text(text)
+    if words := os.environ.get(_PASSPHRASE):
+        return Key.from_passphrase(words)
+    return None
+
+
+def open_gallery(
+    location: str | None,
+    *,
+    key_file: Path | None = None,
+    tenant: str = "default",
+    create: bool = False,
+) -> SqliteGallery | MilvusGallery:
+    """The store of the gallery at a place; see ``open_whole``."""
+    return open_whole(location, key_file=key_file, tenant=tenant, create=create).store
+
+
+def open_whole(
+    location: str | None,
+    *,
+    key_file: Path | None = None,
+    tenant: str = "default",
+    create: bool = False,
+) -> whole.Gallery:
+    """The gallery at a place.
+
+    Raises:
+        OptionError: none is named.
+        GalleryError: there is none, or it cannot be opened.
+    """
+    from visavis.api import gallery
+
+    if not location:
+        raise OptionError("no gallery is named", "say --gallery DIR, or set VISAVIS_GALLERY")
+    return gallery.Gallery(
+        location,
+        create=create,
+        key=key_file if gallery.in_milvus(location) else key_from(key_file),
+        tenant=tenant,
+        token=os.environ.get(_TOKEN) or None,
+        home=home(),
+    )
+
+
+def open_folder(location: str | None, *, key_file: Path | None, what: str) -> SqliteGallery:
+    """The gallery in a folder, for what only such a one can do.
+
+    Raises:
+        OptionError: it is in Milvus.
+    """
+    gallery = open_whole(location, key_file=key_file)
+    try:
+        return gallery.folder(what)
+    except OptionError:
+        gallery.close()
+        raise
+
+
+def confirm(
+    question: str,
+    *,
+    yes: bool,
+    why: str = "this cannot be undone",
+    remedy: str = "confirm it with --yes",
+) -> None:
+    """Ask on standard error, unless told not to.
+
+    Args:
+        question: ends in a question mark.
+        yes: the user has already confirmed.
+        why: the reason to think twice, for the error.
+        remedy: what to do where nobody can be asked.
+
+    Raises:
+        OptionError: there is nobody to ask.
+    """
+    import sys
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OptionError(f"{question.rstrip('?')}: {why}", remedy)
+    typer.confirm(question, abort=True, err=True)

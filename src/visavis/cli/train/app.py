@@ -1,0 +1,295 @@
+"""``visavis train``: a model of your own from photos of people."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shlex
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import options
+from visavis.cli.output import console, echo_json, home, messages, stages
+from visavis.cli.train.fields import take_apart
+from visavis.cli.train.show import show_outcome, show_plan
+from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from visavis.api.training import Trained
+    from visavis.training.outcome.directory import Outcome
+
+
+app = typer.Typer(
+    cls=options.RunByDefault,
+    no_args_is_help=True,
+    help="Train a model on photos of people, and measure it on people kept apart. "
+    "`visavis train --recipe NAME DATA` is all it takes; `visavis train run --help` lists its "
+    "options.",
+)
+
+
+@app.command("run", context_settings={"ignore_unknown_options": True})
+def run(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA [--FIELD VALUE]...",
+            help="A pack of `visavis data pack`, or what that takes: a folder that holds one a "
+            "person, the folder of Labeled Faces in the Wild, a .rec file, a pair list. And any "
+            "field of the recipe with its new value, such as --epochs 5 or --loss.margin 0.3; "
+            "`visavis train recipes NAME` lists them.",
+        ),
+    ],
+    *,
+    recipe: Annotated[str, typer.Option("--recipe", help="A name from `visavis train recipes`.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the run; runs/RECIPE when left out."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="What to call the model; the recipe's name when left out."),
+    ] = None,
+    licence: Annotated[
+        str,
+        typer.Option(
+            help="SPDX expression for the model. The training photos' terms apply besides."
+        ),
+    ] = "LicenseRef-unspecified",
+    use: Annotated[str, typer.Option(help="What it may be used for, in words.")] = "",
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="LFW|DIR|PAIRS",
+            help="Refuse training people who stand in this test protocol. LFW checks itself.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say steps, time and memory that it would take; train not."),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
+    ] = False,
+    part: Annotated[
+        str | None, typer.Option("--part", help="Of data that has parts; train when left out.")
+    ] = None,
+    detector: options.DetectorName = "yunet",
+    min_face: options.MinFace = None,
+    min_confidence: options.MinConfidence = None,
+    keep_pack: Annotated[
+        bool,
+        typer.Option(
+            "--keep-pack",
+            help="Keep OUT/data.pack, the crops of the faces, for further runs. Otherwise it is "
+            "removed at the end of the run.",
+        ),
+    ] = False,
+    no_cache: options.NoCache = False,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    json: options.Json = False,
+) -> None:
+    """Train by a recipe; `run` may be left out.
+
+    What comes out, OUT/model, is a model directory: weights, an ONNX file, operating points from
+    people kept apart, a model card. `visavis models add` takes it as it is. To erase the faces and
+    templates that a run keeps, use `visavis train forget`.
+
+    A warning tells you if the model is hardly better than chance.
+
+    Exit code 0: trained; 2: error, or the run was stopped because it collapsed.
+
+    Example: `visavis train --recipe finetune-sface photos/ --name mine --out runs/mine`
+    """
+    from visavis.api import training
+    from visavis.training.loop.live import LiveLine
+
+    plain, fields = take_apart(words)
+    if len(plain) != 1:
+        raise OptionError(
+            f"{len(plain)} places with data" + (f" ({', '.join(plain)})" if plain else ""),
+            "give one pack or folder",
+        )
+    _refuse_misspelt(fields, recipe)
+    with stages(quiet=json) as update, LiveLine(messages) as live:
+        wanted: training.TrainOptions = {
+            "fields": fields,
+            "out": out,
+            "name": name,
+            "licence": licence,
+            "use": use,
+            "against": against,
+            "lfw": os.environ.get("VISAVIS_LFW"),
+            "resume": resume,
+            "part": part,
+            "looking": {
+                "detector": detector,
+                "min_face": min_face,
+                "min_confidence": min_confidence,
+            },
+            "keep_pack": keep_pack,
+            "cache": not no_cache,
+            "accelerator": accelerator,
+            "devices": devices,
+            "nodes": nodes,
+            "command": _command(),
+            "first": _first_process(),
+            "progress": update,
+            "on_step": None if json else live,
+            "home": home(),
+        }
+        if dry_run:
+            used, pack, made = training.plan(plain[0], recipe=recipe, **wanted)
+        else:
+            try:
+                trained = training.train(plain[0], recipe=recipe, **wanted)
+            except KeyboardInterrupt:
+                raise typer.Exit(130) from None
+    if dry_run:
+        if json:
+            echo_json({"recipe": used, "data": pack.fingerprint, "plan": made})
+        else:
+            show_plan(used, made)
+    elif trained.model is not None:
+        _tell(trained, trained.model, json=json)
+
+
+def _tell(trained: Trained, model: Outcome, *, json: bool) -> None:
+    if json:
+        echo_json(trained)
+        return
+    show_outcome(model)
+    early = ", stopped early" if trained.stopped_early else ""
+    console.print(
+        f"{trained.steps} steps in {trained.seconds / 60:.1f} minutes{early}; model directory: "
+        f"{model.path}",
+        markup=False,
+    )
+    if not model.warning:
+        console.print(f"use it: visavis models add {model.path}", markup=False)
+
+
+def _first_process() -> bool:
+    """Whether this is the first of those that Lightning or torchrun started."""
+    return all(int(os.environ.get(key, "0")) == 0 for key in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+
+def _command() -> str:
+    """The command line, with folders by their last name: models travel, paths don't."""
+    words = (Path(word).name if Path(word).exists() else word for word in sys.argv[1:])
+    return shlex.join(["visavis", *words])
+
+
+def _refuse_misspelt(fields: Collection[str], recipe: str) -> None:
+    """What is no field of a recipe may be an option of the command, misspelt."""
+    from difflib import get_close_matches
+
+    from visavis.training.recipes import by_name
+    from visavis.training.recipes.overrides import field_kinds
+
+    kinds = field_kinds(by_name(recipe))
+    own = [name.replace("_", "-") for name in inspect.signature(run).parameters if name != "words"]
+    for name in fields:
+        close = get_close_matches(name.replace("_", "-"), own, n=1, cutoff=0.72)
+        if close and name not in kinds:
+            raise OptionError(f"no option is called --{name}", f"did you mean --{close[0]}?")
+
+
+@app.command("recipes")
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show this one with all its fields.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """List the recipes, or all fields of one.
+
+    Example: `visavis train recipes margin-small`
+    """
+    from visavis.cli.train.show import show_recipe, show_recipes
+    from visavis.training.recipes import RECIPES, by_name
+
+    if name is not None:
+        recipe = by_name(name)
+        if json:
+            echo_json(recipe)
+        else:
+            show_recipe(recipe)
+    elif json:
+        echo_json([recipe.to_dict() for recipe in RECIPES.values()])
+    else:
+        show_recipes(list(RECIPES.values()))
+
+
+@app.command("report")
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the page and the pictures; RUN/report if left out."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Draw how a run went: loss, validation, ROC, scores, embeddings in the plane.
+
+    Writes one page that opens offline, and each picture as SVG and PNG.
+
+    Example: `visavis train report runs/mine`
+    """
+    from visavis.api import runs
+
+    made = runs.report(run, out=out)
+    if json:
+        echo_json(made)
+    else:
+        console.print(f"{made.page}", markup=False)
+
+
+@app.command("forget")
+def forget(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")],
+    json: options.Json = False,
+) -> None:
+    """Erase faces and templates of a run: crops, checkpoint, templates of validation people.
+
+    The model directory and the log stay; the run cannot be resumed any more.
+
+    Example: `visavis train forget runs/mine`
+    """
+    from visavis.api import runs
+
+    gone = runs.forget(run)
+    if json:
+        echo_json({"erased": gone})
+    else:
+        console.print(f"{run}: erased {', '.join(gone) or 'nothing'}", markup=False)
+
+
+@app.command("compare")
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for comparison.svg and comparison.png.")
+    ] = Path(),
+    json: options.Json = False,
+) -> None:
+    """Draw several runs in one picture: validation AUC, active fraction, gap between mean scores.
+
+    Example: `visavis train compare runs/semihard runs/hard --out figures`
+    """
+    from visavis.api.runs import compare as draw
+
+    files = draw(runs, out=out)
+    if json:
+        echo_json([str(file) for file in files])
+    else:
+        console.print("\n".join(map(str, files)), markup=False)

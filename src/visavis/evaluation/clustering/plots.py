@@ -1,0 +1,192 @@
+"""The pictures of a clustering report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from visavis import plots
+from visavis.evaluation import svg
+from visavis.evaluation.clustering.records import ClusteringRow, ClusteringSummary
+from visavis.metrics.clustering import ClusteringScores, PrecisionRecall
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARKS: Final = "os^Dv<>p"
+_TICKS: Final = (0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
+_BETWEEN: Final = (0.2, 0.8, 0.95, 0.98, 0.995, 0.998, 0.9995, 0.9998)
+
+
+def over_settings(summary: ClusteringSummary, metric: str) -> str:
+    """Precision, recall and F1 of the algorithm in front over its settings; "" for one setting.
+
+    Args:
+        summary: the evaluation.
+        metric: ``pairwise`` or ``bcubed``.
+    """
+    rows = [r for r in _curve(summary) if r.algorithm == summary.algorithm]
+    if len(rows) < 2:
+        return ""
+    by_score = rows[0].threshold is not None
+    x = [(r.threshold if by_score else r.false_merge) or 0.0 for r in rows]
+    of = _bcubed if metric == "bcubed" else _pairwise
+    figure, panel = plots.axes()
+    values = [of(r.scores) for r in rows if r.scores is not None]
+    everything = [part for v in values for part in (v.precision, v.recall, v.f1)]
+    edge = _edge(everything)
+    for label, colour, y in (
+        ("precision", plots.NON_MATED, [v.precision for v in values]),
+        ("recall", plots.MATED, [v.recall for v in values]),
+        ("F1", plots.ACCENT, [v.f1 for v in values]),
+    ):
+        panel.plot(
+            x, _inside(y, edge), "o-", color=colour, linewidth=1.5, markersize=3.5,
+            label=label,
+        )  # fmt: skip
+    asked = summary.asked
+    at = asked.threshold if by_score else asked.false_merge
+    panel.axvline(at or 0.0, color=plots.INK, linewidth=0.8, linestyle=(0, (3, 2)))
+    panel.set_xlabel("score (cosine similarity) it works at" if by_score else "false-merge rate")
+    if not by_score:
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    _shares(panel, everything)
+    name = "B-cubed" if metric == "bcubed" else "Pairwise"
+    panel.set_ylabel(f"{name}: share of faces" if metric == "bcubed" else f"{name}: share of pairs")
+    plots.legend(panel, loc="best")
+    middle = of(asked.scores) if asked.scores is not None else values[0]
+    return svg.render(
+        figure,
+        name=f"{metric}-over-settings",
+        title=f"{name} precision, recall and F1 over the setting",
+        description=f"At the setting asked for: precision {middle.precision:.4f}, recall "
+        f"{middle.recall:.4f}, F1 {middle.f1:.4f}.",
+    )
+
+
+def trade_off(summary: ClusteringSummary) -> str:
+    """B-cubed precision over recall, a line an algorithm; "" for a single row."""
+    if len(summary.rows) < 2:
+        return ""
+    figure, panel = plots.axes(size=(6.4, 4.6))
+    names = list(dict.fromkeys(row.algorithm for row in summary.rows))
+    shown = _curve(summary)
+    recall = [_bcubed(r.scores).recall for r in shown if r.scores is not None]
+    precision = [_bcubed(r.scores).precision for r in shown if r.scores is not None]
+    across, up = _inside(recall, _edge(recall)), _inside(precision, _edge(precision))
+    for k, name in enumerate(names):
+        own = [place for place, r in enumerate(shown) if r.algorithm == name]
+        colour, mark = plots.SERIES[k % len(plots.SERIES)], _MARKS[k % len(_MARKS)]
+        x, y = [across[p] for p in own], [up[p] for p in own]
+        panel.plot(x, y, f"{mark}-", color=colour, linewidth=1.2, markersize=3.5, label=name)
+        for p in own:
+            if shown[p].default:
+                panel.plot(
+                    across[p], up[p], mark, color=colour, markersize=9, markeredgecolor=plots.INK,
+                    markeredgewidth=1,
+                )  # fmt: skip
+    panel.set_xlabel("B-cubed recall")
+    panel.set_ylabel("B-cubed precision")
+    _shares(panel, precision)
+    _shares(panel, recall, across=True)
+    plots.legend(panel, loc="lower left")
+    return svg.render(
+        figure,
+        name="trade-off",
+        title="B-cubed precision over recall",
+        description=f"A line for each of {', '.join(names)}; upper right is better.",
+    )
+
+
+def cluster_sizes(summary: ClusteringSummary) -> str:
+    """How many people and how many clusters there are of each class of sizes."""
+    sizes = summary.sizes
+    figure, panel = plots.axes()
+    place = np.arange(len(sizes.names))
+    for values, colour, label, shift in (
+        (sizes.people, plots.MATED, "people", -0.2),
+        (sizes.clusters, plots.ACCENT, "clusters found", 0.2),
+    ):
+        panel.bar(place + shift, values, width=0.38, color=colour, label=label)
+    panel.set_xticks(place, sizes.names, rotation=0 if len(place) < 9 else 40)
+    panel.set_yscale("symlog", linthresh=10)
+    panel.set_ylim(0, 2.2 * max(*sizes.people, *sizes.clusters))
+    ticks = (0, 5, 10, 20, 50, *(m * 10**k for k in range(2, 7) for m in (1, 3)))
+    panel.set_yticks([t for t in ticks if t <= panel.get_ylim()[1]])
+    panel.set_yticks([], minor=True)
+    panel.yaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+    panel.set_xlabel("faces")
+    panel.set_ylabel("how many")
+    panel.grid(False, axis="x")
+    plots.legend(panel, loc="upper right")
+    pairs = ", ".join(
+        f"{name}: {p} and {c}"
+        for name, p, c in zip(sizes.names, sizes.people, sizes.clusters, strict=True)
+    )
+    return svg.render(
+        figure,
+        name="sizes",
+        title="Sizes of people and of clusters",
+        description=f"People and clusters by number of faces: {pairs}.",
+    )
+
+
+def _curve(summary: ClusteringSummary) -> list[ClusteringRow]:
+    """Rows with metrics, without those of templates as they are, which only stand beside."""
+    return [r for r in summary.rows if r.scores is not None and not r.plain]
+
+
+def _bcubed(scores: ClusteringScores) -> PrecisionRecall:
+    return scores.bcubed
+
+
+def _pairwise(scores: ClusteringScores) -> PrecisionRecall:
+    return scores.pairwise
+
+
+def _edge(values: list[float]) -> float:
+    """How far from 1 (and 0) a share of 1 is drawn: the logit axis has it at infinity."""
+    missing = [1 - v for v in values if v < 1]
+    return max(1e-7, 0.4 * min([*missing, 0.02]))
+
+
+def _inside(values: list[float], edge: float) -> list[float]:
+    return [min(max(v, edge), 1 - edge) for v in values]
+
+
+def _shares(panel: Axes, values: list[float], *, across: bool = False) -> None:
+    """A logit axis in percent: 99 and 99.9 % are as far apart as 90 and 99 %."""
+    edge = _edge(values)
+    inside = _inside([v for v in values if v > 0.3] or values, edge)
+    (panel.set_xscale if across else panel.set_yscale)("logit")
+    low, high = (np.log(v / (1 - v)) for v in (min(inside), max(inside)))
+    ends = 1 / (1 + np.exp(-np.array([low - 0.06 * (high - low) - 0.1, high + 0.3])))
+    (panel.set_xlim if across else panel.set_ylim)(*ends)
+    top = 1 - edge if max(values) >= 1 else 1.0
+    marks = [t for t in _TICKS if ends[0] <= t <= ends[1] and 1 - t > 1.5 * (1 - top)]
+    if len(marks) < 3:
+        # With few powers of ten in view the marks between them are named, too.
+        between = [t for t in _BETWEEN if ends[0] <= t <= ends[1] and 1 - t > 1.5 * (1 - top)]
+        marks = sorted([*marks, *between])
+    labels = [f"{100 * t:.6g} %" for t in marks]
+    if top < 1:
+        marks, labels = [*marks, top], [*labels, "100 %"]
+    axis = panel.xaxis if across else panel.yaxis
+    axis.set_ticks([], minor=True)
+    axis.set_ticks(marks, labels)
+
+
+def row_name(row: ClusteringRow) -> str:
+    """A setting in words.
+
+    >>> row_name(ClusteringRow("dbscan", None, 0.5, 1e-5, False, 1.0, None))
+    'score 0.5000'
+    """
+    beside = ", templates as they are" if row.plain else ""
+    if row.threshold is not None:
+        return f"score {row.threshold:.4f}{beside}"
+    if row.false_merge is None:
+        return "as given"
+    return f"false-merge rate {row.false_merge:g}{beside}"

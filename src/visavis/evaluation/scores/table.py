@@ -1,0 +1,200 @@
+"""Score files: every pair with its score or the reason why it has none.
+
+A table with one row a pair, as CSV or Parquet by the file's extension. Columns:
+
+========================  =========================================================================
+``a``, ``b``              the two photos, as the pair list names them
+``same``                  whether they show the same person
+``score``                 cosine similarity, float64; empty where the comparison failed
+``failure``               the reason where it failed, such as ``no-face (b)``; empty otherwise
+``fold``, ``group``       as the pair list has them; a column may be absent
+``person_a, person_b``    who is in the photos, where that is known
+``llr``                   natural-log likelihood ratio of the score by the calibration in use
+``model, model_sha256``   what made the scores
+``settings``              the pipeline's settings
+========================  =========================================================================
+
+To report on scores of your own, write ``a``, ``b``, ``same`` and ``score``; the rest is optional.
+Parquet carries the metadata inside; a CSV file has it beside itself, in ``NAME.csv.meta.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import DataError, writing_to
+from visavis.evaluation.about import About
+from visavis.types import Record
+
+Texts: TypeAlias = NDArray[np.object_]
+"""``(N,)`` str."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreFile(Record):
+    """A scored pair list, N pairs in the list's order.
+
+    Attributes:
+        a: ``(N,)`` first photos.
+        b: ``(N,)`` second photos.
+        same: ``(N,)`` bool, whether a pair is mated.
+        score: ``(N,)`` float64, NaN where the comparison failed.
+        failure: ``(N,)`` reasons, "" where there is a score.
+        fold: ``(N,)`` int64, or ``None``.
+        group: ``(N,)`` texts, or ``None``.
+        person_a: ``(N,)`` names, or ``None``.
+        person_b: ``(N,)`` names, or ``None``.
+        llr: ``(N,)`` float64, NaN where the comparison failed; ``None`` without a calibration.
+        model: name of the model.
+        model_sha256: hash of its file.
+        settings: the pipeline's settings.
+        about: where the rows come from.
+    """
+
+    a: Texts
+    b: Texts
+    same: NDArray[np.bool_]
+    score: NDArray[np.float64]
+    failure: Texts
+    fold: NDArray[np.int64] | None = None
+    group: Texts | None = None
+    person_a: Texts | None = None
+    person_b: Texts | None = None
+    llr: NDArray[np.float64] | None = None
+    model: str = ""
+    model_sha256: str = ""
+    settings: str = ""
+    about: About = field(default_factory=About)
+
+    def __post_init__(self) -> None:
+        for name in COLUMNS:
+            values = getattr(self, name)
+            if values is not None and values.shape != self.a.shape:
+                raise DataError(
+                    f"a score file with {len(self.a)} photos a and {name} of shape {values.shape}",
+                    "give each column one value a pair",
+                )
+        failed = np.isnan(self.score)
+        if ((self.failure != "") != failed).any():
+            raise DataError(
+                "a score file where scores and failures contradict each other",
+                "give each pair a score, or a reason why it has none",
+            )
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.a)
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """``(N,)`` whether each pair has a score."""
+        return ~np.isnan(self.score)
+
+
+COLUMNS = ("a", "b", "same", "score", "failure", "fold", "group", "person_a", "person_b", "llr")
+"""The columns with a value a pair, in the order of the file."""
+
+CONSTANTS = ("model", "model_sha256", "settings")
+"""The columns that hold one value throughout."""
+
+
+def texts(values: Any) -> Texts:
+    """Strings as an ``(N,)`` object array."""
+    listed = list(values)
+    array = np.empty(len(listed), dtype=np.object_)
+    array[:] = listed
+    return array
+
+
+def write(path: Path, scores: ScoreFile) -> None:
+    """Write a score file whole or not at all; the folder is made.
+
+    Args:
+        path: ends in ``.csv`` or ``.parquet``.
+        scores: what to write.
+
+    Raises:
+        DataError: another extension, or the file cannot be written.
+    """
+    from visavis.evaluation.scores import csv as scores_csv
+    from visavis.evaluation.scores import parquet as scores_parquet
+
+    require_known(path)
+    writer = scores_csv.write if path.suffix.lower() == ".csv" else scores_parquet.write
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer(path, scores)
+
+
+def read(path: Path) -> ScoreFile:
+    """Read a score file.
+
+    Args:
+        path: ends in ``.csv`` or ``.parquet``.
+
+    Raises:
+        DataError: another extension, or the file is not as said above; names row and remedy.
+    """
+    from visavis.evaluation.scores import csv as scores_csv
+    from visavis.evaluation.scores import parquet as scores_parquet
+
+    require_known(path)
+    reader = scores_csv.read if path.suffix.lower() == ".csv" else scores_parquet.read
+    return reader(path)
+
+
+def checked(
+    path: Path, columns: Mapping[str, Any], about: About, *, row: Callable[[int], str]
+) -> ScoreFile:
+    """A score file from columns that were read.
+
+    Args:
+        path: where they come from.
+        columns: arrays by name, as in ``ScoreFile``; ``CONSTANTS`` as lists of texts. A failure may
+            be missing where there is no score.
+        about: the metadata.
+        row: what to call a row, counted from 0.
+
+    Raises:
+        DataError: the columns contradict each other.
+    """
+    if ("person_a" in columns) != ("person_b" in columns):
+        raise DataError(f"{path}: people of one side only", "give person_a and person_b, or none")
+    score = columns["score"]
+    for k in np.flatnonzero(np.isinf(score))[:1]:
+        raise DataError(f"{path}, {row(k)}: score is {score[k]}", "give a finite number")
+    failed = np.isnan(score)
+    failure = columns.get("failure", texts([""] * len(score))).copy()
+    failure[failed & (failure == "")] = "not-scored"
+    for k in np.flatnonzero((failure != "") & ~failed)[:1]:
+        raise DataError(
+            f"{path}, {row(k)}: a score and a failure", "keep the score, or the reason for none"
+        )
+    constants = {}
+    for name in CONSTANTS:
+        values = columns.get(name, [""])
+        for k, value in enumerate(values):
+            if value != values[0]:
+                raise DataError(
+                    f"{path}, {row(k)}: {name} is {value!r} after {values[0]!r}",
+                    "keep the scores of one model and one setting in a file",
+                )
+        constants[name] = values[0]
+    arrays = {name: columns.get(name) for name in COLUMNS}
+    return ScoreFile(**{**arrays, "failure": failure, **constants}, about=about)
+
+
+def require_known(path: Path) -> None:
+    """Refuse an extension that no score file has.
+
+    Raises:
+        DataError: it is neither ``.csv`` nor ``.parquet``.
+    """
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise DataError(f"{path}: a score file of unknown kind", "name it .csv or .parquet")

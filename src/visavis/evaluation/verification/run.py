@@ -1,0 +1,266 @@
+"""Protocol and recognizer in, score file out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import log10
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis import __version__
+from visavis.decision.domain import Domain
+from visavis.decision.whitening import fit_domain
+from visavis.errors import DataError, OptionError
+from visavis.evaluation.about import About
+from visavis.evaluation.embedding import Embedded, embed
+from visavis.evaluation.protocols import Protocol
+from visavis.evaluation.scores.table import ScoreFile, texts
+from visavis.evaluation.verification import projection
+from visavis.faces.aligned import Aligned
+from visavis.types import OperatingPoint, Vectors
+
+if TYPE_CHECKING:
+    from visavis.decision.profile import Calibration
+    from visavis.embedding.cache import EmbeddingCache
+    from visavis.pipeline import Recognizer
+
+RULES: Final = ("largest", "central", "best-match", "refuse")
+"""How a photo with several faces can be evaluated; see ``visavis.pipeline.RULES``."""
+
+_CHUNK: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """A scored protocol, with what is needed to draw it.
+
+    Attributes:
+        scores: the score file.
+        protocol: the pair list.
+        embedded: templates and faces of its photos.
+        about_mean: the same pairs scored about a domain's mean; ``None`` where none was given.
+    """
+
+    scores: ScoreFile
+    protocol: Protocol
+    embedded: Embedded
+    about_mean: ScoreFile | None = None
+
+
+def evaluate(
+    protocol: Protocol,
+    recognizer: Recognizer,
+    *,
+    calibration: Calibration | None = None,
+    about_mean: Calibration | None = None,
+    rule: str = "central",
+    cache: EmbeddingCache | None = None,
+    workers: int | None = None,
+    command: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score every pair of a protocol.
+
+    A pair of which a photo gives no template stays in the table, without a score and with the
+    reason. A killed run goes on where it stopped if it has a cache.
+
+    Args:
+        protocol: the pair list.
+        recognizer: makes the templates.
+        calibration: adds likelihood ratios, and thresholds to check; ``None`` for neither.
+        about_mean: a calibration with a domain: the pairs are scored about its mean as well.
+        rule: which face counts where a photo has several: one of ``RULES``. ``best-match`` takes
+            the highest score among the faces.
+        cache: keeps templates between runs.
+        workers: photos in work at once; all cores when ``None``.
+        command: the command line, for the record.
+        progress: called with (done, total) photos.
+
+    Raises:
+        OptionError: unknown rule.
+        ModelMismatchError: the calibration was made with another model.
+    """
+    if rule not in RULES:
+        raise OptionError(f"face rule {rule!r}", f"choose one of {', '.join(RULES)}")
+    for one in (calibration, about_mean):
+        if one is not None:
+            one.require_model(recognizer.model, recognizer.model_sha256)
+    if protocol.aligned and not isinstance(recognizer.detector, Aligned):
+        recognizer = recognizer.twin(detector=Aligned())
+    embedded = embed(
+        protocol, recognizer, rule=rule, cache=cache, workers=workers, progress=progress
+    )
+    settings = f"{recognizer.settings}, {rule}"
+    return Evaluation(
+        scores=_scored(protocol, embedded, recognizer, calibration, (settings, command)),
+        protocol=protocol,
+        embedded=embedded,
+        about_mean=None
+        if about_mean is None
+        else _scored(protocol, embedded, recognizer, about_mean, (settings, command)),
+    )
+
+
+def mean_of(
+    people: Mapping[str, Sequence[Path]],
+    recognizer: Recognizer,
+    *,
+    rule: str = "central",
+    cache: EmbeddingCache | None = None,
+    workers: int | None = None,
+) -> Domain:
+    """The mean of per-person mean templates of people who are in no pair.
+
+    Args:
+        people: their photos; those without a usable face are passed over.
+        recognizer: makes the templates.
+        rule: which face counts where a photo has several.
+        cache: keeps templates between runs.
+        workers: photos in work at once; all cores when ``None``.
+
+    Raises:
+        DataError: no photo gave a face.
+    """
+    listed = [(k, photo) for k, photos in enumerate(people.values()) for photo in photos]
+    rows = recognizer.embed_many(
+        [photo for _, photo in listed], rule=rule, cache=cache, workers=workers
+    )
+    found = [
+        (k, row.templates[0].vector)
+        for (k, _), row in zip(listed, rows, strict=True)
+        if row.templates
+    ]
+    if not found:
+        raise DataError(f"{len(listed)} photos for a mean, none with a face", "give others")
+    return fit_domain(np.stack([vector for _, vector in found]), np.array([k for k, _ in found]))
+
+
+def _scored(
+    protocol: Protocol,
+    embedded: Embedded,
+    recognizer: Recognizer,
+    calibration: Calibration | None,
+    record: tuple[str, str],
+) -> ScoreFile:
+    """Every pair in the calibration's space; ``record`` is settings and command."""
+    settings, command = record
+    sides = embedded.vectors, embedded.vectors
+    notes = list(protocol.notes)
+    if calibration is not None and calibration.domain is not None:
+        domain = calibration.domain
+        sides = (
+            tuple(domain.apply(own) for own in embedded.vectors),
+            tuple(domain.apply(own, side="b") for own in embedded.vectors),
+        )
+        settings += ", centered"
+        notes.append(f"Scores are about the mean of {domain.people:,} people.")
+    score = score_pairs(sides[0], protocol.first, protocol.second, sides[1])
+    scored = ~np.isnan(score)
+    llr = None
+    if calibration is not None and calibration.evidence:
+        llr = np.full(len(score), np.nan)
+        llr[scored] = calibration.llr(score[scored])
+    if calibration is not None and calibration.settings != recognizer.settings:
+        notes.append(
+            f"Calibration '{calibration.name}' was measured with {calibration.settings}, these "
+            f"scores with {settings}: its error rates need not hold here."
+        )
+    about = About(
+        protocol=protocol.name,
+        command=command,
+        created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        version=__version__,
+        notes=tuple(notes),
+        photos=len(protocol.photos),
+        photo_failures=dict(Counter(reason for reason in embedded.reasons if reason)),
+        calibration=calibration.name if calibration is not None else "",
+        operating_points=_decades(calibration.points) if calibration is not None else (),
+        projection=projection.project(protocol, sides[0]),
+    )
+    people = protocol.people
+    return ScoreFile(
+        a=texts(protocol.labels[k] for k in protocol.first),
+        b=texts(protocol.labels[k] for k in protocol.second),
+        same=protocol.same,
+        score=score,
+        failure=_failures(embedded.reasons, protocol),
+        fold=protocol.fold,
+        group=texts(protocol.group) if protocol.group is not None else None,
+        person_a=texts(people[k] for k in protocol.first) if people is not None else None,
+        person_b=texts(people[k] for k in protocol.second) if people is not None else None,
+        llr=llr,
+        model=recognizer.model,
+        model_sha256=recognizer.model_sha256,
+        settings=settings,
+        about=about,
+    )
+
+
+def score_pairs(
+    vectors: Sequence[Vectors],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    other: Sequence[Vectors] | None = None,
+) -> NDArray[np.float64]:
+    """Cosine similarity of each pair, ``(N,)`` float64; NaN where a photo has no template.
+
+    Where a photo has several templates the highest score counts. Summed in float64, so that a
+    pair's score does not depend on the list it stands in.
+
+    Args:
+        vectors: per photo ``(K, D)`` float32 unit rows.
+        first: ``(N,)`` index of each pair's first photo.
+        second: ``(N,)`` index of its second photo.
+        other: the templates of the same photos where they are second; ``vectors`` when ``None``.
+
+    >>> a, b = np.array([[1, 0]], np.float32), np.array([[0.6, 0.8], [1, 0]], np.float32)
+    >>> score_pairs([a, b, a[:0]], np.array([0, 0]), np.array([1, 2]))
+    array([ 1., nan])
+    """
+    other = vectors if other is None else other
+    count = np.array([len(own) for own in vectors])
+    a, b = _first_rows(vectors), _first_rows(other)
+    score = np.full(len(first), np.nan)
+    fewest = np.minimum(count[first], count[second])
+    most = np.maximum(count[first], count[second])
+    single = np.flatnonzero((fewest == 1) & (most == 1))
+    for start in range(0, len(single), _CHUNK):
+        rows = single[start : start + _CHUNK]
+        left, right = a[first[rows]].astype(np.float64), b[second[rows]].astype(np.float64)
+        score[rows] = (left * right).sum(axis=1)
+    for k in np.flatnonzero((fewest >= 1) & (most > 1)).tolist():
+        left = vectors[int(first[k])].astype(np.float64)
+        right = other[int(second[k])].astype(np.float64)
+        score[k] = (left[:, None] * right[None]).sum(axis=2).max()
+    clipped: NDArray[np.float64] = np.clip(score, -1.0, 1.0)
+    return clipped
+
+
+def _first_rows(vectors: Sequence[Vectors]) -> Vectors:
+    """``(P, D)``: the first template of each photo, zeros where there is none."""
+    out = np.zeros((len(vectors), vectors[0].shape[1] if vectors else 0), dtype=np.float32)
+    for k, own in enumerate(vectors):
+        if len(own):
+            out[k] = own[0]
+    return out
+
+
+def _decades(points: tuple[OperatingPoint, ...]) -> tuple[OperatingPoint, ...]:
+    """The points at 1e-1, 1e-2, ...: a calibration may have many between. All, if it has none."""
+    kept = [p for p in points if abs(log10(p.target_fmr) - round(log10(p.target_fmr))) < 1e-6]
+    return tuple(kept) or points
+
+
+def _failures(reasons: Sequence[str], protocol: Protocol) -> NDArray[np.object_]:
+    def tell(i: int, j: int) -> str:
+        parts = [f"{reasons[k]} ({side})" for k, side in ((i, "a"), (j, "b")) if reasons[k]]
+        return ", ".join(parts)
+
+    pairs = zip(protocol.first.tolist(), protocol.second.tolist(), strict=True)
+    return texts(tell(i, j) for i, j in pairs)

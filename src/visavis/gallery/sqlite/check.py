@@ -1,0 +1,148 @@
+"""Whether everything in a gallery is what was written."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sqlite3
+from collections.abc import Iterator
+
+import numpy as np
+
+from visavis.errors import ErasureIncompleteError, GalleryDamagedError, VisavisError
+from visavis.gallery import audit
+from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.index.template_index import TemplateIndex
+from visavis.gallery.records import CheckReport
+from visavis.gallery.sqlite.database import Database, State
+from visavis.gallery.sqlite.erase import Eraser
+from visavis.gallery.sqlite.live_indexes import LiveIndexes
+from visavis.gallery.sqlite.read import crop_of
+from visavis.gallery.sqlite.row_codec import FACE_COLUMNS, open_face, open_text, open_vectors
+from visavis.gallery.sqlite.write import source_tag
+
+_MOST = 100
+_BATCH = 10_000
+
+
+def checked(database: Database, seal: Seal, indexes: LiveIndexes, eraser: Eraser) -> CheckReport:
+    """Verify database, templates, people, audit, and the index against the table."""
+    problems: list[str] = []
+    faces, links, head = 0, 0, ""
+    try:
+        try:
+            eraser.finish_if_left()
+        except ErasureIncompleteError as error:
+            problems.append(str(error))
+        with database.reading() as (db, _):
+            models = [number for (number,) in db.execute("SELECT id FROM model")]
+        for model in models:
+            with contextlib.suppress(GalleryDamagedError):  # it is named below
+                indexes.prepare(model, seal)
+        with database.reading() as (db, state):
+            problems += _database(db)
+            for problem in _people(db, seal):
+                problems.append(problem)
+            for number, problem in _faces(db, seal):
+                faces += 1
+                if problem:
+                    problems.append(f"face {number}: {problem}")
+            for broken in audit.verify(db, seal, state):
+                links += broken is None
+                if broken is not None:
+                    problems.append(broken)
+            _, head = audit.head(db)
+            problems += _indexes(db, state, seal, indexes)
+    except GalleryDamagedError as error:
+        problems.append(error.got)
+    if len(problems) > _MOST:
+        problems[_MOST:] = [f"and {len(problems) - _MOST} more"]
+    return CheckReport(
+        ok=not problems,
+        faces=faces,
+        audit_entries=links,
+        problems=tuple(problems),
+        audit_head=head,
+    )
+
+
+def _database(db: sqlite3.Connection) -> Iterator[str]:
+    for (message,) in db.execute(f"PRAGMA integrity_check({_MOST})"):
+        if message != "ok":
+            yield f"the database is not sound: {message}"
+    for table, row, parent, _ in itertools.islice(db.execute("PRAGMA foreign_key_check"), _MOST):
+        yield f"{table} {row} belongs to a {parent} that is not there"
+
+
+def _people(db: sqlite3.Connection, seal: Seal) -> Iterator[str]:
+    for number, uid, tag, name, attributes in db.execute(
+        "SELECT id, uid, name_tag, name, attributes FROM person"
+    ):
+        try:
+            plain = open_text(seal, number, uid, "name", name)
+            json.loads(open_text(seal, number, uid, "attributes", attributes))
+        except (VisavisError, ValueError) as error:
+            yield str(getattr(error, "got", error))
+            continue
+        if tag != seal.blind(b"name", plain):
+            yield f"person {number} cannot be found by name"
+
+
+def _faces(db: sqlite3.Connection, seal: Seal) -> Iterator[tuple[int, str]]:
+    dimensions = dict(db.execute("SELECT id, dimension FROM model").fetchall())
+    crops = {number for (number,) in db.execute("SELECT face FROM crop")}
+    for row in db.execute(f"SELECT {FACE_COLUMNS} FROM face ORDER BY id"):
+        try:
+            face = open_face(seal, row, dimensions.get(row[2], 0))
+            if face.has_crop:
+                crop_of(db, seal, face.id)
+        except (GalleryDamagedError, ValueError) as error:
+            yield row[0], str(getattr(error, "got", "it cannot be read"))
+            continue
+        if row[4] != source_tag(seal, face.source_sha256):
+            yield row[0], "it cannot be found by its photo"
+        elif face.has_crop != (face.id in crops):
+            yield row[0], "a crop is kept that it does not know of"
+        else:
+            yield row[0], ""
+
+
+def _indexes(
+    db: sqlite3.Connection, state: State, seal: Seal, indexes: LiveIndexes
+) -> Iterator[str]:
+    """Each index by brute force over the table: the same numbers, the same templates."""
+    for model, sha256 in db.execute("SELECT id, sha256 FROM model").fetchall():
+        try:
+            index = indexes.current(db, state, model, seal)
+        except GalleryDamagedError:  # a face of the table, named above
+            continue
+        ids = index.ids()
+        read = db.execute("SELECT id, person FROM face WHERE model = ? ORDER BY id", (model,))
+        table = np.array(read.fetchall(), np.int64).reshape(-1, 2)
+        if not np.array_equal(ids, table[:, 0]):
+            yield (
+                f"the index of model {sha256[:12]} holds {len(ids)} templates, "
+                f"the table {len(table)}, or others"
+            )
+        elif not np.array_equal(index.people(ids), table[:, 1]):
+            yield f"the index of model {sha256[:12]} gives faces to other people than the table"
+        elif differ := _differing(db, seal, index, model):
+            yield f"the index of model {sha256[:12]} differs from the table in {differ} faces"
+
+
+def _differing(db: sqlite3.Connection, seal: Seal, index: TemplateIndex, model: int) -> int:
+    """Templates that the index holds otherwise than the table; rows that do not open aside."""
+    differ, after = 0, 0
+    while rows := db.execute(
+        f"SELECT {FACE_COLUMNS} FROM face WHERE model = ? AND id > ? ORDER BY id LIMIT ?",
+        (model, after, _BATCH),
+    ).fetchall():
+        after = rows[-1][0]
+        try:
+            _, table = open_vectors(seal, rows, index.dimension)
+        except GalleryDamagedError:
+            continue
+        held = index.vectors(np.array([row[0] for row in rows], np.int64))
+        differ += int((held != table).any(axis=1).sum())
+    return differ

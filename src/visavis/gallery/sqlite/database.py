@@ -1,0 +1,276 @@
+"""One connection to a gallery's SQLite file: transactions that wait their turn.
+
+Readers and writers of any number of processes share the file (write-ahead log); one writes at a
+time. Whoever finds it held waits up to ``timeout``; nothing is ever half written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from visavis.errors import GalleryBusyError, GalleryError, GalleryKeyError
+from visavis.gallery.sqlite.failures import is_busy, told, translated
+from visavis.gallery.sqlite.open_files import held, let_go
+
+T = TypeVar("T")
+
+_SETTINGS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # an acknowledged write survives a power cut
+    "PRAGMA secure_delete = ON",  # what is deleted is overwritten
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA temp_store = MEMORY",  # templates are never spilled to a temporary folder
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA cache_size = -16384",
+    # The log is moved to the database every 64 MiB: pages that many enrolments touch, once.
+    "PRAGMA wal_autocheckpoint = 16384",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The one row of the table ``state``, see ``schema``."""
+
+    clock: int
+    floor: int
+    generation: int
+    erasing: bool
+    audit_seal: bytes
+
+
+class Database:
+    """A connection that one thread at a time uses.
+
+    Args:
+        path: the file; it must be there.
+        folder: the gallery, for messages.
+        timeout: seconds to wait for other processes.
+
+    Attributes:
+        generation: of the key in use; once set, a transaction begins only while it is still that.
+
+    Raises:
+        GalleryError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, folder: Path, timeout: float) -> None:
+        self.path, self.folder = path, folder
+        self._timeout = timeout
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self.generation: int | None = None
+        with told(folder):
+            self._inode = held(path)
+            try:
+                self._db = self._patiently(self._connect)
+            except BaseException:
+                let_go(self._inode)
+                raise
+        self._open = True
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False
+        )
+        try:
+            for setting in _SETTINGS:
+                db.execute(setting).fetchall()
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def close(self) -> None:
+        """Close the file; what follows raises GalleryError."""
+        with self._lock:
+            if self._open:
+                self._open = False
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.close()
+                let_go(self._inode)
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return not self._open
+
+    @property
+    def inode(self) -> tuple[int, int]:
+        """Names the open file for ``open_files.read``."""
+        return self._inode
+
+    @contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """The connection outside a transaction, for this thread alone."""
+        with self._lock, told(self.folder):
+            self._require_usable()
+            yield self._db
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[sqlite3.Connection, State]]:
+        """A read transaction: everything read in it is of one moment."""
+        with self.alone() as db:
+            state = self._patiently(lambda: self._begin("BEGIN"))
+            try:
+                yield db, state
+            finally:
+                self._roll_back()
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[sqlite3.Connection, State]]:
+        """A write transaction: commits if the block succeeds, else rolls everything back.
+
+        If the commit itself fails, the table is read to find out whether it took effect. An error
+        is raised only if it did not.
+        """
+        with self.alone() as db:
+            before = self._patiently(lambda: self._begin("BEGIN IMMEDIATE"))
+            after: State | None = None
+            try:
+                yield db, before
+                after = self._state()
+                self._patiently(lambda: db.execute("COMMIT"))
+            except sqlite3.Error as error:
+                self._roll_back()
+                if after is None:
+                    raise translated(self.folder, error, unchanged=True) from error
+                found = self._state_if_readable()
+                if found != after or after == before:
+                    unchanged = found == before != after
+                    raise translated(self.folder, error, unchanged=unchanged) from error
+            finally:
+                self._roll_back()
+
+    def truncate_log(self) -> bool:
+        """Move everything from the write-ahead log to the database and empty the log.
+
+        Returns:
+            False where readers of other processes kept it from being emptied.
+        """
+
+        def attempt() -> bool:
+            busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+
+        with self.alone():
+            end = time.monotonic() + self._timeout
+            while not self._patiently(attempt):
+                if time.monotonic() > end:
+                    return False
+                time.sleep(0.02)
+            return True
+
+    def vacuum(self) -> None:
+        """Write the database anew: nothing that was deleted is in the new one."""
+        with self.alone() as db:
+            self._patiently(lambda: db.execute("VACUUM"))
+
+    def _begin(self, how: str) -> State:
+        self._db.execute(how)
+        try:
+            state = self._state()
+            if self.generation not in {None, state.generation}:
+                raise GalleryKeyError(
+                    f"the key of the gallery {self.folder} was changed by another process",
+                    "open it again with the new key",
+                )
+        except BaseException:
+            self._roll_back()
+            raise
+        return state
+
+    def _state(self) -> State:
+        row = self._db.execute(
+            "SELECT clock, floor, generation, erasing, audit_seal FROM state"
+        ).fetchone()
+        if row is None:
+            raise GalleryError(
+                f"the gallery {self.folder} has no state", "restore it from a backup"
+            )
+        return State(row[0], row[1], row[2], bool(row[3]), row[4])
+
+    def _state_if_readable(self) -> State | None:
+        try:
+            return self._state()
+        except (sqlite3.Error, GalleryError):
+            return None
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        """SQLite's own waiting does not cover every case (recovery, the last one to close)."""
+        end = time.monotonic() + self._timeout
+        while True:
+            try:
+                return attempt()
+            except sqlite3.Error as error:
+                if not is_busy(error) or time.monotonic() > end:
+                    raise
+                time.sleep(random.uniform(0.002, 0.03))
+
+    def _require_usable(self) -> None:
+        if not self._open:
+            raise GalleryError(f"the gallery {self.folder} is closed", "open it again")
+        if os.getpid() != self._process:
+            raise GalleryError(
+                f"the gallery {self.folder} was opened in another process",
+                "open it anew in each process",
+            )
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._inode:
+            raise GalleryError(
+                f"the gallery {self.folder} was removed or replaced while it was open",
+                "open it again",
+            )
+
+
+def exclusive(
+    path: Path, *, folder: Path, timeout: float
+) -> contextlib.AbstractContextManager[None]:
+    """Hold a gallery's lock for erasing and for writing snapshots; it ends with its process.
+
+    Args:
+        path: the lock's file.
+        folder: the gallery, for messages.
+        timeout: seconds to wait; 0: not at all.
+
+    Raises:
+        GalleryBusyError: another process held it for all that time.
+    """
+    return _exclusive(path, folder, timeout)
+
+
+@contextmanager
+def _exclusive(path: Path, folder: Path, timeout: float) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=timeout, mode=0o600, thread_local=False)
+    with told(folder):
+        try:
+            lock.acquire(poll_interval=0.02)
+        except Timeout as error:
+            raise GalleryBusyError(
+                f"the gallery {folder} is being compacted or erased from by another process",
+                "wait for it to finish, or end it, and try again",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()

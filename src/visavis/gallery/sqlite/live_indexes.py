@@ -1,0 +1,324 @@
+"""The search indexes of a gallery, kept in step with its table."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from visavis.errors import GalleryDamagedError, GalleryError, GalleryKeyError
+from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
+from visavis.gallery.sqlite.database import Database, State
+from visavis.gallery.sqlite.erase import Eraser
+from visavis.gallery.sqlite.row_codec import FACE_COLUMNS, open_vectors
+from visavis.gallery.sqlite.write import Written
+
+_BATCH = 20_000
+_ABOUT = b"index"
+
+
+@dataclass(slots=True)
+class _Live:
+    """An index in memory.
+
+    Attributes:
+        faces: the clock up to which faces were taken from the table.
+        removals: the clock up to which removals were followed; all before it, at least.
+        changes: faces added and removed since it was last saved.
+        saved: whether a snapshot was read or written.
+        origin: where it came from, in words.
+    """
+
+    index: TemplateIndex
+    faces: int
+    removals: int
+    saved: bool
+    origin: str
+    changes: int = 0
+
+
+class LiveIndexes:
+    """One index a model, made when first asked for.
+
+    Args:
+        database: open.
+        folder: where snapshots are.
+        eraser: holds the lock for writing them.
+        options: what is asked of the search.
+        snapshot_from: templates from which a snapshot is worth writing.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        eraser: Eraser,
+        options: IndexOptions,
+        snapshot_from: int,
+    ) -> None:
+        self._database, self._folder, self._eraser = database, folder, eraser
+        self._options, self._snapshot_from = options, snapshot_from
+        self._live: dict[int, _Live] = {}
+
+    def prepare(self, model: int, seal: Seal, *, keep: bool = True) -> None:
+        """Bring the index up to the state at the call, in short transactions.
+
+        They do not block writers for long.
+
+        An index that had to be made from the table is then written to disk, if ``keep``.
+        """
+        goal: int | None = None
+        behind = True
+        while behind:  # each step takes the index closer to the goal, however much others write
+            with self._database.reading() as (db, state):
+                goal = state.clock if goal is None else goal
+                live = self._held(db, state, model, seal)
+                behind = self._advance(live, db, state, model, seal) and live.faces < goal
+        with self._database.alone():
+            live.index.settle()
+        if keep and not live.saved and len(live.index) >= self._snapshot_from:
+            self._save_if_possible(model, seal)
+
+    def near(self, state: State, model: int) -> bool:
+        """Whether the index is in memory, ready, and a batch at most behind the table."""
+        live = self._live.get(model)
+        return (
+            live is not None
+            and live.index.settled
+            and state.floor <= live.removals <= state.clock
+            and state.clock - live.faces <= _BATCH
+        )
+
+    def current(
+        self, db: sqlite3.Connection, state: State, model: int, seal: Seal
+    ) -> TemplateIndex:
+        """The index as the table is in this read transaction."""
+        live = self._held(db, state, model, seal)
+        while self._advance(live, db, state, model, seal):
+            pass
+        return live.index
+
+    def follow(self, before: State, written: Written) -> None:
+        """Take in what was just enrolled without reading it back.
+
+        Call it before anything else may change the table through this connection. An index that
+        was not in memory stays so, unless the model is new: then it is begun here.
+
+        Args:
+            before: the state that the transaction began with.
+            written: what it enrolled.
+        """
+        for model, dimension in written.new_models.items():
+            index = TemplateIndex(dimension, options=self._options)
+            self._live[model] = _Live(
+                index, before.clock, before.clock, False, "made while faces were enrolled"
+            )
+        models = np.array(written.models)
+        for model, live in list(self._live.items()):
+            if not live.faces == live.removals == before.clock:
+                continue  # another process wrote as well: the next search takes both from the table
+            mine = np.flatnonzero(models == model)
+            try:
+                if len(mine):
+                    vectors = written.vectors
+                    if isinstance(vectors, list):
+                        vectors = np.stack([vectors[at] for at in mine.tolist()])
+                    live.index.add(
+                        np.array(written.numbers)[mine],
+                        vectors if len(vectors) == len(mine) else vectors[mine],
+                        people=np.array(written.people)[mine],
+                        usability=np.array(written.usability)[mine],
+                    )
+            except BaseException:
+                del self._live[model]  # perhaps half done; the table has it
+                raise
+            live.changes += len(mine)
+            live.faces = live.removals = written.clock
+
+    def describe(self, db: sqlite3.Connection, model: int) -> str:
+        """The index in words, without making it."""
+        live = self._live.get(model)
+        if live is not None:
+            return f"{live.index.describe()}; {live.origin}"
+        row = db.execute("SELECT state FROM snapshot WHERE model = ?", (model,)).fetchone()
+        return "not loaded; " + ("a snapshot is kept" if row else "made at the first search")
+
+    def save(self, model: int, seal: Seal) -> None:
+        """Write a snapshot of a loaded index.
+
+        Raises:
+            GalleryBusyError: another process held the lock for too long.
+            GalleryError: the files cannot be written.
+        """
+        with self._eraser.lock():
+            self._save(model, seal)
+
+    def _save_if_possible(self, model: int, seal: Seal) -> None:
+        """A snapshot saves time and holds nothing that the table does not: without it, then."""
+        with contextlib.suppress(GalleryError), self._eraser.lock(timeout=0):
+            self._save(model, seal)
+
+    def load_before_erasing(self, seal: Seal) -> None:
+        """Have in memory what is on disk: an erasure deletes the snapshots, ``close`` writes them
+        again without what was erased."""
+        with self._database.reading() as (db, _):
+            recorded = [number for (number,) in db.execute("SELECT model FROM snapshot")]
+        for model in recorded:
+            if model not in self._live:
+                with contextlib.suppress(GalleryDamagedError):  # perhaps what is to be erased
+                    self.prepare(model, seal, keep=False)
+
+    def save_worthwhile(self, seal: Seal) -> None:
+        """Write those snapshots that would save a later process noticeable time."""
+        with self._database.reading() as (db, _):
+            recorded = {number for (number,) in db.execute("SELECT model FROM snapshot")}
+        for model, live in self._live.items():
+            size = len(live.index)
+            stale = model not in recorded or live.changes > size // 20
+            if size >= self._snapshot_from and stale:
+                self._save_if_possible(model, seal)
+
+    def save_all(self, seal: Seal) -> None:
+        """Bring every index up to date and write those that are worth it.
+
+        Raises:
+            GalleryBusyError: another process kept its hold for too long.
+        """
+        with self._database.reading() as (db, _):
+            models = [number for (number,) in db.execute("SELECT id FROM model")]
+        for model in models:
+            self.prepare(model, seal, keep=False)
+            if len(self._live[model].index) >= self._snapshot_from:
+                self.save(model, seal)
+
+    def loaded(self) -> list[int]:
+        """Models whose index is in memory."""
+        return list(self._live)
+
+    def forget(self) -> None:
+        """Drop all from memory."""
+        self._live.clear()
+
+    def _held(self, db: sqlite3.Connection, state: State, model: int, seal: Seal) -> _Live:
+        live = self._live.get(model)
+        if live is None or not state.floor <= live.removals <= state.clock:
+            live = self._loaded(db, state, model, seal)
+            self._live[model] = live
+        return live
+
+    def _loaded(self, db: sqlite3.Connection, state: State, model: int, seal: Seal) -> _Live:
+        """From the snapshot if there is a sound one, else empty, to be filled from the table."""
+        (dimension,) = db.execute("SELECT dimension FROM model WHERE id = ?", (model,)).fetchone()
+        row = db.execute("SELECT file, state FROM snapshot WHERE model = ?", (model,)).fetchone()
+        origin = "made from the table"
+        if row is not None:
+            file, at = row
+            unseal = _Unseal(seal, self._folder / file) if seal.encrypted else None
+            try:
+                index = TemplateIndex.load(
+                    self._folder / file, options=self._options, unseal=unseal
+                )
+                if (index.dimension, index.state) == (dimension, at) and at >= state.floor:
+                    return _Live(index, at, at, True, "loaded from a snapshot")
+                origin += " (the snapshot is not of this gallery)"
+            except FileNotFoundError:
+                origin += " (the snapshot is gone)"
+            except (GalleryDamagedError, GalleryKeyError, OSError):
+                origin += " (the snapshot is damaged)"
+        # Faces removed until now are not in the table that it will be filled from.
+        index = TemplateIndex(dimension, options=self._options)
+        return _Live(index, 0, state.clock, False, origin)
+
+    def _advance(
+        self, live: _Live, db: sqlite3.Connection, state: State, model: int, seal: Seal
+    ) -> bool:
+        """Follow the table by one batch; whether there is more."""
+        index = live.index
+        if live.removals < state.clock:
+            gone = db.execute(
+                "SELECT face FROM removal WHERE seq > ? AND model = ?", (live.removals, model)
+            ).fetchall()
+            if gone:
+                live.changes += index.remove(np.array([face for (face,) in gone], np.int64))
+            moved = db.execute(
+                "SELECT face, person FROM moved WHERE seq > ? AND model = ? ORDER BY seq",
+                (live.removals, model),
+            ).fetchall()
+            whose = dict(moved)  # the last word on each
+            if whose:
+                index.assign(np.fromiter(whose, np.int64), np.fromiter(whose.values(), np.int64))
+            live.changes += len(moved)
+            live.removals = state.clock
+        if live.faces == state.clock:
+            return False
+        rows = db.execute(
+            f"SELECT {FACE_COLUMNS} FROM face WHERE id > ? AND model = ? ORDER BY id LIMIT ?",
+            (live.faces, model, _BATCH),
+        ).fetchall()
+        if rows:
+            usability, vectors = open_vectors(seal, rows, index.dimension)
+            index.add(
+                np.array([row[0] for row in rows], np.int64),
+                vectors,
+                people=np.array([row[1] for row in rows], np.int64),
+                usability=usability,
+            )
+            live.changes += len(rows)
+        more = len(rows) == _BATCH
+        live.faces = rows[-1][0] if more else state.clock
+        return more
+
+    def _save(self, model: int, seal: Seal) -> None:
+        with self._database.alone():  # no other thread may change the index meanwhile
+            with self._database.reading() as (db, state):
+                index = self.current(db, state, model, seal)
+            file = f"{model}-{secrets.token_hex(8)}.index"
+            path = self._folder / file
+            sealed = _Sealed(seal, path) if seal.encrypted else None
+            index.save(path, state=state.clock, seal=sealed)
+            _sync(path)
+            with self._database.writing() as (db, _):
+                row = (model, file, state.clock)
+                db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)", row)
+            self._eraser.drop_stale_snapshots()
+            self._live[model].saved, self._live[model].changes = True, 0
+
+
+class _Sealed:
+    """Encrypts the pieces of one snapshot, each about its place."""
+
+    def __init__(self, seal: Seal, path: Path) -> None:
+        self._seal, self._about, self._place = seal, path.name.encode(), 0
+
+    def __call__(self, data: bytes, /) -> bytes:
+        self._place += 1
+        return self._seal.seal(data, b"%s %s %d" % (_ABOUT, self._about, self._place))
+
+
+class _Unseal:
+    """Decrypts them again."""
+
+    def __init__(self, seal: Seal, path: Path) -> None:
+        self._seal, self._path, self._place = seal, path, 0
+
+    def __call__(self, data: bytes, /) -> bytes:
+        self._place += 1
+        about = b"%s %s %d" % (_ABOUT, self._path.name.encode(), self._place)
+        opened = self._seal.open(data, about)
+        if opened is None:
+            raise GalleryDamagedError(
+                f"{self._path} is not what was written", "delete it: it is made again"
+            )
+        return opened
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

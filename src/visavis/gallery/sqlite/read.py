@@ -1,0 +1,232 @@
+"""People and faces as records, in parts that each come from one short read transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from visavis.errors import GalleryDamagedError, GalleryError
+from visavis.gallery import moments
+from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.names import unknown_person
+from visavis.gallery.records import Person, StoredFace
+from visavis.gallery.sqlite.database import Database
+from visavis.gallery.sqlite.remove import batches
+from visavis.gallery.sqlite.row_codec import (
+    FACE_COLUMNS,
+    OpenFace,
+    about_crop,
+    open_face,
+    open_text,
+    person_names,
+    written_uid,
+)
+from visavis.gallery.sqlite.write import find_person
+from visavis.types import Vectors
+
+_PART = 1000
+_COMPARED = 10_000
+
+
+def required_person(db: sqlite3.Connection, seal: Seal, name: str) -> tuple[int, bytes]:
+    """Row number and uid of a person by composed name.
+
+    Raises:
+        UnknownPersonError: nobody is called so.
+    """
+    found = find_person(db, seal, name)
+    if found is None:
+        raise unknown_person(name, (text for text, _ in _names(db, seal, most=_COMPARED)))
+    return found
+
+
+def one_person(db: sqlite3.Connection, seal: Seal, number: int) -> Person:
+    """A person by row number, who must be there."""
+    return next(iter(_people(db, seal, [number])))
+
+
+def all_people(database: Database, seal: Seal) -> Iterator[Person]:
+    """Everybody, by name. Who is removed meanwhile may be left out."""
+    with database.reading() as (db, _):
+        numbers = [number for _, number in sorted(_names(db, seal))]
+    for start in range(0, len(numbers), _PART):
+        with database.reading() as (db, _):
+            part = _people(db, seal, numbers[start : start + _PART])
+        yield from part
+
+
+def faces_of(
+    database: Database, seal: Seal, *, person: int | None, model_sha256: str | None
+) -> Iterator[StoredFace]:
+    """Yield the faces present at the call, by number; faces removed meanwhile may be missing."""
+    with database.reading() as (_, state):
+        last = state.clock
+    after = 0
+    while after < last:  # rises with each part
+        with database.reading() as (db, _):
+            part = _faces(db, seal, (after, last), person, model_sha256)
+        yield from part
+        after = part[-1].id if len(part) == _PART else last
+
+
+def crop_of(db: sqlite3.Connection, seal: Seal, face: int) -> bytes | None:
+    """A kept crop.
+
+    Raises:
+        GalleryError: there is no such face.
+        GalleryDamagedError: the crop is not what was written.
+    """
+    row = db.execute("SELECT crop FROM face WHERE id = ?", (face,)).fetchone()
+    if row is None:
+        raise GalleryError(f"there is no face {face}", "`visavis people show` lists a person's")
+    if not row[0]:
+        return None
+    found = db.execute("SELECT png FROM crop WHERE face = ?", (face,)).fetchone()
+    png = seal.open(found[0], about_crop(face)) if found else None
+    if png is None:
+        raise GalleryDamagedError(
+            f"the crop of face {face} is not what was written", "restore the gallery from a backup"
+        )
+    return png
+
+
+def model_of(db: sqlite3.Connection, sha256: str) -> tuple[int, int] | None:
+    """Row number and length of templates of a model."""
+    found: tuple[int, int] | None = db.execute(
+        "SELECT id, dimension FROM model WHERE sha256 = ?", (sha256,)
+    ).fetchone()
+    return found
+
+
+def open_faces(
+    db: sqlite3.Connection, seal: Seal, person: int, model: int, dimension: int
+) -> list[OpenFace]:
+    """A person's faces of one model, by number."""
+    rows = db.execute(
+        f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? AND model = ? ORDER BY id",
+        (person, model),
+    ).fetchall()
+    return [open_face(seal, row, dimension) for row in rows]
+
+
+def probe_a_person(
+    database: Database, seal: Seal, model_sha256: str, *, most: int
+) -> tuple[list[Vectors], list[int]]:
+    """One template each of up to ``most`` people, both chosen by a fixed seed, and whose they are.
+
+    Nothing where fewer than two people have templates of the model.
+    """
+    with database.reading() as (db, _):
+        model = model_of(db, model_sha256)
+        if model is None:
+            return [], []
+        people = db.execute(
+            "SELECT DISTINCT person FROM face WHERE model = ? ORDER BY person", (model[0],)
+        ).fetchall()
+    if len(people) < 2:
+        return [], []
+    chooser = np.random.default_rng(0)
+    probes, owners = [], []
+    for at in chooser.permutation(len(people))[: max(most, 0)].tolist():
+        with database.reading() as (db, _):
+            faces = open_faces(db, seal, people[at][0], *model)
+        if faces:
+            chosen = faces[int(chooser.integers(len(faces)))]
+            probes.append(chosen.vector)
+            owners.append(chosen.person)
+    return probes, owners
+
+
+def uids(db: sqlite3.Connection, people: Sequence[int]) -> dict[int, str]:
+    """Opaque ids of people by row number."""
+    found: dict[int, str] = {}
+    for marks, part in batches(people):
+        rows = db.execute(f"SELECT id, uid FROM person WHERE id IN ({marks})", part)
+        found |= {number: written_uid(uid) for number, uid in rows}
+    return found
+
+
+def _names(db: sqlite3.Connection, seal: Seal, *, most: int = -1) -> Iterator[tuple[str, int]]:
+    for number, uid, blob in db.execute("SELECT id, uid, name FROM person LIMIT ?", (most,)):
+        yield open_text(seal, number, uid, "name", blob), number
+
+
+def _people(db: sqlite3.Connection, seal: Seal, numbers: list[int]) -> list[Person]:
+    rows: dict[int, Any] = {}
+    faces: dict[int, dict[str, int]] = {}
+    for marks, part in batches(numbers):
+        for row in db.execute(
+            f"SELECT id, uid, name, attributes, created FROM person WHERE id IN ({marks})", part
+        ):
+            rows[row[0]] = row
+        for number, sha256, count in db.execute(
+            "SELECT person, sha256, count(*) FROM face JOIN model ON model.id = face.model "
+            f"WHERE person IN ({marks}) GROUP BY person, model ORDER BY sha256",
+            part,
+        ):
+            faces.setdefault(number, {})[sha256] = count
+    return [
+        Person(
+            name=open_text(seal, number, uid, "name", name),
+            id=written_uid(uid),
+            faces=faces.get(number, {}),
+            attributes=json.loads(open_text(seal, number, uid, "attributes", attributes)),
+            created=moments.written(created),
+        )
+        for number, uid, name, attributes, created in (rows[n] for n in numbers if n in rows)
+    ]
+
+
+def _faces(
+    db: sqlite3.Connection,
+    seal: Seal,
+    between: tuple[int, int],
+    person: int | None,
+    model_sha256: str | None,
+) -> list[StoredFace]:
+    """The first part of the faces with numbers in the half-open range (low, high]."""
+    models = {
+        number: (name, sha256, dimension)
+        for number, name, sha256, dimension in db.execute(
+            "SELECT id, name, sha256, dimension FROM model"
+        )
+    }
+    where, values = ["id > ? AND id <= ?"], [*between]
+    if person is not None:
+        # The plus keeps SQLite at the index over people, not at the table in order of number.
+        where, values = ["person = ?", "+id > ? AND +id <= ?"], [person, *between]
+    if model_sha256 is not None:
+        where.append("model IN (SELECT id FROM model WHERE sha256 = ?)")
+    bound = (*values, *([model_sha256] if model_sha256 is not None else []), _PART)
+    rows = db.execute(
+        f"SELECT {FACE_COLUMNS} FROM face WHERE {' AND '.join(where)} ORDER BY id LIMIT ?", bound
+    ).fetchall()
+    settings = dict(db.execute("SELECT id, text FROM setting").fetchall())
+    names: dict[int, tuple[str, str]] = {}
+    for _, part in batches(sorted({row[1] for row in rows})):
+        names |= person_names(db, seal, part)
+    found = []
+    for row in rows:
+        name, sha256, dimension = models[row[2]]
+        face = open_face(seal, row, dimension)
+        found.append(
+            StoredFace(
+                id=face.id,
+                person=names[face.person][0],
+                vector=face.vector,
+                model=name,
+                model_sha256=sha256,
+                settings=settings[face.setting],
+                usability=face.usability,
+                photo=face.source,
+                photo_sha256=face.source_sha256,
+                created=moments.written(face.created),
+                expires=None if face.expires is None else moments.written(face.expires),
+                has_crop=face.has_crop,
+            )
+        )
+    return found

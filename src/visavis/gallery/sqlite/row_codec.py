@@ -1,0 +1,169 @@
+"""Rows of people and faces: what is sealed in them, and about what.
+
+A face's vector, usability and source are sealed together in its ``body``, about everything else in
+the row: a row that was changed, or a body moved to another row, does not open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.errors import GalleryDamagedError
+from visavis.gallery.crypto.value_cipher import Seal
+from visavis.types import Vectors
+
+FACE_COLUMNS: Final = "id, person, model, setting, source_tag, created, expires, crop, body"
+
+_FACE_ABOUT = struct.Struct("<qqqqqq?")
+_NEVER = -(2**63)
+_USABILITY = struct.Struct("<d")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenFace:
+    """A row of ``face``, opened."""
+
+    id: int
+    person: int
+    model: int
+    setting: int
+    created: int
+    expires: int | None
+    has_crop: bool
+    usability: float
+    vector: Vectors
+    source: str
+    source_sha256: str
+
+
+def face_body(usability: float, vector: bytes, source: str, source_sha256: str) -> bytes:
+    """What is sealed of a face; ``vector`` is little-endian float32, texts have no NUL."""
+    texts = source.encode() + b"\0" + source_sha256.encode()
+    return _USABILITY.pack(usability) + vector + texts
+
+
+def face_about(row: Sequence[Any]) -> bytes:
+    """What a body is sealed about; ``row`` as ``FACE_COLUMNS``, the body itself not needed."""
+    number, person, model, setting, source_tag, created, expires, crop, *_ = row
+    when = _NEVER if expires is None else expires
+    packed = _FACE_ABOUT.pack(number, person, model, setting, created, when, bool(crop))
+    return packed + source_tag if source_tag else packed
+
+
+def open_body(seal: Seal, row: Sequence[Any]) -> bytes:
+    """The body of a face.
+
+    Raises:
+        GalleryDamagedError: the row is not what was written.
+    """
+    try:
+        data = seal.open(row[8], face_about(row))
+    except (struct.error, TypeError, ValueError):  # a value of another kind than was written
+        data = None
+    if data is None:
+        raise GalleryDamagedError(
+            f"face {row[0]} is not what was written",
+            "restore the gallery from a backup, or erase the face: `remove_faces`",
+        )
+    return data
+
+
+def vector_and_texts(body: bytes, dimension: int) -> tuple[bytes, bytes]:
+    """The bytes of the template, and what follows them."""
+    end = _USABILITY.size + 4 * dimension
+    return body[_USABILITY.size : end], body[end:]
+
+
+def source_sha256_of(body: bytes, dimension: int) -> str:
+    """The photo's hash in a body."""
+    return body[_USABILITY.size + 4 * dimension :].decode().partition("\0")[2]
+
+
+def open_face(seal: Seal, row: Sequence[Any], dimension: int) -> OpenFace:
+    """A face from its row as ``FACE_COLUMNS``.
+
+    Raises:
+        GalleryDamagedError: the row is not what was written.
+    """
+    body = open_body(seal, row)
+    end = _USABILITY.size + 4 * dimension
+    source, _, sha256 = body[end:].decode().partition("\0")
+    return OpenFace(
+        id=row[0],
+        person=row[1],
+        model=row[2],
+        setting=row[3],
+        created=row[5],
+        expires=row[6],
+        has_crop=bool(row[7]),
+        usability=_USABILITY.unpack_from(body)[0],
+        vector=np.frombuffer(body, "<f4", dimension, _USABILITY.size).astype(np.float32),
+        source=source,
+        source_sha256=sha256,
+    )
+
+
+def open_vectors(
+    seal: Seal, rows: Sequence[Sequence[Any]], dimension: int
+) -> tuple[NDArray[np.float64], Vectors]:
+    """Only usability ``(N,)`` and templates ``(N, D)``, quickly.
+
+    Raises:
+        GalleryDamagedError: a row is not what was written.
+    """
+    kind = np.dtype([("usability", "<f8"), ("vector", "<f4", (dimension,))])
+    joined = b"".join([open_body(seal, row)[: kind.itemsize] for row in rows])
+    found = np.frombuffer(joined, kind)
+    return found["usability"].astype(np.float64), found["vector"].astype(np.float32)
+
+
+def about_person(number: int, uid: bytes, column: str) -> bytes:
+    """What a person's name or attributes are sealed about."""
+    return f"{column} {number} ".encode() + uid
+
+
+def about_crop(face: int) -> bytes:
+    """What a kept crop is sealed about."""
+    return b"crop %d" % face
+
+
+def open_text(seal: Seal, number: int, uid: bytes, column: str, blob: bytes) -> str:
+    """A person's name or attributes.
+
+    Raises:
+        GalleryDamagedError: it is not what was written.
+    """
+    data = seal.open(blob, about_person(number, uid, column))
+    if data is None:
+        raise GalleryDamagedError(
+            f"the {column} of person {written_uid(uid)} is not what was written",
+            "restore the gallery from a backup",
+        )
+    return data.decode()
+
+
+def written_uid(uid: bytes) -> str:
+    """A person's opaque id as users see it."""
+    text = uid.hex()
+    if len(uid) != 16:
+        return text
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def person_names(
+    db: sqlite3.Connection, seal: Seal, numbers: Sequence[int]
+) -> dict[int, tuple[str, str]]:
+    """Name and opaque id of people by row number."""
+    marks = ",".join("?" * len(numbers))
+    rows = db.execute(f"SELECT id, uid, name FROM person WHERE id IN ({marks})", tuple(numbers))
+    return {
+        number: (open_text(seal, number, uid, "name", name), written_uid(uid))
+        for number, uid, name in rows
+    }

@@ -1,0 +1,407 @@
+"""A gallery in one folder: SQLite is the truth, an index in memory finds."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.decision.domain import Domain
+from visavis.errors import ErasureIncompleteError, GalleryError, OptionError
+from visavis.gallery import audit, moments, non_mated
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.crypto.value_cipher import CurrentSeal
+from visavis.gallery.entries import attributes_text, checked_faces, instant, usable_vectors
+from visavis.gallery.fusion import FUSIONS
+from visavis.gallery.names import composed, usable_name
+from visavis.gallery.person_search import search_people
+from visavis.gallery.records import (
+    AuditEntry,
+    CheckReport,
+    GalleryInfo,
+    Match,
+    NewFace,
+    Person,
+    StoredFace,
+)
+from visavis.gallery.sqlite import check as checking
+from visavis.gallery.sqlite import read as reading
+from visavis.gallery.sqlite import upkeep
+from visavis.gallery.sqlite import write as writing
+from visavis.gallery.sqlite.change import Change
+from visavis.gallery.sqlite.counting import FaceCounts, LevelledFaces
+from visavis.gallery.sqlite.erase import Eraser
+from visavis.gallery.sqlite.live_indexes import LiveIndexes
+from visavis.gallery.sqlite.open import INDEX, opened
+from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.remove import Deleted
+from visavis.gallery.sqlite.row_codec import about_person, written_uid
+from visavis.gallery.store import Fusion
+from visavis.types import Vectors
+
+_SEARCHED = 256
+_OPTIONS: Final = GalleryOptions()
+
+T = TypeVar("T")
+
+
+class SqliteGallery:
+    """A ``GalleryStore`` in a folder, for any number of threads and processes at once.
+
+    docs/concepts/gallery.md says what is in the folder and what is guaranteed.
+
+    Args:
+        path: the folder.
+        create: make it if it is not there.
+        key: the key of an encrypted gallery; where one is made, it is encrypted if a key is given.
+        options: see there.
+
+    Raises:
+        GalleryError: there is no gallery, or it cannot be opened.
+        GalleryKeyError: the key is missing or wrong, or there is one and none is needed.
+        GalleryDamagedError: the database is damaged.
+        GalleryBusyError: another process holds it for too long.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        key: Key | None = None,
+        options: GalleryOptions = _OPTIONS,
+    ) -> None:
+        self._path = Path(path).absolute()
+        self._options = options
+        self._db, seal = opened(
+            self._path,
+            create=create,
+            key=key,
+            timeout=options.timeout,
+            scrypt_cost=options.scrypt_cost,
+        )
+        self._seal = CurrentSeal(seal)
+        self._counts = FaceCounts()
+        self._levelled = LevelledFaces()
+        self._eraser = Eraser(self._db, self._path / INDEX, timeout=options.timeout)
+        self._indexes = LiveIndexes(
+            self._db,
+            self._path / INDEX,
+            eraser=self._eraser,
+            options=options.index,
+            snapshot_from=options.snapshot_from,
+        )
+        try:
+            with contextlib.suppress(ErasureIncompleteError):  # ``check`` says so
+                self._eraser.finish_if_left()
+        except BaseException:
+            self._db.close()
+            raise
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def add(self, faces: Sequence[NewFace], /) -> list[int]:
+        """Enrol faces, all or none; returns their numbers in order. See ``GalleryStore.add``."""
+        with self._db.reading() as (db, _):
+            known = writing.dimensions(db)
+        checked = checked_faces(faces, known)
+        if not checked.people:
+            return []
+        with self._db.alone():
+            with self._db.writing() as (db, state):
+                written = writing.insert(db, self._seal, state, checked)
+            self._indexes.follow(state, written)
+        return written.numbers
+
+    def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
+        """Replace a person's attributes. See ``GalleryStore.set_attributes``."""
+        text = attributes_text(attributes)
+        with self._db.writing() as (db, _):
+            number, uid = self._person(db, name)
+            sealed = self._seal.seal(text.encode(), about_person(number, uid, "attributes"))
+            db.execute("UPDATE person SET attributes = ? WHERE id = ?", (sealed, number))
+            audit.append(db, self._seal, [audit.Event("attributes", written_uid(uid), {})])
+
+    def rename(self, old: str, new: str, /) -> None:
+        """Give a person another name; the old one is erased. See ``GalleryStore.rename``."""
+        name = usable_name(new)
+        self._erase(lambda change: change.rename(old, name))
+
+    def merge(self, into: str, *others: str) -> None:
+        """Move the others' faces to ``into`` and remove the others. See ``GalleryStore.merge``."""
+        self._erase(lambda change: change.merge(into, others))
+
+    def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
+        """Move some of a person's faces to another. See ``GalleryStore.split``."""
+        other = usable_name(into)
+        with self._db.writing() as (db, state):
+            Change(db, self._seal, state, Deleted()).split(name, faces, other)
+
+    # --- erasing -----------------------------------------------------------------------------
+
+    def remove(self, name: str, /) -> int:
+        """Erase a person; returns the number of templates. See ``GalleryStore.remove``.
+
+        Raises:
+            GalleryBusyError: another process kept its hold for too long; the person is gone from
+                the gallery, and the files are cleaned when it is next opened.
+            ErasureIncompleteError: the disk is full; the files are cleaned at the next opening.
+        """
+        with self._db.reading() as (db, _):
+            self._person(db, name)  # nothing is loaded for somebody unknown
+        self._indexes.load_before_erasing(self._seal)
+        return self._erase(lambda change: change.remove(name))
+
+    def remove_faces(self, faces: Sequence[int], /) -> int:
+        """Erase faces by number. See ``GalleryStore.remove_faces``."""
+        wanted = [int(face) for face in faces]
+        self._indexes.load_before_erasing(self._seal)
+        return self._erase(lambda change: change.remove_faces(wanted))
+
+    def expire(self, now: str, /) -> int:
+        """Erase what has expired. See ``GalleryStore.expire``."""
+        when = moments.microseconds(instant(now))
+        with self._db.reading() as (db, _):
+            due = db.execute("SELECT 1 FROM face WHERE expires < ? LIMIT 1", (when,)).fetchone()
+        if due is None:
+            return 0
+        self._indexes.load_before_erasing(self._seal)
+        return self._erase(lambda change: change.expire(when))
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def people(self) -> Iterator[Person]:
+        """Everybody, by name in code point order."""
+        return reading.all_people(self._db, self._seal)
+
+    def person(self, name: str, /) -> Person:
+        """One person. See ``GalleryStore.person``."""
+        with self._db.reading() as (db, _):
+            return reading.one_person(db, self._seal, self._person(db, name)[0])
+
+    def faces(
+        self, *, person: str | None = None, model_sha256: str | None = None
+    ) -> Iterator[StoredFace]:
+        """Faces in order of number. See ``GalleryStore.faces``."""
+        number = None
+        if person is not None:
+            with self._db.reading() as (db, _):
+                number = self._person(db, person)[0]
+        yield from reading.faces_of(self._db, self._seal, person=number, model_sha256=model_sha256)
+
+    def crop(self, face: int, /) -> bytes | None:
+        """The aligned face where it was kept. See ``GalleryStore.crop``."""
+        with self._db.reading() as (db, _):
+            return reading.crop_of(db, self._seal, face)
+
+    def has_person(self, name: str, /) -> bool:
+        """Whether somebody of that name is enrolled."""
+        with self._db.reading() as (db, _):
+            return writing.find_person(db, self._seal, composed(name)) is not None
+
+    def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
+        """Whether this photo is enrolled. See ``GalleryStore.has_source``."""
+        with self._db.reading() as (db, _):
+            found = writing.find_person(db, self._seal, composed(person))
+            if found is None:
+                return False
+            row = db.execute(
+                "SELECT 1 FROM face JOIN model ON model.id = face.model "
+                "WHERE person = ? AND sha256 = ? AND source_tag IS ? LIMIT 1",
+                (found[0], model_sha256, writing.source_tag(self._seal, source_sha256)),
+            ).fetchone()
+            return row is not None
+
+    # --- searching ---------------------------------------------------------------------------
+
+    def search(
+        self,
+        vectors: Vectors,
+        /,
+        *,
+        model_sha256: str,
+        k: int = 5,
+        fusion: Fusion = "weighted",
+        domain: Domain | None = None,
+    ) -> list[list[Match]]:
+        """The ``k`` closest people to each probe. See ``GalleryStore.search``.
+
+        Raises:
+            GalleryDamagedError: a template is not what was written.
+        """
+        probes = usable_vectors(vectors)
+        if k < 1:
+            raise OptionError(f"k is {k}", "ask for 1 or more people")
+        _require_fusion(fusion)
+        starts = range(0, len(probes), _SEARCHED)
+        parts = (probes[start : start + _SEARCHED] for start in starts)
+        return [
+            found
+            for part in parts
+            for found in search_people(
+                self._db, self._indexes, self._seal, part,
+                model_sha256=model_sha256, k=k, fusion=fusion, domain=domain,
+            )
+        ]  # fmt: skip
+
+    def non_mated(
+        self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted",
+        domain: Domain | None = None,
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """How close a stranger comes. See ``GalleryStore.non_mated``.
+
+        From ``snapshot_from`` templates on the scores are kept in the gallery, and given again
+        until one template in twenty has come or gone, or anybody was erased.
+        """
+        _require_fusion(fusion)
+        space = None if domain is None else replace(domain, mean_b=None)
+        return non_mated.non_mated(
+            self._db, self._seal, self._counts,
+            lambda probes: self.search(
+                probes, model_sha256=model_sha256, k=2, fusion=fusion, domain=space
+            ),
+            model_sha256=model_sha256, most=most, fusion=fusion, domain=space,
+            fewest=self._options.snapshot_from,
+        )  # fmt: skip
+
+    def mean(self, model_sha256: str, /) -> tuple[NDArray[np.float32], int] | None:
+        """The mean of people's mean templates, and how many. See ``GalleryStore.mean``.
+
+        It is kept where the scores of ``non_mated`` are, and as long.
+        """
+        return non_mated.people_mean(
+            self._db, self._seal, self._indexes,
+            model_sha256=model_sha256, fewest=self._options.snapshot_from,
+        )  # fmt: skip
+
+    # --- the gallery itself ------------------------------------------------------------------
+
+    def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
+        """Append to the audit. See ``GalleryStore.note``."""
+        event = audit.event(action, subject, details)
+        with self._db.writing() as (db, _):
+            audit.append(db, self._seal, [event])
+
+    def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
+        """The audit from the start. See ``GalleryStore.audit``."""
+        return audit.entries(self._db, action=action)
+
+    def info(self) -> GalleryInfo:
+        """What is held. An index is not loaded before the first search."""
+        with self._db.reading() as (db, state):
+            (people,) = db.execute("SELECT count(*) FROM person").fetchone()
+            entries, head = audit.head(db)
+            models = db.execute("SELECT id, sha256, name FROM model ORDER BY id").fetchall()
+            counts = self._counts.now(db, state)
+            held = [row for row in models if row[0] in counts]
+            levelled = self._levelled.now(db, state)
+            return GalleryInfo(
+                kind="sqlite",
+                location=str(self._path),
+                people=people,
+                faces={sha256: counts[number] for number, sha256, _ in held},
+                models={sha256: name for _, sha256, name in held},
+                encrypted=self._seal.encrypted,
+                index={sha256: self._indexes.describe(db, number) for number, sha256, _ in held},
+                bytes=upkeep.size(self._path),
+                audit_entries=entries,
+                audit_head=head,
+                levelled={s: levelled[number] for number, s, _ in held if number in levelled},
+            )
+
+    def check(self) -> CheckReport:
+        """Verify everything. See ``GalleryStore.check``.
+
+        It also finishes an unfinished erasure, or reports it as a problem.
+        """
+        return checking.checked(self._db, self._seal, self._indexes, self._eraser)
+
+    def load_index(self) -> None:
+        """Load or make the search indexes now, rather than at the first search, and keep them."""
+        with self._db.reading() as (db, _):
+            models = [number for (number,) in db.execute("SELECT id FROM model")]
+        for model in models:
+            self._indexes.prepare(model, self._seal)
+
+    def rekey(self, new: Key | None, /, *, reencrypt: bool = False) -> None:
+        """Give the gallery another key, or none, or one where it had none.
+
+        One transaction: killed at any moment, the gallery opens with the old key or with the new
+        one, with every template. Copies made before keep the old key. Store the new key in a
+        safe place before the call: it may come into force at any moment during it.
+
+        Args:
+            new: the key; ``None``: the gallery is not to be encrypted any more.
+            reencrypt: seal every value anew with a new data key, as after the old key and a copy
+                of the gallery came into wrong hands; else only the data key is wrapped anew.
+
+        Raises:
+            GalleryKeyError: neither the old state nor the new one is encrypted.
+            GalleryDamagedError: a value is not what was written; nothing was changed.
+            ErasureIncompleteError: the new key is in force, but what the old one opens may still
+                lie in freed pages (a full disk): make room and ``compact``.
+            GalleryError: anything else, such as a full disk; the old key is in force.
+        """
+        upkeep.rekey(
+            self._db,
+            self._eraser,
+            self._seal,
+            new,
+            reencrypt=reencrypt,
+            cost=self._options.scrypt_cost,
+        )
+
+    def compact(self) -> tuple[int, int]:
+        """Make the files as small as they can be and the index snapshot new.
+
+        Needs memory for a copy of the database. Returns bytes before and after.
+        """
+        return upkeep.compact(self._db, self._eraser, self._indexes, self._seal)
+
+    def backup(self, destination: Path, /) -> None:
+        """A copy of this moment, itself a gallery with the same key, while others go on.
+
+        What is removed later stays in the copy: erase it there, too.
+
+        Args:
+            destination: a new or empty folder.
+
+        Raises:
+            GalleryError: it is not empty or cannot be written.
+        """
+        upkeep.backup(self._db, self._seal, Path(destination).absolute())
+
+    def close(self) -> None:
+        """Release files; further calls raise GalleryError. An index worth keeping is written."""
+        if not self._db.closed:
+            try:
+                with contextlib.suppress(GalleryError):  # it saves time, nothing else
+                    self._indexes.save_worthwhile(self._seal)
+            finally:
+                self._indexes.forget()
+                self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _erase(self, change: Callable[[Change], T]) -> T:
+        return self._eraser.erase(
+            lambda db, state, deleted: change(Change(db, self._seal, state, deleted))
+        )
+
+    def _person(self, db: sqlite3.Connection, name: str) -> tuple[int, bytes]:
+        return reading.required_person(db, self._seal, composed(name))
+
+
+def _require_fusion(fusion: str) -> None:
+    if fusion not in FUSIONS:
+        raise OptionError(f"fusion {fusion!r}", f"choose one of {', '.join(FUSIONS)}")

@@ -1,0 +1,147 @@
+"""Work on a whole gallery: another key, a smaller file, a copy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+
+from visavis.errors import GalleryError, GalleryKeyError
+from visavis.gallery import audit
+from visavis.gallery.crypto.key import Key
+from visavis.gallery.crypto.keyring import plain_keyring, wrapped_keyring
+from visavis.gallery.crypto.value_cipher import AesSeal, CurrentSeal, PlainSeal, Seal
+from visavis.gallery.sqlite.database import Database
+from visavis.gallery.sqlite.erase import Eraser
+from visavis.gallery.sqlite.failures import is_busy, is_damage, told, translated
+from visavis.gallery.sqlite.live_indexes import LiveIndexes
+from visavis.gallery.sqlite.nonmated_cache import drop_scores
+from visavis.gallery.sqlite.open import DATABASE, INDEX
+from visavis.gallery.sqlite.rekey import reseal_everything
+
+
+def rekey(
+    database: Database,
+    eraser: Eraser,
+    seal: CurrentSeal,
+    new: Key | None,
+    *,
+    reencrypt: bool,
+    cost: int,
+) -> None:
+    """Give a gallery another key, or none; see ``SqliteGallery.rekey``."""
+    if new is None and not seal.encrypted and not reencrypt:
+        raise GalleryKeyError(
+            f"the gallery {database.folder} is not encrypted", "give a key to encrypt it"
+        )
+    with eraser.lock():
+        with database.alone():  # nobody writes between the change and the seal that goes with it
+            with database.writing() as (db, state):
+                old = seal.now
+                keep = isinstance(old, AesSeal) and new is not None and not reencrypt
+                wanted: PlainSeal | AesSeal
+                if new is None:
+                    text, wanted = plain_keyring()
+                else:
+                    data_key = old.data_key if keep and isinstance(old, AesSeal) else None
+                    text, wanted = wrapped_keyring(new, data_key=data_key, cost=cost)
+                if not keep:
+                    reseal_everything(db, old, wanted)
+                    db.execute("UPDATE state SET generation = ?", (state.generation + 1,))
+                    db.execute("DELETE FROM snapshot")
+                    drop_scores(db)
+                db.execute("UPDATE meta SET value = ? WHERE key = 'keyring'", (text,))
+                db.execute("UPDATE state SET erasing = 1")
+                how = {"encrypted": new is not None, "reencrypted": not keep}
+                audit.append(db, wanted, [audit.Event("rekey", "", how)])
+            # From here on the new key is in force, whatever becomes of the cleaning.
+            seal.now = wanted
+            if not keep:
+                database.generation = state.generation + 1
+        # What the old key opens, or no key, must not lie in freed pages.
+        eraser.rewrite_locked(
+            "the gallery is not encrypted any more"
+            if new is None
+            else "the gallery has its new key, and only that opens it"
+        )
+
+
+def compact(
+    database: Database, eraser: Eraser, indexes: LiveIndexes, seal: Seal
+) -> tuple[int, int]:
+    """Make the files as small as they can be; bytes before and after."""
+    before = size(database.folder)
+    with eraser.lock(), database.writing() as (db, state):
+        for model in indexes.loaded():
+            indexes.current(db, state, model, seal)
+        db.execute("DELETE FROM removal")
+        db.execute("DELETE FROM moved")
+        db.execute("DELETE FROM snapshot")
+        db.execute("DELETE FROM setting WHERE id NOT IN (SELECT setting FROM face)")
+        db.execute("UPDATE state SET floor = ?", (state.clock,))
+        audit.append(db, seal, [audit.Event("compact", "", {})])
+    eraser.rewrite()
+    indexes.save_all(seal)
+    return before, size(database.folder)
+
+
+def backup(database: Database, seal: Seal, destination: Path) -> None:
+    """A copy that is a gallery itself, while others read and write; see ``SqliteGallery``."""
+    with told(destination):
+        if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+            raise GalleryError(
+                f"{destination} is there already", "name a new folder for the backup"
+            )
+        made = not destination.exists()
+        destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+        destination.chmod(0o700)
+        partial = destination / f".{DATABASE}.{secrets.token_hex(4)}.part"
+        try:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            (destination / INDEX).mkdir(mode=0o700)
+            _copy(database, partial)
+            with database.writing() as (db, _):  # no copy that the audit does not know of
+                audit.append(db, seal, [audit.Event("backup", "", {})])
+            partial.replace(destination / DATABASE)
+        except BaseException:  # leave the place as it was, so that it can be tried again
+            for left in destination.glob(f"{partial.name}*"):
+                left.unlink()
+            with contextlib.suppress(OSError):
+                (destination / INDEX).rmdir()
+                if made:
+                    destination.rmdir()
+            raise
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files of a gallery."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def _copy(database: Database, target: Path) -> None:
+    """``VACUUM INTO`` reads one moment of the database and copies nothing that was deleted."""
+    with database.alone() as db:
+        try:
+            db.execute("VACUUM INTO ?", (str(target),))
+        except sqlite3.Error as error:
+            if is_busy(error) or is_damage(error):
+                raise
+            raise translated(target.parent, error) from error  # it is the copy that has no room
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        copy.execute("PRAGMA synchronous = FULL")
+        # The copy has no snapshots, and nothing to erase.
+        copy.execute("BEGIN IMMEDIATE")
+        copy.execute("DELETE FROM snapshot")
+        copy.execute("UPDATE state SET erasing = 0")
+        copy.execute("COMMIT")
+    finally:
+        copy.close()
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,193 @@
+"""Enrolment: many faces in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from visavis.errors import ModelMismatchError
+from visavis.gallery import audit, moments
+from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.entries import Checked
+from visavis.gallery.sqlite.database import State
+from visavis.gallery.sqlite.remove import batches
+from visavis.gallery.sqlite.row_codec import (
+    about_crop,
+    about_person,
+    face_about,
+    face_body,
+    written_uid,
+)
+from visavis.types import Vectors
+
+
+def dimensions(db: sqlite3.Connection) -> dict[str, int]:
+    """Length of a template by model hash."""
+    return dict(db.execute("SELECT sha256, dimension FROM model").fetchall())
+
+
+def find_person(db: sqlite3.Connection, seal: Seal, name: str) -> tuple[int, bytes] | None:
+    """Row number and uid of a person by composed name."""
+    found: tuple[int, bytes] | None = db.execute(
+        "SELECT id, uid FROM person WHERE name_tag = ?", (seal.blind(b"name", name),)
+    ).fetchone()
+    return found
+
+
+def source_tag(seal: Seal, source_sha256: str) -> bytes | None:
+    """What stands for a photo's hash in the table."""
+    return seal.blind(b"source", source_sha256) if source_sha256 else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """What a transaction enrolled, in the order given.
+
+    Attributes:
+        clock: of the gallery afterwards.
+        numbers: of the faces.
+        people: row number of the person of each.
+        models: row number of the model of each.
+        usability: of each.
+        vectors: template of each, as ``entries.Checked`` has them.
+        new_models: those that had no face before, with the length of their templates.
+    """
+
+    clock: int
+    numbers: list[int]
+    people: list[int]
+    models: list[int]
+    usability: list[float]
+    vectors: Vectors | list[Vectors]
+    new_models: dict[int, int]
+
+
+def insert(db: sqlite3.Connection, seal: Seal, state: State, checked: Checked) -> Written:
+    """Write faces; call it in a write transaction.
+
+    Raises:
+        ModelMismatchError: another process enrolled the model with another length meanwhile.
+    """
+    now = moments.now()
+    faces = checked.faces
+    models, new_models = _models(db, checked)
+    settings = _settings(db, {face.settings for face in faces})
+    people, clock = find_or_make(db, seal, state.clock, dict.fromkeys(checked.people), now)
+    rows, crops = [], []
+    owners = [people[name][0] for name in checked.people]
+    made_by = [models[face.model_sha256] for face in faces]
+    tags: dict[str, bytes | None] = {}
+    numbers = list(range(clock + 1, clock + 1 + len(checked)))
+    for number, owner, model, face, vector, expires in zip(
+        numbers, owners, made_by, faces, _bytes(checked.vectors), checked.expires, strict=True
+    ):
+        sha256 = face.photo_sha256
+        if sha256 not in tags:
+            tags[sha256] = source_tag(seal, sha256)
+        head = (
+            number,
+            owner,
+            model,
+            settings[face.settings],
+            tags[sha256],
+            now,
+            None if expires is None else moments.microseconds(expires),
+            int(face.crop is not None),
+        )
+        body = face_body(face.usability, vector, face.photo, sha256)
+        rows.append((*head, seal.seal(body, face_about(head))))
+        if face.crop is not None:
+            crops.append((number, seal.seal(face.crop, about_crop(number))))
+    db.executemany("INSERT INTO face VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    db.executemany("INSERT INTO crop VALUES (?, ?)", crops)
+    db.execute("UPDATE state SET clock = ?", (numbers[-1],))
+    _record(db, seal, checked, people)
+    usability = [float(face.usability) for face in faces]
+    return Written(numbers[-1], numbers, owners, made_by, usability, checked.vectors, new_models)
+
+
+def _bytes(vectors: Vectors | list[Vectors]) -> list[bytes]:
+    """Little-endian float32."""
+    if isinstance(vectors, list):
+        return [vector.astype("<f4", copy=False).tobytes() for vector in vectors]
+    joined, width = vectors.astype("<f4", copy=False).tobytes(), 4 * vectors.shape[1]
+    return [joined[at : at + width] for at in range(0, len(joined), width)]
+
+
+def _record(
+    db: sqlite3.Connection, seal: Seal, checked: Checked, people: Mapping[str, tuple[int, bytes]]
+) -> None:
+    hashes = [face.model_sha256 for face in checked.faces]
+    counts = Counter(zip(checked.people, hashes, strict=True))
+    details = {
+        (count, sha256): {"faces": count, "model": sha256} for (_, sha256), count in counts.items()
+    }
+    audit.append(
+        db,
+        seal,
+        (
+            audit.Event("enrol", written_uid(people[name][1]), details[count, sha256])
+            for (name, sha256), count in counts.items()
+        ),
+    )
+
+
+def _models(db: sqlite3.Connection, checked: Checked) -> tuple[dict[str, int], dict[int, int]]:
+    """Row numbers by hash, and those made here with the length of their templates."""
+    known = {
+        sha256: (number, length)
+        for number, sha256, length in db.execute("SELECT id, sha256, dimension FROM model")
+    }
+    new: dict[int, int] = {}
+    last = {face.model_sha256: at for at, face in enumerate(checked.faces)}
+    for at in last.values():
+        face, length = checked.faces[at], len(checked.vectors[at])
+        number, wanted = known.get(face.model_sha256, (None, length))
+        if wanted != length:
+            raise ModelMismatchError(
+                f"the template of '{checked.people[at]}' has {length} numbers, those of model "
+                f"{face.model} have {wanted}",
+                "use the model whose hash is given",
+            )
+        if number is None:
+            made = db.execute(
+                "INSERT INTO model (sha256, name, dimension) VALUES (?, ?, ?)",
+                (face.model_sha256, face.model, length),
+            )
+            number = int(made.lastrowid or 0)
+            new[number] = length
+        known[face.model_sha256] = (number, length)
+    return {sha256: number for sha256, (number, _) in known.items()}, new
+
+
+def _settings(db: sqlite3.Connection, texts: set[str]) -> dict[str, int]:
+    db.executemany("INSERT OR IGNORE INTO setting (text) VALUES (?)", [(t,) for t in sorted(texts)])
+    return {text: number for number, text in db.execute("SELECT id, text FROM setting")}
+
+
+def find_or_make(
+    db: sqlite3.Connection, seal: Seal, clock: int, names: Mapping[str, None], now: int
+) -> tuple[dict[str, tuple[int, bytes]], int]:
+    """Find people by composed name, or make them; returns row numbers and uids, and the clock."""
+    # In the order of the index that they are looked up in and go into.
+    tags = dict(sorted((seal.blind(b"name", name), name) for name in names))
+    people: dict[str, tuple[int, bytes]] = {}
+    for marks, part in batches(list(tags)):
+        for number, uid, tag in db.execute(
+            f"SELECT id, uid, name_tag FROM person WHERE name_tag IN ({marks})", part
+        ):
+            people[tags[tag]] = (number, uid)
+    new = []
+    for tag, name in tags.items():
+        if name not in people:
+            clock += 1
+            uid = uuid.uuid4().bytes
+            people[name] = (clock, uid)
+            sealed = seal.seal(name.encode(), about_person(clock, uid, "name"))
+            attributes = seal.seal(b"{}", about_person(clock, uid, "attributes"))
+            new.append((clock, uid, tag, sealed, attributes, now))
+    db.executemany("INSERT INTO person VALUES (?, ?, ?, ?, ?, ?)", new)
+    return people, clock

@@ -1,0 +1,287 @@
+"""Photos in, people in the gallery out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from visavis.errors import OptionError
+from visavis.faces.usability import POOR, usability
+from visavis.gallery.names import usable_name
+from visavis.gallery.records import NewFace
+from visavis.identification.cut_out import cut_out
+from visavis.identification.migration import require_welcome
+from visavis.identification.models import enrolled_otherwise
+from visavis.identification.photos import PersonPhoto
+from visavis.identification.records import EnrolRow
+from visavis.identification.resemblance import Resemblance
+from visavis.pipeline import PhotoResult, rules
+from visavis.pipeline.batch import SKIPPED
+from visavis.pipeline.comparison import calibration_warnings
+from visavis.types import Face, Image, Template
+
+if TYPE_CHECKING:
+    from visavis.gallery.store import GalleryStore
+    from visavis.pipeline import Recognizer
+
+FACE_RULES: Final = ("refuse", "clear", "largest", "central")
+_STATUS: Final = {"no-face": "no-face", "several-faces": "several-faces"}
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolOptions:
+    """What is enrolled, and how.
+
+    Attributes:
+        rule: where a photo has several faces: ``refuse`` (whose is the name?), ``clear`` (the
+            largest if it has four times the area of every other, else refuse), ``largest`` or
+            ``central``.
+        min_usability: a face below this is refused, 0 to 1 (``visavis.faces.usability``); 0 takes
+            any.
+        resemblance_fpir: the chance accepted that a newcomer is said to look like somebody
+            enrolled under another name.
+        keep_crops: keep the face with its template, so that it can be embedded by another model
+            later.
+        expires: ISO 8601 time after which the faces are to be erased; ``None``: never.
+        batch: photos that are committed together.
+        workers: photos in work at once; all cores when ``None``.
+    """
+
+    rule: str = "refuse"
+    min_usability: float = POOR
+    resemblance_fpir: float = 0.01
+    keep_crops: bool = False
+    expires: str | None = None
+    batch: int = 64
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        rules.check(self.rule, allow=FACE_RULES)
+        if not 0 <= self.min_usability <= 1:
+            raise OptionError(f"a least usability of {self.min_usability}", "give one from 0 to 1")
+        if not 0 < self.resemblance_fpir < 1:
+            raise OptionError(f"an FPIR of {self.resemblance_fpir}", "give one in (0, 1)")
+        if self.batch < 1:
+            raise OptionError(f"a batch of {self.batch}", "give 1 or more")
+
+
+class Enroller:
+    """Puts photos of people into a gallery. Made once, used often.
+
+    What a row says is so: rows are given after their batch has been committed. A run that was
+    killed goes on where it stopped when it is started again. No photo is stored; with
+    ``keep_crops`` the face is.
+
+    Args:
+        gallery: where people are enrolled.
+        recognizer: makes the templates.
+        options: rules and bars.
+
+    Raises:
+        ModelMismatchError: the gallery holds templates of other models only, and no change to this
+            one was begun (``people.Migration``); or those of this one were levelled by a former
+            version.
+
+    Example:
+        >>> enroller = Enroller(gallery, recognizer)  # doctest: +SKIP
+        >>> photo = PersonPhoto("Anna Ivanova", Path("anna.jpg"))  # doctest: +SKIP
+        >>> enroller.enrol_one(photo).status  # doctest: +SKIP
+        'enrolled'
+    """
+
+    def __init__(
+        self,
+        gallery: GalleryStore,
+        recognizer: Recognizer,
+        *,
+        options: EnrolOptions = EnrolOptions(),
+    ) -> None:
+        require_welcome(gallery, recognizer)
+        self._gallery = gallery
+        self._recognizer = recognizer
+        self._options = options
+        self._resemblance = Resemblance(gallery, recognizer, fpir=options.resemblance_fpir)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What weakens the checks."""
+        found = enrolled_otherwise(self._gallery, self._recognizer)
+        if self._resemblance.compares:
+            known = self._recognizer.calibration
+            return (*found, *calibration_warnings(known, self._recognizer.settings))
+        return (
+            *found,
+            f"model {self._recognizer.model} has no calibration: faces are not compared with those "
+            "of other people; measure one: `visavis calibrate`",
+        )
+
+    def enrol_one(self, photo: PersonPhoto, /) -> EnrolRow:
+        """Enrol one photo; see ``enrol``."""
+        return next(self.enrol([photo]))
+
+    def enrol(
+        self,
+        photos: Sequence[PersonPhoto],
+        /,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[EnrolRow]:
+        """Enrol photos; one row each, in their order.
+
+        Photos of one person should follow each other: they are compared with one another.
+
+        Args:
+            photos: whose photo is whose.
+            progress: called with (done, total).
+        """
+        done = 0
+        for batch in _batches(photos, self._options.batch):
+
+            def update(k: int, _: int, before: int = done) -> None:
+                if progress is not None:
+                    progress(before + k, len(photos))
+
+            rows = self._batch(batch, update)
+            done += len(batch)
+            update(done, 0, 0)
+            yield from rows
+
+    def _batch(
+        self, photos: Sequence[PersonPhoto], progress: Callable[[int, int], None]
+    ) -> list[EnrolRow]:
+        rows: dict[int, EnrolRow] = {}
+        waiting: list[int] = []
+        for k, photo in enumerate(photos):
+            rows[k] = EnrolRow(photo.name, photo.person, "waiting")
+            try:
+                rows[k] = replace(rows[k], person=usable_name(photo.person))
+                waiting.append(k)
+            except OptionError as error:
+                rows[k] = replace(rows[k], status="unusable-name", message=str(error))
+        crops: dict[int, bytes] = {}
+
+        def is_there(at: int, sha256: str) -> bool:
+            return self._is_there(sha256, rows[waiting[at]].person)
+
+        def keep_crop(at: int, pixels: Image, faces: Sequence[Face]) -> None:
+            crops[waiting[at]] = cut_out(pixels, faces[0].landmarks)
+
+        results = self._recognizer.embed_many(
+            [photos[k].photo for k in waiting],
+            names=[photos[k].name for k in waiting],
+            rule=self._options.rule,
+            workers=self._options.workers if len(waiting) > 1 else 1,
+            progress=progress,
+            skip=is_there,
+            look=keep_crop if self._options.keep_crops else None,
+        )
+        accepted: list[tuple[int, NewFace]] = []
+        taken: set[tuple[str, str]] = set()
+        for k, result in zip(waiting, list(results), strict=True):
+            row, template = self._looked_at(rows[k], result)
+            source = (row.person, result.sha256)
+            if result.reason == SKIPPED or (template is not None and source in taken):
+                row = replace(rows[k], status="already-enrolled")
+            elif template is not None:
+                taken.add(source)
+                accepted.append((k, self._face(row, template, result.sha256, crops.get(k))))
+            rows[k] = row
+        self._commit(rows, accepted)
+        self._attach(photos, rows)
+        return [rows[k] for k in range(len(photos))]
+
+    def _is_there(self, source_sha256: str, person: str) -> bool:
+        return self._gallery.has_source(
+            source_sha256, person=person, model_sha256=self._recognizer.model_sha256
+        )
+
+    def _looked_at(self, row: EnrolRow, result: PhotoResult) -> tuple[EnrolRow, Template | None]:
+        """The row, and the face to enrol unless it is missing, one of several, or poor."""
+        if result.reason is not None:
+            status = _STATUS.get(result.reason, "unreadable")
+            message = result.message
+            if status == "several-faces":
+                message = _several(f"{result.message}".partition(";")[0])
+            return replace(row, status=status, message=message), None
+        (template,) = result.templates
+        row = replace(row, faces_found=template.faces_found)
+        share = usability(template.quality)
+        row = replace(row, usability=share)
+        if share >= self._options.min_usability:
+            return row, template
+        why = "; ".join(template.quality.warnings) or "several measures are mediocre"
+        message = (
+            f"{row.photo}: usability {share:.2f}, under {self._options.min_usability:g} ({why}); "
+            "use a better photo, or lower the bar"
+        )
+        return replace(row, status="low-quality", message=message), None
+
+    def _face(self, row: EnrolRow, template: Template, sha256: str, crop: bytes | None) -> NewFace:
+        return NewFace(
+            person=row.person,
+            vector=template.vector,
+            model=template.model,
+            model_sha256=template.model_sha256,
+            settings=self._recognizer.settings,
+            usability=usability(template.quality),
+            photo=row.photo,
+            photo_sha256=sha256,
+            crop=crop,
+            expires=self._options.expires,
+        )
+
+    def _commit(self, rows: dict[int, EnrolRow], accepted: list[tuple[int, NewFace]]) -> None:
+        if not accepted:
+            return
+        faces = [face for _, face in accepted]
+        findings = self._resemblance.check(
+            [face.person for face in faces], np.stack([face.vector for face in faces])
+        )
+        # Somebody else may have enrolled the same photos while these were embedded.
+        lacking = [not self._is_there(face.photo_sha256, face.person) for face in faces]
+        numbers = iter(self._gallery.add([face for face, lacks in zip(faces, lacking, strict=True)
+                                          if lacks]))  # fmt: skip
+        for (k, _), lacks, finding in zip(accepted, lacking, findings, strict=True):
+            if not lacks:
+                rows[k] = replace(rows[k], status="already-enrolled")
+                continue
+            rows[k] = replace(
+                rows[k],
+                status="enrolled",
+                face=next(numbers),
+                resembles=finding.resembles,
+                resembles_score=finding.resembles_score,
+                own_score=finding.own_score,
+                warnings=finding.warnings,
+            )
+
+    def _attach(self, photos: Sequence[PersonPhoto], rows: dict[int, EnrolRow]) -> None:
+        """Give people the attributes that came with their photos, beside those they have."""
+        wanted: dict[str, dict[str, object]] = {}
+        for k, photo in enumerate(photos):
+            if photo.attributes and rows[k].there:
+                wanted.setdefault(rows[k].person, {}).update(photo.attributes)
+        for person, attributes in wanted.items():
+            before = self._gallery.person(person).attributes
+            if before | attributes != before:
+                self._gallery.set_attributes(person, before | attributes)
+
+
+def _several(found: str) -> str:
+    return f"{found}, and one name; crop it to one person, or take the largest or central face"
+
+
+def _batches(photos: Sequence[PersonPhoto], size: int) -> Iterator[Sequence[PersonPhoto]]:
+    """Up to ``size`` photos at once; a person's are kept together where that leaves half."""
+    people = [photo.person for photo in photos]
+    start = 0
+    for _ in photos:  # a batch takes one photo at least
+        end = min(start + size, len(photos))
+        if end < len(photos):
+            cuts = range(end, max(start, start + size // 2 - 1), -1)
+            end = next((cut for cut in cuts if people[cut - 1] != people[cut]), end)
+        if start < end:
+            yield photos[start:end]
+        start = end

@@ -1,0 +1,311 @@
+"""Photos in, names out, or "nobody we know"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from visavis import images
+from visavis.decision.open_set import DEFAULT_FPIR, OpenSet, above_default
+from visavis.errors import OptionError, UnknownCalibrationError, UnsupportedFmrError
+from visavis.gallery.fusion import FUSIONS
+from visavis.identification.answers import Heard, weigh
+from visavis.identification.models import enrolled_otherwise
+from visavis.identification.records import Identification, IdentifiedPhoto
+from visavis.identification.strangers import Strangers
+from visavis.pipeline import rules
+from visavis.types import Template
+
+if TYPE_CHECKING:
+    from visavis.gallery.records import GalleryInfo
+    from visavis.gallery.store import Fusion, GalleryStore
+    from visavis.pipeline import Recognizer
+
+FACE_RULES: Final = ("all", "largest", "central", "refuse")
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyOptions:
+    """How faces are named.
+
+    Attributes:
+        fpir: the chance accepted that a stranger is named, in (0, 1). ``None`` for 0.01, or the
+            lowest rate that the data support for the gallery where that is higher (``warnings``
+            says so); a given rate is used as it is, or refused.
+        top: how many candidates an answer lists, 1 or more.
+        fusion: how a person's templates become one score: ``max``, ``mean`` or ``weighted``.
+        rule: which faces of a photo are asked about: ``all``, ``largest``, ``central`` or
+            ``refuse``.
+        audit: note each photo in the gallery's audit: its hash and opaque person ids, no names.
+        own_scores: let the gallery's own non-mated scores speak, once it is large enough.
+        refresh: seconds for which the gallery's size, on which the threshold rests, may be out of
+            date; what is found never is.
+    """
+
+    fpir: float | None = None
+    top: int = 5
+    fusion: Fusion = "weighted"
+    rule: str = "all"
+    audit: bool = False
+    own_scores: bool = True
+    refresh: float = 2.0
+
+    def __post_init__(self) -> None:
+        given = DEFAULT_FPIR if self.fpir is None else self.fpir
+        if not isinstance(given, (int, float)) or not 0 < given < 1:
+            raise OptionError(f"an FPIR of {self.fpir!r}", "give one in (0, 1), such as 0.01")
+        if self.top < 1:
+            raise OptionError(f"{self.top} candidates", "ask for 1 or more")
+        if self.fusion not in FUSIONS:
+            raise OptionError(f"fusion {self.fusion!r}", f"choose one of {', '.join(FUSIONS)}")
+        rules.check(self.rule, allow=FACE_RULES)
+
+
+class Identifier:
+    """Finds who of a gallery's people is in a photo. Made once, asked often, from several threads.
+
+    Args:
+        gallery: who is enrolled.
+        recognizers: one for each model that the gallery holds, see ``people.recognizers``. Each
+            compares its own templates only; the answer is the better supported one's.
+        options: rate, candidates, fusion, rule, audit.
+
+    Raises:
+        OptionError: no recognizer, or two of one model.
+
+    Example:
+        >>> identifier = Identifier(gallery, recognizers(gallery))  # doctest: +SKIP
+        >>> [face.person for face in identifier.identify("door.jpg").faces]  # doctest: +SKIP
+        ['Anna Ivanova', None]
+    """
+
+    def __init__(
+        self,
+        gallery: GalleryStore,
+        recognizers: Sequence[Recognizer],
+        *,
+        options: IdentifyOptions = IdentifyOptions(),
+    ) -> None:
+        hashes = {recognizer.model_sha256 for recognizer in recognizers}
+        if not hashes or len(hashes) < len(recognizers):
+            raise OptionError(
+                f"{len(recognizers)} recognizers of {len(hashes)} models", "give one a model"
+            )
+        self._gallery = gallery
+        self._recognizers = tuple(recognizers)
+        self._options = options
+        self._strangers = Strangers(gallery, fusion=options.fusion, own=options.own_scores)
+        self._known: tuple[float, GalleryInfo] | None = None
+
+    @property
+    def options(self) -> IdentifyOptions:
+        """How faces are named."""
+        return self._options
+
+    def require_supported(self) -> None:
+        """Raise now what asking would raise: the rate cannot be supported, or no calibration.
+
+        Raises:
+            UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
+            UnknownCalibrationError: no model has a calibration, and the gallery is too small to
+                tell by itself. Where some have, the others are not asked (see ``warnings``).
+            ModelMismatchError: gallery or calibration are of levelled templates of a former
+                version.
+        """
+        self._hear([[] for _ in self._recognizers], self._gallery.info())
+
+    def fpir(self) -> float:
+        """The accepted chance that a stranger is named: the given one, or what the data support.
+
+        Raises:
+            UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
+        """
+        return self._rate([strangers for *_, strangers in self._asked(self._gallery.info())])
+
+    def warnings(self) -> tuple[str, ...]:
+        """What weakens every answer: other settings than at enrolment or calibration, templates of
+        a model that is not asked, a rate above the usual one, a rate that may be far off."""
+        info = self._gallery.info()
+        asked = {recognizer.model_sha256 for recognizer in self._recognizers}
+        found = [
+            f"{count:,} templates of {info.models[sha256]} ({sha256[:12]}) are not looked at"
+            for sha256, count in info.faces.items()
+            if count and sha256 not in asked
+        ]
+        for recognizer in self._recognizers:
+            found += enrolled_otherwise(self._gallery, recognizer)
+            found += self._calibrated_otherwise(recognizer, info)
+        # Every question raises these.
+        with suppress(UnknownCalibrationError, UnsupportedFmrError):
+            found += self._uncertain(self._asked(info))
+        return tuple(found)
+
+    def identify(self, photo: Any, /) -> IdentifiedPhoto:
+        """Who is in a photo.
+
+        Args:
+            photo: path, bytes, file object, PIL image or RGB array.
+
+        Raises:
+            ImageError: the photo cannot be read.
+            NoFaceError, SeveralFacesError: as the rule says.
+            UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
+        """
+        loaded = images.load(photo, limits=self._recognizers[0].options.limits)
+        templates = []
+        for recognizer in self._recognizers:
+            prepared = recognizer.prepare(
+                loaded.pixels, rule=self._options.rule, name=loaded.description
+            )
+            vectors = recognizer.embedder.embed(prepared.crops)
+            templates.append(recognizer.templates(prepared, vectors))
+        return self._answered(loaded.description, loaded.sha256, templates)
+
+    def identify_many(
+        self,
+        photos: Sequence[Path | bytes],
+        *,
+        names: Sequence[str] | None = None,
+        workers: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[IdentifiedPhoto]:
+        """Who is in each of many photos, in their order; a bad photo is a result with a reason.
+
+        Args:
+            photos: paths, or the bytes of photos.
+            names: what results and messages call them; paths as given when ``None``.
+            workers: photos in work at once; all cores when ``None``.
+            progress: called with (done, total) after each photo.
+        """
+        self.require_supported()
+        with ExitStack() as stack:
+            streams = [
+                stack.enter_context(
+                    closing(
+                        recognizer.embed_many(  # type: ignore[type-var]
+                            photos, names=names, rule=self._options.rule, workers=workers
+                        )
+                    )
+                )
+                for recognizer in self._recognizers
+            ]
+            for k, results in enumerate(zip(*streams, strict=True)):
+                failed = next((result for result in results if result.reason), None)
+                if failed is not None:
+                    yield IdentifiedPhoto(failed.photo, (), failed.reason, failed.message)
+                else:
+                    templates = [result.templates for result in results]
+                    yield self._answered(results[0].photo, results[0].sha256, templates)
+                if progress is not None:
+                    progress(k + 1, len(photos))
+
+    def _answered(
+        self, source: str, digest: str, templates: Sequence[Sequence[Template]]
+    ) -> IdentifiedPhoto:
+        heard = self._hear(templates, self._info())
+        faces = tuple(
+            weigh([one.of_face(k) for one in heard], face, top=self._options.top)
+            for k, face in enumerate(templates[0])
+        )
+        if self._options.audit:
+            self._note(digest, faces, sum(one.point.fpir for one in heard))
+        return IdentifiedPhoto(source, faces)
+
+    def _info(self) -> GalleryInfo:
+        """The gallery as it is now, or was a moment ago."""
+        now = monotonic()
+        known = self._known
+        if known is None or not known[1].people or now - known[0] >= self._options.refresh:
+            known = self._known = (now, self._gallery.info())
+        return known[1]
+
+    def _asked(self, info: GalleryInfo) -> list[tuple[int, Recognizer, OpenSet]]:
+        """The usable recognizers with their positions, each with its model of strangers' scores."""
+        asked = []
+        silent: UnknownCalibrationError | None = None
+        for k, recognizer in enumerate(self._recognizers):
+            info.require_plain(recognizer.model_sha256)
+            try:
+                strangers = self._strangers.before(recognizer, info)
+            except UnknownCalibrationError as error:
+                silent = error
+                continue
+            if strangers is not None:
+                asked.append((k, recognizer, strangers))
+        if silent is not None and not asked:
+            raise silent
+        return asked
+
+    def _rate(self, asked: Sequence[OpenSet]) -> float:
+        """The FPIR of the whole answer; the models share it, as each may name a stranger."""
+        if self._options.fpir is not None:
+            return self._options.fpir
+        count = len(asked)
+        rates = [count * one.supported(DEFAULT_FPIR / count) for one in asked]
+        return max(rates, default=DEFAULT_FPIR)
+
+    def _hear(self, templates: Sequence[Sequence[Template]], info: GalleryInfo) -> list[Heard]:
+        """Search the gallery with each model; returns the matches of every model."""
+        asked = self._asked(info)
+        rate = self._rate([strangers for *_, strangers in asked])
+        return [
+            Heard.ask(
+                self._gallery,
+                recognizer,
+                templates[k],
+                strangers,
+                models=len(asked),
+                fpir=rate,
+                k=max(2, self._options.top),
+                fusion=self._options.fusion,
+            )
+            for k, recognizer, strangers in asked
+        ]
+
+    def _uncertain(self, asked: Sequence[tuple[int, Recognizer, OpenSet]]) -> Iterator[str]:
+        """Yield warnings about a rate that is not the default, or that may be far off."""
+        rate = self._rate([strangers for *_, strangers in asked])
+        if self._options.fpir is None:
+            yield from above_default(rate)
+        for _, _, strangers in asked:
+            yield from strangers.warnings(rate / len(asked))
+
+    def _calibrated_otherwise(self, recognizer: Recognizer, info: GalleryInfo) -> Iterator[str]:
+        try:
+            strangers = self._strangers.before(recognizer, info)
+        except UnknownCalibrationError:
+            yield (
+                f"templates of {recognizer.model} are not looked at, for it has no calibration: "
+                f"`visavis calibrate DIR --model {recognizer.model} --name NAME`, then "
+                "--calibration NAME"
+            )
+            return
+        calibration = strangers.calibration if strangers is not None else None
+        if calibration is None:
+            return
+        if calibration.settings != recognizer.settings:
+            yield (
+                f"calibration '{calibration.name}' was measured with {calibration.settings}, not "
+                f"with {recognizer.settings}: the FPIR is not measured for this pipeline; run "
+                "`visavis calibrate` with these options"
+            )
+
+    def _note(self, digest: str, faces: tuple[Identification, ...], fpir: float) -> None:
+        named = [face.candidates[0] if face.person is not None else None for face in faces]
+        known = [one for one in named if one is not None]
+        self._gallery.note(
+            "identify",
+            subject=known[0].person_id if len(known) == 1 else "",
+            details={
+                "photo_sha256": digest,
+                "fpir": fpir or self._rate(()),
+                "faces": [
+                    None if one is None else {"person": one.person_id, "score": round(one.score, 4)}
+                    for one in named
+                ],
+            },
+        )

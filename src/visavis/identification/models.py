@@ -1,0 +1,150 @@
+"""Which models a gallery holds templates of, and the recognizers that speak their language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from visavis.decision.profile import CalibrationStore
+from visavis.errors import ModelMismatchError, UnknownModelError
+from visavis.identification.migration import target
+from visavis.pipeline import Recognizer, RecognizerOptions
+from visavis.weights import WeightStore
+
+if TYPE_CHECKING:
+    from visavis.decision.profile import Calibration
+    from visavis.gallery.records import GalleryInfo
+    from visavis.gallery.store import GalleryStore
+
+DEFAULT_MODEL: Final = "sface"
+
+
+def registered(model_sha256: str, name: str, *, home: Path | None = None) -> str:
+    """The name under which a model file is registered here.
+
+    Args:
+        model_sha256: hash of the file.
+        name: what the gallery calls it.
+        home: folder of models.
+
+    Raises:
+        UnknownModelError: it is not.
+    """
+    for entry in WeightStore(home).entries():
+        if entry.sha256 == model_sha256:
+            return entry.name
+    raise UnknownModelError(
+        f"the gallery holds templates of {name} ({model_sha256[:12]}), a model not registered here",
+        f"add its file: `visavis models add {name} FILE ...`",
+    )
+
+
+def recognizers(
+    gallery: GalleryStore,
+    *,
+    model: str | None = None,
+    detector: str = "yunet",
+    aligned: bool = False,
+    calibrations: Sequence[str] = (),
+    options: RecognizerOptions | None = None,
+    home: Path | None = None,
+) -> tuple[Recognizer, ...]:
+    """One recognizer for each model that the gallery holds templates of, the most templates first.
+
+    For an empty gallery: one for ``model``, or for the default one.
+
+    Args:
+        gallery: the gallery.
+        model: use this model's templates only.
+        detector: ``yunet``, ``mtcnn`` or ``dlib``.
+        aligned: photos are crops aligned to the 112x112 template already.
+        calibrations: names of saved calibrations, at most one a model; models without one take what
+            ships with them.
+        options: runtime, threads, flip averaging, limits.
+        home: folder of models and calibrations; the user's data folder when ``None``.
+
+    Raises:
+        ModelMismatchError: no template of ``model`` is there, or a calibration belongs to another.
+        UnknownModelError: a model is not registered here.
+        UnknownCalibrationError: no calibration of that name.
+    """
+    info = gallery.info()
+    held = sorted((s for s, n in info.faces.items() if n), key=lambda s: (-info.faces[s], s))
+    names = [registered(sha256, info.models[sha256], home=home) for sha256 in held]
+    if not held:
+        names = [model or DEFAULT_MODEL]
+    elif model is not None:
+        if model not in names:
+            _require_held(info, held, model, home)
+        names = [model]
+    made = CalibrationStore(home)
+    loaded = [made.load(name) for name in calibrations]
+    found = [
+        Recognizer(
+            model=name,
+            detector=detector,
+            aligned=aligned,
+            calibration=_fitting(loaded, WeightStore(home).entry(name).sha256),
+            options=options or RecognizerOptions(),
+            home=home,
+        )
+        for name in names
+    ]
+    _require_used(loaded, found)
+    return tuple(found)
+
+
+def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[str]:
+    """A warning where the gallery's first template of the model was made with other settings."""
+    first = next(iter(gallery.faces(model_sha256=recognizer.model_sha256)), None)
+    if first is None or first.settings in {"", recognizer.settings}:
+        return []
+    return [
+        f"people were enrolled with {first.settings}, not with {recognizer.settings}: scores come "
+        "out lower; use the same --detector and --flip, and --aligned only if they were"
+    ]
+
+
+def model_to_enrol(gallery: GalleryStore, *, home: Path | None = None) -> str:
+    """Name of the model that new photos are embedded by where none is asked for.
+
+    The only one that the gallery holds; during a change of model, the new one; for an empty
+    gallery, the default one.
+
+    Raises:
+        UnknownModelError: the model is not registered here.
+    """
+    info = gallery.info()
+    held = sorted((s for s, n in info.faces.items() if n), key=lambda s: (-info.faces[s], s))
+    if not held:
+        return DEFAULT_MODEL
+    begun = target(gallery) if len(held) > 1 else None
+    if begun is not None and begun[1] in held:
+        return registered(begun[1], begun[0], home=home)
+    return registered(held[0], info.models[held[0]], home=home)
+
+
+def _require_held(info: GalleryInfo, held: list[str], model: str, home: Path | None) -> None:
+    WeightStore(home).entry(model)  # an unknown name is another error
+    there = ", ".join(f"{info.models[sha256]} ({sha256[:12]})" for sha256 in held)
+    raise ModelMismatchError(
+        f"the gallery has no template of {model}: it holds those of {there}",
+        f"leave --model out, or change models: `visavis gallery migrate --model {model}`",
+    )
+
+
+def _fitting(loaded: Sequence[Calibration], sha256: str) -> Calibration | None:
+    return next((c for c in loaded if c.model_sha256 == sha256), None)
+
+
+def _require_used(loaded: Sequence[Calibration], found: Sequence[Recognizer]) -> None:
+    hashes = {recognizer.model_sha256 for recognizer in found}
+    for calibration in loaded:
+        if calibration.model_sha256 not in hashes:
+            there = ", ".join(f"{r.model} ({r.model_sha256[:12]})" for r in found)
+            raise ModelMismatchError(
+                f"calibration '{calibration.name}' was made with {calibration.model} "
+                f"({calibration.model_sha256[:12]}), the gallery holds {there}",
+                "choose a calibration of this model, or make one: `visavis calibrate`",
+            )

@@ -1,0 +1,137 @@
+"""The optimizer: which weights decay, and how fast the network and the loss's head learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pytorch_optimizer import Muon
+from pytorch_optimizer.optimizer.utils import zero_power_via_newton_schulz_5
+from torch import Tensor, nn
+
+from visavis.errors import OptionError
+from visavis.training.loop import schedule
+from visavis.training.loop.precision import computes_in_bf16
+from visavis.training.recipes.recipe import Recipe
+
+
+def parameter_groups(recipe: Recipe, network: nn.Module, loss: nn.Module) -> list[dict[str, Any]]:
+    """The parameters, sorted by who learns at which rate and what decays.
+
+    Weight decay is for the matrices and kernels of connections: not for biases, nor for the scales
+    of normalization and PReLU (T. He et al., "Bag of tricks for image classification", 2019).
+
+    Returns:
+        Groups with ``name`` (``network``, ``network-plain``, ``head``, ``head-plain``), without
+        the empty ones. For Muon, ``network-matrices`` are those that it is for, and ``network``
+        is left with the kernels of one input channel, depthwise ones among them.
+    """
+    groups: list[dict[str, Any]] = []
+    head_lr = recipe.lr if recipe.head_lr is None else recipe.head_lr
+    for name, module, lr in (("network", network, recipe.lr), ("head", loss, head_lr)):
+        learning = [p for p in module.parameters() if p.requires_grad]
+        decaying = [p for p in learning if p.ndim > 1]
+        plain = [p for p in learning if p.ndim <= 1]
+        groups.append(
+            {"name": name, "params": decaying, "lr": lr, "weight_decay": recipe.weight_decay}
+        )
+        groups.append({"name": f"{name}-plain", "params": plain, "lr": lr, "weight_decay": 0.0})
+    if recipe.optimiser == "muon":
+        network_group = groups[0]
+        matrices = [p for p in network_group["params"] if p.shape[1] > 1]
+        network_group["params"] = [p for p in network_group["params"] if p.shape[1] == 1]
+        groups.insert(0, {**network_group, "name": "network-matrices", "params": matrices})
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(
+    recipe: Recipe, network: nn.Module, loss: nn.Module, *, fused: bool | None = None
+) -> torch.optim.Optimizer:
+    """AdamW, SGD with Nesterov's momentum, or Muon over ``parameter_groups``.
+
+    Muon (K. Jordan et al., 2024) orthogonalizes the update of each matrix; a convolution's kernels
+    are one with a row for each output channel. The updates are scaled to the size that AdamW's
+    have (Liu et al., "Muon is scalable for LLM training", arXiv:2502.16982), and AdamW takes what
+    is no matrix and the loss's classifier, so one learning rate serves all.
+
+    Raises:
+        OptionError: nothing to learn, or an unknown optimizer.
+    """
+    groups = parameter_groups(recipe, network, loss)
+    if not groups:
+        raise OptionError(f"{recipe.backbone}: no weights that learn", "unfreeze some")
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr, fused=fused)
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            fused=fused,
+        )
+    if recipe.optimiser == "muon":
+        for group in groups:
+            group["use_muon"] = group["name"] == "network-matrices"
+        return _Muon(
+            groups,
+            momentum=recipe.momentum,
+            use_adjusted_lr=True,
+            adamw_betas=(0.9, 0.999),
+            adamw_eps=1e-8,
+        )
+    raise OptionError(f"optimiser {recipe.optimiser!r}", "use adamw, sgd or muon")
+
+
+def build_scheduler(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, *, total: int, head_first: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """The recipe's schedule, to be advanced once a step.
+
+    Args:
+        recipe: its ``schedule`` and ``warmup`` are used.
+        optimizer: as ``build_optimizer`` made it.
+        total: number of steps of the run.
+        head_first: steps at the start in which the head learns alone.
+    """
+    warmup = warmup_steps(recipe, total=total, head_first=head_first)
+
+    def of(name: str, step: int) -> float:
+        rate = schedule.head_factor if name.startswith("head") else schedule.network_factor
+        return rate(step, total=total, warmup=warmup, kind=recipe.schedule, head_first=head_first)
+
+    rates = [_Rate(of, group["name"]) for group in optimizer.param_groups]
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, [rate.at for rate in rates])
+
+
+def warmup_steps(recipe: Recipe, *, total: int, head_first: int) -> int:
+    """Steps in which the learning rate rises, counted from when the network starts to learn."""
+    return round(recipe.warmup * (total - head_first))
+
+
+class _Muon(Muon):
+    """Orthogonalizes in float32 where bfloat16, the library's choice, is not the device's own."""
+
+    @staticmethod
+    def _orthogonalize(group: dict[str, Any], updates: list[Tensor]) -> list[Tensor]:
+        if computes_in_bf16(updates[0].device):
+            results: list[Tensor] = Muon._orthogonalize(group, updates)
+            return results
+        return [
+            zero_power_via_newton_schulz_5(
+                update.flatten(1),
+                num_steps=group["ns_steps"],
+                weights=group["ns_coeffs"],
+                dtype=torch.float32,
+            )
+            for update in updates
+        ]
+
+
+class _Rate:
+    def __init__(self, of: Any, name: str) -> None:
+        self._of, self._name = of, name
+
+    def at(self, step: int) -> float:
+        rate: float = self._of(self._name, step)
+        return rate
