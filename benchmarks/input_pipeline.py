@@ -36,7 +36,8 @@ from benchmarks.photos import ROOT, data_folder
 from benchmarks.tables import Table, load, machine, spread, write_section
 from visavis.embedding.backbones import build
 from visavis.embedding.torch import FaceNetwork
-from visavis.training.augment import Augmenter, AugmentOptions
+from visavis.training.augment import AugmentOptions
+from visavis.training.augment.augmenter import Augmenter
 from visavis.training.data.pack import SCALE, SIZE, Pack, write_pack
 from visavis.training.data.samplers import PairBatches
 from visavis.training.loop.feeding import Feed

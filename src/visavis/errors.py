@@ -7,8 +7,10 @@ HTTP status. Library code never raises anything else for bad input.
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 
 class VisavisError(Exception):
@@ -116,6 +118,38 @@ class MissingExtraError(VisavisError, ImportError):
     """An optional dependency is not installed; the remedy names the extra."""
 
     __str__ = Exception.__str__
+
+
+_EXTRAS: Final = {
+    "dlib": ("dlib",),
+    "heif": ("pillow_heif",),
+    "milvus": ("pymilvus", "milvus_lite"),
+    "mtcnn": ("joblib", "lz4.frame"),
+    "openvino": ("openvino",),
+    "report": ("matplotlib", "pyarrow"),
+    "train": ("torch", "lightning", "pytorch_metric_learning", "safetensors"),
+}
+"""The modules that each extra brings."""
+
+
+def require_extra(extra: str, purpose: str, *, module: str | None = None) -> None:
+    """Check that an optional dependency can be imported.
+
+    Args:
+        extra: name of the extra.
+        purpose: what needs it, as the start of a sentence.
+        module: the one module needed; all modules of the extra when ``None``.
+
+    Raises:
+        MissingExtraError: it cannot.
+    """
+    for name in _EXTRAS[extra] if module is None else (module,):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{purpose} needs {name} ({error})", f'pip install "visavis[{extra}]"'
+            ) from error
 
 
 class CalibrationError(VisavisError):

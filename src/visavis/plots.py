@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.errors import require_extra
 from visavis.metrics.verification import det_points
 from visavis.types import Vectors
 
@@ -52,7 +53,12 @@ def pages(package: str, *, escape: bool = True, **options: Any) -> Environment:
 
 
 def axes(*, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
-    """A figure of its own (no pyplot state) with one quiet pair of axes."""
+    """A figure of its own (no pyplot state) with one quiet pair of axes.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    require_extra("report", "drawing", module="matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +120,16 @@ def test_verify_of_an_absent_model_is_an_error_only_when_it_was_named(invoke: In
     result = invoke("verify", "sface-float")
     assert result.exit_code == 2
     assert "visavis models fetch sface-float" in result.stdout
+
+
+def test_a_runtime_that_is_not_installed_is_named(
+    invoke: Invoke, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    result = invoke("add", "mine", str(file), *SETTINGS)
+    assert result.exit_code == 0, result.exception
+    assert json.loads(invoke("show", "mine", "--json").stdout)["runtimes"] == ["onnxruntime"]
+    assert "visavis[openvino]" in result.stderr.replace("\n", " ")
 
 
 def test_a_model_comes_and_goes(invoke: Invoke, file: Path, home: Path) -> None:

@@ -21,7 +21,7 @@ def detector() -> Dlib:
 
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'visavis\[dlib\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "visavis\[dlib\]"'):
         Dlib()
 
 

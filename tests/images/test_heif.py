@@ -17,9 +17,7 @@ _HEADER = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(
-        MissingExtraError, match=r"^IMG_1\.HEIC is a HEIC photo.*; pip install 'visavis\[heif\]'$"
-    ):
+    with pytest.raises(MissingExtraError, match=r'^IMG_1\.HEIC.*; pip install "visavis\[heif\]"$'):
         images.decode(_HEADER, name="IMG_1.HEIC")
 
 

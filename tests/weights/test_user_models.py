@@ -63,6 +63,14 @@ def test_adding_the_same_again_changes_nothing(store: WeightStore, file: Path) -
     assert (store.home / "models.json").stat().st_mtime_ns == written
 
 
+def test_adding_again_after_a_runtime_was_installed(store: WeightStore, file: Path) -> None:
+    first = store.add("mine", file, **SETTINGS, runtimes=("onnxruntime",))
+    store.add("mine", file, **SETTINGS, runtimes=("onnxruntime", "openvino"))
+    kept = store.entry("mine")
+    assert kept.runtimes == ("onnxruntime", "openvino")
+    assert kept.added == first.added
+
+
 def test_adding_the_same_again_mends_a_damaged_copy(store: WeightStore, file: Path) -> None:
     store.add("mine", file, **SETTINGS)
     store.path("mine").write_bytes(b"?")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from visavis.api.options import PhotoOptions, Progress, kept_templates, make_recognizer, stage
-from visavis.errors import OptionError, UnknownCalibrationError
+from visavis.errors import OptionError, UnknownCalibrationError, require_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -234,6 +234,8 @@ def report(
     """
     from visavis.evaluation.scores import table as score_files
 
+    if out is not None:
+        require_extra("report", f"--out {out}", module="matplotlib")
     table = score_files.read(Path(scores))
     made = Measured(_summarize(table, bootstrap, progress), table)
     if out is not None:
@@ -333,11 +335,17 @@ def calibration_of(recognizer: Recognizer, asked: str | None) -> Calibration | N
 
 
 def make_folder(out: Path) -> Path:
-    """Make the folder for a report, or refuse it before the work."""
+    """Make the folder for a report, or refuse it before the work.
+
+    Raises:
+        OptionError: it cannot be made.
+        MissingExtraError: a package that reports need is not installed.
+    """
     from visavis.writing import private_folder
 
     if out.suffix.lower() in {".html", ".htm"}:
         raise OptionError(f"--out {out}", "name a folder: it takes the report and the scores")
+    require_extra("report", f"--out {out}")
     try:
         private_folder(out)
     except OSError as error:

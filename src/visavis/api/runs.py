@@ -7,6 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from visavis.errors import require_extra
+
 if TYPE_CHECKING:
     from visavis.training.recipes import Recipe
     from visavis.training.report.page import Made
@@ -30,7 +32,9 @@ def report(run: Place, /, *, out: Place | None = None) -> Made:
 
     Raises:
         DataError: it is no run's folder, or ``out`` cannot be written.
+        MissingExtraError: the extra ``train``, which brings ``report``, is not installed.
     """
+    _require_drawing()
     from visavis.training.report import write
 
     return write(Path(run), Path(out) if out is not None else Path(run) / "report")
@@ -41,10 +45,17 @@ def compare(runs: Sequence[Place], /, *, out: Place = ".") -> tuple[Path, ...]:
 
     Raises:
         DataError: one is no run's folder, or ``out`` cannot be written.
+        MissingExtraError: as ``report``.
     """
+    _require_drawing()
     from visavis.training.report.comparing import compare as draw
 
     return tuple(draw([Path(run) for run in runs], Path(out)))
+
+
+def _require_drawing() -> None:
+    for module in ("torch", "matplotlib"):
+        require_extra("train", "drawing a training run", module=module)
 
 
 def forget(run: Place, /) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from visavis.api.data import finder, gather, protocol_of
 from visavis.api.options import DetectorOptions, Progress, log, stage
-from visavis.errors import DataError, OptionError
+from visavis.errors import DataError, OptionError, require_extra
 from visavis.types import Record
 
 if TYPE_CHECKING:
@@ -146,8 +146,10 @@ def train(data: str | PathLike[str], /, *, recipe: str, **options: Unpack[TrainO
         DataError: too little data, or test people in it.
         OptionError: no such recipe or field; or a built-in model's name.
         CollapseError: embeddings collapsed, or numbers are not finite any more.
+        MissingExtraError: a package that training needs is not installed.
         TrainingError: there is a run in ``out`` already.
     """
+    require_extra("train", "training")
     wanted: TrainOptions = {**_DEFAULTS, **options}
     chosen, out = _chosen(recipe, wanted)
     name = _free_name(wanted["name"] or chosen.name)
@@ -193,6 +195,7 @@ def plan(
 
     Arguments and errors are those of ``train``.
     """
+    require_extra("train", "training")
     from visavis.training.estimate import plan as estimate
 
     wanted: TrainOptions = {**_DEFAULTS, **options}

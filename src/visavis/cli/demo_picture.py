@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visavis.errors import require_extra
 from visavis.types import Face, Image
 from visavis.writing import private_folder, replacing
 
@@ -27,7 +28,12 @@ class Seen:
 
 
 def draw(rows: list[tuple[str, bool, Verification, Seen, Seen]], path: Path) -> Path:
-    """One line a pair: both photos with boxes and landmarks, both crops, score and verdict."""
+    """One line a pair: both photos with boxes and landmarks, both crops, score and verdict.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    require_extra("report", "the picture", module="matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

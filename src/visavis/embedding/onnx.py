@@ -60,6 +60,7 @@ class OnnxEmbedder:
         store: WeightStore | None = None,
         options: EmbedderOptions = EmbedderOptions(),
     ) -> None:
+        check_options(options.runtime, options.threads)
         store = store or WeightStore()
         entry = store.entry(model)
         if entry.kind != "embedder":
@@ -73,13 +74,13 @@ class OnnxEmbedder:
             )
         if options.runtime not in entry.runtimes:
             raise ModelRefusedError(
-                f"model {model!r} in runtime {options.runtime!r}, which does not run it",
-                f"choose --runtime {' or '.join(entry.runtimes)}",
+                f"model {model!r} in runtime {options.runtime!r}, which was not found to run it",
+                f"choose --runtime {' or '.join(entry.runtimes)}, or check again: "
+                f"visavis models add {model} FILE",
             )
         self._entry: ModelEntry = entry
         self._size = int(entry.input_size or 0)
         self._options = options
-        check_options(options.runtime, options.threads)
         self._graph = _Graph(store, model)
         self._lock = threading.Lock()
         self._loaded: Session | None = None

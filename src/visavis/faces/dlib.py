@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import MissingExtraError, OptionError
+from visavis.errors import OptionError, require_extra
 from visavis.faces.checks import check_photo
 from visavis.faces.halves import OUTSIDE, Halves
 from visavis.types import Face, Image
@@ -84,12 +84,9 @@ class Dlib:
     def __init__(
         self, store: WeightStore | None = None, *, options: DlibOptions = DlibOptions()
     ) -> None:
-        try:
-            import dlib
-        except ImportError as error:
-            raise MissingExtraError(
-                "the dlib detector's package is not installed", "run pip install 'visavis[dlib]'"
-            ) from error
+        require_extra("dlib", "the detector 'dlib'")
+        import dlib
+
         from visavis.weights import WeightStore
 
         store = store or WeightStore()

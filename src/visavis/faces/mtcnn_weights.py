@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import MissingExtraError
+from visavis.errors import require_extra
 
 if TYPE_CHECKING:
     from visavis.weights import WeightStore
@@ -25,13 +25,8 @@ def read_arrays(model: str, store: WeightStore) -> list[NDArray[np.float32]]:
         ModelUnavailableError, ModelDamagedError: from the store.
     """
     data = store.read(model)
-    try:
-        import joblib
-        import lz4.frame  # noqa: F401  (joblib unpacks with it)
-    except ImportError as error:
-        raise MissingExtraError(
-            "the lz4 package, which unpacks MTCNN's weights, is not installed",
-            "run pip install 'visavis[mtcnn]'",
-        ) from error
+    require_extra("mtcnn", "the detector 'mtcnn'")  # joblib unpacks with lz4
+    import joblib
+
     arrays: list[NDArray[np.float32]] = joblib.load(io.BytesIO(data))
     return arrays

@@ -13,8 +13,8 @@ from typing import Any, Final
 from visavis.errors import (
     GalleryBusyError,
     GalleryError,
-    MissingExtraError,
     OptionError,
+    require_extra,
 )
 from visavis.gallery.milvus_options import MilvusOptions
 
@@ -167,18 +167,9 @@ class Connection:
 
 
 def _packages(*, lite: bool) -> None:
-    missing = "pymilvus"
-    try:
-        import pymilvus  # noqa: F401
-
-        missing = "milvus-lite"
-        if lite:
-            import milvus_lite.server_manager  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            f"a gallery on Milvus needs {missing}, which is not installed",
-            "install it with `pip install visavis[milvus]`",
-        ) from error
+    require_extra("milvus", "a gallery on Milvus", module="pymilvus")
+    if lite:
+        require_extra("milvus", "a gallery on Milvus", module="milvus_lite.server_manager")
 
 
 def _prepare(folder: Path, *, create: bool, wait: float) -> None:

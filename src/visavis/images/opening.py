@@ -10,7 +10,7 @@ from typing import Final, cast
 from PIL import Image as PillowImage
 from PIL import ImageFile
 
-from visavis.errors import MissingExtraError
+from visavis.errors import MissingExtraError, require_extra
 from visavis.images import jpeg, png, tiff
 from visavis.images.jpeg2000 import check_codestreams
 from visavis.images.limits import Limits, refuse_excess
@@ -78,12 +78,14 @@ def open_image(data: bytes, kind: str, limits: Limits, name: str) -> ImageFile.I
     """
     _check(data, kind, limits, name)
     module, reader = _READERS[kind]
-    try:
-        plugin = importlib.import_module(module)
-    except ImportError as error:
-        raise _missing(kind, name) from error
+    if kind == "HEIF":
+        require_extra("heif", f"{name}, a HEIC photo,")
+    plugin = importlib.import_module(module)
     if kind == "AVIF" and not plugin.SUPPORTED:
-        raise _missing(kind, name)
+        raise MissingExtraError(
+            f"{name} is an AVIF photo, which this Pillow cannot read",
+            "pip install --upgrade pillow",
+        )
     stream = _Stream(data, kind, name)
     image = cast("ImageFile.ImageFile", getattr(plugin, reader)(stream, ""))
     limits.check_size(*image.size, name)
@@ -120,14 +122,3 @@ def _check(data: bytes, kind: str, limits: Limits, name: str) -> None:
     elif kind == "AVIF":  # Pillow reads its EXIF data at once.
         for found in _TIFF_HEADER.finditer(data):
             tiff.check_directories(data, found.start(), name, kind)
-
-
-def _missing(kind: str, name: str) -> MissingExtraError:
-    if kind == "HEIF":
-        return MissingExtraError(
-            f"{name} is a HEIC photo, which needs pillow-heif", "pip install 'visavis[heif]'"
-        )
-    return MissingExtraError(
-        f"{name} is an {kind} photo, which this Pillow cannot read",
-        "pip install --upgrade pillow",
-    )

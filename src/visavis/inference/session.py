@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import OptionError
+from visavis.errors import OptionError, require_extra
 from visavis.inference.folding import Shape, folded
 from visavis.inference.optimizing import optimized
 
@@ -38,11 +38,14 @@ def check_options(runtime: str, threads: int | None) -> None:
 
     Raises:
         OptionError: unknown runtime or a thread count below 1.
+        MissingExtraError: the runtime is not installed.
     """
     if runtime not in RUNTIMES:
         raise OptionError(f"runtime {runtime!r}", f"choose one of {', '.join(RUNTIMES)}")
     if threads is not None and threads < 1:
         raise OptionError(f"{threads} threads", "ask for 1 or more")
+    if runtime == "openvino":
+        require_extra("openvino", "the runtime 'openvino'")
 
 
 def load(
@@ -66,6 +69,7 @@ def load(
 
     Raises:
         OptionError: unknown runtime or a thread count below 1.
+        MissingExtraError: the runtime is not installed.
     """
     check_options(runtime, threads)
     if runtime == "openvino":

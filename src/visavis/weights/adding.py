@@ -31,14 +31,14 @@ def identify(file: Path) -> tuple[str, int]:
 
 
 def check_same(known: ModelEntry, given: ModelEntry) -> None:
-    """Refuse to change what a name means.
+    """Refuse to change what a name means; runtimes may differ, by what is installed.
 
     Raises:
         OptionError: the name is registered for another file or other settings.
     """
     check_same_file(known, given.sha256)
     old, new = known.to_dict(), given.to_dict()
-    told_apart = [k for k in new if k not in {"added", "filename"} and old[k] != new[k]]
+    told_apart = [k for k in new if k not in {"added", "filename", "runtimes"} and old[k] != new[k]]
     if told_apart:
         field = told_apart[0]
         raise OptionError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -236,7 +237,7 @@ class WeightStore:
         with self._user.changing() as added:
             if name in added:
                 adding.check_same(added[name], entry)
-                entry = added[name]
+                entry = replace(added[name], runtimes=runtimes)
             adding.check_twins(entry, [*BUILTIN.values(), *added.values()])
             adding.keep(file, self._cached(entry), entry)
             added[name] = entry

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from visavis.errors import OptionError
-from visavis.training.augment import Augmenter, AugmentOptions
+from visavis.training.augment import AugmentOptions
+from visavis.training.augment.augmenter import Augmenter
 
 GEOMETRY = {"source": (72, 0.85), "target": (32, 1.0)}
 CROPS = torch.from_numpy(

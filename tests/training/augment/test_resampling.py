@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from visavis.errors import OptionError
 from visavis.faces.align import TEMPLATE, crop, positions
-from visavis.training.augment import Augmenter, AugmentOptions
+from visavis.training.augment import AugmentOptions
+from visavis.training.augment.augmenter import Augmenter
 from visavis.training.augment.resampling import Resampler
 
 PACK = (144, 0.85)

@@ -82,7 +82,7 @@ def cluster(
 
     Example: `visavis evaluate cluster staff/ --out staff-clusters/`
     """
-    from visavis.errors import OptionError
+    from visavis.errors import OptionError, require_extra
     from visavis.evaluation.clustering import report as clustering_report
     from visavis.evaluation.clustering import run as clustering
     from visavis.evaluation.clustering import tables as clustering_tables
@@ -94,6 +94,8 @@ def cluster(
         raise OptionError(f"--labels {labels} without --found", "folders are DIR's labels")
     if out is not None and out.suffix.lower() in (".html", ".htm"):
         raise OptionError(f"--out {out}", "name a folder: it takes the report and the tables")
+    if out is not None:
+        require_extra("report", f"--out {out}", module="matplotlib")
     if found is not None:
         result = clustering_tables.evaluate(
             clustering_tables.read(found, labels), name=found.name, command=command

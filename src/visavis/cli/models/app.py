@@ -11,7 +11,7 @@ import typer
 from visavis.api import models
 from visavis.cli import output
 from visavis.cli.output import console, echo_json, home, messages, progress
-from visavis.errors import OptionError
+from visavis.errors import MissingExtraError, OptionError
 from visavis.weights import BUILTIN, ModelEntry, WeightStore
 
 app = typer.Typer(
@@ -235,7 +235,7 @@ def add(
             f"{file} without {', '.join(missing)}",
             "the file cannot tell it: see `visavis models add --help`",
         )
-    from visavis.inference import RUNTIMES
+    from visavis.inference import RUNTIMES, check_options
 
     entry = models.add(
         name,
@@ -257,8 +257,13 @@ def add(
         echo_json(_described(_store(), entry))
         return
     _tell_added(entry)
-    if unfit := sorted({*RUNTIMES} - {*entry.runtimes}):
-        messages.print(f"not served right by {', '.join(unfit)}", markup=False)
+    for runtime in sorted({*RUNTIMES} - {*entry.runtimes}):
+        try:
+            check_options(runtime, None)
+        except MissingExtraError as error:
+            messages.print(f"not tried in {runtime}: {error}", markup=False)
+        else:
+            messages.print(f"not served right by {runtime}", markup=False)
     if entry.batch is not None:
         messages.print(f"its graph takes {entry.batch} crop(s) at a time: slow", markup=False)
     shared = next((one for one in BUILTIN.values() if one.sha256 == entry.sha256), None)

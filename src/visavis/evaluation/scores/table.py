@@ -28,7 +28,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import DataError, writing_to
+from visavis.errors import DataError, require_extra, writing_to
 from visavis.evaluation.about import About
 from visavis.types import Record
 
@@ -195,6 +195,9 @@ def require_known(path: Path) -> None:
 
     Raises:
         DataError: it is neither ``.csv`` nor ``.parquet``.
+        MissingExtraError: it is ``.parquet``, and pyarrow is not installed.
     """
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise DataError(f"{path}: a score file of unknown kind", "name it .csv or .parquet")
+    if path.suffix.lower() == ".parquet":
+        require_extra("report", f"{path}, a Parquet file,", module="pyarrow")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from visavis.training.augment.augmenter import Augmenter
 from visavis.training.augment.options import AugmentOptions
 
-__all__ = ["AugmentOptions", "Augmenter"]
+__all__ = ["AugmentOptions"]
