@@ -6,13 +6,14 @@ PIP_FLAGS := --disable-pip-version-check -c constraints.txt
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench data-test clean
+.PHONY: help demo test lint dist bench data-test clean
 
 help:
 	@echo "make demo       set up, verify real photo pairs, write a picture of what was seen"
 	@echo "make test       set up, run all tests"
 	@echo "make data-test  the checks on real data (LFW, ORL) only"
 	@echo "make lint       ruff, ruff format, mypy"
+	@echo "make dist       wheel and sdist, each tried in a fresh environment"
 	@echo "make bench      the benchmarks behind the figures in the docs"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -42,6 +43,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+dist: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python .ci/try_install.py dist
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.run

@@ -48,6 +48,7 @@ BENCHMARKS = (
     Benchmark("contact_sheet", ("lfw",)),
     Benchmark("gallery", page="docs/concepts/search.md"),
     Benchmark("gallery_milvus"),
+    Benchmark("install_size"),
     Benchmark("input_pipeline", ("lfw",)),
     Benchmark("trainer_overhead"),
 )
