@@ -1,0 +1,37 @@
+"""Draws the picture of the README: ``python docs/draw_answer.py`` writes ``docs/answer.jpg``.
+
+Both photos are the portrait of Eileen Collins by NASA, in the public domain, that scikit-image
+ships; the second is mirrored, underexposed, and has a quarter of the pixels.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from PIL import Image
+
+import visavis
+from visavis.cli import demo_picture
+from visavis.faces import align
+
+
+def main(target: Path) -> None:
+    portrait = np.ascontiguousarray(skimage.data.astronaut())
+    other = np.ascontiguousarray((portrait[::2, ::-2] * 0.35).astype(np.uint8))
+    recognizer = visavis.Recognizer()
+    answer = recognizer.verify(portrait, other, fmr=1e-4)
+    seen = [
+        demo_picture.Seen(photo, recognizer.detect(photo), used, align.crop(photo, used.landmarks))
+        for photo in (portrait, other)
+        for used in [recognizer.embed(photo)[0].face]
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        png = demo_picture.draw([("", True, answer, *seen)], Path(folder) / "answer.png")
+        Image.open(png).convert("RGB").save(target, quality=85, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(__file__).parent / "answer.jpg")
