@@ -29,7 +29,7 @@ def odd(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def _table(path: Path) -> object:
-    from visavis.evaluation.verification.tables import read_table
+    from visavis.evaluation.tables import read_table
 
     return read_table(path, required={})
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from visavis.errors import UnknownCalibrationError
+from visavis.evaluation import scores
 from visavis.evaluation.protocols import bin as sets
-from visavis.evaluation.scores import table as scores
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from visavis.errors import DataError
+from visavis.evaluation import scores
 from visavis.evaluation.about import About, Projection
-from visavis.evaluation.scores import table as scores
 from visavis.evaluation.scores.table import COLUMNS, CONSTANTS, ScoreFile, texts
 from visavis.types import OperatingPoint
 

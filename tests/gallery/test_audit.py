@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from visavis.errors import OptionError
-from visavis.gallery import audit
 from visavis.gallery.crypto.key import Key
-from visavis.gallery.sqlite import schema
+from visavis.gallery.sqlite import audit, schema
 from visavis.gallery.sqlite.schema import MIGRATIONS
 from visavis.gallery.sqlite.store import SqliteGallery
 from visavis.identification import migration

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visavis.gallery import audit
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
-from visavis.gallery.sqlite import live_indexes
+from visavis.gallery.sqlite import audit, live_indexes
 from visavis.gallery.sqlite import read as reading
 from visavis.gallery.sqlite.options import GalleryOptions
 from visavis.gallery.sqlite.store import SqliteGallery

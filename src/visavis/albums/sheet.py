@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from visavis import __version__
 from visavis.albums.records import Album, AlbumCluster
 from visavis.albums.writing import private_text
 from visavis.faces.usability import POOR
 from visavis.plots import pages as templates_of
+from visavis.version import __version__
 
 MOST_FACES: Final = 12_000
 """How many faces a page shows. Of a larger collection it shows fewer faces of each person."""

@@ -102,7 +102,7 @@ class Measured:
         Raises:
             OptionError, DataError: the folder cannot be written.
         """
-        from visavis.evaluation.scores import table as scores
+        from visavis.evaluation import scores
 
         make_folder(Path(folder))
         scores.write(Path(folder) / "scores.parquet", self.scores)
@@ -232,7 +232,7 @@ def report(
     Raises:
         DataError: it is no score file.
     """
-    from visavis.evaluation.scores import table as score_files
+    from visavis.evaluation import scores as score_files
 
     if out is not None:
         require_extra("report", f"--out {out}", module="matplotlib")
@@ -259,7 +259,7 @@ def _measure(
     progress: Progress | None = None,
     **options: Unpack[PhotoOptions],
 ) -> Measured:
-    from visavis.evaluation.scores import table as score_files
+    from visavis.evaluation import scores as score_files
     from visavis.evaluation.verification import run
 
     # What can be refused is refused before the work, not after it.

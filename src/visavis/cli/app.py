@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from visavis import __version__
 from visavis.cli.ending import UnexpectedError, end
 from visavis.errors import VisavisError
+from visavis.version import __version__
 
 # Commands and groups of commands, and the module that each is in.
 _COMMANDS: Final = {

@@ -5,7 +5,7 @@ comes from that file, so that a report can be redone without the photos::
 
     from visavis.evaluation import protocols
     from visavis.evaluation.verification import report, run, summary
-    from visavis.evaluation.scores import table as scores
+    from visavis.evaluation import scores
 
     protocol = protocols.lfw.view(1, root)
     result = run.evaluate(protocol, Recognizer())

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from visavis.errors import OptionError
 from visavis.gallery import moments
-from visavis.gallery.audit import event
 from visavis.gallery.milvus_tables import LONGEST_TEXT, Row, Tables, is_one
 from visavis.gallery.records import AuditEntry
+from visavis.gallery.sqlite.audit import event
 
 _FIELDS: Final = ("writer", "seq", "op", "time", "action", "subject", "details", "hash")
 _PAGE: Final = 500

@@ -236,7 +236,7 @@ def _show(result: Identification) -> None:
     from rich.table import Table
 
     from visavis.decision.open_set import MEANS
-    from visavis.evaluation.verification.report import number, percent, rate, span
+    from visavis.evaluation.pages import number, percent, rate, span
     from visavis.metrics.verification import fmr_name
 
     console.print(

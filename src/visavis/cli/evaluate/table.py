@@ -17,7 +17,7 @@ def show(summary: Summary) -> None:
     """Print the main numbers with their intervals."""
     from rich.table import Table
 
-    from visavis.evaluation.verification.report import fixed, number, percent, rate, span
+    from visavis.evaluation.pages import fixed, number, percent, rate, span
 
     ends = summary.intervals
     console.print(
@@ -65,7 +65,7 @@ def show(summary: Summary) -> None:
 
 
 def _show_points(summary: Summary) -> None:
-    from visavis.evaluation.verification.report import number, rate, span
+    from visavis.evaluation.pages import number, rate, span
     from visavis.metrics.verification import fmr_name
 
     table = _table(
@@ -88,7 +88,7 @@ def _show_points(summary: Summary) -> None:
 def _show_groups(summary: Summary) -> None:
     from rich.markup import escape
 
-    from visavis.evaluation.verification.report import number, rate
+    from visavis.evaluation.pages import number, rate
 
     table = _table(
         f"groups at threshold {number(summary.group_threshold)}",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from visavis import __version__
 from visavis.errors import writing_to
 from visavis.evaluation.clustering import plots, tables
 from visavis.evaluation.clustering.mistakes import divided, mixed
 from visavis.evaluation.clustering.records import ClusteringEvaluation
-from visavis.evaluation.verification.report import count, number, path_of, percent
+from visavis.evaluation.pages import count, number, path_of, percent
 from visavis.plots import pages as templates_of
+from visavis.version import __version__
 from visavis.writing import private_folder, replacing
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis import __version__
 from visavis.clustering import choose
 from visavis.clustering.attaching import POOR
 from visavis.clustering.clusterer import Clusterer, Labels
@@ -30,6 +29,7 @@ from visavis.faces.usability import usability
 from visavis.metrics import clustering as metrics
 from visavis.pipeline.collection import about_own_mean
 from visavis.types import Vectors
+from visavis.version import __version__
 
 if TYPE_CHECKING:
     from visavis.decision.domain import Domain

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from visavis import __version__
 from visavis.errors import DataError
 from visavis.evaluation.clustering.records import (
     ClusteringEvaluation,
@@ -18,9 +17,10 @@ from visavis.evaluation.clustering.records import (
     LabelledFaces,
     sizes,
 )
-from visavis.evaluation.verification.tables import Table, read_table
+from visavis.evaluation.tables import Table, read_table
 from visavis.images import photos_by_person
 from visavis.metrics import clustering as metrics
+from visavis.version import __version__
 from visavis.writing import replacing
 
 

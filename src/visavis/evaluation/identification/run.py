@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis import __version__
 from visavis.decision.open_set import IdentificationPoint, open_set
 from visavis.errors import OptionError, UnsupportedFmrError
 from visavis.evaluation.identification.enrollment import Faces, Plan, Round, draw, size_of
@@ -30,6 +29,7 @@ from visavis.evaluation.identification.records import (
 )
 from visavis.metrics.identification import cmc, fnir_at_fpir, threshold_at_fpir
 from visavis.metrics.intervals import proportion_interval
+from visavis.version import __version__
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration

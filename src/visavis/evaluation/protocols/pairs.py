@@ -13,7 +13,7 @@ import numpy as np
 
 from visavis.errors import DataError
 from visavis.evaluation.protocols.protocol import Protocol, require_photos
-from visavis.evaluation.verification.tables import Table, parse_flag, read_table
+from visavis.evaluation.tables import Table, parse_flag, read_table
 
 _REQUIRED: Final = {
     "a": "the path of a photo",

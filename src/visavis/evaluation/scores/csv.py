@@ -12,7 +12,7 @@ import numpy as np
 from visavis.errors import DataError
 from visavis.evaluation.about import About, from_json
 from visavis.evaluation.scores.table import COLUMNS, CONSTANTS, ScoreFile, checked, texts
-from visavis.evaluation.verification.tables import Table, parse_flag, read_table
+from visavis.evaluation.tables import Table, parse_flag, read_table
 from visavis.writing import replacing
 
 _REQUIRED: Final = {

@@ -28,7 +28,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import DataError, require_extra, writing_to
+from visavis.errors import DataError
 from visavis.evaluation.about import About
 from visavis.types import Record
 
@@ -112,43 +112,6 @@ def texts(values: Any) -> Texts:
     return array
 
 
-def write(path: Path, scores: ScoreFile) -> None:
-    """Write a score file whole or not at all; the folder is made.
-
-    Args:
-        path: ends in ``.csv`` or ``.parquet``.
-        scores: what to write.
-
-    Raises:
-        DataError: another extension, or the file cannot be written.
-    """
-    from visavis.evaluation.scores import csv as scores_csv
-    from visavis.evaluation.scores import parquet as scores_parquet
-
-    require_known(path)
-    writer = scores_csv.write if path.suffix.lower() == ".csv" else scores_parquet.write
-    with writing_to(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writer(path, scores)
-
-
-def read(path: Path) -> ScoreFile:
-    """Read a score file.
-
-    Args:
-        path: ends in ``.csv`` or ``.parquet``.
-
-    Raises:
-        DataError: another extension, or the file is not as said above; names row and remedy.
-    """
-    from visavis.evaluation.scores import csv as scores_csv
-    from visavis.evaluation.scores import parquet as scores_parquet
-
-    require_known(path)
-    reader = scores_csv.read if path.suffix.lower() == ".csv" else scores_parquet.read
-    return reader(path)
-
-
 def checked(
     path: Path, columns: Mapping[str, Any], about: About, *, row: Callable[[int], str]
 ) -> ScoreFile:
@@ -188,16 +151,3 @@ def checked(
         constants[name] = values[0]
     arrays = {name: columns.get(name) for name in COLUMNS}
     return ScoreFile(**{**arrays, "failure": failure, **constants}, about=about)
-
-
-def require_known(path: Path) -> None:
-    """Refuse an extension that no score file has.
-
-    Raises:
-        DataError: it is neither ``.csv`` nor ``.parquet``.
-        MissingExtraError: it is ``.parquet``, and pyarrow is not installed.
-    """
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise DataError(f"{path}: a score file of unknown kind", "name it .csv or .parquet")
-    if path.suffix.lower() == ".parquet":
-        require_extra("report", f"{path}, a Parquet file,", module="pyarrow")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis import __version__
-from visavis.errors import writing_to
+from visavis.evaluation import pages
 from visavis.evaluation.scores.table import ScoreFile
 from visavis.evaluation.verification import plots
 from visavis.evaluation.verification.records import Summary
-from visavis.metrics.verification import fmr_name
-from visavis.plots import pages as templates_of
-from visavis.writing import private_folder, replacing
+from visavis.version import __version__
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    pass
 
 
 MOST: Final = 12
@@ -77,24 +73,7 @@ def write(
     Raises:
         DataError: the file cannot be written.
     """
-    save(path, render(scores, summary, pictures=pictures), private=pictures is not None)
-
-
-def save(path: Path, page: str, *, private: bool = False) -> None:
-    """Write a page whole or not at all; the folder is made.
-
-    Args:
-        path: the HTML file.
-        page: its text.
-        private: only its owner can read it: it shows faces.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    with writing_to(path):
-        private_folder(path.parent)
-        with replacing(path, private=private) as temporary:
-            temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+    pages.save(path, render(scores, summary, pictures=pictures), private=pictures is not None)
 
 
 def render(
@@ -106,14 +85,14 @@ def render(
     """The page as text; see ``write``."""
     from markupsafe import Markup
 
-    pages = environment()
+    env = pages.environment()
     found = worst(scores)
     points = summary.about.projection
-    return pages.get_template("report.html.jinja").render(
+    return env.get_template("report.html.jinja").render(
         s=summary,
         about=summary.about,
         version=__version__,
-        style=Markup(pages.get_template("report.css").render()),
+        style=Markup(env.get_template("report.css").render()),
         figures={
             name: Markup(text)
             for name, text in (
@@ -131,23 +110,6 @@ def render(
     )
 
 
-def environment() -> Environment:
-    """Where pages are made: templates of this room, text escaped, numbers by the filters below."""
-
-    made = templates_of("visavis.evaluation")
-    made.filters.update(
-        percent=percent,
-        rate=rate,
-        span=span,
-        number=number,
-        count=count,
-        fixed=fixed,
-        fmr=fmr_name,
-        path=path_of,
-    )
-    return made
-
-
 def _pair(
     scores: ScoreFile, row: int, pictures: Mapping[int, tuple[str, str]] | None
 ) -> dict[str, Any]:
@@ -157,85 +119,3 @@ def _pair(
         "score": float(scores.score[row]),
         "pictures": (pictures or {}).get(row),
     }
-
-
-def path_of(text: str) -> str:
-    """A path that may break after its slashes and underscores, as HTML.
-
-    >>> path_of("Ann_Lee/1.jpg")
-    Markup('Ann_<wbr>Lee/<wbr>1.jpg')
-    """
-    from markupsafe import Markup, escape
-
-    return Markup(re.sub(r"([/_])", r"\1<wbr>", str(escape(text))))
-
-
-def percent(value: float, digits: int = 2) -> str:
-    """A share in percent with so many decimals.
-
-    >>> percent(0.99417)
-    '99.42 %'
-    """
-    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
-
-
-def rate(value: float) -> str:
-    """An error rate with three digits that count: in percent, or below 0.01 % as a power of ten.
-
-    >>> rate(0.0), rate(0.00012345), rate(0.25), rate(9.99e-6)
-    ('0 %', '0.0123 %', '25 %', '9.99e-6')
-    """
-    if np.isnan(value):
-        return "–"
-    return _plain(value) if 0 < value < 9.5e-5 else f"{100 * value:.3g} %"
-
-
-def span(ends: tuple[float, float] | None, digits: int | None = None) -> str:
-    """An interval of rates, both ends in one unit.
-
-    >>> span((0.001, 0.02)), span((0.985, 0.998), 2), span((1e-6, 4.21e-5))
-    ('0.1 – 2 %', '98.50 – 99.80 %', '1e-6 – 4.2e-5')
-    """
-    if ends is None or np.isnan(ends[0]) or np.isnan(ends[1]):
-        return ""
-    low, high = ends
-    if digits is not None:
-        return f"{100 * low:.{digits}f} – {percent(high, digits)}"
-    if 0 < high < 9.5e-5:
-        return f"{_plain(low, 2)} – {_plain(high, 2)}"
-    low = 0.0 if low < 5e-8 else low
-    return f"{100 * low:.3g} – {100 * high:.3g} %"
-
-
-def _plain(value: float, digits: int = 3) -> str:
-    """Such as ``4.2e-5``, without the zeros that Python puts into exponents."""
-    return re.sub(r"e-0", "e-", f"{value:.{digits}g}")
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A number with so many decimals.
-
-    >>> number(0.03919)
-    '0.0392'
-    """
-    return "–" if np.isnan(value) else f"{value:.{digits}f}"
-
-
-def fixed(ends: tuple[float, float] | None, digits: int = 4) -> str:
-    """An interval of plain numbers.
-
-    >>> fixed((0.99425, 0.99982))
-    '0.9942 – 0.9998'
-    """
-    if ends is None or np.isnan(ends[0]) or np.isnan(ends[1]):
-        return ""
-    return f"{ends[0]:.{digits}f} – {ends[1]:.{digits}f}"
-
-
-def count(value: int) -> str:
-    """A whole number with its thousands apart.
-
-    >>> count(12345)
-    '12,345'
-    """
-    return f"{value:,}"

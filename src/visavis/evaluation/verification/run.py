@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis import __version__
 from visavis.decision.domain import Domain
 from visavis.decision.whitening import fit_domain
 from visavis.errors import DataError, OptionError
@@ -24,6 +23,7 @@ from visavis.evaluation.scores.table import ScoreFile, texts
 from visavis.evaluation.verification import projection
 from visavis.faces.aligned import Aligned
 from visavis.types import OperatingPoint, Vectors
+from visavis.version import __version__
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration

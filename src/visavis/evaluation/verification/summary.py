@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import DataError
-from visavis.evaluation.identification.spread import Spread, spread
 from visavis.evaluation.scores.table import ScoreFile
 from visavis.evaluation.verification.groups import by_group
 from visavis.evaluation.verification.records import Fold, Interval, PointCheck, Summary
+from visavis.evaluation.verification.spread import Spread, spread
 from visavis.metrics.accuracy import kfold_accuracy, standard_error, stratified_folds
 from visavis.metrics.likelihood import cllr, min_cllr
 from visavis.metrics.verification import (

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visavis.errors import OptionError, PersonExistsError
-from visavis.gallery import audit, moments
+from visavis.gallery import moments
 from visavis.gallery.crypto.value_cipher import Seal
 from visavis.gallery.entries import splittable
 from visavis.gallery.names import composed
+from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import State
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
 from visavis.gallery.sqlite.read import required_person

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from visavis.errors import ErasureIncompleteError, GalleryDamagedError, VisavisError
-from visavis.gallery import audit
 from visavis.gallery.crypto.value_cipher import Seal
 from visavis.gallery.index.template_index import TemplateIndex
 from visavis.gallery.records import CheckReport
+from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import Database, State
 from visavis.gallery.sqlite.erase import Eraser
 from visavis.gallery.sqlite.live_indexes import LiveIndexes

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visavis.errors import GalleryError, OptionError
-from visavis.gallery import audit, moments
+from visavis.gallery import moments
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.keyring import open_keyring, plain_keyring, wrapped_keyring
 from visavis.gallery.crypto.value_cipher import AesSeal, PlainSeal
-from visavis.gallery.sqlite import schema
+from visavis.gallery.sqlite import audit, schema
 from visavis.gallery.sqlite.database import Database
 from visavis.gallery.sqlite.failures import is_busy, told
 

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from visavis.gallery import audit
 from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.read import crop_of
 from visavis.gallery.sqlite.row_codec import (
     FACE_COLUMNS,

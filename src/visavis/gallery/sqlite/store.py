@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from visavis.decision.domain import Domain
 from visavis.errors import ErasureIncompleteError, GalleryError, OptionError
-from visavis.gallery import audit, moments, non_mated
+from visavis.gallery import moments
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.value_cipher import CurrentSeal
 from visavis.gallery.entries import attributes_text, checked_faces, instant, usable_vectors
 from visavis.gallery.fusion import FUSIONS
 from visavis.gallery.names import composed, usable_name
-from visavis.gallery.person_search import search_people
 from visavis.gallery.records import (
     AuditEntry,
     CheckReport,
@@ -30,9 +29,9 @@ from visavis.gallery.records import (
     Person,
     StoredFace,
 )
+from visavis.gallery.sqlite import audit, non_mated, upkeep
 from visavis.gallery.sqlite import check as checking
 from visavis.gallery.sqlite import read as reading
-from visavis.gallery.sqlite import upkeep
 from visavis.gallery.sqlite import write as writing
 from visavis.gallery.sqlite.change import Change
 from visavis.gallery.sqlite.counting import FaceCounts, LevelledFaces
@@ -40,6 +39,7 @@ from visavis.gallery.sqlite.erase import Eraser
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.open import INDEX, opened
 from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.person_search import search_people
 from visavis.gallery.sqlite.remove import Deleted
 from visavis.gallery.sqlite.row_codec import about_person, written_uid
 from visavis.gallery.store import Fusion

@@ -9,10 +9,10 @@ import sqlite3
 from pathlib import Path
 
 from visavis.errors import GalleryError, GalleryKeyError
-from visavis.gallery import audit
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.keyring import plain_keyring, wrapped_keyring
 from visavis.gallery.crypto.value_cipher import AesSeal, CurrentSeal, PlainSeal, Seal
+from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import Database
 from visavis.gallery.sqlite.erase import Eraser
 from visavis.gallery.sqlite.failures import is_busy, is_damage, told, translated

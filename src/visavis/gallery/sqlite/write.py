@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from visavis.errors import ModelMismatchError
-from visavis.gallery import audit, moments
+from visavis.gallery import moments
 from visavis.gallery.crypto.value_cipher import Seal
 from visavis.gallery.entries import Checked
+from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import State
 from visavis.gallery.sqlite.remove import batches
 from visavis.gallery.sqlite.row_codec import (

@@ -11,13 +11,13 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from visavis import __version__
 from visavis.decision.labelled import Provenance
 from visavis.embedding.backbones.spec import Spec
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split
 from visavis.training.outcome.figures import Figures
 from visavis.training.recipes.recipe import Recipe
+from visavis.version import __version__
 from visavis.weights import ModelEntry
 from visavis.weights import model_directory as names
 from visavis.weights.digest import sha256_of

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visavis import __version__
 from visavis.errors import DataError, writing_to
 from visavis.plots import pages as templates_of
 from visavis.training.report import curves, figure, results
 from visavis.training.report.figure import Picture
 from visavis.training.report.reading import RunFolder, flat_settings, read_run
 from visavis.types import Record
+from visavis.version import __version__
 from visavis.writing import replacing
 
 
