@@ -12,7 +12,7 @@ help:
 	@echo "make demo       set up, verify real photo pairs, write a picture of what was seen"
 	@echo "make test       set up, run all tests"
 	@echo "make data-test  the checks on real data (LFW, ORL) only"
-	@echo "make lint       ruff, ruff format, mypy"
+	@echo "make lint       ruff, ruff format, mypy, import-linter"
 	@echo "make dist       wheel and sdist, each tried in a fresh environment"
 	@echo "make bench      the benchmarks behind the figures in the docs"
 
@@ -43,6 +43,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 dist: $(STAMP)
 	rm -rf dist

@@ -26,7 +26,7 @@ from visavis.evaluation.protocols import lfw
 from visavis.faces.align import crop, positions, similarity
 from visavis.images import decode
 from visavis.pipeline import Recognizer
-from visavis.pipeline.recognizer import RecognizerOptions
+from visavis.pipeline.extractor import RecognizerOptions
 from visavis.pipeline.rules import choose
 from visavis.training.augment.masks import put_on
 from visavis.types import Image

@@ -41,7 +41,7 @@ from visavis.images import decode
 from visavis.metrics.accuracy import kfold_accuracy, stratified_folds
 from visavis.metrics.verification import roc_auc, threshold_at_fmr
 from visavis.pipeline import Recognizer
-from visavis.pipeline.recognizer import RecognizerOptions
+from visavis.pipeline.extractor import RecognizerOptions
 from visavis.pipeline.rules import choose
 from visavis.training.augment import masks
 from visavis.training.outcome.embedders import serve

@@ -91,9 +91,9 @@ def test_unknown_models_and_detectors_are_refused() -> None:
 
 def test_with_other_threads_it_is_the_same_embedder(real_crops: np.ndarray) -> None:
     embedder = OnnxEmbedder("sface")
-    alone = embedder.with_threads(1)
-    assert alone is embedder.with_threads(1)  # loaded once, however often it is asked for
-    assert alone.with_threads(1) is alone
+    alone = embedder.clone(threads=1)
+    assert alone is embedder.clone(threads=1)  # loaded once, however often it is asked for
+    assert alone.clone(threads=1) is alone
     assert (alone.name, alone.sha256, alone.dimension) == (
         embedder.name,
         embedder.sha256,
@@ -101,7 +101,7 @@ def test_with_other_threads_it_is_the_same_embedder(real_crops: np.ndarray) -> N
     )
     np.testing.assert_allclose(alone.embed(real_crops), embedder.embed(real_crops), atol=1e-5)
     single = OnnxEmbedder("sface", options=EmbedderOptions(threads=1))
-    assert single.with_threads(1) is single
+    assert single.clone(threads=1) is single
 
 
 @pytest.mark.parametrize("threads", [0, -3])
@@ -109,7 +109,7 @@ def test_too_few_threads_are_refused_at_once(threads: int) -> None:
     with pytest.raises(OptionError, match=f"{threads} threads"):
         OnnxEmbedder("sface", options=EmbedderOptions(threads=threads))
     with pytest.raises(OptionError, match=f"{threads} threads"):
-        OnnxEmbedder("sface").with_threads(threads).load()
+        OnnxEmbedder("sface").clone(threads=threads).load()
 
 
 def test_it_is_loaded_once_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ class FakeRecognizer:
     detector: Any = None
     rules: list[str] = field(default_factory=list)
 
-    def twin(self, *, detector: Any) -> FakeRecognizer:
+    def clone(self, *, detector: Any) -> FakeRecognizer:
         return replace(self, detector=detector, settings=f"{detector.name}, plain")
 
     def embed_many(

@@ -84,7 +84,7 @@ class OnnxEmbedder:
         self._graph = _Graph(store, model)
         self._lock = threading.Lock()
         self._loaded: Session | None = None
-        self._twins: dict[int, OnnxEmbedder] = {}
+        self._clones: dict[int, OnnxEmbedder] = {}
         self._mean = np.asarray(entry.mean, dtype=np.float32)
         self._scale = 1 / np.asarray(entry.std, dtype=np.float32)
         self._plain = not self._mean.any() and bool((self._scale == 1).all())
@@ -98,20 +98,20 @@ class OnnxEmbedder:
         """
         _ = self._session
 
-    def with_threads(self, count: int) -> OnnxEmbedder:
+    def clone(self, *, threads: int) -> OnnxEmbedder:
         """The same embedder whose calls use so many threads, to be called side by side.
 
         Several calls at once of one that uses all cores get in each other's way.
         """
-        if count == self._options.threads:
+        if threads == self._options.threads:
             return self
         with self._lock:
-            if count not in self._twins:
-                twin = copy.copy(self)
-                twin._options = replace(self._options, threads=count)
-                twin._lock, twin._loaded, twin._twins = threading.Lock(), None, {}
-                self._twins[count] = twin
-            return self._twins[count]
+            if threads not in self._clones:
+                clone = copy.copy(self)
+                clone._options = replace(self._options, threads=threads)
+                clone._lock, clone._loaded, clone._clones = threading.Lock(), None, {}
+                self._clones[threads] = clone
+            return self._clones[threads]
 
     @property
     def _session(self) -> Session:

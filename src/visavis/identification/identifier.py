@@ -156,13 +156,10 @@ class Identifier:
             UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
         """
         loaded = images.load(photo, limits=self._recognizers[0].options.limits)
-        templates = []
-        for recognizer in self._recognizers:
-            prepared = recognizer.prepare(
-                loaded.pixels, rule=self._options.rule, name=loaded.description
-            )
-            vectors = recognizer.embedder.embed(prepared.crops)
-            templates.append(recognizer.templates(prepared, vectors))
+        templates = [
+            recognizer.embed_photo(loaded.pixels, self._options.rule, name=loaded.description)
+            for recognizer in self._recognizers
+        ]
         return self._answered(loaded.description, loaded.sha256, templates)
 
     def identify_many(

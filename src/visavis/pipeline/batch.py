@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,12 +15,12 @@ from PIL import Image as PillowImage
 
 from visavis import images
 from visavis.errors import DataError, FaceError, OptionError, VisavisError
+from visavis.pipeline.extractor import Extractor, Prepared
 from visavis.pipeline.records import PhotoResult
-from visavis.types import Crops, Face, Image, PassedOver, Quality, Vectors
+from visavis.types import Face, Image, PassedOver, Quality, Vectors
 
 if TYPE_CHECKING:
     from visavis.embedding.cache import EmbeddingCache
-    from visavis.pipeline.recognizer import Recognizer
 
 SKIPPED: Final = "skipped"
 """The ``reason`` of a photo that ``skip`` left out."""
@@ -31,29 +30,8 @@ _Named = Sequence[tuple[int, Any, str]]
 _NO_VECTORS: Final[Vectors] = np.zeros((0, 0), dtype=np.float32)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """One photo's chosen faces, ready to embed.
-
-    Attributes:
-        photo: what the photo is called: its path, or a description of what was given.
-        faces: the faces chosen.
-        qualities: how usable each is.
-        crops: ``(len(faces), S, S, 3)`` RGB uint8.
-        faces_found: faces in the photo.
-        passed_over: those that the rule did not choose, each with the reason.
-    """
-
-    photo: str
-    faces: tuple[Face, ...]
-    qualities: tuple[Quality, ...]
-    crops: Crops
-    faces_found: int
-    passed_over: tuple[PassedOver, ...] = ()
-
-
 def embed_many(
-    recognizer: Recognizer,
+    extractor: Extractor,
     photos: Sequence[Any],
     *,
     names: Sequence[str] | None,
@@ -78,11 +56,11 @@ def embed_many(
 
     def work(chunk: _Named) -> list[PhotoResult]:
         if workers == 1:
-            return _chunk(recognizer, chunk, rule, cache, skip, look)
-        # A twin a thread, one core each: a session serves concurrent calls one after another.
-        if not hasattr(local, "twin"):
-            local.twin = recognizer.twin(threads=1)
-        return _chunk(local.twin, chunk, rule, cache, skip, look)
+            return _chunk(extractor, chunk, rule, cache, skip, look)
+        # A clone a thread, one core each: a session serves concurrent calls one after another.
+        if not hasattr(local, "clone"):
+            local.clone = extractor.clone(threads=1)
+        return _chunk(local.clone, chunk, rule, cache, skip, look)
 
     done = 0
     pool = ThreadPoolExecutor(workers)
@@ -103,7 +81,7 @@ def embed_many(
 
 
 def _chunk(  # noqa: PLR0917
-    recognizer: Recognizer,
+    extractor: Extractor,
     photos: _Named,
     rule: str,
     cache: EmbeddingCache | None,
@@ -112,27 +90,27 @@ def _chunk(  # noqa: PLR0917
 ) -> list[PhotoResult]:
     results: list[PhotoResult | None] = [None] * len(photos)
     waiting: list[tuple[int, str, Prepared]] = []
-    settings = f"{recognizer.settings}, {rule}"
+    settings = f"{extractor.settings}, {rule}"
     for k, (number, photo, source) in enumerate(photos):
         digest = ""
         try:
-            data, digest = _read(recognizer, photo, source)
+            data, digest = _read(extractor, photo, source)
             if skip is not None and skip(number, digest):
                 results[k] = PhotoResult(source, (), SKIPPED, "left out as asked", digest)
                 continue
             kept = None
             if cache is not None and digest:
-                kept = cache.get(digest, settings, recognizer.model_sha256)
+                kept = cache.get(digest, settings, extractor.model_sha256)
             if kept is not None:
-                results[k] = _restored(recognizer, source, digest, *kept)
+                results[k] = _restored(extractor, source, digest, *kept)
                 continue
-            prepared = _prepared(recognizer, data, rule, source, look and partial(look, number))
+            prepared = _prepared(extractor, data, rule, source, look and partial(look, number))
         except FaceError as error:
             results[k] = PhotoResult(source, (), error.reason, str(error), digest)
             if cache is not None and digest:
                 kept_error = {"faces": [], "reason": error.reason, "message": str(error)}
                 kept_error["source"] = source
-                cache.put(digest, settings, recognizer.model_sha256, kept_error, _NO_VECTORS)
+                cache.put(digest, settings, extractor.model_sha256, kept_error, _NO_VECTORS)
         except DataError:  # of the cache, not of this photo
             raise
         except VisavisError as error:
@@ -140,34 +118,34 @@ def _chunk(  # noqa: PLR0917
         else:
             waiting.append((k, digest, prepared))
     if waiting:
-        vectors = recognizer.embedder.embed(np.concatenate([p.crops for _, _, p in waiting]))
+        vectors = extractor.embedder.embed(np.concatenate([p.crops for _, _, p in waiting]))
         start = 0
         for k, digest, prepared in waiting:
             own = vectors[start : start + len(prepared.faces)]
             start += len(prepared.faces)
-            found = tuple(recognizer.templates(prepared, own))
+            found = tuple(extractor.templates(prepared, own))
             results[k] = PhotoResult(prepared.photo, found, sha256=digest)
             if cache is not None and digest:
-                cache.put(digest, settings, recognizer.model_sha256, _plain(prepared), own)
+                cache.put(digest, settings, extractor.model_sha256, _plain(prepared), own)
     return [result for result in results if result is not None]
 
 
-def _read(recognizer: Recognizer, photo: Any, source: str) -> tuple[Any, str]:
+def _read(extractor: Extractor, photo: Any, source: str) -> tuple[Any, str]:
     """The encoded photo with its hash; pixels as they are, without one."""
     if isinstance(photo, (np.ndarray, PillowImage.Image)):
         return photo, ""
-    data = images.read_bytes(photo, limits=recognizer.options.limits, name=source)
+    data = images.read_bytes(photo, limits=extractor.options.limits, name=source)
     return data, hashlib.sha256(data).hexdigest()
 
 
 def _prepared(
-    recognizer: Recognizer, data: Any, rule: str, source: str,
+    extractor: Extractor, data: Any, rule: str, source: str,
     look: Callable[[Image, Sequence[Face]], None] | None,
 ) -> Prepared:  # fmt: skip
     if look is None:
-        return recognizer.prepare(data, rule=rule, name=source)
-    pixels = images.decode(data, limits=recognizer.options.limits, name=source)
-    prepared = recognizer.prepare(pixels, rule=rule, name=source)
+        return extractor.prepare(data, rule=rule, name=source)
+    pixels = images.decode(data, limits=extractor.options.limits, name=source)
+    prepared = extractor.prepare(pixels, rule=rule, name=source)
     look(pixels, prepared.faces)
     return prepared
 
@@ -185,7 +163,7 @@ def _plain(prepared: Prepared) -> dict[str, Any]:
 
 
 def _restored(
-    recognizer: Recognizer, source: str, digest: str, kept: dict[str, Any], vectors: Vectors
+    extractor: Extractor, source: str, digest: str, kept: dict[str, Any], vectors: Vectors
 ) -> PhotoResult:
     if not kept["faces"]:
         # The same bytes may go by another name now.
@@ -201,7 +179,7 @@ def _restored(
             PassedOver(_face(one["face"]), one["reason"]) for one in kept["passed_over"]
         ),
     )
-    return PhotoResult(source, tuple(recognizer.templates(prepared, vectors)), sha256=digest)
+    return PhotoResult(source, tuple(extractor.templates(prepared, vectors)), sha256=digest)
 
 
 def _face(plain: dict[str, Any]) -> Face:

@@ -5,53 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from visavis import faces as faces_room
-from visavis import images
-from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
-from visavis.errors import NotAlignedError
-from visavis.faces import align, quality
-from visavis.faces.aligned import Aligned
-from visavis.faces.usability import usability
 from visavis.pipeline import batch, rules
+from visavis.pipeline.extractor import Extractor, RecognizerOptions
 from visavis.pipeline.records import PhotoResult, Verification
-from visavis.types import Detector, Embedder, Face, Image, Template
-from visavis.weights import WeightStore
+from visavis.types import Detector, Face, Image, Template
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration
     from visavis.embedding.cache import EmbeddingCache
 
 
-_FEW: Final = 4
-"""Faces of a photo that are embedded on the photo's own cores; more of them get all."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecognizerOptions:
-    """How photos become templates.
-
-    Attributes:
-        runtime: ``openvino`` or ``onnxruntime``, for detector and embedder.
-        threads: CPU threads one call may use; all cores when ``None``.
-        flip: average each crop's template with its mirror image's (twice the embedding time).
-        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
-        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
-        limits: pixel and byte limits for photos.
-    """
-
-    runtime: str = "onnxruntime"
-    threads: int | None = None
-    flip: bool = False
-    min_face: int | None = None
-    min_confidence: float | None = None
-    limits: images.Limits = images.DEFAULT_LIMITS
-
-
-class Recognizer:
+class Recognizer(Extractor):
     """Detector, embedder and calibration brought together; loads each when first used.
 
     Safe to call from several threads at once.
@@ -83,82 +50,18 @@ class Recognizer:
         home: Path | None = None,
         download: bool = False,
     ) -> None:
-        self._options = options
-        self._home = home
-        self._download = download
-        store = WeightStore(home, download=download)
-        self._embedder = OnnxEmbedder(
-            model,
-            store=store,
-            options=EmbedderOptions(
-                runtime=options.runtime,
-                threads=options.threads,
-                flip=options.flip,
-            ),
+        super().__init__(
+            model=model,
+            detector=detector,
+            aligned=aligned,
+            options=options,
+            home=home,
+            download=download,
         )
-        self._crop_scale = store.entry(model).crop_scale
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
-        self._asked_detector = detector
-        self._detector: Detector = (
-            faces_room.detector(
-                detector,
-                home=home,
-                download=download,
-                runtime=options.runtime,
-                # Photos are looked at side by side, which beats many threads on one small look.
-                threads=options.threads or 1,
-                min_face=options.min_face,
-                min_confidence=options.min_confidence,
-            )
-            if isinstance(detector, str)
-            else detector
-        )
-        self._aligned = aligned
-        if aligned:
-            self._detector = Aligned(self._detector)
-        if isinstance(self._detector, Aligned):
-            # Shrinking a crop adds a black frame, which makes all faces alike. On LFW View 1 this
-            # costs more than a face that is a little too large.
-            self._crop_scale = 1.0
+        self._more = {"calibration": calibration}
         self._asked_calibration = calibration
         self._calibration: Calibration | None = None
-
-    @property
-    def model(self) -> str:
-        """Name of the embedder in use."""
-        return self._embedder.name
-
-    @property
-    def model_sha256(self) -> str:
-        """Hash of the embedder's file."""
-        return self._embedder.sha256
-
-    @property
-    def options(self) -> RecognizerOptions:
-        """How photos become templates."""
-        return self._options
-
-    @property
-    def embedder(self) -> Embedder:
-        """The embedder in use."""
-        return self._embedder
-
-    @property
-    def detector(self) -> Detector:
-        """The detector in use."""
-        return self._detector
-
-    @property
-    def crop_scale(self) -> float:
-        """Size of the face in the embedder's crop relative to the usual template."""
-        return self._crop_scale
-
-    @property
-    def settings(self) -> str:
-        """Everything besides the model that changes scores, as one comparable line."""
-        after = "flip" if self._options.flip else "plain"
-        crop = f"similarity-5pt-{self._embedder.input_size}*{self._crop_scale:g}"
-        return f"{self._detector.name}, {crop}, {after}"
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
     @property
     def calibration(self) -> Calibration:
@@ -186,25 +89,6 @@ class Recognizer:
             self._calibration = found
         return self._calibration
 
-    def detect(self, photo: Any, /) -> list[Face]:
-        """Faces of a photo, largest first; an empty list where there is none.
-
-        Args:
-            photo: path, bytes, file object, PIL image or RGB array.
-
-        Raises:
-            ImageError: the photo cannot be read.
-            NotAlignedError: ``aligned`` is set and the photo is not an aligned crop.
-        """
-        source = images.describe(photo)
-        return self._find(images.decode(photo, limits=self._options.limits, name=source), source)
-
-    def _find(self, pixels: Image, source: str) -> list[Face]:
-        try:
-            return self._detector.detect(pixels)
-        except NotAlignedError as error:
-            raise NotAlignedError(f"{source}: {error.got}", error.remedy) from None
-
     def embed(self, photo: Any, /, *, rule: str = "largest") -> list[Template]:
         """Templates of the faces of a photo that ``rule`` keeps, at least one.
 
@@ -226,22 +110,14 @@ class Recognizer:
         """
         cores = self._options.threads or os.cpu_count() or 1
         if len(photos) == 1 or cores == 1:
-            return [self._embed_photo(photo, rule, self._embedder) for photo in photos]
-        embedder = self._embedder.with_threads(max(1, cores // len(photos)))
+            return [self.embed_photo(photo, rule) for photo in photos]
+        threads = max(1, cores // len(photos))
         tasks = [
-            self._side_by_side().submit(self._embed_photo, photo, rule, embedder)
+            self._side_by_side().submit(self.embed_photo, photo, rule, threads=threads)
             for photo in photos
         ]
         wait(tasks)  # what the caller gave is not in use any more, whatever is raised
         return [task.result() for task in tasks]
-
-    def _embed_photo(self, photo: Any, rule: str, embedder: OnnxEmbedder) -> list[Template]:
-        prepared = self.prepare(photo, rule=rule)
-        if len(prepared.faces) > _FEW:
-            embedder = self._embedder
-        vectors, magnitudes = embedder.embed_with_magnitudes(prepared.crops)
-        found = zip(self.templates(prepared, vectors), magnitudes, strict=True)
-        return [replace(template, magnitude=float(magnitude)) for template, magnitude in found]
 
     def _side_by_side(self) -> ThreadPoolExecutor:
         """Threads for photos; kept, since memory new to a thread costs more than its start.
@@ -252,56 +128,6 @@ class Recognizer:
         if self._pool is None or self._pool[0] != process:
             self._pool = (process, ThreadPoolExecutor(self._options.threads or os.cpu_count()))
         return self._pool[1]
-
-    def prepare(
-        self, photo: Any, /, *, rule: str = "largest", name: str | None = None
-    ) -> batch.Prepared:
-        """Decode, detect, choose, align and measure: all but the embedding."""
-        named = name or images.describe(photo)
-        pixels = images.decode(photo, limits=self._options.limits, name=named)
-        found = self._find(pixels, named)
-        measured = [
-            quality.measure(pixels, face, align.crop(pixels, face.landmarks)) for face in found
-        ]
-        chosen = rules.choose(
-            found,
-            rule,
-            size=(pixels.shape[1], pixels.shape[0]),
-            photo=named,
-            weights=[usability(one) for one in measured],
-        )
-        kept = tuple(found[k] for k in chosen.indices)
-        return batch.Prepared(
-            photo=named,
-            faces=kept,
-            qualities=tuple(measured[k] for k in chosen.indices),
-            crops=align.crops(
-                pixels,
-                [face.landmarks for face in kept],
-                size=self._embedder.input_size,
-                scale=self._crop_scale,
-            ),
-            faces_found=len(found),
-            passed_over=chosen.passed_over,
-        )
-
-    def templates(self, prepared: batch.Prepared, vectors: Any) -> list[Template]:
-        """Join what ``prepare`` found with the vectors of its crops."""
-        return [
-            Template(
-                vector=vector,
-                model=self.model,
-                model_sha256=self.model_sha256,
-                face=face,
-                quality=measured,
-                photo=prepared.photo,
-                faces_found=prepared.faces_found,
-                passed_over=prepared.passed_over,
-            )
-            for vector, face, measured in zip(
-                vectors, prepared.faces, prepared.qualities, strict=True
-            )
-        ]
 
     def embed_many(
         self,
@@ -341,19 +167,6 @@ class Recognizer:
             progress=progress,
             skip=skip,
             look=look,
-        )
-
-    def twin(self, *, threads: int | None = None, detector: Detector | None = None) -> Recognizer:
-        """The same recognizer with other threads, for working side by side, or another detector."""
-        options = self._options if threads is None else replace(self._options, threads=threads)
-        return Recognizer(
-            model=self.model,
-            detector=detector or self._asked_detector,
-            aligned=self._aligned and detector is None,
-            calibration=self._asked_calibration,
-            options=options,
-            home=self._home,
-            download=self._download,
         )
 
     def verify(

@@ -92,7 +92,7 @@ def evaluate(
         if one is not None:
             one.require_model(recognizer.model, recognizer.model_sha256)
     if protocol.aligned and not isinstance(recognizer.detector, Aligned):
-        recognizer = recognizer.twin(detector=Aligned())
+        recognizer = recognizer.clone(detector=Aligned())
     embedded = embed(
         protocol, recognizer, rule=rule, cache=cache, workers=workers, progress=progress
     )

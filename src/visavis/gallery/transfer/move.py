@@ -17,7 +17,6 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-import visavis
 from visavis.errors import (
     GalleryDamagedError,
     GalleryError,
@@ -32,6 +31,7 @@ from visavis.gallery.records import NewFace, Person, StoredFace
 from visavis.gallery.store import GalleryStore
 from visavis.gallery.transfer.file import ExportReader, ExportWriter
 from visavis.types import Record
+from visavis.version import __version__
 from visavis.writing import sync_folder
 
 Existing = Literal["refuse", "merge", "skip"]
@@ -112,7 +112,7 @@ def export(
         try:
             report = _written(store, writer, path, crops, sum(info.faces.values()), progress)
             writer.close({
-                "made_by": f"visavis {visavis.__version__}",
+                "made_by": f"visavis {__version__}",
                 "exported": datetime.now(UTC).isoformat(timespec="seconds"),
                 "people": report.people, "faces": report.faces, "crops": report.crops,
                 "models": info.models,

@@ -1,0 +1,269 @@
+"""Photos to templates: decode, detect, choose, align, measure, embed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+from visavis import faces as faces_room
+from visavis import images
+from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
+from visavis.errors import NotAlignedError
+from visavis.faces import align, quality
+from visavis.faces.aligned import Aligned
+from visavis.faces.usability import usability
+from visavis.pipeline import rules
+from visavis.types import Crops, Detector, Embedder, Face, Image, PassedOver, Quality, Template
+from visavis.weights import WeightStore
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizerOptions:
+    """How photos become templates.
+
+    Attributes:
+        runtime: ``openvino`` or ``onnxruntime``, for detector and embedder.
+        threads: CPU threads one call may use; all cores when ``None``.
+        flip: average each crop's template with its mirror image's (twice the embedding time).
+        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
+        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
+        limits: pixel and byte limits for photos.
+    """
+
+    runtime: str = "onnxruntime"
+    threads: int | None = None
+    flip: bool = False
+    min_face: int | None = None
+    min_confidence: float | None = None
+    limits: images.Limits = images.DEFAULT_LIMITS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """One photo's chosen faces, ready to embed.
+
+    Attributes:
+        photo: what the photo is called: its path, or a description of what was given.
+        faces: the faces chosen.
+        qualities: how usable each is.
+        crops: ``(len(faces), S, S, 3)`` RGB uint8.
+        faces_found: faces in the photo.
+        passed_over: those that the rule did not choose, each with the reason.
+    """
+
+    photo: str
+    faces: tuple[Face, ...]
+    qualities: tuple[Quality, ...]
+    crops: Crops
+    faces_found: int
+    passed_over: tuple[PassedOver, ...] = ()
+
+
+_FEW: Final = 4
+"""Faces of a photo that are embedded on the photo's own cores; more of them get all."""
+
+
+class Extractor:
+    """A detector and an embedder; loads each when first used.
+
+    Safe to call from several threads at once.
+
+    Args:
+        model: registered embedder, see ``visavis models list``.
+        detector: ``yunet``, ``mtcnn`` or ``dlib``, or your own ``Detector``.
+        aligned: photos are already crops aligned to the 112x112 template and used as they are; the
+            detector only checks this. See ``visavis.faces.aligned``.
+        options: runtime, threads, flip averaging, limits.
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        download: allow fetching missing model files from the network.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "sface",
+        detector: str | Detector = "yunet",
+        aligned: bool = False,
+        options: RecognizerOptions = RecognizerOptions(),
+        home: Path | None = None,
+        download: bool = False,
+    ) -> None:
+        self._more: dict[str, Any] = {}
+        self._options = options
+        self._home = home
+        self._download = download
+        store = WeightStore(home, download=download)
+        self._embedder = OnnxEmbedder(
+            model,
+            store=store,
+            options=EmbedderOptions(
+                runtime=options.runtime,
+                threads=options.threads,
+                flip=options.flip,
+            ),
+        )
+        self._crop_scale = store.entry(model).crop_scale
+        self._asked_detector = detector
+        self._detector: Detector = (
+            faces_room.detector(
+                detector,
+                home=home,
+                download=download,
+                runtime=options.runtime,
+                # Photos are looked at side by side, which beats many threads on one small look.
+                threads=options.threads or 1,
+                min_face=options.min_face,
+                min_confidence=options.min_confidence,
+            )
+            if isinstance(detector, str)
+            else detector
+        )
+        self._aligned = aligned
+        if aligned:
+            self._detector = Aligned(self._detector)
+        if isinstance(self._detector, Aligned):
+            # Shrinking a crop adds a black frame, which makes all faces alike. On LFW View 1 this
+            # costs more than a face that is a little too large.
+            self._crop_scale = 1.0
+
+    @property
+    def model(self) -> str:
+        """Name of the embedder in use."""
+        return self._embedder.name
+
+    @property
+    def model_sha256(self) -> str:
+        """Hash of the embedder's file."""
+        return self._embedder.sha256
+
+    @property
+    def options(self) -> RecognizerOptions:
+        """How photos become templates."""
+        return self._options
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder in use."""
+        return self._embedder
+
+    @property
+    def detector(self) -> Detector:
+        """The detector in use."""
+        return self._detector
+
+    @property
+    def crop_scale(self) -> float:
+        """Size of the face in the embedder's crop relative to the usual template."""
+        return self._crop_scale
+
+    @property
+    def settings(self) -> str:
+        """Everything besides the model that changes scores, as one comparable line."""
+        after = "flip" if self._options.flip else "plain"
+        crop = f"similarity-5pt-{self._embedder.input_size}*{self._crop_scale:g}"
+        return f"{self._detector.name}, {crop}, {after}"
+
+    def detect(self, photo: Any, /) -> list[Face]:
+        """Faces of a photo, largest first; an empty list where there is none.
+
+        Args:
+            photo: path, bytes, file object, PIL image or RGB array.
+
+        Raises:
+            ImageError: the photo cannot be read.
+            NotAlignedError: ``aligned`` is set and the photo is not an aligned crop.
+        """
+        source = images.describe(photo)
+        return self._find(images.decode(photo, limits=self._options.limits, name=source), source)
+
+    def _find(self, pixels: Image, source: str) -> list[Face]:
+        try:
+            return self._detector.detect(pixels)
+        except NotAlignedError as error:
+            raise NotAlignedError(f"{source}: {error.got}", error.remedy) from None
+
+    def prepare(self, photo: Any, /, *, rule: str = "largest", name: str | None = None) -> Prepared:
+        """Decode, detect, choose, align and measure: all but the embedding."""
+        named = name or images.describe(photo)
+        pixels = images.decode(photo, limits=self._options.limits, name=named)
+        found = self._find(pixels, named)
+        measured = [
+            quality.measure(pixels, face, align.crop(pixels, face.landmarks)) for face in found
+        ]
+        chosen = rules.choose(
+            found,
+            rule,
+            size=(pixels.shape[1], pixels.shape[0]),
+            photo=named,
+            weights=[usability(one) for one in measured],
+        )
+        kept = tuple(found[k] for k in chosen.indices)
+        return Prepared(
+            photo=named,
+            faces=kept,
+            qualities=tuple(measured[k] for k in chosen.indices),
+            crops=align.crops(
+                pixels,
+                [face.landmarks for face in kept],
+                size=self._embedder.input_size,
+                scale=self._crop_scale,
+            ),
+            faces_found=len(found),
+            passed_over=chosen.passed_over,
+        )
+
+    def templates(self, prepared: Prepared, vectors: Any) -> list[Template]:
+        """Join what ``prepare`` found with the vectors of its crops."""
+        return [
+            Template(
+                vector=vector,
+                model=self.model,
+                model_sha256=self.model_sha256,
+                face=face,
+                quality=measured,
+                photo=prepared.photo,
+                faces_found=prepared.faces_found,
+                passed_over=prepared.passed_over,
+            )
+            for vector, face, measured in zip(
+                vectors, prepared.faces, prepared.qualities, strict=True
+            )
+        ]
+
+    def embed_photo(
+        self, photo: Any, rule: str, *, name: str | None = None, threads: int | None = None
+    ) -> list[Template]:
+        """Templates, with their magnitudes, of the faces that a rule keeps.
+
+        Args:
+            photo: path, bytes, file object, PIL image or RGB array.
+            rule: see ``visavis.pipeline.RULES``.
+            name: what messages call the photo.
+            threads: of the embedder, where a photo has few faces; those of the options when
+                ``None``.
+
+        Raises:
+            ImageError: the photo cannot be read.
+            NoFaceError, SeveralFacesError: as the rule says.
+        """
+        prepared = self.prepare(photo, rule=rule, name=name)
+        embedder = self._embedder
+        if threads is not None and len(prepared.faces) <= _FEW:
+            embedder = embedder.clone(threads=threads)
+        vectors, magnitudes = embedder.embed_with_magnitudes(prepared.crops)
+        found = zip(self.templates(prepared, vectors), magnitudes, strict=True)
+        return [replace(template, magnitude=float(magnitude)) for template, magnitude in found]
+
+    def clone(self, *, threads: int | None = None, detector: Detector | None = None) -> Self:
+        """The same with other threads, for working side by side, or with another detector."""
+        options = self._options if threads is None else replace(self._options, threads=threads)
+        return type(self)(
+            model=self.model,
+            detector=detector or self._asked_detector,
+            aligned=self._aligned and detector is None,
+            options=options,
+            home=self._home,
+            download=self._download,
+            **self._more,
+        )
