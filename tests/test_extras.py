@@ -78,6 +78,7 @@ calls = {
     "milvus": lambda: visavis.Gallery("http://127.0.0.1:1"),
     "dlib": lambda: visavis.detect(photo, detector="dlib"),
 }
+assert visavis.evaluate.report("scores.csv", bootstrap=0)._repr_png_() is None
 print(json.dumps([answers, {name: refused(call) for name, call in calls.items()}]))
 """
 

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from visavis.api.options import PhotoOptions, Progress, kept_templates, make_recognizer, stage
-from visavis.errors import OptionError, UnknownCalibrationError, require_extra
+from visavis.errors import (
+    MissingExtraError,
+    OptionError,
+    UnknownCalibrationError,
+    require_extra,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,10 +92,13 @@ class Measured:
 
         return plots.overview(self.scores, self.summary)
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> bytes | None:
         from visavis import plots
 
-        return plots.as_png(self.plot())
+        try:
+            return plots.as_png(self.plot())
+        except MissingExtraError:  # Jupyter then shows the text
+            return None
 
     def save(self, folder: Place, *, pictures: bool = False) -> Path:
         """Write report, scores and summary into a folder, and return the report's file.

@@ -149,10 +149,10 @@ def train(data: str | PathLike[str], /, *, recipe: str, **options: Unpack[TrainO
         MissingExtraError: a package that training needs is not installed.
         TrainingError: there is a run in ``out`` already.
     """
-    require_extra("train", "training")
     wanted: TrainOptions = {**_DEFAULTS, **options}
     chosen, out = _chosen(recipe, wanted)
     name = _free_name(wanted["name"] or chosen.name)
+    require_extra("train", "training")
     detector = _detector_name(wanted)
     _look_for_a_run(wanted, out)
     place = Path(data)
@@ -195,12 +195,12 @@ def plan(
 
     Arguments and errors are those of ``train``.
     """
-    require_extra("train", "training")
-    from visavis.training.estimate import plan as estimate
-
     wanted: TrainOptions = {**_DEFAULTS, **options}
     chosen, out = _chosen(recipe, wanted)
     _free_name(wanted["name"] or chosen.name)
+    require_extra("train", "training")
+    from visavis.training.estimate import plan as estimate
+
     place = Path(data)
     with _place_for_crops(wanted, place, out, dry=True) as folder:
         used, pack, _, _ = _prepared(wanted, place, chosen, out, folder, dry=True)
