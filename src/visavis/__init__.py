@@ -16,7 +16,9 @@ from visavis.version import __version__
 
 if TYPE_CHECKING:
     from visavis.api import data, evaluate, models, runs
+    from visavis.api.albums import PhotoAlbum, cluster
     from visavis.api.calibrations import calibrate, check
+    from visavis.api.face_clusterer import FaceClusterer
     from visavis.api.gallery import Gallery
     from visavis.api.photos import detect, detect_many, embed, embed_many, verify
     from visavis.api.training import train
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
     from visavis.types import Face, OperatingPoint, Quality, Template
 
 _PLACES = {
+    "api.albums": ("PhotoAlbum", "cluster"),
     "api.calibrations": ("calibrate", "check"),
     "decision.profile": ("Calibration", "CalibrationStore"),
     "api.photos": ("detect", "detect_many", "embed", "embed_many", "verify"),
+    "api.face_clusterer": ("FaceClusterer",),
     "api.gallery": ("Gallery",),
     "pipeline": ("Recognizer", "Verification"),
     "api.training": ("train",),
@@ -40,8 +44,10 @@ __all__ = [
     "Calibration",
     "CalibrationStore",
     "Face",
+    "FaceClusterer",
     "Gallery",
     "OperatingPoint",
+    "PhotoAlbum",
     "Quality",
     "Recognizer",
     "Template",
@@ -49,6 +55,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "check",
+    "cluster",
     "data",
     "detect",
     "detect_many",

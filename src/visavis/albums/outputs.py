@@ -23,6 +23,16 @@ ELSEWHERE: Final = "album.sqlite.path"
 """Says where the state is, where it is not in the folder of results."""
 
 
+def state_of(out: Path, state: Path | None) -> Path:
+    """The file of a collection's memory: as told, in the folder, or where the folder says."""
+    if state is not None:
+        return state
+    usual, elsewhere = out / STATE, out / ELSEWHERE
+    if not usual.is_file() and elsewhere.is_file():
+        return Path(elsewhere.read_text(encoding="utf-8").strip())
+    return usual
+
+
 def check(out: Path) -> None:
     """Refuse a folder that ``write`` could not use, before the work and not after it.
 

@@ -317,6 +317,29 @@ class AlbumStore:
         self.close()
 
 
+@contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """One command at a time works on a collection.
+
+    Raises:
+        DataError: another one does, or the folder cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        private_folder(state.parent)
+        with FileLock(state.with_name(f".{state.name}.lock"), timeout=5):
+            yield
+    except Timeout as error:
+        raise DataError(
+            f"{state}: another visavis works on this collection", "wait until it is done"
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{state.parent}: cannot be used ({error.strerror or error})", "choose another folder"
+        ) from error
+
+
 def erase(path: Path) -> None:
     """Erase a state: overwritten, then removed. A damaged one can be erased, too.
 

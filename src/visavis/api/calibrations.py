@@ -17,6 +17,7 @@ from visavis.api.options import (
     log,
     make_recognizer,
     stage,
+    warn_about,
 )
 from visavis.api.people_photos import people_in
 from visavis.api.photos import listed
@@ -150,7 +151,7 @@ def check(
 
     known = make_recognizer(**options)
     work = _Work(known, options.get("home"), cache, workers, progress)
-    work.warn()
+    warn_about(work.recognizer)
     rows = work.embed(listed(photos))
     other_rows = work.embed(listed(other)) if other is not None else []
     vectors = work.vectors(rows)
@@ -173,13 +174,6 @@ class _Work:
     cache: bool
     workers: int | None
     progress: Progress | None
-
-    def warn(self) -> None:
-        """Say where the calibration compared with was made otherwise."""
-        from visavis.pipeline.comparison import calibration_warnings
-
-        for sentence in calibration_warnings(self.recognizer.calibration, self.recognizer.settings):
-            log.warning("%s", sentence)
 
     def embed(self, photos: Iterable[Any]) -> list[PhotoResult]:
         """Templates of the central faces."""
@@ -312,7 +306,7 @@ def _of_unlabelled(
     from visavis.decision.transfer import transfer
     from visavis.decision.unlabelled import estimate_non_mated
 
-    work.warn()
+    warn_about(work.recognizer)
     reference = work.recognizer.calibration
     if reference.method != "labelled":
         raise OptionError(

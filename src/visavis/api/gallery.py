@@ -6,11 +6,12 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from visavis.api.options import DetectorOptions, PhotoOptions, Progress, log, make_recognizer, stage
 from visavis.errors import GalleryKeyError, OptionError
@@ -42,6 +43,21 @@ if TYPE_CHECKING:
 
 Place = str | PathLike[str]
 _MANY = 1000
+
+
+class GalleryAccess(TypedDict, total=False):
+    """What opens a gallery besides its place.
+
+    Attributes:
+        key: of an encrypted gallery in a folder: a ``visavis.gallery.crypto.key.Key``, its text,
+            or (as a ``Path``) its file. A new gallery is encrypted if there is one.
+        tenant: whose gallery, where several share one Milvus; ``default`` when left out.
+        token: for a Milvus server that asks for one.
+    """
+
+    key: Key | Place | None
+    tenant: str
+    token: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +137,7 @@ class Gallery:
         home: folder of models and calibrations; the user's data folder when ``None``.
 
     Attributes:
+        location: as given.
         store: what keeps the templates, a ``visavis.gallery.store.GalleryStore``.
 
     Raises:
@@ -140,6 +157,7 @@ class Gallery:
         home: Path | None = None,
     ) -> None:
         self._key = key = _key(key)
+        self.location = str(location)
         self.store = open_store(location, create=create, key=key, tenant=tenant, token=token)
         self._home = home
         self._identifiers: dict[str, Identifier] = {}
@@ -541,6 +559,18 @@ class Gallery:
                 f"{what} of {self.info().location}", "Milvus has means of its own for that"
             )
         return self.store
+
+
+@contextmanager
+def opened(
+    gallery: Gallery | Place | None, *, create: bool = False, **access: Unpack[GalleryAccess]
+) -> Iterator[Any]:
+    """Yield a gallery that was given, as it is; one that is named is opened, and closed again."""
+    if gallery is None or isinstance(gallery, Gallery):
+        yield gallery
+        return
+    with Gallery(gallery, create=create, **access) as own:
+        yield own
 
 
 def keep_index(store: GalleryStore, added: int) -> None:

@@ -83,6 +83,21 @@ def stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | 
     return partial(progress, name) if progress is not None else None
 
 
+def warn_about(known: Recognizer) -> None:
+    """Say where the calibration was made otherwise than what it is used for."""
+    from visavis.pipeline.comparison import calibration_warnings
+
+    for sentence in calibration_warnings(known.calibration, known.settings):
+        log.warning("%s", sentence)
+
+
+def embeddings(home: Path | None) -> Path:
+    """The file of kept templates."""
+    from visavis.weights import WeightStore
+
+    return WeightStore(home).home / "cache" / "embeddings.sqlite"
+
+
 @contextmanager
 def kept_templates(home: Path | None, *, cache: bool) -> Iterator[EmbeddingCache | None]:
     """Yield the template cache, or ``None`` without; log what was added."""
@@ -90,9 +105,8 @@ def kept_templates(home: Path | None, *, cache: bool) -> Iterator[EmbeddingCache
         yield None
         return
     from visavis.embedding.cache import EmbeddingCache
-    from visavis.weights import WeightStore
 
-    path = WeightStore(home).home / "cache" / "embeddings.sqlite"
+    path = embeddings(home)
     with EmbeddingCache(path) as opened:
         before = len(opened)
         try:

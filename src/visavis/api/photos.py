@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -211,8 +211,12 @@ def listed(photos: str | PathLike[str] | Iterable[Any]) -> Iterable[Any]:
     return photos if isinstance(photos, Iterator) else list(photos)
 
 
-def photos_in(folder: Path) -> list[Path]:
+def photos_in(folder: Path, *, without: Set[Path] = frozenset()) -> list[Path]:
     """Every photo below a folder, in order.
+
+    Args:
+        folder: where they are.
+        without: folders below it that do not count.
 
     Raises:
         DataError: it is not a folder.
@@ -220,7 +224,7 @@ def photos_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder", "give a folder of photos")
-    found = images.photos_below(folder)
+    found = [path for path in images.photos_below(folder) if without.isdisjoint(path.parents)]
     if not found:
         raise ImageNotFoundError(
             f"{folder}: a folder without photos",

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
+from visavis.api import albums
 from visavis.cli import options
-from visavis.cli.cache import kept_templates
 from visavis.cli.cluster import fix as cluster_fix
-from visavis.cli.cluster.sorter import Sorter
-from visavis.cli.cluster.state import locked, state_of, tell
 from visavis.cli.gallery import options as gallery_options
-from visavis.cli.output import console, echo_json, home, messages, progress
-
-if TYPE_CHECKING:
-    from visavis.albums.sorting import Found
-    from visavis.pipeline import Recognizer
-
+from visavis.cli.output import console, echo_json, messages, stages
 
 app = typer.Typer(
     cls=options.RunByDefault,
@@ -31,6 +25,7 @@ app.add_typer(cluster_fix.app, name="fix")
 
 
 @app.command("run")
+@options.photo_options("threads", workers=(options.Workers, None))
 def run(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders as they are.")],
     out: Annotated[
@@ -42,12 +37,12 @@ def run(
         ),
     ],
     false_merge: Annotated[
-        float | None,
+        float,
         typer.Option(
             "--false-merge",
-            help="Accepted share of faces that end up beside a stranger; 0.01 when left out.",
+            help="Accepted share of faces that end up beside a stranger.",
         ),
-    ] = None,
+    ] = 0.01,
     algorithm: Annotated[
         str,
         typer.Option(
@@ -110,17 +105,9 @@ def run(
             "--state", help="Where to remember the collection; OUT/album.sqlite when left out."
         ),
     ] = None,
-    model: options.Model = "sface",
-    detector: options.DetectorName = "yunet",
-    min_face: options.MinFace = None,
-    min_confidence: options.MinConfidence = None,
-    aligned: options.Aligned = False,
-    calibration: options.CalibrationName = None,
-    flip: options.Flip = False,
-    runtime: options.Runtime = "onnxruntime",
-    workers: options.Workers = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
+    **wanted: Any,
 ) -> None:
     """Sort a folder of photos by person.
 
@@ -132,89 +119,24 @@ def run(
 
     Example: `visavis cluster holiday/ --out sorted/`
     """
-    from visavis.albums import outputs
-    from visavis.albums.sorting import require_comparable
-    from visavis.albums.store import AlbumStore
-    from visavis.pipeline import Recognizer, RecognizerOptions
-    from visavis.pipeline.comparison import calibration_warnings
-
-    photos = _photos(folder, out)
-    recognizer = Recognizer(
-        model=model,
-        detector=detector,
-        aligned=aligned,
-        calibration=calibration,
-        options=RecognizerOptions(
-            runtime=runtime, flip=flip, min_face=min_face, min_confidence=min_confidence
-        ),
-        home=home(),
-    )
-    sorter = Sorter(
-        recognizer=recognizer,
-        algorithm=algorithm,
-        false_merge=0.01 if false_merge is None else false_merge,
-        same_photo=not no_same_photo_rule,
-        must=must,
-        cannot=cannot,
-        anew=anew,
-        gallery=gallery,
-        key_file=key_file,
-        tenant=tenant,
-        fpir=fpir,
-        min_size=min_size,
-        pictures=pictures,
-        copy=copy,
-    ).checked()
-    for sentence in calibration_warnings(recognizer.calibration, recognizer.settings):
-        messages.print(f"warning: {sentence}", markup=False)
-    outputs.check(out)
-    place = state_of(out, state)
-    with locked(place), ExitStack() as stack:
-        store = stack.enter_context(AlbumStore(place, create=True))
-        if not anew:
-            require_comparable(store)
-        found = _look(folder, photos, recognizer, workers=workers, no_cache=no_cache, quiet=json)
-        album = sorter.sort(store, folder, found)
-        with progress("pictures", quiet=json) as update:
-            notes = outputs.write(out, album, store, workers=workers or 2, progress=update)
-    tell(album, out, notes, json=json)
-    raise typer.Exit(1 if album.counts()["failed"] else 0)
-
-
-def _photos(folder: Path, out: Path) -> list[Path]:
-    """Photos below the folder, without what an earlier run wrote there."""
-    from visavis.albums.folders import written_by_us
-    from visavis.errors import ImageNotFoundError, OptionError
-    from visavis.images import PHOTO_SUFFIXES, photos_below
-
-    if not folder.is_dir():
-        raise OptionError(f"{folder}: not a folder", "name a folder of photos")
-    if out.exists() and not out.is_dir():
-        raise OptionError(f"--out {out}: a file", "name a folder")
-    ours = written_by_us(folder)
-    photos = [path for path in photos_below(folder) if not ours.intersection(path.parents)]
-    if not photos:
-        raise ImageNotFoundError(
-            f"{folder}: a folder without photos", f"accepted: {' '.join(sorted(PHOTO_SUFFIXES))}"
-        )
-    return photos
-
-
-def _look(
-    folder: Path,
-    photos: list[Path],
-    recognizer: Recognizer,
-    *,
-    workers: int | None,
-    no_cache: bool,
-    quiet: bool,
-) -> Found:
-    from visavis.albums.vectors import look
-
     with ExitStack() as stack:
-        cache = stack.enter_context(kept_templates(no_cache=no_cache))
-        update = stack.enter_context(progress("photos", quiet=quiet))
-        return look(folder, photos, recognizer, cache=cache, workers=workers, progress=update)
+        people = None
+        if gallery is not None:
+            people = stack.enter_context(
+                gallery_options.open_whole(gallery, key_file=key_file, tenant=tenant)
+            )
+        update = stack.enter_context(stages(quiet=json))
+        album = albums.cluster(
+            folder, out=out, false_merge=false_merge, algorithm=algorithm, must=must,
+            cannot=cannot, same_photo=not no_same_photo_rule, anew=anew, gallery=people,
+            fpir=fpir, copy=copy, min_size=min_size, pictures=pictures, state=state,
+            cache=not no_cache, progress=update, **wanted,
+        )  # fmt: skip
+    if json:
+        echo_json(album.to_dict())
+    else:
+        tell(album)
+    raise typer.Exit(1 if album.record.counts()["failed"] else 0)
 
 
 @app.command("forget")
@@ -230,20 +152,52 @@ def forget(
 
     Example: `visavis cluster forget sorted/`
     """
-    from visavis.albums import outputs
-    from visavis.albums.store import AlbumStore, erase
-
-    place = state_of(out, None)
-    if not place.is_file():
-        AlbumStore(place)  # says what is missing
-    with locked(place):
-        erase(place)
-        gone = [place.name, *outputs.erase(out)]
-    place.with_name(f".{place.name}.lock").unlink(missing_ok=True)
+    gone = albums.PhotoAlbum(out).forget()
     if json:
-        echo_json({"erased": gone})
-    else:
-        console.print(f"{out}: erased {', '.join(gone)}", markup=False)
-        for kept in (p for p in sorted(out.glob(f"{outputs.PEOPLE}*")) if p.is_dir()):
-            console.print(f"{kept} keeps what you put there", markup=False)
-        console.print("templates of photos are kept apart: `visavis cache clear` erases them")
+        echo_json(gone)
+        return
+    console.print(f"{out}: erased {', '.join(gone.erased)}", markup=False)
+    for kept in gone.kept:
+        console.print(f"{kept} keeps what you put there", markup=False)
+    console.print("templates of photos are kept apart: `visavis cache clear` erases them")
+
+
+def tell(sorted_album: albums.PhotoAlbum) -> None:
+    """The result in a few lines."""
+    album = sorted_album.record
+    failed = [file for file in album.files if file.failed]
+    for file in failed[:20]:
+        messages.print(f"visavis: {file.message}", markup=False)
+    if len(failed) > 20:
+        messages.print(f"… and {len(failed) - 20} more photos that could not be read")
+    counts = album.counts()
+    several = counts["clusters"] - counts["alone"]
+    console.print(
+        f"{_many(counts['faces'], 'face')} in {_many(counts['photos'], 'photo')}: "
+        f"{_many(several, 'person', 'people')} seen more than once, {counts['alone']} seen once"
+    )
+    own = " about these people's own mean" if album.settings.mean_of_people else ""
+    rate = f"{100 * album.settings.false_merge:g} %"
+    console.print(
+        f"two faces are one person from a score of {album.settings.threshold:.3f}: at most about "
+        f"{rate} of faces beside a stranger ({album.settings.algorithm}, calibration "
+        f"{album.settings.calibration}{own})",
+        markup=False,
+    )
+    if counts["without_faces"]:
+        console.print(f"photos that show no face: {counts['without_faces']}")
+    if counts["failed"]:
+        console.print(f"photos that could not be read: {counts['failed']} (see clusters.csv)")
+    if album.run > 1:
+        console.print(f"new faces in this run: {counts['new_faces']}")
+    for line in sorted_album.merges():
+        console.print(line, markup=False)
+    if counts["corrections"]:
+        console.print(f"corrections in force: {counts['corrections']}")
+    console.print(f"contact sheet: {sorted_album.contact_sheet}", markup=False)
+    line = shlex.join(["visavis", "cluster", "fix", str(sorted_album.out)])
+    console.print(f"correct it: {line} --help", markup=False)
+
+
+def _many(count: int, one: str, several: str = "") -> str:
+    return f"{count} {one if count == 1 else several or f'{one}s'}"

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visavis.api.albums import PhotoAlbum
 from visavis.cli import options
-from visavis.cli.cache import embeddings
-from visavis.cli.cluster.state import locked, state_of
 from visavis.cli.gallery import options as gallery_options
-from visavis.cli.output import console, echo_json, messages, progress
+from visavis.cli.output import console, echo_json, home, messages, stages
+from visavis.errors import OptionError
 
 if TYPE_CHECKING:
-    from visavis.albums.fixing import Fixed, Fixer
-    from visavis.albums.records import Album
-    from visavis.albums.references import References
-    from visavis.albums.store import AlbumStore
+    from visavis.albums.fixing import Fixed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,14 +27,6 @@ Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="Its number or n
 FaceRefs = Annotated[
     list[str], typer.Argument(metavar="FACE...", help="Faces: f12, or photo.jpg#2.")
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The collection that the command is about."""
-
-    out: Path
-    state: Path
 
 
 @app.callback()
@@ -56,7 +42,7 @@ def _place(
 
     Example: `visavis cluster fix sorted/ merge 3 7`
     """
-    context.obj = _Place(out, state_of(out, None))
+    context.obj = PhotoAlbum(out, home=home())
 
 
 @app.command()
@@ -65,11 +51,7 @@ def merge(context: typer.Context, clusters: Clusters, json: options.Json = False
 
     Example: `visavis cluster fix sorted/ merge 3 7`
     """
-    _fix(
-        context.obj,
-        lambda fixer, look: fixer.merge([look.cluster(text) for text in clusters]),
-        json=json,
-    )
+    _tell(album := context.obj, album.merge(*clusters), json=json)
 
 
 @app.command()
@@ -80,11 +62,7 @@ def split(
 
     Example: `visavis cluster fix sorted/ split 3 f12 f15`
     """
-    _fix(
-        context.obj,
-        lambda fixer, look: fixer.split(look.cluster(cluster), look.faces(faces)),
-        json=json,
-    )
+    _tell(album := context.obj, album.split(cluster, *faces), json=json)
 
 
 @app.command()
@@ -100,15 +78,9 @@ def move(
 
     Example: `visavis cluster fix sorted/ move f12 5`
     """
-    from visavis.errors import OptionError
-
     if len(faces) < 2:
         raise OptionError(f"move {' '.join(faces)}", "name faces and the cluster: move f12 5")
-    _fix(
-        context.obj,
-        lambda fixer, look: fixer.move(look.faces(faces[:-1]), look.cluster(faces[-1])),
-        json=json,
-    )
+    _tell(album := context.obj, album.move(*faces[:-1], to=faces[-1]), json=json)
 
 
 @app.command("not-a-face")
@@ -117,7 +89,7 @@ def not_a_face(context: typer.Context, faces: FaceRefs, json: options.Json = Fal
 
     Example: `visavis cluster fix sorted/ not-a-face f12`
     """
-    _fix(context.obj, lambda fixer, look: fixer.not_a_face(look.faces(faces)), json=json)
+    _tell(album := context.obj, album.not_a_face(*faces), json=json)
 
 
 @app.command()
@@ -133,7 +105,7 @@ def name(
 
     Example: `visavis cluster fix sorted/ name 3 "Anna"`
     """
-    _fix(context.obj, lambda fixer, look: fixer.name(look.cluster(cluster), called), json=json)
+    _tell(album := context.obj, album.name(cluster, called), json=json)
 
 
 @app.command()
@@ -142,7 +114,7 @@ def undo(context: typer.Context, json: options.Json = False) -> None:
 
     Example: `visavis cluster fix sorted/ undo`
     """
-    _fix(context.obj, lambda fixer, look: fixer.undo(), json=json)
+    _tell(album := context.obj, album.undo(), json=json)
 
 
 @app.command("list")
@@ -151,30 +123,17 @@ def list_all(context: typer.Context, json: options.Json = False) -> None:
 
     Example: `visavis cluster fix sorted/ list`
     """
-    from visavis.albums.knowledge import replay
-    from visavis.albums.store import AlbumStore
-
-    with AlbumStore(context.obj.state) as store:
-        corrections = store.corrections()
-    knowledge = replay(corrections)
-    by = {old: new for new, several in sorted(knowledge.replaced.items()) for old in several}
+    rows = context.obj.corrections()
     if json:
-        rows = [
-            {
-                **{key: getattr(one, key) for key in ("id", "time", "kind", "text", "undone")},
-                "replaced_by": None if one.undone else by.get(one.id),
-            }
-            for one in corrections
-        ]
         echo_json(rows)
         return
-    for one in corrections:
+    for one in rows:
         state = "undone" if one.undone else ""
-        if not state and one.id in by:
-            state = f"in part replaced by {by[one.id]}"
+        if one.replaced_by is not None:
+            state = f"in part replaced by {one.replaced_by}"
         text = f"{one.id:>4}  {one.time[:16].replace('T', ' ')}  {one.text}"
         console.print(f"{text}  ({state})" if state else text, markup=False)
-    if not corrections:
+    if not rows:
         console.print("no corrections yet")
 
 
@@ -198,100 +157,28 @@ def enroll(
 
     Example: `visavis cluster fix sorted/ enroll 3 --gallery family/ --name Anna`
     """
-    from visavis.albums.fixing import Fixer
-    from visavis.albums.naming import new_faces
-    from visavis.albums.references import References
-    from visavis.albums.view import album_of
-    from visavis.errors import OptionError
-
-    if not gallery:
-        raise OptionError("no gallery is named", "say --gallery DIR, or set VISAVIS_GALLERY")
-    with _collection(context.obj) as (store, vectors):
-        fixer = Fixer(store)
-        names = fixer.names()
-        number = References(store, names).cluster(cluster)
-        person = called or names.get(number)
-        if not person:
-            raise OptionError(f"cluster {cluster} without a name", "say who it is by --name")
-        faces = new_faces(album_of(store, vectors), number, person, vectors)
-        if names.get(number) != person:
-            with store.changing():
-                fixer.name(number, person)
-            # Whoever names a cluster vouches for its faces: none of them is in doubt any more.
-            faces = new_faces(album_of(store, vectors), number, person, vectors)
-        with gallery_options.open_gallery(
-            gallery, key_file=key_file, tenant=tenant, create=True
-        ) as people:
-            people.info().require_plain(faces[0].model_sha256)
-            fresh = [
-                face
-                for face in faces
-                if not people.has_source(
-                    face.photo_sha256, person=person, model_sha256=face.model_sha256
-                )
-            ]
-            people.add(fresh)
-        _write(context.obj, store, vectors, None, json=True)
+    place = gallery_options.named(gallery)
+    album: PhotoAlbum = context.obj
+    done = album.enroll(
+        cluster, place, name=called, **gallery_options.access(place, key_file, tenant)
+    )
+    album.save()
     if json:
-        echo_json({"cluster": number, "person": person, "enrolled": len(fresh)})
+        echo_json(done)
     else:
-        console.print(f"{person}: {len(fresh)} faces of cluster {number} enrolled", markup=False)
+        console.print(
+            f"{done.person}: {done.enrolled} faces of cluster {done.cluster} enrolled", markup=False
+        )
 
 
-def _fix(place: _Place, correct: Callable[[Fixer, References], Fixed], *, json: bool) -> None:
-    from visavis.albums.fixing import Fixer
-    from visavis.albums.references import References
-
-    with _collection(place) as (store, vectors):
-        with store.changing():
-            fixer = Fixer(store)
-            fixed = correct(fixer, References(store, fixer.names()))
-        _write(place, store, vectors, fixed, json=json)
-
-
-@contextmanager
-def _collection(place: _Place) -> Iterator[tuple[AlbumStore, dict[int, Any]]]:
-    """The state, and the templates that the cache holds."""
-    from visavis.albums import outputs
-    from visavis.albums.store import AlbumStore
-    from visavis.albums.vectors import kept
-    from visavis.embedding.cache import EmbeddingCache
-
-    if not place.state.is_file():
-        AlbumStore(place.state)  # says what is missing
-    outputs.check(place.out)
-    with locked(place.state), ExitStack() as stack:
-        store = stack.enter_context(AlbumStore(place.state))
-        last = store.last_run()
-        vectors: dict[int, Any] = {}
-        if last is not None and embeddings().exists():
-            cache = stack.enter_context(EmbeddingCache(embeddings()))
-            settings, sha256 = last[2]["settings"], last[2]["model_sha256"]
-            vectors = kept(store, cache, settings=settings, model_sha256=sha256)
-        yield store, vectors
-
-
-def _write(
-    place: _Place,
-    store: AlbumStore,
-    vectors: dict[int, Any],
-    fixed: Fixed | None,
-    *,
-    json: bool,
-) -> None:
-    from visavis.albums import outputs
-    from visavis.albums.view import album_of
-
-    album: Album = album_of(store, vectors)
-    with progress("pictures", quiet=json) as update:
-        notes = outputs.write(place.out, album, store, progress=update)
-    if fixed is None:
-        return
-    if json and fixed is not None:
-        echo_json({**fixed.to_dict(), "counts": album.counts()})
+def _tell(album: PhotoAlbum, fixed: Fixed, *, json: bool) -> None:
+    with stages(quiet=json) as update:
+        album.save(progress=update)
+    if json:
+        echo_json({**fixed.to_dict(), "counts": album.record.counts()})
         return
     console.print(fixed.done, markup=False)
     for number, text in fixed.replaced:
         console.print(f"this replaces a part of correction {number} ({text})", markup=False)
-    for note in (*fixed.notes, *notes):
+    for note in fixed.notes:
         messages.print(f"visavis: {note}", markup=False)

@@ -12,7 +12,8 @@ from visavis.cli.output import home, messages
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
-    from visavis.api import gallery as whole
+    from visavis.api.gallery import Gallery as WholeGallery
+    from visavis.api.gallery import GalleryAccess
     from visavis.gallery.crypto.key import Key
     from visavis.gallery.milvus import MilvusGallery
     from visavis.gallery.sqlite.store import SqliteGallery
@@ -93,25 +94,35 @@ def open_whole(
     key_file: Path | None = None,
     tenant: str = "default",
     create: bool = False,
-) -> whole.Gallery:
+) -> WholeGallery:
     """The gallery at a place.
 
     Raises:
         OptionError: none is named.
         GalleryError: there is none, or it cannot be opened.
     """
-    from visavis.api import gallery
+    from visavis.api.gallery import Gallery
 
+    place = named(location)
+    return Gallery(place, create=create, home=home(), **access(place, key_file, tenant))
+
+
+def named(location: str | None) -> str:
+    """The place of a gallery; raises OptionError where there is none."""
     if not location:
         raise OptionError("no gallery is named", "say --gallery DIR, or set VISAVIS_GALLERY")
-    return gallery.Gallery(
-        location,
-        create=create,
-        key=key_file if gallery.in_milvus(location) else key_from(key_file),
-        tenant=tenant,
-        token=os.environ.get(_TOKEN) or None,
-        home=home(),
-    )
+    return location
+
+
+def access(location: str, key_file: Path | None, tenant: str) -> GalleryAccess:
+    """What opens a gallery, by the options and the environment."""
+    from visavis.api.gallery import in_milvus
+
+    return {
+        "key": key_file if in_milvus(location) else key_from(key_file),
+        "tenant": tenant,
+        "token": os.environ.get(_TOKEN) or None,
+    }
 
 
 def open_folder(location: str | None, *, key_file: Path | None, what: str) -> SqliteGallery:

@@ -1,0 +1,621 @@
+"""``cluster``: photos sorted by person; ``PhotoAlbum``: the result, and corrections that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from visavis.api.gallery import Gallery, GalleryAccess, opened
+from visavis.api.options import (
+    PhotoOptions,
+    Progress,
+    embeddings,
+    kept_templates,
+    log,
+    make_recognizer,
+    stage,
+    warn_about,
+)
+from visavis.api.photos import photos_in
+from visavis.errors import OptionError
+from visavis.types import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from visavis.albums.fixing import Fixed, Fixer
+    from visavis.albums.records import Album, AlbumCluster, AlbumFace, RunSettings
+    from visavis.albums.references import References
+    from visavis.albums.sorting import Found
+    from visavis.albums.store import AlbumStore
+    from visavis.clustering.clusterer import Clusterer
+    from visavis.clustering.thresholds import Strangers
+    from visavis.decision.profile import Calibration
+    from visavis.gallery.store import GalleryStore
+    from visavis.pipeline import Recognizer
+
+    Templates = Mapping[int, NDArray[np.float32]]
+
+Place = str | PathLike[str]
+
+
+def cluster(
+    folder: Place,
+    /,
+    *,
+    out: Place,
+    false_merge: float = 0.01,
+    algorithm: str = "graph-linkage",
+    must: Place | None = None,
+    cannot: Place | None = None,
+    same_photo: bool = True,
+    anew: bool = False,
+    gallery: Gallery | Place | None = None,
+    fpir: float | None = None,
+    copy: bool = False,
+    min_size: int = 1,
+    pictures: bool = True,
+    state: Place | None = None,
+    cache: bool = True,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[PhotoOptions],
+) -> PhotoAlbum:
+    """Sort a folder of photos by person, without names; photos are only read.
+
+    Call it again when photos were added: they join the clusters that are there, whose numbers
+    stay, and corrections hold.
+
+    >>> album = cluster("holiday/", out="sorted/")  # doctest: +SKIP
+    >>> album.merge(3, 7); album.name(3, "Anna"); album.save()  # doctest: +SKIP
+
+    Args:
+        folder: photos, in folders as they are.
+        out: takes the contact sheet, the tables, a folder of links a person, and the memory of
+            this collection.
+        false_merge: accepted share of faces, in (0, 1), that end up beside a stranger.
+        algorithm: ``graph-linkage``, ``average`` or ``dbscan``.
+        must: a CSV, two faces a line (``f12`` or ``photo.jpg#2``) that are one person.
+        cannot: a CSV, two faces a line that are two people.
+        same_photo: two faces of one photo are two people; ``False`` for collages.
+        anew: do not start from the clusters of earlier runs. Corrections hold all the same.
+        gallery: names clusters by the people enrolled in it.
+        fpir: accepted share, in (0, 1), of strangers' clusters that the gallery names. ``None``
+            for 0.01, or the lowest supported rate if that is higher.
+        copy: put copies into the folders of people, in place of links.
+        min_size: faces of the smallest cluster on the contact sheet, 1 or more.
+        pictures: show faces on the contact sheet.
+        state: where to remember the collection; ``album.sqlite`` in ``out`` when ``None``.
+        cache: keep templates in the home folder, and find those kept there.
+        workers: photos in work at once; all cores when ``None``.
+        progress: called with ``photos`` or ``pictures``, how many are done, and of how many.
+        **options: see ``visavis.api.options.PhotoOptions``.
+
+    Raises:
+        OptionError, DataError: an option is out of its range, or a folder cannot be used.
+        ImageNotFoundError: the folder holds no photo.
+        ConstraintError: the lists of faces contradict each other or a correction.
+        UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
+    """
+    from visavis.albums import outputs
+    from visavis.albums.folders import written_by_us
+    from visavis.albums.sorting import require_comparable
+    from visavis.albums.store import AlbumStore, locked
+    from visavis.albums.vectors import look
+
+    root, place = Path(folder), Path(out)
+    if place.exists() and not place.is_dir():
+        raise OptionError(f"--out {place}: a file", "name a folder")
+    photos = photos_in(root, without=written_by_us(root))
+    recognizer = make_recognizer(**options)
+    lists = {True: _path(must), False: _path(cannot)}
+    for path in lists.values():
+        if path is not None and not path.is_file():
+            raise OptionError(f"{path}: there is no such file", "give a CSV file")
+    with opened(gallery) as people:
+        sorter = _Sorter(
+            recognizer, algorithm, false_merge, same_photo, lists, anew, people, fpir,
+            min_size, pictures, copy,
+        )  # fmt: skip
+        sorter.check()
+        warn_about(recognizer)
+        outputs.check(place)
+        where = outputs.state_of(place, _path(state))
+        with locked(where), AlbumStore(where, create=True) as store:
+            if not anew:
+                require_comparable(store)
+            with kept_templates(options.get("home"), cache=cache) as kept:
+                update = stage(progress, "photos")
+                found = look(root, photos, recognizer, cache=kept, workers=workers, progress=update)
+            vectors = sorter.sort(store, root, found)
+    album = PhotoAlbum(place, state=where, home=options.get("home"))
+    album._vectors = vectors
+    album.save(workers=workers or 2, progress=progress)
+    return album
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionRow(Record):
+    """A correction, as a list of them shows it.
+
+    Attributes:
+        id: 1, 2, 3, ... in the order they were made.
+        time: ISO 8601 UTC.
+        kind: ``merge``, ``split``, ``move``, ``not-a-face`` or ``name``.
+        text: what was asked, such as ``merge 3 7``.
+        undone: taken back.
+        replaced_by: a later correction that overrides a part of it; ``None``: it holds whole.
+    """
+
+    id: int
+    time: str
+    kind: str
+    text: str
+    undone: bool
+    replaced_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledCluster(Record):
+    """A cluster that became a person of a gallery.
+
+    Attributes:
+        cluster: its number.
+        person: the name.
+        enrolled: how many of its faces were not there yet.
+    """
+
+    cluster: int
+    person: str
+    enrolled: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenAlbum(Record):
+    """What forgetting a collection has erased.
+
+    Attributes:
+        erased: names of files and folders in the folder of results.
+        kept: folders that hold somebody's own files and stay.
+    """
+
+    erased: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+class PhotoAlbum:
+    """A folder that ``cluster`` wrote. Corrections are remembered at once, and hold at later runs.
+
+    A cluster is given by its number, or by a name given before; a face by its number, or as
+    ``"f12"`` or ``"photo.jpg#2"``, from left to right.
+
+    >>> album = PhotoAlbum("sorted/")  # doctest: +SKIP
+    >>> album.split("Anna", "f12", "beach.jpg#2").done  # doctest: +SKIP
+    'f12 f40 now cluster 9, apart from 3'
+
+    Args:
+        out: the folder of results.
+        state: where the collection is remembered, if ``out`` does not say.
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+
+    Raises:
+        DataError: there is no sorted collection.
+    """
+
+    def __init__(
+        self, out: Place, /, *, state: Place | None = None, home: Path | None = None
+    ) -> None:
+        from visavis.albums import outputs
+        from visavis.albums.store import AlbumStore
+
+        self.out = Path(out)
+        self._state = outputs.state_of(self.out, _path(state))
+        if not self._state.is_file():
+            AlbumStore(self._state)  # says what is missing
+        self._home = home
+        self._vectors: Templates | None = None
+        self._album: Album | None = None
+
+    @property
+    def record(self) -> Album:
+        """All that is known of the collection, as ``clusters.json`` has it."""
+        if self._album is None:
+            with self._open() as store:
+                self._album = self._look(store)
+        return self._album
+
+    @property
+    def clusters(self) -> tuple[AlbumCluster, ...]:
+        """The people, largest cluster first; ``faces`` of each, the most typical first."""
+        return self.record.clusters
+
+    @property
+    def faces(self) -> tuple[AlbumFace, ...]:
+        """Every face, those that a correction said are none included."""
+        return tuple(self.record.faces.values())
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """``(N,)`` the cluster's number of each of ``faces``; -1: said to be no face."""
+        import numpy as np
+
+        return np.array([f.cluster if f.cluster is not None else -1 for f in self.faces], np.int64)
+
+    @property
+    def contact_sheet(self) -> Path:
+        """The page that shows everybody."""
+        from visavis.albums import outputs
+
+        return self.out / outputs.SHEET
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``clusters.json`` holds, and the folder."""
+        return {**self.record.to_dict(), "out": str(self.out)}
+
+    def __repr__(self) -> str:
+        counts = self.record.counts()
+        return (
+            f"<{type(self).__name__} {self.out}: {counts['faces']} faces in {counts['photos']} "
+            f"photos, {counts['clusters']} clusters>"
+        )
+
+    def merges(self) -> tuple[str, ...]:
+        """Which clusters of earlier runs the last run made one, and why, in sentences."""
+        from visavis.albums.sheet import merge_lines
+
+        return tuple(merge_lines(self.record))
+
+    def merge(self, *clusters: int | str) -> Fixed:
+        """Several clusters are one person; the first keeps its number and, if it has one, its name.
+
+        Raises:
+            OptionError: fewer than two, or no such cluster.
+        """
+        return self._fix(lambda fixer, look: fixer.merge([look.cluster(str(c)) for c in clusters]))
+
+    def split(self, cluster: int | str, /, *faces: int | str) -> Fixed:
+        """Some faces of a cluster are one other person; they become a cluster of their own.
+
+        Raises:
+            OptionError: no such cluster, faces that are not in it, or all of it.
+        """
+        return self._fix(
+            lambda fixer, look: fixer.split(look.cluster(str(cluster)), look.faces(_refs(faces)))
+        )
+
+    def move(self, *faces: int | str, to: int | str) -> Fixed:
+        """Some faces are the person of another cluster, and not that of the one they are in.
+
+        Raises:
+            OptionError: no such cluster or face, or they are there already.
+        """
+        return self._fix(
+            lambda fixer, look: fixer.move(look.faces(_refs(faces)), look.cluster(str(to)))
+        )
+
+    def not_a_face(self, *faces: int | str) -> Fixed:
+        """Something that was taken for a face is none, or is not to be sorted.
+
+        Raises:
+            OptionError: no such face, or all are out already.
+        """
+        return self._fix(lambda fixer, look: fixer.not_a_face(look.faces(_refs(faces))))
+
+    def name(self, cluster: int | str, name: str, /) -> Fixed:
+        """Say who a cluster is, which confirms the faces in it now; ``""`` takes the name away.
+
+        Raises:
+            OptionError: no such cluster, a name that cannot be used, or another cluster's.
+        """
+        return self._fix(lambda fixer, look: fixer.name(look.cluster(str(cluster)), name))
+
+    def undo(self) -> Fixed:
+        """Take the last correction back; again, the one before it.
+
+        Raises:
+            OptionError: there is none.
+        """
+        return self._fix(lambda fixer, look: fixer.undo())
+
+    def corrections(self) -> tuple[CorrectionRow, ...]:
+        """All corrections, in the order they were made."""
+        from visavis.albums.knowledge import replay
+
+        with self._open() as store:
+            kept = store.corrections()
+        replaced = sorted(replay(kept).replaced.items())
+        by = {old: new for new, several in replaced for old in several}
+        return tuple(
+            CorrectionRow(
+                c.id, c.time, c.kind, c.text, c.undone, None if c.undone else by.get(c.id)
+            )
+            for c in kept
+        )
+
+    def enroll(
+        self,
+        cluster: int | str,
+        gallery: Gallery | Place,
+        /,
+        *,
+        name: str | None = None,
+        **access: Unpack[GalleryAccess],
+    ) -> EnrolledCluster:
+        """Enroll a cluster as a person of a gallery: its most typical faces. It gets the name, too.
+
+        Args:
+            cluster: its number or name.
+            gallery: a ``Gallery``, or where it is: made there if there is none.
+            name: who it is; the cluster's own name when ``None``.
+            **access: see ``visavis.api.gallery.GalleryAccess``, where ``gallery`` is a place.
+
+        Raises:
+            OptionError: no such cluster, or it has no name and none is given.
+            ModelMismatchError: the templates cannot be compared with those of the gallery.
+        """
+        from visavis.albums.fixing import Fixer
+        from visavis.albums.naming import new_faces
+        from visavis.albums.references import References
+
+        with self._open(write=True) as store:
+            vectors = self._templates(store)
+            fixer = Fixer(store)
+            names = fixer.names()
+            number = References(store, names).cluster(str(cluster))
+            person = name or names.get(number)
+            if not person:
+                raise OptionError(f"cluster {cluster} without a name", "say who it is by --name")
+            faces = new_faces(self._look(store), number, person, vectors)
+            if names.get(number) != person:
+                with store.changing():
+                    fixer.name(number, person)
+                self._album = None
+                # Whoever names a cluster vouches for its faces: none of them is in doubt any more.
+                faces = new_faces(self._look(store), number, person, vectors)
+            with opened(gallery, create=True, **access) as people:
+                people.info().require_plain(faces[0].model_sha256)
+                fresh = [
+                    face
+                    for face in faces
+                    if not people.store.has_source(
+                        face.photo_sha256, person=person, model_sha256=face.model_sha256
+                    )
+                ]
+                people.store.add(fresh)
+        return EnrolledCluster(number, person, len(fresh))
+
+    def save(self, *, workers: int = 2, progress: Progress | None = None) -> Path:
+        """Write contact sheet, tables and folders anew; the contact sheet's file.
+
+        Args:
+            workers: photos in work at once.
+            progress: called with ``pictures``, how many are done, and of how many.
+
+        Raises:
+            DataError: something cannot be written.
+        """
+        from visavis.albums import outputs
+
+        update = stage(progress, "pictures")
+        with self._open(write=True) as store:
+            self._album = self._look(store)
+            notes = outputs.write(self.out, self._album, store, workers=workers, progress=update)
+        for note in notes:
+            log.info("%s", note)
+        return self.contact_sheet
+
+    def forget(self) -> ForgottenAlbum:
+        """Erase what is known of the collection: corrections, names, pictures, tables and folders.
+
+        Photos stay as they are. Templates are kept elsewhere: ``visavis.cache.clear`` erases them.
+
+        Raises:
+            DataError: something cannot be removed.
+        """
+        from visavis.albums import outputs
+        from visavis.albums.store import erase, locked
+
+        with locked(self._state):
+            erase(self._state)
+            gone = (self._state.name, *outputs.erase(self.out))
+        self._state.with_name(f".{self._state.name}.lock").unlink(missing_ok=True)
+        self._album, self._vectors = None, {}
+        left = (p for p in sorted(self.out.glob(f"{outputs.PEOPLE}*")) if p.is_dir())
+        return ForgottenAlbum(gone, tuple(str(path) for path in left))
+
+    def _fix(self, correct: Callable[[Fixer, References], Fixed]) -> Fixed:
+        from visavis.albums.fixing import Fixer
+        from visavis.albums.references import References
+
+        with self._open(write=True) as store, store.changing():
+            fixer = Fixer(store)
+            fixed = correct(fixer, References(store, fixer.names()))
+        self._album = None
+        return fixed
+
+    @contextmanager
+    def _open(self, *, write: bool = False) -> Iterator[AlbumStore]:
+        """The state. Whoever writes is refused where results could not be written, too."""
+        from visavis.albums import outputs
+        from visavis.albums.store import AlbumStore, locked
+
+        if not self._state.is_file():
+            AlbumStore(self._state)  # says what is missing
+        if write:
+            outputs.check(self.out)
+        with locked(self._state), AlbumStore(self._state) as store:
+            yield store
+
+    def _look(self, store: AlbumStore) -> Album:
+        from visavis.albums.view import album_of
+
+        return album_of(store, self._templates(store))
+
+    def _templates(self, store: AlbumStore) -> Templates:
+        """Templates by face: those of the run, or those that the cache holds."""
+        if self._vectors is None:
+            from visavis.albums.vectors import kept
+            from visavis.embedding.cache import EmbeddingCache
+
+            last, path = store.last_run(), embeddings(self._home)
+            self._vectors = {}
+            if last is not None and path.exists():
+                with EmbeddingCache(path) as cache:
+                    settings, sha256 = last[2]["settings"], last[2]["model_sha256"]
+                    self._vectors = kept(store, cache, settings=settings, model_sha256=sha256)
+        return self._vectors
+
+
+def _path(given: Place | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+def _refs(faces: Sequence[int | str]) -> list[str]:
+    return [f"f{face}" if isinstance(face, int) else face for face in faces]
+
+
+@dataclass(slots=True)
+class _Sorter:
+    """What is asked of a run, besides looking at the photos."""
+
+    recognizer: Recognizer
+    algorithm: str
+    false_merge: float
+    same_photo: bool
+    lists: Mapping[bool, Path | None]
+    anew: bool
+    gallery: Gallery | None
+    fpir: float | None
+    min_size: int
+    pictures: bool
+    copy: bool
+
+    def check(self) -> None:
+        """Raise option errors before any photo is read, and decide the FPIR.
+
+        If no rate was given and the data do not support the default, the lowest supported one is
+        used.
+        """
+        self._clusterer(self.recognizer.calibration)
+        if self.gallery is None:
+            return
+        if self.fpir is not None and not 0 < self.fpir < 1:
+            raise OptionError(f"--fpir {self.fpir}", "give one in (0, 1), such as 0.01")
+        from visavis.albums.naming import open_set_of
+        from visavis.decision.open_set import DEFAULT_FPIR, above_default
+
+        known = self.recognizer
+        strangers = open_set_of(
+            self.gallery.store, known.model, known.model_sha256, known.calibration
+        )
+        rate = strangers.supported(DEFAULT_FPIR) if self.fpir is None else self.fpir
+        unusual = above_default(rate) if self.fpir is None else ()
+        for sentence in (*unusual, *strangers.warnings(rate)):
+            log.warning("%s", sentence)
+        self.fpir = rate
+
+    def sort(self, store: AlbumStore, folder: Path, found: Found) -> Templates:
+        """Cluster what was found and remember it; templates by face."""
+        from visavis.albums import link_lists, sorting
+        from visavis.albums.references import References
+        from visavis.albums.view import album_of
+
+        with store.changing():
+            seen = sorting.remember_faces(store, found)
+            calibration = sorting.about_own_mean(store, seen, self.recognizer.calibration)
+            algorithm, strangers = self._clusterer(calibration)
+            settings = self._settings(folder, algorithm.name, calibration)
+            self._say_what_stays(store, settings)
+            references = References(store)
+            links = [
+                link
+                for must, path in self.lists.items()
+                if path is not None
+                for link in link_lists.read(path, references, must=must)
+            ]
+            sorting.sort_faces(
+                store,
+                seen,
+                algorithm,
+                settings=settings,
+                threshold=lambda clusters: strangers.for_faces(
+                    clusters, false_merge_rate=self.false_merge
+                ),
+                links=links,
+                anew=self.anew,
+                strangers=strangers,
+                domain=calibration.domain,
+            )
+        vectors = {face: one.vector for face, one in seen.faces.items()}
+        album = album_of(store, vectors)
+        if album.settings.threshold >= strangers.thresholds[-1]:
+            log.warning(
+                "for a false-merge rate of %g in a collection of this size the calibration %s has "
+                "no score (its strictest is %.3f, which is used): the rate may be higher",
+                self.false_merge,
+                album.settings.calibration,
+                strangers.thresholds[-1],
+            )
+        if self.gallery is not None:
+            self._name(store, album, vectors, self.gallery.store)
+        return vectors
+
+    def _name(
+        self, store: AlbumStore, album: Album, vectors: Templates, people: GalleryStore
+    ) -> None:
+        from visavis.albums.naming import gallery_names
+
+        names, _ = gallery_names(
+            album,
+            vectors,
+            people,
+            calibration=self.recognizer.calibration,
+            fpir=self.fpir or 0.0,  # decided by check
+        )
+        with store.changing():
+            store.set_gallery_names({k: (name.name, name.score) for k, name in names.items()})
+
+    def _say_what_stays(self, store: AlbumStore, settings: RunSettings) -> None:
+        last = store.last_run()
+        if last is None or self.anew:
+            return
+        told = ("model_sha256", "settings", "algorithm", "false_merge", "same_photo")
+        if any(last[2][name] != getattr(settings, name) for name in told):
+            log.info(
+                "other options than last time: clusters that are there stay as they are, new faces "
+                "join by these options; --anew makes all anew"
+            )
+
+    def _clusterer(self, calibration: Calibration) -> tuple[Clusterer, Strangers]:
+        from visavis.clustering import choose
+
+        strangers = choose.strangers_of(calibration.points, calibration.reference)
+        chosen = choose.by_name(self.algorithm, strangers, false_merge_rate=self.false_merge)
+        return chosen, strangers
+
+    def _settings(self, folder: Path, algorithm: str, calibration: Calibration) -> RunSettings:
+        from visavis.albums.records import RunSettings
+
+        own = calibration.domain if calibration is not self.recognizer.calibration else None
+        return RunSettings(
+            root=str(folder.resolve()),
+            model=self.recognizer.model,
+            model_sha256=self.recognizer.model_sha256,
+            settings=self.recognizer.settings,
+            algorithm=algorithm,
+            false_merge=self.false_merge,
+            threshold=float("nan"),
+            calibration=calibration.name,
+            same_photo=self.same_photo,
+            min_size=self.min_size,
+            pictures=self.pictures,
+            copy=self.copy,
+            gallery=self.gallery.location if self.gallery is not None else "",
+            fpir=self.fpir if self.fpir is not None and self.gallery else float("nan"),
+            mean_of_people=0 if own is None else own.people,
+        )

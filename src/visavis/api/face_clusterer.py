@@ -1,0 +1,140 @@
+"""``FaceClusterer``: templates to people by scikit-learn's contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils.validation import validate_data
+
+from visavis.clustering import choose
+from visavis.clustering.checks import as_usability
+from visavis.clustering.clusterer import Constraints
+from visavis.decision.profile import Calibration, CalibrationStore
+from visavis.errors import OptionError
+from visavis.pipeline.collection import about_own_mean
+from visavis.weights import WeightStore
+
+if TYPE_CHECKING:
+    from visavis.types import Vectors
+
+
+class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Groups templates by person, without names and without a number of people.
+
+    Thresholds come from the model's calibration, so nothing is fitted but the mean template of
+    the collection. ``visavis.cluster`` does the same with photos.
+
+    >>> X = np.stack([t.vector for t in templates])  # doctest: +SKIP
+    >>> FaceClusterer(false_merge=0.01).fit_predict(X)  # doctest: +SKIP
+    array([0, 1, 0, ...])
+
+    Args:
+        false_merge: accepted share of faces, in (0, 1), that end up beside a stranger.
+        algorithm: ``graph-linkage``, ``average`` or ``dbscan``.
+        model: registered embedder that made the templates.
+        calibration: name of a saved calibration; the model's own when ``None``. Or a
+            ``Calibration``, of whatever made the templates: ``model`` is not looked at then.
+        center: score about the templates' own mean, where there are 10 people or more.
+        home: folder of models and calibrations; the user's data folder when ``None``.
+
+    Attributes:
+        labels_: ``(N,)`` int64, 0 to K-1 in order of first appearance; a face alone has its own.
+        threshold_: score in [-1, 1] at which two faces of a collection of this size are one person.
+        calibration_: the ``Calibration`` in use, about the collection's mean if so.
+        n_features_in_: D.
+    """
+
+    def __init__(
+        self,
+        *,
+        false_merge: float = 0.01,
+        algorithm: str = choose.DEFAULT,
+        model: str = "sface",
+        calibration: str | Calibration | None = None,
+        center: bool = True,
+        home: Path | None = None,
+    ) -> None:
+        self.false_merge = false_merge
+        self.algorithm = algorithm
+        self.model = model
+        self.calibration = calibration
+        self.center = center
+        self.home = home
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        *,
+        usability: ArrayLike | None = None,
+        photos: ArrayLike | None = None,
+        must: ArrayLike | None = None,
+        cannot: ArrayLike | None = None,
+    ) -> Self:
+        """Group the faces; ``fit_predict`` takes the same arguments and returns ``labels_``.
+
+        Args:
+            X: ``(N, D)`` templates of one model, N at least 1; rows are scaled to unit length.
+            y: not looked at.
+            usability: ``(N,)`` in [0, 1], see ``visavis.faces.usability``; poor faces never join
+                two clusters. ``None``: all are good.
+            photos: ``(N,)`` integers, the photo each face is in: two faces of one photo are two
+                people. ``None``, or -1 for a face: not known.
+            must: ``(M, 2)`` rows of faces that are one person.
+            cannot: ``(C, 2)`` rows of faces that are two people.
+
+        Raises:
+            ValueError: wrong shapes, numbers that are not finite, or templates of another length
+                than the model's (as ``OptionError`` where scikit-learn does not check it).
+            ConstraintError: the constraints contradict each other or name no such face.
+            UnknownModelError, UnknownCalibrationError: there is none of that name.
+        """
+        array = validate_data(self, X, dtype=[np.float64, np.float32])
+        known = self._known(array.shape[1])
+        vectors = _unit(array)
+        usable = as_usability(usability, len(vectors))
+        own = about_own_mean(known, vectors, usable) if self.center else known
+        strangers = choose.strangers_of(own.points, own.reference)
+        chosen = choose.by_name(self.algorithm, strangers, false_merge_rate=self.false_merge)
+        rows = {
+            name: None if given is None else np.asarray(given, np.int64)
+            for name, given in (("photos", photos), ("must", must), ("cannot", cannot))
+        }
+        constraints: dict[str, Any] = {k: v for k, v in rows.items() if v is not None}
+        self.labels_: NDArray[np.int64] = chosen.cluster(
+            own.project(vectors), usability=usable, constraints=Constraints(**constraints)
+        )
+        self.threshold_ = strangers.for_faces(
+            len(np.unique(self.labels_)), false_merge_rate=self.false_merge
+        )
+        self.calibration_ = own
+        return self
+
+    def _known(self, dimension: int) -> Calibration:
+        if isinstance(self.calibration, Calibration):
+            return self.calibration
+        entry = WeightStore(self.home).entry(self.model)
+        if entry.dimension != dimension:
+            raise OptionError(
+                f"templates of {dimension} numbers for model {entry.name}, which makes "
+                f"{entry.dimension}",
+                "name the model that made them: model=...",
+            )
+        known = CalibrationStore(self.home).for_model(
+            self.calibration, model=entry.name, model_sha256=entry.sha256, settings=""
+        )
+        known.require_model(entry.name, entry.sha256)
+        return known
+
+
+def _unit(array: NDArray[np.floating[Any]]) -> Vectors:
+    length = np.linalg.norm(array, axis=1, keepdims=True)
+    none = np.flatnonzero(length == 0)
+    if len(none):
+        raise OptionError(f"template {none[0]}, all zeros", "leave out faces that have none")
+    vectors: Vectors = (array / length).astype(np.float32)
+    return vectors
