@@ -115,7 +115,7 @@ def _laid_out(lfw: Path, folder: Path, queries: int) -> tuple[list[Path], list[t
 
 
 def _deepface(folder: Path, pairs: list[tuple[Path, Path]]) -> dict[str, list[dict[str, Any]]]:
-    told = {
+    translate_errors = {
         "folder": str(folder / "photos"),
         "templates": str(folder / "templates.npy"),
         "mates": [str(mate) for mate, _ in pairs],
@@ -124,7 +124,7 @@ def _deepface(folder: Path, pairs: list[tuple[Path, Path]]) -> dict[str, list[di
     }
     done = subprocess.run(
         [str(environment.PYTHON), str(ROOT / "benchmarks" / "peers" / "worker_find.py")],
-        input=json.dumps(told),
+        input=json.dumps(translate_errors),
         capture_output=True,
         text=True,
         check=False,

@@ -14,9 +14,9 @@ from visavis.albums.sheet import render
 from visavis.albums.sorting import remember_faces, sort_faces
 from visavis.albums.view import album_of
 from visavis.clustering.agglomerative import Agglomerative
-from visavis.clustering.thresholds import Strangers
+from visavis.clustering.thresholds import FmrCurve
 
-STRANGERS = Strangers((0.1, 0.3, 0.5, 0.7), (1e-1, 1e-2, 1e-3, 1e-4))
+STRANGERS = FmrCurve((0.1, 0.3, 0.5, 0.7), (1e-1, 1e-2, 1e-3, 1e-4))
 """At the threshold of 0.5 a share of 0.001; ten times as many at 0.3."""
 
 

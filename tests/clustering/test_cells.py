@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tests.contracts.clusterer import people
 
 from visavis.clustering import cells
-from visavis.clustering.cells import Best, Found, cells_for, search_cells
+from visavis.clustering.cells import Neighbors, TopK, cells_for, search_cells
 
 
-def as_dict(found: Found) -> dict[tuple[int, int], float]:
+def as_dict(found: Neighbors) -> dict[tuple[int, int], float]:
     pairs = list(zip(found.query.tolist(), found.row.tolist(), strict=True))
     assert len(set(pairs)) == len(pairs)
     return dict(zip(pairs, found.product.tolist(), strict=True))
@@ -44,11 +44,11 @@ def naive(pairs: dict[tuple[int, int], float], k: int) -> set[tuple[int, int]]:
 def test_the_best_are_kept_however_they_come(pairs, k, at_once, held) -> None:
     before, cells._AT_LEAST = cells._AT_LEAST, held
     try:
-        best = Best(k, 0)
+        best = TopK(k, 0)
         for start in range(0, len(pairs), at_once):
             some = list(pairs.items())[start : start + at_once]
             best.add(
-                Found(
+                Neighbors(
                     np.array([query for (query, _), _ in some], dtype=np.int32),
                     np.array([row for (_, row), _ in some], dtype=np.int32),
                     np.array([product for _, product in some], dtype=np.float32),

@@ -9,27 +9,27 @@ from tests.contracts.clusterer import ClustererContract, people, same_partition
 
 from visavis.clustering import choose
 from visavis.clustering.clusterer import Clusterer
-from visavis.clustering.thresholds import Strangers
+from visavis.clustering.thresholds import FmrCurve
 from visavis.errors import OptionError
 from visavis.types import OperatingPoint
 
 
 @pytest.fixture
-def strangers() -> Strangers:
+def strangers() -> FmrCurve:
     scores = np.linspace(0.1, 0.5, 41)
-    return Strangers(
+    return FmrCurve(
         tuple(scores.tolist()), tuple(ndtr(-scores * np.sqrt(128)).tolist()), typical=0.0
     )
 
 
 class TestByRate(ClustererContract):
     @pytest.fixture
-    def clusterer(self, strangers: Strangers) -> Clusterer:
+    def clusterer(self, strangers: FmrCurve) -> Clusterer:
         return choose.by_name("dbscan", strangers)
 
 
 @pytest.mark.parametrize("name", choose.NAMES)
-def test_each_finds_people_and_says_what_it_is(name: str, strangers: Strangers) -> None:
+def test_each_finds_people_and_says_what_it_is(name: str, strangers: FmrCurve) -> None:
     vectors, who = people([12, 5, 1, 8, 1, 30], spread=0.5)
     clusterer = choose.by_name(name, strangers, false_merge_rate=0.02)
     assert isinstance(clusterer, Clusterer)
@@ -39,7 +39,7 @@ def test_each_finds_people_and_says_what_it_is(name: str, strangers: Strangers) 
 
 
 @pytest.mark.parametrize("name", choose.AT_SCORE)
-def test_a_lower_rate_asks_for_a_higher_score(name: str, strangers: Strangers) -> None:
+def test_a_lower_rate_asks_for_a_higher_score(name: str, strangers: FmrCurve) -> None:
     scores = [
         choose.score_for(name, strangers, faces=1000, false_merge_rate=rate)
         for rate in (0.1, 0.01, 1e-3, 1e-4)
@@ -48,7 +48,7 @@ def test_a_lower_rate_asks_for_a_higher_score(name: str, strangers: Strangers) -
     assert scores[0] < scores[-1]
 
 
-def test_more_faces_ask_for_a_higher_score(strangers: Strangers) -> None:
+def test_more_faces_ask_for_a_higher_score(strangers: FmrCurve) -> None:
     few, many = (
         choose.score_for("dbscan", strangers, faces=n, false_merge_rate=0.01) for n in (100, 10_000)
     )
@@ -67,7 +67,7 @@ def test_of_a_calibration() -> None:
     assert choose.strangers_of(points, reference).typical == pytest.approx(0.07)
 
 
-def test_what_is_not_accepted(strangers: Strangers) -> None:
+def test_what_is_not_accepted(strangers: FmrCurve) -> None:
     with pytest.raises(OptionError, match="choose one of graph-linkage, average, dbscan"):
         choose.by_name("k-means", strangers)
     for name in choose.NAMES:

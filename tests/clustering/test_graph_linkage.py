@@ -20,21 +20,21 @@ from tests.contracts.clusterer import (
 
 from visavis.clustering.clusterer import Constraints
 from visavis.clustering.graph_linkage import GraphLinkage
-from visavis.clustering.thresholds import Strangers
+from visavis.clustering.thresholds import FmrCurve
 from visavis.errors import OptionError
 from visavis.metrics.clustering import bcubed
 
 
-def of_random_people(dimension: int = 128) -> Strangers:
+def of_random_people(dimension: int = 128) -> FmrCurve:
     """What a calibration would say of strangers at random on the sphere, up to ``THRESHOLD``."""
     scores = np.linspace(0.1, THRESHOLD, 31)
     rates = ndtr(-scores * np.sqrt(dimension))
-    return Strangers(tuple(scores.tolist()), tuple(rates.tolist()), typical=0.0)
+    return FmrCurve(tuple(scores.tolist()), tuple(rates.tolist()), typical=0.0)
 
 
-def always(score: float) -> Strangers:
+def always(score: float) -> FmrCurve:
     """A calibration by which every rate asked for lies at one score: plain average linkage."""
-    return Strangers((score - 0.1, score), (0.4, 0.2), typical=0.0)
+    return FmrCurve((score - 0.1, score), (0.4, 0.2), typical=0.0)
 
 
 def plane(*degrees: float) -> np.ndarray:
@@ -97,7 +97,7 @@ def test_a_centre_of_many_faces_says_more_than_one_face() -> None:
     new = cosine * axis + np.sqrt(1 - cosine**2) * aside
     assert (own @ new).mean() == pytest.approx(0.42)
     assert cosine > 0.5
-    strangers = Strangers((0.2, 0.3, 0.5), (1e-2, 1e-4, 1e-8), typical=0.0)
+    strangers = FmrCurve((0.2, 0.3, 0.5), (1e-2, 1e-4, 1e-8), typical=0.0)
     found = GraphLinkage(strangers, false_merge_rate=1e-9)
     assert found.cluster(np.vstack([own, new]).astype(np.float32)).tolist() == [0] * 21
     alone = 0.42 * own[0] + np.sqrt(1 - 0.42**2) * aside
@@ -113,7 +113,7 @@ def test_the_larger_the_collection_the_more_is_asked() -> None:
     others = rng.standard_normal((400, 512))
     others[:, :2] = 0
     others /= np.linalg.norm(others, axis=1, keepdims=True)
-    strangers = Strangers((0.3, 0.35, 0.4), (1e-2, 1e-3, 1e-4), typical=0.0)
+    strangers = FmrCurve((0.3, 0.35, 0.4), (1e-2, 1e-3, 1e-4), typical=0.0)
     few = np.vstack([pair, others[:4]]).astype(np.float32)
     many = np.vstack([pair, others]).astype(np.float32)
     assert GraphLinkage(strangers).cluster(few).tolist() == [0, 0, 1, 2, 3, 4]

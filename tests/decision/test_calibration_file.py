@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from visavis.decision.llr import LlrCalibration
 from visavis.decision.profile import Calibration, CalibrationStore
-from visavis.decision.strangers import Strangers
+from visavis.decision.strangers import NonMatedModel
 from visavis.errors import CalibrationError, UnsupportedFmrError
 from visavis.types import OperatingPoint
 
@@ -64,7 +64,9 @@ def answers(made: Calibration) -> list[Any]:
         else:
             found += [point.threshold, point.fmr, point.fmr_ci, point.fnmr, point.fnmr_ci]
     found.append(made.llr(SCORES).tolist() if made.evidence else None)
-    strangers = Strangers.from_reference(made.reference) or Strangers.from_points(made.points)
+    strangers = NonMatedModel.from_reference(made.reference) or NonMatedModel.from_points(
+        made.points
+    )
     found.append(strangers.log_fmr(SCORES).tolist())
     return found
 

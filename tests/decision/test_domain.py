@@ -10,8 +10,8 @@ import pytest
 from visavis.decision.cohort import SHRINKAGE, Cohort
 from visavis.decision.cross_fit import CrossFit
 from visavis.decision.domain import Domain, people_mean
+from visavis.decision.gallery_nonmated_scores import as_strangers
 from visavis.decision.labelled import Provenance, calibrate_pairs, calibrate_people
-from visavis.decision.own_scores import as_strangers
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Calibration
 from visavis.decision.strangers import measure_strangers

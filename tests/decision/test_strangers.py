@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from visavis.decision.chances import Chances
-from visavis.decision.strangers import STEP, Strangers, measure_strangers
+from visavis.decision.fpir_model import FpirModel
+from visavis.decision.strangers import STEP, NonMatedModel, measure_strangers
 from visavis.errors import DataError
 
 
@@ -55,7 +55,7 @@ def test_spread_is_that_of_the_rates_that_were_put_in() -> None:
 def test_a_gallerys_rate_is_that_of_random_galleries(simulate, size) -> None:
     rng = np.random.default_rng(4)
     x, who = simulate(rng, 2000, dimension=24, group=0.15)
-    chances = Chances(measure_strangers(x[:1200], who[:1200], draws=1), size)
+    chances = FpirModel(measure_strangers(x[:1200], who[:1200], draws=1), size)
     other = x[1200:]
     seen = []
     for _ in range(60 if size > 5 else 400):
@@ -72,13 +72,13 @@ def test_a_gallerys_rate_is_that_of_random_galleries(simulate, size) -> None:
 def test_it_travels_in_a_calibration(simulate) -> None:
     x, who = simulate(np.random.default_rng(5), 100, each=2)
     found = measure_strangers(x, who)
-    back = Strangers.from_reference(found.to_reference())
+    back = NonMatedModel.from_reference(found.to_reference())
     assert back is not None
     assert back.people == 100
     assert back.fmr == pytest.approx(found.fmr, rel=1e-3)
     assert back.scores == pytest.approx(found.scores, abs=1e-5)
-    assert Strangers.from_reference({"quantiles": (0.1,)}) is None
-    assert Strangers.from_reference(None) is None
+    assert NonMatedModel.from_reference({"quantiles": (0.1,)}) is None
+    assert NonMatedModel.from_reference(None) is None
 
 
 def test_variance_is_that_of_other_people(simulate) -> None:

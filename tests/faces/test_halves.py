@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from visavis.faces.halves import OUTSIDE, Halves
+from visavis.faces.image_pyramid import OUTSIDE, ImagePyramid
 
 
 def ramp(height: int, width: int) -> np.ndarray:
@@ -50,7 +50,7 @@ def test_windows_show_what_lies_there(  # noqa: PLR0917
 ) -> None:
     extent = part * min(height, width)
     left, top = x * (width - extent), y * (height - extent)
-    window = Halves(ramp(height, width)).windows(np.array([[left, top, extent]]), side)[0]
+    window = ImagePyramid(ramp(height, width)).windows(np.array([[left, top, extent]]), side)[0]
     middle = (np.arange(side) + 0.5) * (extent / side)
     inner = slice(side // 6 + 1, -(side // 6) - 1)  # edges blend with what lies outside
     halvings = max(int(np.log2(extent / side)), 0)
@@ -71,7 +71,7 @@ def test_windows_show_what_lies_there(  # noqa: PLR0917
 def test_windows_average_instead_of_skipping() -> None:
     stripes = np.zeros((256, 256, 3), dtype=np.uint8)
     stripes[:, ::2] = 200
-    window = Halves(stripes).windows(np.array([[0, 0, 256]]), 24)[0]
+    window = ImagePyramid(stripes).windows(np.array([[0, 0, 256]]), 24)[0]
     assert np.abs(window[2:-2, 2:-2].astype(int) - 100).max() <= 2
 
 
@@ -79,32 +79,32 @@ def test_windows_average_instead_of_skipping() -> None:
     "square", [(-500, 10, 50), (10, -500, 50), (400, 10, 50), (10, 400, 50), (-1e5, -1e5, 3)]
 )
 def test_windows_outside_the_photo_are_gray(square: tuple[float, float, float]) -> None:
-    window = Halves(np.zeros((90, 120, 3), dtype=np.uint8)).windows(np.array([square]), 24)
+    window = ImagePyramid(np.zeros((90, 120, 3), dtype=np.uint8)).windows(np.array([square]), 24)
     assert window.shape == (1, 24, 24, 3)
     assert (window == OUTSIDE[0]).all()
 
 
 def test_a_window_over_the_border_is_gray_beyond_it() -> None:
     photo = np.full((100, 100, 3), 250, dtype=np.uint8)
-    window = Halves(photo).windows(np.array([[-24, 20, 48]]), 48)[0]
+    window = ImagePyramid(photo).windows(np.array([[-24, 20, 48]]), 48)[0]
     assert (window[:, :23] == OUTSIDE[0]).all()
     assert (window[:, 25:] == 250).all()
 
 
 def test_photos_longer_than_opencv_takes() -> None:
     photo = np.full((4, 50_000, 3), 90, dtype=np.uint8)
-    window = Halves(photo).windows(np.array([[49_000, 0, 4]]), 24)[0]
+    window = ImagePyramid(photo).windows(np.array([[49_000, 0, 4]]), 24)[0]
     assert np.abs(window[3:-3, 3:-3].astype(int) - 90).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (30, 20), (61, 41), (300, 200)])
 def test_resized_keeps_the_mean(size: tuple[int, int]) -> None:
     photo = ramp(41, 61)
-    resized = Halves(photo).resized(*size)
+    resized = ImagePyramid(photo).resized(*size)
     assert resized.shape == (size[1], size[0], 3)
     np.testing.assert_allclose(resized.mean((0, 1)), photo.mean((0, 1)), atol=4)
 
 
 def test_no_windows() -> None:
-    halves = Halves(np.zeros((9, 9, 3), dtype=np.uint8))
+    halves = ImagePyramid(np.zeros((9, 9, 3), dtype=np.uint8))
     assert halves.windows(np.empty((0, 3)), 24).shape == (0, 24, 24, 3)

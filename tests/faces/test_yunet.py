@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visavis.faces import yunet
-from visavis.faces.halves import Halves
+from visavis.faces.image_pyramid import ImagePyramid
 from visavis.faces.yunet import YuNet, YuNetOptions
 
 LONGEST = 12_000
@@ -55,7 +55,7 @@ def test_the_plan_is_finite_and_its_tiles_cover_the_photo(
 @pytest.mark.parametrize("lengths", [(337, 200), (313, 409), (628, 471), (590, 590)])
 def test_lengths_that_made_the_search_run_for_ever(lengths: tuple[int, int]) -> None:
     width, height = lengths
-    parts = YuNet(threads=1)._parts(Halves(np.zeros((height, width, 3), np.uint8)))
+    parts = YuNet(threads=1)._parts(ImagePyramid(np.zeros((height, width, 3), np.uint8)))
     assert len([*parts]) <= 4
 
 

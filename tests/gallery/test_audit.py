@@ -154,7 +154,7 @@ def test_looking_for_a_change_of_model_does_not_read_the_audit(tmp_path: Path) -
         for noted in (0, 3000):
             with store._db.writing() as (db, _):
                 events = [audit.Event("identify", "", {}), audit.Event("enrol", "", {})]
-                audit.append(db, store._seal, events * (noted // 2))
+                audit.append(db, store._cipher, events * (noted // 2))
             with store._db.alone() as db:
                 db.set_progress_handler(count, 1)
             steps = 0

@@ -254,7 +254,7 @@ def test_a_stretch_of_fifteen_bytes_is_found_wherever_it_lies(
         page[at : at + len(piece)] = piece
     path = tmp_path_factory.mktemp("x") / "file"
     path.write_bytes(page)
-    inode = open_files.held(path)
+    inode = open_files.acquire_fd(path)
     try:
         found = Remnants([random_blob], []).are_in(inode)
         assert not found or at is not None
@@ -266,16 +266,16 @@ def test_a_stretch_of_fifteen_bytes_is_found_wherever_it_lies(
         assert Remnants([], [text, b"other"]).are_in(inode)
         assert not Remnants([], [b"other"]).are_in(inode)
     finally:
-        open_files.let_go(inode)
+        open_files.release_fd(inode)
 
 
 def test_a_file_is_read_in_overlapping_pieces(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(bytes(range(100)))
-    inode = open_files.held(tmp_path / "f")
-    assert open_files.held(tmp_path / "f") == inode
-    open_files.let_go(inode)
+    inode = open_files.acquire_fd(tmp_path / "f")
+    assert open_files.acquire_fd(tmp_path / "f") == inode
+    open_files.release_fd(inode)
     pieces = list(open_files.read(inode, step=40, overlap=8))
     assert pieces[0] == bytes(range(48))
     assert pieces[1] == bytes(range(40, 88))
     assert pieces[2] == bytes(range(80, 100))
-    open_files.let_go(inode)
+    open_files.release_fd(inode)

@@ -33,9 +33,9 @@ def read_back(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     real = live_indexes.open_vectors
 
-    def counted(seal, rows, dimension):  # type: ignore[no-untyped-def]
+    def counted(cipher, rows, dimension):  # type: ignore[no-untyped-def]
         counts.append(len(rows))
-        return real(seal, rows, dimension)
+        return real(cipher, rows, dimension)
 
     monkeypatch.setattr(live_indexes, "open_vectors", counted)
     return counts

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from visavis.gallery.index.exact import nearest, top_scores
-from visavis.gallery.index.person_index import Numbers
-from visavis.gallery.index.vector_store import Rows
+from visavis.gallery.index.person_index import IdMap
+from visavis.gallery.index.vector_store import VectorStore
 
 D = 4
 
@@ -30,7 +30,7 @@ def vectors(count: int, *, seed: int = 0, dimension: int = D) -> NDArray[np.floa
 def test_rows_and_numbers_equal_an_array(
     steps: list[tuple[bool, int, int]], per_block: int
 ) -> None:
-    rows, numbers = Rows(D, block_bytes=4 * D * per_block), Numbers()
+    rows, numbers = VectorStore(D, block_bytes=4 * D * per_block), IdMap()
     array, ids = np.empty((0, D), np.float32), np.empty(0, np.int64)
     for add, count, seed in steps:
         rng = np.random.default_rng(seed)
@@ -71,7 +71,7 @@ def test_rows_and_numbers_equal_an_array(
 def test_rising_scores_keep_the_last() -> None:
     """Every row is closer than all before it: nothing can be told from what was found so far."""
     angle = np.linspace(1.5, 0, 20_000)
-    rows = Rows(2)
+    rows = VectorStore(2)
     rows.append(np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32))
     probes = np.tile(np.array([[1, 0]], np.float32), (30, 1))
     wanted = np.sort(np.cos(angle))[:-6:-1]
@@ -82,7 +82,7 @@ def test_rising_scores_keep_the_last() -> None:
 @pytest.mark.parametrize("k", [1, 10, 40, 3000])
 def test_nearest_over_many_blocks_holds_all_ties(queries: int, k: int) -> None:
     held = np.concatenate([vectors(900), np.repeat(vectors(4, seed=5), 30, axis=0)])
-    rows = Rows(D, block_bytes=4 * D * 100)
+    rows = VectorStore(D, block_bytes=4 * D * 100)
     rows.append(held)
     asked = np.concatenate([vectors(4, seed=5), vectors(56, seed=6)])[:queries]
     scores = asked.astype(np.float64) @ held.T.astype(np.float64)

@@ -28,12 +28,12 @@ class Cipher:
     def __init__(self) -> None:
         self.aead = AESGCM(bytes(32))
 
-    def seal(self, body: bytes) -> bytes:
+    def encrypt(self, body: bytes) -> bytes:
         assert len(body) <= snapshot.CHUNK + 100
         nonce = os.urandom(12)
         return nonce + self.aead.encrypt(nonce, body, None)
 
-    def unseal(self, sealed: bytes) -> bytes:
+    def decrypt(self, sealed: bytes) -> bytes:
         try:
             return self.aead.decrypt(sealed[:12], sealed[12:], None)
         except InvalidTag as error:
@@ -49,8 +49,8 @@ def index(count: int = 400) -> TemplateIndex:
 @pytest.mark.parametrize("sealed", [False, True])
 def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path: Path, sealed: bool) -> None:
     cipher, path = Cipher(), tmp_path / "index"
-    seal, unseal = (cipher.seal, cipher.unseal) if sealed else (None, None)
-    index().save(path, state=1, seal=seal)
+    cipher, decrypt = (cipher.encrypt, cipher.decrypt) if sealed else (None, None)
+    index().save(path, state=1, cipher=cipher)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     places = {*range(120), *range(len(whole) - 60, len(whole)), *rng.integers(0, len(whole), 400)}
@@ -59,22 +59,22 @@ def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path: Path, sealed: bool
         damaged[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         with pytest.raises((GalleryDamagedError, GalleryKeyError)):
-            TemplateIndex.load(path, options=OPTIONS, unseal=unseal)
+            TemplateIndex.load(path, options=OPTIONS, decrypt=decrypt)
     for length in (0, 3, 16, 20, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(GalleryDamagedError):
-            TemplateIndex.load(path, options=OPTIONS, unseal=unseal)
+            TemplateIndex.load(path, options=OPTIONS, decrypt=decrypt)
     path.write_bytes(whole + b"x")
     with pytest.raises(GalleryDamagedError):
-        TemplateIndex.load(path, options=OPTIONS, unseal=unseal)
+        TemplateIndex.load(path, options=OPTIONS, decrypt=decrypt)
     path.write_bytes(whole)
-    again = TemplateIndex.load(path, options=OPTIONS, unseal=unseal)
+    again = TemplateIndex.load(path, options=OPTIONS, decrypt=decrypt)
     np.testing.assert_array_equal(again.vectors(again.ids()), units(400))
 
 
 def test_sealed_files_hold_no_template_and_need_the_key(tmp_path: Path) -> None:
     cipher, made = Cipher(), index()
-    made.save(tmp_path / "sealed", state=1, seal=cipher.seal)
+    made.save(tmp_path / "sealed", state=1, cipher=cipher.encrypt)
     made.save(tmp_path / "plain", state=1)
     rows = [row.tobytes() for row in made.vectors(made.ids())]
     sealed, plain = ((tmp_path / name).read_bytes() for name in ("sealed", "plain"))
@@ -83,13 +83,13 @@ def test_sealed_files_hold_no_template_and_need_the_key(tmp_path: Path) -> None:
     with pytest.raises(GalleryKeyError, match="is encrypted"):
         TemplateIndex.load(tmp_path / "sealed", options=OPTIONS)
     with pytest.raises(GalleryKeyError, match="is not encrypted"):
-        TemplateIndex.load(tmp_path / "plain", options=OPTIONS, unseal=cipher.unseal)
+        TemplateIndex.load(tmp_path / "plain", options=OPTIONS, decrypt=cipher.decrypt)
 
 
 def test_chunks_of_another_snapshot_are_noticed(tmp_path: Path) -> None:
     cipher, files = Cipher(), []
     for state in (1, 2):
-        index().save(tmp_path / "index", state=state, seal=cipher.seal)
+        index().save(tmp_path / "index", state=state, cipher=cipher.encrypt)
         data, at, parts = (tmp_path / "index").read_bytes(), 16, []
         while at < len(data):
             end = at + 4 + int.from_bytes(data[at : at + 4], "little")
@@ -102,7 +102,7 @@ def test_chunks_of_another_snapshot_are_noticed(tmp_path: Path) -> None:
         mixed = [*mine[:at], theirs[at], *mine[at + 1 :]]
         (tmp_path / "index").write_bytes(magic + b"".join(mixed))
         with pytest.raises(GalleryDamagedError):
-            TemplateIndex.load(tmp_path / "index", options=OPTIONS, unseal=cipher.unseal)
+            TemplateIndex.load(tmp_path / "index", options=OPTIONS, decrypt=cipher.decrypt)
 
 
 def test_a_removed_template_is_in_no_later_snapshot(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        made.save(path, state=2, seal=broken)
+        made.save(path, state=2, cipher=broken)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["index"]
     assert made.state == 1
@@ -133,7 +133,7 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path: Path) -> None:
 def test_another_version_and_an_empty_index(tmp_path: Path) -> None:
     path = tmp_path / "index"
     with path.open("wb") as file:
-        snapshot.Writer(file, {"dimension": 8}, seal=None).end()
+        snapshot.Writer(file, {"dimension": 8}, cipher=None).end()
     with pytest.raises(GalleryDamagedError, match="version"):
         TemplateIndex.load(path, options=OPTIONS)
     TemplateIndex(8, options=OPTIONS).save(path, state=9)
@@ -146,12 +146,12 @@ def test_another_version_and_an_empty_index(tmp_path: Path) -> None:
 def test_chunks_of_any_size_come_back() -> None:
     parts = [b"", b"a", bytes(100_000), os.urandom(5)]
     file = io.BytesIO()
-    writer = snapshot.Writer(file, {"x": [1]}, seal=None)
+    writer = snapshot.Writer(file, {"x": [1]}, cipher=None)
     for part in parts:
         writer.write(part)
     writer.end()
     file.seek(0)
-    reader = snapshot.Reader(file, path=Path("it"), unseal=None)
+    reader = snapshot.Reader(file, path=Path("it"), decrypt=None)
     assert reader.header["x"] == [1]
     assert [bytes(reader.read()) for _ in parts] == parts
     reader.end()
@@ -162,7 +162,7 @@ def test_a_snapshot_of_coded_templates_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "index"
     header = {"dimension": 8, "count": 0, "state": 1, "codec": "SQ8", "owners": True, "scan": None}
     with path.open("wb") as file:
-        writer = snapshot.Writer(file, header, seal=None)
+        writer = snapshot.Writer(file, header, cipher=None)
         writer.write(b"")
         writer.end()
     with pytest.raises(GalleryDamagedError, match="made again from the table"):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visavis.gallery.index import person_index as module
-from visavis.gallery.index.person_index import Owners
+from visavis.gallery.index.person_index import PersonIndex
 
 PERSON = st.integers(0, 6)
 STEP = st.one_of(
@@ -21,7 +21,7 @@ STEP = st.one_of(
 @settings(deadline=None, max_examples=300)
 @given(st.lists(STEP, max_size=30), st.sampled_from([0, 3, 8192]))
 def test_rows_of_a_person_are_those_of_a_plain_list(steps: list, loose: int) -> None:
-    owners, plain = Owners(), []
+    owners, plain = PersonIndex(), []
     module._LOOSE = loose
     try:
         for kind, value in steps:

@@ -10,7 +10,7 @@ from visavis.albums.judging import Judged, alike
 from visavis.albums.knowledge import Knowledge
 from visavis.albums.records import AlbumCluster, LikelySame, RunSettings
 from visavis.albums.store import KnownFace
-from visavis.clustering.thresholds import Strangers
+from visavis.clustering.thresholds import FmrCurve
 from visavis.faces.usability import POOR
 
 MOST: Final = 24
@@ -47,7 +47,7 @@ def most_alike(
     """
     settings, outcome = run
     rates = outcome.get("strangers")
-    strangers = Strangers(**_tuples(rates)) if rates else None
+    strangers = FmrCurve(**_tuples(rates)) if rates else None
     least = settings.threshold - _BELOW
     if strangers is not None:
         accepted = min(MORE_STRANGERS * strangers.rate(settings.threshold), 0.5)

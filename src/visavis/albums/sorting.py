@@ -17,7 +17,7 @@ from visavis.albums.records import FoundFace, Merged, PhotoFile, RunSettings
 from visavis.albums.regrouping import Grouping, group
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.clustering.clusterer import Clusterer
-from visavis.clustering.thresholds import Strangers
+from visavis.clustering.thresholds import FmrCurve
 from visavis.decision.domain import Domain
 from visavis.decision.profile import Calibration
 from visavis.errors import ModelMismatchError
@@ -109,7 +109,7 @@ def sort_faces(
     threshold: Callable[[int], float],
     links: Sequence[Link] = (),
     anew: bool = False,
-    strangers: Strangers | None = None,
+    strangers: FmrCurve | None = None,
     domain: Domain | None = None,
 ) -> None:
     """Cluster the faces and record the run; call inside ``store.changing()``.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from visavis.albums.sorting import Found
     from visavis.albums.store import AlbumStore
     from visavis.clustering.clusterer import Clusterer
-    from visavis.clustering.thresholds import Strangers
+    from visavis.clustering.thresholds import FmrCurve
     from visavis.decision.profile import Calibration
     from visavis.gallery.store import GalleryStore
     from visavis.pipeline import Recognizer
@@ -591,7 +591,7 @@ class _Sorter:
                 "join by these options; --anew makes all anew"
             )
 
-    def _clusterer(self, calibration: Calibration) -> tuple[Clusterer, Strangers]:
+    def _clusterer(self, calibration: Calibration) -> tuple[Clusterer, FmrCurve]:
         from visavis.clustering import choose
 
         strangers = choose.strangers_of(calibration.points, calibration.reference)

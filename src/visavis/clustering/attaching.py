@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering.clusterer import Labels
-from visavis.clustering.constraints import Resolved
+from visavis.clustering.constraints import ResolvedConstraints
 from visavis.clustering.knn import nearest
 from visavis.clustering.merging import Merging
 
@@ -24,7 +24,7 @@ _CANDIDATES: Final = 8
 
 
 def attach(
-    labels: Labels, merging: Merging, resolved: Resolved, *, cosine: float, mean: float
+    labels: Labels, merging: Merging, resolved: ResolvedConstraints, *, cosine: float, mean: float
 ) -> Labels:
     """Put each group without a cluster into the best of those that stand, if it qualifies.
 
@@ -71,7 +71,10 @@ def attach(
 
 
 def _refused(
-    group: NDArray[np.int32], cluster: NDArray[np.int32], labels: Labels, resolved: Resolved
+    group: NDArray[np.int32],
+    cluster: NDArray[np.int32],
+    labels: Labels,
+    resolved: ResolvedConstraints,
 ) -> NDArray[np.bool_]:
     """Whose cluster holds, or is wanted by somebody better for, one of a clique of theirs."""
     refused = np.zeros(len(group), dtype=np.bool_)

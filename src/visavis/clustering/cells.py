@@ -22,7 +22,7 @@ _AT_LEAST: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class Neighbors:
     """Rows near to queries, each at most once for a query.
 
     Attributes:
@@ -35,11 +35,11 @@ class Found:
     row: NDArray[np.int32]
     product: NDArray[np.float32]
 
-    def only(self, kept: NDArray[np.bool_]) -> Found:
-        return Found(self.query[kept], self.row[kept], self.product[kept])
+    def only(self, kept: NDArray[np.bool_]) -> Neighbors:
+        return Neighbors(self.query[kept], self.row[kept], self.product[kept])
 
 
-class Best:
+class TopK:
     """Keeps at most ``k`` rows of each query: those with the highest products, then lowest numbers.
 
     What is kept does not depend on the order in which they come.
@@ -52,10 +52,10 @@ class Best:
     def __init__(self, k: int, queries: int) -> None:
         self._k = k
         self._most = max(2 * k * queries, _AT_LEAST)
-        self._parts: list[Found] = []
+        self._parts: list[Neighbors] = []
         self._count = 0
 
-    def add(self, found: Found) -> None:
+    def add(self, found: Neighbors) -> None:
         """Consider more; no row twice for a query, in all."""
         if not len(found.query):
             return
@@ -64,17 +64,17 @@ class Best:
         if self._count > self._most:
             self.found()
 
-    def found(self) -> Found:
+    def found(self) -> Neighbors:
         """The best of what came until now, in no order."""
         if not self._parts:
             nothing = np.zeros(0, dtype=np.int32)
-            return Found(nothing, nothing, np.zeros(0, dtype=np.float32))
+            return Neighbors(nothing, nothing, np.zeros(0, dtype=np.float32))
         query, row, product = (
             np.concatenate([getattr(part, name) for part in self._parts])
             for name in ("query", "row", "product")
         )
         self._parts = []
-        found = Found(query, row, product)
+        found = Neighbors(query, row, product)
         crowded = np.bincount(query) > self._k
         if crowded.any():
             found = found.only(_among_first(found, crowded, self._k))
@@ -82,7 +82,7 @@ class Best:
         return found
 
 
-def _among_first(found: Found, crowded: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
+def _among_first(found: Neighbors, crowded: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
     """Which are among the k best of their query; of queries not crowded, all."""
     at = np.flatnonzero(crowded[found.query])
     key = _keys(found.query[at], found.product[at])
@@ -134,7 +134,7 @@ def cells_for(n: int) -> int:
 
 def search_cells(
     queries: Vectors, base: Vectors, k: int, *, probes: int, least: float = -np.inf
-) -> Found:
+) -> Neighbors:
     """The best rows of ``base`` for each query, of those in the cells nearest to it.
 
     The cells lie around the centres of a spherical k-means over 20 rows a cell. The same arguments
@@ -177,13 +177,13 @@ def search_cells(
         )
         # No lower product can be among a query's best: raised by what was found.
         floor = np.full(len(queries), least, dtype=np.float32)
-        best = Best(k, len(queries))
+        best = TopK(k, len(queries))
         for parts in pool.map(_Search(queries, base, floor, k), cells):
             for part in parts:
                 best.add(part)
     found = best.found()
     query, row = own[found.query], order[found.row]
-    return Found(query.astype(np.int32), row.astype(np.int32), found.product)
+    return Neighbors(query.astype(np.int32), row.astype(np.int32), found.product)
 
 
 def _centres(base: Vectors, count: int) -> Any:
@@ -252,7 +252,7 @@ class _Search:
         self._k = k
         self._own = local()
 
-    def __call__(self, cell: tuple[NDArray[np.int64], NDArray[np.int32]]) -> list[Found]:
+    def __call__(self, cell: tuple[NDArray[np.int64], NDArray[np.int32]]) -> list[Neighbors]:
         rows, asking = cell
         if not len(rows):
             return []
@@ -263,7 +263,7 @@ class _Search:
             for start in range(0, len(asking), step)
         ]
 
-    def _look(self, first: int, inside: Vectors, asked: NDArray[np.int32]) -> Found:
+    def _look(self, first: int, inside: Vectors, asked: NDArray[np.int32]) -> Neighbors:
         """The k best of some rows for each of some queries, unless below its floor."""
         many_rows = inside.shape[1]
         shape = len(asked), len(inside)
@@ -284,7 +284,7 @@ class _Search:
             self._floor[asked[full]] = product[full[:, None], top].min(axis=1)
             query = np.concatenate([query[kept], np.repeat(full, self._k)])
             row = np.concatenate([row[kept], top.ravel()])
-        return Found(asked[query], (row + first).astype(np.int32), product[query, row])
+        return Neighbors(asked[query], (row + first).astype(np.int32), product[query, row])
 
     def _buffer(self, name: str, size: int, kind: type) -> NDArray[Any]:
         """A piece of memory of this thread, used again and again."""

@@ -14,7 +14,7 @@ from visavis.clustering.attaching import POOR
 from visavis.clustering.clusterer import Clusterer, Constraints, Labels
 from visavis.clustering.dbscan import Dbscan
 from visavis.clustering.graph_linkage import GraphLinkage
-from visavis.clustering.thresholds import Strangers
+from visavis.clustering.thresholds import FmrCurve
 from visavis.errors import OptionError
 from visavis.types import OperatingPoint, Vectors
 
@@ -37,7 +37,7 @@ NAMES: Final = (DEFAULT, *AT_SCORE)
 
 def strangers_of(
     points: Sequence[OperatingPoint], reference: Mapping[str, tuple[float, ...]] | None = None
-) -> Strangers:
+) -> FmrCurve:
     """How high strangers score, by a calibration.
 
     Args:
@@ -51,7 +51,7 @@ def strangers_of(
     typical = None
     if reference and "non_mated" in reference and "quantiles" in reference:
         typical = float(np.interp(0.5, reference["quantiles"], reference["non_mated"]))
-    return Strangers(
+    return FmrCurve(
         thresholds=tuple(point.threshold for point in ascending),
         fmr=tuple(point.target_fmr for point in ascending),
         typical=typical,
@@ -59,7 +59,7 @@ def strangers_of(
 
 
 def by_name(
-    name: str, strangers: Strangers, *, false_merge_rate: float = 0.01, poor: float = POOR
+    name: str, strangers: FmrCurve, *, false_merge_rate: float = 0.01, poor: float = POOR
 ) -> Clusterer:
     """An algorithm at a false-merge rate.
 
@@ -88,15 +88,15 @@ def require(name: str) -> None:
         raise OptionError(f"algorithm {name!r}", f"choose one of {', '.join(NAMES)}")
 
 
-def score_for(name: str, strangers: Strangers, *, faces: int, false_merge_rate: float) -> float:
+def score_for(name: str, strangers: FmrCurve, *, faces: int, false_merge_rate: float) -> float:
     """The score that an algorithm of ``AT_SCORE`` works at, in a collection of so many faces.
 
     Chosen on LFW's View 1 training people. Average linkage compares clusters: its score is that of
     a false match rate in proportion to the false-merge rate. DBSCAN can join two people over a
     single pair, of which there are the more the larger the collection: its score is that of
-    ``Strangers.for_faces`` for three times the faces.
+    ``FmrCurve.for_faces`` for three times the faces.
 
-    >>> strangers = Strangers((0.2, 0.3, 0.4, 0.6), (1e-1, 1e-2, 1e-3, 1e-7))
+    >>> strangers = FmrCurve((0.2, 0.3, 0.4, 0.6), (1e-1, 1e-2, 1e-3, 1e-7))
     >>> for name in ("average", "dbscan"):
     ...     round(score_for(name, strangers, faces=1000, false_merge_rate=0.01), 2)
     0.45
@@ -112,7 +112,7 @@ class _AtRate:
     """An algorithm of ``AT_SCORE`` whose score follows the number of faces."""
 
     algorithm: str
-    strangers: Strangers
+    strangers: FmrCurve
     false_merge_rate: float
     poor: float
 

@@ -28,7 +28,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Resolved:
+class ResolvedConstraints:
     """Constraints that do not contradict each other.
 
     Attributes:
@@ -72,7 +72,7 @@ class Resolved:
         clash[order[:-1]] |= equal
         return clash
 
-    def only(self, kept: NDArray[np.bool_]) -> Resolved:
+    def only(self, kept: NDArray[np.bool_]) -> ResolvedConstraints:
         """The same among some of the groups, taken as the faces: group k is the k-th kept one.
 
         Args:
@@ -81,19 +81,19 @@ class Resolved:
         place = np.cumsum(kept) - 1
         rows = kept[self.member]
         clique, member = _of_two(self.clique[rows], place[self.member[rows]])
-        return Resolved(np.arange(int(kept.sum())), int(kept.sum()), clique, member)
+        return ResolvedConstraints(np.arange(int(kept.sum())), int(kept.sum()), clique, member)
 
-    def reorder(self, order: Indices) -> Resolved:
+    def reorder(self, order: Indices) -> ResolvedConstraints:
         """The same with face ``order[k]`` as face k."""
         group = renumber(self.group[order])
         place = np.zeros(self.count, dtype=np.int64)
         place[self.group[order]] = group
         member = place[self.member]
         by = np.lexsort((member, self.clique))
-        return Resolved(group, self.count, self.clique[by], member[by])
+        return ResolvedConstraints(group, self.count, self.clique[by], member[by])
 
 
-def resolve(constraints: Constraints | None, n: int) -> Resolved:
+def resolve(constraints: Constraints | None, n: int) -> ResolvedConstraints:
     """Check constraints and contract the must-links.
 
     Args:
@@ -111,7 +111,7 @@ def resolve(constraints: Constraints | None, n: int) -> Resolved:
     """
     if constraints is None:
         none = np.zeros(0, dtype=np.int64)
-        return Resolved(np.arange(n), n, none, none)
+        return ResolvedConstraints(np.arange(n), n, none, none)
     must = _links(constraints.must, "must-link", n)
     cannot = _links(constraints.cannot, "cannot-link", n)
     photos = _photos(constraints.photos, n)
@@ -126,7 +126,7 @@ def resolve(constraints: Constraints | None, n: int) -> Resolved:
     clique = np.concatenate([codes, photo_count + np.repeat(np.arange(len(cannot)), 2)])
     member = np.concatenate([group[in_photo], group[cannot].ravel()])
     clique, member = _of_two(clique, member)
-    return Resolved(group, int(group.max(initial=-1)) + 1, clique, member)
+    return ResolvedConstraints(group, int(group.max(initial=-1)) + 1, clique, member)
 
 
 def held(constraints: Constraints | None, labels: Labels) -> bool:

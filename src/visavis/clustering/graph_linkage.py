@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from visavis.clustering.attaching import POOR, attach
 from visavis.clustering.checks import as_usability, as_vectors, canonical_order, renumber
 from visavis.clustering.clusterer import Constraints, Labels
-from visavis.clustering.constraints import Resolved, resolve
+from visavis.clustering.constraints import ResolvedConstraints, resolve
 from visavis.clustering.knn import EXACT_UP_TO, PROBES, NeighbourGraph, neighbour_graph
 from visavis.clustering.merging import Merging
-from visavis.clustering.thresholds import Strangers
+from visavis.clustering.thresholds import FmrCurve
 from visavis.errors import OptionError
 from visavis.types import Vectors
 
@@ -25,13 +25,13 @@ class GraphLinkage:
     """Clusters grow together, each other's best first, while two conditions hold.
 
     1. The cosine similarity of their centres is that of one person at the false-merge rate, in a
-       collection of as many clusters as there are now (``Strangers.for_faces``). The centre of many
+       collection of as many clusters as there are now (``FmrCurve.for_faces``). The centre of many
        photos says more than one photo, and this is how that counts.
-    2. The mean score of their faces is (``Strangers.for_clusters``), lest large clusters of people
+    2. The mean score of their faces is (``FmrCurve.for_clusters``), lest large clusters of people
        who look alike become one.
 
     Both rise where the collection's people are more alike than the calibration's
-    (``Strangers.excess``). Work and memory grow almost as N; nothing is N x N. Constraints are kept
+    (``FmrCurve.excess``). Work and memory grow almost as N; nothing is N x N. Constraints are kept
     on the way: must-linked faces start as one cluster, and a merge that would join two faces that
     stay apart is not made.
 
@@ -48,7 +48,7 @@ class GraphLinkage:
 
     def __init__(
         self,
-        strangers: Strangers,
+        strangers: FmrCurve,
         *,
         false_merge_rate: float = 0.01,
         neighbours: int = 32,
@@ -88,7 +88,9 @@ class GraphLinkage:
         labels[order] = found
         return renumber(labels)
 
-    def _ordered(self, vectors: Vectors, good: NDArray[np.bool_], resolved: Resolved) -> Labels:
+    def _ordered(
+        self, vectors: Vectors, good: NDArray[np.bool_], resolved: ResolvedConstraints
+    ) -> Labels:
         has_good = np.zeros(resolved.count, dtype=np.bool_)
         has_good[resolved.group[good]] = True
         # A poor face counts only in a group that has no good one.
@@ -114,7 +116,7 @@ class GraphLinkage:
         merging: Merging,
         vectors: Vectors,
         counted: NDArray[np.bool_],
-        resolved: Resolved,
+        resolved: ResolvedConstraints,
         groups: NDArray[np.bool_],
         *,
         least_excess: float | None = None,
@@ -190,7 +192,7 @@ class GraphLinkage:
 
 
 def _group_sums(
-    vectors: Vectors, counted: NDArray[np.bool_], resolved: Resolved
+    vectors: Vectors, counted: NDArray[np.bool_], resolved: ResolvedConstraints
 ) -> NDArray[np.float32]:
     """``(G, D)`` sum of the templates that count in each group; a copy where groups are faces."""
     from scipy.sparse import csr_array

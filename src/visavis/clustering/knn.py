@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.clustering.cells import Found, cells_for, search_cells
+from visavis.clustering.cells import Neighbors, cells_for, search_cells
 from visavis.errors import OptionError
 from visavis.types import Vectors
 
@@ -125,7 +125,7 @@ def nearest(
     return rows, products
 
 
-def _exact(queries: Vectors, base: Vectors, k: int) -> Iterator[Found]:
+def _exact(queries: Vectors, base: Vectors, k: int) -> Iterator[Neighbors]:
     """The k best of all, some queries at a time."""
     import faiss
 
@@ -134,4 +134,4 @@ def _exact(queries: Vectors, base: Vectors, k: int) -> Iterator[Found]:
     for start in range(0, len(queries), _BLOCK):
         product, row = flat.search(queries[start : start + _BLOCK], k)
         query = np.repeat(np.arange(start, start + len(row), dtype=np.int32), k)
-        yield Found(query, row.ravel().astype(np.int32), product.ravel())
+        yield Neighbors(query, row.ravel().astype(np.int32), product.ravel())

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.clustering.constraints import Resolved
+from visavis.clustering.constraints import ResolvedConstraints
 from visavis.types import Vectors
 
 Nodes = NDArray[np.int32]
@@ -66,7 +66,7 @@ class Merging:
         self,
         total: NDArray[np.float32],
         weight: NDArray[np.float64],
-        apart: Resolved,
+        apart: ResolvedConstraints,
         *,
         centre: float,
     ) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering.clusterer import Labels
-from visavis.clustering.constraints import Resolved
+from visavis.clustering.constraints import ResolvedConstraints
 from visavis.types import Vectors
 
 Sums = NDArray[np.float64]
@@ -26,7 +26,7 @@ Sums = NDArray[np.float64]
 _ROUNDS: Final = 5
 
 
-def sums(vectors: Vectors, resolved: Resolved, *, weights: NDArray[np.float64]) -> Sums:
+def sums(vectors: Vectors, resolved: ResolvedConstraints, *, weights: NDArray[np.float64]) -> Sums:
     """``(G, D)`` float64 weighted sum of the templates of each group."""
     from scipy.sparse import csr_array
 
@@ -36,7 +36,9 @@ def sums(vectors: Vectors, resolved: Resolved, *, weights: NDArray[np.float64]) 
     return total
 
 
-def split(labels: Labels, total: Sums, resolved: Resolved, *, threshold: float = -1.0) -> Labels:
+def split(
+    labels: Labels, total: Sums, resolved: ResolvedConstraints, *, threshold: float = -1.0
+) -> Labels:
     """Split the clusters of groups in which two clash.
 
     Args:

@@ -18,7 +18,7 @@ from visavis.clustering.checks import (
     renumber,
 )
 from visavis.clustering.clusterer import Constraints, Labels
-from visavis.clustering.constraints import Resolved, resolve
+from visavis.clustering.constraints import ResolvedConstraints, resolve
 from visavis.clustering.merging import Merging
 from visavis.clustering.repair import split, sums
 from visavis.errors import OptionError
@@ -37,7 +37,7 @@ class Points:
 
     vectors: Vectors
     weight: NDArray[np.float64]
-    apart: Resolved
+    apart: ResolvedConstraints
 
 
 class Algorithm(Protocol):
@@ -155,7 +155,7 @@ def cluster(
 def _ordered(
     vectors: Vectors,
     good: NDArray[np.bool_],
-    resolved: Resolved,
+    resolved: ResolvedConstraints,
     *,
     algorithm: Algorithm,
     threshold: float,
@@ -183,7 +183,7 @@ def _attached(
     labels: Labels,
     total: NDArray[np.float64],
     weight: NDArray[np.float64],
-    resolved: Resolved,
+    resolved: ResolvedConstraints,
     threshold: float,
 ) -> Labels:
     """The labels with poor points attached; clusters are named after one of their points."""
@@ -214,7 +214,7 @@ def _group(
     return renumber(split(found, total[kept], apart, threshold=threshold))
 
 
-def _units(total: NDArray[np.float64], vectors: Vectors, resolved: Resolved) -> Vectors:
+def _units(total: NDArray[np.float64], vectors: Vectors, resolved: ResolvedConstraints) -> Vectors:
     """Unit means; a mean of nothing (opposite templates) becomes the group's first template."""
     length = np.linalg.norm(total, axis=1)
     units = total / np.where(length > 1e-6, length, 1)[:, None]

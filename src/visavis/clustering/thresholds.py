@@ -42,7 +42,7 @@ TYPICAL_OF_CLUSTERS: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers(Record):
+class FmrCurve(Record):
     """How high the scores of two different people come, from a model's calibration.
 
     Attributes:
@@ -55,7 +55,7 @@ class Strangers(Record):
         OptionError: other numbers.
 
     Example:
-        >>> strangers = Strangers((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
+        >>> strangers = FmrCurve((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
         >>> round(strangers.score(1e-4), 3), round(strangers.rate(0.45), 6)
         (0.45, 0.0001)
     """
@@ -118,7 +118,7 @@ class Strangers(Record):
             clusters: clusters (or people) among which each is sought.
             false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
 
-        >>> strangers = Strangers((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
+        >>> strangers = FmrCurve((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
         >>> [round(strangers.for_faces(k, false_merge_rate=0.01), 2) for k in (2, 700, 10**6)]
         [0.4, 0.45, 0.5]
         """

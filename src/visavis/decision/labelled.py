@@ -17,7 +17,7 @@ from visavis.decision.domain import Domain
 from visavis.decision.operating_point import LADDER, measure_points, supported_count
 from visavis.decision.pair_scores import PairScores, all_pairs, bin_centres, listed_pairs
 from visavis.decision.profile import Calibration, Measured
-from visavis.decision.strangers import Strangers, measure_strangers
+from visavis.decision.strangers import NonMatedModel, measure_strangers
 from visavis.decision.unlabelled import ReferenceShape, measure_shape
 from visavis.decision.whitening import choose_shrinkage, fit_domain
 from visavis.errors import UnsupportedFmrError
@@ -159,7 +159,7 @@ def calibrate(
     targets: Sequence[float] | None = None,
     replicates: int = 1000,
     shape: ReferenceShape | None = None,
-    strangers: Strangers | None = None,
+    strangers: NonMatedModel | None = None,
 ) -> Calibration:
     """Operating points and evidence maps from labelled pairs.
 
@@ -234,7 +234,7 @@ def _between(rarest: float) -> list[float]:
 
 
 def _reference(
-    pairs: PairScores, shape: ReferenceShape | None, strangers: Strangers | None
+    pairs: PairScores, shape: ReferenceShape | None, strangers: NonMatedModel | None
 ) -> dict[str, tuple[float, ...]]:
     """Quantiles of the scores, to compare other photos' scores with."""
     share = np.cumsum(pairs.histogram) / pairs.non_mated

@@ -17,11 +17,11 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visavis.decision.chances import CENTERED_SHIFT, MEAN_SHIFT, Chances
 from visavis.decision.domain import Domain
-from visavis.decision.own_scores import as_strangers, fit_departure, prior
+from visavis.decision.fpir_model import CENTERED_SHIFT, MEAN_SHIFT, FpirModel
+from visavis.decision.gallery_nonmated_scores import as_strangers, fit_shift, prior
 from visavis.decision.profile import Calibration, is_shipped
-from visavis.decision.strangers import Strangers
+from visavis.decision.strangers import NonMatedModel
 from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
 from visavis.types import Record
 
@@ -117,7 +117,7 @@ class OpenSet:
         mean: about which mean templates are compared (``IdentificationPoint.mean``).
     """
 
-    chances: Chances | None
+    chances: FpirModel | None
     own: Floats
     people: int
     templates: float
@@ -246,7 +246,7 @@ class OpenSet:
             mean=self.mean,
         )
 
-    def _basis(self, measured: Strangers | None, used: Calibration | None) -> str:
+    def _basis(self, measured: NonMatedModel | None, used: Calibration | None) -> str:
         own = f"{len(self.own):,} of the gallery's own people as strangers to the others"
         if used is None or measured is None:
             return own
@@ -320,16 +320,16 @@ def open_set(
                 f"calibrate on photos of people: `visavis calibrate`, or enrol {ENOUGH} people",
             )
         return OpenSet(None, scores, people, templates, fusion, suspects, None)
-    strangers = Strangers.from_reference(calibration.reference)
+    strangers = NonMatedModel.from_reference(calibration.reference)
     if strangers is None:
-        strangers = Strangers.from_points(calibration.points)
+        strangers = NonMatedModel.from_points(calibration.points)
     scale = 1.0 if is_shipped(calibration) else OWN_KIND
     departure = prior(scale=scale)
     shift = MEAN_SHIFT if domain is None else CENTERED_SHIFT
     if len(scores):
-        alone = Chances(strangers, max(people - 1, 1), templates, fusion, mean_shift=shift)
-        departure = fit_departure(alone.log_expected(scores), alone.spread(scores), scale=scale)
-    chances = Chances(strangers, people, templates, fusion, departure, shift)
+        alone = FpirModel(strangers, max(people - 1, 1), templates, fusion, mean_shift=shift)
+        departure = fit_shift(alone.log_expected(scores), alone.spread(scores), scale=scale)
+    chances = FpirModel(strangers, people, templates, fusion, departure, shift)
     mean: Mean = "none" if domain is None else "gallery" if own_mean else "calibration"
     return OpenSet(chances, scores, people, templates, fusion, suspects, calibration, mean)
 

@@ -42,7 +42,7 @@ _LOG_SD: Final = "person_log_sd"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Strangers(Record):
+class NonMatedModel(Record):
     """What strangers score with one person.
 
     Attributes:
@@ -98,7 +98,9 @@ class Strangers(Record):
         return reference
 
     @classmethod
-    def from_reference(cls, reference: Mapping[str, tuple[float, ...]] | None) -> Strangers | None:
+    def from_reference(
+        cls, reference: Mapping[str, tuple[float, ...]] | None
+    ) -> NonMatedModel | None:
         """The inverse of ``to_reference``; ``None`` where the calibration has no such entries."""
         if reference is None or any(key not in reference for key in _KEYS):
             return None
@@ -108,7 +110,7 @@ class Strangers(Record):
         return cls(scores, fmr, spread, int(reference[_KEYS[3]][0]), known)
 
     @classmethod
-    def from_points(cls, points: Sequence[OperatingPoint]) -> Strangers:
+    def from_points(cls, points: Sequence[OperatingPoint]) -> NonMatedModel:
         """What the error rates of pairs of photos tell: too much, as a rule, on the safe side."""
         rising = sorted(points, key=lambda p: (p.threshold, -p.fmr))
         ends = np.array([p.fmr_ci for p in rising], dtype=np.float64)
@@ -126,7 +128,7 @@ class Strangers(Record):
 def measure_strangers(
     vectors: Vectors, people: NDArray[np.int64], /, *, draws: int = DRAWS, seed: int = 0,
     cross_fit: CrossFit | None = None,
-) -> Strangers:  # fmt: skip
+) -> NonMatedModel:  # fmt: skip
     """Score every two people against each other by one photo each, several times.
 
     Args:
@@ -172,7 +174,7 @@ def measure_strangers(
     # One step of certainty below, so that interpolation starts at 1; above, what was seen.
     first = max(int(np.flatnonzero(fmr >= 1.0)[-1]) if (fmr >= 1.0).any() else 0, 0)
     end = int(np.flatnonzero(fmr > 0)[-1]) + 1
-    return Strangers(scores[first:end], fmr[first:end], spread[first:end], count)
+    return NonMatedModel(scores[first:end], fmr[first:end], spread[first:end], count)
 
 
 def _counts_above(scores: NDArray[np.float32], start: int) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from visavis.decision.labelled import Provenance
 from visavis.decision.llr import LlrCalibration
 from visavis.decision.operating_point import MINIMUM_ERRORS
 from visavis.decision.profile import Calibration
-from visavis.decision.strangers import Strangers
+from visavis.decision.strangers import NonMatedModel
 from visavis.decision.unlabelled import NonMatedEstimate
 from visavis.errors import CalibrationError, ModelMismatchError, OptionError, UnsupportedFmrError
 from visavis.types import OperatingPoint
@@ -139,7 +139,7 @@ def _people_moved(
     reference: Calibration, estimate: NonMatedEstimate
 ) -> dict[str, tuple[float, ...]] | None:
     """The reference's rates of people, moved to the photos of the estimate; ``None`` if unknown."""
-    people = Strangers.from_reference(reference.reference)
+    people = NonMatedModel.from_reference(reference.reference)
     if people is None:
         return None
     kept = (people.fmr * people.pairs >= MINIMUM_ERRORS) & (people.fmr < 1)
@@ -148,7 +148,7 @@ def _people_moved(
     rates = people.fmr[kept]
     # The reference's uncertainty about the shape of the tail is included.
     own = np.array([people.variance(float(score)) for score in people.scores[kept]])
-    moved = Strangers(
+    moved = NonMatedModel(
         scores=np.maximum.accumulate(estimate.threshold(rates)),
         fmr=rates,
         spread=people.spread[kept],

@@ -20,7 +20,7 @@ from visavis.decision.domain import Domain, people_mean
 from visavis.types import Vectors
 
 Floats = NDArray[np.float64]
-Owners = NDArray[np.int64]
+PersonIndex = NDArray[np.int64]
 
 TRIED: Final = (0.9, 0.8, 0.65, 0.5, 0.35)
 """Weights of the identity that cross-validation chooses from."""
@@ -41,7 +41,7 @@ SIGNIFICANT: Final = 2.0
 """A whitening is kept where it takes away misses by so many standard errors, over people."""
 
 
-def fit_domain(vectors: Vectors, owners: Owners, *, shrinkage: float | None = None) -> Domain:
+def fit_domain(vectors: Vectors, owners: PersonIndex, *, shrinkage: float | None = None) -> Domain:
     """The mean of per-person means, ``n / (n + 10)`` of it for n people, and a whitening if asked.
 
     Args:
@@ -57,7 +57,7 @@ def fit_domain(vectors: Vectors, owners: Owners, *, shrinkage: float | None = No
     return Domain(mean, len(vectors), people, whitening=whitening, shrinkage=shrinkage)
 
 
-def choose_shrinkage(vectors: Vectors, owners: Owners, *, seed: int = 0) -> float | None:
+def choose_shrinkage(vectors: Vectors, owners: PersonIndex, *, seed: int = 0) -> float | None:
     """The whitening that has the lowest FNMR by cross-validation over people.
 
     Args:
@@ -83,7 +83,7 @@ def choose_shrinkage(vectors: Vectors, owners: Owners, *, seed: int = 0) -> floa
     return best if float(gain.sum()) > SIGNIFICANT * error else None
 
 
-def _whitening(vectors: Vectors, owners: Owners, shrinkage: float) -> Floats:
+def _whitening(vectors: Vectors, owners: PersonIndex, shrinkage: float) -> Floats:
     """``((1 - s) C + s I) ** -0.5``, C the within-person covariance, its mean variance made 1."""
     who = np.unique(owners, return_inverse=True)[1]
     photos = np.bincount(who)
@@ -101,10 +101,10 @@ def _whitening(vectors: Vectors, owners: Owners, shrinkage: float) -> Floats:
     return np.asarray((axes / np.sqrt(values)) @ axes.T)
 
 
-def _misses(vectors: Vectors, who: Owners, shrinkage: float | None, seed: int) -> Floats:
+def _misses(vectors: Vectors, who: PersonIndex, shrinkage: float | None, seed: int) -> Floats:
     """``(P,)`` misses of each person with mated pairs, as a mean over ``RATES``."""
 
-    def fit(x: Vectors, owners: Owners) -> Domain:
+    def fit(x: Vectors, owners: PersonIndex) -> Domain:
         return fit_domain(x, owners, shrinkage=shrinkage)
 
     i, j = np.triu_indices(len(vectors), 1)

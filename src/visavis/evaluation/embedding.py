@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
+class EmbeddedPhotos:
     """What became of each of P photos.
 
     Attributes:
@@ -40,7 +40,7 @@ def embed(
     cache: EmbeddingCache | None,
     workers: int | None,
     progress: Callable[[int, int], None] | None,
-) -> Embedded:
+) -> EmbeddedPhotos:
     """Templates of all photos; one that fails is a reason, never an end."""
     none = np.zeros((0, recognizer.embedder.dimension), dtype=np.float32)
     vectors: list[Vectors] = []
@@ -53,4 +53,4 @@ def embed(
         vectors.append(np.stack(own) if own else none)
         faces.append(tuple(template.face for template in result.templates))
         reasons.append("" if own else result.reason or "no-face")
-    return Embedded(tuple(vectors), tuple(faces), tuple(reasons))
+    return EmbeddedPhotos(tuple(vectors), tuple(faces), tuple(reasons))

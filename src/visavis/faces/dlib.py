@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import OptionError, require_extra
 from visavis.faces.checks import check_photo
-from visavis.faces.halves import OUTSIDE, Halves
+from visavis.faces.image_pyramid import OUTSIDE, ImagePyramid
 from visavis.types import Face, Image
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Dlib:
 
         image = check_photo(image)
         height, width = image.shape[:2]
-        photo = Halves(image)
+        photo = ImagePyramid(image)
         scale = self._scale(height, width)
         size = max(round(width * scale), 1), max(round(height * scale), 1)
         frame = round(_FRAME * min(size))
@@ -150,7 +150,7 @@ class Dlib:
         )
 
     def _landmarks(
-        self, photo: Halves, centre: NDArray[np.float64], side: float
+        self, photo: ImagePyramid, centre: NDArray[np.float64], side: float
     ) -> NDArray[np.float32]:
         """Five points; sought in a window where every face has the same size.
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import OptionError
 from visavis.faces.checks import check_photo
-from visavis.faces.halves import OUTSIDE, Halves
+from visavis.faces.image_pyramid import OUTSIDE, ImagePyramid
 from visavis.faces.mtcnn_graphs import INPUT_SIDE, build
 from visavis.faces.mtcnn_weights import read_arrays
 from visavis.faces.suppression import suppress
@@ -131,14 +131,14 @@ class Mtcnn:
         Raises:
             OptionError: not an ``(H, W, 3)`` uint8 array.
         """
-        photo = Halves(check_photo(image))
+        photo = ImagePyramid(check_photo(image))
         boxes = self._propose(photo)
         boxes = self._refine(photo, boxes)
         boxes, scores, landmarks = self._finish(photo, boxes)
         order = np.argsort(-_area(boxes), kind="stable")
         return [_face(boxes[k], scores[k], landmarks[k]) for k in order]
 
-    def _propose(self, photo: Halves) -> Boxes:
+    def _propose(self, photo: ImagePyramid) -> Boxes:
         """First stage: windows of all sizes, corrected, overlapping ones dropped."""
         height, width = photo.image.shape[:2]
         found = [(np.empty((0, 4)), np.empty(0))]
@@ -182,7 +182,7 @@ class Mtcnn:
         best = np.sort(np.argsort(-scores, kind="stable")[:_PROPOSALS])
         return boxes[best], scores[best]
 
-    def _refine(self, photo: Halves, boxes: Boxes) -> Boxes:
+    def _refine(self, photo: ImagePyramid, boxes: Boxes) -> Boxes:
         """Second stage: rate and correct each proposal."""
         squares = _squares(boxes)
         found = [(np.empty((0, 4)), np.empty(0))]
@@ -194,7 +194,9 @@ class Mtcnn:
         scores = np.concatenate([s for _, s in found])
         return boxes[suppress(boxes, scores, overlap=0.7)]
 
-    def _finish(self, photo: Halves, boxes: Boxes) -> tuple[Boxes, Scores, NDArray[np.float64]]:
+    def _finish(
+        self, photo: ImagePyramid, boxes: Boxes
+    ) -> tuple[Boxes, Scores, NDArray[np.float64]]:
         """Third stage: rate and correct once more, and place the landmarks."""
         squares = _squares(boxes)
         found = [(np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2)))]
@@ -210,7 +212,7 @@ class Mtcnn:
         return boxes[kept], scores[kept], landmarks[kept]
 
     def _batches(
-        self, network: str, photo: Halves, squares: NDArray[np.float64]
+        self, network: str, photo: ImagePyramid, squares: NDArray[np.float64]
     ) -> Iterator[tuple[NDArray[np.float64], list[NDArray[np.float32]]]]:
         for start in range(0, len(squares), _BATCH[network]):
             part = squares[start : start + _BATCH[network]]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.faces.checks import check_photo
-from visavis.faces.halves import Halves
+from visavis.faces.image_pyramid import ImagePyramid
 from visavis.faces.pose import estimate_pose
 from visavis.types import Detector, Face, Image
 
@@ -84,7 +84,7 @@ class OrientedDetector:
         x, y, width, height = best.box
         extent = 2 * max(width, height)
         corner = (x + width / 2 - extent / 2, y + height / 2 - extent / 2)
-        window = Halves(image).windows(np.array([[*corner, extent]]), _SIDE, angle=np.pi)[0]
+        window = ImagePyramid(image).windows(np.array([[*corner, extent]]), _SIDE, angle=np.pi)[0]
         return _score(self._detector.detect(window)) > best.score
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import OptionError
 from visavis.faces.checks import check_photo
-from visavis.faces.halves import Halves
+from visavis.faces.image_pyramid import ImagePyramid
 from visavis.faces.suppression import suppress
 from visavis.inference import load
 from visavis.types import Face, Image
@@ -133,7 +133,7 @@ class YuNet:
         Raises:
             OptionError: another shape or dtype.
         """
-        photo = Halves(check_photo(image))
+        photo = ImagePyramid(check_photo(image))
         rows = np.concatenate([self._look(*part) for part in self._parts(photo)])
         rows = rows[_keep(rows, self._options.overlap)]
         faces = [self._face(row, photo) for row in rows]
@@ -143,7 +143,7 @@ class YuNet:
         kept = [f for f in faces if f.score >= least and max(f.box[2:]) >= smallest]
         return sorted(kept, key=lambda face: -face.area)
 
-    def _parts(self, photo: Halves) -> Iterator[tuple[Image, float, float, float]]:
+    def _parts(self, photo: ImagePyramid) -> Iterator[tuple[Image, float, float, float]]:
         """Pictures to look at: (pixels, x and y of their corner in the photo, pixels per pixel)."""
         height, width = photo.image.shape[:2]
         for scale in _scales(max(width, height), self._options.min_face):
@@ -165,14 +165,14 @@ class YuNet:
         found[:, 2:4] -= (left, top)
         return found
 
-    def _face(self, row: NDArray[np.float32], photo: Halves) -> Face:
+    def _face(self, row: NDArray[np.float32], photo: ImagePyramid) -> Face:
         x, y, width, height, *points = (float(v) for v in row[:14])
         landmarks = np.array(points, dtype=np.float32).reshape(5, 2)
         landmarks, score = self._refined(row, landmarks, photo)
         return Face(box=(x, y, width, height), landmarks=landmarks, score=score)
 
     def _refined(
-        self, row: NDArray[np.float32], landmarks: NDArray[np.float32], photo: Halves
+        self, row: NDArray[np.float32], landmarks: NDArray[np.float32], photo: ImagePyramid
     ) -> tuple[NDArray[np.float32], float]:
         """Landmarks and score of a face after passes at standard sizes, with the eyes level.
 
@@ -262,7 +262,7 @@ def _tiles(length: int, scale: float) -> list[tuple[int, int]]:
 
 
 def _piece(
-    photo: Halves, box: tuple[int, int, int, int], scale: float
+    photo: ImagePyramid, box: tuple[int, int, int, int], scale: float
 ) -> tuple[Image, float, float, float]:
     """One tile of the photo, scaled: (pixels, left, top, scale)."""
     left, top, right, bottom = box
@@ -270,5 +270,5 @@ def _piece(
     size = (max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1))
     if (right - left, bottom - top) == (width, height):
         return photo.resized(*size), 0.0, 0.0, scale
-    part = Halves(photo.image[top:bottom, left:right])
+    part = ImagePyramid(photo.image[top:bottom, left:right])
     return part.resized(*size), float(left), float(top), scale

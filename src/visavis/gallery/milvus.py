@@ -17,7 +17,7 @@ from visavis.errors import (
     VisavisError,
 )
 from visavis.former import levelled
-from visavis.gallery import moments
+from visavis.gallery import timestamps
 from visavis.gallery.entries import attributes_text, instant
 from visavis.gallery.milvus_audit import Audit
 from visavis.gallery.milvus_check import check
@@ -283,7 +283,7 @@ class MilvusGallery:
 
     def expire(self, now: str, /) -> int:
         """Erase the faces whose time is over. See ``GalleryStore.expire``."""
-        when = moments.microseconds(instant(now))
+        when = timestamps.microseconds(instant(now))
         with self._connection.lock:
             self._recover()
             owners: dict[int, str] = {}

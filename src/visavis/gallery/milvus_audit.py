@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from visavis.errors import OptionError
-from visavis.gallery import moments
+from visavis.gallery import timestamps
 from visavis.gallery.milvus_tables import LONGEST_TEXT, Row, Tables, is_one
 from visavis.gallery.records import AuditEntry
 from visavis.gallery.sqlite.audit import event
@@ -34,7 +34,7 @@ class Audit:
     def numbers(self, count: int) -> list[int]:
         """Numbers for new faces: microseconds since 1970 and the writer, rising, never again."""
         last = self._head().get("number", 0) >> _BITS
-        first = max(moments.now(), last + 1)
+        first = max(timestamps.now(), last + 1)
         return [(first + i) << _BITS | self.writer for i in range(count)]
 
     def append(
@@ -52,7 +52,7 @@ class Audit:
         self.tables.ensure("audit")
         head = self._head()
         seq, link, before = head.get("seq", 0), head.get("hash", ""), head.get("time", "")
-        time = max(before, moments.written(moments.now()))
+        time = max(before, timestamps.written(timestamps.now()))
         row = self._row(seq + 1, link, op, time, action, subject, text)
         self.tables.insert("audit", [row])
         self._keep_head(row, max(number, head.get("number", 0)))

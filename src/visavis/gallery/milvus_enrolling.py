@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from visavis.errors import GalleryError, OptionError, VisavisError
-from visavis.gallery import moments
+from visavis.gallery import timestamps
 from visavis.gallery.entries import splittable, usable_faces
 from visavis.gallery.milvus_audit import Audit
 from visavis.gallery.milvus_journal import Journal
@@ -98,7 +98,7 @@ class Enrolling:
         op = self.journal.begin("split", payload)
         try:
             if known is None:
-                self.people.insert({new: other}, batch=op, created=moments.now())
+                self.people.insert({new: other}, batch=op, created=timestamps.now())
             details = {"into": other, "faces": len(wanted), "new": known is None}
             self.audit.append(op, "split", person, details)
         except VisavisError:
@@ -120,14 +120,14 @@ class Enrolling:
         self, op: str, faces: list[NewFace], numbers: list[int], known: dict[str, str],
         models: Mapping[str, Model],
     ) -> set[str]:  # fmt: skip
-        now = moments.now()
+        now = timestamps.now()
         new = list(dict.fromkeys(face.person for face in faces if face.person not in known))
         known |= {name: secrets.token_hex(16) for name in new}
         self.people.insert({name: known[name] for name in new}, batch=op, created=now)
         crops: list[Row] = []
         rows: dict[str, list[Row]] = {}
         for number, face in zip(numbers, faces, strict=True):
-            expires = NEVER if face.expires is None else moments.microseconds(face.expires)
+            expires = NEVER if face.expires is None else timestamps.microseconds(face.expires)
             table = models[face.model_sha256].faces
             rows.setdefault(table, []).append({
                 "id": number, "batch": op, "person": known[face.person], "vector": face.vector,

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from visavis.gallery import moments
+from visavis.gallery import timestamps
 from visavis.gallery.milvus_enrolling import NEVER
 from visavis.gallery.milvus_search import MilvusSearch
 from visavis.gallery.milvus_tables import Row, Tables
@@ -47,10 +47,10 @@ def _faces_of(
 
 def _stored_face(row: Row, model: Model, name: str) -> StoredFace:
     """The face in a row with ``_FIELDS``, of a person called so."""
-    expires = None if row["expires"] == NEVER else moments.written(row["expires"])
+    expires = None if row["expires"] == NEVER else timestamps.written(row["expires"])
     return StoredFace(
         id=row["id"], person=name, vector=np.array(row["vector"], dtype=np.float32),
         model=model.name, model_sha256=model.sha256, settings=row["settings"],
         usability=row["usability"], photo=row["source"], photo_sha256=row["source_sha256"],
-        created=moments.written(row["created"]), expires=expires, has_crop=bool(row["crop"]),
+        created=timestamps.written(row["created"]), expires=expires, has_crop=bool(row["crop"]),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from visavis.gallery import moments
+from visavis.gallery import timestamps
 from visavis.gallery.milvus_tables import Row, Tables, one_of
 from visavis.gallery.milvus_writes import Model
 from visavis.gallery.names import composed, unknown_person
@@ -100,5 +100,5 @@ def _person(row: Row, counts: Mapping[str, int]) -> Person:
     attributes: dict[str, Any] = json.loads(row["attributes"])
     return Person(
         name=row["name"], id=row["id"], faces=dict(counts), attributes=attributes,
-        created=moments.written(row["created"]),
+        created=timestamps.written(row["created"]),
     )  # fmt: skip

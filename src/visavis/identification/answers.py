@@ -24,7 +24,7 @@ _NOBODY: Final = "nobody is enrolled"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class FaceMatches:
     """What one model says of one face: its threshold, and its candidates, the closest first."""
 
     point: IdentificationPoint
@@ -37,15 +37,15 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ModelMatches:
     """What one model says of all faces of a photo."""
 
     point: IdentificationPoint
     faces: tuple[tuple[Candidate, ...], ...]
 
-    def of_face(self, k: int) -> Said:
+    def of_face(self, k: int) -> FaceMatches:
         """What it says of one face."""
-        return Said(self.point, self.faces[k])
+        return FaceMatches(self.point, self.faces[k])
 
     @classmethod
     def ask(
@@ -118,7 +118,7 @@ def _candidates(
     )
 
 
-def weigh(said: Sequence[Said], face: Template, *, top: int) -> Identification:
+def fuse(said: Sequence[FaceMatches], face: Template, *, top: int) -> Identification:
     """One answer from those of all models: the better supported one's.
 
     Scores of two models are never compared with each other; what is compared is the chance that a
@@ -154,7 +154,7 @@ def weigh(said: Sequence[Said], face: Template, *, top: int) -> Identification:
     )
 
 
-def _merged(best: Said, heard: Sequence[Said]) -> tuple[Candidate, ...]:
+def _merged(best: FaceMatches, heard: Sequence[FaceMatches]) -> tuple[Candidate, ...]:
     """Everybody once, by the model that supports them best."""
     if len(heard) == 1:
         return best.candidates
@@ -168,7 +168,7 @@ def _merged(best: Said, heard: Sequence[Said]) -> tuple[Candidate, ...]:
     return (best.candidates[0], *sorted(rest, key=lambda c: (c.fpir, -c.llr, c.person)))
 
 
-def _doubts(best: Said, heard: Sequence[Said]) -> list[str]:
+def _doubts(best: FaceMatches, heard: Sequence[FaceMatches]) -> list[str]:
     if best.excess < 0:
         return []
     first = best.candidates[0]

@@ -13,10 +13,10 @@ from visavis import images
 from visavis.decision.open_set import DEFAULT_FPIR, OpenSet, above_default
 from visavis.errors import OptionError, UnknownCalibrationError, UnsupportedFmrError
 from visavis.gallery.fusion import FUSIONS
-from visavis.identification.answers import Heard, weigh
+from visavis.identification.answers import ModelMatches, fuse
 from visavis.identification.models import enrolled_otherwise
 from visavis.identification.records import Identification, IdentifiedPhoto
-from visavis.identification.strangers import Strangers
+from visavis.identification.strangers import GalleryThreshold
 from visavis.pipeline import rules
 from visavis.types import Template
 
@@ -98,7 +98,7 @@ class Identifier:
         self._gallery = gallery
         self._recognizers = tuple(recognizers)
         self._options = options
-        self._strangers = Strangers(gallery, fusion=options.fusion, own=options.own_scores)
+        self._strangers = GalleryThreshold(gallery, fusion=options.fusion, own=options.own_scores)
         self._known: tuple[float, GalleryInfo] | None = None
 
     @property
@@ -205,7 +205,7 @@ class Identifier:
     ) -> IdentifiedPhoto:
         heard = self._hear(templates, self._info())
         faces = tuple(
-            weigh([one.of_face(k) for one in heard], face, top=self._options.top)
+            fuse([one.of_face(k) for one in heard], face, top=self._options.top)
             for k, face in enumerate(templates[0])
         )
         if self._options.audit:
@@ -245,12 +245,14 @@ class Identifier:
         rates = [count * one.supported(DEFAULT_FPIR / count) for one in asked]
         return max(rates, default=DEFAULT_FPIR)
 
-    def _hear(self, templates: Sequence[Sequence[Template]], info: GalleryInfo) -> list[Heard]:
+    def _hear(
+        self, templates: Sequence[Sequence[Template]], info: GalleryInfo
+    ) -> list[ModelMatches]:
         """Search the gallery with each model; returns the matches of every model."""
         asked = self._asked(info)
         rate = self._rate([strangers for *_, strangers in asked])
         return [
-            Heard.ask(
+            ModelMatches.ask(
                 self._gallery,
                 recognizer,
                 templates[k],

@@ -32,7 +32,7 @@ class _Kept:
     fitted: OpenSet
 
 
-class Strangers:
+class GalleryThreshold:
     """The open set before one gallery, by model. Safe to use from several threads.
 
     Args:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from visavis.clustering import choose
 from visavis.clustering.attaching import POOR
 from visavis.clustering.clusterer import Clusterer, Labels
-from visavis.clustering.thresholds import Strangers
+from visavis.clustering.thresholds import FmrCurve
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.clustering.records import (
     ClusteringEvaluation,
@@ -243,7 +243,7 @@ class _Try:
 
 
 def _tries(
-    name: str, strangers: Strangers, faces: int, asked: float, *, sweep: bool
+    name: str, strangers: FmrCurve, faces: int, asked: float, *, sweep: bool
 ) -> Iterator[_Try]:
     """The setting asked for among those tried, from loose to strict."""
     if name == choose.DEFAULT:

@@ -17,7 +17,7 @@ from visavis.decision.domain import Domain
 from visavis.decision.whitening import fit_domain
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.about import About
-from visavis.evaluation.embedding import Embedded, embed
+from visavis.evaluation.embedding import EmbeddedPhotos, embed
 from visavis.evaluation.protocols import Protocol
 from visavis.evaluation.scores.table import ScoreFile, texts
 from visavis.evaluation.verification import projection
@@ -49,7 +49,7 @@ class Evaluation:
 
     scores: ScoreFile
     protocol: Protocol
-    embedded: Embedded
+    embedded: EmbeddedPhotos
     about_mean: ScoreFile | None = None
 
 
@@ -143,7 +143,7 @@ def mean_of(
 
 def _scored(
     protocol: Protocol,
-    embedded: Embedded,
+    embedded: EmbeddedPhotos,
     recognizer: Recognizer,
     calibration: Calibration | None,
     record: tuple[str, str],

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from visavis.errors import GalleryDamagedError, GalleryKeyError
 from visavis.gallery.crypto.key import Key
-from visavis.gallery.crypto.value_cipher import AesSeal, PlainSeal, derived
+from visavis.gallery.crypto.value_cipher import AesCipher, PlainCipher, derived
 
 SCRYPT_COST: Final = 2**17
 """N of scrypt with r = 8, p = 1: 128 MiB and some tenths of a second a guess."""
@@ -22,15 +22,15 @@ _NONCE: Final = bytes(12)  # each wrapping key wraps once: its salt is new every
 _ABOUT: Final = b"visavis gallery data key"
 
 
-def plain_keyring() -> tuple[str, PlainSeal]:
+def plain_keyring() -> tuple[str, PlainCipher]:
     """Keyring text and seal of a gallery that is not encrypted."""
     blind = secrets.token_bytes(32)
-    return json.dumps({"kind": "plain", "blind": blind.hex()}), PlainSeal(blind)
+    return json.dumps({"kind": "plain", "blind": blind.hex()}), PlainCipher(blind)
 
 
 def wrapped_keyring(
     key: Key, *, data_key: bytes | None = None, cost: int = SCRYPT_COST
-) -> tuple[str, AesSeal]:
+) -> tuple[str, AesCipher]:
     """Keyring text and seal of an encrypted gallery.
 
     Args:
@@ -48,10 +48,10 @@ def wrapped_keyring(
     if key.passphrase:
         ring["cost"] = cost
     ring["wrapped"] = AESGCM(_wrapping_key(key, ring)).encrypt(_NONCE, data, _ABOUT).hex()
-    return json.dumps(ring), AesSeal(data)
+    return json.dumps(ring), AesCipher(data)
 
 
-def open_keyring(text: str, key: Key | None, *, where: str) -> PlainSeal | AesSeal:
+def open_keyring(text: str, key: Key | None, *, where: str) -> PlainCipher | AesCipher:
     """The seal of a gallery.
 
     Args:
@@ -71,7 +71,7 @@ def open_keyring(text: str, key: Key | None, *, where: str) -> PlainSeal | AesSe
         kind = ring["kind"]
         if kind == "plain":
             if key is None:
-                return PlainSeal(bytes.fromhex(ring["blind"]))
+                return PlainCipher(bytes.fromhex(ring["blind"]))
             raise GalleryKeyError(
                 f"{where} is not encrypted, but a key was given",
                 "leave the key out, or encrypt the gallery: `visavis gallery rekey`",
@@ -91,7 +91,7 @@ def open_keyring(text: str, key: Key | None, *, where: str) -> PlainSeal | AesSe
         raise GalleryDamagedError(
             f"the keyring of {where} cannot be read", "restore it from a backup"
         ) from error
-    return AesSeal(data)
+    return AesCipher(data)
 
 
 def _wrapping_key(key: Key, ring: dict[str, Any]) -> bytes:

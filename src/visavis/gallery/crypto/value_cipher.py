@@ -16,7 +16,7 @@ _TAG = 16
 _BLIND = 16
 
 
-class Seal(Protocol):
+class ValueCipher(Protocol):
     """Seals values of one gallery."""
 
     @property
@@ -24,11 +24,11 @@ class Seal(Protocol):
         """Whether what is sealed cannot be read without the key."""
         ...
 
-    def seal(self, data: bytes, about: bytes, /) -> bytes:
+    def encrypt(self, data: bytes, about: bytes, /) -> bytes:
         """The blob to write."""
         ...
 
-    def open(self, blob: object, about: bytes, /) -> bytes | None:
+    def decrypt(self, blob: object, about: bytes, /) -> bytes | None:
         """What was sealed, or ``None`` where the blob is not what was written there."""
         ...
 
@@ -37,7 +37,7 @@ class Seal(Protocol):
         ...
 
 
-class PlainSeal:
+class PlainCipher:
     """Values as they are, with a BLAKE2b checksum after them.
 
     Args:
@@ -50,10 +50,10 @@ class PlainSeal:
         self.blind_key = blind_key
         self._hmac = hmac.new(blind_key, digestmod="sha256")
 
-    def seal(self, data: bytes, about: bytes, /) -> bytes:
+    def encrypt(self, data: bytes, about: bytes, /) -> bytes:
         return data + _checksum(data, about)
 
-    def open(self, blob: object, about: bytes, /) -> bytes | None:
+    def decrypt(self, blob: object, about: bytes, /) -> bytes | None:
         if not isinstance(blob, bytes):
             return None
         data = blob[:-_TAG]
@@ -63,7 +63,7 @@ class PlainSeal:
         return _blind(self._hmac, kind, text)
 
 
-class AesSeal:
+class AesCipher:
     """AES-256-GCM with a random 96-bit nonce before each value (NIST SP 800-38D).
 
     A key is good for 2**32 values; ``rekey(..., reencrypt=True)`` makes another.
@@ -81,11 +81,11 @@ class AesSeal:
         self._aes = AESGCM(derived(data_key, b"visavis gallery values"))
         self._hmac = hmac.new(derived(data_key, b"visavis gallery names"), digestmod="sha256")
 
-    def seal(self, data: bytes, about: bytes, /) -> bytes:
+    def encrypt(self, data: bytes, about: bytes, /) -> bytes:
         nonce = os.urandom(_NONCE)
         return nonce + self._aes.encrypt(nonce, data, about)
 
-    def open(self, blob: object, about: bytes, /) -> bytes | None:
+    def decrypt(self, blob: object, about: bytes, /) -> bytes | None:
         from cryptography.exceptions import InvalidTag
 
         if not isinstance(blob, bytes) or len(blob) < _NONCE + _TAG:
@@ -99,25 +99,25 @@ class AesSeal:
         return _blind(self._hmac, kind, text)
 
 
-class CurrentSeal:
+class CurrentCipher:
     """The seal in use; objects that share it use the new key after a rekey.
 
     Attributes:
         now: the seal; replaced while nobody else uses the database.
     """
 
-    def __init__(self, seal: PlainSeal | AesSeal) -> None:
-        self.now = seal
+    def __init__(self, cipher: PlainCipher | AesCipher) -> None:
+        self.now = cipher
 
     @property
     def encrypted(self) -> bool:
         return self.now.encrypted
 
-    def seal(self, data: bytes, about: bytes, /) -> bytes:
-        return self.now.seal(data, about)
+    def encrypt(self, data: bytes, about: bytes, /) -> bytes:
+        return self.now.encrypt(data, about)
 
-    def open(self, blob: object, about: bytes, /) -> bytes | None:
-        return self.now.open(blob, about)
+    def decrypt(self, blob: object, about: bytes, /) -> bytes | None:
+        return self.now.decrypt(blob, about)
 
     def blind(self, kind: bytes, text: str, /) -> bytes:
         return self.now.blind(kind, text)

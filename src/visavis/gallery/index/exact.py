@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.gallery.index.vector_store import Rows
+from visavis.gallery.index.vector_store import VectorStore
 from visavis.types import Vectors
 
 Ids = NDArray[np.int64]
@@ -43,7 +43,7 @@ def all_processors() -> AbstractContextManager[None]:
     return faiss_threads(os.cpu_count() or 1)
 
 
-def among(rows: Rows, query: Vectors, at: Ids, k: int) -> Ids:
+def among(rows: VectorStore, query: Vectors, at: Ids, k: int) -> Ids:
     """Those of the rows ``at`` that hold the ``k`` closest to a ``(D,)`` probe.
 
     All that tie with the k-th, within rounding, are among them; where there are few to leave out,
@@ -58,7 +58,7 @@ def among(rows: Rows, query: Vectors, at: Ids, k: int) -> Ids:
 
 
 def closest(
-    rows: Rows, query: Vectors, at: Ids, ids: Ids, k: int
+    rows: VectorStore, query: Vectors, at: Ids, ids: Ids, k: int
 ) -> tuple[NDArray[np.float32], Ids]:
     """The ``k`` of some rows that are closest to a ``(D,)`` probe, or all if there are fewer.
 
@@ -79,7 +79,7 @@ def closest(
     return scores[first], at[first]
 
 
-def nearest(rows: Rows, queries: Vectors, k: int) -> list[Ids]:
+def nearest(rows: VectorStore, queries: Vectors, k: int) -> list[Ids]:
     """Rows that hold the ``k`` highest scores of each ``(Q, D)`` probe.
 
     All rows that tie with the k-th, within rounding, are among them, so there may be more than
@@ -99,13 +99,13 @@ def nearest(rows: Rows, queries: Vectors, k: int) -> list[Ids]:
     return found
 
 
-def top_scores(rows: Rows, queries: Vectors, k: int) -> NDArray[np.float32]:
+def top_scores(rows: VectorStore, queries: Vectors, k: int) -> NDArray[np.float32]:
     """The ``k`` highest scores of each probe, ``(Q, k)`` from high to low."""
     values, _ = _many(rows, queries, k)
     return -np.sort(-values, axis=1)
 
 
-def _few(rows: Rows, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
+def _few(rows: VectorStore, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
     import faiss
 
     values, places = [], []
@@ -117,7 +117,7 @@ def _few(rows: Rows, queries: Vectors, top: int) -> tuple[NDArray[np.float32], I
     return np.concatenate(values, axis=1), np.concatenate(places, axis=1)
 
 
-def _many(rows: Rows, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
+def _many(rows: VectorStore, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
     import faiss
     from threadpoolctl import threadpool_limits
 
@@ -156,6 +156,6 @@ def _new(
     return value, place
 
 
-def _above(rows: Rows, query: Vectors, bar: np.float32) -> Ids:
+def _above(rows: VectorStore, query: Vectors, bar: np.float32) -> Ids:
     hits = [first + np.flatnonzero(block @ query >= bar) for first, block in rows.blocks()]
     return np.concatenate(hits)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from visavis.errors import GalleryDamagedError
 from visavis.gallery.index.fast_scan import FastScan
 from visavis.gallery.index.options import IndexOptions
-from visavis.gallery.index.person_index import Numbers, Owners
-from visavis.gallery.index.snapshot import CHUNK, Reader, Seal, Writer
+from visavis.gallery.index.person_index import IdMap, PersonIndex
+from visavis.gallery.index.snapshot import CHUNK, Reader, ValueCipher, Writer
 from visavis.gallery.index.tuning import Tuning
-from visavis.gallery.index.vectors import Body
+from visavis.gallery.index.vectors import VectorIndex
 from visavis.writing import replacing
 
 
@@ -23,12 +23,12 @@ from visavis.writing import replacing
 class Parts:
     """What an index is made of, row by row."""
 
-    body: Body
-    numbers: Numbers
-    owners: Owners
+    body: VectorIndex
+    numbers: IdMap
+    owners: PersonIndex
 
 
-def save(path: Path, parts: Parts, *, state: int, seal: Seal | None) -> None:
+def save(path: Path, parts: Parts, *, state: int, cipher: ValueCipher | None) -> None:
     """Write it beside ``path`` and move it there."""
     import faiss
 
@@ -49,7 +49,7 @@ def save(path: Path, parts: Parts, *, state: int, seal: Seal | None) -> None:
             "faiss": faiss.__version__,
         }
     with replacing(path, private=True) as partial, partial.open("wb") as file:
-        writer = Writer(file, header, seal=seal)
+        writer = Writer(file, header, cipher=cipher)
         writer.write(b"")  # of a codec, which former versions could have
         for column in (numbers.ids, parts.owners.people, parts.owners.usability):
             for start in range(0, len(column), CHUNK // 8):
@@ -65,14 +65,14 @@ def save(path: Path, parts: Parts, *, state: int, seal: Seal | None) -> None:
         writer.end()
 
 
-def load(path: Path, *, options: IndexOptions, unseal: Seal | None) -> tuple[Parts, int]:
+def load(path: Path, *, options: IndexOptions, decrypt: ValueCipher | None) -> tuple[Parts, int]:
     """Read it; the state comes last.
 
     Raises:
         GalleryDamagedError: it is not what was written, or keeps less than is asked for now.
     """
     with path.open("rb") as file:
-        reader = Reader(file, path=path, unseal=unseal)
+        reader = Reader(file, path=path, decrypt=decrypt)
         try:
             return _read(reader, path, options)
         except (KeyError, TypeError, ValueError) as error:
@@ -86,13 +86,13 @@ def _read(reader: Reader, path: Path, options: IndexOptions) -> tuple[Parts, int
     dimension, count, state, _ = (
         int(header[key]) for key in ("dimension", "count", "state", "owners")
     )
-    body, numbers = Body(dimension, options=options), Numbers()
+    body, numbers = VectorIndex(dimension, options=options), IdMap()
     if header["codec"] != "float32":
         raise ValueError(header["codec"])
     reader.read()
     for payload in reader.chunks(8 * count):
         numbers.append(np.frombuffer(payload, "<i8"))
-    owners = Owners()
+    owners = PersonIndex()
     people = [np.frombuffer(payload, "<i8") for payload in reader.chunks(8 * count)]
     usability = [np.frombuffer(payload, "<f8") for payload in reader.chunks(8 * count)]
     for whose, usable in zip(people, usability, strict=True):
@@ -106,7 +106,7 @@ def _read(reader: Reader, path: Path, options: IndexOptions) -> tuple[Parts, int
     return Parts(body, numbers, owners), state
 
 
-def _read_scan(reader: Reader, body: Body) -> None:
+def _read_scan(reader: Reader, body: VectorIndex) -> None:
     import faiss
 
     about = reader.header["scan"]

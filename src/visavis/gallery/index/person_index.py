@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 
 
-class Numbers:
+class IdMap:
     """Template numbers by row and rows by number, in arrays: 8 bytes a row.
 
     Numbers that come in rising order, as a database gives them out, are looked up by bisection
@@ -68,7 +68,7 @@ class Numbers:
 _LOOSE = 8192
 
 
-class Owners:
+class PersonIndex:
     """Two columns beside the rows, and the way back from a person to their rows.
 
     Rows are sorted by person when they are first asked for; those that came or changed since are

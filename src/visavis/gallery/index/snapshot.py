@@ -22,7 +22,7 @@ _MAGIC = {False: b"visavis index 1\n", True: b"visavis sealed 1"}
 _DIGEST = 32
 _REMEDY = "delete it: it is made again from the gallery's table"
 
-Seal = Callable[[bytes], bytes]
+ValueCipher = Callable[[bytes], bytes]
 
 
 class Writer:
@@ -34,10 +34,12 @@ class Writer:
         seal: encrypts a body, or ``None``.
     """
 
-    def __init__(self, file: BinaryIO, header: dict[str, Any], *, seal: Seal | None) -> None:
-        self._file, self._seal, self._place = file, seal, 0
+    def __init__(
+        self, file: BinaryIO, header: dict[str, Any], *, cipher: ValueCipher | None
+    ) -> None:
+        self._file, self._cipher, self._place = file, cipher, 0
         self._nonce = secrets.token_bytes(16)
-        file.write(_MAGIC[seal is not None])
+        file.write(_MAGIC[cipher is not None])
         nonce, self._nonce = self._nonce, b""
         self.write(json.dumps({**header, "nonce": nonce.hex()}).encode())
         self._nonce = nonce
@@ -46,12 +48,12 @@ class Writer:
         """Append a chunk."""
         digest = _digest(self._nonce, self._place, payload)
         self._place += 1
-        if self._seal is None:
+        if self._cipher is None:
             self._file.write((_DIGEST + len(payload)).to_bytes(4, "little"))
             self._file.write(digest)
             self._file.write(payload)
             return
-        body = self._seal(b"".join((digest, payload)))
+        body = self._cipher(b"".join((digest, payload)))
         self._file.write(len(body).to_bytes(4, "little"))
         self._file.write(body)
 
@@ -66,21 +68,21 @@ class Reader:
     Args:
         file: open for reading, at its start.
         path: what errors name.
-        unseal: decrypts a body, or ``None``.
+        decrypt: decrypts a body, or ``None``.
 
     Raises:
         GalleryDamagedError: a chunk is not what was written.
-        GalleryKeyError: the file is sealed and ``unseal`` is missing, or the other way round.
+        GalleryKeyError: the file is sealed and ``decrypt`` is missing, or the other way round.
     """
 
-    def __init__(self, file: BinaryIO, *, path: Path, unseal: Seal | None) -> None:
-        self._file, self._path, self._unseal, self._place = file, path, unseal, 0
+    def __init__(self, file: BinaryIO, *, path: Path, decrypt: ValueCipher | None) -> None:
+        self._file, self._path, self._decrypt, self._place = file, path, decrypt, 0
         self._nonce = b""
         magic = file.read(len(_MAGIC[True]))
-        if magic == _MAGIC[unseal is None]:
-            what = "give the gallery's key" if unseal is None else "open it without a key"
-            raise GalleryKeyError(f"{path} is {'' if unseal is None else 'not '}encrypted", what)
-        if magic != _MAGIC[unseal is not None]:
+        if magic == _MAGIC[decrypt is None]:
+            what = "give the gallery's key" if decrypt is None else "open it without a key"
+            raise GalleryKeyError(f"{path} is {'' if decrypt is None else 'not '}encrypted", what)
+        if magic != _MAGIC[decrypt is not None]:
             raise self._damaged("does not start like an index")
         try:
             self.header: dict[str, Any] = json.loads(bytes(self.read()))
@@ -100,8 +102,8 @@ class Reader:
         body = self._file.read(length)
         if len(body) != length:
             raise self._damaged("ends early")
-        if self._unseal is not None:
-            body = self._unseal(body)
+        if self._decrypt is not None:
+            body = self._decrypt(body)
         payload = memoryview(body)[_DIGEST:]
         if body[:_DIGEST] != _digest(self._nonce, self._place, payload):
             raise self._damaged(f"differs from what was written in chunk {self._place}")

@@ -13,10 +13,10 @@ from visavis.errors import OptionError
 from visavis.gallery.index import file as index_file
 from visavis.gallery.index.exact import among, closest, faiss_threads
 from visavis.gallery.index.options import EXACT_UP_TO, IndexOptions
-from visavis.gallery.index.person_index import Numbers, Owners
-from visavis.gallery.index.snapshot import Seal
-from visavis.gallery.index.vector_store import Rows
-from visavis.gallery.index.vectors import Body
+from visavis.gallery.index.person_index import IdMap, PersonIndex
+from visavis.gallery.index.snapshot import ValueCipher
+from visavis.gallery.index.vector_store import VectorStore
+from visavis.gallery.index.vectors import VectorIndex
 from visavis.types import Vectors
 
 __all__ = ["EXACT_UP_TO", "IndexOptions", "TemplateIndex"]
@@ -36,9 +36,9 @@ class Columns:
         templates: the templates by row.
     """
 
-    numbers: Numbers
-    owners: Owners
-    templates: Rows
+    numbers: IdMap
+    owners: PersonIndex
+    templates: VectorStore
 
 
 class TemplateIndex:
@@ -73,9 +73,9 @@ class TemplateIndex:
         self.dimension = dimension
         self.options = options
         self.state = 0
-        self._body = Body(dimension, options=options)
-        self._numbers = Numbers()
-        self._owners = Owners()
+        self._body = VectorIndex(dimension, options=options)
+        self._numbers = IdMap()
+        self._owners = PersonIndex()
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -218,7 +218,7 @@ class TemplateIndex:
         """The structure in words: kind, asked and measured recall."""
         return self._body.describe()
 
-    def save(self, path: Path, *, state: int, seal: Seal | None = None) -> None:
+    def save(self, path: Path, *, state: int, cipher: ValueCipher | None = None) -> None:
         """Write a snapshot, whole or not at all.
 
         Args:
@@ -228,11 +228,11 @@ class TemplateIndex:
         """
         self.settle()
         parts = index_file.Parts(self._body, self._numbers, self._owners)
-        index_file.save(path, parts, state=state, seal=seal)
+        index_file.save(path, parts, state=state, cipher=cipher)
         self.state = state
 
     @classmethod
-    def load(cls, path: Path, *, options: IndexOptions, unseal: Seal | None = None) -> Self:
+    def load(cls, path: Path, *, options: IndexOptions, decrypt: ValueCipher | None = None) -> Self:
         """Read a snapshot.
 
         Raises:
@@ -241,7 +241,7 @@ class TemplateIndex:
             FileNotFoundError: there is none.
         """
         with faiss_threads(options.threads):
-            parts, state = index_file.load(path, options=options, unseal=unseal)
+            parts, state = index_file.load(path, options=options, decrypt=decrypt)
         index = cls(parts.body.dimension, options=options)
         index._body, index._numbers, index._owners = parts.body, parts.numbers, parts.owners
         index.state = state

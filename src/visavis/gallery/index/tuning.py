@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from visavis.gallery.index.exact import ROUNDING, all_processors, top_scores
 from visavis.gallery.index.fast_scan import FastScan
-from visavis.gallery.index.vector_store import Rows
+from visavis.gallery.index.vector_store import VectorStore
 from visavis.types import Record, Vectors
 
 MATED_SCORES = (0.45, 0.80)
@@ -64,7 +64,7 @@ class Tuning(Record):
         return math.ceil(max(many, 4 * k) * math.sqrt(max(size / self.size, 1)))
 
 
-def tune(rows: Rows, scan: FastScan, *, recall: float) -> Tuning | None:
+def tune(rows: VectorStore, scan: FastScan, *, recall: float) -> Tuning | None:
     """Measure, choose, and measure the choice on other probes; ``None`` where even
     ``MOST_CANDIDATES`` are too few for mated probes.
 
@@ -97,7 +97,7 @@ def tune(rows: Rows, scan: FastScan, *, recall: float) -> Tuning | None:
     )
 
 
-def probes(rows: Rows, count: int, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
+def probes(rows: VectorStore, count: int, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
     """``count`` mated probes and as many strangers, ``(count, D)`` each; see above."""
     sample = rows.take(np.sort(rng.choice(len(rows), min(_SAMPLE, len(rows)), replace=False)))
     mean = sample.mean(axis=0)
@@ -123,7 +123,7 @@ def _unit(vectors: Vectors) -> Vectors:
 
 
 def _ranks(
-    rows: Rows, scan: FastScan, queries: Vectors
+    rows: VectorStore, scan: FastScan, queries: Vectors
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places among the candidates, from 0, of the true closest ``(Q,)`` and of the true ten
     ``(Q, 10)``. Who is that is told by score: equal templates stand for each other."""

@@ -14,7 +14,7 @@ BLOCK_BYTES = 256 << 20
 Rownumbers = NDArray[np.int64]
 
 
-class Rows:
+class VectorStore:
     """An ``(N, D)`` float32 matrix kept in blocks.
 
     Growing allocates one more block and copies nothing, so the peak is the steady size; pages of a

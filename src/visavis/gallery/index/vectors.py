@@ -9,7 +9,7 @@ from visavis.gallery.index.exact import all_processors, nearest
 from visavis.gallery.index.fast_scan import FastScan, pieces
 from visavis.gallery.index.options import IndexOptions
 from visavis.gallery.index.tuning import Tuning, tune
-from visavis.gallery.index.vector_store import Rows
+from visavis.gallery.index.vector_store import VectorStore
 from visavis.types import Vectors
 
 Ids = NDArray[np.int64]
@@ -17,7 +17,7 @@ _SAMPLE = 20_000
 _GROWTH = 3
 
 
-class Body:
+class VectorIndex:
     """Rows with or without a fast scan over them, kept in step.
 
     Args:
@@ -28,7 +28,7 @@ class Body:
     def __init__(self, dimension: int, *, options: IndexOptions) -> None:
         self.dimension = dimension
         self.options = options
-        self.rows = Rows(dimension)
+        self.rows = VectorStore(dimension)
         self.scan: FastScan | None = None
         self.tuning: Tuning | None = None
         self._hopeless = 0

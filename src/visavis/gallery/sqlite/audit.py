@@ -16,8 +16,8 @@ from json.encoder import encode_basestring_ascii as _text
 from typing import Any, NamedTuple
 
 from visavis.errors import GalleryDamagedError, OptionError
-from visavis.gallery import moments
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery import timestamps
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.records import AuditEntry
 from visavis.gallery.sqlite.database import Database, State
 from visavis.gallery.sqlite.schema import FREQUENT, INDEXED
@@ -55,11 +55,11 @@ def event(action: str, subject: str, details: Mapping[str, Any]) -> Event:
     return Event(action, subject, plain)
 
 
-def append(db: sqlite3.Connection, seal: Seal, events: Iterable[Event]) -> None:
+def append(db: sqlite3.Connection, cipher: ValueCipher, events: Iterable[Event]) -> None:
     """Append events. Call it inside a write transaction."""
     last = db.execute("SELECT seq, time, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     seq, before, link = last or (0, "", _START)
-    time = max(before, moments.written(moments.now()))  # a clock set back disorders nothing
+    time = max(before, timestamps.written(timestamps.now()))  # a clock set back disorders nothing
     rows = []
     encoded, details, shown = None, "", ("", "")
     shown_time = _text(time)
@@ -72,7 +72,7 @@ def append(db: sqlite3.Connection, seal: Seal, events: Iterable[Event]) -> None:
         rows.append((seq, time, action, subject, details, link))
     if rows:
         db.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", rows)
-        reseal(db, seal)
+        reseal(db, cipher)
 
 
 def head(db: sqlite3.Connection) -> tuple[int, str]:
@@ -81,9 +81,9 @@ def head(db: sqlite3.Connection) -> tuple[int, str]:
     return (int(row[0]), row[1].hex()) if row else (0, _START.hex())
 
 
-def reseal(db: sqlite3.Connection, seal: Seal) -> None:
+def reseal(db: sqlite3.Connection, cipher: ValueCipher) -> None:
     """Seal the head: at each change of it, and when the key changes."""
-    db.execute("UPDATE state SET audit_seal = ?", (_head_seal(seal, *head(db)),))
+    db.execute("UPDATE state SET audit_seal = ?", (_head_seal(cipher, *head(db)),))
 
 
 def entries(database: Database, *, action: str | None = None) -> Iterator[AuditEntry]:
@@ -109,7 +109,7 @@ def entries(database: Database, *, action: str | None = None) -> Iterator[AuditE
         after = rows[-1][0] if len(rows) == _PART else last
 
 
-def verify(db: sqlite3.Connection, seal: Seal, state: State) -> Iterator[str | None]:
+def verify(db: sqlite3.Connection, cipher: ValueCipher, state: State) -> Iterator[str | None]:
     """Walk the chain: ``None`` for each link that holds, a sentence for each that does not."""
     link, wanted = _START, 1
     for seq, time, action, subject, details, found in db.execute(
@@ -123,7 +123,7 @@ def verify(db: sqlite3.Connection, seal: Seal, state: State) -> Iterator[str | N
             link = b""
         yield None if link == found else f"audit entry {seq} or one before it was changed"
         link, wanted = found, seq + 1
-    if (wanted > 1 or state.audit_seal) and state.audit_seal != _head_seal(seal, *head(db)):
+    if (wanted > 1 or state.audit_seal) and state.audit_seal != _head_seal(cipher, *head(db)):
         yield f"the audit's end was changed: entry {wanted - 1} is not the one that was sealed"
 
 
@@ -143,5 +143,5 @@ def _link(before: bytes, seq: int, *texts: str) -> bytes:
     return hashlib.sha256(before + f"[{seq},{','.join(texts)}]".encode()).digest()
 
 
-def _head_seal(seal: Seal, seq: int, link: str) -> bytes:
-    return seal.blind(b"audit", f"{seq} {link}")
+def _head_seal(cipher: ValueCipher, seq: int, link: str) -> bytes:
+    return cipher.blind(b"audit", f"{seq} {link}")

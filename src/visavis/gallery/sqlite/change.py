@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visavis.errors import OptionError, PersonExistsError
-from visavis.gallery import moments
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery import timestamps
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.entries import splittable
 from visavis.gallery.names import composed
 from visavis.gallery.sqlite import audit
@@ -16,7 +16,7 @@ from visavis.gallery.sqlite.database import State
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
 from visavis.gallery.sqlite.read import required_person
 from visavis.gallery.sqlite.rekey import reseal_faces
-from visavis.gallery.sqlite.remove import Deleted, batches, delete_faces, delete_person, forget
+from visavis.gallery.sqlite.remove import Deletion, batches, delete_faces, delete_person, forget
 from visavis.gallery.sqlite.row_codec import FACE_COLUMNS, about_person, written_uid
 from visavis.gallery.sqlite.write import find_or_make, find_person
 
@@ -31,8 +31,10 @@ class Change:
         deleted: is told what was deleted.
     """
 
-    def __init__(self, db: sqlite3.Connection, seal: Seal, state: State, deleted: Deleted) -> None:
-        self._db, self._seal, self._state, self._deleted = db, seal, state, deleted
+    def __init__(
+        self, db: sqlite3.Connection, cipher: ValueCipher, state: State, deleted: Deletion
+    ) -> None:
+        self._db, self._cipher, self._state, self._deleted = db, cipher, state, deleted
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name (usable, composed).
@@ -41,7 +43,7 @@ class Change:
             UnknownPersonError, PersonExistsError.
         """
         number, uid = self._person(old)
-        other = find_person(self._db, self._seal, new)
+        other = find_person(self._db, self._cipher, new)
         if other is not None and other[0] == number:
             return
         if other is not None:
@@ -49,8 +51,8 @@ class Change:
                 f"'{new}' is another person of the gallery", "merge them, or choose a name"
             )
         (before,) = self._db.execute("SELECT name FROM person WHERE id = ?", (number,)).fetchone()
-        sealed = self._seal.seal(new.encode(), about_person(number, uid, "name"))
-        tag = self._seal.blind(b"name", new)
+        sealed = self._cipher.encrypt(new.encode(), about_person(number, uid, "name"))
+        tag = self._cipher.blind(b"name", new)
         self._db.execute(
             "UPDATE person SET name = ?, name_tag = ? WHERE id = ?", (sealed, tag, number)
         )
@@ -72,7 +74,7 @@ class Change:
             rows = self._db.execute(
                 f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? ORDER BY id", (other,)
             ).fetchall()
-            reseal_faces(self._db, self._seal, rows, person=number)
+            reseal_faces(self._db, self._cipher, rows, person=number)
             self._note_moved(rows, number)
             delete_person(self._db, other, self._deleted)
         if people:
@@ -92,9 +94,9 @@ class Change:
             raise OptionError(
                 f"'{name}' cannot be split into the same person", "name another person"
             )
-        known = find_person(self._db, self._seal, into)
+        known = find_person(self._db, self._cipher, into)
         people, clock = find_or_make(
-            self._db, self._seal, self._state.clock, {into: None}, moments.now()
+            self._db, self._cipher, self._state.clock, {into: None}, timestamps.now()
         )
         other, other_uid = people[into]
         self._db.execute("UPDATE state SET clock = ?", (clock,))
@@ -102,7 +104,7 @@ class Change:
             rows = self._db.execute(
                 f"SELECT {FACE_COLUMNS} FROM face WHERE id IN ({marks}) ORDER BY id", part
             ).fetchall()
-            reseal_faces(self._db, self._seal, rows, person=other)
+            reseal_faces(self._db, self._cipher, rows, person=other)
             self._note_moved(rows, other)
         details = {"into": written_uid(other_uid), "faces": len(wanted), "new": known is None}
         self._record("split", uid, details)
@@ -115,14 +117,14 @@ class Change:
         """
         number, uid = self._person(name)
         rows = self._db.execute("SELECT id FROM face WHERE person = ?", (number,)).fetchall()
-        delete_faces(self._db, self._seal, self._state, [face for (face,) in rows], self._deleted)
+        delete_faces(self._db, self._cipher, self._state, [face for (face,) in rows], self._deleted)
         delete_person(self._db, number, self._deleted)
         self._record("remove", uid, {"faces": self._deleted.faces})
         return self._deleted.faces
 
     def remove_faces(self, faces: Sequence[int]) -> int:
         """Delete faces by number; returns how many there were."""
-        owners = delete_faces(self._db, self._seal, self._state, faces, self._deleted)
+        owners = delete_faces(self._db, self._cipher, self._state, faces, self._deleted)
         for number, count in owners.items():
             self._record("remove", self._uid(number), {"faces": count})
         return self._deleted.faces
@@ -131,7 +133,7 @@ class Change:
         """Delete faces that expired before ``when``, and people left without any by that."""
         rows = self._db.execute("SELECT id FROM face WHERE expires < ?", (when,)).fetchall()
         owners = delete_faces(
-            self._db, self._seal, self._state, [face for (face,) in rows], self._deleted
+            self._db, self._cipher, self._state, [face for (face,) in rows], self._deleted
         )
         for number, count in owners.items():
             uid = self._uid(number)
@@ -154,11 +156,11 @@ class Change:
         self._db.execute("UPDATE state SET clock = ?", (clock + len(rows),))
 
     def _person(self, name: str) -> tuple[int, bytes]:
-        return required_person(self._db, self._seal, composed(name))
+        return required_person(self._db, self._cipher, composed(name))
 
     def _uid(self, number: int) -> bytes:
         row = self._db.execute("SELECT uid FROM person WHERE id = ?", (number,)).fetchone()
         return bytes(row[0])
 
     def _record(self, action: str, uid: bytes, details: Mapping[str, Any]) -> None:
-        audit.append(self._db, self._seal, [audit.Event(action, written_uid(uid), details)])
+        audit.append(self._db, self._cipher, [audit.Event(action, written_uid(uid), details)])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from visavis.errors import ErasureIncompleteError, GalleryDamagedError, VisavisError
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.index.template_index import TemplateIndex
 from visavis.gallery.records import CheckReport
 from visavis.gallery.sqlite import audit
@@ -26,7 +26,9 @@ _MOST = 100
 _BATCH = 10_000
 
 
-def checked(database: Database, seal: Seal, indexes: LiveIndexes, eraser: Eraser) -> CheckReport:
+def checked(
+    database: Database, cipher: ValueCipher, indexes: LiveIndexes, eraser: Eraser
+) -> CheckReport:
     """Verify database, templates, people, audit, and the index against the table."""
     problems: list[str] = []
     faces, links, head = 0, 0, ""
@@ -39,21 +41,21 @@ def checked(database: Database, seal: Seal, indexes: LiveIndexes, eraser: Eraser
             models = [number for (number,) in db.execute("SELECT id FROM model")]
         for model in models:
             with contextlib.suppress(GalleryDamagedError):  # it is named below
-                indexes.prepare(model, seal)
+                indexes.prepare(model, cipher)
         with database.reading() as (db, state):
             problems += _database(db)
-            for problem in _people(db, seal):
+            for problem in _people(db, cipher):
                 problems.append(problem)
-            for number, problem in _faces(db, seal):
+            for number, problem in _faces(db, cipher):
                 faces += 1
                 if problem:
                     problems.append(f"face {number}: {problem}")
-            for broken in audit.verify(db, seal, state):
+            for broken in audit.verify(db, cipher, state):
                 links += broken is None
                 if broken is not None:
                     problems.append(broken)
             _, head = audit.head(db)
-            problems += _indexes(db, state, seal, indexes)
+            problems += _indexes(db, state, cipher, indexes)
     except GalleryDamagedError as error:
         problems.append(error.got)
     if len(problems) > _MOST:
@@ -75,32 +77,32 @@ def _database(db: sqlite3.Connection) -> Iterator[str]:
         yield f"{table} {row} belongs to a {parent} that is not there"
 
 
-def _people(db: sqlite3.Connection, seal: Seal) -> Iterator[str]:
+def _people(db: sqlite3.Connection, cipher: ValueCipher) -> Iterator[str]:
     for number, uid, tag, name, attributes in db.execute(
         "SELECT id, uid, name_tag, name, attributes FROM person"
     ):
         try:
-            plain = open_text(seal, number, uid, "name", name)
-            json.loads(open_text(seal, number, uid, "attributes", attributes))
+            plain = open_text(cipher, number, uid, "name", name)
+            json.loads(open_text(cipher, number, uid, "attributes", attributes))
         except (VisavisError, ValueError) as error:
             yield str(getattr(error, "got", error))
             continue
-        if tag != seal.blind(b"name", plain):
+        if tag != cipher.blind(b"name", plain):
             yield f"person {number} cannot be found by name"
 
 
-def _faces(db: sqlite3.Connection, seal: Seal) -> Iterator[tuple[int, str]]:
+def _faces(db: sqlite3.Connection, cipher: ValueCipher) -> Iterator[tuple[int, str]]:
     dimensions = dict(db.execute("SELECT id, dimension FROM model").fetchall())
     crops = {number for (number,) in db.execute("SELECT face FROM crop")}
     for row in db.execute(f"SELECT {FACE_COLUMNS} FROM face ORDER BY id"):
         try:
-            face = open_face(seal, row, dimensions.get(row[2], 0))
+            face = open_face(cipher, row, dimensions.get(row[2], 0))
             if face.has_crop:
-                crop_of(db, seal, face.id)
+                crop_of(db, cipher, face.id)
         except (GalleryDamagedError, ValueError) as error:
             yield row[0], str(getattr(error, "got", "it cannot be read"))
             continue
-        if row[4] != source_tag(seal, face.source_sha256):
+        if row[4] != source_tag(cipher, face.source_sha256):
             yield row[0], "it cannot be found by its photo"
         elif face.has_crop != (face.id in crops):
             yield row[0], "a crop is kept that it does not know of"
@@ -109,12 +111,12 @@ def _faces(db: sqlite3.Connection, seal: Seal) -> Iterator[tuple[int, str]]:
 
 
 def _indexes(
-    db: sqlite3.Connection, state: State, seal: Seal, indexes: LiveIndexes
+    db: sqlite3.Connection, state: State, cipher: ValueCipher, indexes: LiveIndexes
 ) -> Iterator[str]:
     """Each index by brute force over the table: the same numbers, the same templates."""
     for model, sha256 in db.execute("SELECT id, sha256 FROM model").fetchall():
         try:
-            index = indexes.current(db, state, model, seal)
+            index = indexes.current(db, state, model, cipher)
         except GalleryDamagedError:  # a face of the table, named above
             continue
         ids = index.ids()
@@ -127,11 +129,13 @@ def _indexes(
             )
         elif not np.array_equal(index.people(ids), table[:, 1]):
             yield f"the index of model {sha256[:12]} gives faces to other people than the table"
-        elif differ := _differing(db, seal, index, model):
+        elif differ := _differing(db, cipher, index, model):
             yield f"the index of model {sha256[:12]} differs from the table in {differ} faces"
 
 
-def _differing(db: sqlite3.Connection, seal: Seal, index: TemplateIndex, model: int) -> int:
+def _differing(
+    db: sqlite3.Connection, cipher: ValueCipher, index: TemplateIndex, model: int
+) -> int:
     """Templates that the index holds otherwise than the table; rows that do not open aside."""
     differ, after = 0, 0
     while rows := db.execute(
@@ -140,7 +144,7 @@ def _differing(db: sqlite3.Connection, seal: Seal, index: TemplateIndex, model: 
     ).fetchall():
         after = rows[-1][0]
         try:
-            _, table = open_vectors(seal, rows, index.dimension)
+            _, table = open_vectors(cipher, rows, index.dimension)
         except GalleryDamagedError:
             continue
         held = index.vectors(np.array([row[0] for row in rows], np.int64))

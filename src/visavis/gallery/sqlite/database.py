@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from visavis.errors import GalleryBusyError, GalleryError, GalleryKeyError
-from visavis.gallery.sqlite.failures import is_busy, told, translated
-from visavis.gallery.sqlite.open_files import held, let_go
+from visavis.gallery.sqlite.failures import is_busy, translate_errors, translated
+from visavis.gallery.sqlite.open_files import acquire_fd, release_fd
 
 T = TypeVar("T")
 
@@ -70,12 +70,12 @@ class Database:
         self._lock = threading.RLock()
         self._process = os.getpid()
         self.generation: int | None = None
-        with told(folder):
-            self._inode = held(path)
+        with translate_errors(folder):
+            self._inode = acquire_fd(path)
             try:
                 self._db = self._patiently(self._connect)
             except BaseException:
-                let_go(self._inode)
+                release_fd(self._inode)
                 raise
         self._open = True
 
@@ -98,7 +98,7 @@ class Database:
                 self._open = False
                 with contextlib.suppress(sqlite3.Error):
                     self._db.close()
-                let_go(self._inode)
+                release_fd(self._inode)
 
     @property
     def closed(self) -> bool:
@@ -113,7 +113,7 @@ class Database:
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
         """The connection outside a transaction, for this thread alone."""
-        with self._lock, told(self.folder):
+        with self._lock, translate_errors(self.folder):
             self._require_usable()
             yield self._db
 
@@ -262,7 +262,7 @@ def _exclusive(path: Path, folder: Path, timeout: float) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, timeout=timeout, mode=0o600, thread_local=False)
-    with told(folder):
+    with translate_errors(folder):
         try:
             lock.acquire(poll_interval=0.02)
         except Timeout as error:

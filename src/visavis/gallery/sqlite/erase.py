@@ -21,10 +21,10 @@ from visavis.errors import (
     GalleryError,
 )
 from visavis.gallery.sqlite.database import Database, State, exclusive
-from visavis.gallery.sqlite.failures import told
+from visavis.gallery.sqlite.failures import translate_errors
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
 from visavis.gallery.sqlite.remnants import Remnants
-from visavis.gallery.sqlite.remove import Deleted
+from visavis.gallery.sqlite.remove import Deletion
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Eraser:
         wait = self._timeout if timeout is None else timeout
         return exclusive(self._folder / ".lock", folder=self._folder, timeout=wait)
 
-    def erase(self, delete: Callable[[sqlite3.Connection, State, Deleted], T]) -> T:
+    def erase(self, delete: Callable[[sqlite3.Connection, State, Deletion], T]) -> T:
         """Run ``delete`` in a transaction and make sure that nothing of it is left.
 
         Raises:
@@ -62,7 +62,7 @@ class Eraser:
                 not be cleaned (a full disk); they are cleaned when it is next opened.
         """
         with self.lock():
-            deleted = Deleted()
+            deleted = Deletion()
             with self._database.writing() as (db, state):
                 result = delete(db, state, deleted)
                 if not (deleted.blobs or deleted.texts):
@@ -78,7 +78,7 @@ class Eraser:
     def rewrite(self) -> None:
         """Rewrite the whole database."""
         with self.lock():
-            self._clean(Deleted(), anew=True)
+            self._clean(Deletion(), anew=True)
 
     def rewrite_locked(self, done: str) -> None:
         """Rewrite the whole database after everything in it has changed. Hold the lock.
@@ -90,7 +90,7 @@ class Eraser:
             ErasureIncompleteError: the change is made, but the files could not be cleaned.
         """
         with self._done(done):
-            self._clean(Deleted(), anew=True)
+            self._clean(Deletion(), anew=True)
 
     def finish_if_left(self) -> None:
         """Complete an erasure that another process left unfinished, unless one is working on it.
@@ -121,7 +121,7 @@ class Eraser:
                 f"{error.remedy}, then run `visavis gallery compact`: that erases them",
             ) from error
 
-    def _clean(self, deleted: Deleted, *, anew: bool) -> None:
+    def _clean(self, deleted: Deletion, *, anew: bool) -> None:
         self.drop_stale_snapshots()
         self._truncate()
         remnants = Remnants(deleted.blobs, deleted.texts)
@@ -136,7 +136,7 @@ class Eraser:
         """Delete index files that the table does not name. Hold the lock."""
         with self._database.reading() as (db, _):
             kept = {name for (name,) in db.execute("SELECT file FROM snapshot")}
-        with told(self._folder):
+        with translate_errors(self._folder):
             for path in self._index.iterdir():
                 if path.name not in kept:
                     path.unlink(missing_ok=True)

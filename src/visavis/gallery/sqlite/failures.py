@@ -22,7 +22,7 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turn errors of SQLite and of the operating system into gallery errors.
 
     Args:

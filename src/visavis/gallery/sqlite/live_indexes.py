@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from visavis.errors import GalleryDamagedError, GalleryError, GalleryKeyError
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
 from visavis.gallery.sqlite.database import Database, State
 from visavis.gallery.sqlite.erase import Eraser
 from visavis.gallery.sqlite.row_codec import FACE_COLUMNS, open_vectors
-from visavis.gallery.sqlite.write import Written
+from visavis.gallery.sqlite.write import WriteResult
 
 _BATCH = 20_000
 _ABOUT = b"index"
@@ -67,7 +67,7 @@ class LiveIndexes:
         self._options, self._snapshot_from = options, snapshot_from
         self._live: dict[int, _Live] = {}
 
-    def prepare(self, model: int, seal: Seal, *, keep: bool = True) -> None:
+    def prepare(self, model: int, cipher: ValueCipher, *, keep: bool = True) -> None:
         """Bring the index up to the state at the call, in short transactions.
 
         They do not block writers for long.
@@ -79,12 +79,12 @@ class LiveIndexes:
         while behind:  # each step takes the index closer to the goal, however much others write
             with self._database.reading() as (db, state):
                 goal = state.clock if goal is None else goal
-                live = self._held(db, state, model, seal)
-                behind = self._advance(live, db, state, model, seal) and live.faces < goal
+                live = self._held(db, state, model, cipher)
+                behind = self._advance(live, db, state, model, cipher) and live.faces < goal
         with self._database.alone():
             live.index.settle()
         if keep and not live.saved and len(live.index) >= self._snapshot_from:
-            self._save_if_possible(model, seal)
+            self._save_if_possible(model, cipher)
 
     def near(self, state: State, model: int) -> bool:
         """Whether the index is in memory, ready, and a batch at most behind the table."""
@@ -97,15 +97,15 @@ class LiveIndexes:
         )
 
     def current(
-        self, db: sqlite3.Connection, state: State, model: int, seal: Seal
+        self, db: sqlite3.Connection, state: State, model: int, cipher: ValueCipher
     ) -> TemplateIndex:
         """The index as the table is in this read transaction."""
-        live = self._held(db, state, model, seal)
-        while self._advance(live, db, state, model, seal):
+        live = self._held(db, state, model, cipher)
+        while self._advance(live, db, state, model, cipher):
             pass
         return live.index
 
-    def follow(self, before: State, written: Written) -> None:
+    def follow(self, before: State, written: WriteResult) -> None:
         """Take in what was just enrolled without reading it back.
 
         Call it before anything else may change the table through this connection. An index that
@@ -150,7 +150,7 @@ class LiveIndexes:
         row = db.execute("SELECT state FROM snapshot WHERE model = ?", (model,)).fetchone()
         return "not loaded; " + ("a snapshot is kept" if row else "made at the first search")
 
-    def save(self, model: int, seal: Seal) -> None:
+    def save(self, model: int, cipher: ValueCipher) -> None:
         """Write a snapshot of a loaded index.
 
         Raises:
@@ -158,14 +158,14 @@ class LiveIndexes:
             GalleryError: the files cannot be written.
         """
         with self._eraser.lock():
-            self._save(model, seal)
+            self._save(model, cipher)
 
-    def _save_if_possible(self, model: int, seal: Seal) -> None:
+    def _save_if_possible(self, model: int, cipher: ValueCipher) -> None:
         """A snapshot saves time and holds nothing that the table does not: without it, then."""
         with contextlib.suppress(GalleryError), self._eraser.lock(timeout=0):
-            self._save(model, seal)
+            self._save(model, cipher)
 
-    def load_before_erasing(self, seal: Seal) -> None:
+    def load_before_erasing(self, cipher: ValueCipher) -> None:
         """Have in memory what is on disk: an erasure deletes the snapshots, ``close`` writes them
         again without what was erased."""
         with self._database.reading() as (db, _):
@@ -173,9 +173,9 @@ class LiveIndexes:
         for model in recorded:
             if model not in self._live:
                 with contextlib.suppress(GalleryDamagedError):  # perhaps what is to be erased
-                    self.prepare(model, seal, keep=False)
+                    self.prepare(model, cipher, keep=False)
 
-    def save_worthwhile(self, seal: Seal) -> None:
+    def save_worthwhile(self, cipher: ValueCipher) -> None:
         """Write those snapshots that would save a later process noticeable time."""
         with self._database.reading() as (db, _):
             recorded = {number for (number,) in db.execute("SELECT model FROM snapshot")}
@@ -183,9 +183,9 @@ class LiveIndexes:
             size = len(live.index)
             stale = model not in recorded or live.changes > size // 20
             if size >= self._snapshot_from and stale:
-                self._save_if_possible(model, seal)
+                self._save_if_possible(model, cipher)
 
-    def save_all(self, seal: Seal) -> None:
+    def save_all(self, cipher: ValueCipher) -> None:
         """Bring every index up to date and write those that are worth it.
 
         Raises:
@@ -194,9 +194,9 @@ class LiveIndexes:
         with self._database.reading() as (db, _):
             models = [number for (number,) in db.execute("SELECT id FROM model")]
         for model in models:
-            self.prepare(model, seal, keep=False)
+            self.prepare(model, cipher, keep=False)
             if len(self._live[model].index) >= self._snapshot_from:
-                self.save(model, seal)
+                self.save(model, cipher)
 
     def loaded(self) -> list[int]:
         """Models whose index is in memory."""
@@ -206,24 +206,26 @@ class LiveIndexes:
         """Drop all from memory."""
         self._live.clear()
 
-    def _held(self, db: sqlite3.Connection, state: State, model: int, seal: Seal) -> _Live:
+    def _held(self, db: sqlite3.Connection, state: State, model: int, cipher: ValueCipher) -> _Live:
         live = self._live.get(model)
         if live is None or not state.floor <= live.removals <= state.clock:
-            live = self._loaded(db, state, model, seal)
+            live = self._loaded(db, state, model, cipher)
             self._live[model] = live
         return live
 
-    def _loaded(self, db: sqlite3.Connection, state: State, model: int, seal: Seal) -> _Live:
+    def _loaded(
+        self, db: sqlite3.Connection, state: State, model: int, cipher: ValueCipher
+    ) -> _Live:
         """From the snapshot if there is a sound one, else empty, to be filled from the table."""
         (dimension,) = db.execute("SELECT dimension FROM model WHERE id = ?", (model,)).fetchone()
         row = db.execute("SELECT file, state FROM snapshot WHERE model = ?", (model,)).fetchone()
         origin = "made from the table"
         if row is not None:
             file, at = row
-            unseal = _Unseal(seal, self._folder / file) if seal.encrypted else None
+            decrypt = _Decrypt(cipher, self._folder / file) if cipher.encrypted else None
             try:
                 index = TemplateIndex.load(
-                    self._folder / file, options=self._options, unseal=unseal
+                    self._folder / file, options=self._options, decrypt=decrypt
                 )
                 if (index.dimension, index.state) == (dimension, at) and at >= state.floor:
                     return _Live(index, at, at, True, "loaded from a snapshot")
@@ -237,7 +239,7 @@ class LiveIndexes:
         return _Live(index, 0, state.clock, False, origin)
 
     def _advance(
-        self, live: _Live, db: sqlite3.Connection, state: State, model: int, seal: Seal
+        self, live: _Live, db: sqlite3.Connection, state: State, model: int, cipher: ValueCipher
     ) -> bool:
         """Follow the table by one batch; whether there is more."""
         index = live.index
@@ -263,7 +265,7 @@ class LiveIndexes:
             (live.faces, model, _BATCH),
         ).fetchall()
         if rows:
-            usability, vectors = open_vectors(seal, rows, index.dimension)
+            usability, vectors = open_vectors(cipher, rows, index.dimension)
             index.add(
                 np.array([row[0] for row in rows], np.int64),
                 vectors,
@@ -275,14 +277,14 @@ class LiveIndexes:
         live.faces = rows[-1][0] if more else state.clock
         return more
 
-    def _save(self, model: int, seal: Seal) -> None:
+    def _save(self, model: int, cipher: ValueCipher) -> None:
         with self._database.alone():  # no other thread may change the index meanwhile
             with self._database.reading() as (db, state):
-                index = self.current(db, state, model, seal)
+                index = self.current(db, state, model, cipher)
             file = f"{model}-{secrets.token_hex(8)}.index"
             path = self._folder / file
-            sealed = _Sealed(seal, path) if seal.encrypted else None
-            index.save(path, state=state.clock, seal=sealed)
+            sealed = _Sealed(cipher, path) if cipher.encrypted else None
+            index.save(path, state=state.clock, cipher=sealed)
             _sync(path)
             with self._database.writing() as (db, _):
                 row = (model, file, state.clock)
@@ -294,24 +296,24 @@ class LiveIndexes:
 class _Sealed:
     """Encrypts the pieces of one snapshot, each about its place."""
 
-    def __init__(self, seal: Seal, path: Path) -> None:
-        self._seal, self._about, self._place = seal, path.name.encode(), 0
+    def __init__(self, cipher: ValueCipher, path: Path) -> None:
+        self._cipher, self._about, self._place = cipher, path.name.encode(), 0
 
     def __call__(self, data: bytes, /) -> bytes:
         self._place += 1
-        return self._seal.seal(data, b"%s %s %d" % (_ABOUT, self._about, self._place))
+        return self._cipher.encrypt(data, b"%s %s %d" % (_ABOUT, self._about, self._place))
 
 
-class _Unseal:
+class _Decrypt:
     """Decrypts them again."""
 
-    def __init__(self, seal: Seal, path: Path) -> None:
-        self._seal, self._path, self._place = seal, path, 0
+    def __init__(self, cipher: ValueCipher, path: Path) -> None:
+        self._cipher, self._path, self._place = cipher, path, 0
 
     def __call__(self, data: bytes, /) -> bytes:
         self._place += 1
         about = b"%s %s %d" % (_ABOUT, self._path.name.encode(), self._place)
-        opened = self._seal.open(data, about)
+        opened = self._cipher.decrypt(data, about)
         if opened is None:
             raise GalleryDamagedError(
                 f"{self._path} is not what was written", "delete it: it is made again"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.decision.domain import Domain
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.records import Match
 from visavis.gallery.sqlite import read as reading
 from visavis.gallery.sqlite.counting import FaceCounts
@@ -26,7 +26,7 @@ _PIECE: Final = 16_384
 
 def non_mated(
     database: Database,
-    seal: Seal,
+    cipher: ValueCipher,
     counts: FaceCounts,
     search: Callable[[Vectors], list[list[Match]]],
     *,
@@ -50,12 +50,12 @@ def non_mated(
         domain: the space in which ``search`` scores.
     """
     about = f"{model_sha256} {fusion} {most}"
-    kept = kept_scores(database, seal, about, fewest=fewest, domain=domain)
+    kept = kept_scores(database, cipher, about, fewest=fewest, domain=domain)
     if kept is not None:
         return kept
     with database.reading() as (db, state):
         clock, faces = state.clock, sum(counts.now(db, state).values())
-    probes, owners = reading.probe_a_person(database, seal, model_sha256, most=most)
+    probes, owners = reading.probe_a_person(database, cipher, model_sha256, most=most)
     if not probes:
         return np.zeros(0, np.float32)
     answers = search(np.stack(probes))
@@ -67,25 +67,25 @@ def non_mated(
     ]
     scores = np.array([score for score in closest if score is not None], np.float32)
     if faces >= fewest:
-        keep_scores(database, seal, about, scores, faces=faces, clock=clock, domain=domain)
+        keep_scores(database, cipher, about, scores, faces=faces, clock=clock, domain=domain)
     return scores
 
 
 def people_mean(
-    database: Database, seal: Seal, indexes: LiveIndexes, *, model_sha256: str, fewest: int
+    database: Database, cipher: ValueCipher, indexes: LiveIndexes, *, model_sha256: str, fewest: int
 ) -> tuple[NDArray[np.float32], int] | None:
     """See ``GalleryStore.mean``. The mean of a large gallery is kept, followed by the number."""
     about = f"{model_sha256} mean"
-    kept = kept_scores(database, seal, about, fewest=fewest)
+    kept = kept_scores(database, cipher, about, fewest=fewest)
     if kept is not None:
         return kept[:-1], int(kept[-1])
     with database.reading() as (db, _):
         model = reading.model_of(db, model_sha256)
     if model is None:
         return None
-    indexes.prepare(model[0], seal)
+    indexes.prepare(model[0], cipher)
     with database.reading() as (db, state):
-        columns = indexes.current(db, state, model[0], seal).columns()
+        columns = indexes.current(db, state, model[0], cipher).columns()
         owners, clock, faces = columns.owners.people, state.clock, len(columns.owners)
         if not faces:
             return None
@@ -98,5 +98,5 @@ def people_mean(
     mean = (total / len(numbers)).astype(np.float32)
     if faces >= fewest:
         kept = np.append(mean, np.float32(len(numbers)))
-        keep_scores(database, seal, about, kept, faces=faces, clock=clock)
+        keep_scores(database, cipher, about, kept, faces=faces, clock=clock)
     return mean, len(numbers)

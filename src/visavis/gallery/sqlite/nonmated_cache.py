@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from visavis.decision.domain import Domain
 from visavis.errors import GalleryError
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.sqlite.database import Database
 
 STALE: Final = 20
@@ -30,7 +30,12 @@ _HEAD: Final = struct.Struct("<qq16s")
 
 
 def kept_scores(
-    database: Database, seal: Seal, about: str, *, fewest: int, domain: Domain | None = None
+    database: Database,
+    cipher: ValueCipher,
+    about: str,
+    *,
+    fewest: int,
+    domain: Domain | None = None,
 ) -> NDArray[np.float32] | None:
     """The numbers kept under a name; ``None``: measure them.
 
@@ -43,7 +48,7 @@ def kept_scores(
     """
     with database.reading() as (db, state):
         row = db.execute("SELECT value FROM meta WHERE key = ?", (_PREFIX + about,)).fetchone()
-    opened = seal.open(row[0], (_PREFIX + about).encode()) if row else None
+    opened = cipher.decrypt(row[0], (_PREFIX + about).encode()) if row else None
     if opened is None or len(opened) < _HEAD.size:
         return None
     clock, faces, space = _HEAD.unpack_from(opened)
@@ -55,7 +60,7 @@ def kept_scores(
 
 
 def keep_scores(
-    database: Database, seal: Seal, about: str, scores: NDArray[np.float32], *, faces: int,
+    database: Database, cipher: ValueCipher, about: str, scores: NDArray[np.float32], *, faces: int,
     clock: int, domain: Domain | None = None,
 ) -> None:  # fmt: skip
     """Keep what was measured when the gallery's clock stood there, if that is possible."""
@@ -64,7 +69,7 @@ def keep_scores(
         # Nothing that somebody erased meanwhile has a part in.
         erased = db.execute("SELECT 1 FROM removal WHERE seq > ? LIMIT 1", (clock,)).fetchone()
         if erased is None and clock >= state.floor:
-            sealed = seal.seal(value, (_PREFIX + about).encode())
+            sealed = cipher.encrypt(value, (_PREFIX + about).encode())
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_PREFIX + about, sealed))
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visavis.errors import GalleryError, OptionError
-from visavis.gallery import moments
+from visavis.gallery import timestamps
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.keyring import open_keyring, plain_keyring, wrapped_keyring
-from visavis.gallery.crypto.value_cipher import AesSeal, PlainSeal
+from visavis.gallery.crypto.value_cipher import AesCipher, PlainCipher
 from visavis.gallery.sqlite import audit, schema
 from visavis.gallery.sqlite.database import Database
-from visavis.gallery.sqlite.failures import is_busy, told
+from visavis.gallery.sqlite.failures import is_busy, translate_errors
 
 DATABASE = "gallery.sqlite"
 INDEX = "index"
@@ -25,7 +25,7 @@ INDEX = "index"
 
 def opened(
     path: Path, *, create: bool, key: Key | None, timeout: float, scrypt_cost: int
-) -> tuple[Database, PlainSeal | AesSeal]:
+) -> tuple[Database, PlainCipher | AesCipher]:
     """An open database and its seal.
 
     Raises:
@@ -34,7 +34,7 @@ def opened(
         GalleryDamagedError: the database is damaged.
     """
     file = path / DATABASE
-    with told(path):
+    with translate_errors(path):
         there = file.is_file() and file.stat().st_size > 0
         if not there and not create:
             raise GalleryError(f"there is no gallery at {path}", "enrol somebody to make one")
@@ -45,9 +45,9 @@ def opened(
     try:
         _bring_up_to_date(database, create=create, key=key, timeout=timeout, cost=scrypt_cost)
         with database.reading() as (db, state):
-            seal = seal_in(db, key, path)
+            cipher = seal_in(db, key, path)
             database.generation = state.generation
-        return database, seal
+        return database, cipher
     except BaseException:
         database.close()
         raise
@@ -83,12 +83,12 @@ def _bring_up_to_date(
             )
         with _immediate(db, timeout=timeout):
             version = schema.version_of(db, database.folder)
-            schema.migrate(db, version, now=moments.written(moments.now()))
+            schema.migrate(db, version, now=timestamps.written(timestamps.now()))
             if version == 0:
-                text, seal = plain_keyring() if key is None else wrapped_keyring(key, cost=cost)
+                text, cipher = plain_keyring() if key is None else wrapped_keyring(key, cost=cost)
                 db.execute("INSERT INTO meta VALUES ('keyring', ?)", (text,))
                 created = audit.Event("create", "", {"encrypted": key is not None})
-                audit.append(db, seal, [created])
+                audit.append(db, cipher, [created])
 
 
 @contextlib.contextmanager
@@ -110,7 +110,7 @@ def _immediate(db: sqlite3.Connection, *, timeout: float) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def seal_in(db: sqlite3.Connection, key: Key | None, path: Path) -> PlainSeal | AesSeal:
+def seal_in(db: sqlite3.Connection, key: Key | None, path: Path) -> PlainCipher | AesCipher:
     """The seal that the key opens, as the gallery is now."""
     row = db.execute("SELECT value FROM meta WHERE key = 'keyring'").fetchone()
     return open_keyring(row[0] if row else json.dumps(None), key, where=f"the gallery {path}")

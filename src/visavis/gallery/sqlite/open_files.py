@@ -18,8 +18,8 @@ _guard = threading.Lock()
 _descriptors: dict[Inode, tuple[int, int]] = {}  # descriptor and how many hold it
 
 
-def held(path: Path) -> Inode:
-    """Open a file for ``read``, once a process; call ``let_go`` after its last use.
+def acquire_fd(path: Path) -> Inode:
+    """Open a file for ``read``, once a process; call ``release_fd`` after its last use.
 
     Raises:
         OSError: it cannot be opened.
@@ -36,8 +36,8 @@ def held(path: Path) -> Inode:
         return inode
 
 
-def let_go(inode: Inode) -> None:
-    """Undo one ``held``."""
+def release_fd(inode: Inode) -> None:
+    """Undo one ``acquire_fd``."""
     with _guard:
         descriptor, users = _descriptors[inode]
         if users > 1:
@@ -51,7 +51,7 @@ def read(inode: Inode, *, step: int, overlap: int) -> Iterator[bytes]:
     """The file from its start in pieces, each beginning with the end of the one before.
 
     Args:
-        inode: from ``held``.
+        inode: from ``acquire_fd``.
         step: new bytes in a piece.
         overlap: bytes that are given again.
     """

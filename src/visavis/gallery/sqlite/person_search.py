@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from visavis.decision.domain import Domain
 from visavis.errors import ModelMismatchError
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.fusion import mean_templates
 from visavis.gallery.index.exact import ROUNDING
 from visavis.gallery.index.template_index import TemplateIndex
@@ -58,7 +58,7 @@ class _People:
 
 
 def search_people(
-    database: Database, indexes: LiveIndexes, seal: Seal, probes: Vectors, *,
+    database: Database, indexes: LiveIndexes, cipher: ValueCipher, probes: Vectors, *,
     model_sha256: str, k: int, fusion: Fusion, domain: Domain | None = None,
 ) -> list[list[Match]]:  # fmt: skip
     """The ``k`` closest people to each of ``(Q, D)`` unit vectors, as of one moment.
@@ -68,8 +68,8 @@ def search_people(
     """
 
     def found(db: sqlite3.Connection, state: State, model: int) -> list[list[Match]]:
-        index = indexes.current(db, state, model, seal)
-        return PersonSearch(db, seal, index, domain).search(probes, k=k, fusion=fusion)
+        index = indexes.current(db, state, model, cipher)
+        return PersonSearch(db, cipher, index, domain).search(probes, k=k, fusion=fusion)
 
     with database.reading() as (db, state):
         model = model_of(db, model_sha256)
@@ -83,7 +83,7 @@ def search_people(
             )
         if indexes.near(state, number):
             return found(db, state, number)
-    indexes.prepare(number, seal)
+    indexes.prepare(number, cipher)
     with database.reading() as (db, state):
         return found(db, state, number)
 
@@ -99,9 +99,13 @@ class PersonSearch:
     """
 
     def __init__(
-        self, db: sqlite3.Connection, seal: Seal, index: TemplateIndex, domain: Domain | None = None
+        self,
+        db: sqlite3.Connection,
+        cipher: ValueCipher,
+        index: TemplateIndex,
+        domain: Domain | None = None,
     ) -> None:
-        self._db, self._seal, self._index, self._domain = db, seal, index, domain
+        self._db, self._cipher, self._index, self._domain = db, cipher, index, domain
         self._columns = index.columns()
         self._names: dict[int, tuple[str, str]] = {}
 
@@ -208,4 +212,4 @@ class PersonSearch:
         if len(self._names) > _KEPT:
             self._names.clear()
         for _, part in batches([person for person in people if person not in self._names]):
-            self._names |= person_names(self._db, self._seal, part)
+            self._names |= person_names(self._db, self._cipher, part)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from visavis.errors import GalleryDamagedError, GalleryError
-from visavis.gallery import moments
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery import timestamps
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.names import unknown_person
 from visavis.gallery.records import Person, StoredFace
 from visavis.gallery.sqlite.database import Database
@@ -32,35 +32,35 @@ _PART = 1000
 _COMPARED = 10_000
 
 
-def required_person(db: sqlite3.Connection, seal: Seal, name: str) -> tuple[int, bytes]:
+def required_person(db: sqlite3.Connection, cipher: ValueCipher, name: str) -> tuple[int, bytes]:
     """Row number and uid of a person by composed name.
 
     Raises:
         UnknownPersonError: nobody is called so.
     """
-    found = find_person(db, seal, name)
+    found = find_person(db, cipher, name)
     if found is None:
-        raise unknown_person(name, (text for text, _ in _names(db, seal, most=_COMPARED)))
+        raise unknown_person(name, (text for text, _ in _names(db, cipher, most=_COMPARED)))
     return found
 
 
-def one_person(db: sqlite3.Connection, seal: Seal, number: int) -> Person:
+def one_person(db: sqlite3.Connection, cipher: ValueCipher, number: int) -> Person:
     """A person by row number, who must be there."""
-    return next(iter(_people(db, seal, [number])))
+    return next(iter(_people(db, cipher, [number])))
 
 
-def all_people(database: Database, seal: Seal) -> Iterator[Person]:
+def all_people(database: Database, cipher: ValueCipher) -> Iterator[Person]:
     """Everybody, by name. Who is removed meanwhile may be left out."""
     with database.reading() as (db, _):
-        numbers = [number for _, number in sorted(_names(db, seal))]
+        numbers = [number for _, number in sorted(_names(db, cipher))]
     for start in range(0, len(numbers), _PART):
         with database.reading() as (db, _):
-            part = _people(db, seal, numbers[start : start + _PART])
+            part = _people(db, cipher, numbers[start : start + _PART])
         yield from part
 
 
 def faces_of(
-    database: Database, seal: Seal, *, person: int | None, model_sha256: str | None
+    database: Database, cipher: ValueCipher, *, person: int | None, model_sha256: str | None
 ) -> Iterator[StoredFace]:
     """Yield the faces present at the call, by number; faces removed meanwhile may be missing."""
     with database.reading() as (_, state):
@@ -68,12 +68,12 @@ def faces_of(
     after = 0
     while after < last:  # rises with each part
         with database.reading() as (db, _):
-            part = _faces(db, seal, (after, last), person, model_sha256)
+            part = _faces(db, cipher, (after, last), person, model_sha256)
         yield from part
         after = part[-1].id if len(part) == _PART else last
 
 
-def crop_of(db: sqlite3.Connection, seal: Seal, face: int) -> bytes | None:
+def crop_of(db: sqlite3.Connection, cipher: ValueCipher, face: int) -> bytes | None:
     """A kept crop.
 
     Raises:
@@ -86,7 +86,7 @@ def crop_of(db: sqlite3.Connection, seal: Seal, face: int) -> bytes | None:
     if not row[0]:
         return None
     found = db.execute("SELECT png FROM crop WHERE face = ?", (face,)).fetchone()
-    png = seal.open(found[0], about_crop(face)) if found else None
+    png = cipher.decrypt(found[0], about_crop(face)) if found else None
     if png is None:
         raise GalleryDamagedError(
             f"the crop of face {face} is not what was written", "restore the gallery from a backup"
@@ -103,18 +103,18 @@ def model_of(db: sqlite3.Connection, sha256: str) -> tuple[int, int] | None:
 
 
 def open_faces(
-    db: sqlite3.Connection, seal: Seal, person: int, model: int, dimension: int
+    db: sqlite3.Connection, cipher: ValueCipher, person: int, model: int, dimension: int
 ) -> list[OpenFace]:
     """A person's faces of one model, by number."""
     rows = db.execute(
         f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? AND model = ? ORDER BY id",
         (person, model),
     ).fetchall()
-    return [open_face(seal, row, dimension) for row in rows]
+    return [open_face(cipher, row, dimension) for row in rows]
 
 
 def probe_a_person(
-    database: Database, seal: Seal, model_sha256: str, *, most: int
+    database: Database, cipher: ValueCipher, model_sha256: str, *, most: int
 ) -> tuple[list[Vectors], list[int]]:
     """One template each of up to ``most`` people, both chosen by a fixed seed, and whose they are.
 
@@ -133,7 +133,7 @@ def probe_a_person(
     probes, owners = [], []
     for at in chooser.permutation(len(people))[: max(most, 0)].tolist():
         with database.reading() as (db, _):
-            faces = open_faces(db, seal, people[at][0], *model)
+            faces = open_faces(db, cipher, people[at][0], *model)
         if faces:
             chosen = faces[int(chooser.integers(len(faces)))]
             probes.append(chosen.vector)
@@ -150,12 +150,14 @@ def uids(db: sqlite3.Connection, people: Sequence[int]) -> dict[int, str]:
     return found
 
 
-def _names(db: sqlite3.Connection, seal: Seal, *, most: int = -1) -> Iterator[tuple[str, int]]:
+def _names(
+    db: sqlite3.Connection, cipher: ValueCipher, *, most: int = -1
+) -> Iterator[tuple[str, int]]:
     for number, uid, blob in db.execute("SELECT id, uid, name FROM person LIMIT ?", (most,)):
-        yield open_text(seal, number, uid, "name", blob), number
+        yield open_text(cipher, number, uid, "name", blob), number
 
 
-def _people(db: sqlite3.Connection, seal: Seal, numbers: list[int]) -> list[Person]:
+def _people(db: sqlite3.Connection, cipher: ValueCipher, numbers: list[int]) -> list[Person]:
     rows: dict[int, Any] = {}
     faces: dict[int, dict[str, int]] = {}
     for marks, part in batches(numbers):
@@ -171,11 +173,11 @@ def _people(db: sqlite3.Connection, seal: Seal, numbers: list[int]) -> list[Pers
             faces.setdefault(number, {})[sha256] = count
     return [
         Person(
-            name=open_text(seal, number, uid, "name", name),
+            name=open_text(cipher, number, uid, "name", name),
             id=written_uid(uid),
             faces=faces.get(number, {}),
-            attributes=json.loads(open_text(seal, number, uid, "attributes", attributes)),
-            created=moments.written(created),
+            attributes=json.loads(open_text(cipher, number, uid, "attributes", attributes)),
+            created=timestamps.written(created),
         )
         for number, uid, name, attributes, created in (rows[n] for n in numbers if n in rows)
     ]
@@ -183,7 +185,7 @@ def _people(db: sqlite3.Connection, seal: Seal, numbers: list[int]) -> list[Pers
 
 def _faces(
     db: sqlite3.Connection,
-    seal: Seal,
+    cipher: ValueCipher,
     between: tuple[int, int],
     person: int | None,
     model_sha256: str | None,
@@ -208,11 +210,11 @@ def _faces(
     settings = dict(db.execute("SELECT id, text FROM setting").fetchall())
     names: dict[int, tuple[str, str]] = {}
     for _, part in batches(sorted({row[1] for row in rows})):
-        names |= person_names(db, seal, part)
+        names |= person_names(db, cipher, part)
     found = []
     for row in rows:
         name, sha256, dimension = models[row[2]]
-        face = open_face(seal, row, dimension)
+        face = open_face(cipher, row, dimension)
         found.append(
             StoredFace(
                 id=face.id,
@@ -224,8 +226,8 @@ def _faces(
                 usability=face.usability,
                 photo=face.source,
                 photo_sha256=face.source_sha256,
-                created=moments.written(face.created),
-                expires=None if face.expires is None else moments.written(face.expires),
+                created=timestamps.written(face.created),
+                expires=None if face.expires is None else timestamps.written(face.expires),
                 has_crop=face.has_crop,
             )
         )

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.read import crop_of
 from visavis.gallery.sqlite.row_codec import (
@@ -23,7 +23,7 @@ from visavis.gallery.sqlite.write import source_tag
 _BATCH = 2000
 
 
-def reseal_everything(db: sqlite3.Connection, old: Seal, new: Seal) -> None:
+def reseal_everything(db: sqlite3.Connection, old: ValueCipher, new: ValueCipher) -> None:
     """Seal every value anew; call it inside a write transaction.
 
     Raises:
@@ -43,19 +43,19 @@ def reseal_everything(db: sqlite3.Connection, old: Seal, new: Seal) -> None:
     for rows in _batches(db, "SELECT face FROM crop", key="face"):
         db.executemany(
             "UPDATE crop SET png = ? WHERE face = ?",
-            [(new.seal(crop_of(db, old, n) or b"", about_crop(n)), n) for (n,) in rows],
+            [(new.encrypt(crop_of(db, old, n) or b"", about_crop(n)), n) for (n,) in rows],
         )
     audit.reseal(db, new)
 
 
 def reseal_faces(
-    db: sqlite3.Connection, seal: Seal, rows: list[tuple[Any, ...]], *, person: int
+    db: sqlite3.Connection, cipher: ValueCipher, rows: list[tuple[Any, ...]], *, person: int
 ) -> None:
     """Give faces (rows as ``FACE_COLUMNS``) to another person."""
     changed = []
     for row in rows:
         moved = (row[0], person, *row[2:])
-        changed.append((person, seal.seal(open_body(seal, row), face_about(moved)), row[0]))
+        changed.append((person, cipher.encrypt(open_body(cipher, row), face_about(moved)), row[0]))
     db.executemany("UPDATE face SET person = ?, body = ? WHERE id = ?", changed)
 
 
@@ -70,22 +70,24 @@ def _batches(
         yield rows
 
 
-def _person(old: Seal, new: Seal, row: tuple[Any, ...]) -> tuple[bytes, bytes, bytes, int]:
+def _person(
+    old: ValueCipher, new: ValueCipher, row: tuple[Any, ...]
+) -> tuple[bytes, bytes, bytes, int]:
     number, uid, name, attributes = row
     plain = open_text(old, number, uid, "name", name)
     kept = open_text(old, number, uid, "attributes", attributes)
     return (
         new.blind(b"name", plain),
-        new.seal(plain.encode(), about_person(number, uid, "name")),
-        new.seal(kept.encode(), about_person(number, uid, "attributes")),
+        new.encrypt(plain.encode(), about_person(number, uid, "name")),
+        new.encrypt(kept.encode(), about_person(number, uid, "attributes")),
         number,
     )
 
 
 def _face(
-    old: Seal, new: Seal, row: tuple[Any, ...], dimension: int
+    old: ValueCipher, new: ValueCipher, row: tuple[Any, ...], dimension: int
 ) -> tuple[bytes | None, bytes, int]:
     body = open_body(old, row)
     tag = source_tag(new, source_sha256_of(body, dimension))
     about = face_about((*row[:4], tag, *row[5:8]))
-    return tag, new.seal(body, about), row[0]
+    return tag, new.encrypt(body, about), row[0]

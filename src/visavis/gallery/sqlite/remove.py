@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.sqlite.database import State
 from visavis.gallery.sqlite.row_codec import vector_and_texts
 
@@ -21,7 +21,7 @@ _TELLING = _CHECKSUM + 4  # shorter texts are looked for together with their che
 
 
 @dataclass(slots=True)
-class Deleted:
+class Deletion:
     """What a transaction deleted.
 
     Attributes:
@@ -43,7 +43,11 @@ def batches(values: Sequence[T]) -> Iterator[tuple[str, tuple[T, ...]]]:
 
 
 def delete_faces(
-    db: sqlite3.Connection, seal: Seal, state: State, numbers: Sequence[int], deleted: Deleted
+    db: sqlite3.Connection,
+    cipher: ValueCipher,
+    state: State,
+    numbers: Sequence[int],
+    deleted: Deletion,
 ) -> dict[int, int]:
     """Delete faces that are there; returns how many of each person (by row number)."""
     clock = state.clock
@@ -67,17 +71,17 @@ def delete_faces(
         clock += len(rows)
         for _, person, model, body in rows:
             owners[person] = owners.get(person, 0) + 1
-            _look_for_body(body, dimensions.get(model, 0), seal, deleted)
+            _look_for_body(body, dimensions.get(model, 0), cipher, deleted)
         for (png,) in crops:
             # All pictures begin and end alike.
-            deleted.blobs.append(png if seal.encrypted else png[_PNG_START:-_PNG_END])
+            deleted.blobs.append(png if cipher.encrypted else png[_PNG_START:-_PNG_END])
         deleted.faces += len(rows)
     db.execute("UPDATE state SET clock = ?", (clock,))
     return owners
 
 
-def _look_for_body(body: bytes, dimension: int, seal: Seal, deleted: Deleted) -> None:
-    if seal.encrypted:
+def _look_for_body(body: bytes, dimension: int, cipher: ValueCipher, deleted: Deletion) -> None:
+    if cipher.encrypted:
         deleted.blobs.append(body)
         return
     vector, texts = vector_and_texts(body, dimension)
@@ -87,7 +91,7 @@ def _look_for_body(body: bytes, dimension: int, seal: Seal, deleted: Deleted) ->
         deleted.texts.append(source)
 
 
-def delete_person(db: sqlite3.Connection, number: int, deleted: Deleted) -> None:
+def delete_person(db: sqlite3.Connection, number: int, deleted: Deletion) -> None:
     """Delete a person who has no faces any more."""
     name, attributes = db.execute(
         "SELECT CAST(name AS BLOB), CAST(attributes AS BLOB) FROM person WHERE id = ?", (number,)
@@ -96,6 +100,6 @@ def delete_person(db: sqlite3.Connection, number: int, deleted: Deleted) -> None
     db.execute("DELETE FROM person WHERE id = ?", (number,))
 
 
-def forget(*blobs: bytes, deleted: Deleted) -> None:
+def forget(*blobs: bytes, deleted: Deletion) -> None:
     """Look for these sealed values of a person later, and for the plain text within them."""
     deleted.texts.extend(blob[:-_CHECKSUM] if len(blob) >= _TELLING else blob for blob in blobs)

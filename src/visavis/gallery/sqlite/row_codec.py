@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import GalleryDamagedError
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.types import Vectors
 
 FACE_COLUMNS: Final = "id, person, model, setting, source_tag, created, expires, crop, body"
@@ -57,14 +57,14 @@ def face_about(row: Sequence[Any]) -> bytes:
     return packed + source_tag if source_tag else packed
 
 
-def open_body(seal: Seal, row: Sequence[Any]) -> bytes:
+def open_body(cipher: ValueCipher, row: Sequence[Any]) -> bytes:
     """The body of a face.
 
     Raises:
         GalleryDamagedError: the row is not what was written.
     """
     try:
-        data = seal.open(row[8], face_about(row))
+        data = cipher.decrypt(row[8], face_about(row))
     except (struct.error, TypeError, ValueError):  # a value of another kind than was written
         data = None
     if data is None:
@@ -86,13 +86,13 @@ def source_sha256_of(body: bytes, dimension: int) -> str:
     return body[_USABILITY.size + 4 * dimension :].decode().partition("\0")[2]
 
 
-def open_face(seal: Seal, row: Sequence[Any], dimension: int) -> OpenFace:
+def open_face(cipher: ValueCipher, row: Sequence[Any], dimension: int) -> OpenFace:
     """A face from its row as ``FACE_COLUMNS``.
 
     Raises:
         GalleryDamagedError: the row is not what was written.
     """
-    body = open_body(seal, row)
+    body = open_body(cipher, row)
     end = _USABILITY.size + 4 * dimension
     source, _, sha256 = body[end:].decode().partition("\0")
     return OpenFace(
@@ -111,7 +111,7 @@ def open_face(seal: Seal, row: Sequence[Any], dimension: int) -> OpenFace:
 
 
 def open_vectors(
-    seal: Seal, rows: Sequence[Sequence[Any]], dimension: int
+    cipher: ValueCipher, rows: Sequence[Sequence[Any]], dimension: int
 ) -> tuple[NDArray[np.float64], Vectors]:
     """Only usability ``(N,)`` and templates ``(N, D)``, quickly.
 
@@ -119,7 +119,7 @@ def open_vectors(
         GalleryDamagedError: a row is not what was written.
     """
     kind = np.dtype([("usability", "<f8"), ("vector", "<f4", (dimension,))])
-    joined = b"".join([open_body(seal, row)[: kind.itemsize] for row in rows])
+    joined = b"".join([open_body(cipher, row)[: kind.itemsize] for row in rows])
     found = np.frombuffer(joined, kind)
     return found["usability"].astype(np.float64), found["vector"].astype(np.float32)
 
@@ -134,13 +134,13 @@ def about_crop(face: int) -> bytes:
     return b"crop %d" % face
 
 
-def open_text(seal: Seal, number: int, uid: bytes, column: str, blob: bytes) -> str:
+def open_text(cipher: ValueCipher, number: int, uid: bytes, column: str, blob: bytes) -> str:
     """A person's name or attributes.
 
     Raises:
         GalleryDamagedError: it is not what was written.
     """
-    data = seal.open(blob, about_person(number, uid, column))
+    data = cipher.decrypt(blob, about_person(number, uid, column))
     if data is None:
         raise GalleryDamagedError(
             f"the {column} of person {written_uid(uid)} is not what was written",
@@ -158,12 +158,12 @@ def written_uid(uid: bytes) -> str:
 
 
 def person_names(
-    db: sqlite3.Connection, seal: Seal, numbers: Sequence[int]
+    db: sqlite3.Connection, cipher: ValueCipher, numbers: Sequence[int]
 ) -> dict[int, tuple[str, str]]:
     """Name and opaque id of people by row number."""
     marks = ",".join("?" * len(numbers))
     rows = db.execute(f"SELECT id, uid, name FROM person WHERE id IN ({marks})", tuple(numbers))
     return {
-        number: (open_text(seal, number, uid, "name", name), written_uid(uid))
+        number: (open_text(cipher, number, uid, "name", name), written_uid(uid))
         for number, uid, name in rows
     }

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from visavis.decision.domain import Domain
 from visavis.errors import ErasureIncompleteError, GalleryError, OptionError
-from visavis.gallery import moments
+from visavis.gallery import timestamps
 from visavis.gallery.crypto.key import Key
-from visavis.gallery.crypto.value_cipher import CurrentSeal
+from visavis.gallery.crypto.value_cipher import CurrentCipher
 from visavis.gallery.entries import attributes_text, checked_faces, instant, usable_vectors
 from visavis.gallery.fusion import FUSIONS
 from visavis.gallery.names import composed, usable_name
@@ -40,7 +40,7 @@ from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.open import INDEX, opened
 from visavis.gallery.sqlite.options import GalleryOptions
 from visavis.gallery.sqlite.person_search import search_people
-from visavis.gallery.sqlite.remove import Deleted
+from visavis.gallery.sqlite.remove import Deletion
 from visavis.gallery.sqlite.row_codec import about_person, written_uid
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
@@ -79,14 +79,14 @@ class SqliteGallery:
     ) -> None:
         self._path = Path(path).absolute()
         self._options = options
-        self._db, seal = opened(
+        self._db, cipher = opened(
             self._path,
             create=create,
             key=key,
             timeout=options.timeout,
             scrypt_cost=options.scrypt_cost,
         )
-        self._seal = CurrentSeal(seal)
+        self._cipher = CurrentCipher(cipher)
         self._counts = FaceCounts()
         self._levelled = LevelledFaces()
         self._eraser = Eraser(self._db, self._path / INDEX, timeout=options.timeout)
@@ -115,7 +115,7 @@ class SqliteGallery:
             return []
         with self._db.alone():
             with self._db.writing() as (db, state):
-                written = writing.insert(db, self._seal, state, checked)
+                written = writing.insert(db, self._cipher, state, checked)
             self._indexes.follow(state, written)
         return written.numbers
 
@@ -124,9 +124,9 @@ class SqliteGallery:
         text = attributes_text(attributes)
         with self._db.writing() as (db, _):
             number, uid = self._person(db, name)
-            sealed = self._seal.seal(text.encode(), about_person(number, uid, "attributes"))
+            sealed = self._cipher.encrypt(text.encode(), about_person(number, uid, "attributes"))
             db.execute("UPDATE person SET attributes = ? WHERE id = ?", (sealed, number))
-            audit.append(db, self._seal, [audit.Event("attributes", written_uid(uid), {})])
+            audit.append(db, self._cipher, [audit.Event("attributes", written_uid(uid), {})])
 
     def rename(self, old: str, new: str, /) -> None:
         """Give a person another name; the old one is erased. See ``GalleryStore.rename``."""
@@ -141,7 +141,7 @@ class SqliteGallery:
         """Move some of a person's faces to another. See ``GalleryStore.split``."""
         other = usable_name(into)
         with self._db.writing() as (db, state):
-            Change(db, self._seal, state, Deleted()).split(name, faces, other)
+            Change(db, self._cipher, state, Deletion()).split(name, faces, other)
 
     # --- erasing -----------------------------------------------------------------------------
 
@@ -155,35 +155,35 @@ class SqliteGallery:
         """
         with self._db.reading() as (db, _):
             self._person(db, name)  # nothing is loaded for somebody unknown
-        self._indexes.load_before_erasing(self._seal)
+        self._indexes.load_before_erasing(self._cipher)
         return self._erase(lambda change: change.remove(name))
 
     def remove_faces(self, faces: Sequence[int], /) -> int:
         """Erase faces by number. See ``GalleryStore.remove_faces``."""
         wanted = [int(face) for face in faces]
-        self._indexes.load_before_erasing(self._seal)
+        self._indexes.load_before_erasing(self._cipher)
         return self._erase(lambda change: change.remove_faces(wanted))
 
     def expire(self, now: str, /) -> int:
         """Erase what has expired. See ``GalleryStore.expire``."""
-        when = moments.microseconds(instant(now))
+        when = timestamps.microseconds(instant(now))
         with self._db.reading() as (db, _):
             due = db.execute("SELECT 1 FROM face WHERE expires < ? LIMIT 1", (when,)).fetchone()
         if due is None:
             return 0
-        self._indexes.load_before_erasing(self._seal)
+        self._indexes.load_before_erasing(self._cipher)
         return self._erase(lambda change: change.expire(when))
 
     # --- reading -----------------------------------------------------------------------------
 
     def people(self) -> Iterator[Person]:
         """Everybody, by name in code point order."""
-        return reading.all_people(self._db, self._seal)
+        return reading.all_people(self._db, self._cipher)
 
     def person(self, name: str, /) -> Person:
         """One person. See ``GalleryStore.person``."""
         with self._db.reading() as (db, _):
-            return reading.one_person(db, self._seal, self._person(db, name)[0])
+            return reading.one_person(db, self._cipher, self._person(db, name)[0])
 
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
@@ -193,28 +193,30 @@ class SqliteGallery:
         if person is not None:
             with self._db.reading() as (db, _):
                 number = self._person(db, person)[0]
-        yield from reading.faces_of(self._db, self._seal, person=number, model_sha256=model_sha256)
+        yield from reading.faces_of(
+            self._db, self._cipher, person=number, model_sha256=model_sha256
+        )
 
     def crop(self, face: int, /) -> bytes | None:
         """The aligned face where it was kept. See ``GalleryStore.crop``."""
         with self._db.reading() as (db, _):
-            return reading.crop_of(db, self._seal, face)
+            return reading.crop_of(db, self._cipher, face)
 
     def has_person(self, name: str, /) -> bool:
         """Whether somebody of that name is enrolled."""
         with self._db.reading() as (db, _):
-            return writing.find_person(db, self._seal, composed(name)) is not None
+            return writing.find_person(db, self._cipher, composed(name)) is not None
 
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
         """Whether this photo is enrolled. See ``GalleryStore.has_source``."""
         with self._db.reading() as (db, _):
-            found = writing.find_person(db, self._seal, composed(person))
+            found = writing.find_person(db, self._cipher, composed(person))
             if found is None:
                 return False
             row = db.execute(
                 "SELECT 1 FROM face JOIN model ON model.id = face.model "
                 "WHERE person = ? AND sha256 = ? AND source_tag IS ? LIMIT 1",
-                (found[0], model_sha256, writing.source_tag(self._seal, source_sha256)),
+                (found[0], model_sha256, writing.source_tag(self._cipher, source_sha256)),
             ).fetchone()
             return row is not None
 
@@ -245,7 +247,7 @@ class SqliteGallery:
             found
             for part in parts
             for found in search_people(
-                self._db, self._indexes, self._seal, part,
+                self._db, self._indexes, self._cipher, part,
                 model_sha256=model_sha256, k=k, fusion=fusion, domain=domain,
             )
         ]  # fmt: skip
@@ -262,7 +264,7 @@ class SqliteGallery:
         _require_fusion(fusion)
         space = None if domain is None else replace(domain, mean_b=None)
         return non_mated.non_mated(
-            self._db, self._seal, self._counts,
+            self._db, self._cipher, self._counts,
             lambda probes: self.search(
                 probes, model_sha256=model_sha256, k=2, fusion=fusion, domain=space
             ),
@@ -276,7 +278,7 @@ class SqliteGallery:
         It is kept where the scores of ``non_mated`` are, and as long.
         """
         return non_mated.people_mean(
-            self._db, self._seal, self._indexes,
+            self._db, self._cipher, self._indexes,
             model_sha256=model_sha256, fewest=self._options.snapshot_from,
         )  # fmt: skip
 
@@ -286,7 +288,7 @@ class SqliteGallery:
         """Append to the audit. See ``GalleryStore.note``."""
         event = audit.event(action, subject, details)
         with self._db.writing() as (db, _):
-            audit.append(db, self._seal, [event])
+            audit.append(db, self._cipher, [event])
 
     def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
         """The audit from the start. See ``GalleryStore.audit``."""
@@ -307,7 +309,7 @@ class SqliteGallery:
                 people=people,
                 faces={sha256: counts[number] for number, sha256, _ in held},
                 models={sha256: name for _, sha256, name in held},
-                encrypted=self._seal.encrypted,
+                encrypted=self._cipher.encrypted,
                 index={sha256: self._indexes.describe(db, number) for number, sha256, _ in held},
                 bytes=upkeep.size(self._path),
                 audit_entries=entries,
@@ -320,14 +322,14 @@ class SqliteGallery:
 
         It also finishes an unfinished erasure, or reports it as a problem.
         """
-        return checking.checked(self._db, self._seal, self._indexes, self._eraser)
+        return checking.checked(self._db, self._cipher, self._indexes, self._eraser)
 
     def load_index(self) -> None:
         """Load or make the search indexes now, rather than at the first search, and keep them."""
         with self._db.reading() as (db, _):
             models = [number for (number,) in db.execute("SELECT id FROM model")]
         for model in models:
-            self._indexes.prepare(model, self._seal)
+            self._indexes.prepare(model, self._cipher)
 
     def rekey(self, new: Key | None, /, *, reencrypt: bool = False) -> None:
         """Give the gallery another key, or none, or one where it had none.
@@ -351,7 +353,7 @@ class SqliteGallery:
         upkeep.rekey(
             self._db,
             self._eraser,
-            self._seal,
+            self._cipher,
             new,
             reencrypt=reencrypt,
             cost=self._options.scrypt_cost,
@@ -362,7 +364,7 @@ class SqliteGallery:
 
         Needs memory for a copy of the database. Returns bytes before and after.
         """
-        return upkeep.compact(self._db, self._eraser, self._indexes, self._seal)
+        return upkeep.compact(self._db, self._eraser, self._indexes, self._cipher)
 
     def backup(self, destination: Path, /) -> None:
         """A copy of this moment, itself a gallery with the same key, while others go on.
@@ -375,14 +377,14 @@ class SqliteGallery:
         Raises:
             GalleryError: it is not empty or cannot be written.
         """
-        upkeep.backup(self._db, self._seal, Path(destination).absolute())
+        upkeep.backup(self._db, self._cipher, Path(destination).absolute())
 
     def close(self) -> None:
         """Release files; further calls raise GalleryError. An index worth keeping is written."""
         if not self._db.closed:
             try:
                 with contextlib.suppress(GalleryError):  # it saves time, nothing else
-                    self._indexes.save_worthwhile(self._seal)
+                    self._indexes.save_worthwhile(self._cipher)
             finally:
                 self._indexes.forget()
                 self._db.close()
@@ -395,11 +397,11 @@ class SqliteGallery:
 
     def _erase(self, change: Callable[[Change], T]) -> T:
         return self._eraser.erase(
-            lambda db, state, deleted: change(Change(db, self._seal, state, deleted))
+            lambda db, state, deleted: change(Change(db, self._cipher, state, deleted))
         )
 
     def _person(self, db: sqlite3.Connection, name: str) -> tuple[int, bytes]:
-        return reading.required_person(db, self._seal, composed(name))
+        return reading.required_person(db, self._cipher, composed(name))
 
 
 def _require_fusion(fusion: str) -> None:

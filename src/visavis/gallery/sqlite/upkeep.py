@@ -11,11 +11,11 @@ from pathlib import Path
 from visavis.errors import GalleryError, GalleryKeyError
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.keyring import plain_keyring, wrapped_keyring
-from visavis.gallery.crypto.value_cipher import AesSeal, CurrentSeal, PlainSeal, Seal
+from visavis.gallery.crypto.value_cipher import AesCipher, CurrentCipher, PlainCipher, ValueCipher
 from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import Database
 from visavis.gallery.sqlite.erase import Eraser
-from visavis.gallery.sqlite.failures import is_busy, is_damage, told, translated
+from visavis.gallery.sqlite.failures import is_busy, is_damage, translate_errors, translated
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
 from visavis.gallery.sqlite.open import DATABASE, INDEX
@@ -25,27 +25,27 @@ from visavis.gallery.sqlite.rekey import reseal_everything
 def rekey(
     database: Database,
     eraser: Eraser,
-    seal: CurrentSeal,
+    cipher: CurrentCipher,
     new: Key | None,
     *,
     reencrypt: bool,
     cost: int,
 ) -> None:
     """Give a gallery another key, or none; see ``SqliteGallery.rekey``."""
-    if new is None and not seal.encrypted and not reencrypt:
+    if new is None and not cipher.encrypted and not reencrypt:
         raise GalleryKeyError(
             f"the gallery {database.folder} is not encrypted", "give a key to encrypt it"
         )
     with eraser.lock():
         with database.alone():  # nobody writes between the change and the seal that goes with it
             with database.writing() as (db, state):
-                old = seal.now
-                keep = isinstance(old, AesSeal) and new is not None and not reencrypt
-                wanted: PlainSeal | AesSeal
+                old = cipher.now
+                keep = isinstance(old, AesCipher) and new is not None and not reencrypt
+                wanted: PlainCipher | AesCipher
                 if new is None:
                     text, wanted = plain_keyring()
                 else:
-                    data_key = old.data_key if keep and isinstance(old, AesSeal) else None
+                    data_key = old.data_key if keep and isinstance(old, AesCipher) else None
                     text, wanted = wrapped_keyring(new, data_key=data_key, cost=cost)
                 if not keep:
                     reseal_everything(db, old, wanted)
@@ -57,7 +57,7 @@ def rekey(
                 how = {"encrypted": new is not None, "reencrypted": not keep}
                 audit.append(db, wanted, [audit.Event("rekey", "", how)])
             # From here on the new key is in force, whatever becomes of the cleaning.
-            seal.now = wanted
+            cipher.now = wanted
             if not keep:
                 database.generation = state.generation + 1
         # What the old key opens, or no key, must not lie in freed pages.
@@ -69,27 +69,27 @@ def rekey(
 
 
 def compact(
-    database: Database, eraser: Eraser, indexes: LiveIndexes, seal: Seal
+    database: Database, eraser: Eraser, indexes: LiveIndexes, cipher: ValueCipher
 ) -> tuple[int, int]:
     """Make the files as small as they can be; bytes before and after."""
     before = size(database.folder)
     with eraser.lock(), database.writing() as (db, state):
         for model in indexes.loaded():
-            indexes.current(db, state, model, seal)
+            indexes.current(db, state, model, cipher)
         db.execute("DELETE FROM removal")
         db.execute("DELETE FROM moved")
         db.execute("DELETE FROM snapshot")
         db.execute("DELETE FROM setting WHERE id NOT IN (SELECT setting FROM face)")
         db.execute("UPDATE state SET floor = ?", (state.clock,))
-        audit.append(db, seal, [audit.Event("compact", "", {})])
+        audit.append(db, cipher, [audit.Event("compact", "", {})])
     eraser.rewrite()
-    indexes.save_all(seal)
+    indexes.save_all(cipher)
     return before, size(database.folder)
 
 
-def backup(database: Database, seal: Seal, destination: Path) -> None:
+def backup(database: Database, cipher: ValueCipher, destination: Path) -> None:
     """A copy that is a gallery itself, while others read and write; see ``SqliteGallery``."""
-    with told(destination):
+    with translate_errors(destination):
         if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
             raise GalleryError(
                 f"{destination} is there already", "name a new folder for the backup"
@@ -103,7 +103,7 @@ def backup(database: Database, seal: Seal, destination: Path) -> None:
             (destination / INDEX).mkdir(mode=0o700)
             _copy(database, partial)
             with database.writing() as (db, _):  # no copy that the audit does not know of
-                audit.append(db, seal, [audit.Event("backup", "", {})])
+                audit.append(db, cipher, [audit.Event("backup", "", {})])
             partial.replace(destination / DATABASE)
         except BaseException:  # leave the place as it was, so that it can be tried again
             for left in destination.glob(f"{partial.name}*"):

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from visavis.errors import ModelMismatchError
-from visavis.gallery import moments
-from visavis.gallery.crypto.value_cipher import Seal
-from visavis.gallery.entries import Checked
+from visavis.gallery import timestamps
+from visavis.gallery.crypto.value_cipher import ValueCipher
+from visavis.gallery.entries import FaceColumns
 from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import State
 from visavis.gallery.sqlite.remove import batches
@@ -30,21 +30,21 @@ def dimensions(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT sha256, dimension FROM model").fetchall())
 
 
-def find_person(db: sqlite3.Connection, seal: Seal, name: str) -> tuple[int, bytes] | None:
+def find_person(db: sqlite3.Connection, cipher: ValueCipher, name: str) -> tuple[int, bytes] | None:
     """Row number and uid of a person by composed name."""
     found: tuple[int, bytes] | None = db.execute(
-        "SELECT id, uid FROM person WHERE name_tag = ?", (seal.blind(b"name", name),)
+        "SELECT id, uid FROM person WHERE name_tag = ?", (cipher.blind(b"name", name),)
     ).fetchone()
     return found
 
 
-def source_tag(seal: Seal, source_sha256: str) -> bytes | None:
+def source_tag(cipher: ValueCipher, source_sha256: str) -> bytes | None:
     """What stands for a photo's hash in the table."""
-    return seal.blind(b"source", source_sha256) if source_sha256 else None
+    return cipher.blind(b"source", source_sha256) if source_sha256 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Written:
+class WriteResult:
     """What a transaction enrolled, in the order given.
 
     Attributes:
@@ -66,17 +66,19 @@ class Written:
     new_models: dict[int, int]
 
 
-def insert(db: sqlite3.Connection, seal: Seal, state: State, checked: Checked) -> Written:
+def insert(
+    db: sqlite3.Connection, cipher: ValueCipher, state: State, checked: FaceColumns
+) -> WriteResult:
     """Write faces; call it in a write transaction.
 
     Raises:
         ModelMismatchError: another process enrolled the model with another length meanwhile.
     """
-    now = moments.now()
+    now = timestamps.now()
     faces = checked.faces
     models, new_models = _models(db, checked)
     settings = _settings(db, {face.settings for face in faces})
-    people, clock = find_or_make(db, seal, state.clock, dict.fromkeys(checked.people), now)
+    people, clock = find_or_make(db, cipher, state.clock, dict.fromkeys(checked.people), now)
     rows, crops = [], []
     owners = [people[name][0] for name in checked.people]
     made_by = [models[face.model_sha256] for face in faces]
@@ -87,7 +89,7 @@ def insert(db: sqlite3.Connection, seal: Seal, state: State, checked: Checked) -
     ):
         sha256 = face.photo_sha256
         if sha256 not in tags:
-            tags[sha256] = source_tag(seal, sha256)
+            tags[sha256] = source_tag(cipher, sha256)
         head = (
             number,
             owner,
@@ -95,19 +97,21 @@ def insert(db: sqlite3.Connection, seal: Seal, state: State, checked: Checked) -
             settings[face.settings],
             tags[sha256],
             now,
-            None if expires is None else moments.microseconds(expires),
+            None if expires is None else timestamps.microseconds(expires),
             int(face.crop is not None),
         )
         body = face_body(face.usability, vector, face.photo, sha256)
-        rows.append((*head, seal.seal(body, face_about(head))))
+        rows.append((*head, cipher.encrypt(body, face_about(head))))
         if face.crop is not None:
-            crops.append((number, seal.seal(face.crop, about_crop(number))))
+            crops.append((number, cipher.encrypt(face.crop, about_crop(number))))
     db.executemany("INSERT INTO face VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     db.executemany("INSERT INTO crop VALUES (?, ?)", crops)
     db.execute("UPDATE state SET clock = ?", (numbers[-1],))
-    _record(db, seal, checked, people)
+    _record(db, cipher, checked, people)
     usability = [float(face.usability) for face in faces]
-    return Written(numbers[-1], numbers, owners, made_by, usability, checked.vectors, new_models)
+    return WriteResult(
+        numbers[-1], numbers, owners, made_by, usability, checked.vectors, new_models
+    )
 
 
 def _bytes(vectors: Vectors | list[Vectors]) -> list[bytes]:
@@ -119,7 +123,10 @@ def _bytes(vectors: Vectors | list[Vectors]) -> list[bytes]:
 
 
 def _record(
-    db: sqlite3.Connection, seal: Seal, checked: Checked, people: Mapping[str, tuple[int, bytes]]
+    db: sqlite3.Connection,
+    cipher: ValueCipher,
+    checked: FaceColumns,
+    people: Mapping[str, tuple[int, bytes]],
 ) -> None:
     hashes = [face.model_sha256 for face in checked.faces]
     counts = Counter(zip(checked.people, hashes, strict=True))
@@ -128,7 +135,7 @@ def _record(
     }
     audit.append(
         db,
-        seal,
+        cipher,
         (
             audit.Event("enrol", written_uid(people[name][1]), details[count, sha256])
             for (name, sha256), count in counts.items()
@@ -136,7 +143,7 @@ def _record(
     )
 
 
-def _models(db: sqlite3.Connection, checked: Checked) -> tuple[dict[str, int], dict[int, int]]:
+def _models(db: sqlite3.Connection, checked: FaceColumns) -> tuple[dict[str, int], dict[int, int]]:
     """Row numbers by hash, and those made here with the length of their templates."""
     known = {
         sha256: (number, length)
@@ -170,11 +177,11 @@ def _settings(db: sqlite3.Connection, texts: set[str]) -> dict[str, int]:
 
 
 def find_or_make(
-    db: sqlite3.Connection, seal: Seal, clock: int, names: Mapping[str, None], now: int
+    db: sqlite3.Connection, cipher: ValueCipher, clock: int, names: Mapping[str, None], now: int
 ) -> tuple[dict[str, tuple[int, bytes]], int]:
     """Find people by composed name, or make them; returns row numbers and uids, and the clock."""
     # In the order of the index that they are looked up in and go into.
-    tags = dict(sorted((seal.blind(b"name", name), name) for name in names))
+    tags = dict(sorted((cipher.blind(b"name", name), name) for name in names))
     people: dict[str, tuple[int, bytes]] = {}
     for marks, part in batches(list(tags)):
         for number, uid, tag in db.execute(
@@ -187,8 +194,8 @@ def find_or_make(
             clock += 1
             uid = uuid.uuid4().bytes
             people[name] = (clock, uid)
-            sealed = seal.seal(name.encode(), about_person(clock, uid, "name"))
-            attributes = seal.seal(b"{}", about_person(clock, uid, "attributes"))
+            sealed = cipher.encrypt(name.encode(), about_person(clock, uid, "name"))
+            attributes = cipher.encrypt(b"{}", about_person(clock, uid, "attributes"))
             new.append((clock, uid, tag, sealed, attributes, now))
     db.executemany("INSERT INTO person VALUES (?, ?, ?, ?, ?, ?)", new)
     return people, clock

@@ -40,7 +40,7 @@ from typing import Any, Final
 from visavis.errors import DataError, GalleryDamagedError, GalleryKeyError
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.keyring import open_keyring, plain_keyring, wrapped_keyring
-from visavis.gallery.crypto.value_cipher import Seal
+from visavis.gallery.crypto.value_cipher import ValueCipher
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -68,9 +68,9 @@ class ExportWriter:
     """
 
     def __init__(self, path: Path, key: Key | None) -> None:
-        seal: Seal
-        self.keyring, seal = plain_keyring() if key is None else wrapped_keyring(key)
-        self.seal = seal
+        cipher: ValueCipher
+        self.keyring, cipher = plain_keyring() if key is None else wrapped_keyring(key)
+        self.cipher = cipher
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         self._file = os.fdopen(descriptor, "w+b")
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
@@ -92,7 +92,9 @@ class ExportWriter:
         plain = buffer.getvalue()
         if name.startswith(_COUNTED):
             self._content.update(hashlib.sha256(plain).digest())
-        self._put(name, self.seal.seal(plain, name.encode()) if self.seal.encrypted else plain)
+        self._put(
+            name, self.cipher.encrypt(plain, name.encode()) if self.cipher.encrypted else plain
+        )
 
     def _put(self, name: str, data: bytes) -> None:
         if name != MANIFEST:
@@ -108,7 +110,7 @@ class ExportWriter:
             "members": [{"name": m.name, "bytes": m.bytes, "sha256": m.sha256}
                         for m in self._members],
         }  # fmt: skip
-        manifest["seal"] = self.seal.blind(b"manifest", _canonical(manifest)).hex()
+        manifest["seal"] = self.cipher.blind(b"manifest", _canonical(manifest)).hex()
         self._put(MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
         self._zip.close()
         self._file.flush()
@@ -155,9 +157,11 @@ class ExportReader:
             ring = self.manifest["keyring"]
             if ring["kind"] == "plain" and key is not None:
                 raise GalleryKeyError(f"the export {self.path} is not encrypted", "give no key")
-            self.seal: Seal = open_keyring(json.dumps(ring), key, where=f"the export {self.path}")
+            self.cipher: ValueCipher = open_keyring(
+                json.dumps(ring), key, where=f"the export {self.path}"
+            )
             body = {name: value for name, value in self.manifest.items() if name != "seal"}
-            whole = self.seal.blind(b"manifest", _canonical(body)).hex() == self.manifest["seal"]
+            whole = self.cipher.blind(b"manifest", _canonical(body)).hex() == self.manifest["seal"]
             self.members = [
                 Member(str(m["name"]), int(m["bytes"]), str(m["sha256"]))
                 for m in self.manifest["members"]
@@ -214,7 +218,7 @@ class ExportReader:
         import pyarrow.parquet as pq
 
         data = self._bytes(member)
-        plain = self.seal.open(data, member.name.encode()) if self.seal.encrypted else data
+        plain = self.cipher.decrypt(data, member.name.encode()) if self.cipher.encrypted else data
         if plain is None:
             raise self._damaged(member.name)
         try:

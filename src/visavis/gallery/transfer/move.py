@@ -160,7 +160,7 @@ def _written(  # noqa: PLR0917
         progress(faces, faces)
     return TransferReport(
         path=str(path), people=len(names), faces=faces, crops=kept,
-        encrypted=writer.seal.encrypted, content=writer.content,
+        encrypted=writer.cipher.encrypted, content=writer.content,
     )  # fmt: skip
 
 
@@ -330,7 +330,7 @@ def _taken_in(  # noqa: PLR0917
             store.set_attributes(name, attributes[name])
     return TransferReport(
         path=str(reader.path), people=len(people), faces=faces, crops=crops,
-        encrypted=reader.seal.encrypted, content=str(reader.manifest["content"]),
+        encrypted=reader.cipher.encrypted, content=str(reader.manifest["content"]),
         already=already, skipped=len(left) + len(bare),
     )  # fmt: skip
 

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visavis.decision.own_scores import Departure
-from visavis.decision.strangers import Strangers
+from visavis.decision.gallery_nonmated_scores import CohortShift
+from visavis.decision.strangers import NonMatedModel
 from visavis.types import Record
 
 Floats = NDArray[np.float64]
@@ -41,7 +41,7 @@ _Z: Final = 1.96
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chances(Record):
+class FpirModel(Record):
     """How often strangers reach each score with somebody of a gallery.
 
     Attributes:
@@ -53,11 +53,11 @@ class Chances(Record):
         mean_shift: what the mean of many templates adds to scores.
     """
 
-    strangers: Strangers
+    strangers: NonMatedModel
     people: int
     templates: float = 1.0
     fusion: str = "weighted"
-    departure: Departure = field(default_factory=Departure)
+    departure: CohortShift = field(default_factory=CohortShift)
     mean_shift: float = MEAN_SHIFT
 
     @property

@@ -14,7 +14,7 @@ OUTSIDE: Final = (127, 127, 127)
 black, gray and the border's own pixels repeated, MTCNN finds most cut faces beside gray."""
 
 
-class Halves:
+class ImagePyramid:
     """The photo at sizes 1, 1/2, 1/4, ..., each made when first needed by averaging 2x2 blocks.
 
     Takes at most a third more memory than the photo. Coordinates are pixels of the photo, origin at

@@ -38,7 +38,7 @@ UPPER: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Departure(Record):
+class CohortShift(Record):
     """How a gallery's strangers depart from the calibration's.
 
     Attributes:
@@ -73,18 +73,18 @@ class Departure(Record):
         return np.asarray(shift + 2 * both * h + slope * h**2)
 
 
-def prior(*, scale: float = 1.0) -> Departure:
+def prior(*, scale: float = 1.0) -> CohortShift:
     """The departure to assume for a gallery that has no scores of its own.
 
     Args:
         scale: 1 for photos of any kind; less where the calibration was made for them.
     """
-    return Departure(
+    return CohortShift(
         covariance=((float((scale * SHIFT_SD) ** 2), 0.0), (0.0, float((scale * SLOPE_SD) ** 2)))
     )
 
 
-def fit_departure(log_expected: Floats, spread: Floats, *, scale: float = 1.0) -> Departure:
+def fit_shift(log_expected: Floats, spread: Floats, *, scale: float = 1.0) -> CohortShift:
     """Fit shift and slope to simulated strangers.
 
     Args:
@@ -117,7 +117,7 @@ def fit_departure(log_expected: Floats, spread: Floats, *, scale: float = 1.0) -
 
     best = minimize(loss, np.array([0.0, 1.0]), method="Nelder-Mead", options={"xatol": 1e-5})
     inverse = np.linalg.inv(_curvature(loss, best.x))
-    return Departure(
+    return CohortShift(
         shift=float(best.x[0]),
         slope=float(best.x[1]),
         covariance=(
