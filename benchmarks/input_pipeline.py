@@ -41,8 +41,7 @@ from visavis.training.augment.augmenter import Augmenter
 from visavis.training.data.pack import SCALE, SIZE, Pack, write_pack
 from visavis.training.data.samplers import PairBatches
 from visavis.training.loop.feeding import Feed
-from visavis.training.loop.memory import keep_memory, return_memory
-from visavis.training.loop.precision import half
+from visavis.training.loop.hardware import half, keep_memory, return_memory
 from visavis.training.losses import LossOptions, build_loss
 from visavis.training.recipes import by_name, with_overrides
 from visavis.training.recipes.recipe import Recipe

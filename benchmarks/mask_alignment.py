@@ -4,7 +4,7 @@
 
 On photos of LFW's peopleDevTrain: a synthetic mask is drawn on each face, the face detected again,
 and the similarity measured that takes the crop aligned without the mask to the one aligned with it.
-A multivariate t distribution fitted to it is what `visavis.training.augment.mask_alignment` draws
+A multivariate t distribution fitted to it is what `visavis.training.augment.masks` draws
 from, so that training on crops meets what verification of photos will: a detector is grossly off
 far more often than a normal distribution would have it. Photos where the detector finds no face
 near the known one are counted, and left out.

@@ -44,7 +44,7 @@ from visavis.pipeline import Recognizer
 from visavis.pipeline.extractor import RecognizerOptions
 from visavis.pipeline.rules import choose
 from visavis.training.augment import masks
-from visavis.training.outcome.embedders import serve
+from visavis.training.outcome.model_file import serve
 from visavis.types import Embedder, Face, Image, Vectors
 from visavis.weights import WeightStore
 from visavis.weights.model_directory import read_directory

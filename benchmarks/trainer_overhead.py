@@ -25,7 +25,7 @@ from visavis.training.data.pack import Pack, write_pack
 from visavis.training.loop import optimizers
 from visavis.training.loop.feeding import Feed
 from visavis.training.loop.fitting import fit
-from visavis.training.loop.live import Moment
+from visavis.training.loop.progress import Moment
 from visavis.training.recipes import by_name
 from visavis.training.recipes.recipe import Recipe
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from visavis.training.recipes import by_name
-from visavis.training.recipes.overrides import field_kinds
+from visavis.training.recipes.recipe import field_kinds
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -47,7 +47,7 @@ def _bin(path: Path) -> object:
 
 
 def _pack(path: Path) -> object:
-    from visavis.training.data.layout import read_index
+    from visavis.training.data.pack import read_index
 
     return read_index(path)
 

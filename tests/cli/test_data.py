@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visavis.training.data.layout import START
-from visavis.training.data.pack import open_pack
+from visavis.training.data.pack import START, open_pack
 
 Run = Any
 

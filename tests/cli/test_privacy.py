@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 from visavis.evaluation.protocols import bin as sets
 from visavis.training import estimate, forgetting
 from visavis.training.data import packing
-from visavis.training.data.photo import Photo
+from visavis.training.data.sources import Photo
 from visavis.training.loop import fitting
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from visavis.cli.train.fields import take_apart
 from visavis.decision.profile import Calibration
 from visavis.errors import OptionError
 from visavis.training.data.pack import Pack, write_pack
-from visavis.training.loop import fitting, resume
+from visavis.training.loop import checkpoints, fitting
 from visavis.training.recipes import RECIPES
 
 FIELDS = (
@@ -157,7 +157,7 @@ def test_interrupted_it_says_whether_there_is_something_to_go_on_with(
     run: Run, pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool
 ) -> None:
     def interrupted(_recipe: Any, _pack: Pack, out: Path, **_options: Any) -> None:
-        begun = resume.Run(out)
+        begun = checkpoints.Run(out)
         begun.last.parent.mkdir(parents=True)
         if saved:
             begun.last.touch()

@@ -14,18 +14,17 @@ from torch import nn
 
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError
+from visavis.training import building
 from visavis.training.augment.options import AugmentOptions
-from visavis.training.building import build_network
+from visavis.training.building import blend, build_network
 from visavis.training.data.pack import Pack
-from visavis.training.loop import freezing
-from visavis.training.loop.blending import blend
-from visavis.training.loop.centers import begin_at_means
 from visavis.training.loop.fitting import Fitted, fit, save_network
-from visavis.training.loop.live import Moment
 from visavis.training.loop.logs import read_history
-from visavis.training.loop.teacher import Teacher
+from visavis.training.loop.module import Teacher
+from visavis.training.loop.progress import Moment
 from visavis.training.losses import LossOptions, build_loss
-from visavis.training.losses.value import LossValue
+from visavis.training.losses.base import LossValue
+from visavis.training.losses.classifiers import begin_at_means
 from visavis.training.recipes.recipe import Recipe
 from visavis.weights.model_directory import WEIGHTS
 
@@ -94,8 +93,8 @@ def test_frozen_weights_and_statistics_stay_to_the_bit(
 
 def test_what_is_frozen_keeps_no_gradient_and_the_rest_trains() -> None:
     network = Tiny(dropout=0.5)
-    freezing.freeze(network, 1)
-    freezing.train_mode(network, convolutions=1, norms=False)
+    building.freeze(network, 1)
+    building.train_mode(network, convolutions=1, norms=False)
     assert [module.training for module in network.body] == [True, False] + [True] * 6
     network(torch.rand(2, 3, 16, 16)).sum().backward()
     assert [p.grad is not None for p in network.parameters()] == [False] * 4 + [True] * 5

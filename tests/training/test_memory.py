@@ -10,7 +10,7 @@ import pytest
 
 FAULTS = """
 import resource, sys
-from visavis.training.loop.memory import (keep_memory, return_memory)
+from visavis.training.loop.hardware import (keep_memory, return_memory)
 
 if sys.argv[1] != "as it is":
     assert keep_memory()

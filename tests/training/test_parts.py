@@ -20,24 +20,22 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.errors import DataError, OptionError
 from visavis.training import drawing
 from visavis.training.estimate import plan
-from visavis.training.loop import optimizers, schedule
-from visavis.training.loop.alarm import effective_rank, examine
-from visavis.training.loop.ema import Ema
-from visavis.training.loop.live import LiveLine, Moment
-from visavis.training.loop.logs import History
-from visavis.training.loop.seeds import derive
-from visavis.training.loop.speed import training_flops
-from visavis.training.loop.validation import pair_scores, validate
-from visavis.training.loop.watching import Patience
+from visavis.training.loop import optimizers
+from visavis.training.loop.alarm import examine
+from visavis.training.loop.callbacks import Ema, Patience
+from visavis.training.loop.hardware import training_flops
+from visavis.training.loop.logs import History, read_history
+from visavis.training.loop.progress import LiveLine, Moment
+from visavis.training.loop.validation import effective_rank, pair_scores, validate
 from visavis.training.losses import LossOptions, build_loss
-from visavis.training.report.reading import read_history
+from visavis.training.seeds import derive
 
 
 def test_one_cycle_is_pytorchs() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=50, pct_start=0.3)
     for step in range(50):
-        ours = schedule.factor(step, total=50, warmup=15, kind="onecycle")
+        ours = optimizers.factor(step, total=50, warmup=15, kind="onecycle")
         assert ours == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
         optimizer.step()
         if step < 49:
@@ -45,19 +43,19 @@ def test_one_cycle_is_pytorchs() -> None:
 
 
 def test_cosine_rises_and_falls_and_constant_stays() -> None:
-    rates = [schedule.factor(s, total=100, warmup=10, kind="cosine") for s in range(100)]
+    rates = [optimizers.factor(s, total=100, warmup=10, kind="cosine") for s in range(100)]
     assert rates[:10] == pytest.approx([(s + 1) / 10 for s in range(10)])
     assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
     assert 0 < rates[-1] < 0.001
-    assert schedule.factor(99, total=100, warmup=10, kind="constant") == 1.0
+    assert optimizers.factor(99, total=100, warmup=10, kind="constant") == 1.0
     with pytest.raises(OptionError, match="'linear'; use cosine"):
-        schedule.factor(0, total=1, warmup=0, kind="linear")
+        optimizers.factor(0, total=1, warmup=0, kind="linear")
 
 
 def test_the_head_learns_alone_first() -> None:
     numbers = {"total": 20, "warmup": 4, "kind": "cosine", "head_first": 5}
-    network = [schedule.network_factor(s, **numbers) for s in range(20)]
-    head = [schedule.head_factor(s, **numbers) for s in range(20)]
+    network = [optimizers.network_factor(s, **numbers) for s in range(20)]
+    head = [optimizers.head_factor(s, **numbers) for s in range(20)]
     assert network[:5] == [0.0] * 5
     assert network[5] == pytest.approx(0.25)
     assert head[:9] == [1.0] * 9

@@ -10,7 +10,7 @@ import torch
 from pytorch_optimizer import Muon
 from torch import nn
 
-from visavis.training.loop import optimizers, precision
+from visavis.training.loop import hardware, optimizers
 from visavis.training.recipes import by_name
 
 CPU = torch.device("cpu")
@@ -21,9 +21,9 @@ CPU = torch.device("cpu")
 def test_half_needs_recipe_and_device(
     monkeypatch: pytest.MonkeyPatch, able: bool, asked: str
 ) -> None:
-    monkeypatch.setattr(precision, "computes_in_bf16", lambda device: able)
+    monkeypatch.setattr(hardware, "computes_in_bf16", lambda device: able)
     recipe = dataclasses.replace(by_name("margin-small"), precision=asked)
-    assert precision.half(recipe, CPU) == (able and asked == "bf16")
+    assert hardware.half(recipe, CPU) == (able and asked == "bf16")
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_a_cpu_needs_instructions_for_it(
     monkeypatch.setattr(torch.ops, "mkldnn", ops)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: oneDNN)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert precision.computes_in_bf16(CPU) is able
+    assert hardware.computes_in_bf16(CPU) is able
 
 
 def test_the_accelerator_decides_where_is_computed() -> None:
-    assert precision.expected_device("cpu") == CPU
+    assert hardware.expected_device("cpu") == CPU
     if torch.accelerator.current_accelerator(check_available=True) is None:
-        assert precision.expected_device() == CPU
+        assert hardware.expected_device() == CPU
 
 
 def test_muon_orthogonalizes_alike_in_both_precisions(monkeypatch: pytest.MonkeyPatch) -> None:

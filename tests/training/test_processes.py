@@ -13,9 +13,9 @@ from tests.training import tiny
 
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.pack import Pack
-from visavis.training.loop.resume import Run
+from visavis.training.loop.checkpoints import Run
+from visavis.training.loop.logs import read_history
 from visavis.training.losses import LossOptions
-from visavis.training.report.reading import read_history
 
 CHILD = """
 import sys

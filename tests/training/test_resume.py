@@ -14,14 +14,13 @@ from tests.training.tiny import recipe, same_weights
 
 from visavis.errors import TrainingError
 from visavis.training.data.pack import Pack
-from visavis.training.loop import precision
-from visavis.training.loop.checkpoints import Interrupt
+from visavis.training.loop import hardware
+from visavis.training.loop.checkpoints import Interrupt, Run, steps_done
 from visavis.training.loop.fitting import Fitted, fit
-from visavis.training.loop.live import Moment
-from visavis.training.loop.resume import Run, steps_done
+from visavis.training.loop.logs import read_history
+from visavis.training.loop.progress import Moment
 from visavis.training.losses import LossOptions
 from visavis.training.recipes.recipe import Recipe
-from visavis.training.report.reading import read_history
 
 TIMES = {"seconds", "images_per_second", "gflops", "share_of_peak"}
 
@@ -205,9 +204,9 @@ def test_another_precision_cannot_go_on_with_a_run(
 ) -> None:
     """A run begun where bfloat16 is arithmetic, taken to a machine where it is not."""
     chosen = recipe(epochs=1, precision="bf16")
-    monkeypatch.setattr(precision, "computes_in_bf16", lambda device: True)
+    monkeypatch.setattr(hardware, "computes_in_bf16", lambda device: True)
     train(chosen, tiny_pack, tmp_path)
-    monkeypatch.setattr(precision, "computes_in_bf16", lambda device: False)
+    monkeypatch.setattr(hardware, "computes_in_bf16", lambda device: False)
     with pytest.raises(TrainingError, match=r"computed in precision bf16.* go on in 32"):
         train(chosen, tiny_pack, tmp_path)
     # Earlier versions did not write it down.

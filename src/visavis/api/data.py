@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from visavis.training.data.against import Against
-    from visavis.training.data.leakage import Leaks
+    from visavis.training.data.leakage import Against, Leaks
     from visavis.training.data.pack import Pack
     from visavis.training.data.packing import Find
-    from visavis.training.data.photo import Photo
+    from visavis.training.data.sources import Photo
     from visavis.types import Detector, Image
 
 
@@ -157,16 +156,16 @@ def protocol_of(
     Raises:
         DataError: nothing of that kind is there.
     """
-    from visavis.training.data import against
+    from visavis.training.data import leakage
     from visavis.training.data.pack import open_pack
 
     if place.is_file() and place.suffix.lower() not in (".csv", ".tsv", ".rec"):
-        return against.of_pack(open_pack(place))
+        return leakage.of_pack(open_pack(place))
     part = "test" if (place / "peopleDevTest.txt").is_file() or _has_test_part(place) else None
     found = gather(place, part=part, root=root)
     make, how = (None, "aligned crops") if found.aligned else finder(faces, **options)
     with kept_templates(options.get("home"), cache=cache) as kept:
-        return against.of_photos(
+        return leakage.of_photos(
             found.photos,
             name=f"{place} ({found.origin})",
             finder=make,
@@ -295,7 +294,8 @@ def check(
         DataError: damaged, or not disjoint.
         OptionError: ``drop`` is there already, or ``against`` is missing.
     """
-    from visavis.training.data import leakage, thinning
+    from visavis.training.data import leakage
+    from visavis.training.data.pack import without
 
     if against is None and drop is not None:
         raise OptionError(f"--drop {drop} without --against", "say what will be tested with")
@@ -310,7 +310,7 @@ def check(
     if drop is None:
         leakage.check_disjoint(leaks, tolerated=0.0 if strict else leakage.TOLERATED)
         return opened, leaks
-    opened = thinning.without(opened, leaks.rows, Path(drop), left_out=leakage.left_out(leaks))
+    opened = without(opened, leaks.rows, Path(drop), left_out=leakage.left_out(leaks))
     rest = leakage.find_leaks(opened, protocol, names=not ignore_names)
     leakage.check_disjoint(rest, tolerated=0.0)
     return opened, leaks

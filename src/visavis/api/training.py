@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from visavis.training.data.pack import Pack
     from visavis.training.estimate import Plan
     from visavis.training.loop.fitting import Fitted
-    from visavis.training.loop.live import Moment
+    from visavis.training.loop.progress import Moment
     from visavis.training.outcome.comparison import Contestant
     from visavis.training.outcome.directory import Outcome
     from visavis.training.recipes import Recipe
@@ -256,7 +256,7 @@ def make_folder(out: Path) -> None:
 
 
 def _precision(wanted: TrainOptions, recipe: Recipe) -> tuple[str, ...]:
-    from visavis.training.loop.precision import expected_device, half
+    from visavis.training.loop.hardware import expected_device, half
 
     device = expected_device(wanted["accelerator"])
     if recipe.precision == "32" or half(recipe, device):
@@ -266,7 +266,7 @@ def _precision(wanted: TrainOptions, recipe: Recipe) -> tuple[str, ...]:
 
 def _look_for_a_run(wanted: TrainOptions, out: Path) -> None:
     """Before photos are packed for nothing."""
-    from visavis.training.loop.resume import Run
+    from visavis.training.loop.checkpoints import Run
 
     run = Run(out)
     run.refuse_another(resume=wanted["resume"])
@@ -275,8 +275,8 @@ def _look_for_a_run(wanted: TrainOptions, out: Path) -> None:
 
 
 def _fit(wanted: TrainOptions, recipe: Recipe, pack: Pack, out: Path) -> Fitted:
+    from visavis.training.loop.checkpoints import Run
     from visavis.training.loop.fitting import fit
-    from visavis.training.loop.resume import Run
 
     try:
         return fit(
@@ -303,7 +303,7 @@ def _untouched(wanted: TrainOptions, recipe: Recipe, pack: Pack) -> Contestant |
         return None
     from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
     from visavis.training.outcome.comparison import Contestant
-    from visavis.training.outcome.embedders import serve
+    from visavis.training.outcome.model_file import serve
     from visavis.weights import WeightStore
     from visavis.weights.model_directory import read_directory
 
@@ -399,7 +399,7 @@ def _pack_photos(wanted: TrainOptions, data: Path, recipe: Recipe, out: Path, fo
     from visavis.training.data import packing
     from visavis.training.data.pack import SCALE, SIZE, open_pack
     from visavis.training.forgetting import PACK
-    from visavis.training.loop.resume import Run
+    from visavis.training.loop.checkpoints import Run
 
     if not data.exists():
         raise DataError(f"{data}: not there", "give a pack, or a folder of photos")
@@ -441,7 +441,8 @@ def _without_leaks(wanted: TrainOptions, data: Path, pack: Pack, out: Path, *, d
 
     The protocol is that of ``--against``, or LFW's if the pack was made of LFW.
     """
-    from visavis.training.data import leakage, thinning
+    from visavis.training.data import leakage
+    from visavis.training.data.pack import without
     from visavis.training.forgetting import DISJOINT
 
     place = wanted["against"] or _own_protocol(wanted, data, pack)
@@ -463,7 +464,7 @@ def _without_leaks(wanted: TrainOptions, data: Path, pack: Pack, out: Path, *, d
     if dry:
         return pack
     make_folder(out)
-    return thinning.without(pack, leaks.rows, out / DISJOINT, left_out=leakage.left_out(leaks))
+    return without(pack, leaks.rows, out / DISJOINT, left_out=leakage.left_out(leaks))
 
 
 def _own_protocol(wanted: TrainOptions, data: Path, pack: Pack) -> Path | None:

@@ -1,9 +1,10 @@
-"""The network that a recipe starts from."""
+"""The network that a recipe starts from: its weights, what of it stays frozen, and blending."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Final
 
 import torch
 from safetensors import SafetensorError
@@ -12,11 +13,10 @@ from torch import nn
 
 from visavis.embedding import backbones
 from visavis.embedding.torch import FaceNetwork
-from visavis.errors import TrainingError
-from visavis.training.loop import freezing
-from visavis.training.loop.seeds import derive, seeded
+from visavis.errors import OptionError, TrainingError
 from visavis.training.losses import build_loss
 from visavis.training.recipes.recipe import Recipe
+from visavis.training.seeds import derive, seeded
 from visavis.weights.model_directory import INSIDE_RUN, WEIGHTS
 
 
@@ -44,7 +44,7 @@ def build_network(recipe: Recipe) -> FaceNetwork:
             network = FaceNetwork(backbone, flip=recipe.flip_embedding)
             if recipe.init:
                 load_weights(network, _file(recipe.init))
-    freezing.freeze(network, recipe.frozen)
+    freeze(network, recipe.frozen)
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
@@ -90,3 +90,86 @@ def _registered(recipe: Recipe) -> backbones.Backbone:
             "directory for other networks",
         )
     return pretrained(recipe.init, dropout=recipe.dropout, crop_scale=recipe.crop_scale)
+
+
+_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def freeze(network: nn.Module, convolutions: int) -> None:
+    """Take the first weights of a network out of training.
+
+    It saves more than their updates: nothing is carried back to them, and what lies before the
+    first weight that learns need not be kept for the way back.
+
+    Args:
+        network: its modules stand in the order in which it uses them.
+        convolutions: so many of its first convolutions stay as they are, with everything up to
+            the next one.
+
+    Raises:
+        OptionError: the network has no more convolutions than that.
+    """
+    for leaf in _first(network, convolutions):
+        leaf.requires_grad_(False)
+
+
+def train_mode(network: nn.Module, *, convolutions: int, norms: bool) -> None:
+    """``network.train()``, except that some batch normalization stays in evaluation mode.
+
+    In evaluation mode it normalizes with the running statistics that it has, and keeps them.
+
+    Args:
+        network: as for ``freeze``.
+        convolutions: what ``freeze`` was given: normalization among what is frozen stays.
+        norms: all of it stays. Scales and shifts learn nevertheless.
+    """
+    network.train()
+    for module in network.modules() if norms else _first(network, convolutions):
+        if isinstance(module, _NORMS):
+            module.eval()
+
+
+def _first(network: nn.Module, convolutions: int) -> list[nn.Module]:
+    """The leaves before the convolution after the first so many."""
+    leaves = [module for module in network.modules() if next(module.children(), None) is None]
+    starts = [k for k, leaf in enumerate(leaves) if isinstance(leaf, nn.Conv2d)]
+    if convolutions and convolutions >= len(starts):
+        raise OptionError(
+            f"frozen {convolutions} of a network with {len(starts)} convolutions",
+            f"give less than {len(starts)}",
+        )
+    return leaves[: starts[convolutions]] if convolutions else []
+
+
+def blend(network: nn.Module, first: nn.Module, share: float) -> None:
+    """Move a network's weights back towards its first ones, in place.
+
+    What was learnt on little data is surer in its direction than in its length: part of the way
+    often knows the new faces better than all of it, and forgets less of the others. M. Wortsman et
+    al., "Robust fine-tuning of zero-shot models", CVPR 2022 (arXiv:2109.01903).
+
+    Args:
+        network: what was learnt.
+        first: the same network with the weights that it began with.
+        share: of the way from `first` to `network` that is gone, in (0, 1]; 1 changes nothing.
+
+    Raises:
+        OptionError: networks of other weights, or a share outside its range.
+
+    >>> learnt, first = nn.Linear(1, 1), nn.Linear(1, 1)
+    >>> _ = nn.init.constant_(learnt.weight, 3), nn.init.constant_(first.weight, 1)
+    >>> blend(learnt, first, 0.75)
+    >>> learnt.weight.item()
+    2.5
+    """
+    if not 0 < share <= 1:
+        raise OptionError(f"blend {share}", "give a number above 0 and up to 1")
+    begun, came_to = first.state_dict(), network.state_dict()
+    shapes = [{k: v.shape for k, v in one.items()} for one in (begun, came_to)]
+    if shapes[0] != shapes[1]:
+        raise OptionError("two networks of other weights", "blend a network with its own past")
+    with torch.no_grad():
+        for name, value in came_to.items():
+            if value.is_floating_point():
+                # lerp gives exactly `first` at 0 and the learnt value at 1.
+                value.copy_(torch.lerp(begun[name].to(value), value, share))

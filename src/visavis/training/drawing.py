@@ -16,10 +16,9 @@ from visavis.training.data.samplers import (
     ShuffledBatches,
     TripletBatches,
 )
-from visavis.training.loop.seeds import derive
-from visavis.training.mining.lookalikes import lookalike_cells
-from visavis.training.mining.offline import hard_triplets
+from visavis.training.mining.offline import hard_triplets, lookalike_cells
 from visavis.training.recipes.recipe import Recipe
+from visavis.training.seeds import derive
 from visavis.types import Vectors
 
 _CELL: Final = 8  # people who look alike and come into a batch together, at most

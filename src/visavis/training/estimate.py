@@ -13,15 +13,13 @@ import torch
 from torch import Tensor
 
 from visavis.embedding.torch import FaceNetwork
-from visavis.training import drawing
+from visavis.training import building, drawing
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.building import build_head, build_network
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import split_people
-from visavis.training.loop import freezing, optimizers, speed
-from visavis.training.loop.memory import keep_memory
-from visavis.training.loop.precision import expected_device, half
-from visavis.training.loop.threads import threads
+from visavis.training.loop import hardware, optimizers
+from visavis.training.loop.hardware import expected_device, half, keep_memory, threads
 from visavis.training.recipes.recipe import Recipe
 from visavis.types import Record
 
@@ -110,9 +108,9 @@ def _plan(recipe: Recipe, pack: Pack, device: torch.device) -> Plan:
     head = build_head(recipe, people=len(people)).to(device)
     trial = _Trial(recipe, pack, network, head)
     batch = sampler.batch_size
-    flops = speed.training_flops(network)
+    flops = hardware.training_flops(network)
     dtype = torch.bfloat16 if half(recipe, device) else torch.float32
-    peak = speed.measured_peak(device, dtype, torch.get_num_threads())
+    peak = hardware.measured_peak(device, dtype, torch.get_num_threads())
     # A step of about a second at best; whole pairs and triplets.
     tried = min(batch, _TRIED, max(_FEWEST, int(peak / flops)))
     rows = next(sampler.batches(0))[: tried // 6 * 6 or batch]
@@ -128,7 +126,7 @@ def _plan(recipe: Recipe, pack: Pack, device: torch.device) -> Plan:
     states = 1 if recipe.optimiser == "sgd" else 2
     weights = 4 * ((own + others) * (2 + states) + (own if recipe.ema is not None else 0))
     return Plan(
-        device=speed.device_name(device),
+        device=hardware.device_name(device),
         threads=torch.get_num_threads(),
         precision="bf16" if half(recipe, device) else "32",
         people=len(people),
@@ -172,7 +170,7 @@ class _Trial:
         people = torch.as_tensor(labels, device=self._device)
         seconds, kept = [], 0
         for turn in range(1 + _STEPS):
-            speed.wait(self._device)
+            hardware.wait(self._device)
             begun = time.perf_counter()
             images = self._images(rows, seed=turn)
             saved: dict[int, int] = {}
@@ -182,7 +180,7 @@ class _Trial:
                 saved[storage.data_ptr()] = storage.nbytes()
                 return tensor
 
-            freezing.train_mode(
+            building.train_mode(
                 self._network, convolutions=self._recipe.frozen, norms=self._recipe.freeze_norm
             )
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -192,7 +190,7 @@ class _Trial:
             loss.backward()
             self._optimizer.step()
             self._optimizer.zero_grad()
-            speed.wait(self._device)
+            hardware.wait(self._device)
             if turn:
                 seconds.append(time.perf_counter() - begun)
             own = {p.untyped_storage().data_ptr() for p in self._learning()}
@@ -201,12 +199,12 @@ class _Trial:
 
     def look(self, rows: np.ndarray) -> float:
         """Seconds that embedding rows takes."""
-        speed.wait(self._device)
+        hardware.wait(self._device)
         begun = time.perf_counter()
         images = self._images(rows, seed=0)
         with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
             self._network.eval()(images)
-        speed.wait(self._device)
+        hardware.wait(self._device)
         return time.perf_counter() - begun
 
     def _learning(self) -> Iterator[Tensor]:

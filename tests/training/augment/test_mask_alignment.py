@@ -12,15 +12,15 @@ from scipy import stats
 
 from visavis.errors import OptionError
 from visavis.faces.align import positions
-from visavis.training.augment import mask_alignment
-from visavis.training.augment.mask_alignment import (
+from visavis.training.augment import masks
+from visavis.training.augment.masks import (
     DEGREES,
     FARTHEST,
     LOCATION,
     SCALE,
+    put_on,
     wear,
 )
-from visavis.training.augment.masks import put_on
 
 
 def noise(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -45,7 +45,7 @@ def test_a_worn_mask_comes_back_with_its_seed_row_by_row() -> None:
 def test_the_crop_under_the_mask_moves_by_the_similarity_drawn(
     monkeypatch: pytest.MonkeyPatch, size: int, scale: float
 ) -> None:
-    monkeypatch.setattr(mask_alignment, "put_on", lambda crops, **_: crops.copy())
+    monkeypatch.setattr(masks, "put_on", lambda crops, **_: crops.copy())
     before = noise(8, size)
     after = wear(before, size=size, scale=scale, seed=11)
     unit = size / 112 * scale
@@ -80,8 +80,8 @@ def test_moves_are_drawn_from_the_distribution_that_was_measured(
         drawn.append((zoom, turn, *shift))  # type: ignore[arg-type, misc]
         return crop
 
-    monkeypatch.setattr(mask_alignment, "put_on", lambda crops, **_: crops.copy())
-    monkeypatch.setattr(mask_alignment, "_moved", kept)
+    monkeypatch.setattr(masks, "put_on", lambda crops, **_: crops.copy())
+    monkeypatch.setattr(masks, "_moved", kept)
     wear(np.zeros((6000, 8, 8, 3), np.uint8), size=8, scale=1.0, seed=5)
     away = np.array(drawn) - LOCATION
     squared = np.einsum("nd,de,ne->n", away, np.linalg.inv(SCALE), away)

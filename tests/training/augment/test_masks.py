@@ -7,9 +7,8 @@ import pytest
 
 from visavis.errors import OptionError
 from visavis.faces.align import positions
-from visavis.training.augment.mask_fabric import PATTERNS
 from visavis.training.augment.mask_shapes import SHAPES, outline
-from visavis.training.augment.masks import put_on
+from visavis.training.augment.masks import PATTERNS, put_on
 
 
 def skin(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

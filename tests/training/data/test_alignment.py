@@ -12,7 +12,7 @@ from PIL import Image
 from visavis.errors import DataError, NoFaceError
 from visavis.faces import align
 from visavis.training.data import alignment
-from visavis.training.data.photo import Photo
+from visavis.training.data.sources import Photo
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 
 from visavis.errors import DataError, NoFaceError, OptionError
 from visavis.faces import align
-from visavis.training.data import against, leakage, looks, thinning
-from visavis.training.data.against import Against
-from visavis.training.data.pack import LeftOut, Pack, write_pack
-from visavis.training.data.photo import Photo
+from visavis.training.data import leakage, perceptual_hash
+from visavis.training.data.leakage import Against
+from visavis.training.data.pack import LeftOut, Pack, without, write_pack
+from visavis.training.data.sources import Photo
 
 SIZE, SCALE = 144, 0.85
 
@@ -46,17 +46,17 @@ def protocol(crops: list[np.ndarray], people: list[str], **changed: object) -> A
     given: dict[str, object] = {
         "name": "the test", "people": tuple(people),
         "names": tuple(f"test/{k}.jpg" for k in range(len(people))), "sources": ("",) * len(people),
-        "looks": looks.looks(np.array(crops, np.uint8), size=SIZE, scale=SCALE),
+        "looks": perceptual_hash.looks(np.array(crops, np.uint8), size=SIZE, scale=SCALE),
     }  # fmt: skip
     return Against(**(given | changed))  # type: ignore[arg-type]
 
 
 def test_looks_by_a_naive_computation() -> None:
-    crop = cut(scene(0), size=looks.VIEW, scale=1.0)
-    (row,) = looks.looks(crop[None], size=looks.VIEW, scale=1.0)
+    crop = cut(scene(0), size=perceptual_hash.VIEW, scale=1.0)
+    (row,) = perceptual_hash.looks(crop[None], size=perceptual_hash.VIEW, scale=1.0)
     gray = crop.astype(float) @ [0.299, 0.587, 0.114]
-    side = looks.VIEW // looks.SIDE
-    small = gray.reshape(looks.SIDE, side, looks.SIDE, side).mean(axis=(1, 3))
+    side = perceptual_hash.VIEW // perceptual_hash.SIDE
+    small = gray.reshape(perceptual_hash.SIDE, side, perceptual_hash.SIDE, side).mean(axis=(1, 3))
     expected = small - cv2.GaussianBlur(small, (0, 0), 3.0)
     expected -= expected.mean()
     expected /= np.linalg.norm(expected)
@@ -66,8 +66,8 @@ def test_looks_by_a_naive_computation() -> None:
 
 def test_looks_do_not_depend_on_the_geometry() -> None:
     for size, scale in ((112, 0.9), (200, 0.7), (96, 1.0)):
-        other = looks.looks(cut(scene(1), size, scale)[None], size=size, scale=scale)
-        own = looks.looks(cut(scene(1))[None], size=SIZE, scale=SCALE)
+        other = perceptual_hash.looks(cut(scene(1), size, scale)[None], size=size, scale=scale)
+        own = perceptual_hash.looks(cut(scene(1))[None], size=SIZE, scale=SCALE)
         assert float((own @ other.T)[0, 0]) > 0.98
 
 
@@ -77,24 +77,24 @@ def test_looks_are_laid_over_each_other(turn: float, stretch: float, shift: floa
     matrix = cv2.getRotationMatrix2D((150, 150), turn, stretch)
     matrix[:, 2] += shift
     moved = cv2.warpAffine(picture, matrix, (300, 300), borderMode=cv2.BORDER_REFLECT)
-    one, other, strange = looks.looks(
+    one, other, strange = perceptual_hash.looks(
         np.stack([cut(picture), cut(moved), cut(scene(4))]), size=SIZE, scale=SCALE
     )
-    assert looks.registered(one, other) > 0.95
-    assert looks.registered(one, other) >= float(one @ other) - 0.01
-    assert looks.registered(one, strange) < 0.9
-    assert looks.registered(one, np.zeros_like(one)) == -1
+    assert perceptual_hash.registered(one, other) > 0.95
+    assert perceptual_hash.registered(one, other) >= float(one @ other) - 0.01
+    assert perceptual_hash.registered(one, strange) < 0.9
+    assert perceptual_hash.registered(one, np.zeros_like(one)) == -1
 
 
 def test_one_colour_is_like_nothing() -> None:
     plain = np.full((1, SIZE, SIZE, 3), 90, np.uint8)
-    assert not looks.looks(plain, size=SIZE, scale=SCALE).any()
+    assert not perceptual_hash.looks(plain, size=SIZE, scale=SCALE).any()
 
 
 def test_mirrored_looks_are_looks_of_the_mirror_image() -> None:
     crop = cut(scene(2))
-    one = looks.mirrored(looks.looks(crop[None], size=SIZE, scale=SCALE))
-    other = looks.looks(crop[None, :, ::-1], size=SIZE, scale=SCALE)
+    one = perceptual_hash.mirrored(perceptual_hash.looks(crop[None], size=SIZE, scale=SCALE))
+    other = perceptual_hash.looks(crop[None, :, ::-1], size=SIZE, scale=SCALE)
     # The template is not quite symmetric: half a pixel of difference.
     assert float((one @ other.T)[0, 0]) > 0.97
 
@@ -156,7 +156,7 @@ def test_a_file_in_both_is_refused_even_without_a_face(tmp_path: Path) -> None:
     pack = packed(
         tmp_path / "x", [cut(scene(k)) for k in range(2)], ["a", "b"], sources=["1f", "2f"]
     )
-    blind = np.zeros((1, looks.SIDE**2), np.float32)
+    blind = np.zeros((1, perceptual_hash.SIDE**2), np.float32)
     tested = protocol([], ["c"], sources=("2f",), looks=blind)
     leaks = leakage.find_leaks(pack, tested)
     assert leaks.without_look == 1
@@ -167,9 +167,9 @@ def test_a_file_in_both_is_refused_even_without_a_face(tmp_path: Path) -> None:
 def test_a_few_copies_in_a_large_protocol_are_tolerated(tmp_path: Path) -> None:
     pack = packed(tmp_path / "x", [cut(scene(k)) for k in range(2)], ["a", "b"])
     rng = np.random.default_rng(0)
-    noise = rng.normal(size=(1000, looks.SIDE**2)).astype(np.float32)
+    noise = rng.normal(size=(1000, perceptual_hash.SIDE**2)).astype(np.float32)
     rows = noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    rows[3] = looks.looks(cut(scene(1))[None], size=SIZE, scale=SCALE)[0]
+    rows[3] = perceptual_hash.looks(cut(scene(1))[None], size=SIZE, scale=SCALE)[0]
     people = [f"q{k}" for k in range(1000)]
     leaks = leakage.find_leaks(pack, protocol([], people, looks=rows))
     assert leaks.rows.tolist() == [1]
@@ -186,7 +186,7 @@ def test_thresholds_are_checked(tmp_path: Path) -> None:
 
 def test_an_empty_protocol_has_nothing_in_common(tmp_path: Path) -> None:
     pack = packed(tmp_path / "x", [cut(scene(0))], ["a"])
-    none = np.zeros((0, looks.SIDE**2), np.float32)
+    none = np.zeros((0, perceptual_hash.SIDE**2), np.float32)
     leakage.check_disjoint(leakage.find_leaks(pack, protocol([], [], looks=none)))
 
 
@@ -210,7 +210,7 @@ def test_photos_of_a_protocol_are_looked_at_once(tmp_path: Path) -> None:
 
     def read() -> Against:
         with EmbeddingCache(tmp_path / "cache.sqlite") as cache:
-            return against.of_photos(
+            return leakage.of_photos(
                 photos, name="t", finder=lambda: find, how="fixed", cache=cache, workers=1
             )
 
@@ -232,9 +232,9 @@ def test_a_pack_is_a_protocol_too(tmp_path: Path) -> None:
     tested = packed(
         tmp_path / "y", [cut(scene(k), 100, 1.0) for k in (2, 7)], ["d", "e"], size=100, scale=1.0
     )
-    leaks = leakage.find_leaks(train, against.of_pack(tested))
+    leaks = leakage.find_leaks(train, leakage.of_pack(tested))
     assert [(c.row, c.other) for c in leaks.copies] == [(2, "d/0.jpg")]
-    same = leakage.find_leaks(train, against.of_pack(train))
+    same = leakage.find_leaks(train, leakage.of_pack(train))
     assert same.people == ("a", "b", "c")
     assert len(same.copies) == 3
 
@@ -245,14 +245,14 @@ def test_rows_are_left_out(tmp_path: Path) -> None:
         tmp_path / "x", crops, ["a", "a", "b", "c", "c"], left_out=[LeftOut("a/9.jpg", "no-face")]
     )
     why = [LeftOut("b/2.jpg", "in-test-protocol"), LeftOut("c/3.jpg", "in-test-protocol")]
-    thin = thinning.without(pack, [2, 3], tmp_path / "thin", left_out=why)
+    thin = without(pack, [2, 3], tmp_path / "thin", left_out=why)
     thin.verify()
     assert thin.people == ("a", "c")
     assert thin.labels.tolist() == [0, 0, 1]
     assert thin.names == ("a/0.jpg", "a/1.jpg", "c/4.jpg")
     assert np.array_equal(thin.crops, np.stack([crops[0], crops[1], crops[4]]))
     assert thin.left_out == (LeftOut("a/9.jpg", "no-face"), *why)
-    assert thinning.without(pack, [], tmp_path / "all", left_out=[]).fingerprint == pack.fingerprint
+    assert without(pack, [], tmp_path / "all", left_out=[]).fingerprint == pack.fingerprint
     for rows, out, error in (
         ([5], tmp_path / "y", OptionError),
         ([-1], tmp_path / "y", OptionError),
@@ -261,4 +261,4 @@ def test_rows_are_left_out(tmp_path: Path) -> None:
         ([0], tmp_path / "no" / "y", DataError),
     ):
         with pytest.raises(error):
-            thinning.without(pack, rows, out, left_out=[])
+            without(pack, rows, out, left_out=[])

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visavis.errors import DataError, OptionError
-from visavis.training.data.layout import START
-from visavis.training.data.pack import LeftOut, Pack, open_pack, write_pack
+from visavis.training.data.pack import START, LeftOut, Pack, open_pack, write_pack
 
 
 def some_crops(count: int, size: int = 8, seed: int = 0) -> np.ndarray:

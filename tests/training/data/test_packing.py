@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from visavis.errors import DataError, NoFaceError, OptionError
 from visavis.faces import align
-from visavis.training.data import layout, packing
+from visavis.training.data import pack as layout
+from visavis.training.data import packing
 from visavis.training.data.pack import open_pack
-from visavis.training.data.photo import Photo
+from visavis.training.data.sources import Photo
 from visavis.types import Image
 
 SIDE = 40
@@ -168,7 +169,7 @@ import sys, time
 from pathlib import Path
 from visavis.faces import align
 from visavis.training.data import packing
-from visavis.training.data.photo import Photo
+from visavis.training.data.sources import Photo
 def find(pixels, name):
     time.sleep(0.02)
     return align.positions(size={SIDE}, scale=0.9)

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from visavis.errors import OptionError
-from visavis.training.losses import KINDS, LossOptions, LossValue, build_loss
-from visavis.training.losses.memory import CrossBatchMemory
-from visavis.training.losses.softmax import SoftmaxLoss
+from visavis.training.losses import KINDS, LossOptions, build_loss
+from visavis.training.losses.base import LossValue
+from visavis.training.losses.classifiers import SoftmaxLoss
+from visavis.training.losses.combined import CrossBatchMemory
 
 LABELS = torch.arange(24) // 4
 OPTIONS = [

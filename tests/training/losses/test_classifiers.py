@@ -9,10 +9,13 @@ import torch
 from pytorch_metric_learning import losses as library
 from torch import Tensor, nn
 
-from visavis.training.losses.adaface import AdaFaceLoss
-from visavis.training.losses.margin import ArcFaceLoss, CosFaceLoss
-from visavis.training.losses.sface import SFaceLoss
-from visavis.training.losses.softmax import SoftmaxLoss
+from visavis.training.losses.classifiers import (
+    AdaFaceLoss,
+    ArcFaceLoss,
+    CosFaceLoss,
+    SFaceLoss,
+    SoftmaxLoss,
+)
 
 PEOPLE, DIMENSION = 5, 3
 LABELS = torch.tensor([0, 1, 4, 4, 2, 0])

@@ -8,8 +8,8 @@ from pytorch_metric_learning import losses as library
 from pytorch_metric_learning.distances import LpDistance
 from torch import Tensor
 
+from visavis.training.losses.combined import CrossBatchMemory
 from visavis.training.losses.contrastive import ContrastiveLoss
-from visavis.training.losses.memory import CrossBatchMemory
 from visavis.training.losses.triplet import TripletLoss
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from visavis.errors import DataError, OptionError
-from visavis.training.mining import lookalikes
-from visavis.training.mining.lookalikes import lookalike_cells
+from visavis.training.mining import offline
+from visavis.training.mining.offline import lookalike_cells
 
 
 def test_groups_are_found_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +22,7 @@ def test_groups_are_found_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -
     for member in range(5):
         assert len(set(cells[family == member])) == 1
     assert len(set(cells)) == 5
-    monkeypatch.setattr(lookalikes, "_CHUNK", 3)
+    monkeypatch.setattr(offline, "_CHUNK", 3)
     np.testing.assert_array_equal(cells, lookalike_cells(raw, labels, size=4, seed=0))
 
 

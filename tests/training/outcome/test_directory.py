@@ -23,7 +23,7 @@ from visavis.training.data.split import split_people
 from visavis.training.outcome.comparison import AS_THEY_ARE, MASKED, Contestant
 from visavis.training.outcome.describing import Origin
 from visavis.training.outcome.directory import VALIDATION, Outcome, write_directory
-from visavis.training.outcome.embedders import embed_rows, serve
+from visavis.training.outcome.model_file import embed_rows, serve
 from visavis.training.recipes.recipe import Recipe
 from visavis.weights.model_directory import read_directory
 

@@ -12,8 +12,8 @@ import torch
 from visavis.embedding.backbones import build
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import ExportError
-from visavis.training.outcome import onnx_file
-from visavis.training.outcome.onnx_file import TOLERANCE, write_onnx
+from visavis.training.outcome import model_file
+from visavis.training.outcome.model_file import TOLERANCE, write_onnx
 
 
 def run_plainly(path: Path, images: np.ndarray) -> np.ndarray:
@@ -58,9 +58,9 @@ def test_a_file_that_computes_something_else_is_not_written(
     network: FaceNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = FaceNetwork(build("small_resnet", dimension=16, input_size=32)).eval()
-    graph = onnx_file._export(other)
-    assert onnx_file.parity(network, graph) > 0.01
-    monkeypatch.setattr(onnx_file, "_export", lambda _: graph)
+    graph = model_file._export(other)
+    assert model_file.parity(network, graph) > 0.01
+    monkeypatch.setattr(model_file, "_export", lambda _: graph)
     path = tmp_path / "model.onnx"
     with pytest.raises(ExportError, match="differs"):
         write_onnx(network, path)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from visavis.errors import DataError, OptionError
 from visavis.training.recipes import RECIPES, Recipe, by_name, with_overrides
-from visavis.training.recipes.overrides import FIXED, field_kinds
+from visavis.training.recipes.recipe import FIXED, field_kinds
 
 BASE = dataclasses.replace(
     by_name("siamese-triplet"), sampler="people", batch_size=112, photos_per_person=4

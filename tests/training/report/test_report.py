@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from visavis.errors import DataError, OptionError
-from visavis.training.report import comparing, curves, results, write
+from visavis.training.report import comparing, pictures, write
 from visavis.training.report.reading import RunFolder, Validated, read_run
 
 COLUMNS = "step,epoch,seconds,loss,active,mated,non_mated,rank,validation_auc"
@@ -59,8 +59,8 @@ def test_empty_cells_and_a_half_written_row_are_left_out(folder: Path) -> None:
 def test_numbers_that_are_not_finite_are_not_drawn() -> None:
     run = run_of(loss=[2.0, float("inf"), float("nan"), 1.0])
     assert run.series("loss")[1].tolist() == [2.0, 1.0]
-    assert curves.loss(run) is not None
-    assert curves.loss(run_of(loss=[float("nan")])) is None
+    assert pictures.loss(run) is not None
+    assert pictures.loss(run_of(loss=[float("nan")])) is None
 
 
 def test_damage_is_named(folder: Path) -> None:
@@ -93,7 +93,7 @@ def test_damaged_embeddings_are_named(folder: Path) -> None:
 
 def test_smoothing_is_a_weighted_mean() -> None:
     values = np.random.default_rng(0).random(200)
-    found = curves.smooth(values)
+    found = pictures.smooth(values)
     keep = 1 - 1 / 5
     for k in (0, 1, 7, 199):
         weights = keep ** np.arange(k, -1, -1)
@@ -103,11 +103,11 @@ def test_smoothing_is_a_weighted_mean() -> None:
 @pytest.mark.parametrize("spread", [0.0, 0.3, 30.0])
 def test_perfect_and_hopeless_models_are_drawn(spread: float) -> None:
     validated = people(6, 3, spread=spread)
-    mated, non_mated = results.split_scores(validated)
+    mated, non_mated = pictures.split_scores(validated)
     assert (len(mated), len(non_mated)) == (6 * 3, 18 * 17 // 2 - 6 * 3)
     for picture in (
-        results.roc(mated, non_mated),
-        results.histogram(mated, non_mated, {"FMR 0.1": 0.4}),
+        pictures.roc(mated, non_mated),
+        pictures.histogram(mated, non_mated, {"FMR 0.1": 0.4}),
     ):
         assert picture.png.startswith(b"\x89PNG")
         assert picture.svg.startswith("<svg role")
@@ -115,17 +115,17 @@ def test_perfect_and_hopeless_models_are_drawn(spread: float) -> None:
 
 
 def test_people_in_the_plane() -> None:
-    picture = results.projection(people(20, 3, spread=0.2))
+    picture = pictures.projection(people(20, 3, spread=0.2))
     assert picture is not None
     assert "the 16 validation people with most photos" in picture.caption
     assert ">P 0<" in picture.svg
-    assert results.projection(people(3, 2, spread=0.2)) is None, "too few to lay out"
-    assert results.projection(people(20, 1, spread=0.2)) is None, "nobody has two photos"
+    assert pictures.projection(people(3, 2, spread=0.2)) is None, "too few to lay out"
+    assert pictures.projection(people(20, 1, spread=0.2)) is None, "nobody has two photos"
 
 
 def test_pictures_are_the_same_every_time() -> None:
     run = run_of(loss=[3.0, 2.0, 1.0], active=[0.5, 0.4, 0.3])
-    for draw in (curves.loss, curves.active):
+    for draw in (pictures.loss, pictures.active):
         first, second = draw(run), draw(run)
         assert first is not None
         assert second is not None

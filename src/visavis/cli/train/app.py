@@ -109,7 +109,7 @@ def run(
     Example: `visavis train --recipe finetune-sface photos/ --name mine --out runs/mine`
     """
     from visavis.api import training
-    from visavis.training.loop.live import LiveLine
+    from visavis.training.loop.progress import LiveLine
 
     plain, fields = take_apart(words)
     if len(plain) != 1:
@@ -192,7 +192,7 @@ def _refuse_misspelt(fields: Collection[str], recipe: str) -> None:
     from difflib import get_close_matches
 
     from visavis.training.recipes import by_name
-    from visavis.training.recipes.overrides import field_kinds
+    from visavis.training.recipes.recipe import field_kinds
 
     kinds = field_kinds(by_name(recipe))
     own = [name.replace("_", "-") for name in inspect.signature(run).parameters if name != "words"]

@@ -31,7 +31,7 @@ def show_recipes(recipes: Sequence[Recipe]) -> None:
 
 def show_recipe(recipe: Recipe) -> None:
     """Every field as it would be given on the command line."""
-    from visavis.training.recipes.overrides import field_kinds
+    from visavis.training.recipes.recipe import field_kinds
 
     console.print(f"{recipe.name}: {recipe.source}", markup=False)
     console.print(f"expected: {recipe.expected}", markup=False)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from visavis.errors import OptionError
 from visavis.training.augment.camera import blur, change_colour, compress, erase, lower_resolution
-from visavis.training.augment.mask_alignment import wear
+from visavis.training.augment.masks import wear
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.augment.resampling import Geometry, Resampler
 

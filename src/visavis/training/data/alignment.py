@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from visavis import images
 from visavis.errors import DataError, VisavisError
 from visavis.faces.aligned import FARTHEST, misplaced
-from visavis.training.data.photo import Photo
+from visavis.training.data.sources import Photo
 from visavis.types import Image
 
 SAMPLE: Final = 24

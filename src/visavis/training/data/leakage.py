@@ -2,18 +2,127 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import unicodedata
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import DataError, OptionError
-from visavis.training.data import looks
-from visavis.training.data.against import Against
+from visavis import images
+from visavis.errors import DataError, OptionError, VisavisError
+from visavis.faces import align
+from visavis.training.data import perceptual_hash
 from visavis.training.data.pack import LeftOut, Pack
+from visavis.training.data.packing import Find
+from visavis.training.data.sources import Photo
 from visavis.types import Record
+
+if TYPE_CHECKING:
+    from visavis.embedding.cache import EmbeddingCache
+
+_LOOK: Final = f"look-{perceptual_hash.SIDE}-1"  # stands where the cache has a model's hash
+_NONE: Final = np.zeros((0, perceptual_hash.SIDE * perceptual_hash.SIDE), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Against:
+    """A protocol's photos.
+
+    Attributes:
+        name: what messages call it.
+        people: M names, the person of each photo.
+        names: M names of photos.
+        sources: M SHA-256 of their bytes, "" where unknown.
+        looks: ``(M, K)`` float32, see ``perceptual_hash.looks``; zero rows where no face was found.
+    """
+
+    name: str
+    people: tuple[str, ...]
+    names: tuple[str, ...]
+    sources: tuple[str, ...]
+    looks: NDArray[np.float32]
+
+
+def of_pack(pack: Pack) -> Against:
+    """A protocol that was packed."""
+    return Against(
+        name=str(pack.path),
+        people=tuple(pack.people[label] for label in pack.labels),
+        names=pack.names,
+        sources=pack.sources,
+        looks=perceptual_hash.looks(pack.crops, size=pack.size, scale=pack.scale),
+    )
+
+
+def of_photos(
+    photos: Sequence[Photo],
+    *,
+    name: str,
+    finder: Callable[[], Find] | None,
+    how: str,
+    cache: EmbeddingCache | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Against:
+    """A protocol whose photos lie in files.
+
+    Args:
+        photos: in any order.
+        name: what messages call the protocol.
+        finder: as in ``packing.pack``.
+        how: names detector and rule; part of the cache's key.
+        cache: keeps looks between runs, under the photos' hashes.
+        workers: photos in work at once; all cores when ``None``.
+        progress: called with (done, total).
+    """
+    local = threading.local()
+
+    def work(photo: Photo) -> tuple[str, NDArray[np.float32]]:
+        try:
+            data = photo.read()
+        except VisavisError:
+            return "", _NONE
+        digest = images.digest(data)
+        kept = cache.get(digest, how, _LOOK) if cache is not None else None
+        if kept is not None:
+            return digest, kept[1].reshape(-1, _NONE.shape[1])
+        try:
+            pixels = images.decode(data, name=photo.name)
+            if finder is None:
+                landmarks = align.positions(size=pixels.shape[0])
+            else:
+                if not hasattr(local, "find"):
+                    local.find = finder()
+                landmarks = local.find(pixels, photo.name)
+            crop = align.crop(pixels, landmarks, size=perceptual_hash.VIEW)
+            row = perceptual_hash.looks(crop[None], size=perceptual_hash.VIEW, scale=1.0)
+        except VisavisError:
+            row = _NONE
+        if cache is not None:
+            cache.put(digest, how, _LOOK, {"faces": [{}] * len(row)}, row)
+        return digest, row
+
+    rows = np.zeros((len(photos), _NONE.shape[1]), dtype=np.float32)
+    sources: list[str] = []
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        for k, (digest, row) in enumerate(pool.map(work, photos)):
+            sources.append(digest)
+            rows[k] = row.sum(axis=0)  # of one row, or none
+            if progress is not None:
+                progress(k + 1, len(photos))
+    return Against(
+        name=name,
+        people=tuple(photo.person for photo in photos),
+        names=tuple(photo.name for photo in photos),
+        sources=tuple(sources),
+        looks=rows,
+    )
+
 
 _CHUNK: Final = 4096
 TOLERATED: Final = 1e-3
@@ -68,7 +177,11 @@ class Leaks(Record):
 
 
 def find_leaks(
-    pack: Pack, against: Against, *, threshold: float = looks.THRESHOLD, names: bool = True
+    pack: Pack,
+    against: Against,
+    *,
+    threshold: float = perceptual_hash.THRESHOLD,
+    names: bool = True,
 ) -> Leaks:
     """Compare training data with a protocol.
 
@@ -132,8 +245,10 @@ def _copies(pack: Pack, against: Against, threshold: float) -> list[Copy]:
     files = {source: k for k, source in enumerate(against.sources) if source}
     found: list[Copy] = []
     for start in range(0, len(pack), _CHUNK):
-        own = looks.looks(pack.crops[start : start + _CHUNK], size=pack.size, scale=pack.scale)
-        turned = looks.mirrored(own)
+        own = perceptual_hash.looks(
+            pack.crops[start : start + _CHUNK], size=pack.size, scale=pack.scale
+        )
+        turned = perceptual_hash.mirrored(own)
         plain, mirrored = _best(own, against.looks), _best(turned, against.looks)
         for k in range(len(own)):
             row = start + k
@@ -144,9 +259,9 @@ def _copies(pack: Pack, against: Against, threshold: float) -> list[Copy]:
             look, kind, (near, other) = own[k], "near-identical", plain[k]
             if mirrored[k][0] > near:
                 look, kind, (near, other) = turned[k], "mirrored", mirrored[k]
-            if near < looks.CANDIDATE:
+            if near < perceptual_hash.CANDIDATE:
                 continue
-            similarity = looks.registered(look, against.looks[other])
+            similarity = perceptual_hash.registered(look, against.looks[other])
             if similarity >= threshold:
                 name = against.names[other]
                 found.append(Copy(row, pack.names[row], name, kind, round(similarity, 4)))

@@ -5,18 +5,131 @@ It shows faces: only its owner can read it.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visavis.errors import DataError, OptionError, writing_to
-from visavis.training.data import layout
+from visavis.reading import open_regular
 from visavis.types import Record
 from visavis.writing import replacing
+
+MAGIC: Final = b"VISAVIS PACK 01\n"
+START: Final = 4096
+"""Offset of the first crop."""
+_HEAD: Final = struct.Struct("<16sQQ32s")
+_CRC: Final = struct.Struct("<I")
+REMEDY: Final = "pack the photos again with `visavis data pack --anew`"
+
+
+def digest(crop: bytes | memoryview) -> str:
+    """32 hexadecimal digits that stand for a crop's pixels: half a SHA-256."""
+    return hashlib.sha256(crop).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What a pack says about its crops; attributes as in ``pack.Pack``, digests one a crop."""
+
+    size: int
+    scale: float
+    labels: list[int]
+    people: list[str]
+    names: list[str]
+    sources: list[str]
+    digests: list[str]
+    left_out: list[list[str]]
+    origin: str
+    request: str
+
+    @property
+    def crop_bytes(self) -> int:
+        """Bytes of one crop."""
+        return self.size * self.size * 3
+
+    def fingerprint(self) -> str:
+        """SHA-256 over geometry, crops, labels and names: the same data, the same fingerprint."""
+        content = [self.size, self.scale, self.labels, self.people, self.names, self.digests]
+        return hashlib.sha256(_json(content)).hexdigest()
+
+
+def finish(file: BinaryIO, index: Index) -> None:
+    """Write index and header around crops that stand in ``file`` from ``START`` on."""
+    fields = {name: getattr(index, name) for name in Index.__slots__}
+    body = zlib.compress(_json(fields), 6)
+    at = START + len(index.digests) * index.crop_bytes
+    file.truncate(at)
+    file.seek(at)
+    file.write(body)
+    head = _HEAD.pack(MAGIC, at, len(body), hashlib.sha256(body).digest())
+    file.seek(0)
+    file.write(head + _CRC.pack(zlib.crc32(head)))
+    file.flush()
+
+
+def read_index(path: Path) -> Index:
+    """The index of a finished pack.
+
+    Raises:
+        DataError: no file, not a pack, cut off, or damaged outside the crops.
+    """
+    try:
+        with open_regular(path) as file:
+            head = file.read(_HEAD.size + _CRC.size)
+            at, length, sha256 = _read_head(path, head)
+            end = file.seek(0, 2)
+            if end != at + length:
+                raise DataError(f"{path}: {end} bytes where {at + length} were written", REMEDY)
+            file.seek(at)
+            body = file.read(length)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror or error})",
+            "give a file that `visavis data pack` made",
+        ) from error
+    if hashlib.sha256(body).digest() != sha256:
+        raise DataError(f"{path}: its index is damaged (SHA-256 differs)", REMEDY)
+    index = _decode(path, body)
+    if at != START + len(index.digests) * index.crop_bytes:
+        raise DataError(f"{path}: its index does not fit its crops", REMEDY)
+    return index
+
+
+def _read_head(path: Path, head: bytes) -> tuple[int, int, bytes]:
+    if head[:12] != MAGIC[:12]:
+        raise DataError(f"{path}: not a pack", "give a file that `visavis data pack` made")
+    if len(head) < _HEAD.size + _CRC.size:
+        raise DataError(f"{path}: a pack cut off after {len(head)} bytes", REMEDY)
+    if _CRC.unpack_from(head, _HEAD.size)[0] != zlib.crc32(head[: _HEAD.size]):
+        raise DataError(f"{path}: its header is damaged (CRC-32 differs)", REMEDY)
+    magic, at, length, sha256 = _HEAD.unpack_from(head)
+    if magic != MAGIC:
+        version = magic[13:15].decode("ascii", "replace")
+        raise DataError(f"{path}: a pack of version {version}", "upgrade visavis to read it")
+    return at, length, sha256
+
+
+def _decode(path: Path, body: bytes) -> Index:
+    # The hash fits, so this is what a writer wrote: another version of us, at worst.
+    try:
+        fields: dict[str, Any] = json.loads(zlib.decompress(body))
+        return Index(**fields)
+    except (ValueError, TypeError, zlib.error) as error:
+        raise DataError(f"{path}: its index cannot be read ({error})", REMEDY) from error
+
+
+def _json(value: Any) -> bytes:
+    # File names that are not UTF-8 come as lone surrogates, which \uXXXX escapes carry.
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+
 
 SIZE: Final = 144
 """Side of a packed crop unless another is asked for."""
@@ -89,9 +202,9 @@ class Pack:
             DataError: one differs; the first is named.
         """
         for name, crop, expected in zip(self.names, self.crops, self.digests, strict=True):
-            if layout.digest(crop.data) != expected:
+            if digest(crop.data) != expected:
                 raise DataError(
-                    f"{self.path}: the crop of {name} is damaged (SHA-256 differs)", layout.REMEDY
+                    f"{self.path}: the crop of {name} is damaged (SHA-256 differs)", REMEDY
                 )
 
     def close(self) -> None:
@@ -111,13 +224,13 @@ def open_pack(path: Path) -> Pack:
             ``Pack.verify`` tells).
     """
     path = Path(path)
-    index = layout.read_index(path)
+    index = read_index(path)
     shape = (len(index.digests), index.size, index.size, 3)
     return Pack(
         path=path,
         size=index.size,
         scale=index.scale,
-        crops=np.memmap(path, dtype=np.uint8, mode="r", offset=layout.START, shape=shape),
+        crops=np.memmap(path, dtype=np.uint8, mode="r", offset=START, shape=shape),
         labels=np.array(index.labels, dtype=np.int64),
         people=tuple(index.people),
         names=tuple(index.names),
@@ -183,14 +296,14 @@ def write_pack(
     _check(rows, len(given), people, names, sources)
     order = np.argsort(rows, kind="stable")
     ordered = [np.ascontiguousarray(given[k]) for k in order]
-    index = layout.Index(
+    index = Index(
         size=size,
         scale=float(scale),
         labels=rows[order].tolist(),
         people=list(people),
         names=[names[k] for k in order],
         sources=[sources[k] if sources is not None else "" for k in order],
-        digests=[layout.digest(crop.data) for crop in ordered],
+        digests=[digest(crop.data) for crop in ordered],
         left_out=[[one.photo, one.reason, one.message] for one in left_out],
         origin=origin,
         request="",
@@ -201,10 +314,10 @@ def write_pack(
         replacing(path, private=True) as temporary,
         temporary.open("r+b") as file,
     ):
-        file.seek(layout.START)
+        file.seek(START)
         for crop in ordered:
             file.write(crop.data)
-        layout.finish(file, index)
+        finish(file, index)
     return open_pack(path)
 
 
@@ -230,3 +343,49 @@ def _check(
             f"labels of {len(set(labels.tolist()))} people for {len(people)} names",
             "use every row of people, from 0 on, and no other",
         )
+
+
+def without(pack: Pack, rows: ArrayLike, out: Path, *, left_out: Sequence[LeftOut]) -> Pack:
+    """Write a pack that lacks ``rows``; people who lose their last crop go too.
+
+    Args:
+        pack: the pack to copy from.
+        rows: rows to leave out.
+        out: the file to write, not the pack itself.
+        left_out: why, a reason a row; added to the pack's own.
+
+    Raises:
+        OptionError: a row that is not there, or ``out`` is the pack.
+        DataError: nothing is left, or the file cannot be written.
+    """
+    dropped = np.unique(np.asarray(rows, dtype=np.int64))
+    if dropped.size and not 0 <= dropped[0] <= dropped[-1] < len(pack):
+        raise OptionError(f"rows {dropped[0]} to {dropped[-1]}", f"there are {len(pack)}")
+    if out.exists() and out.samefile(pack.path):
+        raise OptionError(f"{out}: is the pack itself", "name another file")
+    kept = np.setdiff1d(np.arange(len(pack)), dropped)
+    if not len(kept):
+        raise DataError(f"{pack.path}: no crop is left", "leave fewer out")
+    people, labels = np.unique(pack.labels[kept], return_inverse=True)
+    index = Index(
+        size=pack.size,
+        scale=pack.scale,
+        labels=labels.tolist(),
+        people=[pack.people[person] for person in people],
+        names=[pack.names[row] for row in kept],
+        sources=[pack.sources[row] for row in kept],
+        digests=[pack.digests[row] for row in kept],
+        left_out=[[o.photo, o.reason, o.message] for o in (*pack.left_out, *left_out)],
+        origin=pack.origin,
+        request="",
+    )
+    with (
+        writing_to(out, "make room there, or name a file in a folder that exists"),
+        replacing(out, private=True, durable=True) as temporary,
+        temporary.open("r+b") as file,
+    ):
+        file.seek(START)
+        for row in kept:
+            file.write(pack.crops[row].data)
+        finish(file, index)
+    return open_pack(out)

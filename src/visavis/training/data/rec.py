@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 
 from visavis.errors import DataError, ImageTruncatedError
 from visavis.reading import open_regular
-from visavis.training.data.photo import Photo
+from visavis.training.data.sources import Photo
 
 _MAGIC: Final = 0xCED7230A
 _RECORD: Final = struct.Struct("<II")

@@ -15,29 +15,22 @@ from safetensors.torch import save_file
 from visavis.embedding.torch import FaceNetwork
 from visavis.training import drawing
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.building import build_head, build_network, load_weights
+from visavis.training.building import blend, build_head, build_network, load_weights
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split, split_people
-from visavis.training.loop import logs, optimizers, precision, speed
+from visavis.training.loop import hardware, logs, optimizers
 from visavis.training.loop.alarm import CollapseAlarm
-from visavis.training.loop.blending import blend
-from visavis.training.loop.centers import begin_at_means
-from visavis.training.loop.checkpoints import Interrupt, LastCheckpoint
-from visavis.training.loop.ema import Ema
+from visavis.training.loop.callbacks import Ema, Pace, Patience, Remining, Watch
+from visavis.training.loop.checkpoints import Interrupt, LastCheckpoint, Run, steps_done
+from visavis.training.loop.embedding import Reader
 from visavis.training.loop.feeding import StepStream, Supply
-from visavis.training.loop.live import Progress
-from visavis.training.loop.memory import keep_memory
-from visavis.training.loop.module import Training
-from visavis.training.loop.precision import expected_device
-from visavis.training.loop.remining import Remining
-from visavis.training.loop.resume import Run, steps_done
-from visavis.training.loop.seeds import derive, seeded
-from visavis.training.loop.teacher import Teacher
-from visavis.training.loop.threads import threads
+from visavis.training.loop.hardware import expected_device, keep_memory, threads
+from visavis.training.loop.module import Teacher, Training
+from visavis.training.loop.progress import Progress
 from visavis.training.loop.validation import Validation, validate
-from visavis.training.loop.watching import Pace, Patience, Watch
-from visavis.training.reading import Reader
+from visavis.training.losses.classifiers import begin_at_means
 from visavis.training.recipes.recipe import Recipe
+from visavis.training.seeds import derive, seeded
 from visavis.writing import replacing
 
 
@@ -138,7 +131,7 @@ def fit(
         seeded(derive(recipe.seed, "run")),
     ):
         device = expected_device(accelerator)
-        computed_in = precision.name(recipe, device)
+        computed_in = hardware.name(recipe, device)
         checkpoint = run.begin(recipe, pack, resume=resume, computed_in=computed_in)
         done = steps_done(checkpoint) if checkpoint else 0
         board = TensorBoardLogger(
@@ -242,8 +235,8 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
     per_epoch = len(supply.sampler)
     total = min(recipe.epochs * per_epoch, recipe.max_steps or recipe.epochs * per_epoch)
     head_first = min(recipe.head_first * per_epoch, total)
-    dtype = torch.bfloat16 if precision.half(recipe, device) else torch.float32
-    flops = speed.training_flops(network)
+    dtype = torch.bfloat16 if hardware.half(recipe, device) else torch.float32
+    flops = hardware.training_flops(network)
     pace = Pace(
         total=total,
         per_epoch=per_epoch,
@@ -251,7 +244,7 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
         validate=recipe.validate_every * per_epoch if len(split.validation_rows) else None,
         batch=supply.sampler.batch_size,
         flops=flops * supply.sampler.batch_size,
-        peak=speed.measured_peak(device, dtype, torch.get_num_threads()) * world,
+        peak=hardware.measured_peak(device, dtype, torch.get_num_threads()) * world,
     )
     module = Training(
         recipe,

@@ -15,8 +15,6 @@ from typing import Any, Final
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from visavis.training.report.reading import read_history
-
 COLUMNS: Final = (
     "step",
     "epoch",
@@ -100,6 +98,17 @@ class History(Logger):
             writer.writerow({k: _spelled(v) for k, v in row.items() if k in COLUMNS})
         self._path.write_text(text.getvalue(), encoding="utf-8")
         self._begun = True
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Rows of a ``history.csv``: values by column, without the empty ones; [] for no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    # A run that goes on, or was killed, may have written half a row.
+    whole = [row for row in rows if None not in row.values() and row.get("step")]
+    return [{k: float(v) for k, v in row.items() if v} for row in whole]
 
 
 def _spelled(value: float | None) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from visavis.errors import DataError
 from visavis.metrics import verification
-from visavis.training.loop.alarm import effective_rank
 from visavis.types import Record
 
 LIMIT = 20_000_000
@@ -62,6 +62,35 @@ class Validation(Record):
     def auc(self) -> float:
         """Of the metrics."""
         return self.metrics.auc
+
+
+def effective_rank(vectors: Tensor) -> float:
+    """The number of directions that vectors spread over.
+
+    The exponential of the entropy of the singular values, each as a share of their sum; O. Roy and
+    M. Vetterli, "The effective rank", EUSIPCO 2007. Taken about the origin, not the mean: vectors
+    that are all alike have rank 1.
+
+    Args:
+        vectors: ``(N, D)`` float.
+
+    Returns:
+        A number in [1, min(N, D)]; NaN where a value is not finite.
+
+    >>> effective_rank(torch.eye(3)), effective_rank(torch.ones(4, 2))
+    (3.0, 1.0)
+    """
+    wide = vectors.detach().to("cpu", torch.float64)
+    if not bool(torch.isfinite(wide).all()):
+        return float("nan")
+    gram = wide.T @ wide if wide.shape[0] >= wide.shape[1] else wide @ wide.T
+    values = torch.linalg.eigvalsh(gram).clamp(min=0)
+    # Eigenvalues are squares: below this, they are rounding errors of the largest.
+    values = values[values > values[-1] * 1e-12].sqrt()
+    if not len(values):
+        return 1.0
+    shares = values / values.sum()
+    return round(float(torch.exp(-(shares * shares.log()).sum())), 6)
 
 
 def validate(

@@ -11,6 +11,5 @@ from __future__ import annotations
 
 from visavis.training.losses.build import build_loss
 from visavis.training.losses.options import KINDS, MINERS, LossOptions
-from visavis.training.losses.value import LossValue
 
-__all__ = ["KINDS", "MINERS", "LossOptions", "LossValue", "build_loss"]
+__all__ = ["KINDS", "MINERS", "LossOptions", "build_loss"]

@@ -25,7 +25,7 @@ def build_loss(options: LossOptions, *, people: int, dimension: int) -> nn.Modul
     Raises:
         OptionError: fewer than two people, or no dimension.
     """
-    from visavis.training.loop.seeds import derive, seeded
+    from visavis.training.seeds import derive, seeded
 
     if people < 2 or dimension < 1:
         raise OptionError(
@@ -37,11 +37,9 @@ def build_loss(options: LossOptions, *, people: int, dimension: int) -> nn.Modul
 
 
 def _built(options: LossOptions, people: int, dimension: int) -> nn.Module:
+    from visavis.training.losses.classifiers import SFaceLoss, SoftmaxLoss
+    from visavis.training.losses.combined import CrossBatchMemory, JointLoss
     from visavis.training.losses.contrastive import ContrastiveLoss
-    from visavis.training.losses.joint import JointLoss
-    from visavis.training.losses.memory import CrossBatchMemory
-    from visavis.training.losses.sface import SFaceLoss
-    from visavis.training.losses.softmax import SoftmaxLoss
     from visavis.training.losses.triplet import TripletLoss
 
     margin, smoothing = options.used_margin, options.label_smoothing
@@ -83,8 +81,7 @@ def _built(options: LossOptions, people: int, dimension: int) -> nn.Module:
 def _margin_loss(
     kind: str, margin: float, options: LossOptions, people: int, dimension: int
 ) -> nn.Module:
-    from visavis.training.losses.adaface import AdaFaceLoss
-    from visavis.training.losses.margin import ArcFaceLoss, CosFaceLoss
+    from visavis.training.losses.classifiers import AdaFaceLoss, ArcFaceLoss, CosFaceLoss
 
     kinds: dict[str, type[ArcFaceLoss | CosFaceLoss | AdaFaceLoss]] = {
         "arcface": ArcFaceLoss,

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from visavis.errors import OptionError
-from visavis.training.losses.precision import full_precision
-from visavis.training.losses.value import LossValue
+from visavis.training.losses.base import LossValue, full_precision
 from visavis.training.mining.online import candidates
 
 

@@ -9,9 +9,7 @@ from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor, nn
 
 from visavis.errors import OptionError
-from visavis.training.loop.seeds import derive
-from visavis.training.losses.precision import full_precision
-from visavis.training.losses.value import LossValue
+from visavis.training.losses.base import LossValue, full_precision
 from visavis.training.mining.online import (
     Triplets,
     active_share,
@@ -20,6 +18,7 @@ from visavis.training.mining.online import (
     candidates,
     semi_hard,
 )
+from visavis.training.seeds import derive
 
 
 class TripletLoss(nn.Module):

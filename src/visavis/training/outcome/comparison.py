@@ -9,11 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.training.augment.mask_alignment import wear
+from visavis.training.augment.masks import wear
 from visavis.training.data.pack import Pack
-from visavis.training.outcome.embedders import Change, embed_rows
-from visavis.training.outcome.figures import Figures, measure
-from visavis.training.outcome.points import powers, score_all, supported_rates
+from visavis.training.outcome.figures import Figures, measure, powers, score_all, supported_rates
+from visavis.training.outcome.model_file import Change, embed_rows
 from visavis.types import Embedder, Record, Vectors
 
 AS_THEY_ARE: Final = "as they are"

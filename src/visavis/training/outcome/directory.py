@@ -6,8 +6,9 @@ import copy
 import json
 import tempfile
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from safetensors.torch import save_file
@@ -15,18 +16,21 @@ from safetensors.torch import save_file
 from visavis.decision.profile import Calibration
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import writing_to
-from visavis.training.outcome import card
+from visavis.metrics.verification import fmr_name
+from visavis.plots import pages as templates_of
 from visavis.training.outcome.comparison import Comparison, Contestant, compare
 from visavis.training.outcome.describing import Origin
-from visavis.training.outcome.embedders import embed_rows, serve
-from visavis.training.outcome.figures import Figures, measure, weakness
-from visavis.training.outcome.onnx_file import write_onnx
-from visavis.training.outcome.points import operating_points
+from visavis.training.outcome.figures import Figures, measure, operating_points, powers, weakness
+from visavis.training.outcome.model_file import embed_rows, serve, write_onnx
+from visavis.training.recipes.recipe import Recipe
 from visavis.types import OperatingPoint, Record, Vectors, to_plain
 from visavis.weights import ModelEntry
 from visavis.weights import model_directory as names
 from visavis.weights.digest import sha256_of
 from visavis.writing import private_folder, replacing
+
+if TYPE_CHECKING:
+    from visavis.types import OperatingPoint
 
 VALIDATION: Final = "validation.npz"
 """Embeddings of the validation people, beside the model directory: they do not travel with it."""
@@ -177,7 +181,7 @@ def _write_words(
         },
     )
     description = origin.description(entry)
-    _write(work / names.CARD, card.render(description, entry, origin.recipe, outcome))
+    _write(work / names.CARD, render(description, entry, origin.recipe, outcome))
     files = {file.name: sha256_of(file, afresh=True) for file in sorted(work.iterdir())}
     _write_json(work / names.DESCRIPTION, {**description, "files": files})
 
@@ -205,3 +209,52 @@ def _write_json(path: Path, values: Any) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def render(description: dict[str, Any], entry: ModelEntry, recipe: Recipe, outcome: Outcome) -> str:
+    """The card as Markdown.
+
+    Args:
+        description: what ``model.json`` holds.
+        entry: what the model is registered with.
+        recipe: how it was trained.
+        outcome: what was measured.
+    """
+
+    # Markdown; names are quoted as code.
+    pages = templates_of("visavis.training.outcome", escape=False, keep_trailing_newline=True)
+    pages.filters.update(percent=percent, span=span, fmr=fmr_name)
+    return pages.get_template("model_card.md.jinja").render(
+        d=description,
+        data=description["data"],
+        entry=entry,
+        recipe=recipe,
+        o=outcome,
+        f=outcome.figures,
+        points=shown_points(outcome.points),
+    )
+
+
+def shown_points(points: tuple[OperatingPoint, ...]) -> list[OperatingPoint]:
+    """Powers of ten and the lowest rate, highest first."""
+    wanted = powers([point.target_fmr for point in points])
+    return [point for point in points if point.target_fmr in wanted]
+
+
+def percent(value: float) -> str:
+    """A share in percent with three digits that count.
+
+    >>> percent(0.01234), percent(float("nan"))
+    ('1.23 %', 'not known')
+    """
+    return "not known" if isnan(value) else f"{100 * value:.3g} %"
+
+
+def span(ends: tuple[float, float]) -> str:
+    """Both ends of an interval of shares.
+
+    >>> span((0.001, 0.02))
+    '0.1 to 2 %'
+    """
+    low, high = ends
+    return "not known" if isnan(low) or isnan(high) else f"{100 * low:.3g} to {100 * high:.3g} %"

@@ -6,8 +6,7 @@ import difflib
 
 from visavis.errors import OptionError
 from visavis.training.recipes.built_in import RECIPES
-from visavis.training.recipes.overrides import with_overrides
-from visavis.training.recipes.recipe import Recipe
+from visavis.training.recipes.recipe import Recipe, with_overrides
 
 
 def by_name(name: str) -> Recipe:

@@ -10,8 +10,8 @@ import numpy as np
 
 from visavis import plots
 from visavis.errors import DataError, OptionError, writing_to
-from visavis.training.report import figure
-from visavis.training.report.curves import smooth
+from visavis.training.report import pictures
+from visavis.training.report.pictures import smooth
 from visavis.training.report.reading import RunFolder, Series, flat_settings, read_run
 
 _PANELS: Final = (
@@ -62,7 +62,7 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
         panel.set_title(title, fontsize=9, color=plots.INK)
     handles, shown = panels[1].get_legend_handles_labels()
     drawn.legend(handles, shown, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    picture = figure.finish(
+    picture = pictures.finish(
         drawn,
         name="comparison",
         title="Runs compared",
@@ -70,7 +70,7 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
     )
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
-        return figure.save(picture, out)
+        return pictures.save(picture, out)
 
 
 def labels(runs: Sequence[RunFolder]) -> list[str]:

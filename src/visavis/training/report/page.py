@@ -8,8 +8,8 @@ from typing import Any
 
 from visavis.errors import DataError, writing_to
 from visavis.plots import pages as templates_of
-from visavis.training.report import curves, figure, results
-from visavis.training.report.figure import Picture
+from visavis.training.report import pictures
+from visavis.training.report.pictures import Picture
 from visavis.training.report.reading import RunFolder, flat_settings, read_run
 from visavis.types import Record
 from visavis.version import __version__
@@ -49,7 +49,7 @@ def write(folder: Path, out: Path) -> Made:
         raise DataError(f"{folder}: nothing was logged yet", "wait for its first steps")
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
-        files = [path for picture in drawn for path in figure.save(picture, out)]
+        files = [path for picture in drawn for path in pictures.save(picture, out)]
         page = out / "report.html"
         with replacing(page) as temporary:
             temporary.write_text(_render(run, drawn), encoding="utf-8", errors="backslashreplace")
@@ -59,18 +59,18 @@ def write(folder: Path, out: Path) -> Made:
 def draw(run: RunFolder) -> list[Picture]:
     """All pictures that the run has something for."""
     found: list[Picture | None] = [
-        curves.loss(run),
-        curves.validation(run),
-        curves.scores(run),
-        curves.active(run),
-        curves.rank(run),
+        pictures.loss(run),
+        pictures.validation(run),
+        pictures.scores(run),
+        pictures.active(run),
+        pictures.rank(run),
     ]
     if run.validated is not None:
-        mated, non_mated = results.split_scores(run.validated)
+        mated, non_mated = pictures.split_scores(run.validated)
         found += [
-            results.roc(mated, non_mated),
-            results.histogram(mated, non_mated, _thresholds(run)),
-            results.projection(run.validated),
+            pictures.roc(mated, non_mated),
+            pictures.histogram(mated, non_mated, _thresholds(run)),
+            pictures.projection(run.validated),
         ]
     return [picture for picture in found if picture is not None]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import zipfile
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import DataError
+from visavis.training.loop.logs import read_history
 from visavis.training.outcome.directory import VALIDATION
 from visavis.types import Vectors
 from visavis.weights import model_directory as names
@@ -101,17 +101,6 @@ def flat_settings(recipe: dict[str, Any]) -> dict[str, Any]:
         else:
             rows[name] = value
     return rows
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Rows of a ``history.csv``: values by column, without the empty ones; [] for no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    # A run that goes on, or was killed, may have written half a row.
-    whole = [row for row in rows if None not in row.values() and row.get("step")]
-    return [{k: float(v) for k, v in row.items() if v} for row in whole]
 
 
 def _history(file: Path) -> list[dict[str, float]]:

@@ -1,19 +1,71 @@
-"""How a run went, over its epochs."""
+"""A picture as SVG and PNG."""
 
 from __future__ import annotations
 
+import io
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis import plots
-from visavis.training.report import figure
-from visavis.training.report.figure import Picture
-from visavis.training.report.reading import RunFolder, Series
+from visavis.metrics.verification import roc_auc
+from visavis.training.loop.validation import pair_scores
+from visavis.training.report.reading import RunFolder, Series, Validated
+from visavis.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DPI: Final = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawn picture.
+
+    Attributes:
+        name: of its files, without suffix.
+        title: in a few words.
+        caption: what it shows.
+        svg: the ``<svg>`` element.
+        png: bytes of the PNG file.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    png: bytes
+
+
+def finish(figure: Figure, *, name: str, title: str, caption: str) -> Picture:
+    """Render a figure twice."""
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="png", dpi=_DPI)
+    text = plots.as_svg(figure, name=name)
+    label = escape(f"{title}: {caption}", quote=True)
+    text = text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return Picture(name, title, caption, text, pixels.getvalue())
+
+
+def save(picture: Picture, folder: Path) -> tuple[Path, Path]:
+    """Write both files.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    paths = folder / f"{picture.name}.svg", folder / f"{picture.name}.png"
+    head = '<?xml version="1.0" encoding="utf-8"?>\n'
+    for path, content in zip(paths, ((head + picture.svg).encode(), picture.png), strict=True):
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    return paths
+
 
 _SMOOTH: Final = 40
 """The smooth line forgets over this part of all rows, one in so many."""
@@ -31,7 +83,7 @@ def loss(run: RunFolder) -> Picture | None:
         panel.set_yscale("log")
     _epochs(panel, run)
     panel.set_ylabel("loss")
-    return figure.finish(
+    return finish(
         drawn,
         name="loss",
         title="Training loss",
@@ -50,7 +102,7 @@ def active(run: RunFolder) -> Picture | None:
     panel.set_ylim(0, max(5.0, min(100.0, 112 * float(y.max()))))
     _epochs(panel, run)
     panel.set_ylabel("active triplets or pairs (%)")
-    return figure.finish(
+    return finish(
         drawn,
         name="active",
         title="Active fraction",
@@ -88,7 +140,7 @@ def scores(run: RunFolder) -> Picture | None:
     _epochs(panel, run)
     panel.set_ylabel("mean score (cosine similarity)")
     plots.legend(panel, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return figure.finish(
+    return finish(
         drawn,
         name="scores",
         title="Mean scores of pairs",
@@ -111,7 +163,7 @@ def validation(run: RunFolder) -> Picture | None:
     plots.note(panel, f"   {y[best]:.4f}   ", x[best], y[best], ha=side, va="center")
     _epochs(panel, run)
     panel.set_ylabel("validation AUC")
-    return figure.finish(
+    return finish(
         drawn,
         name="validation",
         title="Validation",
@@ -135,7 +187,7 @@ def rank(run: RunFolder) -> Picture | None:
     panel.set_ylim(bottom=0)
     _epochs(panel, run)
     panel.set_ylabel("effective rank")
-    return figure.finish(
+    return finish(
         drawn,
         name="rank",
         title="Directions in use",
@@ -165,3 +217,72 @@ def _epochs(panel: Axes, run: RunFolder) -> None:
     last = max((row.get("epoch", 0.0) for row in run.history), default=0.0)
     panel.set_xlim(0, 1.02 * last if last > 0 else 1)
     panel.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=run.recipe.get("epochs", 1) > 3))
+
+
+PEOPLE: Final = 16
+PHOTOS: Final = 30
+
+Scores = NDArray[np.float32]
+
+
+def split_scores(validated: Validated) -> tuple[Scores, Scores]:
+    """Scores of the mated and of the non-mated pairs."""
+    return pair_scores(validated.vectors, validated.labels)
+
+
+def roc(mated: Scores, non_mated: Scores) -> Picture:
+    """True matches over false ones, these on a logarithmic axis."""
+    drawn, panel = plots.axes()
+    x, y = plots.roc(panel, mated, non_mated)
+    missed = 1 - float(y[x >= 1 / len(non_mated)].min())
+    panel.set_ylim(max(0.0, 1 - 1.3 * max(missed, 0.02)), 1 + 0.04 * max(missed, 0.02))
+    return finish(
+        drawn,
+        name="roc",
+        title="ROC curve",
+        caption=f"{len(mated):,} mated and {len(non_mated):,} non-mated pairs of people kept "
+        f"apart; area {roc_auc(mated, non_mated):.4f}. The left end rests on a few pairs.",
+    )
+
+
+def histogram(mated: Scores, non_mated: Scores, thresholds: dict[str, float]) -> Picture:
+    """How the scores of both kinds lie.
+
+    Args:
+        mated: scores of mated pairs.
+        non_mated: scores of non-mated pairs.
+        thresholds: thresholds to draw, by what they are called.
+    """
+    drawn, panel = plots.axes()
+    plots.histogram(panel, mated, non_mated, list(thresholds.items()))
+    return finish(
+        drawn,
+        name="histogram",
+        title="Scores",
+        caption=f"Median {np.median(mated):.3f} of mated and {np.median(non_mated):.3f} of "
+        "non-mated pairs.",
+    )
+
+
+def projection(validated: Validated, *, seed: int = 0) -> Picture | None:
+    """Embeddings of the people with most photos in the plane; ``None`` for too few."""
+    people, counts = np.unique(validated.labels, return_counts=True)
+    several = people[counts > 1]
+    chosen = several[np.argsort(-counts[counts > 1], kind="stable")][:PEOPLE]
+    rows = np.concatenate(
+        [np.zeros(0, np.int64)]
+        + [np.flatnonzero(validated.labels == person)[:PHOTOS] for person in chosen]
+    )
+    found = plots.plane(validated.vectors[rows], seed=seed)
+    if found is None:
+        return None
+    points, how = found
+    names = [str(name) for name in validated.people[rows]]
+    drawn = plots.in_the_plane(points[:, 0], points[:, 1], names)
+    return finish(
+        drawn,
+        name="projection",
+        title="Validation people in the plane",
+        caption=f"{how}: the {len(chosen)} validation people with most photos. A heap each is "
+        "good.",
+    )

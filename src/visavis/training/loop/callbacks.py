@@ -1,4 +1,4 @@
-"""What happens after a step: averaging, looking, validating, mining, in this order."""
+"""The running mean of the network's weights."""
 
 from __future__ import annotations
 
@@ -6,17 +6,58 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
+from visavis.embedding.torch import FaceNetwork
 from visavis.training.loop.alarm import CollapseAlarm, examine
-from visavis.training.loop.ema import Ema
-from visavis.training.loop.live import Moment, Progress
+from visavis.training.loop.feeding import Supply
 from visavis.training.loop.module import Step, Training
+from visavis.training.loop.progress import Moment, Progress
 from visavis.training.loop.validation import Validation
+
+
+class Ema(AveragedModel):
+    """An exponential moving average of a network, which validates better than its latest weights.
+
+    At its ``n``-th update the mean moves by ``1 - min(decay, (n + 1) / (n + 10))`` towards the
+    weights: at the start faster than ``decay`` alone would, so that the random weights of the
+    beginning are soon forgotten (TensorFlow's ``num_updates`` rule). Statistics of batch
+    normalization are averaged alike; whole numbers are copied.
+
+    ``update_parameters(network)`` after each step; ``network`` is the averaged one, its own
+    copy in evaluation mode; ``state_dict`` holds all there is to resume.
+
+    Args:
+        network: what is averaged.
+        decay: in (0, 1), for long runs close to 1.
+    """
+
+    def __init__(self, network: FaceNetwork, *, decay: float) -> None:
+        super().__init__(network, multi_avg_fn=self._move, use_buffers=True)
+        self._decay = decay
+        self.requires_grad_(False)
+        self.eval()
+
+    @property
+    def network(self) -> FaceNetwork:
+        """The averaged network."""
+        return cast(FaceNetwork, self.module)
+
+    def _move(self, average: object, current: object, number: Tensor | int) -> None:
+        means, weights = list(average), list(current)  # type: ignore[call-overload]
+        if not torch.is_floating_point(means[0]):
+            for mean, weight in zip(means, weights, strict=True):
+                mean.copy_(weight)
+            return
+        n = float(number)
+        torch._foreach_lerp_(means, weights, 1 - min(self._decay, (n + 1) / (n + 10)))
 
 
 class Patience:
@@ -258,3 +299,52 @@ class Watch(pl.Callback):
     def seconds(self) -> float:
         """Since the run began, all its parts together."""
         return self._before + time.perf_counter() - self._begun
+
+
+class Remining(pl.Callback):
+    """Embeds the training photos, mines, and lets the sampler draw from what was found.
+
+    What was found is in the checkpoint: it depends on the weights of then.
+
+    Args:
+        supply: whose sampler is changed.
+        every: steps between searches.
+        total: steps of the run.
+        mine: the search: triplets or cells, as the sampler takes them, after a number of steps;
+            ``None`` if nothing was found.
+    """
+
+    def __init__(
+        self,
+        supply: Supply,
+        *,
+        every: int,
+        total: int,
+        mine: Callable[[int], NDArray[np.int64] | None],
+    ) -> None:
+        self._supply, self._every, self._total, self._mine = supply, every, total, mine
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Search if it is time."""
+        step = trainer.global_step
+        if step % self._every == 0 and step < self._total:
+            found = self._mine(step)
+            if found is not None:
+                self._supply.use(found)
+
+    def state_dict(self) -> dict[str, Any]:
+        """To go on from."""
+        mined = self._supply.mined
+        return {"mined": None if mined is None else torch.from_numpy(mined)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on."""
+        if state_dict["mined"] is not None:
+            self._supply.use(np.asarray(state_dict["mined"].numpy(), dtype=np.int64))

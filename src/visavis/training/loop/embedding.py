@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from visavis.embedding.torch import FaceNetwork
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.augment.mask_alignment import wear
+from visavis.training.augment.masks import wear
 from visavis.training.data.pack import Pack
-from visavis.training.loop import precision
+from visavis.training.loop import hardware
 from visavis.training.recipes.recipe import Recipe
 from visavis.types import Crops, Vectors
 
@@ -57,7 +57,7 @@ class Reader:
         strategy, device = self._trainer.strategy, self._trainer.strategy.root_device
         rank, world = self._trainer.global_rank, self._trainer.world_size
         mine = rows[rank::world]
-        half = precision.half(self._recipe, device)
+        half = hardware.half(self._recipe, device)
         training = network.training
         network.eval()
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
@@ -86,7 +86,7 @@ class Reader:
             precise: or else in the run's precision.
         """
         device = next(network.parameters()).device
-        half = precision.half(self._recipe, device) and not precise
+        half = hardware.half(self._recipe, device) and not precise
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             vectors = self._vectors(network, rows, device, masked)
         return _array(vectors), self._pack.labels[rows]
