@@ -107,7 +107,7 @@ def stepper(recipe: Recipe, *, channels_last: bool, bf16: bool) -> Callable[[Ima
     network.train()
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
-    options = LossOptions(kind="contrastive", margin=1.0, miner="given", normalise=False)
+    options = LossOptions(kind="contrastive", margin=1.0, miner="given", normalize=False)
     loss = build_loss(options, people=2, dimension=recipe.dimension)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
 
@@ -300,7 +300,7 @@ def costs(source: tuple[int, float], target: tuple[int, float], crops: Tensor) -
             "zoom": 0.05,
             "shift": 0.02,
         },
-        **{name: {name: 0.2} for name in ("colour", "gray", "blur", "low_resolution")},
+        **{name: {name: 0.2} for name in ("color", "gray", "blur", "low_resolution")},
         **{name: {name: 0.2} for name in ("jpeg", "erase", "mask")},
     }
     table = Table(

@@ -24,7 +24,7 @@ HARD = recipe(
     warmup=0.0,
     clip=None,
     ema=None,
-    augment=AugmentOptions(flip=0.5, rotation=45, shift=0.3, zoom=0.4, colour=0.8, erase=1.0),
+    augment=AugmentOptions(flip=0.5, rotation=45, shift=0.3, zoom=0.4, color=0.8, erase=1.0),
     epochs=40,
     validate_every=20,
     schedule="constant",
@@ -77,8 +77,8 @@ def test_the_same_run_at_a_low_rate_with_semihard_triplets_is_healthy(
 
 def test_numbers_that_are_not_finite_stop_at_once(tiny_pack: Pack, tmp_path: Path) -> None:
     wild = recipe(
-        optimiser="sgd", lr=1e18, warmup=0.0, clip=None, ema=None, backbone="bare",
-        loss=LossOptions(kind="contrastive", normalise=False, miner="all"),
+        optimizer="sgd", lr=1e18, warmup=0.0, clip=None, ema=None, backbone="bare",
+        loss=LossOptions(kind="contrastive", normalize=False, miner="all"),
     )  # fmt: skip
     with pytest.raises(CollapseError, match=r"at step \d+: .* not a finite number .*lower lr"):
         fit(wild, tiny_pack, tmp_path, accelerator="cpu")

@@ -136,19 +136,19 @@ def test_the_first_step_disagrees_only_where_crops_were_changed(
     first = {}
     for name, augment in {
         "plain": AugmentOptions.none(),
-        "colour": AugmentOptions(flip=0.0, colour=0.5),
+        "color": AugmentOptions(flip=0.0, color=0.5),
     }.items():
         train(tuning(untouched, augment=augment), tiny_pack, tmp_path / name)
         first[name] = read_history(tmp_path / name / "history.csv")[0]["loss_distil"]
     assert first["plain"] == pytest.approx(0, abs=1e-6)
-    assert first["colour"] > 1e-4
+    assert first["color"] > 1e-4
 
 
 def test_without_another_loss_the_disagreement_falls(
     tiny_pack: Pack, untouched: Path, tmp_path: Path
 ) -> None:
     chosen = tuning(
-        untouched, augment=AugmentOptions(colour=0.5, mask=0.5), distil=1e4, epochs=30, lr=1e-3
+        untouched, augment=AugmentOptions(color=0.5, mask=0.5), distil=1e4, epochs=30, lr=1e-3
     )
     train(chosen, tiny_pack, tmp_path)
     course = [
@@ -198,7 +198,7 @@ def test_killed_and_resumed_is_bit_for_bit_not_killed(
     chosen = tuning(
         untouched,
         frozen=1,
-        augment=AugmentOptions(mask=0.5, colour=0.2),
+        augment=AugmentOptions(mask=0.5, color=0.2),
         loss=LossOptions(kind="cosface", scale=16.0),
         sampler="shuffled",
         head_from_init=True,
@@ -263,16 +263,16 @@ def test_a_classifier_begins_at_the_means(options: LossOptions) -> None:
 
 
 @pytest.mark.parametrize("kind", ["adaface", "sface"])
-def test_centres_of_other_losses_begin_at_the_means_too(kind: str) -> None:
+def test_centers_of_other_losses_begin_at_the_means_too(kind: str) -> None:
     vectors = np.eye(4, 6, dtype=np.float32)[[2, 0, 3, 1, 1]]
     loss = build_loss(LossOptions(kind=kind), people=4, dimension=6)
     begin_at_means(loss, vectors, np.array([2, 0, 3, 1, 1]))
     value = loss(torch.from_numpy(vectors), torch.tensor([2, 0, 3, 1, 1]))
     assert value.parts["accuracy"].item() == 1
-    assert loss.centres.weight.norm(dim=1).tolist() == pytest.approx([0.01 * 6**0.5] * 4)
+    assert loss.centers.weight.norm(dim=1).tolist() == pytest.approx([0.01 * 6**0.5] * 4)
 
 
-def test_losses_without_centres_cannot_begin_there() -> None:
+def test_losses_without_centers_cannot_begin_there() -> None:
     loss = build_loss(LossOptions(kind="triplet"), people=2, dimension=2)
-    with pytest.raises(OptionError, match="head_from_init with a loss without a centre"):
+    with pytest.raises(OptionError, match="head_from_init with a loss without a center"):
         begin_at_means(loss, np.eye(2, dtype=np.float32), np.arange(2))

@@ -85,7 +85,7 @@ def test_muon_orthogonalizes_matrices_and_leaves_the_rest_to_adamw() -> None:
         MobileNetV1(dimension=8, input_size=32, width=0.25, dropout=0.0)
     ).requires_grad_(True)
     loss = build_loss(LossOptions(kind="cosface"), people=5, dimension=8)
-    chosen = recipe(optimiser="muon", lr=1e-2, weight_decay=0.1, momentum=0.9)
+    chosen = recipe(optimizer="muon", lr=1e-2, weight_decay=0.1, momentum=0.9)
     optimizer = optimizers.build_optimizer(chosen, network, loss)
     groups = {group["name"]: group["params"] for group in optimizer.param_groups}
     assert set(groups) == {"network-matrices", "network", "network-plain", "head"}

@@ -70,11 +70,11 @@ VARIANTS = {
         loss=LossOptions(kind="contrastive", margin=1.0),
         sampler="pairs",
         remine_epochs=1,
-        optimiser="sgd",
+        optimizer="sgd",
         schedule="onecycle",
         warmup=0.3,
     ),
-    "muon": recipe(optimiser="muon", momentum=0.95),
+    "muon": recipe(optimizer="muon", momentum=0.95),
     "bf16-channels-last": recipe(precision="bf16", channels_last=True, clip=None),
 }
 

@@ -97,7 +97,7 @@ BASE = Recipe(
     sampler="people",
     batch_size=12,
     photos_per_person=3,
-    augment=AugmentOptions(flip=0.5, rotation=3.0, colour=0.1),
+    augment=AugmentOptions(flip=0.5, rotation=3.0, color=0.1),
     epochs=5,
     lr=3e-3,
     clip=1.0,

@@ -123,7 +123,7 @@ def _plan(recipe: Recipe, pack: Pack, device: torch.device) -> Plan:
     begun = look * len(split.train_rows) if recipe.head_from_init or recipe.distil else 0.0
     own = sum(p.numel() for p in network.parameters() if p.requires_grad)
     others = sum(p.numel() for p in head.parameters() if p.requires_grad)
-    states = 1 if recipe.optimiser == "sgd" else 2
+    states = 1 if recipe.optimizer == "sgd" else 2
     weights = 4 * ((own + others) * (2 + states) + (own if recipe.ema is not None else 0))
     return Plan(
         device=hardware.device_name(device),

@@ -55,7 +55,7 @@ def test_the_crop_under_the_mask_moves_by_the_similarity_drawn(
         rng = np.random.default_rng((11, i, 1))
         draw = rng.standard_normal(4) / np.sqrt(rng.chisquare(DEGREES) / DEGREES)
         zoom, turn, right, down = LOCATION + np.linalg.cholesky(SCALE) @ draw
-        # Where each pixel of the result comes from, one after the other, by nearest neighbour.
+        # Where each pixel of the result comes from, one after the other, by nearest neighbor.
         expected = np.zeros_like(before[i])
         for y in range(size):
             for x in range(size):

@@ -12,7 +12,7 @@ from visavis.training.augment.masks import PATTERNS, put_on
 
 
 def skin(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Flat faces of one colour, which no fabric has."""
+    """Flat faces of one color, which no fabric has."""
     return np.broadcast_to(np.uint8([190, 140, 110]), (count, size, size, 3)).copy()
 
 
@@ -28,7 +28,7 @@ def test_nose_mouth_and_chin_are_covered_and_the_eyes_free(size: int, scale: flo
     for x, y in eyes:
         assert change[:, y - radius : y + radius + 1, x - radius : x + radius + 1].max() <= 12
     for x, y in (*nose, *mouth, (size // 2, min(size - 3, mouth[0, 1] + size // 10))):
-        # A fabric may come near the skin's colour, but not over a whole patch of many masks.
+        # A fabric may come near the skin's color, but not over a whole patch of many masks.
         patch = change[:, y - 1 : y + 2, x - 1 : x + 2].max((1, 2))
         assert (patch > 5).mean() > 0.95
 

@@ -25,8 +25,8 @@ def photo(size: int, seed: int) -> NDArray[np.uint8]:
     image = np.full((size, size, 3), 90, dtype=np.uint8)
     for _ in range(60):
         middle, axes = rng.integers(0, size, 2), rng.integers(size // 40, size // 8, 2)
-        colour = rng.integers(30, 226, 3).tolist()
-        cv2.ellipse(image, middle.tolist(), axes.tolist(), rng.uniform(0, 180), 0, 360, colour, -1)
+        color = rng.integers(30, 226, 3).tolist()
+        cv2.ellipse(image, middle.tolist(), axes.tolist(), rng.uniform(0, 180), 0, 360, color, -1)
     return np.asarray(cv2.GaussianBlur(image, (0, 0), size / 250), dtype=np.uint8)
 
 
@@ -69,8 +69,8 @@ def drawn(size: int, scale: float) -> torch.Tensor:
     return torch.from_numpy(np.round(255 * np.stack(dots, -1)).astype(np.uint8))[None]
 
 
-def centres(image: torch.Tensor) -> NDArray[np.float64]:
-    """``(3, 2)`` centre of mass of every channel."""
+def centers(image: torch.Tensor) -> NDArray[np.float64]:
+    """``(3, 2)`` center of mass of every channel."""
     pixels = image.double().numpy()
     y, x = np.mgrid[: pixels.shape[1], : pixels.shape[2]]
     mass = pixels.sum((1, 2))
@@ -107,7 +107,7 @@ def test_landmarks_go_where_the_jitter_says(
         resampler(crops, matrices)[0],
         resampler.on_device(crops.permute(0, 3, 1, 2), matrices)[0],
     ):
-        np.testing.assert_allclose(centres(image), expected, atol=0.12)
+        np.testing.assert_allclose(centers(image), expected, atol=0.12)
 
 
 @pytest.mark.parametrize("target", [(56, 1.0), (112, 1.0)])

@@ -19,12 +19,12 @@ OPTIONS = [
     *(LossOptions(kind=kind, memory=40, miner="all") for kind in ("contrastive", "triplet")),
     LossOptions(kind="joint", memory=40, miner="hard"),
     LossOptions(kind="joint", classifier="cosface", classifier_margin=0.15, scale=24.0),
-    LossOptions(kind="softmax", normalise=False, label_smoothing=0.1),
+    LossOptions(kind="softmax", normalize=False, label_smoothing=0.1),
 ]
 
 
 def name(options: LossOptions) -> str:
-    parts = (options.kind, options.miner, options.memory, options.normalise, options.classifier)
+    parts = (options.kind, options.miner, options.memory, options.normalize, options.classifier)
     return "-".join(map(str, parts))
 
 
@@ -140,8 +140,8 @@ def test_joint_takes_a_margin_loss_as_its_classifier() -> None:
     raw = batch()
     unit = nn.functional.normalize(raw)
     weights = next(loss.classifier.parameters()).detach()
-    centres = nn.functional.normalize(weights if weights.shape == (6, 8) else weights.T)
-    cosines = unit @ centres.T - 0.15 * nn.functional.one_hot(LABELS, 6)
+    centers = nn.functional.normalize(weights if weights.shape == (6, 8) else weights.T)
+    cosines = unit @ centers.T - 0.15 * nn.functional.one_hot(LABELS, 6)
     expected = triplet(raw, LABELS).loss + 0.3 * nn.functional.cross_entropy(24 * cosines, LABELS)
     assert loss(raw, LABELS).loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -163,8 +163,8 @@ def test_memory_wraps_the_comparison() -> None:
         ({"kind": "joint", "classifier_margin": -1.0}, "margin -1.0"),
         ({"margin": float("nan")}, "margin nan"),
         ({"scale": 0.0}, "scale"),
-        ({"classifier_weight": -1.0}, "classifier weight"),
-        ({"kind": "softmax", "label_smoothing": 1.0}, "label smoothing 1.0"),
+        ({"classifier_weight": -1.0}, "classifier_weight"),
+        ({"kind": "softmax", "label_smoothing": 1.0}, "label_smoothing 1.0"),
         ({"kind": "triplet", "label_smoothing": 0.1}, "triplet loss"),
         ({"memory": -1}, "memory -1"),
         ({"kind": "arcface", "memory": 8}, "arcface"),

@@ -26,13 +26,13 @@ def embeddings(*, seed: int = 0) -> Tensor:
     return torch.randn(6, DIMENSION, dtype=torch.float64, generator=generator)
 
 
-def centres(loss: nn.Module) -> list[list[float]]:
+def centers(loss: nn.Module) -> list[list[float]]:
     """The people's weights, one row a person."""
     if isinstance(loss, (ArcFaceLoss, CosFaceLoss)):
         return loss.softmax.W.T.tolist()
     if isinstance(loss, SoftmaxLoss):
         return loss.classifier.W.T.tolist()
-    return loss.centres.weight.tolist()
+    return loss.centers.weight.tolist()
 
 
 def cosine(x: list[float], y: list[float]) -> float:
@@ -87,7 +87,7 @@ def test_cosine_softmax_with_and_without_margin(
     raw, scale, margin = embeddings(), options["scale"], options.get("margin", 0.0)
     expected = 0.0
     for row, own in zip(raw.tolist(), LABELS.tolist(), strict=True):
-        logits = [scale * cosine(row, w) for w in centres(loss)]
+        logits = [scale * cosine(row, w) for w in centers(loss)]
         angle = math.acos(logits[own] / scale)
         if kind is CosFaceLoss:
             logits[own] -= scale * margin
@@ -114,7 +114,7 @@ def adaface_expected(loss: nn.Module, raw: Tensor, mean: float, deviation: float
     for row, own in zip(raw.tolist(), LABELS.tolist(), strict=True):
         norm = min(max(math.hypot(*row), 1e-3), 100.0)
         quality = min(max(h * (norm - mean) / (deviation + 1e-3), -1.0), 1.0)
-        logits = [scale * cosine(row, w) for w in centres(loss)]
+        logits = [scale * cosine(row, w) for w in centers(loss)]
         angle = math.acos(logits[own] / scale) - m * quality
         angle = min(max(angle, 1e-3), math.pi - 1e-3)
         logits[own] = scale * (math.cos(angle) - (m * quality + m))
@@ -148,12 +148,12 @@ def test_adaface_follows_the_norms() -> None:
 def test_adaface_between_arcface_and_cosface() -> None:
     """A norm of the mean: CosFace; far below it: ArcFace."""
     loss = made(AdaFaceLoss, scale=30.0).eval()
-    near = nn.functional.normalize(loss.centres.weight.detach())[LABELS] + 0.3 * embeddings()
+    near = nn.functional.normalize(loss.centers.weight.detach())[LABELS] + 0.3 * embeddings()
     raw = nn.functional.normalize(near)
     for mean, kind in ((1.0, CosFaceLoss), (1e6, ArcFaceLoss)):
         loss.norm_mean.fill_(mean)
         same = made(kind, scale=30.0, margin=0.4)
-        same.softmax.W.data.copy_(loss.centres.weight.data.T)
+        same.softmax.W.data.copy_(loss.centers.weight.data.T)
         assert loss(raw, LABELS).loss.item() == pytest.approx(same(raw, LABELS).loss.item())
 
 
@@ -173,7 +173,7 @@ def test_sface(slope: float) -> None:
     raw = embeddings()
     intra = inter = 0.0
     for row, own in zip(raw.tolist(), LABELS.tolist(), strict=True):
-        for person, weight in enumerate(centres(loss)):
+        for person, weight in enumerate(centers(loss)):
             score = cosine(row, weight)
             angle = math.acos(score)
             if person == own:
@@ -191,7 +191,7 @@ def test_sface_gradient_takes_the_forces_as_constants() -> None:
     raw = embeddings().requires_grad_()
     loss(raw, LABELS).loss.backward()
     fixed = raw.detach().requires_grad_()
-    cosines = nn.functional.normalize(fixed) @ nn.functional.normalize(loss.centres.weight).T
+    cosines = nn.functional.normalize(fixed) @ nn.functional.normalize(loss.centers.weight).T
     angles = cosines.detach().acos()
     own = nn.functional.one_hot(LABELS, PEOPLE).bool()
     force = torch.where(
@@ -229,11 +229,11 @@ def test_adaface_gradient_stops_at_the_norm() -> None:
 
 @pytest.mark.parametrize("kind", [ArcFaceLoss, CosFaceLoss, AdaFaceLoss, SFaceLoss])
 @pytest.mark.parametrize("sign", [1.0, -1.0, 0.0])
-def test_an_embedding_on_its_centre(kind: type[nn.Module], sign: float) -> None:
+def test_an_embedding_on_its_center(kind: type[nn.Module], sign: float) -> None:
     """Where the angle's slope is infinite, and for an embedding of length zero."""
     torch.manual_seed(0)
     loss = kind(PEOPLE, DIMENSION)
-    raw = (sign * torch.tensor(centres(loss))[LABELS]).requires_grad_()
+    raw = (sign * torch.tensor(centers(loss))[LABELS]).requires_grad_()
     value = loss(raw, LABELS).loss
     value.backward()
     assert torch.isfinite(value)

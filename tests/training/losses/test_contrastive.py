@@ -25,16 +25,16 @@ def pair_loss(x: Tensor, y: Tensor, mated: bool, margin: float) -> float:
     return 0.5 * distance**2 if mated else 0.5 * max(0.0, margin - distance) ** 2
 
 
-@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("margin", [0.5, 1.0, 2.5])
-def test_given_pairs_as_in_the_paper(normalise: bool, margin: float) -> None:
+def test_given_pairs_as_in_the_paper(normalize: bool, margin: float) -> None:
     raw = embeddings()
-    vectors = raw / raw.norm(dim=1, keepdim=True) if normalise else raw
+    vectors = raw / raw.norm(dim=1, keepdim=True) if normalize else raw
     expected = [
         pair_loss(vectors[k], vectors[k + 1], bool(LABELS[k] == LABELS[k + 1]), margin)
         for k in range(0, 8, 2)
     ]
-    value = ContrastiveLoss(margin=margin, normalise=normalise)(raw, LABELS)
+    value = ContrastiveLoss(margin=margin, normalize=normalize)(raw, LABELS)
     assert value.loss.item() == pytest.approx(sum(expected) / 4, abs=1e-12)
     # Pairs 0-1 and 4-5 are mated.
     assert value.parts["mated"].item() == pytest.approx((expected[0] + expected[2]) / 2)
@@ -42,10 +42,10 @@ def test_given_pairs_as_in_the_paper(normalise: bool, margin: float) -> None:
     assert value.active.item() == pytest.approx(((expected[1] > 0) + (expected[3] > 0)) / 2)
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_all_pairs_weigh_both_kinds_alike(normalise: bool) -> None:
+@pytest.mark.parametrize("normalize", [False, True])
+def test_all_pairs_weigh_both_kinds_alike(normalize: bool) -> None:
     raw = embeddings()
-    vectors = raw / raw.norm(dim=1, keepdim=True) if normalise else raw
+    vectors = raw / raw.norm(dim=1, keepdim=True) if normalize else raw
     kinds: dict[bool, list[float]] = {True: [], False: []}
     distances: dict[bool, list[float]] = {True: [], False: []}
     for i, j in itertools.combinations(range(8), 2):
@@ -53,7 +53,7 @@ def test_all_pairs_weigh_both_kinds_alike(normalise: bool) -> None:
         kinds[mated].append(pair_loss(vectors[i], vectors[j], mated, 1.5))
         distances[mated].append(math.dist(vectors[i].tolist(), vectors[j].tolist()))
     means = {kind: sum(losses) / len(losses) for kind, losses in kinds.items()}
-    value = ContrastiveLoss(margin=1.5, normalise=normalise, given=False)(raw, LABELS)
+    value = ContrastiveLoss(margin=1.5, normalize=normalize, given=False)(raw, LABELS)
     assert value.loss.item() == pytest.approx((means[True] + means[False]) / 2, abs=1e-12)
     assert value.active.item() == pytest.approx(sum(d < 1.5 for d in distances[False]) / 23)
     for name, kind in (("mated_distance", True), ("nonmated_distance", False)):
@@ -74,18 +74,18 @@ def test_the_library_has_another_formula() -> None:
 
 
 @pytest.mark.parametrize("given", [True, False])
-@pytest.mark.parametrize("normalise", [False, True])
-def test_gradient(given: bool, normalise: bool) -> None:
-    loss = ContrastiveLoss(margin=1.2, normalise=normalise, given=given)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_gradient(given: bool, normalize: bool) -> None:
+    loss = ContrastiveLoss(margin=1.2, normalize=normalize, given=given)
     raw = (0.4 * embeddings()).requires_grad_()
     assert torch.autograd.gradcheck(lambda rows: loss(rows, LABELS).loss, (raw,))
 
 
 @pytest.mark.parametrize("given", [True, False])
-@pytest.mark.parametrize("normalise", [False, True])
-def test_equal_embeddings_have_a_finite_gradient(given: bool, normalise: bool) -> None:
+@pytest.mark.parametrize("normalize", [False, True])
+def test_equal_embeddings_have_a_finite_gradient(given: bool, normalize: bool) -> None:
     raw = torch.ones(8, 5, requires_grad=True)
-    value = ContrastiveLoss(normalise=normalise, given=given)(raw, LABELS)
+    value = ContrastiveLoss(normalize=normalize, given=given)(raw, LABELS)
     value.loss.backward()
     assert value.parts["nonmated"].item() == pytest.approx(0.5)
     assert raw.grad is not None
@@ -94,7 +94,7 @@ def test_equal_embeddings_have_a_finite_gradient(given: bool, normalise: bool) -
 
 def test_a_zero_embedding_has_a_finite_gradient() -> None:
     raw = torch.zeros(4, 5, requires_grad=True)
-    ContrastiveLoss(normalise=True)(raw, torch.tensor([0, 0, 1, 2])).loss.backward()
+    ContrastiveLoss(normalize=True)(raw, torch.tensor([0, 0, 1, 2])).loss.backward()
     assert raw.grad is not None
     assert torch.isfinite(raw.grad).all()
 

@@ -23,8 +23,8 @@ def embeddings(*, seed: int = 0) -> Tensor:
     return torch.randn(9, 4, dtype=torch.float64, generator=generator)
 
 
-def squared(raw: Tensor, *, normalise: bool = True) -> list[list[float]]:
-    vectors = raw / raw.norm(dim=1, keepdim=True) if normalise else raw
+def squared(raw: Tensor, *, normalize: bool = True) -> list[list[float]]:
+    vectors = raw / raw.norm(dim=1, keepdim=True) if normalize else raw
     return [[math.dist(x, y) ** 2 for y in vectors.tolist()] for x in vectors.tolist()]
 
 
@@ -36,19 +36,19 @@ def all_triplets() -> list[tuple[int, int, int]]:
     ]
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-def test_batch_all_is_the_mean_over_violating_triplets(normalise: bool) -> None:
+@pytest.mark.parametrize("normalize", [True, False])
+def test_batch_all_is_the_mean_over_violating_triplets(normalize: bool) -> None:
     raw = embeddings()
-    d = squared(raw, normalise=normalise)
+    d = squared(raw, normalize=normalize)
     losses = [max(0.0, d[a][p] - d[a][n] + MARGIN) for a, p, n in all_triplets()]
     violating = [loss for loss in losses if loss > 0]
-    value = TripletLoss(margin=MARGIN, miner="all", normalise=normalise)(raw, LABELS)
+    value = TripletLoss(margin=MARGIN, miner="all", normalize=normalize)(raw, LABELS)
     assert value.loss.item() == pytest.approx(sum(violating) / len(violating))
     assert value.active.item() == pytest.approx(len(violating) / len(losses))
     assert value.parts["triplets"].item() == len(violating)
     # The library's own default: all triplets, mean over those with a loss.
     library = TripletMarginLoss(
-        margin=MARGIN, distance=LpDistance(normalize_embeddings=normalise, power=2)
+        margin=MARGIN, distance=LpDistance(normalize_embeddings=normalize, power=2)
     )
     assert value.loss.item() == pytest.approx(library(raw, LABELS).item())
 

@@ -131,3 +131,16 @@ def test_names_of_recipes() -> None:
         by_name("siamese-triplets")
     with pytest.raises(OptionError, match="margin-iresnet50"):
         by_name("x")
+
+
+def test_former_names_of_fields_are_still_read() -> None:
+    """Files and command lines of former versions say optimiser, normalise and colour."""
+    changed = with_overrides(
+        BASE, {"optimiser": "sgd", "loss.normalise": "false", "augment.colour": "0.5"}
+    )
+    assert (changed.optimizer, changed.loss.normalize, changed.augment.color) == ("sgd", False, 0.5)
+    plain = BASE.to_dict()
+    plain["optimiser"] = plain.pop("optimizer")
+    plain["loss"]["normalise"] = plain["loss"].pop("normalize")
+    plain["augment"]["colour"] = plain["augment"].pop("color")
+    assert Recipe.from_dict(plain) == BASE

@@ -74,7 +74,7 @@ def test_damage_is_named(folder: Path) -> None:
     with pytest.raises(DataError, match=r"run\.json"):
         read_run(folder)
     (folder / "run.json").write_text('{"recipe": 1}')
-    with pytest.raises(DataError, match="no recipe"):
+    with pytest.raises(DataError, match=r"\$\.recipe"):
         read_run(folder)
     with pytest.raises(DataError, match="no training run"):
         read_run(folder / "nowhere")

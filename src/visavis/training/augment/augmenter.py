@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from visavis.errors import OptionError
-from visavis.training.augment.camera import blur, change_colour, compress, erase, lower_resolution
+from visavis.training.augment.camera import blur, change_color, compress, erase, lower_resolution
 from visavis.training.augment.masks import wear
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.augment.resampling import Geometry, Resampler
@@ -20,7 +20,7 @@ class Augmenter:
 
     A crop is resampled once, for geometry, mirroring and jitter together; one that is given a mask
     twice. The order is that of the world: a mask is worn and misleads the alignment, the camera
-    stands somewhere, its lens blurs, its sensor has few pixels, its colours are off, the file is
+    stands somewhere, its lens blurs, its sensor has few pixels, its colors are off, the file is
     compressed; a rectangle may be missing at the end.
 
     Every draw is a function of `seed` and of the treatment alone: turning one on or off leaves
@@ -77,9 +77,9 @@ class Augmenter:
         if options.low_resolution:
             rng = _stream(seed, "low_resolution")
             images = lower_resolution(images, share=options.low_resolution, rng=rng)
-        if options.colour or options.gray:
-            rng = _stream(seed, "colour")
-            images = change_colour(images, strength=options.colour, gray=options.gray, rng=rng)
+        if options.color or options.gray:
+            rng = _stream(seed, "colour")  # spelled so when the recipes were measured
+            images = change_color(images, strength=options.color, gray=options.gray, rng=rng)
         if options.jpeg:
             images = compress(images, share=options.jpeg, rng=_stream(seed, "jpeg"))
         if options.erase:

@@ -1,4 +1,4 @@
-"""What the camera and the file do to a face: focus, resolution, colour, compression; and gaps."""
+"""What the camera and the file do to a face: focus, resolution, color, compression; and gaps."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def lower_resolution(images: Tensor, *, share: float, rng: np.random.Generator) 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
-def change_colour(
+def change_color(
     images: Tensor, *, strength: float, gray: float, rng: np.random.Generator
 ) -> Tensor:
-    """Change the colours of every image by its own factors, drawn between 1 - and 1 + strength.
+    """Change the colors of every image by its own factors, drawn between 1 - and 1 + strength.
 
     The four changes are linear in the channels, so they are multiplied into one 3x3 matrix and an
     offset an image and applied at once; kornia's operations one after the other take ten times as
@@ -82,7 +82,7 @@ def change_colour(
     Args:
         images: ``(B, 3, H, W)`` float, 0 to 255.
         strength: 0 to 1; balance between the channels takes a quarter of it.
-        gray: share of images that lose their colour.
+        gray: share of images that lose their color.
         rng: where the draws come from.
 
     Returns:
@@ -92,9 +92,9 @@ def change_colour(
     drawn = 1 + strength * rng.uniform(-1, 1, (3, count))
     balance = 1 + strength / 4 * rng.uniform(-1, 1, (count, 3))
     brightness, contrast, saturation = drawn
-    colourless = rng.random(count) < gray
-    saturation[colourless] = 0.0
-    balance[colourless] = 1.0
+    colorless = rng.random(count) < gray
+    saturation[colorless] = 0.0
+    balance[colorless] = 1.0
     matrix = saturation[:, None, None] * np.eye(3) + (1 - saturation)[:, None, None] * _LUMA
     matrix = (brightness * contrast)[:, None, None] * balance[:, :, None] * matrix
     lift = (1 - contrast) * brightness
@@ -162,7 +162,7 @@ _ASPECT = 2.5  # longest side over shortest
 
 
 def erase(images: Tensor, *, share: float, rng: np.random.Generator) -> Tensor:
-    """Overwrite a rectangle of some images, half of them with one colour, half with noise.
+    """Overwrite a rectangle of some images, half of them with one color, half with noise.
 
     Z. Zhong et al., "Random Erasing Data Augmentation", AAAI 2020.
 
@@ -179,11 +179,11 @@ def erase(images: Tensor, *, share: float, rng: np.random.Generator) -> Tensor:
     wide = np.clip(np.sqrt(areas / aspects), 1, width).round().astype(int)
     top = (rng.random(count) * (height - high + 1)).astype(int)
     left = (rng.random(count) * (width - wide + 1)).astype(int)
-    colours = rng.integers(0, 256, (count, 3))
+    colors = rng.integers(0, 256, (count, 3))
     noisy = rng.random(count) < 0.5
     for i in np.flatnonzero(chosen):
         shape = (3, high[i], wide[i]) if noisy[i] else (3, 1, 1)
-        filling = rng.integers(0, 256, shape) if noisy[i] else colours[i].reshape(shape)
+        filling = rng.integers(0, 256, shape) if noisy[i] else colors[i].reshape(shape)
         images[i, :, top[i] : top[i] + high[i], left[i] : left[i] + wide[i]] = torch.as_tensor(
             filling, device=images.device, dtype=images.dtype
         )

@@ -34,7 +34,7 @@ class Shape:
         seam: whether a seam runs down the middle.
         wire: whether the nose wire shows.
         loops: whether it hangs on the ears.
-        palette: RGB colours it comes in; each mask varies a little.
+        palette: RGB colors it comes in; each mask varies a little.
         patterns: names of `mask_fabric.PATTERNS` that it may carry.
     """
 

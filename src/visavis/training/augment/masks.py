@@ -2,7 +2,7 @@
 
 For training on, and measuring with, faces that wear a mask when no such photos are at hand. The
 crops are aligned, so their geometry says where nose, mouth and chin lie; masks differ in cut,
-size, colour, pattern, and take over the light of the face that they cover.
+size, color, pattern, and take over the light of the face that they cover.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from visavis.training.augment.mask_shapes import SHAPES, Outline, Shape, outline
 from visavis.types import Crops, Image
 
 Weights = NDArray[np.float32]
-"""``(H, W)``: 0 is the first colour of a fabric, 1 the second."""
+"""``(H, W)``: 0 is the first color of a fabric, 1 the second."""
 Grid = tuple[NDArray[np.float32], NDArray[np.float32]]
 """``(1, W)`` and ``(H, 1)`` positions in template pixels."""
 
 
 def plain(grid: Grid, rng: np.random.Generator) -> Weights:
-    """One colour."""
+    """One color."""
     return np.zeros((grid[1].size, grid[0].size), dtype=np.float32)
 
 
@@ -67,17 +67,17 @@ PATTERNS: Final[dict[str, Callable[[Grid, np.random.Generator], Weights]]] = {
 
 
 def fabric(
-    pattern: str, colour: tuple[int, int, int], grid: Grid, rng: np.random.Generator
+    pattern: str, color: tuple[int, int, int], grid: Grid, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """``(3, H, W)`` RGB planes, 0 to 255, of a fabric in even light.
 
     Args:
         pattern: one of ``PATTERNS``.
-        colour: its main colour, varied a little; the second one is drawn.
+        color: its main color, varied a little; the second one is drawn.
         grid: where the pixels lie.
         rng: where the draws come from.
     """
-    first = np.clip(np.array(colour) + rng.normal(0, 8) + rng.normal(0, 4, 3), 12, 245)
+    first = np.clip(np.array(color) + rng.normal(0, 8) + rng.normal(0, 4, 3), 12, 245)
     second = np.clip(
         first + rng.choice([-1, 1]) * rng.uniform(25, 110) + rng.normal(0, 25, 3), 12, 245
     )
@@ -141,8 +141,8 @@ def _wear(crop: Image, shape: Shape, size: int, scale: float, rng: np.random.Gen
     )
     grid = across[None], down[:, None]
     light = _light(crop, top)
-    colour = shape.palette[rng.integers(len(shape.palette))]
-    cloth = fabric(shape.patterns[rng.integers(len(shape.patterns))], colour, grid, rng)
+    color = shape.palette[rng.integers(len(shape.palette))]
+    cloth = fabric(shape.patterns[rng.integers(len(shape.patterns))], color, grid, rng)
     if cv2.absdiff(crop[..., 0], crop[..., 2]).mean() < 2:  # a gray photo
         cloth[:] = cloth.mean(0)
     cloth *= light * (_bulge(grid, rng) - _lines(cut, shape, origin, unit, sides))

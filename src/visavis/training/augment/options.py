@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Annotated
 
-from visavis.errors import OptionError
+from msgspec import Meta
+
+from visavis.training.fields import Share, check
 from visavis.types import Record
 
-_SPREADS = ("rotation", "zoom", "shift", "colour")
-_LARGEST = {"rotation": 45.0, "zoom": 0.5, "shift": 0.5, "colour": 1.0}
+_Half = Annotated[float, Meta(ge=0, le=0.5)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +27,9 @@ class AugmentOptions(Record):
             normally and cut off at two standard deviations, like `zoom` and `shift`.
         zoom: standard deviation of the logarithm of the size, so 0.05 is about 5 %.
         shift: standard deviation of the move along each axis, as a share of the crop's side.
-        colour: strength of the change of brightness, contrast, saturation and colour balance:
+        color: strength of the change of brightness, contrast, saturation and color balance:
             0.2 means factors between 0.8 and 1.2.
-        gray: share of crops that lose their colour.
+        gray: share of crops that lose their color.
         blur: share of crops that are blurred, by focus or by motion.
         jpeg: share of crops that are compressed as JPEG, quality 15 to 80.
         low_resolution: share of crops reduced to between 0.25 and 0.7 of their size and enlarged
@@ -43,27 +44,20 @@ class AugmentOptions(Record):
     0.0
     """
 
-    flip: float = 0.5
-    rotation: float = 0.0
-    zoom: float = 0.0
-    shift: float = 0.0
-    colour: float = 0.0
-    gray: float = 0.0
-    blur: float = 0.0
-    jpeg: float = 0.0
-    low_resolution: float = 0.0
-    erase: float = 0.0
-    mask: float = 0.0
+    flip: Share = 0.5
+    rotation: Annotated[float, Meta(ge=0, le=45)] = 0.0
+    zoom: _Half = 0.0
+    shift: _Half = 0.0
+    color: Share = 0.0
+    gray: Share = 0.0
+    blur: Share = 0.0
+    jpeg: Share = 0.0
+    low_resolution: Share = 0.0
+    erase: Share = 0.0
+    mask: Share = 0.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            largest = _LARGEST.get(field.name, 1.0)
-            if not (math.isfinite(value) and 0.0 <= value <= largest):
-                what = "a strength" if field.name in _SPREADS else "a share"
-                raise OptionError(
-                    f"augmentation {field.name}={value}", f"give {what} between 0 and {largest:g}"
-                )
+        check(self)
 
     @classmethod
     def none(cls) -> AugmentOptions:

@@ -1,7 +1,7 @@
 """From the pack's crop geometry to the network's, with any similarity jitter, in one resampling.
 
 A crop geometry is `(size, scale)` as in `visavis.faces.align.crop`. Pixel positions are those of
-pixel centres, the first at 0.
+pixel centers, the first at 0.
 """
 
 from __future__ import annotations

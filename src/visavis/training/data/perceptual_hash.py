@@ -39,7 +39,7 @@ def looks(crops: Crops, *, size: int, scale: float) -> NDArray[np.float32]:
 
     Returns:
         ``(N, SIDE * SIDE)`` float32, each row of unit length, or zero where the crop is of one
-        colour.
+        color.
     """
     import cv2
 

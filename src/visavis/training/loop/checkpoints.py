@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
@@ -12,12 +11,15 @@ from types import FrameType
 from typing import Any, Final, Self
 
 import lightning.pytorch as pl
+import msgspec
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from visavis.errors import TrainingError
+from visavis.errors import DataError, TrainingError
 from visavis.training.data.pack import Pack
-from visavis.training.recipes.recipe import Recipe
+from visavis.training.fields import read_json
+from visavis.training.recipes.recipe import Recipe, with_current_names
+from visavis.types import Record
 from visavis.weights import model_directory as names
 from visavis.writing import private_folder, replacing
 
@@ -148,6 +150,21 @@ _REMEDY: Final = "resume with the recipe and data it began with, or name another
 
 
 @dataclass(frozen=True, slots=True)
+class RunDescription(Record):
+    """What ``run.json`` holds.
+
+    Attributes:
+        recipe: all settings.
+        data: fingerprint of the pack.
+        computed_in: ``32`` or ``bf16``; ``None`` in files of early versions.
+    """
+
+    recipe: dict[str, Any]
+    data: str
+    computed_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The folder of a run.
 
@@ -197,18 +214,13 @@ class Run:
         """
         private_folder(self.folder)
         private_folder(self.last.parent)
-        about = {
-            "recipe": recipe.to_dict(),
-            "data": pack.fingerprint,
-            "computed_in": computed_in or recipe.precision,
-        }
-        known = json.loads(json.dumps(about))
+        about = RunDescription(recipe.to_dict(), pack.fingerprint, computed_in or recipe.precision)
         self.refuse_another(resume=resume)
         if self.last.exists():
-            self._compare(known)
+            self._compare(about)
             return self.last
         with replacing(self.description) as temporary:
-            temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(about)) + b"\n")
         return None
 
     def refuse_another(self, *, resume: bool) -> None:
@@ -227,37 +239,31 @@ class Run:
                 f"{self.folder} holds a finished run without its checkpoint", "name another folder"
             )
 
-    def _compare(self, known: dict[str, Any]) -> None:
+    def _compare(self, now: RunDescription) -> None:
         try:
-            then = json.loads(self.description.read_text(encoding="utf-8"))
-            recipe, data = dict(then["recipe"]), then["data"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TrainingError(f"{self.description} cannot be read ({error})", _REMEDY) from error
-        if data != known["data"]:
+            then = read_json(self.description, RunDescription, _REMEDY)
+        except DataError as error:
+            raise TrainingError(str(error), _REMEDY) from error
+        if then.data != now.data:
             raise TrainingError(f"{self.folder}: the run had other data", _REMEDY)
-        before = then.get("computed_in")  # earlier versions did not say
-        if before not in {None, known["computed_in"]}:
+        if then.computed_in not in {None, now.computed_in}:
             raise TrainingError(
-                f"{self.folder}: the run was computed in precision {before}, this device would go "
-                f"on in {known['computed_in']}",
+                f"{self.folder}: the run was computed in precision {then.computed_in}, this device "
+                f"would go on in {now.computed_in}",
                 "resume it on a device like that one, or begin anew in another folder",
             )
-        now = known["recipe"]
         # A field that came with a later version had its default then.
-        then_or_default = {**_defaults(), **recipe}
+        defaults = {f.name: f.default for f in fields(Recipe) if f.default is not MISSING}
+        before = {**defaults, **with_current_names(then.recipe)}
         changed = [
-            f"{field} {then_or_default.get(field)!r} then, {now[field]!r} now"
-            for field in now
-            if field not in _FREE and then_or_default.get(field) != now[field]
+            f"{field} {before.get(field)!r} then, {value!r} now"
+            for field, value in now.recipe.items()
+            if field not in _FREE and before.get(field) != value
         ]
         if changed:
             raise TrainingError(
                 f"{self.folder}: the run had another recipe ({'; '.join(changed)})", _REMEDY
             )
-
-
-def _defaults() -> dict[str, Any]:
-    return {f.name: f.default for f in fields(Recipe) if f.default is not MISSING}
 
 
 def steps_done(checkpoint: Path) -> int:

@@ -260,7 +260,7 @@ def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> 
 
 
 def _ask_untouched(recipe: Recipe, parts: _Parts) -> None:
-    """Teacher and first centres, while the network still has the weights that it began with."""
+    """Teacher and first centers, while the network still has the weights that it began with."""
     rows = parts.supply.rows
     alone = FaceNetwork(parts.network.backbone).eval()  # each crop by itself, as in training
     vectors, _people = parts.reader.embed_alone(alone, rows, precise=False)

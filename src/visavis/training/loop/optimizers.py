@@ -104,7 +104,7 @@ def parameter_groups(recipe: Recipe, network: nn.Module, loss: nn.Module) -> lis
             {"name": name, "params": decaying, "lr": lr, "weight_decay": recipe.weight_decay}
         )
         groups.append({"name": f"{name}-plain", "params": plain, "lr": lr, "weight_decay": 0.0})
-    if recipe.optimiser == "muon":
+    if recipe.optimizer == "muon":
         network_group = groups[0]
         matrices = [p for p in network_group["params"] if p.shape[1] > 1]
         network_group["params"] = [p for p in network_group["params"] if p.shape[1] == 1]
@@ -128,9 +128,9 @@ def build_optimizer(
     groups = parameter_groups(recipe, network, loss)
     if not groups:
         raise OptionError(f"{recipe.backbone}: no weights that learn", "unfreeze some")
-    if recipe.optimiser == "adamw":
+    if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.lr, fused=fused)
-    if recipe.optimiser == "sgd":
+    if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             groups,
             lr=recipe.lr,
@@ -138,7 +138,7 @@ def build_optimizer(
             nesterov=recipe.momentum > 0,
             fused=fused,
         )
-    if recipe.optimiser == "muon":
+    if recipe.optimizer == "muon":
         for group in groups:
             group["use_muon"] = group["name"] == "network-matrices"
         return _Muon(
@@ -148,7 +148,7 @@ def build_optimizer(
             adamw_betas=(0.9, 0.999),
             adamw_eps=1e-8,
         )
-    raise OptionError(f"optimiser {recipe.optimiser!r}", "use adamw, sgd or muon")
+    raise OptionError(f"optimizer {recipe.optimizer!r}", "use adamw, sgd or muon")
 
 
 def build_scheduler(

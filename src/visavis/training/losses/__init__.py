@@ -10,6 +10,6 @@ is then alike in all, and all of it is in its ``state_dict``. Torch loads with `
 from __future__ import annotations
 
 from visavis.training.losses.build import build_loss
-from visavis.training.losses.options import KINDS, MINERS, LossOptions
+from visavis.training.losses.options import KINDS, LossOptions
 
-__all__ = ["KINDS", "MINERS", "LossOptions", "build_loss"]
+__all__ = ["KINDS", "LossOptions", "build_loss"]

@@ -39,7 +39,7 @@ def full_precision(raw: Tensor) -> Iterator[Tensor]:
         yield raw if raw.dtype == torch.float64 else raw.float()
 
 
-class Centres(nn.Module):
+class Centers(nn.Module):
     """Learned directions, one a person.
 
     Args:
@@ -53,11 +53,11 @@ class Centres(nn.Module):
         nn.init.normal_(self.weight, std=0.01)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Cosines (B, P) of embeddings (B, D) and centres, within the open interval (-1, 1).
+        """Cosines (B, P) of embeddings (B, D) and centers, within the open interval (-1, 1).
 
         At its ends the angle's slope is infinite.
         """
-        centres = nn.functional.normalize(self.weight.to(rows.dtype))
-        cosines = nn.functional.linear(nn.functional.normalize(rows), centres)
+        centers = nn.functional.normalize(self.weight.to(rows.dtype))
+        cosines = nn.functional.linear(nn.functional.normalize(rows), centers)
         edge = 1 - 4 * torch.finfo(rows.dtype).eps
         return cosines.clamp(-edge, edge)

@@ -44,7 +44,7 @@ def _built(options: LossOptions, people: int, dimension: int) -> nn.Module:
 
     margin, smoothing = options.used_margin, options.label_smoothing
     if options.kind == "softmax":
-        scale = options.scale if options.normalise else None
+        scale = options.scale if options.normalize else None
         return SoftmaxLoss(people, dimension, scale=scale, label_smoothing=smoothing)
     if options.kind == "sface":
         return SFaceLoss(
@@ -55,13 +55,13 @@ def _built(options: LossOptions, people: int, dimension: int) -> nn.Module:
     compared: ContrastiveLoss | TripletLoss | CrossBatchMemory
     if options.kind == "contrastive":
         compared = ContrastiveLoss(
-            margin=margin, normalise=options.normalise, given=options.used_miner == "given"
+            margin=margin, normalize=options.normalize, given=options.used_miner == "given"
         )
     else:
         compared = TripletLoss(
             margin=margin,
             miner=options.used_miner,
-            normalise=options.normalise,
+            normalize=options.normalize,
             seed=options.seed,
         )
     if options.memory:

@@ -13,7 +13,7 @@ from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor, nn
 
 from visavis.errors import OptionError
-from visavis.training.losses.base import Centres, LossValue, full_precision
+from visavis.training.losses.base import Centers, LossValue, full_precision
 from visavis.types import Vectors
 
 FIRST_WEIGHTS = TorchInitWrapper(nn.init.normal_, std=0.01)
@@ -74,7 +74,7 @@ class CosFaceLoss(MarginSoftmaxLoss):
 
 
 class _SafeArcFace(losses.ArcFaceLoss):  # type: ignore[misc]
-    """The library's, with a gradient that stays finite where an embedding lies on its centre."""
+    """The library's, with a gradient that stays finite where an embedding lies on its center."""
 
     def get_angles(self, cosine_of_target_classes: Tensor) -> Tensor:
         edge = 1 - 4 * torch.finfo(cosine_of_target_classes.dtype).eps
@@ -202,7 +202,7 @@ class AdaFaceLoss(nn.Module):
         super().__init__()
         self.margin, self.scale, self.spread = margin, scale, spread
         self.momentum, self.label_smoothing = momentum, label_smoothing
-        self.centres = Centres(people, dimension)
+        self.centres = Centers(people, dimension)
         self.register_buffer("norm_mean", torch.zeros(()))
         self.register_buffer("norm_deviation", torch.ones(()))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
@@ -236,10 +236,10 @@ class AdaFaceLoss(nn.Module):
 class SFaceLoss(nn.Module):
     """Sigmoid-constrained hypersphere loss.
 
-    For a row with angle t to its own centre and t_j to the others it is
+    For a row with angle t to its own center and t_j to the others it is
     ``-r(t) cos(t) + sum_j q(t_j) cos(t_j)``, with ``r(t) = scale / (1 + exp(-slope (t - intra)))``
     and ``q(t) = scale / (1 + exp(slope (t - inter)))`` taken as constants by the gradient. So a
-    face near its centre is hardly pulled, which spares mislabelled ones, and a centre far away
+    face near its center is hardly pulled, which spares mislabeled ones, and a center far away
     hardly pushes. The mean is over the rows; it may be negative. Zhong, Deng, Hu, Zhao, Li, Wen:
     SFace: sigmoid-constrained hypersphere loss for robust face recognition, IEEE TIP 2021.
 
@@ -266,7 +266,7 @@ class SFaceLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.scale, self.slope, self.intra, self.inter = scale, slope, intra, inter
-        self.centres = Centres(people, dimension)
+        self.centres = Centers(people, dimension)
 
     def forward(self, raw: Tensor, labels: Tensor) -> LossValue:
         """Loss of a batch: ``raw`` (B, D), ``labels`` (B,) in 0 to P - 1."""
@@ -285,33 +285,33 @@ class SFaceLoss(nn.Module):
         return LossValue(loss, torch.full_like(accuracy, torch.nan), parts)
 
 
-_SPREAD = 0.01  # standard deviation that random centres have
+_SPREAD = 0.01  # standard deviation that random centers have
 
 
 def begin_at_means(loss: nn.Module, vectors: Vectors, labels: NDArray[np.int64]) -> None:
-    """Put each person's centre where the mean of their vectors points.
+    """Put each person's center where the mean of their vectors points.
 
     A classifier over people that the network has not met starts at random, and the gradients that
-    it sends at first would spoil a network that tells them apart already. So each centre starts at
+    it sends at first would spoil a network that tells them apart already. So each center starts at
     the person's mean vector, as long as a random one would be.
 
     Args:
-        loss: one that compares with a centre a person by the cosine, alone or within a joint
+        loss: one that compares with a center a person by the cosine, alone or within a joint
             loss.
         vectors: ``(N, D)`` unit vectors of the photos that will be trained on.
         labels: ``(N,)`` person of each, 0 to P - 1; everybody has a photo.
 
     Raises:
-        OptionError: the loss has no such centres.
+        OptionError: the loss has no such centers.
     """
     people = int(labels.max()) + 1
     sums = np.zeros((people, vectors.shape[1]))
     np.add.at(sums, labels, vectors)
     means = torch.from_numpy(sums / np.linalg.norm(sums, axis=1, keepdims=True)).float()
-    found = [centres for module in loss.modules() if (centres := _centres(module)) is not None]
+    found = [centers for module in loss.modules() if (centers := _centers(module)) is not None]
     if not found:
         raise OptionError(
-            "head_from_init with a loss without a centre for each person",
+            "head_from_init with a loss without a center for each person",
             "use cosface, arcface, adaface, sface, a joint loss with one of them, or false",
         )
     with torch.no_grad():
@@ -319,9 +319,9 @@ def begin_at_means(loss: nn.Module, vectors: Vectors, labels: NDArray[np.int64])
             weight.copy_(means.to(weight.device) * _SPREAD * math.sqrt(vectors.shape[1]))
 
 
-def _centres(module: nn.Module) -> Tensor | None:
+def _centers(module: nn.Module) -> Tensor | None:
     """Of a module that has them: ``(P, D)``, a view of its weights."""
-    if isinstance(module, Centres):
+    if isinstance(module, Centers):
         return module.weight
     if isinstance(module, (LargeMarginSoftmaxLoss, NormalizedSoftmaxLoss)):
         weight: Tensor = module.W

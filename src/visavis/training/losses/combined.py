@@ -67,7 +67,7 @@ class JointLoss(nn.Module):
     """A loss that compares plus ``weight`` times the cross-entropy of a classifier.
 
     A softmax classifier sees the embeddings as the network gives them; margin losses and the
-    comparison normalise them.
+    comparison normalize them.
 
     Args:
         compared: a triplet loss, or one with a memory.

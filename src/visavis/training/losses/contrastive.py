@@ -20,9 +20,9 @@ class ContrastiveLoss(nn.Module):
     gradient is zero.
 
     Args:
-        margin: distance beyond which non-mated pairs no longer count; after normalisation D lies
+        margin: distance beyond which non-mated pairs no longer count; after normalization D lies
             in [0, 2].
-        normalise: bring embeddings to unit length first (the paper does not).
+        normalize: bring embeddings to unit length first (the paper does not).
         given: rows 2k and 2k + 1 of a batch are its pairs, and the loss is the mean over them.
             Otherwise all pairs of the batch are, and the loss is the mean over the mated ones and
             the mean over the non-mated ones, averaged: as if both were equally many.
@@ -31,9 +31,9 @@ class ContrastiveLoss(nn.Module):
     ``nonmated`` loss, and ``mated_distance`` and ``nonmated_distance``, each a mean.
     """
 
-    def __init__(self, *, margin: float = 1.0, normalise: bool = False, given: bool = True) -> None:
+    def __init__(self, *, margin: float = 1.0, normalize: bool = False, given: bool = True) -> None:
         super().__init__()
-        self.margin, self.normalise, self.given = margin, normalise, given
+        self.margin, self.normalize, self.given = margin, normalize, given
 
     def forward(self, raw: Tensor, labels: Tensor) -> LossValue:
         """Loss of a batch: ``raw`` (B, D), ``labels`` (B,).
@@ -69,7 +69,7 @@ class ContrastiveLoss(nn.Module):
             return self._value(squared, mated[first, second], rows)
 
     def _vectors(self, rows: Tensor) -> Tensor:
-        return nn.functional.normalize(rows) if self.normalise else rows
+        return nn.functional.normalize(rows) if self.normalize else rows
 
     def _value(self, squared: Tensor, mated: Tensor, rows: Tensor) -> LossValue:
         # The root's slope is infinite at 0; below the least number the clamp has none.

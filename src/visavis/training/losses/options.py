@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from visavis.errors import OptionError
+from visavis.training.fields import NonNegative, PartialShare, Positive, Whole, check
 from visavis.types import Record
 
-KINDS: Final = {
+Kind = Literal[
+    "contrastive", "triplet", "joint", "softmax", "arcface", "cosface", "adaface", "sface"
+]
+Miner = Literal["auto", "semihard", "hard", "all", "given"]
+"""What pairs or triplets are taken from a batch; see ``LossOptions.miner``."""
+Classifier = Literal["softmax", "cosface", "arcface", "adaface"]
+"""Classifiers that may stand beside the triplets of ``joint``."""
+
+KINDS: Final[dict[Kind, float]] = {
     "contrastive": 1.0,
     "triplet": 0.2,
     "joint": 0.2,
@@ -19,12 +28,6 @@ KINDS: Final = {
     "sface": 0.0,
 }
 """Every kind of loss with its paper's margin."""
-
-MINERS: Final = ("auto", "semihard", "hard", "all", "given")
-"""What pairs or triplets are taken from a batch; see ``LossOptions.miner``."""
-
-JOINED: Final = ("softmax", "cosface", "arcface", "adaface")
-"""Classifiers that may stand beside the triplets of ``joint``."""
 
 _CLASSIFIERS: Final = frozenset({"joint", "softmax", "arcface", "cosface", "adaface"})
 
@@ -39,7 +42,7 @@ class LossOptions(Record):
         margin: ``None``: the paper's. A distance (contrastive), a squared distance (triplet,
             joint), an angle in radians (arcface), a cosine (cosface), either (adaface); unused by
             softmax and sface.
-        scale: factor of the cosines before the softmax; for ``softmax`` only with ``normalise``.
+        scale: factor of the cosines before the softmax; for ``softmax`` only with ``normalize``.
         miner: ``auto`` is ``given`` for contrastive and ``semihard`` for the others. Of triplets,
             ``semihard``, ``hard`` (batch-hard), ``all`` (batch-all) or ``given`` (rows 3k, 3k + 1,
             3k + 2 of a batch); of contrastive pairs, ``given`` (rows 2k and 2k + 1) or ``all``.
@@ -49,11 +52,11 @@ class LossOptions(Record):
         classifier_weight: of the classifier's cross-entropy in ``joint``.
         memory: embeddings of earlier batches that contrastive (``all``), triplet and joint compare
             with too; 0 is none.
-        normalise: bring embeddings to unit length first; triplet, joint, contrastive and softmax
+        normalize: bring embeddings to unit length first; triplet, joint, contrastive and softmax
             have the choice, the others always do.
         label_smoothing: of the classifiers' cross-entropy, in [0, 1).
-        intra: angle in radians at which ``sface`` lets a face rest beside its own centre.
-        inter: angle in radians beyond which ``sface`` lets other centres be.
+        intra: angle in radians at which ``sface`` lets a face rest beside its own center.
+        inter: angle in radians beyond which ``sface`` lets other centers be.
         seed: of the classifier's first weights and of what a miner draws.
 
     Raises:
@@ -64,51 +67,31 @@ class LossOptions(Record):
         0.35
     """
 
-    kind: str = "triplet"
-    margin: float | None = None
-    scale: float = 64.0
-    miner: str = "auto"
-    classifier: str = "softmax"
-    classifier_margin: float | None = None
-    classifier_weight: float = 1.0
-    memory: int = 0
-    normalise: bool = True
-    label_smoothing: float = 0.0
+    kind: Kind = "triplet"
+    margin: NonNegative | None = None
+    scale: Positive = 64.0
+    miner: Miner = "auto"
+    classifier: Classifier = "softmax"
+    classifier_margin: NonNegative | None = None
+    classifier_weight: NonNegative = 1.0
+    memory: Whole = 0
+    normalize: bool = True
+    label_smoothing: PartialShare = 0.0
     intra: float = 0.87
     inter: float = 1.2
-    seed: int = 0
+    seed: Whole = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise OptionError(f"loss {self.kind!r}", f"one of {', '.join(KINDS)}")
-        if self.miner not in MINERS:
-            raise OptionError(f"miner {self.miner!r}", f"one of {', '.join(MINERS)}")
+        check(self)
         if self.kind == "contrastive" and self.used_miner not in {"all", "given"}:
             raise OptionError(
                 f"miner {self.miner!r} for the contrastive loss",
                 "give `all`, or `given` for the pairs of the pairs sampler",
             )
-        if self.classifier not in JOINED:
-            raise OptionError(f"classifier {self.classifier!r}", f"one of {', '.join(JOINED)}")
-        for margin in (self.margin, self.classifier_margin):
-            if margin is not None and not 0 <= margin < float("inf"):
-                raise OptionError(f"margin {margin}", "give a number of 0 or more")
-        if not 0 < self.scale < float("inf"):
-            raise OptionError(f"scale {self.scale}", "give a number above 0")
-        if not 0 <= self.classifier_weight < float("inf"):
-            raise OptionError(
-                f"classifier weight {self.classifier_weight}", "give a number of 0 or more"
-            )
-        if not 0 <= self.label_smoothing < 1:
-            raise OptionError(f"label smoothing {self.label_smoothing}", "give 0 <= it < 1")
         if self.label_smoothing and self.kind not in _CLASSIFIERS:
             raise OptionError(
                 f"label smoothing for the {self.kind} loss",
                 f"it is for {', '.join(sorted(_CLASSIFIERS))}",
-            )
-        if self.memory < 0 or self.seed < 0:
-            raise OptionError(
-                f"memory {self.memory}, seed {self.seed}", "give whole numbers of 0 or more"
             )
         if self.memory and (
             self.kind not in {"contrastive", "triplet", "joint"} or self.used_miner == "given"

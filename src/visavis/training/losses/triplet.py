@@ -38,9 +38,9 @@ class TripletLoss(nn.Module):
     A batch without triplets has loss zero and gradients of zero.
 
     Args:
-        margin: of the squared distances, which lie in [0, 4] after normalisation.
+        margin: of the squared distances, which lie in [0, 4] after normalization.
         miner: one of the above.
-        normalise: bring embeddings to unit length first.
+        normalize: bring embeddings to unit length first.
         seed: of the negatives that ``semihard`` draws; with the number of batches seen while
             training, which is in the state dict, it determines them.
 
@@ -56,14 +56,14 @@ class TripletLoss(nn.Module):
         *,
         margin: float = 0.2,
         miner: str = "semihard",
-        normalise: bool = True,
+        normalize: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
         if miner not in {"semihard", "hard", "all", "given"}:
             raise OptionError(f"miner {miner!r}", "one of semihard, hard, all, given")
         self.margin, self.miner, self.seed = margin, miner, seed
-        self.distance = LpDistance(normalize_embeddings=normalise, p=2, power=2)
+        self.distance = LpDistance(normalize_embeddings=normalize, p=2, power=2)
         self.triplet = TripletMarginLoss(
             margin=margin, distance=self.distance, reducer=MeanReducer()
         )

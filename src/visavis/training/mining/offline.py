@@ -63,7 +63,7 @@ def hard_triplets(
         kind: ``hard``: the nearest negatives; ``semihard``: the nearest of those that are farther
             than the positive, but by less than the margin (an anchor may then have none).
         margin: as the loss has it.
-        suspected: share of the anchors that are taken for mislabelled and are in no triplet:
+        suspected: share of the anchors that are taken for mislabeled and are in no triplet:
             those with the greatest lead of the nearest stranger over the nearest photo of the
             same person. Costs a second pass. Hard negatives of a data set with wrong labels are
             mostly those.
@@ -107,7 +107,7 @@ def hard_triplets(
 
 
 class _Miner:
-    """Works on rows sorted by person: mates of neighbouring anchors are then neighbours."""
+    """Works on rows sorted by person: mates of neighboring anchors are then neighbors."""
 
     def __init__(self, raw: Tensor, labels: NDArray[np.int64]) -> None:
         labels = np.asarray(labels, dtype=np.int64)

@@ -24,10 +24,10 @@ SIAMESE_CONTRASTIVE: Final = Recipe(
     dimension=32,
     input_size=128,
     crop_scale=0.9,
-    loss=LossOptions(kind="contrastive", margin=1.0, miner="given", normalise=True),
+    loss=LossOptions(kind="contrastive", margin=1.0, miner="given", normalize=True),
     sampler="pairs",
     batch_size=128,
-    augment=AugmentOptions(flip=0.5, rotation=4, zoom=0.04, shift=0.02, colour=0.2, erase=0.2),
+    augment=AugmentOptions(flip=0.5, rotation=4, zoom=0.04, shift=0.02, color=0.2, erase=0.2),
     epochs=24,
     lr=1e-3,
     weight_decay=0.05,
@@ -63,7 +63,7 @@ SIAMESE_TRIPLET: Final = Recipe(
     batch_size=120,
     photos_per_person=4,
     most_photos=20,
-    augment=AugmentOptions(flip=0.5, rotation=4, zoom=0.04, shift=0.02, colour=0.2, erase=0.2),
+    augment=AugmentOptions(flip=0.5, rotation=4, zoom=0.04, shift=0.02, color=0.2, erase=0.2),
     epochs=24,
     lr=1e-3,
     weight_decay=0.05,
@@ -110,10 +110,10 @@ FACENET_MOBILENET: Final = Recipe(
     photos_per_person=4,
     most_photos=20,
     augment=AugmentOptions(
-        flip=0.5, rotation=4, zoom=0.04, shift=0.02, colour=0.2, gray=0.5, blur=0.05, erase=0.3
+        flip=0.5, rotation=4, zoom=0.04, shift=0.02, color=0.2, gray=0.5, blur=0.05, erase=0.3
     ),
     epochs=40,
-    optimiser="muon",
+    optimizer="muon",
     lr=5e-3,
     momentum=0.95,
     weight_decay=0.05,
@@ -144,7 +144,7 @@ FACENET_INCEPTION_RESNET: Final = Recipe(
     sampler="people",
     batch_size=180,
     photos_per_person=4,
-    augment=AugmentOptions(flip=0.5, rotation=4, zoom=0.04, shift=0.02, colour=0.2, erase=0.2),
+    augment=AugmentOptions(flip=0.5, rotation=4, zoom=0.04, shift=0.02, color=0.2, erase=0.2),
     epochs=40,
     lr=1e-3,
     weight_decay=0.05,
@@ -189,10 +189,10 @@ MARGIN_SMALL: Final = Recipe(
     photos_per_person=4,
     most_photos=20,
     augment=AugmentOptions(
-        flip=0.5, rotation=5, zoom=0.05, shift=0.025, colour=0.25, blur=0.05, erase=0.3
+        flip=0.5, rotation=5, zoom=0.05, shift=0.025, color=0.25, blur=0.05, erase=0.3
     ),
     epochs=90,
-    optimiser="muon",
+    optimizer="muon",
     lr=3e-3,
     momentum=0.95,
     weight_decay=0.05,
@@ -223,10 +223,10 @@ MARGIN_IRESNET50: Final = Recipe(
     sampler="shuffled",
     batch_size=512,
     augment=AugmentOptions(
-        flip=0.5, rotation=2, zoom=0.02, shift=0.01, colour=0.1, jpeg=0.1, low_resolution=0.1
+        flip=0.5, rotation=2, zoom=0.02, shift=0.01, color=0.1, jpeg=0.1, low_resolution=0.1
     ),
     epochs=20,
-    optimiser="sgd",
+    optimizer="sgd",
     lr=0.1,
     weight_decay=5e-4,
     momentum=0.9,
@@ -269,7 +269,7 @@ FINETUNE_SFACE: Final = Recipe(
     loss=LossOptions(kind="cosface", margin=0.35, scale=32.0),
     sampler="shuffled",
     batch_size=64,
-    augment=AugmentOptions(flip=0.5, rotation=3, zoom=0.03, shift=0.01, colour=0.15, mask=0.7),
+    augment=AugmentOptions(flip=0.5, rotation=3, zoom=0.03, shift=0.01, color=0.15, mask=0.7),
     epochs=8,
     lr=2e-4,
     head_lr=1e-5,

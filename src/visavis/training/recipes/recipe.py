@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Self
+
+import msgspec
+from msgspec import Meta
 
 from visavis.errors import DataError, OptionError
 from visavis.training.augment.options import AugmentOptions
+from visavis.training.fields import (
+    Count,
+    NonNegative,
+    NonZeroShare,
+    PartialShare,
+    Positive,
+    ProperShare,
+    Whole,
+    check,
+    kinds_of,
+    parse,
+)
 from visavis.training.losses.options import LossOptions
 from visavis.types import Record
 
-SAMPLERS: Final = ("pairs", "people", "shuffled", "triplets")
-OPTIMISERS: Final = ("adamw", "sgd", "muon")
-SCHEDULES: Final = ("cosine", "constant", "onecycle")
-PRECISIONS: Final = ("32", "bf16")
+_Several = Annotated[int, Meta(ge=2)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe(Record):
     """What is trained, on which batches, with which loss and for how long.
 
-    Every field can be overridden: ``overrides.with_overrides(recipe, {"loss.margin": "0.3"})``.
+    Every field can be overridden: ``with_overrides(recipe, {"loss.margin": "0.3"})``.
 
     Attributes:
         name: what it is called on the command line.
@@ -47,7 +57,7 @@ class Recipe(Record):
         freeze_norm: batch normalization keeps the statistics that ``init`` came with.
         distil: weight of the disagreement with the untouched network in the loss: the embedding
             of each augmented crop with what ``init`` makes of the plain one, as 1 - cosine.
-        head_from_init: each person's centre in the loss's classifier starts at the mean of what
+        head_from_init: each person's center in the loss's classifier starts at the mean of what
             ``init`` makes of their photos, instead of at random.
         blend: how far the finished model goes from ``init`` to what was learnt, in (0, 1]; 1 for
             all the way (``visavis.training.building``). Validations while training is on are
@@ -61,7 +71,7 @@ class Recipe(Record):
         augment: random changes of the training crops.
         epochs: times that the training photos are gone through.
         max_steps: end after so many steps, if the epochs have not ended before.
-        optimiser: ``adamw``, ``sgd`` or ``muon``.
+        optimizer: ``adamw``, ``sgd`` or ``muon``.
         lr: highest learning rate of the network.
         head_lr: that of the loss's own parameters (the classifier); as ``lr`` where ``None``.
         head_first: epochs at the start in which only the loss's own parameters learn.
@@ -93,73 +103,51 @@ class Recipe(Record):
     source: str
     expected: str
     backbone: str
-    dimension: int
-    input_size: int
-    crop_scale: float
-    dropout: float = 0.0
+    dimension: Annotated[int, Meta(ge=2)]
+    input_size: Annotated[int, Meta(ge=16)]
+    crop_scale: Positive
+    dropout: PartialShare = 0.0
     width: float = 1.0
     head: str | None = None
     init: str = ""
-    frozen: int = 0
+    frozen: Whole = 0
     freeze_norm: bool = False
-    distil: float = 0.0
+    distil: NonNegative = 0.0
     head_from_init: bool = False
-    blend: float = 1.0
+    blend: NonZeroShare = 1.0
     loss: LossOptions
-    sampler: str
-    batch_size: int
-    photos_per_person: int = 4
-    most_photos: int | None = None
+    sampler: Literal["pairs", "people", "shuffled", "triplets"]
+    batch_size: _Several
+    photos_per_person: _Several = 4
+    most_photos: _Several | None = None
     augment: AugmentOptions
-    epochs: int
-    max_steps: int | None = None
-    optimiser: str = "adamw"
-    lr: float
-    head_lr: float | None = None
-    head_first: int = 0
-    weight_decay: float = 0.05
-    momentum: float = 0.9
-    warmup: float = 0.05
-    schedule: str = "cosine"
-    clip: float | None = None
-    ema: float | None = None
-    offline_every: int | None = None
-    remine_epochs: int | None = None
-    precision: str = "32"
+    epochs: Count
+    max_steps: Count | None = None
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    lr: Positive
+    head_lr: Positive | None = None
+    head_first: Whole = 0
+    weight_decay: NonNegative = 0.05
+    momentum: PartialShare = 0.9
+    warmup: PartialShare = 0.05
+    schedule: Literal["cosine", "constant", "onecycle"] = "cosine"
+    clip: Positive | None = None
+    ema: ProperShare | None = None
+    offline_every: Count | None = None
+    remine_epochs: Count | None = None
+    precision: Literal["32", "bf16"] = "32"
     channels_last: bool = False
     compile: bool = False
-    validation_share: float = 0.1
-    validate_every: int = 1
-    patience: int | None = None
+    validation_share: ProperShare = 0.1
+    validate_every: Count = 1
+    patience: Count | None = None
     flip_embedding: bool = False
-    seed: int = 0
-    threads: int | None = None
-    workers: int = 0
+    seed: Whole = 0
+    threads: Count | None = None
+    workers: Whole = 0
 
     def __post_init__(self) -> None:
-        for field, accepted in (
-            ("sampler", SAMPLERS),
-            ("optimiser", OPTIMISERS),
-            ("schedule", SCHEDULES),
-            ("precision", PRECISIONS),
-        ):
-            if getattr(self, field) not in accepted:
-                raise _refusal(field, getattr(self, field), f"one of {', '.join(accepted)}")
-        for field, least in _LEAST.items():
-            value = getattr(self, field)
-            if value is not None and value < least:
-                raise _refusal(field, value, f"{least} or more")
-        for field in ("crop_scale", "lr", "head_lr", "clip"):
-            value = getattr(self, field)
-            if value is not None and not 0 < value < float("inf"):
-                raise _refusal(field, value, "a number above 0")
-        for field in ("dropout", "warmup", "momentum"):
-            if not 0 <= getattr(self, field) < 1:
-                raise _refusal(field, getattr(self, field), "a number in [0, 1)")
-        for field in ("validation_share", "ema"):
-            value = getattr(self, field)
-            if value is not None and not 0 < value < 1:
-                raise _refusal(field, value, "a number in (0, 1)")
+        check(self)
         self._check_init()
         self._check_batch()
 
@@ -167,8 +155,6 @@ class Recipe(Record):
         for field in ("distil", "freeze_norm", "head_from_init"):
             if getattr(self, field) and not self.init:
                 raise _refusal(field, getattr(self, field), "it with weights to start from (init)")
-        if not 0 < self.blend <= 1:
-            raise _refusal("blend", self.blend, "a number above 0 and up to 1")
         if self.blend < 1 and not self.init:
             raise _refusal("blend", self.blend, "it with weights to start from (init)")
 
@@ -194,51 +180,40 @@ class Recipe(Record):
             OptionError: a value is outside what the field accepts.
         """
         try:
-            plain = dict(values)
-            plain["loss"] = LossOptions(**plain["loss"])
-            plain["augment"] = AugmentOptions(**plain["augment"])
-            unknown = plain.keys() - {field.name for field in fields(cls)}
-            if unknown:
-                raise DataError(f"{source}: no field is called {min(unknown)!r}", _REMEDY)
-            return cls(**plain)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{source} is not a recipe ({error!r})", _REMEDY) from error
+            values = with_current_names(values)
+            recipe = msgspec.convert(values, cls)
+        except (AttributeError, msgspec.ValidationError) as error:
+            raise DataError(f"{source} is not a recipe ({error})", _REMEDY) from error
+        unknown = set(flat_settings(values)) - set(flat_settings(recipe.to_dict()))
+        if unknown:
+            raise DataError(f"{source}: no field is called {min(unknown)!r}", _REMEDY)
+        return recipe
 
 
 _REMEDY: Final = "give a recipe.json of this version of visavis"
-
-_LEAST: Final = {
-    "dimension": 2,
-    "input_size": 16,
-    "batch_size": 2,
-    "photos_per_person": 2,
-    "most_photos": 2,
-    "epochs": 1,
-    "max_steps": 1,
-    "frozen": 0,
-    "distil": 0,
-    "head_first": 0,
-    "weight_decay": 0,
-    "offline_every": 1,
-    "remine_epochs": 1,
-    "validate_every": 1,
-    "patience": 1,
-    "seed": 0,
-    "threads": 1,
-    "workers": 0,
-}
 
 
 def _refusal(field: str, value: object, accepted: str) -> OptionError:
     return OptionError(f"{field} {value!r}", f"give {accepted}")
 
 
+_FORMER_NAMES: Final = {
+    "optimiser": "optimizer",
+    "loss.normalise": "loss.normalize",
+    "augment.colour": "augment.color",
+}
+"""Fields' names of former versions; files and command lines may still have them."""
+
+
+def with_current_names(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a ``recipe.json`` or ``run.json`` of any version holds, under today's names."""
+    return _nested(
+        {_FORMER_NAMES.get(name, name): value for name, value in flat_settings(recipe).items()}
+    )
+
+
 FIXED: Final = frozenset({"name", "source", "expected"})
 """Fields that say which recipe it is; they are not overridden."""
-
-_TRUE: Final = frozenset({"true", "yes", "on", "1"})
-_FALSE: Final = frozenset({"false", "no", "off", "0"})
-_NONE: Final = frozenset({"none", "null", ""})
 
 
 def with_overrides(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:
@@ -253,98 +228,54 @@ def with_overrides(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:
         OptionError: a name is no field (the nearest ones are named), or a value does not fit.
     """
     kinds = field_kinds(recipe)
-    own: dict[str, Any] = {}
-    nested: dict[str, dict[str, Any]] = {}
+    flat: dict[str, Any] = {}
     for given, text in changes.items():
         name = given.replace("-", "_")
+        name = _FORMER_NAMES.get(name, name)
         if name not in kinds:
             raise _unknown(given, name, list(kinds))
-        value = _parse(given, text, kinds[name])
-        part, dot, field = name.partition(".")
-        if dot:
-            nested.setdefault(part, {})[field] = value
-        else:
-            own[name] = value
-    for part, values in nested.items():
-        own[part] = dataclasses.replace(getattr(recipe, part), **values)
+        flat[name] = parse(given, text, kinds[name])
+    own = {
+        name: dataclasses.replace(getattr(recipe, name), **value)
+        if isinstance(value, dict)
+        else value
+        for name, value in _nested(flat).items()
+    }
     return dataclasses.replace(recipe, **own)
 
 
 def field_kinds(recipe: Recipe) -> dict[str, Any]:
     """Type by name of every field that can be overridden, nested ones as ``loss.margin``."""
     kinds: dict[str, Any] = {}
-    for name, kind in typing.get_type_hints(type(recipe)).items():
-        if name.startswith("_") or name in FIXED:
-            continue
+    for name, kind in kinds_of(type(recipe)).items():
         if dataclasses.is_dataclass(kind):
-            inner = typing.get_type_hints(kind)
-            kinds |= {f"{name}.{f.name}": inner[f.name] for f in dataclasses.fields(kind)}
-        else:
+            kinds |= {f"{name}.{inner}": own for inner, own in kinds_of(kind).items()}
+        elif name not in FIXED:
             kinds[name] = kind
     return kinds
 
 
-def _parse(name: str, text: str, kind: Any) -> Any:
-    options = _alternatives(kind)
-    if type(None) in options and text.strip().lower() in _NONE:
-        return None
-    for option in options:
-        if option is type(None):
-            continue
-        try:
-            return _convert(text, option)
-        except ValueError:
-            continue
-    raise OptionError(f"--{name} {text!r}", f"give {_in_words(options)}")
-
-
-def _alternatives(kind: Any) -> tuple[Any, ...]:
-    origin = typing.get_origin(kind)
-    if origin is types.UnionType or origin is typing.Union:
-        return typing.get_args(kind)
-    return (kind,)
-
-
-def _convert(text: str, kind: Any) -> Any:
-    if typing.get_origin(kind) is typing.Literal:
-        accepted = typing.get_args(kind)
-        if text not in accepted:
-            raise ValueError
-        return text
-    if kind is bool:
-        word = text.strip().lower()
-        if word not in _TRUE | _FALSE:
-            raise ValueError
-        return word in _TRUE
-    if kind is int:
-        return int(text)
-    if kind is float:
-        return float(text)
-    if typing.get_origin(kind) is tuple:
-        inner = typing.get_args(kind)[0]
-        return tuple(_convert(part, inner) for part in text.replace(",", " ").split())
-    return text
-
-
-def _in_words(options: tuple[Any, ...]) -> str:
-    words: list[str] = []
-    for option in options:
-        if typing.get_origin(option) is typing.Literal:
-            words.append("one of " + ", ".join(typing.get_args(option)))
-        elif typing.get_origin(option) is tuple:
-            words.append("numbers separated by commas")
+def flat_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name, nested ones as ``loss.margin``."""
+    rows: dict[str, Any] = {}
+    for name, value in recipe.items():
+        if isinstance(value, Mapping):
+            rows |= {f"{name}.{inner}": own for inner, own in value.items()}
         else:
-            words.append(_WORDS.get(option, "text"))
-    return " or ".join(words)
+            rows[name] = value
+    return rows
 
 
-_WORDS: Final = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    type(None): "none",
-    str: "text",
-}
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of ``flat_settings``."""
+    rows: dict[str, Any] = {}
+    for name, value in flat.items():
+        part, dot, field = name.partition(".")
+        if dot:
+            rows.setdefault(part, {})[field] = value
+        else:
+            rows[part] = value
+    return rows
 
 
 def _unknown(given: str, name: str, known: list[str]) -> OptionError:

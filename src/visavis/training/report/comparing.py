@@ -10,9 +10,10 @@ import numpy as np
 
 from visavis import plots
 from visavis.errors import DataError, OptionError, writing_to
+from visavis.training.recipes.recipe import flat_settings
 from visavis.training.report import pictures
 from visavis.training.report.pictures import smooth
-from visavis.training.report.reading import RunFolder, Series, flat_settings, read_run
+from visavis.training.report.reading import RunFolder, Series, read_run
 
 _PANELS: Final = (
     ("validation AUC", "validation_auc"),
@@ -49,15 +50,15 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
     panels = drawn.subplots(1, len(_PANELS))
     for panel, (title, column) in zip(panels, _PANELS, strict=True):
         plots.quiet(panel)
-        for run, name, colour in zip(runs, names, plots.SERIES, strict=False):
+        for run, name, color in zip(runs, names, plots.SERIES, strict=False):
             x, y = _series(run, column)
             if not len(x):
                 continue
             if column == "validation_auc":
-                panel.plot(x, y, "o-", color=colour, linewidth=1.4, markersize=3.5, label=name)
+                panel.plot(x, y, "o-", color=color, linewidth=1.4, markersize=3.5, label=name)
             else:
-                panel.plot(x, y, color=colour, linewidth=0.6, alpha=0.3)
-                panel.plot(x, smooth(y), color=colour, linewidth=1.6, label=name)
+                panel.plot(x, y, color=color, linewidth=0.6, alpha=0.3)
+                panel.plot(x, smooth(y), color=color, linewidth=1.6, label=name)
         panel.set_xlabel("epoch")
         panel.set_title(title, fontsize=9, color=plots.INK)
     handles, shown = panels[1].get_legend_handles_labels()

@@ -8,9 +8,10 @@ from typing import Any
 
 from visavis.errors import DataError, writing_to
 from visavis.plots import pages as templates_of
+from visavis.training.recipes.recipe import flat_settings
 from visavis.training.report import pictures
 from visavis.training.report.pictures import Picture
-from visavis.training.report.reading import RunFolder, flat_settings, read_run
+from visavis.training.report.reading import RunFolder, read_run
 from visavis.types import Record
 from visavis.version import __version__
 from visavis.writing import replacing

@@ -124,15 +124,15 @@ def scores(run: RunFolder) -> Picture | None:
     if not any(len(x) for _, _, (x, _) in lines) and not any(len(x) for x, _ in points.values()):
         return None
     drawn, panel = plots.axes()
-    for name, colour, (x, y) in lines:
-        panel.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
-        panel.plot(x, smooth(y), color=colour, linewidth=1.4, label=f"{name}, in batches")
+    for name, color, (x, y) in lines:
+        panel.plot(x, y, color=color, linewidth=0.7, alpha=0.3)
+        panel.plot(x, smooth(y), color=color, linewidth=1.4, label=f"{name}, in batches")
         own_x, own_y = points[name]
         panel.plot(
             own_x,
             own_y,
             "o",
-            color=colour,
+            color=color,
             markersize=4.5,
             markeredgecolor=plots.PAPER,
             label=f"{name}, validation",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import DataError
+from visavis.training.fields import read_json
+from visavis.training.loop.checkpoints import RunDescription
 from visavis.training.loop.logs import read_history
 from visavis.training.outcome.directory import VALIDATION
+from visavis.training.recipes.recipe import with_current_names
 from visavis.types import Vectors
 from visavis.weights import model_directory as names
 
@@ -77,30 +79,17 @@ def read_run(folder: Path) -> RunFolder:
     about = folder / "run.json"
     if not about.is_file():
         raise DataError(f"{folder} holds no training run ({about.name} is not there)", _REMEDY)
-    recipe = _json(about).get("recipe")
-    if not isinstance(recipe, dict):
-        raise DataError(f"{about} names no recipe", _REMEDY)
+    recipe = with_current_names(read_json(about, RunDescription, _REMEDY).recipe)
     model = folder / names.INSIDE_RUN
     done = (model / names.DESCRIPTION).is_file()
     return RunFolder(
         path=folder,
         recipe=recipe,
         history=_history(folder / "history.csv"),
-        description=_json(model / names.DESCRIPTION) if done else None,
-        metrics=_json(model / names.METRICS) if done else None,
+        description=read_json(model / names.DESCRIPTION, dict, _REMEDY) if done else None,
+        metrics=read_json(model / names.METRICS, dict, _REMEDY) if done else None,
         validated=_validated(folder / VALIDATION) if done else None,
     )
-
-
-def flat_settings(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Settings by name, nested ones as ``loss.margin``."""
-    rows: dict[str, Any] = {}
-    for name, value in recipe.items():
-        if isinstance(value, dict):
-            rows |= {f"{name}.{inner}": own for inner, own in value.items()}
-        else:
-            rows[name] = value
-    return rows
 
 
 def _history(file: Path) -> list[dict[str, float]]:
@@ -108,16 +97,6 @@ def _history(file: Path) -> list[dict[str, float]]:
         return read_history(file)
     except (OSError, ValueError) as error:
         raise DataError(f"{file} is damaged ({error})", _REMEDY) from error
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read ({error})", _REMEDY) from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file} holds no object", _REMEDY)
-    return content
 
 
 def _validated(file: Path) -> Validated | None:
