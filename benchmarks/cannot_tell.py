@@ -28,7 +28,7 @@ from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.evaluation.protocols import lfw
 from visavis.faces import align
 from visavis.pipeline import Recognizer, RecognizerOptions
-from visavis.pipeline.doubt import MARGINS, doubt
+from visavis.pipeline.comparison import MARGINS, doubt
 from visavis.types import Template
 
 Photo = NDArray[np.uint8]

@@ -40,7 +40,7 @@ def templates(lfw: Path) -> dict[str, NDArray[Any]]:
     do."""
     from visavis.cli.cache import embeddings
     from visavis.embedding.cache import EmbeddingCache
-    from visavis.faces.usability import usability
+    from visavis.faces.quality import usability
     from visavis.pipeline import Recognizer, RecognizerOptions
 
     photos = sorted((lfw / "lfw-deepfunneled").glob("*/*.jpg"))

@@ -84,7 +84,7 @@ def _degraded(lfw: Path, part: str) -> Iterator[tuple[str, Faces]]:
 def _embedded(photos: list[tuple[Path, Path | bytes]]) -> Faces:
     from visavis.cli.cache import embeddings
     from visavis.embedding.cache import EmbeddingCache
-    from visavis.faces.usability import usability
+    from visavis.faces.quality import usability
     from visavis.pipeline import Recognizer
 
     with EmbeddingCache(embeddings()) as cache:

@@ -32,7 +32,7 @@ from visavis.errors import UnsupportedFmrError
 from visavis.evaluation.identification.enrollment import Faces, Plan
 from visavis.evaluation.identification.run import Origin, evaluate
 from visavis.evaluation.protocols import lfw
-from visavis.faces.usability import usability
+from visavis.faces.quality import usability
 from visavis.gallery.fusion import simulated_strangers
 from visavis.metrics.intervals import proportion_interval
 from visavis.metrics.verification import fmr_name

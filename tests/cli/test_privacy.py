@@ -306,7 +306,7 @@ evaluation/protocols/bin.py evaluation/protocols/pairs.py evaluation/scores/csv.
 evaluation/scores/parquet.py evaluation/verification/report.py gallery/crypto/key.py
 gallery/index/file.py gallery/milvus_connection.py gallery/sqlite/live_indexes.py
 gallery/sqlite/open.py gallery/sqlite/upkeep.py gallery/transfer/file.py inference/folding.py
-inference/optimizing.py training/data/journal.py training/data/pack.py training/data/thinning.py
+inference/onnxruntime.py training/data/journal.py training/data/pack.py training/data/thinning.py
 training/loop/checkpoints.py training/loop/fitting.py training/loop/logs.py
 training/loop/resume.py training/outcome/directory.py training/outcome/onnx_file.py
 training/report/figure.py training/report/page.py weights/adding.py weights/disk.py

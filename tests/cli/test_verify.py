@@ -12,7 +12,7 @@ from PIL import Image
 from tests.images.corpus import Recipe, recipes
 
 import visavis
-from visavis.pipeline.doubt import MARGINS, Margin
+from visavis.pipeline.comparison import MARGINS, Margin
 
 
 def test_same_is_exit_code_0(run, photo: Path, darker: Path) -> None:
@@ -46,7 +46,7 @@ def test_what_cannot_be_told_is_exit_code_3(
     run, photo: Path, darker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never = {sha256: Margin(clear=99, slope=1, blind=98) for sha256 in MARGINS}
-    monkeypatch.setattr("visavis.pipeline.doubt.MARGINS", never)
+    monkeypatch.setattr("visavis.pipeline.comparison.MARGINS", never)
     outcome = run("verify", photo, darker, "--json")
     assert outcome.code == 3
     answer = outcome.json

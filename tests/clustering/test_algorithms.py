@@ -137,9 +137,9 @@ def test_too_many_faces_are_refused_with_a_way_out(kind) -> None:
 
 def test_the_bar_of_poor_faces_is_that_of_the_faces_room() -> None:
     from visavis.clustering.attaching import POOR
-    from visavis.faces import usability
+    from visavis.faces import quality
 
-    assert usability.POOR == POOR
+    assert quality.POOR == POOR
 
 
 def test_an_algorithm_sees_a_point_a_group_without_poor_faces() -> None:

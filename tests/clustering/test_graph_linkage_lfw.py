@@ -9,7 +9,7 @@ import pytest
 
 from visavis.clustering.choose import DEFAULT, by_name, strangers_of
 from visavis.decision.profile import CalibrationStore
-from visavis.faces.usability import usability
+from visavis.faces.quality import usability
 from visavis.metrics.clustering import bcubed, pairwise
 from visavis.pipeline import Recognizer, RecognizerOptions
 

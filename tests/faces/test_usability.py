@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visavis.faces.usability import POOR, usability
+from visavis.faces.quality import POOR, usability
 from visavis.types import Quality
 
 GOOD = Quality(

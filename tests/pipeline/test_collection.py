@@ -13,7 +13,7 @@ from visavis.clustering.choose import strangers_of
 from visavis.clustering.graph_linkage import GraphLinkage
 from visavis.decision.domain import Domain
 from visavis.decision.profile import Calibration, Measured
-from visavis.faces.usability import POOR
+from visavis.faces.quality import POOR
 from visavis.pipeline import collection
 from visavis.types import OperatingPoint
 

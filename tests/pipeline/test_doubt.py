@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from visavis.decision.profile import Calibration
-from visavis.pipeline import Recognizer, doubt
+from visavis.pipeline import Recognizer
+from visavis.pipeline import comparison as doubt
 from visavis.pipeline.comparison import compare
 from visavis.types import Face, Quality, Template
 from visavis.weights.builtin import BUILTIN

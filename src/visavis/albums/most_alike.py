@@ -11,7 +11,7 @@ from visavis.albums.knowledge import Knowledge
 from visavis.albums.records import AlbumCluster, LikelySame, RunSettings
 from visavis.albums.store import KnownFace
 from visavis.clustering.thresholds import FmrCurve
-from visavis.faces.usability import POOR
+from visavis.faces.quality import POOR
 
 MOST: Final = 24
 """How many pairs are listed at most."""

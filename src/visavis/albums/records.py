@@ -22,7 +22,7 @@ class FoundFace:
     Attributes:
         box: ``(x, y, width, height)``, pixels of the upright photo.
         landmarks: ``(5, 2)`` float32, see ``visavis.types.Face``.
-        usability: 0 to 1, see ``visavis.faces.usability``.
+        usability: 0 to 1, see ``visavis.faces.quality``.
         vector: ``(D,)`` float32 of unit length.
     """
 
@@ -63,7 +63,7 @@ class AlbumFace(Record):
         photo_sha256: hash of the photo's bytes.
         number: 1, 2, ... from left to right in the photo; ``photo.jpg#2`` is the second.
         box: ``(x, y, width, height)``, pixels of the upright photo.
-        usability: 0 to 1, see ``visavis.faces.usability``.
+        usability: 0 to 1, see ``visavis.faces.quality``.
         cluster: number of its cluster; ``None`` where a correction says that it is no face.
         score: of its template with the mean of the cluster's others; NaN where it is alone.
         doubt: why it may be in the wrong cluster, in words; empty: no doubt.

@@ -12,7 +12,7 @@ import numpy as np
 
 from visavis.albums.records import Album, AlbumCluster
 from visavis.albums.writing import private_text
-from visavis.faces.usability import POOR
+from visavis.faces.quality import POOR
 from visavis.plots import pages as templates_of
 from visavis.version import __version__
 

@@ -15,7 +15,7 @@ from visavis.albums.records import FoundFace, PhotoFile
 from visavis.albums.sorting import Found
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.embedding.cache import EmbeddingCache
-from visavis.faces.usability import usability
+from visavis.faces.quality import usability
 from visavis.pipeline import PhotoResult, Recognizer
 
 RULE = "all"

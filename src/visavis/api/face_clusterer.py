@@ -80,7 +80,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         Args:
             X: ``(N, D)`` templates of one model, N at least 1; rows are scaled to unit length.
             y: not looked at.
-            usability: ``(N,)`` in [0, 1], see ``visavis.faces.usability``; poor faces never join
+            usability: ``(N,)`` in [0, 1], see ``visavis.faces.quality``; poor faces never join
                 two clusters. ``None``: all are good.
             photos: ``(N,)`` integers, the photo each face is in: two faces of one photo are two
                 people. ``None``, or -1 for a face: not known.

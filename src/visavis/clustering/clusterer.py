@@ -65,7 +65,7 @@ class Clusterer(Protocol):
 
         Args:
             vectors: templates of one model.
-            usability: ``(N,)`` in [0, 1], see ``visavis.faces.usability``; poor faces are attached
+            usability: ``(N,)`` in [0, 1], see ``visavis.faces.quality``; poor faces are attached
                 last and never join two clusters. ``None``: all are good.
             constraints: what must hold.
 

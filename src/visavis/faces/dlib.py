@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import OptionError, require_extra
-from visavis.faces.checks import check_photo
+from visavis.faces.boxes import check_photo
 from visavis.faces.image_pyramid import OUTSIDE, ImagePyramid
 from visavis.types import Face, Image
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.faces.checks import check_photo
+from visavis.faces.boxes import check_photo
 from visavis.faces.image_pyramid import ImagePyramid
 from visavis.faces.pose import estimate_pose
 from visavis.types import Detector, Face, Image

@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import OptionError
-from visavis.faces.checks import check_photo
+from visavis.faces.boxes import check_photo, suppress
 from visavis.faces.image_pyramid import ImagePyramid
-from visavis.faces.suppression import suppress
 from visavis.inference import load
 from visavis.types import Face, Image
 

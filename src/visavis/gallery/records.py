@@ -24,7 +24,7 @@ class NewFace(Record):
         model: name of the model that made it.
         model_sha256: hash of that model's file.
         settings: the pipeline that made it (``Recognizer.settings``).
-        usability: how usable the face is, 0 to 1 (``visavis.faces.usability``).
+        usability: how usable the face is, 0 to 1 (``visavis.faces.quality``).
         photo: the name of the photo, for people to read.
         photo_sha256: hash of the photo's bytes; enrollment needs it to resume.
         crop: the aligned face as PNG bytes, kept only where the user asked for it.

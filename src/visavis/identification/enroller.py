@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from visavis.errors import OptionError
-from visavis.faces.usability import POOR, usability
+from visavis.faces.quality import POOR, usability
 from visavis.gallery.names import usable_name
 from visavis.gallery.records import NewFace
 from visavis.identification.cut_out import cut_out
@@ -39,7 +39,7 @@ class EnrolOptions:
         rule: where a photo has several faces: ``refuse`` (whose is the name?), ``clear`` (the
             largest if it has four times the area of every other, else refuse), ``largest`` or
             ``central``.
-        min_usability: a face below this is refused, 0 to 1 (``visavis.faces.usability``); 0 takes
+        min_usability: a face below this is refused, 0 to 1 (``visavis.faces.quality``); 0 takes
             any.
         resemblance_fpir: the chance accepted that a newcomer is said to look like somebody
             enrolled under another name.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from visavis.inference.folding import VERSION as FOLDED
+from visavis.inference.folding import Shape, folded
 
 
 class OnnxRuntimeSession:
@@ -45,3 +50,118 @@ class OnnxRuntimeSession:
 
     def run(self, tensor: NDArray[np.float32], /) -> list[NDArray[np.float32]]:
         return list(self._session.run(None, {self._input: tensor}))
+
+
+# Keep graphs as ONNX Runtime has optimized them for this processor.
+#
+# Optimizing SFace takes most of the time of starting: 120 of 150 ms. ONNX Runtime writes its own
+# result out on request; kept with the weights in a file beside it, which is mapped and not read, it
+# loads in 15 ms and takes half the memory. The result suits one kind of processor and one version
+# of ONNX Runtime, so both are part of its key.
+
+_VERSION = 1  # part of the key: raise it whenever what is kept changes
+_GRAPH, _WEIGHTS, _STAMP = "graph.onnx", "weights.bin", "stamp"
+
+
+def optimized(
+    model: bytes, *, input_shape: Shape | None, cache: Path, sha256: str | None = None
+) -> Path | None:
+    """The graph as optimized for this processor; ``None`` where it cannot be kept.
+
+    Args:
+        model: an ONNX file's bytes.
+        input_shape: see ``folded``.
+        cache: folder to keep it in.
+        sha256: hash of ``model`` where it is known already, to save the time of hashing.
+
+    Raises:
+        ModelRefusedError: as ``folded``.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    what = (_VERSION, FOLDED, input_shape, onnxruntime.__version__, _processor())
+    digest = sha256 or hashlib.sha256(model).hexdigest()
+    key = hashlib.sha256((digest + repr(what)).encode()).hexdigest()
+    kept = cache / f"{key}.ort"
+    if _intact(kept):
+        return kept / _GRAPH
+    from filelock import FileLock
+
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        # One makes it, the others wait: what is intact is never replaced under a reader.
+        with FileLock(cache / f"{key}.lock"):
+            if not _intact(kept):
+                _keep(kept, folded(model, input_shape=input_shape))
+    except (OSError, state.Fail, state.InvalidProtobuf, state.RuntimeException):
+        return None  # a full disk, in the words of ONNX Runtime
+    return kept / _GRAPH if _intact(kept) else None
+
+
+def _intact(kept: Path) -> bool:
+    """Whether both files are those that were kept: same bytes, or untouched since."""
+    try:
+        touched, digests = (kept / _STAMP).read_text().splitlines()
+        if touched == _touched(kept):
+            return True
+        if digests != _digests(kept):
+            return False
+        (kept / _STAMP).write_text(f"{_touched(kept)}\n{digests}")  # copied here, perhaps
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _touched(kept: Path) -> str:
+    """Size, time of change and number of each file: what hashing 38 MB at each start would tell."""
+    stats = [(kept / name).stat() for name in (_GRAPH, _WEIGHTS)]
+    return " ".join(f"{s.st_size}:{s.st_mtime_ns}:{s.st_ino}" for s in stats)
+
+
+def _digests(kept: Path) -> str:
+    digests = []
+    for name in (_GRAPH, _WEIGHTS):
+        with (kept / name).open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return " ".join(digests)
+
+
+def _keep(kept: Path, graph: bytes) -> None:
+    """Optimize and write aside, then move into place. The caller holds the lock."""
+    import shutil
+    import tempfile
+
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=kept.name) as scratch:
+        aside = Path(scratch) / "kept"
+        aside.mkdir()
+        whole = Path(scratch) / "whole.onnx"
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(whole)
+        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        onnx.save(
+            onnx.load(whole),
+            aside / _GRAPH,
+            save_as_external_data=True,
+            location=_WEIGHTS,
+            size_threshold=1024,
+        )
+        (aside / _WEIGHTS).touch()  # a graph of small weights keeps them all in itself
+        (aside / _STAMP).write_text(f"{_touched(aside)}\n{_digests(aside)}")
+        if kept.exists():  # damaged
+            shutil.rmtree(kept)
+        aside.replace(kept)
+
+
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open() as file:
+            lines = (line for line in file if line.startswith(("flags", "Features")))
+            flags = next(lines, "")
+    except OSError:
+        flags = platform.processor()
+    return f"{platform.system()} {platform.machine()} {' '.join(flags.split())}"

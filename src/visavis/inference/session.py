@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import OptionError, require_extra
 from visavis.inference.folding import Shape, folded
-from visavis.inference.optimizing import optimized
+from visavis.inference.onnxruntime import optimized
 
 RUNTIMES = ("onnxruntime", "openvino")
 

@@ -11,7 +11,7 @@ from visavis.clustering.choose import strangers_of
 from visavis.clustering.graph_linkage import GraphLinkage
 from visavis.decision.profile import Calibration
 from visavis.decision.whitening import fit_domain
-from visavis.faces.usability import POOR
+from visavis.faces.quality import POOR
 from visavis.types import Vectors
 
 FEWEST_PEOPLE: Final = 10
@@ -32,7 +32,7 @@ def about_own_mean(
     Args:
         calibration: of the model.
         vectors: ``(N, D)`` unit vectors, as the network makes them.
-        usability: ``(N,)`` in [0, 1], see ``visavis.faces.usability``.
+        usability: ``(N,)`` in [0, 1], see ``visavis.faces.quality``.
 
     Returns:
         A calibration whose ``project`` centers templates; ``calibration`` itself where there are

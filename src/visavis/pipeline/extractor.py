@@ -12,7 +12,7 @@ from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.errors import NotAlignedError
 from visavis.faces import align, quality
 from visavis.faces.aligned import Aligned
-from visavis.faces.usability import usability
+from visavis.faces.quality import usability
 from visavis.pipeline import rules
 from visavis.types import Crops, Detector, Embedder, Face, Image, PassedOver, Quality, Template
 from visavis.weights import WeightStore

@@ -54,7 +54,7 @@ class Verification(Record):
 
     Attributes:
         same: whether ``score >= threshold``; ``None`` where the score cannot tell, for photos so
-            poor that near the threshold it speaks for neither, see ``visavis.pipeline.doubt``.
+            poor that near the threshold it speaks for neither, see ``visavis.pipeline.comparison``.
         score: cosine similarity of the two templates, in [-1, 1].
         threshold: an observed score, from ``operating_point``.
         fmr: the false match rate that was asked for; the measured one, with its interval, stands in

@@ -65,7 +65,7 @@ def choose(
         rule: one of ``RULES``.
         size: width and height of the photo in pixels.
         photo: the photo's name, for messages.
-        weights: usability of each face in [0, 1] (``visavis.faces.usability``); the detector's
+        weights: usability of each face in [0, 1] (``visavis.faces.quality``); the detector's
             scores when ``None``.
 
     Raises:

@@ -197,7 +197,7 @@ def _embedded(
 
     from visavis.errors import DataError
     from visavis.evaluation.identification.enrollment import Faces
-    from visavis.faces.usability import usability
+    from visavis.faces.quality import usability
 
     paths, owners = people_in(folder, people_list)
     with ExitStack() as stack:

@@ -25,7 +25,7 @@ from visavis.evaluation.clustering.records import (
     LabelledFaces,
     sizes,
 )
-from visavis.faces.usability import usability
+from visavis.faces.quality import usability
 from visavis.metrics import clustering as metrics
 from visavis.pipeline.collection import about_own_mean
 from visavis.types import Vectors
