@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from visavis.decision.profile import Calibration
-from visavis.pipeline import Recognizer
-from visavis.pipeline import comparison as doubt
+from visavis.pipeline import Recognizer, comparison
 from visavis.pipeline.comparison import compare
 from visavis.types import Face, Quality, Template
 from visavis.weights.builtin import BUILTIN
 
-MARGIN = doubt.MARGINS[BUILTIN["sface"].sha256]
+MARGIN = comparison.MARGINS[BUILTIN["sface"].sha256]
 THRESHOLD = 0.4
 
 
@@ -37,7 +36,9 @@ def template(
 
 
 def cannot_tell(a: float, b: float, score: float) -> bool:
-    reason = doubt.doubt(template(a), template(b, photo="b.jpg"), score=score, threshold=THRESHOLD)
+    reason = comparison.doubt(
+        template(a), template(b, photo="b.jpg"), score=score, threshold=THRESHOLD
+    )
     return reason is not None
 
 
@@ -77,11 +78,11 @@ def test_the_margin_never_falls_as_photos_get_poorer() -> None:
 def test_what_was_not_measured_is_not_doubted() -> None:
     assert not cannot_tell(nan, nan, THRESHOLD)
     other = template(1.0, sha256="ab" * 32)
-    assert doubt.doubt(other, other, score=THRESHOLD, threshold=THRESHOLD) is None
+    assert comparison.doubt(other, other, score=THRESHOLD, threshold=THRESHOLD) is None
 
 
 def test_the_reason_names_the_poor_photo_alone() -> None:
-    reason = doubt.doubt(
+    reason = comparison.doubt(
         template(12.9), template(9.0, photo="door.jpg"), score=0.35, threshold=THRESHOLD
     )
     assert reason is not None
