@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import require_extra
+from visavis.errors import MissingExtraError, require_extra
 from visavis.metrics.verification import det_points
 from visavis.types import Vectors
 
@@ -112,6 +113,42 @@ def as_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+class Drawn:
+    """Mixin: Jupyter shows what ``plot`` draws; the text where matplotlib is missing."""
+
+    __slots__ = ()
+
+    def plot(self) -> Figure:
+        """A figure of what was found; see the class."""
+        raise NotImplementedError
+
+    def _repr_png_(self) -> bytes | None:
+        try:
+            return as_png(self.plot())
+        except MissingExtraError:
+            return None
+
+    @classmethod
+    def of(cls, record: Any, **further: Any) -> Self:
+        """The same record, of a class that draws itself, with what it needs for that."""
+        values = {field.name: getattr(record, field.name) for field in fields(record)}
+        return cls(**values, **further)
+
+
+def side_by_side(count: int, *, height: float = 3.5) -> tuple[Figure, list[Axes]]:
+    """A figure of so many quiet axes in a row.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure, panel = axes(size=(_SIZE[0] * count, height))
+    panel.remove()
+    panels = list(figure.subplots(1, count, squeeze=False)[0])
+    for one in panels:
+        quiet(one)
+    return figure, panels
 
 
 def percent(value: float, _place: float) -> str:

@@ -299,17 +299,17 @@ WRITES = {
 }  # fmt: skip
 WRITERS = """
 albums/folders.py albums/outputs.py albums/sheet.py albums/store.py albums/tables.py
-albums/writing.py api/calibrations.py api/evaluate.py cli/demo_picture.py cli/embed.py
-cli/evaluate/identify.py cli/gallery/enroll_report.py decision/profile.py embedding/cache.py
+albums/writing.py api/calibrations.py api/evaluate/identification.py api/evaluate/verification.py
+cli/demo_picture.py cli/embed.py cli/gallery/enroll_report.py decision/profile.py embedding/cache.py
 evaluation/clustering/report.py evaluation/clustering/tables.py evaluation/fetching.py
 evaluation/pages.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
 evaluation/scores/csv.py evaluation/scores/parquet.py gallery/crypto/key.py gallery/index/file.py
 gallery/milvus_connection.py gallery/sqlite/live_indexes.py gallery/sqlite/open.py
 gallery/sqlite/upkeep.py gallery/transfer/file.py inference/folding.py inference/onnxruntime.py
-training/data/pack.py training/data/packing.py training/loop/checkpoints.py
-training/loop/fitting.py training/loop/logs.py training/outcome/directory.py
-training/outcome/model_file.py training/report/page.py training/report/pictures.py
-weights/adding.py weights/disk.py weights/download.py weights/user_models.py writing.py
+training/data/pack.py training/data/packing.py training/loop/checkpoints.py training/loop/fitting.py
+training/loop/logs.py training/outcome/directory.py training/outcome/model_file.py
+training/report/page.py training/report/pictures.py weights/adding.py weights/disk.py
+weights/download.py weights/user_models.py writing.py
 """
 """Files of the library that write files, each looked at with the page's tables."""
 

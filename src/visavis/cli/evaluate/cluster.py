@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from visavis.api import evaluate
 from visavis.cli import options
-from visavis.cli.cache import kept_templates
-from visavis.cli.output import console, echo_json, home, progress
+from visavis.cli.output import console, echo_json, stages
 
 if TYPE_CHECKING:
-    from visavis.evaluation.clustering.records import ClusteringEvaluation, ClusteringSummary
+    from visavis.evaluation.clustering.records import ClusteringSummary
 
 
+@options.photo_options(workers=(options.Workers, None))
 def cluster(
     root: Annotated[
         Path | None,
@@ -56,22 +56,13 @@ def cluster(
         Path | None,
         typer.Option("--out", help="Folder for report.html, clusters.csv and summary.json."),
     ] = None,
-    model: options.Model = "sface",
-    detector: options.DetectorName = "yunet",
-    min_face: options.MinFace = None,
-    min_confidence: options.MinConfidence = None,
-    aligned: options.Aligned = False,
-    calibration: options.CalibrationName = None,
     faces: Annotated[
         str,
         typer.Option("--faces", help="Where a photo has several: central, largest or refuse."),
     ] = "central",
-    flip: options.Flip = False,
-    runtime: options.Runtime = "onnxruntime",
-    threads: options.Threads = None,
-    workers: options.Workers = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
+    **wanted: Any,
 ) -> None:
     """Sort photos of known people without their names, and count what went wrong.
 
@@ -82,87 +73,19 @@ def cluster(
 
     Example: `visavis evaluate cluster staff/ --out staff-clusters/`
     """
-    from visavis.errors import OptionError, require_extra
-    from visavis.evaluation.clustering import report as clustering_report
-    from visavis.evaluation.clustering import run as clustering
-    from visavis.evaluation.clustering import tables as clustering_tables
-
-    command = shlex.join(["visavis", *sys.argv[1:]])
-    if (root is None) == (found is None):
-        raise OptionError("no photos" if root is None else "both DIR and --found", "give one")
-    if labels is not None and found is None:
-        raise OptionError(f"--labels {labels} without --found", "folders are DIR's labels")
-    if out is not None and out.suffix.lower() in (".html", ".htm"):
-        raise OptionError(f"--out {out}", "name a folder: it takes the report and the tables")
-    if out is not None:
-        require_extra("report", f"--out {out}", module="matplotlib")
-    if found is not None:
-        result = clustering_tables.evaluate(
-            clustering_tables.read(found, labels), name=found.name, command=command
-        )
-    elif root is not None:
-        from visavis.clustering import choose
-        from visavis.evaluation.protocols import folders
-        from visavis.pipeline import Recognizer, RecognizerOptions
-
-        names = choose.NAMES if algorithm == "all" else (algorithm,)
-        for name in names:
-            choose.require(name)
-        if not 0 < false_merge < 1:
-            raise OptionError(f"--false-merge {false_merge}", "give one in (0, 1), such as 0.01")
-        people = folders.photos_by_person(root)
-        recognizer = Recognizer(
-            model=model,
-            detector=detector,
-            aligned=aligned,
-            calibration=calibration,
-            options=RecognizerOptions(
-                runtime=runtime,
-                threads=threads,
-                flip=flip,
-                min_face=min_face,
-                min_confidence=min_confidence,
-            ),
-            home=home(),
-        )
-        used = recognizer.calibration  # refused before the work, not after it
-        with ExitStack() as stack:
-            cache = stack.enter_context(kept_templates(no_cache=no_cache))
-            update = stack.enter_context(progress("photos", quiet=json))
-            seen = clustering.embed(
-                people,
-                recognizer,
-                root=root,
-                rule=faces,
-                cache=cache,
-                workers=workers,
-                progress=update,
-            )
-        with progress("clusterings", quiet=json) as update:
-            result = clustering.evaluate(
-                seen,
-                used,
-                name=root.resolve().name or str(root),
-                algorithms=names,
-                false_merge=false_merge,
-                sweep=sweep,
-                settings=f"{recognizer.settings}, {faces}",
-                command=command,
-                progress=update,
-            )
-    if out is not None:
-        clustering_report.write(out, result)
-    _tell(result, json=json, out=out)
-    raise typer.Exit(1 if result.summary.failures else 0)
-
-
-def _tell(result: ClusteringEvaluation, *, json: bool, out: Path | None) -> None:
+    with stages(quiet=json) as update:
+        result = evaluate.cluster(
+            root, algorithm=algorithm, false_merge=false_merge, sweep=sweep, found=found,
+            labels=labels, faces=faces, out=out, cache=not no_cache,
+            command=shlex.join(["visavis", *sys.argv[1:]]), progress=update, **wanted,
+        )  # fmt: skip
     if json:
         echo_json(result)
-        return
-    _show(result.summary)
-    if out is not None:
-        console.print(f"report: {out / 'report.html'}", markup=False)
+    else:
+        _show(result.summary)
+        if out is not None:
+            console.print(f"report: {out / 'report.html'}", markup=False)
+    raise typer.Exit(1 if result.summary.failures else 0)
 
 
 def _show(summary: ClusteringSummary) -> None:

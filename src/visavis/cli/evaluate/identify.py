@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter
-from contextlib import ExitStack
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visavis.api.evaluate import calibration_of, make_folder
-from visavis.api.people_photos import people_in
+from visavis.api import evaluate
 from visavis.cli import options
-from visavis.cli.cache import kept_templates
 from visavis.cli.evaluate.app import Out
-from visavis.cli.output import console, echo_json, home, progress
+from visavis.cli.output import console, echo_json, stages
 
 if TYPE_CHECKING:
-    from visavis.evaluation.identification.enrollment import Faces
     from visavis.evaluation.identification.records import Identification
-    from visavis.pipeline import Recognizer
 
-_RULES = ("central", "largest", "refuse")
 _PLAIN = ("templates as they are", "95 % interval")
 
 
+@options.photo_options(workers=(options.Workers, None))
 def identify(
     root: Annotated[
         Path,
@@ -67,26 +61,17 @@ def identify(
         int, typer.Option("--rank", min=1, help="Open set: the right one may be among so many.")
     ] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the enrolments.")] = 0,
-    model: options.Model = "sface",
-    detector: options.DetectorName = "yunet",
-    min_face: options.MinFace = None,
-    min_confidence: options.MinConfidence = None,
-    aligned: options.Aligned = False,
-    calibration: options.CalibrationName = None,
     faces: Annotated[
         str,
         typer.Option("--faces", help="Where a photo has several: central, largest or refuse."),
     ] = "central",
-    flip: options.Flip = False,
-    runtime: options.Runtime = "onnxruntime",
-    threads: options.Threads = None,
     out: Out = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=20, help="Replicates behind the intervals.")
     ] = 200,
-    workers: options.Workers = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
+    **wanted: Any,
 ) -> None:
     """Enrol people at random, search for all the others: 1:N.
 
@@ -96,140 +81,20 @@ def identify(
 
     Example: `visavis evaluate identify staff/ --enrol 100 --photos 2 --out staff-report/`
     """
-    from visavis.errors import OptionError
-    from visavis.evaluation.identification import report as identification_report
-    from visavis.evaluation.identification import run as identification
-    from visavis.evaluation.identification.enrollment import Plan
-    from visavis.gallery.fusion import FUSIONS
-    from visavis.pipeline import Recognizer, RecognizerOptions
-
-    if faces not in _RULES:
-        raise OptionError(f"--faces {faces}", f"choose one of {', '.join(_RULES)}")
-    if fusion not in FUSIONS:
-        raise OptionError(f"--fusion {fusion}", f"choose one of {', '.join(FUSIONS)}")
-    rates = sorted(fpir or identification.RATES, reverse=True)
-    for rate in rates:
-        if not 0 < rate < 1:
-            raise OptionError(f"--fpir {rate:g}", "give a rate in (0, 1), such as 1e-2")
-    if out is not None:
-        make_folder(out)
-    recognizer = Recognizer(
-        model=model,
-        detector=detector,
-        aligned=aligned,
-        calibration=calibration,
-        options=RecognizerOptions(
-            runtime=runtime,
-            threads=threads,
-            flip=flip,
-            min_face=min_face,
-            min_confidence=min_confidence,
-        ),
-        home=home(),
-    )
-    found, failures = _embedded(
-        recognizer, _folder(root), people_list, faces, workers, no_cache=no_cache, quiet=json
-    )
-    known = calibration_of(recognizer, calibration)
-    notes = []
-    if known is not None and known.settings != recognizer.settings:
-        notes.append(
-            f"Calibration '{known.name}' was measured with {known.settings}, these scores with "
-            f"{recognizer.settings}: its rates need not hold here."
-        )
-    with progress("enrolments", quiet=json) as update:
-        result = identification.evaluate(
-            found,
-            Plan(
-                enrol=enrol,
-                photos=photos,
-                strangers=strangers,
-                fusion=fusion,  # type: ignore[arg-type]  # checked above
-                rank=rank,
-            ),
-            identification.Origin(
-                protocol=people_list.stem if people_list else root.resolve().name,
-                model=recognizer.model,
-                model_sha256=recognizer.model_sha256,
-                settings=f"{recognizer.settings}, {faces}",
-                failures=failures,
-                command=shlex.join(["visavis", *sys.argv[1:]]),
-                notes=tuple(notes),
-            ),
-            calibration=known,
-            rates=rates,
-            rounds=rounds,
-            replicates=bootstrap,
-            seed=seed,
-            progress=update,
-        )
-    if out is not None:
-        identification_report.write(out / "report.html", result)
-        _keep(out / "identification.json", result)
+    with stages(quiet=json) as update:
+        result = evaluate.identify(
+            root, people_list=people_list, enroll=enrol, photos=photos, strangers=strangers,
+            fusion=fusion, fpir=fpir, rounds=rounds, rank=rank, seed=seed, faces=faces,
+            bootstrap=bootstrap, out=out, cache=not no_cache,
+            command=shlex.join(["visavis", *sys.argv[1:]]), progress=update, **wanted,
+        )  # fmt: skip
     if json:
         echo_json(result)
     else:
         _show(result)
         if out is not None:
             console.print(f"report: {out / 'report.html'}", markup=False)
-    raise typer.Exit(1 if failures else 0)
-
-
-def _folder(root: Path) -> Path:
-    """The folder that holds one a person; LFW's archive has it below its lists."""
-    from visavis.evaluation.protocols.lfw import photo_folder
-
-    listed = any((root / name).is_file() for name in ("people.txt", "pairs.txt"))
-    return photo_folder(root) if listed else root
-
-
-def _embedded(
-    recognizer: Recognizer,
-    folder: Path,
-    people_list: Path | None,
-    rule: str,
-    workers: int | None,
-    *,
-    no_cache: bool,
-    quiet: bool,
-) -> tuple[Faces, dict[str, int]]:
-    import numpy as np
-
-    from visavis.errors import DataError
-    from visavis.evaluation.identification.enrollment import Faces
-    from visavis.faces.quality import usability
-
-    paths, owners = people_in(folder, people_list)
-    with ExitStack() as stack:
-        cache = stack.enter_context(kept_templates(no_cache=no_cache))
-        update = stack.enter_context(progress("photos", quiet=quiet))
-        rows = list(
-            recognizer.embed_many(paths, rule=rule, cache=cache, workers=workers, progress=update)
-        )
-    failures = Counter(row.reason or "no-face" for row in rows if not row.templates)
-    kept = [
-        (row.templates[0], owner) for row, owner in zip(rows, owners, strict=True) if row.templates
-    ]
-    if not kept:
-        raise DataError(f"{folder}: no photo with a usable face", "give photos of faces")
-    names, people = np.unique([owner for _, owner in kept], return_inverse=True)
-    faces = Faces(
-        vectors=np.stack([template.vector for template, _ in kept]),
-        people=people.astype(np.int64),
-        usability=np.array([usability(template.quality) for template, _ in kept]),
-        names=tuple(str(name) for name in names),
-    )
-    return faces, dict(failures)
-
-
-def _keep(path: Path, result: Identification) -> None:
-    import json
-
-    from visavis.writing import replacing
-
-    with replacing(path) as temporary:
-        text = json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    raise typer.Exit(1 if result.failures else 0)
 
 
 def _show(result: Identification) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,10 +14,21 @@ from visavis.metrics.clustering import ClusteringScores, PrecisionRecall
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MARKS: Final = "os^Dv<>p"
 _TICKS: Final = (0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _BETWEEN: Final = (0.2, 0.8, 0.95, 0.98, 0.995, 0.998, 0.9995, 0.9998)
+
+
+def overview(summary: ClusteringSummary) -> Figure:
+    """B-cubed figures over the setting (if others were tried), and how large clusters are."""
+    rows = _settings(summary)
+    figure, panels = plots.side_by_side(1 if len(rows) < 2 else 2)
+    if len(rows) >= 2:
+        _over_settings(panels[0], summary, rows, "bcubed")
+    _cluster_sizes(panels[-1], summary)
+    return figure
 
 
 def over_settings(summary: ClusteringSummary, metric: str) -> str:
@@ -26,13 +38,32 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
         summary: the evaluation.
         metric: ``pairwise`` or ``bcubed``.
     """
-    rows = [r for r in _curve(summary) if r.algorithm == summary.algorithm]
+    rows = _settings(summary)
     if len(rows) < 2:
         return ""
+    figure, panel = plots.axes()
+    middle = _over_settings(panel, summary, rows, metric)
+    name = "B-cubed" if metric == "bcubed" else "Pairwise"
+    return svg.render(
+        figure,
+        name=f"{metric}-over-settings",
+        title=f"{name} precision, recall and F1 over the setting",
+        description=f"At the setting asked for: precision {middle.precision:.4f}, recall "
+        f"{middle.recall:.4f}, F1 {middle.f1:.4f}.",
+    )
+
+
+def _settings(summary: ClusteringSummary) -> list[ClusteringRow]:
+    return [row for row in _curve(summary) if row.algorithm == summary.algorithm]
+
+
+def _over_settings(
+    panel: Axes, summary: ClusteringSummary, rows: Sequence[ClusteringRow], metric: str
+) -> PrecisionRecall:
+    """Draw them; those of the setting asked for."""
     by_score = rows[0].threshold is not None
     x = [(r.threshold if by_score else r.false_merge) or 0.0 for r in rows]
     of = _bcubed if metric == "bcubed" else _pairwise
-    figure, panel = plots.axes()
     values = [of(r.scores) for r in rows if r.scores is not None]
     everything = [part for v in values for part in (v.precision, v.recall, v.f1)]
     edge = _edge(everything)
@@ -56,14 +87,7 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
     name = "B-cubed" if metric == "bcubed" else "Pairwise"
     panel.set_ylabel(f"{name}: share of faces" if metric == "bcubed" else f"{name}: share of pairs")
     plots.legend(panel, loc="best")
-    middle = of(asked.scores) if asked.scores is not None else values[0]
-    return svg.render(
-        figure,
-        name=f"{metric}-over-settings",
-        title=f"{name} precision, recall and F1 over the setting",
-        description=f"At the setting asked for: precision {middle.precision:.4f}, recall "
-        f"{middle.recall:.4f}, F1 {middle.f1:.4f}.",
-    )
+    return of(asked.scores) if asked.scores is not None else values[0]
 
 
 def trade_off(summary: ClusteringSummary) -> str:
@@ -104,6 +128,21 @@ def cluster_sizes(summary: ClusteringSummary) -> str:
     """How many people and how many clusters there are of each class of sizes."""
     sizes = summary.sizes
     figure, panel = plots.axes()
+    _cluster_sizes(panel, summary)
+    pairs = ", ".join(
+        f"{name}: {p} and {c}"
+        for name, p, c in zip(sizes.names, sizes.people, sizes.clusters, strict=True)
+    )
+    return svg.render(
+        figure,
+        name="sizes",
+        title="Sizes of people and of clusters",
+        description=f"People and clusters by number of faces: {pairs}.",
+    )
+
+
+def _cluster_sizes(panel: Axes, summary: ClusteringSummary) -> None:
+    sizes = summary.sizes
     place = np.arange(len(sizes.names))
     for values, colour, label, shift in (
         (sizes.people, plots.MATED, "people", -0.2),
@@ -121,16 +160,6 @@ def cluster_sizes(summary: ClusteringSummary) -> str:
     panel.set_ylabel("how many")
     panel.grid(False, axis="x")
     plots.legend(panel, loc="upper right")
-    pairs = ", ".join(
-        f"{name}: {p} and {c}"
-        for name, p, c in zip(sizes.names, sizes.people, sizes.clusters, strict=True)
-    )
-    return svg.render(
-        figure,
-        name="sizes",
-        title="Sizes of people and of clusters",
-        description=f"People and clusters by number of faces: {pairs}.",
-    )
 
 
 def _curve(summary: ClusteringSummary) -> list[ClusteringRow]:

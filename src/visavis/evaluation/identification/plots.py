@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from visavis import plots
@@ -9,13 +11,18 @@ from visavis.evaluation import svg
 from visavis.evaluation.identification.records import Identification
 from visavis.metrics.verification import fmr_name
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 def match_characteristic(result: Identification) -> str:
     """The cumulative match characteristic."""
     figure, panel = plots.axes()
     places = np.arange(1, len(result.cmc) + 1)
     panel.plot(places, result.cmc, color=plots.MATED, linewidth=1.6, marker="o", markersize=3.2)
-    low, high = result.rank1_ci
+    # Of too few people there is no interval.
+    low, high = np.where(np.isfinite(result.rank1_ci), result.rank1_ci, result.rank1)
     panel.vlines(1, low, high, color=plots.MATED, linewidth=1, alpha=0.55)
     panel.set_xlim(0.5, len(places) + 0.5)
     panel.set_xticks([1, 5, 10, 15, 20])
@@ -32,9 +39,28 @@ def match_characteristic(result: Identification) -> str:
     )
 
 
+def overview(result: Identification) -> Figure:
+    """FNIR over FPIR, and scores, side by side."""
+    figure, panels = plots.side_by_side(2)
+    _trade_off(panels[0], result)
+    _histogram(panels[1], result)
+    return figure
+
+
 def trade_off(result: Identification) -> str:
     """FNIR over FPIR, both on logarithmic axes, with the product's own operating points."""
     figure, panel = plots.axes()
+    _trade_off(panel, result)
+    rates = "; ".join(f"{o.fnir:.4f} at FPIR {fmr_name(o.fpir)}" for o in result.open_set)
+    return svg.render(
+        figure,
+        name="det",
+        title="FNIR over FPIR",
+        description=f"Enrolled people missed over strangers named: {rates}.",
+    )
+
+
+def _trade_off(panel: Axes, result: Identification) -> None:
     x = np.array(result.curves.fpir)
     floor = 0.5 / max(result.mated, 1.0)
     mean, low, high = (
@@ -60,18 +86,22 @@ def trade_off(result: Identification) -> str:
     panel.xaxis.set_major_formatter(plots.percent)
     panel.yaxis.set_major_formatter(plots.percent)
     plots.legend(panel, loc="upper right")
-    rates = "; ".join(f"{o.fnir:.4f} at FPIR {fmr_name(o.fpir)}" for o in result.open_set)
-    return svg.render(
-        figure,
-        name="det",
-        title="FNIR over FPIR",
-        description=f"Enrolled people missed over strangers named: {rates}.",
-    )
 
 
 def histogram(result: Identification) -> str:
     """Scores of mated probes with their own person, and the highest scores of strangers."""
     figure, panel = plots.axes()
+    _histogram(panel, result)
+    return svg.render(
+        figure,
+        name="histogram",
+        title="Score histogram",
+        description="Scores of enrolled people with themselves and the highest scores of "
+        "strangers.",
+    )
+
+
+def _histogram(panel: Axes, result: Identification) -> None:
     edges = np.array(result.curves.edges)
     shown = np.flatnonzero(np.array(result.curves.mated) + np.array(result.curves.strangers))
     for values, colour, label in (
@@ -101,10 +131,3 @@ def histogram(result: Identification) -> str:
     panel.set_ylabel("share of the probes of a kind")
     panel.yaxis.set_major_formatter(plots.percent)
     plots.legend(panel, loc="upper left")
-    return svg.render(
-        figure,
-        name="histogram",
-        title="Score histogram",
-        description="Scores of enrolled people with themselves and the highest scores of "
-        "strangers.",
-    )

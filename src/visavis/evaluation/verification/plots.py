@@ -44,11 +44,7 @@ def roc(scores: ScoreFile, summary: Summary) -> str:
 def overview(scores: ScoreFile, summary: Summary) -> Figure:
     """ROC curve and scores side by side, as a figure of their own."""
     mated, non_mated = _split(scores)
-    figure, panel = plots.axes(size=(9.6, 3.5))
-    panel.remove()
-    panels = figure.subplots(1, 2)
-    for one in panels:
-        plots.quiet(one)
+    figure, panels = plots.side_by_side(2)
     plots.roc(panels[0], mated, non_mated)
     plots.histogram(panels[1], mated, non_mated, _lines(summary))
     return figure

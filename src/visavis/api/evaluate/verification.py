@@ -1,4 +1,4 @@
-"""Error rates on photos whose answer is known: ``visavis.evaluate.lfw``, ``.pairs`` and so on."""
+"""Error rates of pairs of photos whose answer is known."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from visavis.api.options import PhotoOptions, Progress, kept_templates, make_recognizer, stage
-from visavis.errors import (
-    MissingExtraError,
-    OptionError,
-    UnknownCalibrationError,
-    require_extra,
-)
+from visavis.errors import OptionError, UnknownCalibrationError, require_extra
+from visavis.plots import Drawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +56,7 @@ class EvaluateOptions(PhotoOptions, total=False):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class Measured(Drawn):
     """Error rates of pairs. Has the attributes of its ``summary``, such as ``accuracy``.
 
     Attributes:
@@ -91,14 +87,6 @@ class Measured:
         from visavis.evaluation.verification import plots
 
         return plots.overview(self.scores, self.summary)
-
-    def _repr_png_(self) -> bytes | None:
-        from visavis import plots
-
-        try:
-            return plots.as_png(self.plot())
-        except MissingExtraError:  # Jupyter then shows the text
-            return None
 
     def save(self, folder: Place, *, pictures: bool = False) -> Path:
         """Write report, scores and summary into a folder, and return the report's file.

@@ -1,0 +1,25 @@
+"""Error rates on photos whose answer is known: ``visavis.evaluate.lfw``, ``.pairs`` and so on."""
+
+from visavis.api.evaluate.clustering import cluster
+from visavis.api.evaluate.identification import identify
+from visavis.api.evaluate.verification import (
+    EvaluateOptions,
+    Measured,
+    bin,
+    folders,
+    lfw,
+    pairs,
+    report,
+)
+
+__all__ = [
+    "EvaluateOptions",
+    "Measured",
+    "bin",
+    "cluster",
+    "folders",
+    "identify",
+    "lfw",
+    "pairs",
+    "report",
+]
