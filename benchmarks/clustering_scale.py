@@ -89,7 +89,7 @@ def measure(faces: int) -> dict[str, Any]:
         "cpu": cpu,
         "peak": peak,
         "exact": exact,
-        "neighbours": float(hit[other].mean()),
+        "neighbors": float(hit[other].mean()),
         "mates": float(hit[mate].mean()),
         "pairwise": found.pairwise.to_dict(),
         "bcubed": found.bcubed.to_dict(),

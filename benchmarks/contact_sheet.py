@@ -93,7 +93,7 @@ def _page(root: Path, count: int, folder: Path) -> Path:
     settings = RunSettings(
         str(root), "sface", "0" * 64, "", "labels", 0.01, 0.45, "sface-lfw", min_size=1
     )
-    alike = tuple(LikelySame(a.id, b.id, 0.44) for a, b in _neighbours(clusters[:81]))
+    alike = tuple(LikelySame(a.id, b.id, 0.44) for a, b in _neighbors(clusters[:81]))
     album = Album(1, "2026-01-01T00:00:00", settings, tuple(files), faces, tuple(clusters),
                   alike, (), 0, 0)  # fmt: skip
     wanted = [face for on_page in sheet.shown(album).values() for face in on_page]
@@ -102,7 +102,7 @@ def _page(root: Path, count: int, folder: Path) -> Path:
     return page
 
 
-def _neighbours(clusters: Sequence[AlbumCluster]) -> list[tuple[AlbumCluster, AlbumCluster]]:
+def _neighbors(clusters: Sequence[AlbumCluster]) -> list[tuple[AlbumCluster, AlbumCluster]]:
     return list(zip(clusters[:-1:2], clusters[1::2], strict=False))
 
 

@@ -48,7 +48,7 @@ CLUSTERS = {"1": (1, 1), "2 to 4": (2, 4), "5 to 9": (5, 9), "10 or more": (10, 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """People to enrol and strangers, and calibrations to state rates with."""
+    """People to enroll and strangers, and calibrations to state rates with."""
 
     name: str
     faces: Faces

@@ -1,6 +1,6 @@
 """The gallery at 10,000 to 1,000,000 faces, beside its bounds, and against deepface's ``find``.
 
-``python -m benchmarks.gallery`` enrols synthetic faces (``synthetic_faces.py``) through
+``python -m benchmarks.gallery`` enrolls synthetic faces (``synthetic_faces.py``) through
 ``SqliteGallery``, opens the gallery in a fresh process, identifies mated probes and strangers one
 by one, compares with brute force over what was drawn, and the index alone with one matrix-vector
 product over the same memory. Each part runs in a process of its own.
@@ -97,8 +97,8 @@ def _bounds(measured: dict[int, dict[str, Any]], find: Any) -> list[dict[str, An
         ("index: p99 ms, ten closest", search["mated"]["p99"], "at most", 10),
     ]
     if "open" in parts:
-        enrol, opened = parts["enrol"], parts["open"]
-        total = enrol["adding"] + enrol["index"]
+        enroll, opened = parts["enrol"], parts["open"]
+        total = enroll["adding"] + enroll["index"]
         rows += [
             ("gallery: enrolled a second, index included", size / total, "at least", 20_000),
             ("gallery: cold open to first answer, s", opened["open"], "at most", 10),

@@ -1,6 +1,6 @@
 """Kill the processes of a gallery at random moments and look whether anything is lost.
 
-Two processes enrol and remove, in a part of the rounds a third rekeys, compacts and writes
+Two processes enroll and remove, in a part of the rounds a third rekeys, compacts and writes
 snapshots; all are killed (SIGKILL) after a random time. Then: every acknowledged operation is
 there, none is half there, ``check`` finds the index equal to the table, searches equal brute force,
 and nothing that was erased is in any file.

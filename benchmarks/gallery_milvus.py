@@ -1,4 +1,4 @@
-"""Milvus Lite beside SQLite with FAISS: enrolment, identification, erasure, memory, disk, recall.
+"""Milvus Lite beside SQLite with FAISS: enrollment, identification, erasure, memory, disk, recall.
 
     python -m benchmarks.gallery_milvus [--sizes 10000 100000] [--json]
 
@@ -132,7 +132,7 @@ def table(results: dict[tuple[str, int], dict[str, float]]) -> Table:
             assert b
             ratios.append(
                 f"at {faces:,}: Milvus Lite takes {a['cpu_rate'] / b['cpu_rate']:.0f} times the "
-                f"processor time to enrol, {b['cpu'] / a['cpu']:.0f} times to identify"
+                f"processor time to enroll, {b['cpu'] / a['cpu']:.0f} times to identify"
             )
     note = f"{machine()}; load {load()}. " + "; ".join(ratios) + "."
     return Table("A gallery in Milvus Lite and in SQLite + FAISS", columns, rows, note)

@@ -1,4 +1,4 @@
-"""Two processes enrol and remove while four identify: is every answer right for some moment?
+"""Two processes enroll and remove while four identify: is every answer right for some moment?
 
 Each operation is logged with the times it was called and returned. An answer is right if some state
 explains it that the gallery can have had between the search's call and its return: with all
@@ -49,7 +49,7 @@ def opened(folder: Path, key: Key | None) -> SqliteGallery:
 
 
 def write(folder: Path, key: Key | None, number: int, end: float) -> None:
-    """Enrol and remove people, keeping about ``CROWD`` of them."""
+    """Enroll and remove people, keeping about ``CROWD`` of them."""
     chooser = random.Random(number)
     people: list[str] = []
     made = done = 0

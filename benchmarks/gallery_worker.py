@@ -1,6 +1,6 @@
 """Parts of ``benchmarks.gallery``, each in a process of its own: one JSON document on stdout.
 
-``python -m benchmarks.gallery_worker enrol|truth|open|search PEOPLE FOLDER``.
+``python -m benchmarks.gallery_worker enroll|truth|open|search PEOPLE FOLDER``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TOP = 10
 MODEL, SHA256 = "synthetic", "0" * 64
 _SEED, _STRANGERS = 1, 2
 _TOGETHER = 4
-"""Parts of some 8,000 faces that one ``add`` enrols."""
+"""Parts of some 8,000 faces that one ``add`` enrolls."""
 
 
 def enrolled(people: int) -> Iterator[tuple[NDArray[np.int64], Vectors, Vectors]]:
@@ -36,8 +36,8 @@ def enrolled(people: int) -> Iterator[tuple[NDArray[np.int64], Vectors, Vectors]
         yield person[~second], vectors[~second], vectors[second]
 
 
-def enrol(people: int, folder: Path) -> dict[str, Any]:
-    """Bulk enrolment: seconds in the gallery, drawing left out."""
+def enroll(people: int, folder: Path) -> dict[str, Any]:
+    """Bulk enrollment: seconds in the gallery, drawing left out."""
     from visavis.gallery.records import NewFace
     from visavis.gallery.sqlite.store import SqliteGallery
 
@@ -188,7 +188,7 @@ def _times(walls: list[float], cpus: list[float]) -> dict[str, float]:
     }
 
 
-PARTS = {"enrol": enrol, "truth": truth, "open": open_, "search": search}
+PARTS = {"enrol": enroll, "truth": truth, "open": open_, "search": search}
 
 if __name__ == "__main__":
     _, part, count, place = sys.argv

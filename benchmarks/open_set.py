@@ -155,7 +155,7 @@ def stated(
 ) -> Table:
     """Stated against measured FPIR.
 
-    Each case: name, calibration, people to enrol, strangers (the rest of them when ``None``), size,
+    Each case: name, calibration, people to enroll, strangers (``None``: all others), size,
     and who of them takes part.
     """
     table = Table(title, ("people", "enrolled", "own scores", *HEADER))
@@ -180,7 +180,7 @@ def stated(
 
 
 def costs(faces: Faces, calibration: Calibration, plans: Sequence[Plan], *, rounds: int) -> Table:
-    """FNIR of whole enrolments."""
+    """FNIR of whole enrollments."""
     table = Table(
         "FNIR, all of LFW: enrolled people missed",
         (
@@ -188,7 +188,7 @@ def costs(faces: Faces, calibration: Calibration, plans: Sequence[Plan], *, roun
             *("at FPIR 1e-1", "at FPIR 1e-2", "95 % interval"),
             *("at the stated 1e-2", "strangers named there"),
         ),
-        note="At FPIR: the threshold that the strangers of the same enrolment set. At the stated: "
+        note="At FPIR: the threshold that the strangers of the same enrollment set. At the stated: "
         "the program's own, which knows no stranger.",
     )
     for plan in plans:

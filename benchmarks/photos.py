@@ -57,7 +57,7 @@ def peers_pairs(folder: Path) -> list[Pair]:
 
 
 def folder_pairs(folder: Path, *, limit: int) -> list[Pair]:
-    """Neighbouring photos of a folder, by name; photos of one subfolder are one person's.
+    """Neighboring photos of a folder, by name; photos of one subfolder are one person's.
 
     Raises:
         SystemExit: fewer than two photos.

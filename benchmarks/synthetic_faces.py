@@ -3,7 +3,7 @@
 Nobody can hand out a million people's photos, and random points on a sphere are no stand-in: there
 strangers score 0 ± 0.09 and nobody resembles anybody. Here a template is
 
-    normalise(mean + person + photo),
+    normalize(mean + person + photo),
 
 each part Gaussian in 128 dimensions with the variances that SFace's templates of LFW have between
 people and within a person (View 1 training people, in the axes of the former), and
@@ -39,7 +39,7 @@ Counts = int | NDArray[np.int64] | Callable[[np.random.Generator, int], NDArray[
 
 CONSTANTS = Path(__file__).with_suffix(".json")
 GROUPS, ALIKE = 1000, 0.3
-SPREAD_OF_CENTRES, SPREAD_OF_PEOPLE, SPREAD_OF_PHOTOS = 0.1, 0.18, 0.18
+SPREAD_OF_CENTERS, SPREAD_OF_PEOPLE, SPREAD_OF_PHOTOS = 0.1, 0.18, 0.18
 _PEOPLE = 8192
 
 NON_MATED = (1e-5, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1 - 1e-4, 1 - 1e-5)
@@ -70,14 +70,14 @@ def chunks(
         rng = np.random.default_rng([seed, number])
         n = min(_PEOPLE, people - start)
         faces = _counts(faces_per_person, rng, start, n)
-        centre = rng.standard_normal((n, d), np.float32) * np.float32(np.sqrt(1 - ALIKE))
-        centre += groups[rng.integers(0, GROUPS, n)] * np.float32(np.sqrt(ALIKE))
-        centre *= np.sqrt(between) * _factors(rng, SPREAD_OF_CENTRES, n)
+        center = rng.standard_normal((n, d), np.float32) * np.float32(np.sqrt(1 - ALIKE))
+        center += groups[rng.integers(0, GROUPS, n)] * np.float32(np.sqrt(ALIKE))
+        center *= np.sqrt(between) * _factors(rng, SPREAD_OF_CENTERS, n)
         spread = _factors(rng, SPREAD_OF_PEOPLE, n)
         of = np.repeat(np.arange(n), faces)
         photo = rng.standard_normal((len(of), d), np.float32) * np.sqrt(within)
         photo *= spread[of] * _factors(rng, SPREAD_OF_PHOTOS, len(of))
-        photo += centre[of] + mean
+        photo += center[of] + mean
         photo /= np.linalg.norm(photo, axis=1, keepdims=True)
         yield photo @ turn, of + start
 

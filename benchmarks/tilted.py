@@ -35,9 +35,9 @@ def errors(detector: Detector, photos: list[Path]) -> dict[int, list[float]]:
         central = min(seen, key=lambda f: np.linalg.norm(f.landmarks.mean(axis=0) - middle))
         upright = central.landmarks
         eyes = float(np.linalg.norm(upright[0] - upright[1]))
-        centre = tuple(float(v) for v in upright.mean(axis=0))
+        center = tuple(float(v) for v in upright.mean(axis=0))
         for angle in ANGLES:
-            matrix = cv2.getRotationMatrix2D(centre, -angle, 1)
+            matrix = cv2.getRotationMatrix2D(center, -angle, 1)
             turned = detector.detect(cv2.warpAffine(photo, matrix, (width, height)))
             want = upright @ matrix[:, :2].T + matrix[:, 2]
             off = [float(np.linalg.norm(f.landmarks - want, axis=1).mean()) / eyes for f in turned]

@@ -60,7 +60,7 @@ def door(portrait: np.ndarray) -> Names:
     Path("door.key").write_text(key.to_text())
     with SqliteGallery(Path("door.gallery"), create=True, key=key) as gallery:
         anna = people.PersonPhoto("Anna Ivanova", Path("frame.jpg"))
-        people.Enroller(gallery, people.recognizers(gallery)[0]).enrol_one(anna)
+        people.Enroller(gallery, people.recognizers(gallery)[0]).enroll_one(anna)
     return {}
 
 

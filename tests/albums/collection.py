@@ -1,4 +1,4 @@
-"""A made-up collection: photos of people whose templates are drawn around their own centre."""
+"""A made-up collection: photos of people whose templates are drawn around their own center."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SETTINGS = RunSettings(
 
 def template(person: int, draw: int, *, noise: float = 0.12) -> np.ndarray:
     """A unit vector near the person's own; scores of one person are about 0.75, of two about 0."""
-    centre = np.random.default_rng([7, person]).standard_normal(DIMENSION)
-    centre /= np.linalg.norm(centre)
+    center = np.random.default_rng([7, person]).standard_normal(DIMENSION)
+    center /= np.linalg.norm(center)
     own = np.random.default_rng([8, person, draw]).standard_normal(DIMENSION)
-    vector = centre + noise * own
+    vector = center + noise * own
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 

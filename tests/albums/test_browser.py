@@ -48,10 +48,10 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         2, "2026-01-01T00:00:00", replace(toy.SETTINGS, root="Fotos", threshold=0.45), files, faces,
         clusters, (LikelySame(1, 2, 0.44),), (), 0, 0,
     )  # fmt: skip
-    colours = np.random.default_rng(0).integers(0, 255, (33, 1, 1, 3))
+    colors = np.random.default_rng(0).integers(0, 255, (33, 1, 1, 3))
     cut = {
         k: pictures.jpeg(np.broadcast_to(c, (72, 72, 3)).astype(np.uint8).copy())
-        for k, c in enumerate(colours, start=1)
+        for k, c in enumerate(colors, start=1)
     }
     path = tmp_path_factory.mktemp("out") / "it's here" / "contact-sheet.html"
     path.parent.mkdir()

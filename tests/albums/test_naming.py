@@ -24,7 +24,7 @@ from visavis.gallery.sqlite.store import SqliteGallery
 
 ENROLLED, PHOTOS, CLUSTERS = 40, 3, 400
 MOST = 25
-POPULATION = {"dimension": 32, "noise": 1.0, "centre": 0.6}
+POPULATION = {"dimension": 32, "noise": 1.0, "center": 0.6}
 """A weak model: with it the score of a mean template grows by much with the number of faces."""
 MODEL, SHA256 = SETTINGS.model, SETTINGS.model_sha256
 

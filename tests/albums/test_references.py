@@ -10,7 +10,7 @@ from tests.albums import collection as toy
 
 from visavis.albums import link_lists
 from visavis.albums.planning import Link
-from visavis.albums.recognising import left_to_right, overlaps, same_faces
+from visavis.albums.recognizing import left_to_right, overlaps, same_faces
 from visavis.albums.records import PhotoFile
 from visavis.albums.references import References
 from visavis.albums.sorting import Found, remember_faces

@@ -24,7 +24,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     Twelve hundred people with two photos each; photos named ``blank`` have no face.
     """
     vectors, who = simulate(
-        np.random.default_rng(0), 1200, each=2, dimension=128, noise=0.4, centre=0.5
+        np.random.default_rng(0), 1200, each=2, dimension=128, noise=0.4, center=0.5
     )
     table: dict[str, np.ndarray] = {}
     for k, person in enumerate(who):

@@ -48,7 +48,7 @@ def private(file: Path) -> Path:
     return file
 
 
-def test_from_enrolment_to_removal(
+def test_from_enrollment_to_removal(
     run, place: Path, photo: Path, darker: Path, blank: Path
 ) -> None:
     outcome = run("enroll", photo, "--name", NAME)
@@ -502,7 +502,7 @@ def test_many_new_templates_leave_an_index_behind(tmp_path: Path) -> None:
 
 def test_interrupted(run, place: Path, photo: Path, darker: Path, monkeypatch) -> None:
     """What was reported before Ctrl-C is kept, and a second run does the rest."""
-    from visavis.identification import Enroller, EnrolOptions
+    from visavis.identification import Enroller, EnrollOptions
     from visavis.identification import enroller as module
 
     monkeypatch.setattr(module, "_batches", lambda photos, size: ([p] for p in photos))
@@ -524,7 +524,7 @@ def test_interrupted(run, place: Path, photo: Path, darker: Path, monkeypatch) -
     assert len(run("people", "show", NAME, "--json").json["templates"]) == 1
     rest = run("enroll", photo, darker, "--name", NAME, "--json").json
     assert rest["counts"] == {"already-enrolled": 1, "enrolled": 1}
-    assert EnrolOptions().batch > 1
+    assert EnrollOptions().batch > 1
 
 
 def test_a_change_of_model(run, place: Path, photo: Path, darker: Path, tmp_path: Path) -> None:

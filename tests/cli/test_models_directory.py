@@ -23,7 +23,7 @@ SIZE, DIMENSION = 32, 12
 
 
 def graph(seed: int = 0) -> bytes:
-    """Pooled colours times a fixed matrix."""
+    """Pooled colors times a fixed matrix."""
     weight = np.random.default_rng(seed).normal(size=(48, DIMENSION)).astype(np.float32)
     nodes = [
         helper.make_node("AveragePool", ["images"], ["p"], kernel_shape=[8, 8], strides=[8, 8]),

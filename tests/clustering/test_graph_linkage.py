@@ -49,10 +49,10 @@ class TestContract(ClustererContract):
         return GraphLinkage(of_random_people())
 
 
-class TestContractWithFewNeighbours(ClustererContract):
+class TestContractWithFewNeighbors(ClustererContract):
     @pytest.fixture
     def clusterer(self) -> GraphLinkage:
-        return GraphLinkage(of_random_people(), neighbours=5, exact_up_to=0)
+        return GraphLinkage(of_random_people(), neighbors=5, exact_up_to=0)
 
 
 @QUICK
@@ -65,7 +65,7 @@ def test_at_one_score_it_is_average_linkage(seed: int, spread: float, score: flo
     vectors, _ = people([9, 5, 1, 4, 1, 1, 12, 2], seed=seed, dimension=24, spread=spread)
     tree = linkage(pdist(vectors.astype(np.float64), "cosine"), "average")
     want = fcluster(tree, 1 - score, "distance")
-    got = GraphLinkage(always(score), neighbours=len(vectors)).cluster(vectors)
+    got = GraphLinkage(always(score), neighbors=len(vectors)).cluster(vectors)
     assert same_partition(got, want)
 
 
@@ -81,19 +81,19 @@ def test_the_best_pair_goes_first() -> None:
     assert GraphLinkage(always(0.8)).cluster(plane(0, 30, 50)).tolist() == [0, 1, 1]
 
 
-def test_a_centre_of_many_faces_says_more_than_one_face() -> None:
-    # Two faces need 0.5. A face of mean score 0.42 with twenty joins them: their centre is shorter
+def test_a_center_of_many_faces_says_more_than_one_face() -> None:
+    # Two faces need 0.5. A face of mean score 0.42 with twenty joins them: their center is shorter
     # than 1, and the cosine with it is above 0.5. A stranger as near to one face does not.
     rng = np.random.default_rng(0)
     own = rng.standard_normal((20, 256)) * 0.75 / 16
     own[:, 0] += 1
     own /= np.linalg.norm(own, axis=1, keepdims=True)
-    centre = own.mean(axis=0)
-    axis = centre / np.linalg.norm(centre)
+    center = own.mean(axis=0)
+    axis = center / np.linalg.norm(center)
     aside = rng.standard_normal(256)
     aside -= aside @ axis * axis
     aside /= np.linalg.norm(aside)
-    cosine = 0.42 / np.linalg.norm(centre)
+    cosine = 0.42 / np.linalg.norm(center)
     new = cosine * axis + np.sqrt(1 - cosine**2) * aside
     assert (own @ new).mean() == pytest.approx(0.42)
     assert cosine > 0.5
@@ -211,7 +211,7 @@ class TestPoor:
 
 
 @pytest.mark.parametrize(
-    "options", [{"neighbours": 0}, {"false_merge_rate": 0.0}, {"false_merge_rate": 1.0}]
+    "options", [{"neighbors": 0}, {"false_merge_rate": 0.0}, {"false_merge_rate": 1.0}]
 )
 def test_other_options_are_refused(options) -> None:
     with pytest.raises(OptionError):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.contracts.clusterer import people
 
-from visavis.clustering.knn import nearest, neighbour_graph
+from visavis.clustering.knn import nearest, neighbor_graph
 from visavis.errors import OptionError
 
 
@@ -25,7 +25,7 @@ def naive(vectors: np.ndarray, k: int, least: float) -> set[tuple[int, int]]:
 @given(st.integers(0, 999), st.integers(1, 70), st.sampled_from([-1.0, 0.1, 0.5]))
 def test_exact_graph(seed: int, k: int, least: float) -> None:
     vectors, _ = people([9, 14, 1, 20, 6], seed=seed, dimension=16)
-    graph = neighbour_graph(vectors, neighbours=k, least=least)
+    graph = neighbor_graph(vectors, neighbors=k, least=least)
     got = list(zip(graph.first.tolist(), graph.second.tolist(), strict=True))
     assert len(set(got)) == len(got)
     assert set(got) == naive(vectors, k, least)
@@ -34,9 +34,9 @@ def test_exact_graph(seed: int, k: int, least: float) -> None:
 
 def test_many_faces_are_found_by_cells_always_the_same() -> None:
     vectors, who = people([8] * 500, seed=3)
-    exact = neighbour_graph(vectors, neighbours=7)
-    one = neighbour_graph(vectors, neighbours=7, exact_up_to=100)
-    other = neighbour_graph(vectors, neighbours=7, exact_up_to=100)
+    exact = neighbor_graph(vectors, neighbors=7)
+    one = neighbor_graph(vectors, neighbors=7, exact_up_to=100)
+    other = neighbor_graph(vectors, neighbors=7, exact_up_to=100)
     assert "cells" in one.kind
     np.testing.assert_array_equal(one.first, other.first)
     np.testing.assert_array_equal(one.second, other.second)
@@ -51,13 +51,13 @@ def test_many_faces_are_found_by_cells_always_the_same() -> None:
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_too_few_for_an_edge(n: int) -> None:
-    graph = neighbour_graph(np.eye(4, dtype=np.float32)[:n])
+    graph = neighbor_graph(np.eye(4, dtype=np.float32)[:n])
     assert len(graph.first) == len(graph.second) == 0
 
 
-def test_no_neighbours_are_refused() -> None:
+def test_no_neighbors_are_refused() -> None:
     with pytest.raises(OptionError):
-        neighbour_graph(np.eye(4, dtype=np.float32), neighbours=0)
+        neighbor_graph(np.eye(4, dtype=np.float32), neighbors=0)
 
 
 @pytest.mark.parametrize("exact_up_to", [0, 1000])

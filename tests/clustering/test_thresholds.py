@@ -58,8 +58,8 @@ def test_thresholds_follow_the_collection(clusters: int, rate: float) -> None:
 def test_the_median_of_normal_scores_is_found() -> None:
     scores = np.linspace(0.2, 0.5, 20)
     strangers = FmrCurve(tuple(scores), tuple(ndtr(-(scores - 0.07) / 0.1)))
-    assert strangers.centre == pytest.approx(0.07, abs=1e-9)
-    assert FmrCurve(SCORES, RATES, typical=0.05).centre == 0.05
+    assert strangers.center == pytest.approx(0.07, abs=1e-9)
+    assert FmrCurve(SCORES, RATES, typical=0.05).center == 0.05
 
 
 def test_equal_scores_are_allowed() -> None:

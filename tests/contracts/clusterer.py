@@ -26,11 +26,11 @@ def people(sizes, *, seed=0, dimension=128, spread=0.65, shuffle=True):
     Across people they scatter around 0 with a deviation of 1 / sqrt(dimension).
     """
     rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((len(sizes), dimension))
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    centers = rng.standard_normal((len(sizes), dimension))
+    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
     who = np.repeat(np.arange(len(sizes)), sizes)
     noise = rng.standard_normal((len(who), dimension)) * (spread / np.sqrt(dimension))
-    rows = centres[who] + noise
+    rows = centers[who] + noise
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     order = rng.permutation(len(who)) if shuffle else np.arange(len(who))
     return rows[order].astype(np.float32), who[order]

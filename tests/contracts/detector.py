@@ -168,7 +168,7 @@ class DetectorContract:
         ],
         ids=["dark", "bright", "faint", "gray"],
     )
-    def test_light_and_colour(
+    def test_light_and_color(
         self,
         detector: Detector,
         head: Photo,

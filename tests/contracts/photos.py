@@ -55,7 +55,7 @@ def placed(
     for height, (across, down) in faces:
         picture = scaled(portrait, height / HEIGHT)
         scale = picture.shape[0] / SIDE
-        # The head with some room, so that neighbours fit.
+        # The head with some room, so that neighbors fit.
         room = 0.7 * HEIGHT
         x0, x1 = (round(v * scale) for v in (LEFT - room, RIGHT + room))
         y0, y1 = (round(max(v, 0) * scale) for v in (TOP - room, BOTTOM + room))

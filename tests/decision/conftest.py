@@ -17,17 +17,17 @@ def simulate(
     each: int = 1,
     dimension: int = 64,
     noise: float = 0.5,
-    centre: float = 0.3,
+    center: float = 0.3,
     group: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors about a common centre: ``(people * each, D)`` and whose each is.
+    """Unit vectors about a common center: ``(people * each, D)`` and whose each is.
 
     ``group`` shifts two of five people along a direction of their own, as children are.
     """
     who = np.repeat(np.arange(people), each)
     identity = rng.standard_normal((people, dimension)) / np.sqrt(dimension)
     x = identity[who] + noise * rng.standard_normal((len(who), dimension)) / np.sqrt(dimension)
-    x[:, 0] += centre * np.sqrt(1 + noise**2)
+    x[:, 0] += center * np.sqrt(1 + noise**2)
     x[:, 1] += group * (who % 5 < 2)
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), who
 

@@ -46,7 +46,7 @@ def test_no_miss_is_no_proof_of_none(simulate) -> None:
 
 
 def test_intervals_hold_where_the_truth_is_known(simulate) -> None:
-    # People differ in how close to everybody they are (spread of the centre's share): pairs of one
+    # People differ in how close to everybody they are (spread of the center's share): pairs of one
     # person go up and down together, so an interval over pairs is far too narrow.
     rng = np.random.default_rng(1)
 

@@ -42,7 +42,7 @@ def test_the_same_population_is_trusted(labelled, simulate) -> None:
 
 
 def test_a_closer_population_is_not_and_the_remedy_works(labelled, simulate) -> None:
-    x, _ = simulate(np.random.default_rng(2), 2000, centre=0.5)
+    x, _ = simulate(np.random.default_rng(2), 2000, center=0.5)
     threshold = labelled.operating_point(1e-3).threshold
     truth = _fmr(x, threshold) / 1e-3
     assert truth > 3
@@ -64,8 +64,8 @@ def test_a_closer_population_is_not_and_the_remedy_works(labelled, simulate) -> 
 
 def test_a_calibration_of_two_cameras_is_checked_with_both(labelled, simulate) -> None:
     rng = np.random.default_rng(6)
-    a, _ = simulate(rng, 400, centre=0.5)
-    b, _ = simulate(rng, 400, centre=0.1)
+    a, _ = simulate(rng, 400, center=0.5)
+    b, _ = simulate(rng, 400, center=0.1)
     shape = shape_of(labelled, centered=True)
     estimate = estimate_non_mated(a[:200], b[:200], shape=shape, half_samples=4)
     moved = transfer(labelled, estimate, _provenance("door"))
@@ -75,14 +75,14 @@ def test_a_calibration_of_two_cameras_is_checked_with_both(labelled, simulate) -
 
 
 def test_a_farther_population_is_trusted_and_called_strict(labelled, simulate) -> None:
-    x, _ = simulate(np.random.default_rng(3), 300, centre=0.0)
+    x, _ = simulate(np.random.default_rng(3), 300, center=0.0)
     result = check(x, labelled)
     assert result.trusted
     assert "strict" in result.verdict
 
 
 def test_a_moved_calibration_says_what_it_is(labelled, simulate) -> None:
-    x, _ = simulate(np.random.default_rng(4), 250, centre=0.5)
+    x, _ = simulate(np.random.default_rng(4), 250, center=0.5)
     moved = transfer(labelled, estimate_non_mated(x, half_samples=8), _provenance("gate"))
     assert moved.method == "unlabelled"
     assert "factor" in moved.note

@@ -191,10 +191,10 @@ def test_the_whitening_inverts_the_shrunk_covariance() -> None:
 def test_rates_of_a_labelled_calibration_hold_for_other_people(simulate) -> None:
     rng = np.random.default_rng(13)
     for people in (60, 400):
-        x, who = simulate(rng, people, each=3, centre=0.6)
+        x, who = simulate(rng, people, each=3, center=0.6)
         made = calibrate_people(x, who, HERE)
         assert made.domain is not None
-        later, owner = simulate(rng, 800, centre=0.6)
+        later, owner = simulate(rng, 800, center=0.6)
         rate = 0.01
         pairs = all_pairs(made.project(later), owner, tail=1)
         measured = float((pairs.tail >= made.operating_point(rate).threshold).mean())

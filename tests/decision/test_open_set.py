@@ -75,7 +75,7 @@ def test_a_stated_rate_holds_for_people_who_were_not_measured(made, simulate, si
 
 def test_own_scores_correct_for_photos_unlike_the_calibrations(made, simulate) -> None:
     rng = np.random.default_rng(12)
-    x, _ = simulate(rng, 1500, dimension=32, centre=0.75)  # everybody is more alike
+    x, _ = simulate(rng, 1500, dimension=32, center=0.75)  # everybody is more alike
     size, rate = 500, 0.05
     own = simulated_strangers(x[:size], np.arange(size))
     without = open_set(people=size, calibration=made)
@@ -213,13 +213,13 @@ def _enrolled(
 
 
 @pytest.mark.parametrize(("people", "photos"), [(10, 1), (10, 3), (60, 1), (60, 3), (60, 10)])
-@pytest.mark.parametrize("centre", [0.3, 0.5])  # photos like the calibration's, and others
+@pytest.mark.parametrize("center", [0.3, 0.5])  # photos like the calibration's, and others
 def test_small_galleries_keep_their_rate_on_other_photos(
-    made, simulate, people, photos, centre
+    made, simulate, people, photos, center
 ) -> None:
     shipped = replace(made, name="sface-lfw")  # whose photos are nobody's of the users
     rng = np.random.default_rng(21)
-    x, who = simulate(rng, 700, each=photos, dimension=32, centre=centre)
+    x, who = simulate(rng, 700, each=photos, dimension=32, center=center)
     inside, ratios, alone = [], [], []
     for _ in range(12):
         vectors, owners, strangers = _enrolled(x, who, people, photos, rng)
@@ -238,7 +238,7 @@ def test_small_galleries_keep_their_rate_on_other_photos(
             assert point.probes + point.suspects == people
     assert np.mean(inside) >= 0.9
     assert np.mean(ratios) < 1.7
-    if centre > 0.3:
+    if center > 0.3:
         assert np.mean(alone) > 2.5
 
 
@@ -312,7 +312,7 @@ def test_the_advice_of_a_refusal_works() -> None:
 
 def test_two_hundred_unlabelled_photos_support_small_galleries(made, simulate) -> None:
     rng = np.random.default_rng(23)
-    x, who = simulate(rng, 900, each=3, dimension=32, centre=0.6)
+    x, who = simulate(rng, 900, each=3, dimension=32, center=0.6)
     sample = x[::3][:200]
     gate = transfer(
         made,
@@ -355,7 +355,7 @@ def test_fused_galleries_keep_their_rate(made, simulate) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda: open_set(people=0, calibration=SHIPPED), OptionError, "enrol somebody"),
+        (lambda: open_set(people=0, calibration=SHIPPED), OptionError, "enroll somebody"),
         (lambda: open_set(people=5, templates=0.5, calibration=SHIPPED), OptionError, "0.5"),
         (lambda: open_set(people=5, fusion="sum", calibration=SHIPPED), OptionError, "weighted"),
         (lambda: open_set(people=5), CalibrationError, "visavis calibrate"),

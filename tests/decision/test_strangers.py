@@ -26,7 +26,7 @@ def test_rates_of_people_with_one_photo_agree_with_a_loop(simulate) -> None:
 
 def test_a_person_with_many_photos_counts_once(simulate) -> None:
     # Two look-alikes among strangers; one of them has a hundred photos.
-    x, _ = simulate(np.random.default_rng(2), 80, centre=0.0)
+    x, _ = simulate(np.random.default_rng(2), 80, center=0.0)
     twin = x[:1] + 0.05 * x[1:2]
     twin /= np.linalg.norm(twin)
     vectors = np.concatenate([x, np.repeat(twin, 100, axis=0)])

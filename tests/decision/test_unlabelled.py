@@ -27,16 +27,16 @@ def _true_fmr(estimate: NonMatedEstimate, fmr: float, x: np.ndarray, who: np.nda
     return float(((x @ x.T >= estimate.threshold(fmr)) & other).sum() / other.sum())
 
 
-@pytest.mark.parametrize("centre", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize("center", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize("group", [0.0, 0.5])
-@pytest.mark.parametrize("center", [True, False])
-def test_thresholds_hold_on_the_rest_of_the_population(simulate, centre, group, center) -> None:
+@pytest.mark.parametrize("centered", [True, False])
+def test_thresholds_hold_on_the_rest_of_the_population(simulate, center, group, centered) -> None:
     rng = np.random.default_rng(7)
-    x, who = simulate(rng, 2000, centre=centre, group=group)
+    x, who = simulate(rng, 2000, center=center, group=group)
     factors = []
     for _ in range(5):
         sample = rng.choice(len(x), 200, replace=False)
-        estimate = estimate_non_mated(x[sample], center=center, shape=PLAIN, half_samples=0)
+        estimate = estimate_non_mated(x[sample], center=centered, shape=PLAIN, half_samples=0)
         factors.append([_true_fmr(estimate, claim, x, who) / claim for claim in (1e-2, 1e-3)])
     for factor in np.median(factors, axis=0):
         assert 1 / 1.5 < factor < 1.5
@@ -54,8 +54,8 @@ def test_children_are_not_one_person(simulate) -> None:
 
 def test_two_cameras_are_centered_each_on_its_own_mean(simulate) -> None:
     rng = np.random.default_rng(12)
-    a, _ = simulate(rng, 1500, centre=0.3)
-    b, _ = simulate(rng, 1500, centre=0.0)
+    a, _ = simulate(rng, 1500, center=0.3)
+    b, _ = simulate(rng, 1500, center=0.0)
     b[:, 5] += 0.6
     b /= np.linalg.norm(b, axis=1, keepdims=True)
     estimate = estimate_non_mated(a[:200], b[200:400], shape=PLAIN, half_samples=4)

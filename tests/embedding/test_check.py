@@ -183,12 +183,12 @@ def test_two_outputs(build) -> None:
     [
         (("n", _POOLED), "input of 2 dimensions"),
         (("n", 3, SIZE), "input of 3 dimensions"),
-        (("n", 1, SIZE, SIZE), "without a colour axis of 3"),
+        (("n", 1, SIZE, SIZE), "without a color axis of 3"),
         (("n", 3, SIZE, SIZE + 8), "not square"),
         (None, "input of 0 dimensions"),
     ],
 )
-def test_inputs_that_are_no_square_colour_images(build, shape: Shape | None, why: str) -> None:
+def test_inputs_that_are_no_square_color_images(build, shape: Shape | None, why: str) -> None:
     refused(build(shape=shape), why)
 
 

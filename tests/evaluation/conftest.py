@@ -73,7 +73,7 @@ class FakeRecognizer:
 
     def _one(self, photo: Path | bytes, rule: str) -> PhotoResult:
         if isinstance(photo, bytes):
-            # The picture's mean colour stands for the person.
+            # The picture's mean color stands for the person.
             light = np.asarray(Image.open(io.BytesIO(photo))).mean() > 128
             return self._result("bytes", [vector_of(photo, towards=b"light" if light else b"dark")])
         if not photo.is_file():

@@ -14,7 +14,7 @@ from visavis.errors import DataError
 from visavis.evaluation.about import About, Projection
 from visavis.evaluation.scores.table import ScoreFile, texts
 from visavis.evaluation.verification import report
-from visavis.evaluation.verification.summary import summarise
+from visavis.evaluation.verification.summary import summarize
 from visavis.types import OperatingPoint
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "wbr", "path", "use", "rect"}
@@ -94,7 +94,7 @@ def table(*, hostile: bool = False) -> ScoreFile:
 @pytest.fixture(scope="module")
 def page() -> str:
     scores = table()
-    return report.render(scores, summarise(scores, replicates=30))
+    return report.render(scores, summarize(scores, replicates=30))
 
 
 def parse(text: str) -> Checker:
@@ -158,7 +158,7 @@ def test_ids_are_unique_and_references_resolve(page: str) -> None:
     assert wanted <= set(checker.ids)
 
 
-def test_every_colour_follows_the_theme(page: str) -> None:
+def test_every_color_follows_the_theme(page: str) -> None:
     assert not re.search(r"#0[13]0[0-9a-f]{3}", page[page.index("<body>") :])
     used = set(re.findall(r"var\(--([\w-]+)\)", page))
     light, dark = re.findall(r":root \{(.*?)\}", page, flags=re.S)[:2]
@@ -170,7 +170,7 @@ def test_every_colour_follows_the_theme(page: str) -> None:
 def test_the_page_says_what_it_measured(page: str) -> None:
     text = " ".join("".join(parse(page).text).split())
     scores = table()
-    summary = summarise(scores, replicates=30)
+    summary = summarize(scores, replicates=30)
     assert f"{100 * summary.accuracy:.2f} %" in text
     assert f"{summary.auc:.5f}" in text
     assert "abcdef0123456789" in text
@@ -184,7 +184,7 @@ def test_the_page_says_what_it_measured(page: str) -> None:
 
 def test_names_cannot_become_markup() -> None:
     scores = table(hostile=True)
-    page = report.render(scores, summarise(scores, replicates=20))
+    page = report.render(scores, summarize(scores, replicates=20))
     checker = parse(page)
     assert "script" not in {tag for tag, _ in checker.tags}
     assert "<script" not in page
@@ -194,7 +194,7 @@ def test_names_cannot_become_markup() -> None:
 
 def test_faces_only_where_asked_for() -> None:
     scores = table()
-    summary = summarise(scores, replicates=0)
+    summary = summarize(scores, replicates=0)
     without = report.render(scores, summary)
     assert "data:image" not in without
     assert "--pictures" in without
@@ -215,7 +215,7 @@ def test_the_least_that_can_be_reported() -> None:
         score=np.array([0.5, 0.5]),
         failure=texts(["", ""]),
     )
-    page = report.render(bare, summarise(bare, replicates=0))
+    page = report.render(bare, summarize(bare, replicates=0))
     parse(page)
     assert "nan" not in page.lower().replace("nancy", "")
     assert "Group by group" not in page
@@ -236,12 +236,12 @@ def test_odd_scores_are_drawn(change: str) -> None:
     else:
         llr = np.where(scores.scored, np.where(scores.same, np.inf, -np.inf), np.nan)
     changed = dataclasses.replace(scores, score=score, llr=llr, fold=fold)
-    parse(report.render(changed, summarise(changed, replicates=20)))
+    parse(report.render(changed, summarize(changed, replicates=20)))
 
 
 def test_writing_makes_folders_and_names_what_fails(tmp_path: Path) -> None:
     scores = table()
-    summary = summarise(scores, replicates=0)
+    summary = summarize(scores, replicates=0)
     path = tmp_path / "new" / "report.html"
     report.write(path, scores, summary)
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -251,5 +251,5 @@ def test_writing_makes_folders_and_names_what_fails(tmp_path: Path) -> None:
 
 def test_the_same_scores_make_the_same_page() -> None:
     scores = table()
-    pages = [report.render(scores, summarise(scores, replicates=20)) for _ in range(2)]
+    pages = [report.render(scores, summarize(scores, replicates=20)) for _ in range(2)]
     assert pages[0] == pages[1]

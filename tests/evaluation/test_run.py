@@ -20,7 +20,7 @@ from visavis.evaluation.protocols import bin as sets
 from visavis.evaluation.protocols import folders, lfw, pairs
 from visavis.evaluation.verification import pictures, run
 from visavis.evaluation.verification.report import worst
-from visavis.evaluation.verification.summary import summarise
+from visavis.evaluation.verification.summary import summarize
 from visavis.faces.aligned import Aligned
 from visavis.pipeline import Recognizer, RecognizerOptions
 from visavis.types import OperatingPoint
@@ -94,7 +94,7 @@ def test_view_1_as_a_pair_list_is_equal_to_the_last_digit(
     by_list = pairs.read(path, tiny_lfw / "lfw-deepfunneled")
     answers = []
     for one in (protocol, by_list):
-        plain = summarise(run.evaluate(one, recognizer).scores, replicates=50).to_dict()
+        plain = summarize(run.evaluate(one, recognizer).scores, replicates=50).to_dict()
         del plain["about"], plain["protocol"]
         answers.append(json.dumps(plain))
     assert answers[0] == answers[1]
@@ -168,7 +168,7 @@ def test_a_calibration_adds_evidence_and_thresholds_to_check(recognizer, tiny_lf
     scored = table.scored
     assert table.llr[scored] == pytest.approx(16 * table.score[scored] - 4)
     assert (table.about.calibration, table.about.operating_points) == ("gate", used.points)
-    summary = summarise(table, replicates=20)
+    summary = summarize(table, replicates=20)
     assert summary.cllr > 0
     (point,) = summary.operating_points
     assert point.fmr == np.mean(table.score[scored & ~table.same] >= 0.5)

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from visavis.errors import DataError
 from visavis.evaluation.about import About
 from visavis.evaluation.scores.table import ScoreFile, texts
-from visavis.evaluation.verification.summary import summarise
+from visavis.evaluation.verification.summary import summarize
 from visavis.metrics.accuracy import kfold_accuracy, stratified_folds
 from visavis.metrics.likelihood import cllr
 from visavis.metrics.verification import fnmr_at_fmr
@@ -46,7 +46,7 @@ def simulated(
 
 def test_metrics_are_those_of_the_scored_pairs() -> None:
     table = simulated(failed=30)
-    summary = summarise(table, replicates=0)
+    summary = summarize(table, replicates=0)
     kept = table.scored
     s, y = table.score[kept], table.same[kept]
     assert summary.auc == pytest.approx(roc_auc_score(y, s), abs=1e-12)
@@ -69,7 +69,7 @@ def test_metrics_are_those_of_the_scored_pairs() -> None:
 
 def test_failures_are_decided_different_in_their_own_accuracy() -> None:
     table = simulated(failed=40, seed=3)
-    summary = summarise(table, replicates=0)
+    summary = summarize(table, replicates=0)
     folds = stratified_folds(table.same, 10)
     shares = []
     for one in summary.folds:
@@ -84,23 +84,23 @@ def test_failures_are_decided_different_in_their_own_accuracy() -> None:
 
 def test_the_lists_own_folds_count() -> None:
     table = dataclasses.replace(simulated(), fold=np.arange(400) % 4)
-    summary = summarise(table, replicates=0)
+    summary = summarize(table, replicates=0)
     assert [f.fold for f in summary.folds] == [0, 1, 2, 3]
     assert summary.folds_from == "the folds of the list"
     assert summary.accuracy == kfold_accuracy(table.score, table.same, np.arange(400) % 4).mean
 
 
 def test_short_lists_have_fewer_folds_or_none() -> None:
-    assert len(summarise(simulated(8), replicates=0).folds) == 4
+    assert len(summarize(simulated(8), replicates=0).folds) == 4
     two = simulated(2)
-    summary = summarise(two, replicates=0)
+    summary = summarize(two, replicates=0)
     assert summary.folds == ()
     assert summary.to_dict()["accuracy"] is None
     assert summary.fnmr_at_fmr == {}
 
 
 def test_json_has_the_promised_keys_and_only_json_values() -> None:
-    plain = summarise(simulated(), replicates=20).to_dict()
+    plain = summarize(simulated(), replicates=20).to_dict()
     keys = {"accuracy", "accuracy_se", "auc", "eer", "fnmr_at_fmr", "pairs", "failures"}
     assert keys <= plain.keys()
     json.dumps(plain, allow_nan=False)
@@ -109,7 +109,7 @@ def test_json_has_the_promised_keys_and_only_json_values() -> None:
 
 def test_intervals_hold_the_value_and_follow_the_seed() -> None:
     table = simulated(people=True)
-    summary = summarise(table, replicates=200)
+    summary = summarize(table, replicates=200)
     assert (summary.resampled, summary.level, summary.replicates) == ("people", 0.95, 200)
     assert summary.people == len({*table.person_a, *table.person_b})
     values = {"auc": summary.auc, "eer": summary.eer, "accuracy": summary.accuracy}
@@ -118,20 +118,20 @@ def test_intervals_hold_the_value_and_follow_the_seed() -> None:
         low, high = summary.intervals[name]
         assert low <= value <= high, name
         assert low < high
-    assert summarise(table, replicates=200).intervals == summary.intervals
-    assert summarise(table, replicates=200, seed=1).intervals != summary.intervals
+    assert summarize(table, replicates=200).intervals == summary.intervals
+    assert summarize(table, replicates=200, seed=1).intervals != summary.intervals
 
 
 def test_pairs_are_drawn_where_nobody_said_who_is_who() -> None:
-    assert summarise(simulated(), replicates=20).resampled == "pairs"
+    assert summarize(simulated(), replicates=20).resampled == "pairs"
     some = simulated(people=True)
     assert some.person_a is not None
     some.person_a[3] = ""
-    assert summarise(some, replicates=20).resampled == "pairs"
+    assert summarize(some, replicates=20).resampled == "pairs"
 
 
 def test_no_errors_seen_is_not_no_errors() -> None:
-    summary = summarise(simulated(apart=1.5), replicates=50)
+    summary = summarize(simulated(apart=1.5), replicates=50)
     assert summary.eer == 0
     assert summary.intervals["eer"][0] == 0
     # 3.7 / 200 pairs: the exact binomial bound.
@@ -153,7 +153,7 @@ def test_shipped_thresholds_are_measured_here() -> None:
     table = simulated(2000, people=True)
     other = table.score[~table.same]
     t = float(np.sort(other)[-100])  # FMR here: a tenth
-    summary = summarise(
+    summary = summarize(
         with_points(
             table, (t, 0.1, (0.09, 0.11)), (t, 0.08, (0.07, 0.09)), (t, 1e-3, (0.0008, 0.0012))
         ),
@@ -167,7 +167,7 @@ def test_shipped_thresholds_are_measured_here() -> None:
 
 
 def test_a_threshold_nobody_passes_has_an_upper_bound() -> None:
-    (point,) = summarise(
+    (point,) = summarize(
         with_points(simulated(), (2.0, 1e-3, (0.0008, 0.0012))), replicates=50
     ).operating_points
     assert (point.fmr, point.fnmr, point.verdict) == (0.0, 1.0, "too few pairs")
@@ -177,7 +177,7 @@ def test_a_threshold_nobody_passes_has_an_upper_bound() -> None:
 def test_cllr_comes_from_the_llr_column() -> None:
     table = simulated(failed=10, seed=2)
     llr = (table.score - 0.35) * 20
-    summary = summarise(dataclasses.replace(table, llr=llr), replicates=50)
+    summary = summarize(dataclasses.replace(table, llr=llr), replicates=50)
     kept = table.scored
     assert summary.cllr == cllr(llr[kept & table.same], llr[kept & ~table.same])
     assert summary.min_cllr <= summary.cllr
@@ -189,7 +189,7 @@ def test_groups_share_one_threshold() -> None:
     table = simulated(failed=20, seed=4)
     group = texts("xyz"[k % 3] for k in range(400))
     table = dataclasses.replace(table, group=group)
-    summary = summarise(table, replicates=0)
+    summary = summarize(table, replicates=0)
     assert summary.group_threshold == summary.thresholds["1e-2"]
     assert [g.group for g in summary.groups] == ["x", "y", "z"]
     for g in summary.groups:
@@ -199,13 +199,13 @@ def test_groups_share_one_threshold() -> None:
         assert g.failures == int(((group == g.group) & ~table.scored).sum())
         assert g.fmr_ci[0] <= g.fmr <= g.fmr_ci[1]
     shipped = with_points(table, (0.4, 1e-3, (0.0, 1.0)))
-    assert summarise(shipped, replicates=0).group_threshold == 0.4
+    assert summarize(shipped, replicates=0).group_threshold == 0.4
 
 
 def test_a_group_of_one_kind_has_no_curve() -> None:
     table = simulated()
     table = dataclasses.replace(table, group=texts("mated" if s else "other" for s in table.same))
-    mated, other = summarise(table, replicates=0).to_dict()["groups"]
+    mated, other = summarize(table, replicates=0).to_dict()["groups"]
     assert (mated["fmr"], mated["auc"], other["fnmr"]) == (None, None, None)
     assert mated["fnmr"] is not None
 
@@ -216,4 +216,4 @@ def test_a_list_without_scores_is_refused() -> None:
         table, score=np.full(4, np.nan), failure=texts(["no-face (a)"] * 4)
     )
     with pytest.raises(DataError, match="simulated: 0 mated and 0 non-mated pairs with a score"):
-        summarise(nothing)
+        summarize(nothing)

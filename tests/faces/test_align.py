@@ -47,7 +47,7 @@ def test_no_better_similarity_is_near() -> None:
 
 
 def smooth(height: int, width: int) -> np.ndarray:
-    """A photo whose colour tells the place: red rises to the right, green downwards."""
+    """A photo whose color tells the place: red rises to the right, green downwards."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 255 / (width - 1), y * 255 / (height - 1), 0 * x + 90], 2).astype(np.uint8)
 
@@ -55,7 +55,7 @@ def smooth(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [32, 56, 112, 160, 224])
 @pytest.mark.parametrize("factor", [0.3, 1.0, 2.5, 6.0, 17.0])
 def test_crop_shows_the_right_place(size: int, factor: float) -> None:
-    """Each pixel of the crop has the colour of the place in the photo that it stands for."""
+    """Each pixel of the crop has the color of the place in the photo that it stands for."""
     side = int(150 * factor) + 20
     photo = smooth(side, side)
     landmarks = align.TEMPLATE * factor + 8

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import gallery_processes as driver
 
 
-def test_two_enrol_while_four_identify() -> None:
+def test_two_enroll_while_four_identify() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.gallery_processes", "--seconds", "3"],
         cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=100,

@@ -1,4 +1,4 @@
-"""A small world: people made of coloured tiles, a detector that finds them, two models, a gallery.
+"""A small world: people made of colored tiles, a detector that finds them, two models, a gallery.
 
 Nothing here is a face, and everything is fast: a photo is one tile for each "face" in a row, the
 landmarks of a tile are where every aligned face has them, and the models average blocks of it.
@@ -28,7 +28,7 @@ SIDE = 112
 
 
 def tile(person: int, photo: int = 0) -> np.ndarray:
-    """One person's face: blocks of colour, and noise that differs from photo to photo."""
+    """One person's face: blocks of color, and noise that differs from photo to photo."""
     blocks = np.random.default_rng(person).uniform(20, 235, (4, 4, 3))
     face = np.kron(blocks, np.ones((SIDE // 4, SIDE // 4, 1)))
     rng = np.random.default_rng((person, photo, 7))

@@ -39,13 +39,13 @@ def using(calibration: Calibration, home: Path) -> Recognizer:
     return Recognizer(model="old", detector=TileDetector(), calibration=calibration, home=home)
 
 
-def enrol(store: SqliteGallery, recognizer: Recognizer, save, people: range, photos: int = 2):
+def enroll(store: SqliteGallery, recognizer: Recognizer, save, people: range, photos: int = 2):
     wanted = [
         PersonPhoto(f"p{k:02}", save(f"{k}-{n}.png", tile(k, n)))
         for k in people
         for n in range(photos)
     ]
-    rows = list(Enroller(store, recognizer).enrol(wanted))
+    rows = list(Enroller(store, recognizer).enroll(wanted))
     assert all(row.there for row in rows)
     return rows
 
@@ -83,7 +83,7 @@ def test_people_are_compared_about_the_gallerys_own_mean(
     gallery, old: Recognizer, centered: Calibration, tiles_home: Path, save
 ) -> None:
     recognizer = using(centered, tiles_home)
-    enrol(gallery, recognizer, save, range(30))
+    enroll(gallery, recognizer, save, range(30))
     identifier = Identifier(
         gallery, [recognizer], options=IdentifyOptions(fpir=0.1, top=30, fusion="mean")
     )
@@ -119,7 +119,7 @@ def test_too_few_people_have_no_mean_that_says_anything(
     assert face.threshold is None
     for people, mean in ((1, "none"), (9, "none"), (10, "gallery"), (12, "gallery")):
         have = len(list(gallery.people()))
-        enrol(gallery, recognizer, save, range(have, people))
+        enroll(gallery, recognizer, save, range(have, people))
         about = own_mean(gallery) if mean == "gallery" else np.zeros(32)
         for one in (identifier, Identifier(gallery, [recognizer], options=options)):
             one._known = None  # the gallery's size is not to be out of date here
@@ -134,13 +134,13 @@ def test_the_mean_follows_those_who_come_and_go(
     gallery, centered: Calibration, tiles_home: Path, save
 ) -> None:
     recognizer = using(centered, tiles_home)
-    enrol(gallery, recognizer, save, range(24), photos=1)
+    enroll(gallery, recognizer, save, range(24), photos=1)
     options = IdentifyOptions(fpir=0.1, top=40, refresh=0)
     identifier = Identifier(gallery, [recognizer], options=options)
     path = save("probe.png", tile(3, 9))
     identifier.identify(path)
     for change in (
-        lambda: enrol(gallery, recognizer, save, range(24, 30), photos=1),
+        lambda: enroll(gallery, recognizer, save, range(24, 30), photos=1),
         lambda: [gallery.remove(f"p{k:02}") for k in range(5, 12)],
     ):
         change()
@@ -163,7 +163,7 @@ def test_a_calibration_that_has_a_mean_is_used_in_a_gallery_of_any_size(
     recognizer = using(centered.about(domain), tiles_home)
     path = save("probe.png", tile(2, 9))
     for people in (2, 12):
-        enrol(gallery, recognizer, save, range(len(list(gallery.people())), people))
+        enroll(gallery, recognizer, save, range(len(list(gallery.people())), people))
         options = IdentifyOptions(fpir=0.1, top=12, fusion="mean")
         (face,) = Identifier(gallery, [recognizer], options=options).identify(path).faces
         expected = scores(gallery, embedded(recognizer, path), mean, other if sides == 2 else mean)
@@ -173,7 +173,7 @@ def test_a_calibration_that_has_a_mean_is_used_in_a_gallery_of_any_size(
         assert "about the calibration's mean" in face.threshold.basis
 
 
-def test_faces_to_enrol_are_compared_in_the_same_space(
+def test_faces_to_enroll_are_compared_in_the_same_space(
     gallery, centered: Calibration, tiles_home: Path, save
 ) -> None:
     rng = np.random.default_rng(4)
@@ -181,15 +181,15 @@ def test_faces_to_enrol_are_compared_in_the_same_space(
     for calibration, about in ((centered.about(Domain(mean, 9, 9)), mean), (centered, None)):
         recognizer = using(calibration, tiles_home)
         have = len(list(gallery.people()))
-        enrol(gallery, recognizer, save, range(have, have + 15), photos=1)
+        enroll(gallery, recognizer, save, range(have, have + 15), photos=1)
         center = own_mean(gallery) if about is None else about
         path = save(f"again {have}.png", tile(have + 4, 1))
-        (row,) = Enroller(gallery, recognizer).enrol([PersonPhoto(f"p{have + 4:02}", path)])
+        (row,) = Enroller(gallery, recognizer).enroll([PersonPhoto(f"p{have + 4:02}", path)])
         before, after = templates(gallery)[f"p{have + 4:02}"]
         expected = float(unit(before - center) @ unit(after - center))
         assert row.own_score == pytest.approx(expected, abs=1e-5)
         assert row.warnings == ()
-        (wrong,) = Enroller(gallery, recognizer).enrol(
+        (wrong,) = Enroller(gallery, recognizer).enroll(
             [PersonPhoto(f"p{have + 5:02}", save(f"wrong {have}.png", tile(have + 6, 1)))]
         )
         assert wrong.resembles == f"p{have + 6:02}"
@@ -220,9 +220,9 @@ def test_an_encrypted_gallery_of_two_models(
     recognizer = using(centered, tiles_home)
     key = Key(bytes(range(32)))
     with SqliteGallery(tmp_path / "secret", create=True, key=key) as store:
-        enrol(store, recognizer, save, range(12))
+        enroll(store, recognizer, save, range(12))
         Migration(store, new).run()
-        enrol(store, new, save, range(6))
+        enroll(store, new, save, range(6))
     with SqliteGallery(tmp_path / "secret", key=key) as store:
         options = IdentifyOptions(fpir=0.1, top=12)
         identifier = Identifier(store, [recognizer, new], options=options)

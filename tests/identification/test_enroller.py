@@ -1,4 +1,4 @@
-"""What becomes of photos at enrolment."""
+"""What becomes of photos at enrollment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from visavis.errors import ModelMismatchError, OptionError, UnknownPersonError
 from visavis.gallery.sqlite.store import SqliteGallery
-from visavis.identification import STATUSES, Enroller, EnrolOptions, PersonPhoto
+from visavis.identification import STATUSES, Enroller, EnrollOptions, PersonPhoto
 from visavis.identification.cut_out import cut_out
 from visavis.identification.enroller import _batches
 from visavis.images import decode, reading
@@ -46,7 +46,7 @@ def test_each_photo_has_its_status(gallery: SqliteGallery, old: Recognizer, save
         PersonPhoto("A\x00", save("6.png", tile(3))),
         PersonPhoto("Bob", save("7.png", tile(2, 1))),
     ]
-    rows = list(Enroller(gallery, old).enrol(photos))
+    rows = list(Enroller(gallery, old).enroll(photos))
     assert statuses(rows) == [
         "enrolled", "already-enrolled", "no-face", "several-faces", "low-quality", "unreadable",
         "unreadable", "unusable-name", "enrolled",
@@ -68,23 +68,23 @@ def test_each_photo_has_its_status(gallery: SqliteGallery, old: Recognizer, save
 
 def test_a_second_run_skips_what_is_there(gallery, old: Recognizer, save) -> None:
     photos = [PersonPhoto(f"p{k}", save(f"{k}.png", tile(k))) for k in range(5)]
-    enroller = Enroller(gallery, old, options=EnrolOptions(batch=2))
-    assert statuses(enroller.enrol(photos[:3])) == ["enrolled"] * 3
+    enroller = Enroller(gallery, old, options=EnrollOptions(batch=2))
+    assert statuses(enroller.enroll(photos[:3])) == ["enrolled"] * 3
     calls = []
-    assert statuses(enroller.enrol(photos, progress=lambda *at: calls.append(at))) == [
+    assert statuses(enroller.enroll(photos, progress=lambda *at: calls.append(at))) == [
         *["already-enrolled"] * 3, *["enrolled"] * 2,
     ]  # fmt: skip
     assert calls[-1] == (5, 5)
     assert gallery.info().people == 5
-    # The same photo under another name is another enrolment, and suspicious.
-    row = enroller.enrol_one(PersonPhoto("somebody else", photos[0].photo))
+    # The same photo under another name is another enrollment, and suspicious.
+    row = enroller.enroll_one(PersonPhoto("somebody else", photos[0].photo))
     assert (row.status, row.resembles) == ("enrolled", "p0")
     assert row.resembles_score == pytest.approx(1.0, abs=1e-5)
 
 
 def test_interrupted_in_the_middle(gallery, old: Recognizer, save, monkeypatch) -> None:
     photos = [PersonPhoto(f"p{k}", save(f"{k}.png", tile(k))) for k in range(7)]
-    enroller = Enroller(gallery, old, options=EnrolOptions(batch=2, workers=1))
+    enroller = Enroller(gallery, old, options=EnrollOptions(batch=2, workers=1))
     add, calls = gallery.add, []
 
     def interrupted(faces):
@@ -96,32 +96,32 @@ def test_interrupted_in_the_middle(gallery, old: Recognizer, save, monkeypatch) 
     monkeypatch.setattr(gallery, "add", interrupted)
     rows = []
     with pytest.raises(KeyboardInterrupt):
-        rows.extend(enroller.enrol(photos))
+        rows.extend(enroller.enroll(photos))
     assert statuses(rows) == ["enrolled"] * 4
     assert {p.name for p in gallery.people()} == {row.person for row in rows}
-    rest = list(Enroller(gallery, old).enrol(photos))
+    rest = list(Enroller(gallery, old).enroll(photos))
     assert statuses(rest) == [*["already-enrolled"] * 4, *["enrolled"] * 3]
 
 
 def test_looks_like_somebody_else(gallery, old: Recognizer, save) -> None:
     enroller = Enroller(gallery, old)
     first = [PersonPhoto(f"p{k}", save(f"{k}.png", tile(k))) for k in range(20)]
-    rows = list(enroller.enrol(first))
+    rows = list(enroller.enroll(first))
     assert [row.warnings for row in rows] == [()] * 20
-    again = enroller.enrol_one(PersonPhoto("q", save("q.png", tile(3, 1))))
+    again = enroller.enroll_one(PersonPhoto("q", save("q.png", tile(3, 1))))
     assert again.status == "enrolled"
     assert again.resembles == "p3"
     (sentence,) = again.warnings
     assert "looks like p3, who is enrolled" in sentence
     # Within one batch the later one is told of the earlier one.
     two = [PersonPhoto(n, save(f"{n}.png", tile(50, k))) for k, n in enumerate(("x", "y"))]
-    assert [row.resembles for row in enroller.enrol(two)] == [None, "x"]
+    assert [row.resembles for row in enroller.enroll(two)] == [None, "x"]
 
 
 def test_unlike_the_persons_other_photos(gallery, old: Recognizer, save) -> None:
     photos = [PersonPhoto("Ann", save(f"a{k}.png", tile(1, k))) for k in range(4)]
     photos.insert(2, PersonPhoto("Ann", save("wrong.png", tile(2))))
-    rows = list(Enroller(gallery, old).enrol(photos))
+    rows = list(Enroller(gallery, old).enroll(photos))
     assert statuses(rows) == ["enrolled"] * 5
     assert [bool(row.warnings) for row in rows] == [False, False, True, False, False]
     assert "does not look like Ann's 4 other photos" in rows[2].warnings[0]
@@ -129,7 +129,7 @@ def test_unlike_the_persons_other_photos(gallery, old: Recognizer, save) -> None
     scores = scores @ scores.T - 2 * np.eye(5)
     assert [row.own_score for row in rows] == pytest.approx(scores.max(1).tolist(), abs=1e-5)
     # Against what was enrolled in an earlier run, too.
-    late = Enroller(gallery, old).enrol_one(PersonPhoto("Ann", save("late.png", tile(9))))
+    late = Enroller(gallery, old).enroll_one(PersonPhoto("Ann", save("late.png", tile(9))))
     assert "5 other photos" in late.warnings[0]
 
 
@@ -140,9 +140,9 @@ def test_rules_for_several_faces(gallery, old: Recognizer, save) -> None:
     clear = save("clear.png", small, tile(1))
     found = {}
     for rule in ("refuse", "clear", "largest"):
-        enroller = Enroller(gallery, old, options=EnrolOptions(rule=rule))
+        enroller = Enroller(gallery, old, options=EnrollOptions(rule=rule))
         photos = [PersonPhoto(rule, both), PersonPhoto(rule, clear)]
-        found[rule] = [row.there for row in enroller.enrol(photos)]
+        found[rule] = [row.there for row in enroller.enroll(photos)]
     assert found == {"refuse": [False] * 2, "clear": [False, True], "largest": [True] * 2}
     (kept,) = gallery.faces(person="clear")
     assert kept.vector @ old.embed(save("t.png", tile(1)))[0].vector > 0.95
@@ -152,8 +152,8 @@ def test_any_quality_and_expiry_and_crops(gallery, old: Recognizer, save) -> Non
     dark = (tile(1) * 0.1).astype(np.uint8) + 1
     path = save("dark.png", dark)
     until = "2031-01-01T00:00:00+00:00"
-    options = EnrolOptions(min_usability=0.0, expires=until, keep_crops=True)
-    row = Enroller(gallery, old, options=options).enrol_one(PersonPhoto("Ann", path))
+    options = EnrollOptions(min_usability=0.0, expires=until, keep_crops=True)
+    row = Enroller(gallery, old, options=options).enroll_one(PersonPhoto("Ann", path))
     assert row.status == "enrolled"
     (kept,) = gallery.faces()
     assert kept.expires.startswith("2031-01-01")
@@ -163,22 +163,22 @@ def test_any_quality_and_expiry_and_crops(gallery, old: Recognizer, save) -> Non
 
 def test_attributes_are_joined(gallery, old: Recognizer, save) -> None:
     enroller = Enroller(gallery, old)
-    enroller.enrol_one(PersonPhoto("Ann", save("1.png", tile(1)), attributes={"a": 1}))
-    enroller.enrol_one(PersonPhoto("Ann", save("2.png", tile(1, 1)), attributes={"b": [2]}))
+    enroller.enroll_one(PersonPhoto("Ann", save("1.png", tile(1)), attributes={"a": 1}))
+    enroller.enroll_one(PersonPhoto("Ann", save("2.png", tile(1, 1)), attributes={"b": [2]}))
     assert gallery.person("Ann").attributes == {"a": 1, "b": [2]}
 
 
 def test_bytes_and_composed_names(gallery, old: Recognizer, save) -> None:
     data = save("1.png", tile(1)).read_bytes()
-    row = Enroller(gallery, old).enrol_one(PersonPhoto("Jose\u0301", data, "upload 7"))
+    row = Enroller(gallery, old).enroll_one(PersonPhoto("Jose\u0301", data, "upload 7"))
     assert (row.status, row.person, row.photo) == ("enrolled", "Jos\u00e9", "upload 7")
-    bad = Enroller(gallery, old).enrol_one(PersonPhoto("José", b"junk", "upload 8"))
+    bad = Enroller(gallery, old).enroll_one(PersonPhoto("José", b"junk", "upload 8"))
     assert bad.status == "unreadable"
     assert bad.message.startswith("upload 8")
 
 
 def test_another_model_is_not_welcome(gallery, old: Recognizer, new: Recognizer, save) -> None:
-    Enroller(gallery, old).enrol_one(PersonPhoto("Ann", save("1.png", tile(1))))
+    Enroller(gallery, old).enroll_one(PersonPhoto("Ann", save("1.png", tile(1))))
     with pytest.raises(ModelMismatchError, match="gallery migrate --model new"):
         Enroller(gallery, new)
 
@@ -190,7 +190,7 @@ def test_without_calibration_nothing_is_compared(gallery, tiles_home: Path, save
     enroller = Enroller(gallery, plain)
     assert "visavis calibrate" in enroller.warnings()[0]
     for name in ("a", "b"):
-        row = enroller.enrol_one(PersonPhoto(name, save("1.png", tile(1))))
+        row = enroller.enroll_one(PersonPhoto(name, save("1.png", tile(1))))
         assert (row.status, row.warnings) == ("enrolled", ())
 
 
@@ -199,7 +199,7 @@ def test_without_calibration_nothing_is_compared(gallery, tiles_home: Path, save
 )
 def test_options_are_checked(wrong: dict) -> None:
     with pytest.raises(OptionError):
-        replace(EnrolOptions(), **wrong)
+        replace(EnrollOptions(), **wrong)
 
 
 def test_batches_keep_people_together() -> None:
@@ -240,7 +240,7 @@ def test_a_duplicate_counts_only_where_the_first_was_taken(
         PersonPhoto("Ann", save("4.png", tile(1))),
         PersonPhoto("Bob", save("5.png", tile(1))),
     ]
-    rows = list(Enroller(gallery, old, options=EnrolOptions(batch=batch)).enrol(photos))
+    rows = list(Enroller(gallery, old, options=EnrollOptions(batch=batch)).enroll(photos))
     assert statuses(rows) == ["no-face", "no-face", "enrolled", "already-enrolled", "enrolled"]
 
 
@@ -266,11 +266,11 @@ def test_each_photo_is_read_and_hashed_once(  # noqa: PLR0917
 
     monkeypatch.setattr(reading, "_read_path", counted_read)
     monkeypatch.setattr(hashlib, "sha256", counted_hash)
-    options = EnrolOptions(keep_crops=keep_crops, workers=workers)
+    options = EnrollOptions(keep_crops=keep_crops, workers=workers)
     for status in ("enrolled", "already-enrolled"):
         reads.clear()
         hashed.clear()
-        assert statuses(Enroller(gallery, old, options=options).enrol(photos)) == [status] * 6
+        assert statuses(Enroller(gallery, old, options=options).enroll(photos)) == [status] * 6
         assert reads == Counter({str(photo.photo): 1 for photo in photos})
         assert hashed == Counter(dict.fromkeys(content, 1))
     for face, photo in zip(gallery.faces(), photos, strict=True):
@@ -292,25 +292,25 @@ def test_no_name_is_compared_where_nobody_is_looked_up_in_vain(
 
     monkeypatch.setattr("visavis.gallery.names.get_close_matches", counted)
     photos = [PersonPhoto(f"p{k}", save(f"{k}.png", tile(k))) for k in range(4)]
-    assert statuses(Enroller(gallery, old).enrol(photos)) == ["enrolled"] * 4
-    assert statuses(Enroller(gallery, old).enrol(photos)) == ["already-enrolled"] * 4
+    assert statuses(Enroller(gallery, old).enroll(photos)) == ["enrolled"] * 4
+    assert statuses(Enroller(gallery, old).enroll(photos)) == ["already-enrolled"] * 4
     assert compared == []
     with pytest.raises(UnknownPersonError):
         gallery.person("p9")
     assert compared == [4]
 
 
-def test_two_enrol_the_same_photos_at_once(gallery, old: Recognizer, save) -> None:
+def test_two_enroll_the_same_photos_at_once(gallery, old: Recognizer, save) -> None:
     photos = [PersonPhoto(f"p{k}", save(f"p{k}.png", tile(k))) for k in range(4)]
     first, second = Enroller(gallery, old), Enroller(gallery, old)
     check = first._resemblance.check
 
     def meanwhile(people, vectors):
-        list(second.enrol(photos[:3]))
+        list(second.enroll(photos[:3]))
         return check(people, vectors)
 
     first._resemblance.check = meanwhile  # type: ignore[method-assign]
-    rows = list(first.enrol(photos))
+    rows = list(first.enroll(photos))
     assert [row.status for row in rows] == ["already-enrolled"] * 3 + ["enrolled"]
     assert [row.face is None for row in rows] == [True] * 3 + [False]
     assert sorted(face.person for face in gallery.faces()) == ["p0", "p1", "p2", "p3"]
@@ -319,9 +319,9 @@ def test_two_enrol_the_same_photos_at_once(gallery, old: Recognizer, save) -> No
 
 @pytest.mark.parametrize("sign", ["\u202e", "\u2066"])
 def test_a_name_that_is_shown_as_another(gallery, old: Recognizer, save, sign: str) -> None:
-    row = Enroller(gallery, old).enrol_one(PersonPhoto(f"An{sign}na", save("a.png", tile(1))))
+    row = Enroller(gallery, old).enroll_one(PersonPhoto(f"An{sign}na", save("a.png", tile(1))))
     assert row.status == "unusable-name"
     assert "shows another name" in str(row.message)
     # What joins letters and pictures is part of names.
     for name in ("می\u200cخواهم", "👩\u200d👧"):
-        assert Enroller(gallery, old).enrol_one(PersonPhoto(name, save("b.png", tile(2)))).there
+        assert Enroller(gallery, old).enroll_one(PersonPhoto(name, save("b.png", tile(2)))).there

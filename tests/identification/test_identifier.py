@@ -24,7 +24,7 @@ from visavis.gallery.records import NewFace
 from visavis.gallery.sqlite.store import SqliteGallery
 from visavis.identification import (
     Enroller,
-    EnrolOptions,
+    EnrollOptions,
     Identifier,
     IdentifyOptions,
     Migration,
@@ -47,7 +47,7 @@ def enrolled(gallery: SqliteGallery, old: Recognizer, save) -> SqliteGallery:
         for k in range(PEOPLE)
         for n in range(2)
     ]
-    assert all(row.there for row in Enroller(gallery, old).enrol(photos))
+    assert all(row.there for row in Enroller(gallery, old).enroll(photos))
     return gallery
 
 
@@ -137,15 +137,15 @@ def test_an_empty_gallery_knows_nobody(gallery, old: Recognizer, save) -> None:
     assert face.candidates == ()
     assert isnan(face.score)
     assert face.to_dict()["score"] is None
-    # The first enrolment is seen at once.
+    # The first enrollment is seen at once.
     identifier = Identifier(gallery, [old], options=IdentifyOptions(refresh=1e9))
     identifier.identify(save("a.png", tile(1)))
-    Enroller(gallery, old).enrol_one(PersonPhoto("Ann", save("b.png", tile(1, 1))))
+    Enroller(gallery, old).enroll_one(PersonPhoto("Ann", save("b.png", tile(1, 1))))
     assert identifier.identify(save("a.png", tile(1))).faces[0].person == "Ann"
 
 
 def test_two_names_for_one_person_are_told(enrolled, old: Recognizer, save) -> None:
-    Enroller(enrolled, old).enrol_one(PersonPhoto("alias", save("x.png", tile(8, 3))))
+    Enroller(enrolled, old).enroll_one(PersonPhoto("alias", save("x.png", tile(8, 3))))
     (face,) = Identifier(enrolled, [old]).identify(save("y.png", tile(8, 6))).faces
     assert {face.person, face.candidates[1].person} == {"p08", "alias"}
     assert any("above the threshold, too" in sentence for sentence in face.warnings)
@@ -180,7 +180,7 @@ def test_two_models_side_by_side(
     Migration(enrolled, new).run()
     photos = [PersonPhoto(f"n{k}", save(f"n{k}.png", tile(200 + k))) for k in range(10)]
     photos.append(PersonPhoto("p00", save("again.png", tile(0, 3))))
-    assert all(row.there for row in Enroller(enrolled, new).enrol(photos))
+    assert all(row.there for row in Enroller(enrolled, new).enroll(photos))
     both = Identifier(enrolled, [old, new], options=IdentifyOptions(fpir=0.05, top=50))
     probe = save("probe.png", tile(204, 2), tile(9, 2), tile(0, 4), tile(700))
     only_new, only_old, in_both, nobody = both.identify(probe).faces
@@ -231,7 +231,7 @@ def test_rates_that_cannot_be_supported(enrolled, old: Recognizer, tiles_home: P
     with pytest.raises(UnknownCalibrationError):
         Identifier(enrolled, [plain]).require_supported()
     new = Recognizer(model="new", detector=TileDetector(), home=tiles_home)
-    Enroller(enrolled, old, options=EnrolOptions(keep_crops=True)).enrol_one(
+    Enroller(enrolled, old, options=EnrollOptions(keep_crops=True)).enroll_one(
         PersonPhoto("kept", save("k.png", tile(90)))
     )
     Migration(enrolled, new).run()
@@ -329,7 +329,7 @@ def test_levelled_templates_of_a_former_version_are_compared_with_nothing(
             compare()
     levelled.remove("merged")
     assert identifier.identify(path).faces[0].person == "p07"
-    assert Enroller(levelled, old).enrol_one(PersonPhoto("new", path)).there
+    assert Enroller(levelled, old).enroll_one(PersonPhoto("new", path)).there
 
 
 def test_levelled_templates_do_not_keep_from_another_model(
@@ -337,7 +337,7 @@ def test_levelled_templates_do_not_keep_from_another_model(
 ) -> None:
     Migration(levelled, new).run()
     photos = [PersonPhoto(f"p{k:02}", save(f"n{k}.png", tile(k, 2))) for k in range(PEOPLE)]
-    assert all(row.there for row in Enroller(levelled, new).enrol(photos))
+    assert all(row.there for row in Enroller(levelled, new).enroll(photos))
     path = save("probe.png", tile(7, 5))
     assert Identifier(levelled, [new]).identify(path).faces[0].person == "p07"
     with pytest.raises(ModelMismatchError, match="levelled"):
@@ -372,4 +372,4 @@ def test_a_poor_probe_is_told(enrolled, old: Recognizer, save) -> None:
     dark = (tile(1) * 0.1).astype(np.uint8) + 1
     (face,) = Identifier(enrolled, [old]).identify(save("dark.png", dark)).faces
     assert any("brightness" in sentence for sentence in face.warnings)
-    assert EnrolOptions().min_usability > 0
+    assert EnrollOptions().min_usability > 0

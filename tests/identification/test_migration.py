@@ -9,9 +9,9 @@ import pytest
 
 from visavis.errors import GalleryError, ModelMismatchError, OptionError
 from visavis.gallery.sqlite.store import SqliteGallery
-from visavis.identification import Enroller, EnrolOptions, Migration, PersonPhoto
+from visavis.identification import Enroller, EnrollOptions, Migration, PersonPhoto
 from visavis.identification.migration import progress, target
-from visavis.identification.models import model_to_enrol
+from visavis.identification.models import model_to_enroll
 from visavis.pipeline import Recognizer
 
 from .conftest import tile
@@ -25,8 +25,8 @@ def fill(gallery: SqliteGallery, old: Recognizer, save, *, people: int, crops: i
             PersonPhoto(f"p{k}", save(f"{k}-{n}.png", tile(k, n))) for k in numbers for n in (0, 1)
         ]
         paths += [photo.photo for photo in photos]
-        options = EnrolOptions(keep_crops=kept)
-        assert all(row.there for row in Enroller(gallery, old, options=options).enrol(photos))
+        options = EnrollOptions(keep_crops=kept)
+        assert all(row.there for row in Enroller(gallery, old, options=options).enroll(photos))
     return paths
 
 
@@ -82,17 +82,17 @@ def test_without_crops_both_stay(
     gallery, old: Recognizer, new: Recognizer, tiles_home: Path, save
 ) -> None:
     paths = fill(gallery, old, save, people=6, crops=2)
-    assert model_to_enrol(gallery, home=tiles_home) == "old"
+    assert model_to_enroll(gallery, home=tiles_home) == "old"
     change = Migration(gallery, new)
     found = change.run()
     assert (found.embedded, found.migrated, found.complete) == (4, 2, False)
     assert found.waiting == ("p2", "p3", "p4", "p5")
-    assert model_to_enrol(gallery, home=tiles_home) == "new"
+    assert model_to_enroll(gallery, home=tiles_home) == "new"
     with pytest.raises(GalleryError, match="4 of 6 people") as raised:
         change.finish()
     assert "p2" in str(raised.value)
     photos = [PersonPhoto(f"p{k}", paths[2 * k]) for k in range(2, 6)]
-    assert all(row.status == "enrolled" for row in Enroller(gallery, new).enrol(photos))
+    assert all(row.status == "enrolled" for row in Enroller(gallery, new).enroll(photos))
     assert progress(gallery, "new", new.model_sha256).complete
     assert change.finish() == 12
 
@@ -146,9 +146,9 @@ def test_a_person_removed_meanwhile_stays_removed(
 
 
 def test_expiry_and_usability_are_kept(gallery, old: Recognizer, new: Recognizer, save) -> None:
-    options = EnrolOptions(keep_crops=True, expires="2040-01-01T00:00:00+00:00", min_usability=0)
+    options = EnrollOptions(keep_crops=True, expires="2040-01-01T00:00:00+00:00", min_usability=0)
     dark = (tile(1) * 0.2).astype(np.uint8) + 1
-    Enroller(gallery, old, options=options).enrol_one(PersonPhoto("Ann", save("1.png", dark)))
+    Enroller(gallery, old, options=options).enroll_one(PersonPhoto("Ann", save("1.png", dark)))
     Migration(gallery, new).run()
     before, after = gallery.faces()
     assert (after.expires, after.usability) == (before.expires, before.usability)

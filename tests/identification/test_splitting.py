@@ -9,7 +9,7 @@ import pytest
 
 from visavis.errors import UnknownCalibrationError, UnknownPersonError
 from visavis.gallery.sqlite.store import SqliteGallery
-from visavis.identification import Enroller, EnrolOptions, Migration, PersonPhoto, suggest_splits
+from visavis.identification import Enroller, EnrollOptions, Migration, PersonPhoto, suggest_splits
 from visavis.pipeline import Recognizer
 
 from .conftest import tile
@@ -18,8 +18,8 @@ from .conftest import tile
 def fill(gallery: SqliteGallery, recognizer: Recognizer, save, who: list[int]) -> list[int]:
     """Photos of these people of tiles, all as Ann's; their numbers."""
     photos = [PersonPhoto("Ann", save(f"{k}.png", tile(n, k))) for k, n in enumerate(who)]
-    options = EnrolOptions(keep_crops=True)
-    rows = list(Enroller(gallery, recognizer, options=options).enrol(photos))
+    options = EnrollOptions(keep_crops=True)
+    rows = list(Enroller(gallery, recognizer, options=options).enroll(photos))
     return [row.face for row in rows]
 
 
@@ -27,7 +27,7 @@ def test_parts_of_other_people_are_found(
     gallery, old: Recognizer, tiles_home: Path, save, monkeypatch
 ) -> None:
     numbers = fill(gallery, old, save, [2, 1, 1, 2, 1, 3, 1, 2])
-    Enroller(gallery, old).enrol_one(PersonPhoto("Bob", save("bob.png", tile(2, 50))))
+    Enroller(gallery, old).enroll_one(PersonPhoto("Bob", save("bob.png", tile(2, 50))))
     read, asked = gallery.faces, []
     monkeypatch.setattr(gallery, "faces", lambda **of: asked.append(of) or read(**of))
     found = suggest_splits(gallery, "Ann", calibration="old-tiles", home=tiles_home)

@@ -71,7 +71,7 @@ def cmyk_profile() -> bytes:
 
 
 def srgb_of_prophoto(pixels: np.ndarray) -> np.ndarray:
-    """ProPhoto RGB, gamma 1.8, to sRGB by plain colour arithmetic, clipped."""
+    """ProPhoto RGB, gamma 1.8, to sRGB by plain color arithmetic, clipped."""
     return srgb_of_xyz((pixels / 255) ** 1.8 @ np.array(PROPHOTO).T)
 
 

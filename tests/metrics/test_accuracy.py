@@ -53,7 +53,7 @@ def test_best_threshold_matches_brute_force(pairs: list[tuple[float, bool]]) -> 
         assert accuracy_at(scores, same, t) <= best
 
 
-def test_neighbouring_floats_have_no_middle() -> None:
+def test_neighboring_floats_have_no_middle() -> None:
     low = 0.5
     high = float(np.nextafter(low, 1))
     threshold = best_accuracy_threshold([low, high], [False, True])

@@ -185,7 +185,7 @@ def test_det_points_are_the_corners(mated: list[float], non_mated: list[float]) 
     observed = set(zip(rates.fmr.tolist(), rates.fnmr.tolist(), strict=True))
     corners = list(zip(fmr.tolist(), fnmr.tolist(), strict=True))
     # Every observed point lies on the polyline of the corners, and every corner that is not on an
-    # axis-parallel line between its neighbours was observed.
+    # axis-parallel line between its neighbors was observed.
     for x, y in observed:
         assert any(_on_segment((x, y), p, q) for p, q in itertools.pairwise(corners))
     for p, q, r in zip(corners, corners[1:], corners[2:], strict=False):

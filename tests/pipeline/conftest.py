@@ -16,8 +16,8 @@ def calibration() -> Calibration:
     """Of Gaussian templates: thresholds near 0.2, nothing measured on faces."""
     plain = Recognizer()
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((150, 128))
-    vectors = np.repeat(centres, 2, axis=0) + 0.6 * rng.standard_normal((300, 128))
+    centers = rng.standard_normal((150, 128))
+    vectors = np.repeat(centers, 2, axis=0) + 0.6 * rng.standard_normal((300, 128))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     made = Provenance(
         "toy", plain.model, plain.model_sha256, plain.settings, "Gaussian templates", 300

@@ -36,10 +36,10 @@ def people(
 def calibration() -> Calibration:
     """Of people with a common share of 0.3: of templates as they are, and about their mean."""
 
-    def points(centre: float) -> tuple[OperatingPoint, ...]:
+    def points(center: float) -> tuple[OperatingPoint, ...]:
         return tuple(
             OperatingPoint(
-                "toy", "ab", centre - float(ndtri(fmr)) / np.sqrt(DIMENSION), fmr, (0, 1), 0.1,
+                "toy", "ab", center - float(ndtri(fmr)) / np.sqrt(DIMENSION), fmr, (0, 1), 0.1,
                 "toys", 10**6, target_fmr=fmr,
             )
             for fmr in 10.0 ** -np.arange(1, 7)

@@ -218,7 +218,7 @@ def test_killed_and_resumed_is_bit_for_bit_not_killed(
 def test_validation_wears_masks_where_training_does(
     tiny_pack: Pack, untouched: Path, tmp_path: Path
 ) -> None:
-    # Nothing is learnt: the two differ in the crops that they are validated on.
+    # Nothing is learned: the two differ in the crops that they are validated on.
     found = {}
     for mask in (0.0, 0.3, 1.0):
         chosen = tuning(untouched, augment=AugmentOptions(mask=mask), lr=1e-12, epochs=1, ema=None)

@@ -195,7 +195,7 @@ def test_another_recipe_cannot_go_on_with_a_run(tiny_pack: Pack, tmp_path: Path)
     train(recipe(epochs=1), tiny_pack, tmp_path)
     with pytest.raises(TrainingError, match=r"lr 0\.003 then, 0\.1 now"):
         train(recipe(epochs=1, lr=0.1), tiny_pack, tmp_path)
-    # Threads and workers do not matter to what is learnt.
+    # Threads and workers do not matter to what is learned.
     train(recipe(epochs=1, threads=None), tiny_pack, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Clusters and the people of a gallery: who is this, and enrol who this is."""
+"""Clusters and the people of a gallery: who is this, and enroll who this is."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_set_of(
     if not templates:
         raise GalleryError(
             f"a gallery with nobody enrolled by model {model} ({model_sha256[:12]})",
-            "enrol people with this model, or run with the gallery's by --model",
+            "enroll people with this model, or run with the gallery's by --model",
         )
     known = calibration_in(gallery, calibration, model_sha256)
     return open_set(
@@ -113,13 +113,13 @@ def new_faces(
     person: str,
     vectors: Mapping[int, NDArray[np.float32]],
 ) -> list[NewFace]:
-    """The faces of a cluster, ready to enrol: the most typical ones, none in doubt if there are
+    """The faces of a cluster, ready to enroll: the most typical ones, none in doubt if there are
     others.
 
     Args:
         album: the clusters.
         cluster: number of one.
-        person: name to enrol.
+        person: name to enroll.
         vectors: templates by face.
 
     Raises:

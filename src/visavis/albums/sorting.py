@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from visavis.albums.knowledge import Knowledge, replay
 from visavis.albums.numbering import number
 from visavis.albums.planning import Link, plan
-from visavis.albums.recognising import left_to_right, same_faces
+from visavis.albums.recognizing import left_to_right, same_faces
 from visavis.albums.records import FoundFace, Merged, PhotoFile, RunSettings
 from visavis.albums.regrouping import Grouping, group
 from visavis.albums.store import AlbumStore, KnownFace

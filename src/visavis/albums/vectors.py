@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.albums.recognising import Box, same_faces
+from visavis.albums.recognizing import Box, same_faces
 from visavis.albums.records import FoundFace, PhotoFile
 from visavis.albums.sorting import Found
 from visavis.albums.store import AlbumStore, KnownFace

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from visavis.gallery.store import GalleryStore
     from visavis.gallery.transfer.move import TransferReport
     from visavis.identification import (
-        EnrolOptions,
-        EnrolRow,
+        EnrollOptions,
+        EnrollRow,
         IdentifiedPhoto,
         Identifier,
         MigrationProgress,
@@ -68,7 +68,7 @@ class EnrollReport(Record):
         rows: one a photo, in their order; ``status`` is one of ``visavis.identification.STATUSES``.
     """
 
-    rows: tuple[EnrolRow, ...]
+    rows: tuple[EnrollRow, ...]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -76,7 +76,7 @@ class EnrollReport(Record):
         return dict(Counter(row.status for row in self.rows))
 
     @property
-    def failed(self) -> tuple[EnrolRow, ...]:
+    def failed(self) -> tuple[EnrollRow, ...]:
         """Rows of photos that are not in the gallery, each with its reason."""
         return tuple(row for row in self.rows if not row.there)
 
@@ -184,7 +184,7 @@ class Gallery:
         expire: str | None = None,
         fpir: float = 0.01,
         workers: int | None = None,
-        on_row: Callable[[EnrolRow], None] | None = None,
+        on_row: Callable[[EnrollRow], None] | None = None,
         progress: Progress | None = None,
         **options: Unpack[PhotoOptions],
     ) -> EnrollReport:
@@ -206,7 +206,7 @@ class Gallery:
             fpir: chance accepted, in (0, 1), that a newcomer is said to look like somebody else.
             workers: photos in work at once; all cores when ``None``.
             on_row: called with each row once it is committed.
-            progress: called with ``enrol``, how many are done, and of how many.
+            progress: called with ``enroll``, how many are done, and of how many.
             **options: see ``visavis.api.options.PhotoOptions``; ``model`` is the gallery's own
                 when left out.
 
@@ -230,7 +230,7 @@ class Gallery:
             log.warning("%s", sentence)
         self._identifiers.clear()
         rows = []
-        for row in enroller.enrol(photos, progress=stage(progress, "enrol")):
+        for row in enroller.enroll(photos, progress=stage(progress, "enrol")):
             rows.append(row)
             if on_row is not None:
                 on_row(row)
@@ -243,9 +243,9 @@ class Gallery:
         Raises:
             UnknownModelError: no such model is registered.
         """
-        from visavis.identification.models import model_to_enrol
+        from visavis.identification.models import model_to_enroll
 
-        model = options.get("model") or model_to_enrol(self.store, home=self._home)
+        model = options.get("model") or model_to_enroll(self.store, home=self._home)
         options |= {"model": model, "home": self._home}
         return make_recognizer(**options)
 
@@ -589,12 +589,12 @@ def enroll_options(
     expire: str | None = None,
     fpir: float = 0.01,
     workers: int | None = None,
-) -> EnrolOptions:
+) -> EnrollOptions:
     """The options of ``Gallery.enroll``, or an OptionError before a gallery is made."""
-    from visavis.identification import EnrolOptions, expiry
+    from visavis.identification import EnrollOptions, expiry
 
     bar: dict[str, Any] = {} if min_usability is None else {"min_usability": min_usability}
-    return EnrolOptions(
+    return EnrollOptions(
         rule=faces,
         resemblance_fpir=fpir,
         keep_crops=keep_crops,

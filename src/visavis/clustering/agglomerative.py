@@ -1,7 +1,7 @@
 """Agglomerative clustering: merge the two most similar clusters, until none are similar enough.
 
 R. R. Sokal and C. D. Michener, "A statistical method for evaluating systematic relationships",
-1958 (average linkage, UPGMA); the merging is SciPy's nearest-neighbour chain, which scikit-learn
+1958 (average linkage, UPGMA); the merging is SciPy's nearest-neighbor chain, which scikit-learn
 uses, too, called without the N x N matrix beside it.
 """
 

@@ -38,7 +38,7 @@ def attach(
         merging: measures pairs of groups; its points are the groups, and a cluster's sum is held by
             the group that it is named after.
         resolved: which groups stay apart.
-        cosine: lowest cosine similarity of the centres, strangers' typical score taken as 0.
+        cosine: lowest cosine similarity of the centers, strangers' typical score taken as 0.
         mean: lowest mean score, likewise.
 
     Returns:
@@ -52,8 +52,8 @@ def attach(
     k = min(_CANDIDATES, len(clusters))
     found, _ = nearest(merging.units(waiting), merging.units(clusters), k)
     group, cluster = np.repeat(waiting, k), clusters[np.maximum(found, 0)].ravel()
-    score, of_centres = merging.measure(group, cluster)
-    kept = (found.ravel() >= 0) & (score >= mean) & (of_centres >= cosine)
+    score, of_centers = merging.measure(group, cluster)
+    kept = (found.ravel() >= 0) & (score >= mean) & (of_centers >= cosine)
     group, cluster, score = group[kept], cluster[kept], score[kept]
     # Best first: of a group's proposals, and of those who want into one cluster.
     order = np.lexsort((cluster, group, -score))

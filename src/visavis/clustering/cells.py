@@ -137,7 +137,7 @@ def search_cells(
 ) -> Neighbors:
     """The best rows of ``base`` for each query, of those in the cells nearest to it.
 
-    The cells lie around the centres of a spherical k-means over 20 rows a cell. The same arguments
+    The cells lie around the centers of a spherical k-means over 20 rows a cell. The same arguments
     give the same rows, whatever the threads (as many as FAISS has).
 
     Args:
@@ -151,7 +151,7 @@ def search_cells(
     from threadpoolctl import threadpool_limits
 
     count = cells_for(len(base))
-    centres = _centres(base, count)
+    centers = _centers(base, count)
     probes = min(probes, count)
     # Products as small as these gain little by several threads each, and several of them much.
     with (
@@ -162,8 +162,8 @@ def search_cells(
             initargs=(1,),
         ) as pool,
     ):
-        looked = _nearest(centres, queries, probes, pool)
-        home = looked[:, 0] if queries is base else _nearest(centres, base, 1, pool)[:, 0]
+        looked = _nearest(centers, queries, probes, pool)
+        home = looked[:, 0] if queries is base else _nearest(centers, base, 1, pool)[:, 0]
         # A cell after the other: each is then one piece of memory, and so nearly are those who ask.
         order = _rising(home, count)
         own = order if queries is base else _rising(looked[:, 0], count)
@@ -186,20 +186,20 @@ def search_cells(
     return Neighbors(query.astype(np.int32), row.astype(np.int32), found.product)
 
 
-def _centres(base: Vectors, count: int) -> Any:
-    """Index of the cells' centres, those near to each other close by."""
+def _centers(base: Vectors, count: int) -> Any:
+    """Index of the cells' centers, those near to each other close by."""
     import faiss
 
     index = _means(base[:: max(1, len(base) // (_TRAINING * count))], count)
-    centres = faiss.rev_swig_ptr(index.get_xb(), count * base.shape[1]).reshape(count, -1)
-    groups = _means(centres, round(count**0.5)).search(centres, 1)[1][:, 0]
+    centers = faiss.rev_swig_ptr(index.get_xb(), count * base.shape[1]).reshape(count, -1)
+    groups = _means(centers, round(count**0.5)).search(centers, 1)[1][:, 0]
     ordered = faiss.IndexFlatIP(base.shape[1])
-    ordered.add(centres[np.argsort(groups, kind="stable")])
+    ordered.add(centers[np.argsort(groups, kind="stable")])
     return ordered
 
 
 def _means(rows: Vectors, count: int) -> Any:
-    """Index of the centres of a spherical k-means."""
+    """Index of the centers of a spherical k-means."""
     import faiss
 
     means = faiss.Clustering(rows.shape[1], count)
@@ -213,11 +213,11 @@ def _means(rows: Vectors, count: int) -> Any:
     return index
 
 
-def _nearest(centres: Any, rows: Vectors, k: int, pool: Executor) -> NDArray[np.int32]:
+def _nearest(centers: Any, rows: Vectors, k: int, pool: Executor) -> NDArray[np.int32]:
     found = np.empty((len(rows), k), dtype=np.int32)
 
     def search(start: int) -> None:
-        found[start : start + _BLOCK] = centres.search(rows[start : start + _BLOCK], k)[1]
+        found[start : start + _BLOCK] = centers.search(rows[start : start + _BLOCK], k)[1]
 
     list(pool.map(search, range(0, len(rows), _BLOCK)))
     return found

@@ -1,4 +1,4 @@
-"""DBSCAN: faces reached over steps of a high score, through faces with several neighbours.
+"""DBSCAN: faces reached over steps of a high score, through faces with several neighbors.
 
 M. Ester, H.-P. Kriegel, J. Sander and X. Xu, "A density-based algorithm for discovering clusters in
 large spatial databases with noise", KDD 1996; scikit-learn's implementation on the exact graph of
@@ -88,13 +88,13 @@ class Dbscan(staged.AtScore):
     """DBSCAN at a score.
 
     A chain of faces each like the next becomes one cluster, so ask for a lower false match rate
-    than for other algorithms. Faces that are nobody's neighbour are clusters of one. Work grows
+    than for other algorithms. Faces that are nobody's neighbor are clusters of one. Work grows
     with N^2 (13,233 faces: seconds), memory with the pairs above the score.
 
     Args:
-        threshold: score from which two faces are neighbours.
-        min_faces: neighbours, itself included, that make a face a core face: 1 and 2 link all
-            neighbours (single linkage), more resist chains.
+        threshold: score from which two faces are neighbors.
+        min_faces: neighbors, itself included, that make a face a core face: 1 and 2 link all
+            neighbors (single linkage), more resist chains.
     """
 
     min_faces: int = 2
@@ -115,7 +115,7 @@ class Dbscan(staged.AtScore):
         graph = score_graph(points.vectors, self.threshold)
         if graph.nnz == 0:
             return np.arange(len(points.vectors))
-        # Distances in [0, 2), whatever is stored is a neighbour: the graph has been cut already.
+        # Distances in [0, 2), whatever is stored is a neighbor: the graph has been cut already.
         graph.data = np.maximum(np.float32(3) - graph.data, np.float32(1e-6))
         model = DBSCAN(eps=4.0, min_samples=self.min_faces, metric="precomputed")
         labels = model.fit(_nearest_first(graph), sample_weight=points.weight).labels_

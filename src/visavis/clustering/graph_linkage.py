@@ -11,7 +11,7 @@ from visavis.clustering.attaching import POOR, attach
 from visavis.clustering.checks import as_usability, as_vectors, canonical_order, renumber
 from visavis.clustering.clusterer import Constraints, Labels
 from visavis.clustering.constraints import ResolvedConstraints, resolve
-from visavis.clustering.knn import EXACT_UP_TO, PROBES, NeighbourGraph, neighbour_graph
+from visavis.clustering.knn import EXACT_UP_TO, PROBES, NeighborGraph, neighbor_graph
 from visavis.clustering.merging import Merging
 from visavis.clustering.thresholds import FmrCurve
 from visavis.errors import OptionError
@@ -24,8 +24,8 @@ _PASSES: Final = 2
 class GraphLinkage:
     """Clusters grow together, each other's best first, while two conditions hold.
 
-    1. The cosine similarity of their centres is that of one person at the false-merge rate, in a
-       collection of as many clusters as there are now (``FmrCurve.for_faces``). The centre of many
+    1. The cosine similarity of their centers is that of one person at the false-merge rate, in a
+       collection of as many clusters as there are now (``FmrCurve.for_faces``). The center of many
        photos says more than one photo, and this is how that counts.
     2. The mean score of their faces is (``FmrCurve.for_clusters``), lest large clusters of people
        who look alike become one.
@@ -38,7 +38,7 @@ class GraphLinkage:
     Args:
         strangers: what the model's calibration says of non-mated scores.
         false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
-        neighbours: nearest faces looked at for each face.
+        neighbors: nearest faces looked at for each face.
         poor: usability below which a face is attached last.
         exact_up_to: faces up to which the nearest are found by looking at all.
 
@@ -51,23 +51,24 @@ class GraphLinkage:
         strangers: FmrCurve,
         *,
         false_merge_rate: float = 0.01,
-        neighbours: int = 32,
+        neighbors: int = 32,
         poor: float = POOR,
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
-        if neighbours < 1:
-            raise OptionError(f"{neighbours} neighbours", "ask for 1 or more")
+        if neighbors < 1:
+            raise OptionError(f"{neighbors} neighbors", "ask for 1 or more")
         strangers.for_faces(1, false_merge_rate=false_merge_rate)
         self._strangers = strangers
         self._rate = false_merge_rate
-        self._neighbours = neighbours
+        self._neighbors = neighbors
         self._poor = poor
         self._exact_up_to = exact_up_to
 
     @property
     def name(self) -> str:
         """Names the algorithm and its options."""
-        return f"graph linkage, false-merge rate {self._rate:g}, {self._neighbours} neighbours"
+        # Albums store this text and compare it: its spelling must not change.
+        return f"graph linkage, false-merge rate {self._rate:g}, {self._neighbors} neighbours"
 
     def cluster(
         self,
@@ -97,7 +98,7 @@ class GraphLinkage:
         counted = good | ~has_good[resolved.group]
         total = _group_sums(vectors, counted, resolved)
         weight = np.bincount(resolved.group, counted, minlength=resolved.count).astype(np.float64)
-        merging = Merging(total, weight, resolved, centre=self._strangers.centre)
+        merging = Merging(total, weight, resolved, center=self._strangers.center)
         excess = self._grow(merging, vectors, counted, resolved, has_good)
         labels = merging.label.astype(np.int64)
         if has_good.all():
@@ -156,7 +157,7 @@ class GraphLinkage:
         raised = max(own, least) if least_excess is not None else own
         merging.run(first, second, thresholds)
         del graph
-        # Then from centre to centre: what the neighbours of single faces did not lead to, because
+        # Then from center to center: what the neighbors of single faces did not lead to, because
         # they were all of one burst, or because the graph is not exact.
         for _ in range(_PASSES):
             before = merging.count
@@ -167,22 +168,22 @@ class GraphLinkage:
                 break
         return raised
 
-    def _graph(self, vectors: Vectors, *, probes: int) -> NeighbourGraph:
-        return neighbour_graph(
+    def _graph(self, vectors: Vectors, *, probes: int) -> NeighborGraph:
+        return neighbor_graph(
             vectors,
-            neighbours=self._neighbours,
+            neighbors=self._neighbors,
             least=self._least(len(vectors)),
             exact_up_to=self._exact_up_to,
             probes=probes,
         )
 
     def _thresholds(self, clusters: int, excess: float) -> tuple[float, float]:
-        """Lowest cosine of centres and lowest mean score, strangers' typical score taken as 0."""
+        """Lowest cosine of centers and lowest mean score, strangers' typical score taken as 0."""
         faces = self._strangers.for_faces(clusters, false_merge_rate=self._rate)
         mean = self._strangers.for_clusters(faces) + excess
         faces += excess
-        centre = self._strangers.centre
-        return (faces - centre) / (1 - centre), (mean - centre) / (1 - centre)
+        center = self._strangers.center
+        return (faces - center) / (1 - center), (mean - center) / (1 - center)
 
     def _least(self, n: int) -> float:
         """No two clusters merge unless some two of their faces score as much, while there are

@@ -1,4 +1,4 @@
-"""Who is near whom: a graph of each face's nearest neighbours, in bounded memory."""
+"""Who is near whom: a graph of each face's nearest neighbors, in bounded memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BLOCK: Final = 1 << 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NeighbourGraph:
+class NeighborGraph:
     """Pairs of faces, each once.
 
     Attributes:
@@ -37,14 +37,14 @@ class NeighbourGraph:
     kind: str
 
 
-def neighbour_graph(
+def neighbor_graph(
     vectors: Vectors,
     *,
-    neighbours: int = 32,
+    neighbors: int = 32,
     least: float = -1.0,
     exact_up_to: int = EXACT_UP_TO,
     probes: int = PROBES,
-) -> NeighbourGraph:
+) -> NeighborGraph:
     """Each face joined to its nearest ones: a pair is in if either names the other.
 
     Up to ``exact_up_to`` faces are compared all with all, by FAISS's flat index; more are first
@@ -53,22 +53,22 @@ def neighbour_graph(
 
     Args:
         vectors: ``(N, D)`` float32 unit rows.
-        neighbours: how many of each face, 1 or more.
+        neighbors: how many of each face, 1 or more.
         least: scores below are left out.
         exact_up_to: faces up to which the graph is exact.
         probes: cells looked at for each face beyond that.
 
     >>> rows = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
-    >>> graph = neighbour_graph(rows, neighbours=1)
+    >>> graph = neighbor_graph(rows, neighbors=1)
     >>> graph.first, graph.second
     (array([0, 1], dtype=int32), array([1, 2], dtype=int32))
     """
-    if neighbours < 1:
-        raise OptionError(f"{neighbours} neighbours", "ask for 1 or more")
-    n, k = len(vectors), min(neighbours + 1, len(vectors))
+    if neighbors < 1:
+        raise OptionError(f"{neighbors} neighbors", "ask for 1 or more")
+    n, k = len(vectors), min(neighbors + 1, len(vectors))
     if n < 2:
         nothing = np.zeros(0, dtype=np.int32)
-        return NeighbourGraph(nothing, nothing, "exact")
+        return NeighborGraph(nothing, nothing, "exact")
     if n <= exact_up_to:
         kind, blocks = "exact", _exact(vectors, vectors, k)
     else:
@@ -82,7 +82,7 @@ def neighbour_graph(
         keys.append(np.minimum(one, other) * n + np.maximum(one, other))
     key = np.sort(np.concatenate(keys))
     low, high = np.divmod(key[np.diff(key, prepend=-1) > 0], n)
-    return NeighbourGraph(low.astype(np.int32), high.astype(np.int32), kind)
+    return NeighborGraph(low.astype(np.int32), high.astype(np.int32), kind)
 
 
 def nearest(

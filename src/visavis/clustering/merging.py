@@ -37,7 +37,7 @@ class Edges:
         a: ``(E,)`` one cluster.
         b: ``(E,)`` another, higher number.
         mean: ``(E,)`` float32 mean score of their faces, strangers' typical score taken as 0.
-        cosine: ``(E,)`` float32 cosine similarity of their centres, likewise.
+        cosine: ``(E,)`` float32 cosine similarity of their centers, likewise.
     """
 
     a: Nodes
@@ -59,7 +59,7 @@ class Merging:
         total: ``(G, D)`` float32 sum of each point's templates; changed in place.
         weight: ``(G,)`` faces in each point.
         apart: which points stay apart.
-        centre: typical score of two strangers.
+        center: typical score of two strangers.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Merging:
         weight: NDArray[np.float64],
         apart: ResolvedConstraints,
         *,
-        centre: float,
+        center: float,
     ) -> None:
         self._total = total
         self._weight = weight.astype(np.float64)
-        self._centre = centre
+        self._center = center
         self._clique = apart.clique
         self._member: Nodes = apart.member.astype(np.int32)
         self._spread = self._cohesion(np.arange(len(total)))
@@ -86,7 +86,7 @@ class Merging:
         return means
 
     def measure(self, a: Nodes, b: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean score and cosine of the centres of pairs of clusters, see ``Edges``."""
+        """Mean score and cosine of the centers of pairs of clusters, see ``Edges``."""
         import faiss
 
         mean = np.empty(len(a), dtype=np.float32)
@@ -95,7 +95,7 @@ class Merging:
             i, j = a[start : start + _CHUNK], b[start : start + _CHUNK]
             dot = np.einsum("ed,ed->e", self._total[i], self._total[j])
             score = dot / (self._weight[i] * self._weight[j])
-            mean[start : start + _CHUNK] = (score - self._centre) / (1 - self._centre)
+            mean[start : start + _CHUNK] = (score - self._center) / (1 - self._center)
 
         starts = range(0, len(a), _CHUNK)
         if len(starts) < _MANY:
@@ -221,7 +221,7 @@ class Merging:
             own = nodes[start : start + _CHUNK]
             rows = self._total[own]
             square = np.einsum("nd,nd->n", rows, rows) / self._weight[own] ** 2
-            cohesion[start : start + _CHUNK] = (square - self._centre) / (1 - self._centre)
+            cohesion[start : start + _CHUNK] = (square - self._center) / (1 - self._center)
         return np.maximum(cohesion, _LEAST_COHESION)
 
 

@@ -5,7 +5,7 @@ faces that clash with nobody stay together, the others go, most typical first, t
 part that holds nobody they clash with, or begin one; then all are tried again against the parts'
 means until none moves. After K. Wagstaff, C. Cardie, S. Rogers and S. Schroedl, "Constrained
 k-means clustering with background knowledge", ICML 2001. Finding the fewest moves is as hard as
-graph colouring; this is a heuristic, but no constraint is ever broken.
+graph coloring; this is a heuristic, but no constraint is ever broken.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ class _Parts:
         self._begin()
         self._part[free] = 0
         self._sum[0] = self._total[free].sum(axis=0)
-        centre = self._sum[0] if len(free) else self._total.sum(axis=0)
+        center = self._sum[0] if len(free) else self._total.sum(axis=0)
         clashing = np.flatnonzero(bound)
-        clashing = clashing[np.argsort(-(self._unit[clashing] @ centre), kind="stable")]
+        clashing = clashing[np.argsort(-(self._unit[clashing] @ center), kind="stable")]
         for k in clashing.tolist():
             self._place(k, threshold)
         for _ in range(_ROUNDS):

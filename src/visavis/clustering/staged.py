@@ -195,7 +195,7 @@ def _attached(
     others = np.setdiff1d(standing, standing[first])
     np.add.at(held, named[others], held[others])
     np.add.at(faces, named[others], weight[others])
-    merging = Merging(held, faces, resolved, centre=0.0)
+    merging = Merging(held, faces, resolved, center=0.0)
     return attach(named, merging, resolved, cosine=-np.inf, mean=threshold)
 
 

@@ -81,14 +81,14 @@ class FmrCurve(Record):
                 "give two or more scores in (-1, 1], ascending, and the rate at each in (0, 1), "
                 "descending",
             )
-        if not -1 < self.centre < scores[-1]:
+        if not -1 < self.center < scores[-1]:
             raise OptionError(
-                f"a typical score of strangers of {self.centre:.3g}",
+                f"a typical score of strangers of {self.center:.3g}",
                 f"give one above -1 and below the highest threshold, {scores[-1]:.3g}",
             )
 
     @property
-    def centre(self) -> float:
+    def center(self) -> float:
         """Median score of two strangers: ``typical``, or what the rates say."""
         if self.typical is not None:
             return float(self.typical)

@@ -1,7 +1,7 @@
 """What non-mated pairs of a set of photos score, from the photos alone.
 
 Photos differ in how they score against strangers: a blurred one is close to other blurred ones, a
-child's to other children's. So a score is modelled pair by pair::
+child's to other children's. So a score is modeled pair by pair::
 
     score(i, j)  ~  Normal(m + a_i + a_j + c_i . c_j,  spread_i * spread_j / rms(spread))
 
@@ -125,7 +125,7 @@ def _group_axes(x: Floats, count: int | None = None) -> tuple[Floats, Floats]:
 def pair_surprise(cohort: Cohort) -> Floats:
     """``(K,)`` score of each pair in units of its own spread above its own location.
 
-    Groups of photos are not modelled, and spreads come from the lower half of the scores: the
+    Groups of photos are not modeled, and spreads come from the lower half of the scores: the
     photos of a person who owns many of them stand out here.
     """
     nowhere = np.zeros((len(cohort.vectors), 0))

@@ -15,7 +15,7 @@ from visavis.decision.bootstrap import PeopleBootstrap
 from visavis.decision.cross_fit import CrossFit
 from visavis.decision.domain import Domain
 from visavis.decision.operating_point import LADDER, measure_points, supported_count
-from visavis.decision.pair_scores import PairScores, all_pairs, bin_centres, listed_pairs
+from visavis.decision.pair_scores import PairScores, all_pairs, bin_centers, listed_pairs
 from visavis.decision.profile import Calibration, Measured
 from visavis.decision.strangers import NonMatedModel, measure_strangers
 from visavis.decision.unlabelled import ReferenceShape, measure_shape
@@ -238,8 +238,8 @@ def _reference(
 ) -> dict[str, tuple[float, ...]]:
     """Quantiles of the scores, to compare other photos' scores with."""
     share = np.cumsum(pairs.histogram) / pairs.non_mated
-    centres = bin_centres()
-    non_mated = [round(float(centres[np.searchsorted(share, q)]), 5) for q in QUANTILES]
+    centers = bin_centers()
+    non_mated = [round(float(centers[np.searchsorted(share, q)]), 5) for q in QUANTILES]
     reference = {"quantiles": tuple(QUANTILES), "non_mated": tuple(non_mated)}
     if len(pairs.mated):
         mated = np.quantile(pairs.mated, QUANTILES).round(5)

@@ -15,7 +15,7 @@ from math import log
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visavis.decision.pair_scores import PairScores, bin_centres, histogram_of
+from visavis.decision.pair_scores import PairScores, bin_centers, histogram_of
 from visavis.errors import CalibrationError
 from visavis.types import Record
 
@@ -47,7 +47,7 @@ class LlrCalibration(Record):
 def caps(pairs: PairScores, rarest: float) -> tuple[float, float]:
     """Bounds beyond which the data cannot speak, as ``(lowest, highest)`` LLR.
 
-    A score in favour never claims more than ``1 / rarest``, the rarest false match rate measured.
+    A score in favor never claims more than ``1 / rarest``, the rarest false match rate measured.
     A score against never claims more than a tenth of the number of people with mated pairs, the
     rarest false non-match rate that ten different people could show.
     """
@@ -63,10 +63,10 @@ def fit_logistic(pairs: PairScores, *, bounds: tuple[float, float]) -> LlrCalibr
     """
     from sklearn.linear_model import LogisticRegression
 
-    centres, target, weight = _weighted(pairs)
+    centers, target, weight = _weighted(pairs)
     # So weak a penalty only keeps separable scores from a slope without end.
     model = LogisticRegression(C=1e6, max_iter=1000, tol=1e-8)
-    model.fit(centres[:, None], target, sample_weight=weight * 1000)
+    model.fit(centers[:, None], target, sample_weight=weight * 1000)
     slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
     if slope <= 0:
         raise CalibrationError(
@@ -88,15 +88,15 @@ def fit_isotonic(pairs: PairScores, *, bounds: tuple[float, float]) -> LlrCalibr
     """
     from sklearn.isotonic import IsotonicRegression
 
-    centres, target, weight = _weighted(pairs)
-    fitted = IsotonicRegression(y_min=0, y_max=1).fit(centres, target, sample_weight=weight)
-    level = fitted.predict(centres)
+    centers, target, weight = _weighted(pairs)
+    fitted = IsotonicRegression(y_min=0, y_max=1).fit(centers, target, sample_weight=weight)
+    level = fitted.predict(centers)
     edges = np.flatnonzero(np.diff(level)) + 1
     scores, llrs = [], []
-    for block in np.split(np.arange(len(centres)), edges):
+    for block in np.split(np.arange(len(centers)), edges):
         share = float(np.clip(level[block[0]], 1e-12, 1 - 1e-12))
         if weight[block].sum() > 0:
-            scores.append(float(np.average(centres[block], weights=weight[block])))
+            scores.append(float(np.average(centers[block], weights=weight[block])))
             llrs.append(float(np.clip(log(share / (1 - share)), *bounds)))
     return LlrCalibration("isotonic", *_thin(scores, llrs))
 
@@ -109,14 +109,14 @@ def _weighted(
         raise CalibrationError(
             "no mated pairs", "give two or more photos of some people, to calibrate evidence"
         )
-    centres = bin_centres()
+    centers = bin_centers()
     mated = histogram_of(pairs.mated)
     keep = (mated > 0) | (pairs.histogram > 0)
-    centres, mated, other = centres[keep], mated[keep], pairs.histogram[keep]
-    order = np.argsort(np.concatenate([centres, centres]), kind="stable")
-    target = np.concatenate([np.zeros(len(centres)), np.ones(len(centres))]).astype(np.int64)
+    centers, mated, other = centers[keep], mated[keep], pairs.histogram[keep]
+    order = np.argsort(np.concatenate([centers, centers]), kind="stable")
+    target = np.concatenate([np.zeros(len(centers)), np.ones(len(centers))]).astype(np.int64)
     weight = np.concatenate([other / pairs.non_mated, mated / len(pairs.mated)])
-    return np.concatenate([centres, centres])[order], target[order], weight[order]
+    return np.concatenate([centers, centers])[order], target[order], weight[order]
 
 
 def _thin(

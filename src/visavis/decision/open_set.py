@@ -303,7 +303,7 @@ def open_set(
     (0.39, [0.5, 0.01])
     """
     if people < 1 or not templates >= 1:
-        raise OptionError(f"{people} people with {templates:g} templates", "enrol somebody first")
+        raise OptionError(f"{people} people with {templates:g} templates", "enroll somebody first")
     if fusion not in _FUSIONS:
         raise OptionError(f"fusion {fusion!r}", f"choose one of {', '.join(_FUSIONS)}")
     scores = np.sort(np.asarray([] if own is None else own, dtype=np.float64).ravel())
@@ -317,7 +317,7 @@ def open_set(
         if len(scores) < ENOUGH:
             raise CalibrationError(
                 f"a gallery of {people:,} people and no calibration of its model",
-                f"calibrate on photos of people: `visavis calibrate`, or enrol {ENOUGH} people",
+                f"calibrate on photos of people: `visavis calibrate`, or enroll {ENOUGH} people",
             )
         return OpenSet(None, scores, people, templates, fusion, suspects, None)
     strangers = NonMatedModel.from_reference(calibration.reference)

@@ -59,7 +59,7 @@ class PairScores:
         return len(self.photos)
 
 
-def bin_centres() -> NDArray[np.float64]:
+def bin_centers() -> NDArray[np.float64]:
     """``(20000,)`` scores at the middle of each histogram bin."""
     return np.asarray((np.arange(BINS) + 0.5) * BIN_WIDTH - 1.0, dtype=np.float64)
 

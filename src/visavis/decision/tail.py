@@ -3,7 +3,7 @@
 Scores are first expressed as normal deviates w under the ``background`` model of the photos. Were
 that model exact, non-mated pairs would be standard normal. What is left to learn is how their tail
 departs from it, ``TailShape``, and which pairs are mates. Both are maxima of a posterior whose
-likelihood is that of the binned deviates; the prior of the shape is centred on what the model's
+likelihood is that of the binned deviates; the prior of the shape is centered on what the model's
 labelled reference data show.
 """
 
@@ -80,7 +80,7 @@ def fit_shape(
     Args:
         deviates: one a pair, under the background model.
         weights: probability that the pair is non-mated; 1 if not given.
-        prior: centre of the prior.
+        prior: center of the prior.
     """
     total, counts = _binned(deviates, weights)
 
@@ -101,7 +101,7 @@ def stranger_probability(surprise: Floats, *, prior: TailShape) -> Floats:
 
     Args:
         surprise: one a pair, see ``Background``.
-        prior: centre of the prior of the strangers' shape.
+        prior: center of the prior of the strangers' shape.
 
     Returns:
         One probability a pair, never rising with ``surprise``.

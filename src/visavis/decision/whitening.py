@@ -2,7 +2,7 @@
 
 Within-class covariance normalization: directions in which photos of one person differ much count
 less (A. O. Hatch, S. Kajarekar and A. Stolcke, "Within-class covariance normalization for SVM-based
-speaker recognition", Interspeech 2006). The covariance is shrunk towards the identity, and whether
+speaker recognition", Interspeech 2006). The covariance is shrunk toward the identity, and whether
 it helps at all is decided by cross-validation over people.
 """
 

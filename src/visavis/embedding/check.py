@@ -140,7 +140,7 @@ def _read_input(image: ValueInfoProto, graph: bytes, opset: int, source: str) ->
     if layout is None and None not in {sizes[1], sizes[3]} and not first:
         raise _refused(
             source,
-            f"has an input without a colour axis of 3 ({shape})",
+            f"has an input without a color axis of 3 ({shape})",
             "an image input is N x 3 x S x S or N x S x S x 3",
         )
     sides = {"NCHW": sizes[2:], "NHWC": sizes[1:3], None: [sizes[2]]}[layout]

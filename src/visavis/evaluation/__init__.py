@@ -10,7 +10,7 @@ comes from that file, so that a report can be redone without the photos::
     protocol = protocols.lfw.view(1, root)
     result = run.evaluate(protocol, Recognizer())
     scores.write(result.scores, Path("scores.parquet"))
-    answer = summary.summarise(result.scores)
+    answer = summary.summarize(result.scores)
     report.write(Path("report.html"), result.scores, answer)
 """
 

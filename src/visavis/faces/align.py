@@ -57,11 +57,11 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> ND
     # A similarity of the plane is z -> a z + b over the complex numbers: linear least squares.
     z = source[:, 0] + 1j * source[:, 1]
     w = target[:, 0] + 1j * target[:, 1]
-    centred = z - z.mean()
-    spread = float(np.vdot(centred, centred).real)
+    centered = z - z.mean()
+    spread = float(np.vdot(centered, centered).real)
     if not np.isfinite(spread) or spread <= 1e-12:
         raise OptionError("landmarks that coincide or are not finite", "give five distinct points")
-    a = np.vdot(centred, w - w.mean()) / spread
+    a = np.vdot(centered, w - w.mean()) / spread
     b = w.mean() - a * z.mean()
     # + 0.0 turns negative zeros into zeros.
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]]) + 0.0
@@ -80,7 +80,7 @@ def positions(*, size: int = TEMPLATE_SIZE, scale: float = 1.0) -> NDArray[np.fl
     >>> positions()[0].tolist() == TEMPLATE[0].tolist()
     True
     """
-    # Pixel centres, not corners, are scaled: the template's frame starts half a pixel out.
+    # Pixel centers, not corners, are scaled: the template's frame starts half a pixel out.
     template = (TEMPLATE - _MIDDLE) * scale + _MIDDLE
     return np.asarray((template + 0.5) * (size / TEMPLATE_SIZE) - 0.5)
 

@@ -150,14 +150,14 @@ class Dlib:
         )
 
     def _landmarks(
-        self, photo: ImagePyramid, centre: NDArray[np.float64], side: float
+        self, photo: ImagePyramid, center: NDArray[np.float64], side: float
     ) -> NDArray[np.float32]:
         """Five points; sought in a window where every face has the same size.
 
         The predictor reads single pixels and answers in whole ones, so on the photo itself it would
         be noisy on large faces and coarse on small ones.
         """
-        corner = centre - side
+        corner = center - side
         window = photo.windows(np.array([[*corner, 2 * side]]), 2 * _BOX)[0]
         low, high = _BOX // 2, _BOX // 2 + _BOX
         shape = self._predictor(window, self._rectangle(low, low, high - 1, high - 1))

@@ -241,7 +241,7 @@ def _tensor(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _squares(boxes: Boxes) -> NDArray[np.float64]:
-    """``(N, 3)`` squares (x, y, side) with the centres and the longer sides of the boxes."""
+    """``(N, 3)`` squares (x, y, side) with the centers and the longer sides of the boxes."""
     size = boxes[:, 2:] - boxes[:, :2]
     side = size.max(1, initial=0)
     good = side >= 1

@@ -72,11 +72,11 @@ def estimate_pose(landmarks: NDArray[np.floating]) -> Pose:
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != (5, 2) or not np.isfinite(points).all():
         raise OptionError(f"landmarks of shape {points.shape}", "give five finite (x, y) points")
-    centred = points - points.mean(0)
-    if np.abs(centred).max() <= 1e-9:
+    centered = points - points.mean(0)
+    if np.abs(centered).max() <= 1e-9:
         raise OptionError("landmarks that coincide", "give five distinct points")
     # Rows: picture x and y; columns: how far a unit along each axis of the face moves the point.
-    linear = centred.T @ _PSEUDO_INVERSE.T
+    linear = centered.T @ _PSEUDO_INVERSE.T
     left, _, right = np.linalg.svd(linear, full_matrices=False)
     x_row, y_row = left @ right
     z_row = np.cross(x_row, y_row)

@@ -4,7 +4,7 @@
 measure    how it is measured                                               unit
 ========== ================================================================ ===================
 size       distance between the eye landmarks                               pixels of the photo
-sharpness  variance of the Laplacian (3x3, four neighbours) of the gray     gray levels squared
+sharpness  variance of the Laplacian (3x3, four neighbors) of the gray     gray levels squared
            112x112 crop
 exposure   mean gray level of the crop                                      0 black to 1 white
 contrast   standard deviation of the crop's gray levels                     0 to 0.5
@@ -189,7 +189,7 @@ def _warnings(found: Quality, outside: float, limits: QualityLimits) -> Iterator
 
 
 POOR: Final = 0.6
-"""Below this a face is poor: clustering attaches it last and joins nothing through it, enrolment
+"""Below this a face is poor: clustering attaches it last and joins nothing through it, enrollment
 refuses it unless told. About where mated scores have lost half their distance from strangers':
 eyes under 6 pixels apart, or a blur (sigma) of a tenth of that distance. Of LFW's training
 photos 7 in 10,000 are poor."""

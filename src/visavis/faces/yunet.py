@@ -220,10 +220,10 @@ def _decode(
         scores = np.sqrt(products[cells]).clip(0, 1)
         y, x = np.divmod(cells, width // stride)
         origin = np.stack([x, y], axis=1).astype(np.float32)
-        centre = origin + box[cells, :2]
+        center = origin + box[cells, :2]
         size = np.exp(box[cells, 2:])
         marks = points[cells].reshape(-1, 5, 2) + origin[:, None]
-        rows = np.concatenate([centre - size / 2, size, marks.reshape(-1, 10)], axis=1) * stride
+        rows = np.concatenate([center - size / 2, size, marks.reshape(-1, 10)], axis=1) * stride
         found.append(np.concatenate([rows, scores[:, None]], axis=1).astype(np.float32))
     return np.concatenate(found)
 

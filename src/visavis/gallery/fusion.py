@@ -140,7 +140,7 @@ def mean_templates(
     weight = np.where(total[owner] > 0, weight, 1.0)
     means = np.zeros((count, x.shape[1]))
     np.add.at(means, owner, x.astype(np.float64) * weight[:, None])
-    # Templates have length 1, so a sum that is short beside the weights has cancelled out.
+    # Templates have length 1, so a sum that is short beside the weights has canceled out.
     length = np.linalg.norm(means, axis=1)
     held, first = np.unique(owner, return_index=True)
     for person, row in zip(held.tolist(), first.tolist(), strict=True):

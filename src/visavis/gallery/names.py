@@ -29,7 +29,7 @@ def composed(name: str) -> str:
 
 
 def usable_name(name: object) -> str:
-    """A name to enrol under, composed (NFC).
+    """A name to enroll under, composed (NFC).
 
     Args:
         name: 1 to 200 characters, no white space at either end, no control characters.

@@ -15,7 +15,7 @@ from visavis.types import Record
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewFace(Record):
-    """A face to enrol.
+    """A face to enroll.
 
     Attributes:
         person: the person's name, unique in the gallery; not empty, no control characters. A
@@ -55,7 +55,7 @@ class StoredFace(Record):
 
     Attributes:
         id: number of the face, never used twice.
-        created: ISO 8601 UTC time of enrolment.
+        created: ISO 8601 UTC time of enrollment.
         has_crop: whether the aligned face was kept.
     """
 
@@ -124,7 +124,7 @@ class AuditEntry(Record):
     Attributes:
         seq: 1, 2, 3, ...
         time: ISO 8601 UTC.
-        action: ``enrol``, ``identify``, ``remove``, ``export``, ``rename``, ``merge``, ...
+        action: ``enroll``, ``identify``, ``remove``, ``export``, ``rename``, ``merge``, ...
         subject: opaque person id, or empty.
         details: JSON values; never a name or a template.
         hash: SHA-256 (hex) over the previous entry's hash and this entry.

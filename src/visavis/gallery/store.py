@@ -37,7 +37,7 @@ class GalleryStore(Protocol):
     """
 
     def add(self, faces: Sequence[NewFace], /) -> list[int]:
-        """Enrol faces, all or none; returns their numbers in order.
+        """Enroll faces, all or none; returns their numbers in order.
 
         Raises:
             OptionError: an unusable name, a vector that is not of unit length.

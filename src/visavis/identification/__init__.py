@@ -1,16 +1,16 @@
-"""Where photos meet a gallery: enrolment, identification, migration to another model.
+"""Where photos meet a gallery: enrollment, identification, migration to another model.
 
->>> from visavis import people
->>> found = people.recognizers(gallery)  # doctest: +SKIP
->>> people.Enroller(gallery, found[0]).enrol_one(photo).status  # doctest: +SKIP
+>>> from visavis import identification
+>>> found = identification.recognizers(gallery)  # doctest: +SKIP
+>>> identification.Enroller(gallery, found[0]).enroll_one(photo).status  # doctest: +SKIP
 'enrolled'
->>> people.Identifier(gallery, found).identify("door.jpg").faces[0].person  # doctest: +SKIP
+>>> identification.Identifier(gallery, found).identify("door.jpg").faces[0].person  # doctest: +SKIP
 'Anna Ivanova'
 """
 
 from __future__ import annotations
 
-from visavis.identification.enroller import Enroller, EnrolOptions
+from visavis.identification.enroller import Enroller, EnrollOptions
 from visavis.identification.expiry import expiry
 from visavis.identification.identifier import Identifier, IdentifyOptions
 from visavis.identification.migration import Migration, MigrationProgress
@@ -19,7 +19,7 @@ from visavis.identification.photos import PersonPhoto, of_folders, of_one, of_ta
 from visavis.identification.records import (
     STATUSES,
     Candidate,
-    EnrolRow,
+    EnrollRow,
     Identification,
     IdentifiedPhoto,
 )
@@ -28,8 +28,8 @@ from visavis.identification.splitting import SplitSuggestion, suggest_splits
 __all__ = [
     "STATUSES",
     "Candidate",
-    "EnrolOptions",
-    "EnrolRow",
+    "EnrollOptions",
+    "EnrollRow",
     "Enroller",
     "Identification",
     "IdentifiedPhoto",

@@ -16,7 +16,7 @@ from visavis.identification.cut_out import cut_out
 from visavis.identification.migration import require_welcome
 from visavis.identification.models import enrolled_otherwise
 from visavis.identification.photos import PersonPhoto
-from visavis.identification.records import EnrolRow
+from visavis.identification.records import EnrollRow
 from visavis.identification.resemblance import Resemblance
 from visavis.pipeline import PhotoResult, rules
 from visavis.pipeline.batch import SKIPPED
@@ -32,7 +32,7 @@ _STATUS: Final = {"no-face": "no-face", "several-faces": "several-faces"}
 
 
 @dataclass(frozen=True, slots=True)
-class EnrolOptions:
+class EnrollOptions:
     """What is enrolled, and how.
 
     Attributes:
@@ -88,7 +88,7 @@ class Enroller:
     Example:
         >>> enroller = Enroller(gallery, recognizer)  # doctest: +SKIP
         >>> photo = PersonPhoto("Anna Ivanova", Path("anna.jpg"))  # doctest: +SKIP
-        >>> enroller.enrol_one(photo).status  # doctest: +SKIP
+        >>> enroller.enroll_one(photo).status  # doctest: +SKIP
         'enrolled'
     """
 
@@ -97,7 +97,7 @@ class Enroller:
         gallery: GalleryStore,
         recognizer: Recognizer,
         *,
-        options: EnrolOptions = EnrolOptions(),
+        options: EnrollOptions = EnrollOptions(),
     ) -> None:
         require_welcome(gallery, recognizer)
         self._gallery = gallery
@@ -117,18 +117,18 @@ class Enroller:
             "of other people; measure one: `visavis calibrate`",
         )
 
-    def enrol_one(self, photo: PersonPhoto, /) -> EnrolRow:
-        """Enrol one photo; see ``enrol``."""
-        return next(self.enrol([photo]))
+    def enroll_one(self, photo: PersonPhoto, /) -> EnrollRow:
+        """Enroll one photo; see ``enroll``."""
+        return next(self.enroll([photo]))
 
-    def enrol(
+    def enroll(
         self,
         photos: Sequence[PersonPhoto],
         /,
         *,
         progress: Callable[[int, int], None] | None = None,
-    ) -> Iterator[EnrolRow]:
-        """Enrol photos; one row each, in their order.
+    ) -> Iterator[EnrollRow]:
+        """Enroll photos; one row each, in their order.
 
         Photos of one person should follow each other: they are compared with one another.
 
@@ -150,11 +150,11 @@ class Enroller:
 
     def _batch(
         self, photos: Sequence[PersonPhoto], progress: Callable[[int, int], None]
-    ) -> list[EnrolRow]:
-        rows: dict[int, EnrolRow] = {}
+    ) -> list[EnrollRow]:
+        rows: dict[int, EnrollRow] = {}
         waiting: list[int] = []
         for k, photo in enumerate(photos):
-            rows[k] = EnrolRow(photo.name, photo.person, "waiting")
+            rows[k] = EnrollRow(photo.name, photo.person, "waiting")
             try:
                 rows[k] = replace(rows[k], person=usable_name(photo.person))
                 waiting.append(k)
@@ -197,8 +197,8 @@ class Enroller:
             source_sha256, person=person, model_sha256=self._recognizer.model_sha256
         )
 
-    def _looked_at(self, row: EnrolRow, result: PhotoResult) -> tuple[EnrolRow, Template | None]:
-        """The row, and the face to enrol unless it is missing, one of several, or poor."""
+    def _looked_at(self, row: EnrollRow, result: PhotoResult) -> tuple[EnrollRow, Template | None]:
+        """The row, and the face to enroll unless it is missing, one of several, or poor."""
         if result.reason is not None:
             status = _STATUS.get(result.reason, "unreadable")
             message = result.message
@@ -218,7 +218,7 @@ class Enroller:
         )
         return replace(row, status="low-quality", message=message), None
 
-    def _face(self, row: EnrolRow, template: Template, sha256: str, crop: bytes | None) -> NewFace:
+    def _face(self, row: EnrollRow, template: Template, sha256: str, crop: bytes | None) -> NewFace:
         return NewFace(
             person=row.person,
             vector=template.vector,
@@ -232,7 +232,7 @@ class Enroller:
             expires=self._options.expires,
         )
 
-    def _commit(self, rows: dict[int, EnrolRow], accepted: list[tuple[int, NewFace]]) -> None:
+    def _commit(self, rows: dict[int, EnrollRow], accepted: list[tuple[int, NewFace]]) -> None:
         if not accepted:
             return
         faces = [face for _, face in accepted]
@@ -257,7 +257,7 @@ class Enroller:
                 warnings=finding.warnings,
             )
 
-    def _attach(self, photos: Sequence[PersonPhoto], rows: dict[int, EnrolRow]) -> None:
+    def _attach(self, photos: Sequence[PersonPhoto], rows: dict[int, EnrollRow]) -> None:
         """Give people the attributes that came with their photos, beside those they have."""
         wanted: dict[str, dict[str, object]] = {}
         for k, photo in enumerate(photos):

@@ -127,7 +127,7 @@ class Identifier:
         return self._rate([strangers for *_, strangers in self._asked(self._gallery.info())])
 
     def warnings(self) -> tuple[str, ...]:
-        """What weakens every answer: other settings than at enrolment or calibration, templates of
+        """What weakens every answer: other settings than at enrollment or calibration, templates of
         a model that is not asked, a rate above the usual one, a rate that may be far off."""
         info = self._gallery.info()
         asked = {recognizer.model_sha256 for recognizer in self._recognizers}

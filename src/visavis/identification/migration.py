@@ -154,7 +154,7 @@ class Migration:
             raise GalleryError(
                 f"{found.people - found.migrated} of {found.people} people have no template of "
                 f"{found.model} yet ({', '.join(found.waiting)}, ...)",
-                f"enrol them again with --model {found.model}, or `visavis people remove` them",
+                f"enroll them again with --model {found.model}, or `visavis people remove` them",
             )
         old = [face.id for face in self._gallery.faces() if face.model_sha256 != self._sha256]
         erased = self._gallery.remove_faces(old)
@@ -229,7 +229,7 @@ class Migration:
             return None
 
     def _anew(self, face: StoredFace, crop: bytes, vector: np.ndarray) -> NewFace:
-        # The landmarks are those that the detector of the enrolment found.
+        # The landmarks are those that the detector of the enrollment found.
         detector = face.settings.partition(", ")[0]
         settings = self._recognizer.settings.partition(", ")[2]
         return NewFace(

@@ -106,7 +106,7 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
     ]
 
 
-def model_to_enrol(gallery: GalleryStore, *, home: Path | None = None) -> str:
+def model_to_enroll(gallery: GalleryStore, *, home: Path | None = None) -> str:
     """Name of the model that new photos are embedded by where none is asked for.
 
     The only one that the gallery holds; during a change of model, the new one; for an empty

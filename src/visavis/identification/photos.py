@@ -22,7 +22,7 @@ _REMEDY: Final = "the table is a CSV in UTF-8 whose first line names the columns
 
 @dataclass(frozen=True, slots=True)
 class PersonPhoto:
-    """A photo to enrol.
+    """A photo to enroll.
 
     Attributes:
         person: whose it is.

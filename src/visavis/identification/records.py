@@ -1,4 +1,4 @@
-"""What enrolment and identification answer with."""
+"""What enrollment and identification answer with."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ STATUSES: Final = {
     "unreadable": "the photo could not be read",
     "unusable-name": "nobody can be called that",
 }
-"""What can become of a photo at enrolment; only the first two mean that it is in the gallery."""
+"""What can become of a photo at enrollment; only the first two mean that it is in the gallery."""
 
 
 @dataclass(frozen=True, slots=True)
-class EnrolRow(Record):
+class EnrollRow(Record):
     """What became of one photo.
 
     Attributes:

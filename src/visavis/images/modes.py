@@ -1,4 +1,4 @@
-"""Every colour mode and depth that a photo may have, to RGB of 8 bits."""
+"""Every color mode and depth that a photo may have, to RGB of 8 bits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from visavis.errors import ImageUnsupportedError
-from visavis.images.colour import lab_to_srgb, to_srgb
+from visavis.images.color import lab_to_srgb, to_srgb
 
 
 def scale(values: NDArray[np.integer[Any]], white: int) -> NDArray[np.uint8]:
@@ -84,7 +84,7 @@ def _scale_deep_gray(image: PillowImage.Image) -> PillowImage.Image:
 def _on_white(image: PillowImage.Image) -> PillowImage.Image:
     key = image.info.get("transparency")
     if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
-        # A 16-bit colour key; the low bits it would be compared with are gone.
+        # A 16-bit color key; the low bits it would be compared with are gone.
         image = image.copy()
         del image.info["transparency"]
         return image

@@ -61,7 +61,7 @@ def sniff(data: bytes, name: str) -> str:
     reader runs Ghostscript.
 
     Raises:
-        NotAnImageError: the bytes are something else; says what, where that is recognised.
+        NotAnImageError: the bytes are something else; says what, where that is recognized.
 
     >>> sniff(b"GIF89a...", "cat.gif")
     'GIF'

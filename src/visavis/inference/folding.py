@@ -229,7 +229,7 @@ def dequantize(
             return values.reshape([-1 if k == axis % x.ndim else 1 for k in range(x.ndim)])
         return values.reshape(()) if values.size == 1 else values
 
-    centred = x.astype(np.float32)
+    centered = x.astype(np.float32)
     if zero_point is not None:
-        centred = centred - spread(zero_point).astype(np.float32)
-    return np.asarray(centred * spread(scale).astype(np.float32), dtype=np.float32)
+        centered = centered - spread(zero_point).astype(np.float32)
+    return np.asarray(centered * spread(scale).astype(np.float32), dtype=np.float32)

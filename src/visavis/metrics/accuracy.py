@@ -40,10 +40,10 @@ class KFoldAccuracy(Record):
 def best_accuracy_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     """The threshold with the highest accuracy, among all real numbers.
 
-    All thresholds between two neighbouring scores decide alike, so there is one candidate an
+    All thresholds between two neighboring scores decide alike, so there is one candidate an
     interval: its middle; below the lowest score that score itself, above the highest the next
     float. Where several intervals are equally accurate the one in the middle of their list counts
-    (the lower of two). This favours neither error, and does not depend on the order of the pairs.
+    (the lower of two). This favors neither error, and does not depend on the order of the pairs.
 
     Args:
         scores: ``(N,)`` scores.

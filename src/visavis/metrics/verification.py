@@ -102,7 +102,7 @@ def eer(mated: ArrayLike, non_mated: ArrayLike) -> float:
     """Equal error rate: where FMR and FNMR cross.
 
     Convention: the point where the ROC polyline through all observed operating points, "always
-    same" and "always different" among them, meets the line FMR = FNMR. Between two neighbouring
+    same" and "always different" among them, meets the line FMR = FNMR. Between two neighboring
     points rates are interpolated linearly (a threshold chosen by a coin reaches them); where a
     threshold makes both equal, nothing is interpolated. The value depends on the order of scores
     alone. It is never below the convex hull's (ROCCH-EER), which may skip over observed points.

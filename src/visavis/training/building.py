@@ -142,14 +142,14 @@ def _first(network: nn.Module, convolutions: int) -> list[nn.Module]:
 
 
 def blend(network: nn.Module, first: nn.Module, share: float) -> None:
-    """Move a network's weights back towards its first ones, in place.
+    """Move a network's weights back toward its first ones, in place.
 
-    What was learnt on little data is surer in its direction than in its length: part of the way
+    What was learned on little data is surer in its direction than in its length: part of the way
     often knows the new faces better than all of it, and forgets less of the others. M. Wortsman et
     al., "Robust fine-tuning of zero-shot models", CVPR 2022 (arXiv:2109.01903).
 
     Args:
-        network: what was learnt.
+        network: what was learned.
         first: the same network with the weights that it began with.
         share: of the way from `first` to `network` that is gone, in (0, 1]; 1 changes nothing.
 
@@ -171,5 +171,5 @@ def blend(network: nn.Module, first: nn.Module, share: float) -> None:
     with torch.no_grad():
         for name, value in came_to.items():
             if value.is_floating_point():
-                # lerp gives exactly `first` at 0 and the learnt value at 1.
+                # lerp gives exactly `first` at 0 and the learned value at 1.
                 value.copy_(torch.lerp(begun[name].to(value), value, share))

@@ -169,7 +169,7 @@ _ENTRIES: Final = (
         size=99_693_937,
         licence="CC0-1.0 AND LicenseRef-iBUG-300-W",
         use=(
-            "research only: the licence of its training data excludes commercial use, and the "
+            "research only: the license of its training data excludes commercial use, and the "
             "data's makers say that so does the trained model"
         ),
         training_data="iBUG 300-W",

@@ -74,8 +74,8 @@ def test_the_docstring_tells_the_parameters_and_the_input(name: str) -> None:
     count = sum(p.numel() for p in backbone.parameters())
     assert f"{count:,}" in re.split(r"\nParameters", text)[1]
     spec = backbone.spec
-    colours = {1: "gray", 3: "RGB"}[spec.channels]
-    assert f"Input: {spec.input_size}x{spec.input_size} {colours}" in " ".join(text.split())
+    colors = {1: "gray", 3: "RGB"}[spec.channels]
+    assert f"Input: {spec.input_size}x{spec.input_size} {colors}" in " ".join(text.split())
     assert "Source: " in text
     assert spec.name == name
     assert spec.source

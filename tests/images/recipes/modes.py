@@ -1,4 +1,4 @@
-"""Colour modes, depths, transparency and profiles; expectations by plain arithmetic."""
+"""Color modes, depths, transparency and profiles; expectations by plain arithmetic."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _deep() -> list[tuple[str, Callable[[], bytes], np.ndarray, int]]:
             np.array([[[255, 128, 0]]]),
             0,
         ),
-        # Pillow keeps the high byte of colour samples, so one level may be lost.
+        # Pillow keeps the high byte of color samples, so one level may be lost.
         ("rgb16-png", lambda: png((5, 2), 16, 2, png_rows(rgb.reshape(2, 15))), rgb / 257, 1),
     ]
 
@@ -233,7 +233,7 @@ def _profiled() -> list[tuple[str, Callable[[], bytes], np.ndarray, int]]:
             profiles.srgb_of_gray(gray, 1.0),
             2,
         ),
-        # Of 250 stages, each of which takes time for each of 36,000 colours.
+        # Of 250 stages, each of which takes time for each of 36,000 colors.
         (
             "elements-profile-png",
             lambda: encode(pixels, "PNG", icc_profile=profiles.elements_profile(250)),

@@ -103,7 +103,7 @@ def test_gray_has_equal_channels_of_the_luma() -> None:
         torch.testing.assert_close(images[:, channel], luma, atol=1e-3, rtol=0)
 
 
-def test_colour_keeps_edges_where_they_are() -> None:
+def test_color_keeps_edges_where_they_are() -> None:
     made = augmenter(AugmentOptions(flip=0.0, color=0.2))
     images, plain = made(CROPS, seed=0), made.plain(CROPS)
     for one, other in zip(images.flatten(1), plain.flatten(1), strict=True):

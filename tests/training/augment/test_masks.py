@@ -73,7 +73,7 @@ def test_a_mask_is_darker_in_a_dark_photo() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PATTERNS if name != "plain"])
-def test_patterns_have_both_colours(name: str) -> None:
+def test_patterns_have_both_colors(name: str) -> None:
     grid = (
         np.linspace(-40, 40, 90, dtype=np.float32)[None],
         np.linspace(0, 70, 80, dtype=np.float32)[:, None],

@@ -86,7 +86,7 @@ def test_looks_are_laid_over_each_other(turn: float, stretch: float, shift: floa
     assert perceptual_hash.registered(one, np.zeros_like(one)) == -1
 
 
-def test_one_colour_is_like_nothing() -> None:
+def test_one_color_is_like_nothing() -> None:
     plain = np.full((1, SIZE, SIZE, 3), 90, np.uint8)
     assert not perceptual_hash.looks(plain, size=SIZE, scale=SCALE).any()
 

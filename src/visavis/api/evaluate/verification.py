@@ -350,10 +350,10 @@ def make_folder(out: Path) -> Path:
 
 
 def _summarize(table: ScoreFile, replicates: int, progress: Progress | None) -> Summary:
-    from visavis.evaluation.verification.summary import summarise
+    from visavis.evaluation.verification.summary import summarize
 
     update: Callable[[int, int], None] | None = stage(progress, "intervals")
-    return summarise(table, replicates=replicates, progress=update)
+    return summarize(table, replicates=replicates, progress=update)
 
 
 def _write(out: Path, made: Measured, *, pictures: bool = False) -> None:

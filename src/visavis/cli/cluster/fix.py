@@ -151,7 +151,7 @@ def enroll(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Enrol a cluster as a person of a gallery: its most typical faces.
+    """Enroll a cluster as a person of a gallery: its most typical faces.
 
     The cluster gets the name, too.
 

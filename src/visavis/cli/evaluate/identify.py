@@ -55,12 +55,12 @@ def identify(
         typer.Option("--fpir", help="Chance that a stranger is named; may be repeated."),
     ] = None,
     rounds: Annotated[
-        int, typer.Option("--rounds", min=1, help="Random enrolments to average over.")
+        int, typer.Option("--rounds", min=1, help="Random enrollments to average over.")
     ] = 20,
     rank: Annotated[
         int, typer.Option("--rank", min=1, help="Open set: the right one may be among so many.")
     ] = 1,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the enrolments.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the enrollments.")] = 0,
     faces: Annotated[
         str,
         typer.Option("--faces", help="Where a photo has several: central, largest or refuse."),
@@ -73,7 +73,7 @@ def identify(
     json: options.Json = False,
     **wanted: Any,
 ) -> None:
-    """Enrol people at random, search for all the others: 1:N.
+    """Enroll people at random, search for all the others: 1:N.
 
     Closed set: how often the right person comes first. Open set: how many are missed when
     strangers may be named at most so often, and whether the rate that the program states for each
@@ -107,7 +107,7 @@ def _show(result: Identification) -> None:
     console.print(
         f"{result.protocol}: {result.enrolled:,} people enrolled with {result.templates} "
         f"photo{'s' if result.templates > 1 else ''} each, {result.mated:,.0f} mated probes, "
-        f"{result.strangers:,} strangers; {result.rounds} enrolments",
+        f"{result.strangers:,} strangers; {result.rounds} enrollments",
         markup=False,
         style="bold",
     )

@@ -17,7 +17,7 @@ from visavis.cli.photos import STANDARD_INPUT, gather
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
-    from visavis.identification import EnrolRow, PersonPhoto
+    from visavis.identification import EnrollRow, PersonPhoto
 
 
 _REMEDIES = {
@@ -99,7 +99,7 @@ def enroll(
     json: options.Json = False,
     **photo_options: Any,
 ) -> None:
-    """Enrol people: templates of their photos go into a gallery, photos do not.
+    """Enroll people: templates of their photos go into a gallery, photos do not.
 
     What was enrolled before is skipped, so a run that was stopped goes on when started again. Poor
     faces are refused. You are warned where a face looks like somebody else who is enrolled, or
@@ -145,7 +145,7 @@ def enroll(
         tail: dict[str, Any] = {}
         with json_rows(head, key="rows", tail=tail) if json else nullcontext() as put:
 
-            def told(row: EnrolRow) -> None:
+            def told(row: EnrollRow) -> None:
                 rows.add(row)
                 _tell(row, alone=len(photos) == 1)
                 if put is not None:
@@ -188,7 +188,7 @@ def _gather(sources: list[str], name: str | None) -> list[PersonPhoto]:
     return [photo for source in sources for photo in person_photos(source)]
 
 
-def _tell(row: EnrolRow, *, alone: bool) -> None:
+def _tell(row: EnrollRow, *, alone: bool) -> None:
     """Say what needs attention, as it comes."""
     if row.message is not None:
         # What to do about it is said once, in the summary.
@@ -198,7 +198,7 @@ def _tell(row: EnrolRow, *, alone: bool) -> None:
         messages.print(f"warning: {row.photo}, {row.person}: {sentence}", markup=False)
 
 
-def _summarize(rows: list[EnrolRow], counts: Counter[str]) -> None:
+def _summarize(rows: list[EnrollRow], counts: Counter[str]) -> None:
     if len(rows) == 1 and rows[0].status == "enrolled":
         console.print(
             f"enrolled {rows[0].person} (usability {rows[0].usability:.2f})", markup=False

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Self
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
-    from visavis.identification import EnrolRow
+    from visavis.identification import EnrollRow
 
 COLUMNS = (
     *("photo", "person", "status", "usability", "faces_found", "own_score"),
@@ -30,7 +30,7 @@ class RowReport:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self.rows: list[EnrolRow] = []
+        self.rows: list[EnrollRow] = []
         self.counts: Counter[str] = Counter()
         self._path = path
         self._file: IO[str] | None = None
@@ -43,7 +43,7 @@ class RowReport:
                 ) from error
             self._write(COLUMNS)
 
-    def add(self, row: EnrolRow) -> None:
+    def add(self, row: EnrollRow) -> None:
         """Note what became of a photo."""
         self.rows.append(row)
         self.counts[row.status] += 1

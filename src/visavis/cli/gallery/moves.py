@@ -207,7 +207,7 @@ def _show(found: MigrationProgress) -> None:
         some = ", ".join(found.waiting)
         more = ", ..." if found.people - found.migrated > len(found.waiting) else ""
         messages.print(
-            f"no crop was kept of {some}{more}: enrol them again with --model {found.model}; until "
-            "then both models are asked",
+            f"no crop was kept of {some}{more}: enroll them again with --model {found.model}; "
+            "until then both models are asked",
             markup=False,
         )

@@ -26,7 +26,7 @@ _Names = Annotated[list[str], typer.Argument(help="Names from `visavis models li
 
 @app.command("list")
 def list_models(as_json: _Json = False) -> None:
-    """List all models: size, licence, hash, and where each is now.
+    """List all models: size, license, hash, and where each is now.
 
     Example: `visavis models list`
     """
@@ -60,7 +60,7 @@ def list_models(as_json: _Json = False) -> None:
 
 @app.command("show")
 def show(name: _Name, as_json: _Json = False) -> None:
-    """Show all that is known of one model: licence, permitted use, training data, paper, sources.
+    """Show all that is known of one model: license, permitted use, training data, paper, sources.
 
     Example: `visavis models show sface`
     """

@@ -188,7 +188,7 @@ def _command() -> str:
 
 
 def _refuse_misspelt(fields: Collection[str], recipe: str) -> None:
-    """What is no field of a recipe may be an option of the command, misspelt."""
+    """What is no field of a recipe may be an option of the command, misspelled."""
     from difflib import get_close_matches
 
     from visavis.training.recipes import by_name

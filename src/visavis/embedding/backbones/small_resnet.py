@@ -2,7 +2,7 @@
 
 Source: our own, after He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, with a
 leaky ReLU at PReLU's first slope and the batch-normalized embedding of Deng et al., "ArcFace", CVPR
-2019. The face is gray and large, halved by max pooling: on a few thousand people, colour, and
+2019. The face is gray and large, halved by max pooling: on a few thousand people, color, and
 convolutions of stride 2 in place of the pooling, cost validation AUC. Only dense convolutions,
 which CPUs run several times faster per operation than depthwise ones. The head is either a linear
 layer over the whole last map between two batch normalizations (ArcFace's option E), or one

@@ -67,13 +67,13 @@ def _over_settings(
     values = [of(r.scores) for r in rows if r.scores is not None]
     everything = [part for v in values for part in (v.precision, v.recall, v.f1)]
     edge = _edge(everything)
-    for label, colour, y in (
+    for label, color, y in (
         ("precision", plots.NON_MATED, [v.precision for v in values]),
         ("recall", plots.MATED, [v.recall for v in values]),
         ("F1", plots.ACCENT, [v.f1 for v in values]),
     ):
         panel.plot(
-            x, _inside(y, edge), "o-", color=colour, linewidth=1.5, markersize=3.5,
+            x, _inside(y, edge), "o-", color=color, linewidth=1.5, markersize=3.5,
             label=label,
         )  # fmt: skip
     asked = summary.asked
@@ -102,13 +102,13 @@ def trade_off(summary: ClusteringSummary) -> str:
     across, up = _inside(recall, _edge(recall)), _inside(precision, _edge(precision))
     for k, name in enumerate(names):
         own = [place for place, r in enumerate(shown) if r.algorithm == name]
-        colour, mark = plots.SERIES[k % len(plots.SERIES)], _MARKS[k % len(_MARKS)]
+        color, mark = plots.SERIES[k % len(plots.SERIES)], _MARKS[k % len(_MARKS)]
         x, y = [across[p] for p in own], [up[p] for p in own]
-        panel.plot(x, y, f"{mark}-", color=colour, linewidth=1.2, markersize=3.5, label=name)
+        panel.plot(x, y, f"{mark}-", color=color, linewidth=1.2, markersize=3.5, label=name)
         for p in own:
             if shown[p].default:
                 panel.plot(
-                    across[p], up[p], mark, color=colour, markersize=9, markeredgecolor=plots.INK,
+                    across[p], up[p], mark, color=color, markersize=9, markeredgecolor=plots.INK,
                     markeredgewidth=1,
                 )  # fmt: skip
     panel.set_xlabel("B-cubed recall")
@@ -144,11 +144,11 @@ def cluster_sizes(summary: ClusteringSummary) -> str:
 def _cluster_sizes(panel: Axes, summary: ClusteringSummary) -> None:
     sizes = summary.sizes
     place = np.arange(len(sizes.names))
-    for values, colour, label, shift in (
+    for values, color, label, shift in (
         (sizes.people, plots.MATED, "people", -0.2),
         (sizes.clusters, plots.ACCENT, "clusters found", 0.2),
     ):
-        panel.bar(place + shift, values, width=0.38, color=colour, label=label)
+        panel.bar(place + shift, values, width=0.38, color=color, label=label)
     panel.set_xticks(place, sizes.names, rotation=0 if len(place) < 9 else 40)
     panel.set_yscale("symlog", linthresh=10)
     panel.set_ylim(0, 2.2 * max(*sizes.people, *sizes.clusters))

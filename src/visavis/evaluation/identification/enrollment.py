@@ -1,4 +1,4 @@
-"""One random enrolment: who is enrolled, who probes, and what the search finds."""
+"""One random enrollment: who is enrolled, who probes, and what the search finds."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Round:
-    """What one enrolment's probes scored.
+    """What one enrollment's probes scored.
 
     Attributes:
         mated: ``(Q,)`` score of each mated probe with its own person.
@@ -69,7 +69,7 @@ class Round:
         strangers: ``(K,)`` who each is.
         own: the gallery's own scores, as the product uses them for its threshold.
         calibration: in whose space all these are; ``None`` for templates as they are.
-        plain: the same enrolment with templates as they are, where these scores are about a mean.
+        plain: the same enrollment with templates as they are, where these scores are about a mean.
     """
 
     mated: NDArray[np.float64]
@@ -83,7 +83,7 @@ class Round:
 
 
 def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
-    """How many people a plan enrols, and how many strangers probe.
+    """How many people a plan enrolls, and how many strangers probe.
 
     Raises:
         DataError: too few people with enough photos, or nobody is left as a stranger.
@@ -102,17 +102,17 @@ def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
     if not able:
         raise DataError(
             f"nobody of {known:,} people with {plan.photos + 1} usable photos",
-            "give people with more photos, or enrol fewer photos of each: one more is the probe",
+            "give people with more photos, or enroll fewer photos of each: one more is the probe",
         )
     if enrol > fit:
         raise DataError(
             f"{fit:,} people with {plan.photos} or more usable photos, of {known:,}",
-            f"enrol at most {fit:,} people",
+            f"enroll at most {fit:,} people",
         )
     left = known - enrol
     if left < 1:
         raise DataError(
-            f"all {known:,} people enrolled", "enrol fewer: strangers are people who are not"
+            f"all {known:,} people enrolled", "enroll fewer: strangers are people who are not"
         )
     return enrol, left if plan.strangers is None else min(plan.strangers, left)
 
@@ -120,7 +120,7 @@ def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
 def draw(
     faces: Faces, plan: Plan, rng: np.random.Generator, calibration: Calibration | None = None
 ) -> Round:
-    """Enrol people at random and search for everybody else's photos.
+    """Enroll people at random and search for everybody else's photos.
 
     With a calibration the search is about its mean or the gallery's own, as the product's is.
 

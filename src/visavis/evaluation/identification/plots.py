@@ -67,7 +67,9 @@ def _trade_off(panel: Axes, result: Identification) -> None:
         np.maximum(values, floor)
         for values in (result.curves.fnir, result.curves.fnir_low, result.curves.fnir_high)
     )
-    panel.fill_between(x, low, high, color=plots.MATED, alpha=0.16, linewidth=0, label="enrolments")
+    panel.fill_between(
+        x, low, high, color=plots.MATED, alpha=0.16, linewidth=0, label="enrollments"
+    )
     panel.plot(x, mean, color=plots.MATED, linewidth=1.6, label="their mean")
     for point in result.stated:
         if not np.isfinite(point.measured):
@@ -104,12 +106,12 @@ def histogram(result: Identification) -> str:
 def _histogram(panel: Axes, result: Identification) -> None:
     edges = np.array(result.curves.edges)
     shown = np.flatnonzero(np.array(result.curves.mated) + np.array(result.curves.strangers))
-    for values, colour, label in (
+    for values, color, label in (
         (result.curves.strangers, plots.NON_MATED, "strangers, with the closest person"),
         (result.curves.mated, plots.MATED, "enrolled, with themselves"),
     ):
-        panel.stairs(values, edges, fill=True, color=colour, alpha=0.28)
-        panel.stairs(values, edges, color=colour, linewidth=1.3, label=label)
+        panel.stairs(values, edges, fill=True, color=color, alpha=0.28)
+        panel.stairs(values, edges, color=color, linewidth=1.3, label=label)
     top = 1.25 * max(*result.curves.mated, *result.curves.strangers)
     panel.set_ylim(0, top)
     if len(shown):

@@ -11,16 +11,16 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class OpenSetRate(Record):
-    """FNIR where the enrolments' own strangers set the threshold.
+    """FNIR where the enrollments' own strangers set the threshold.
 
     Attributes:
-        fpir: the rate asked for; each enrolment's threshold is the lowest observed score that
+        fpir: the rate asked for; each enrollment's threshold is the lowest observed score that
             keeps to it.
-        fnir: mean over enrolments, each probe counting once.
+        fnir: mean over enrollments, each probe counting once.
         fnir_ci: 95 % interval, people resampled.
-        fnir_sd: standard deviation over enrolments.
+        fnir_sd: standard deviation over enrollments.
         fnir_people: the same mean with each person counting once, whatever their photos.
-        threshold: mean over enrolments.
+        threshold: mean over enrollments.
     """
 
     fpir: float
@@ -37,18 +37,18 @@ class StatedRate(Record):
 
     Attributes:
         stated: the FPIR asked for.
-        stated_ci: the interval that was stated, mean over enrolments.
-        basis: what the threshold rested on, in words (of the first enrolment).
-        threshold: mean over enrolments.
-        measured: FPIR of the strangers at it, mean over enrolments.
+        stated_ci: the interval that was stated, mean over enrollments.
+        basis: what the threshold rested on, in words (of the first enrollment).
+        threshold: mean over enrollments.
+        measured: FPIR of the strangers at it, mean over enrollments.
         measured_ci: 95 % interval of it, people resampled.
-        fnir: FNIR at it, mean over enrolments.
+        fnir: FNIR at it, mean over enrollments.
         fnir_ci: 95 % interval of it, people resampled.
-        inside: share of the enrolments whose measured FPIR lies in the stated interval.
+        inside: share of the enrollments whose measured FPIR lies in the stated interval.
         consistent: share in which it does, or its own exact binomial interval reaches into it:
             few strangers measure no small rate well.
-        enrolments: those with a threshold; the others' data did not support the rate.
-        refused: enrolments for which it was refused.
+        enrollments: those with a threshold; the others' data did not support the rate.
+        refused: enrollments for which it was refused.
     """
 
     stated: float
@@ -72,7 +72,7 @@ class Curves(Record):
     Attributes:
         fpir: grid of rates, falling.
         fnir: mean FNIR at each.
-        fnir_low: least of the enrolments'.
+        fnir_low: least of the enrollments'.
         fnir_high: greatest.
         edges: of the bins of the histograms, one more than bins.
         mated: share of mated scores in each bin.
@@ -90,7 +90,7 @@ class Curves(Record):
 
 @dataclass(frozen=True, slots=True)
 class Identification(Record):
-    """Identification over many random enrolments.
+    """Identification over many random enrollments.
 
     Attributes:
         protocol: name of the data.
@@ -105,20 +105,20 @@ class Identification(Record):
         people: people with a usable photo.
         photos: usable photos.
         failures: photos without a template by reason; they are left out.
-        enrolled: people enrolled in each enrolment.
+        enrolled: people enrolled in each enrollment.
         templates: photos enrolled of each.
         fusion: how they become one score.
         rank: how many candidates may hold the right one in the open set.
-        rounds: number of enrolments.
+        rounds: number of enrollments.
         strangers: non-mated probes in each.
         mated: mated probes in each, mean.
-        rank1: closed set, mean over enrolments.
+        rank1: closed set, mean over enrollments.
         rank1_ci: 95 % interval, people resampled.
-        rank1_sd: standard deviation over enrolments.
+        rank1_sd: standard deviation over enrollments.
         rank1_people: each person counting once.
         cmc: closed set, ranks 1 to 20.
         open_set: FNIR at each FPIR that the strangers support.
-        mean: about which mean scores are: ``gallery`` (each enrolment's own), ``calibration``, or
+        mean: about which mean scores are: ``gallery`` (each enrollment's own), ``calibration``, or
             ``none``.
         plain: ``open_set`` of templates as they are; empty where that is the same.
         stated: what became of the product's own thresholds; empty without a calibration.

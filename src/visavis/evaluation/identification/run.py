@@ -1,8 +1,8 @@
-"""Identification by many random enrolments: closed set, open set, and the rates that are stated.
+"""Identification by many random enrollments: closed set, open set, and the rates that are stated.
 
 The protocol follows the benchmark of large-scale unconstrained face recognition (S. Liao, Z. Lei,
 D. Yi and S. Z. Li, "A benchmark study of large-scale unconstrained face recognition", IJCB 2014):
-people are split at random into enrolled and strangers, again and again. Every enrolment also
+people are split at random into enrolled and strangers, again and again. Every enrollment also
 derives its threshold as the product does, from calibration, size and the gallery's own scores, and
 counts how often the strangers reach it.
 """
@@ -78,7 +78,7 @@ def evaluate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Identification:
-    """Enrol at random, search, and sum up.
+    """Enroll at random, search, and sum up.
 
     Args:
         faces: one template a photo.
@@ -86,10 +86,10 @@ def evaluate(
         origin: where the faces come from.
         calibration: for the stated rates; ``None`` for none.
         rates: FPIRs; those that the strangers cannot show are left out.
-        rounds: number of enrolments.
+        rounds: number of enrollments.
         replicates: bootstrap replicates of the people behind the intervals.
-        seed: decides the enrolments.
-        progress: called with (done, total) enrolments.
+        seed: decides the enrollments.
+        progress: called with (done, total) enrollments.
 
     Raises:
         DataError: too few people or photos for the plan.
@@ -298,7 +298,7 @@ def _replicated_fnir(r: Round, found: Floats, rate: float, weights: Floats) -> F
 def _interval(
     replicated: Sequence[Floats], value: float | np.floating, people: Sequence[NDArray[np.int64]]
 ) -> Interval:
-    """Percentiles of the replicates' mean over enrolments.
+    """Percentiles of the replicates' mean over enrollments.
 
     No replicate shows an error that nobody made, nor a success where all failed: there the exact
     binomial bound, a person counting as one trial.

@@ -112,16 +112,14 @@ def rates(scores: ScoreFile, summary: Summary) -> str:
     curve = error_rates(mated, non_mated)
     figure, panel = plots.axes()
     t = curve.thresholds[:-1]
-    for rate, colour, label, pairs in (
+    for rate, color, label, pairs in (
         (curve.fmr[:-1], plots.NON_MATED, "FMR", len(non_mated)),
         (curve.fnmr[:-1], plots.MATED, "FNMR", len(mated)),
     ):
         floor = 0.5 / pairs
         y = np.maximum(rate, floor)
         keep = plots.thin(t.astype(np.float64), np.log(y))
-        panel.plot(
-            t[keep], y[keep], color=colour, linewidth=1.6, label=label, drawstyle="steps-pre"
-        )
+        panel.plot(t[keep], y[keep], color=color, linewidth=1.6, label=label, drawstyle="steps-pre")
     panel.set_yscale("log")
     panel.set_ylim(0.5 / max(len(non_mated), len(mated)), 1.15)
     for name, threshold in _lines(summary):
@@ -164,11 +162,11 @@ def reliability(scores: ScoreFile, summary: Summary) -> str:
     panel.plot(x, y, color=plots.ACCENT, linewidth=1.6, drawstyle="steps-post")
     # Where the pairs lie: without this, the ends of the steps look as sure as the middle.
     span = high - low
-    for values, colour, side in ((non_mated, plots.NON_MATED, low), (mated, plots.MATED, high)):
+    for values, color, side in ((non_mated, plots.NON_MATED, low), (mated, plots.MATED, high)):
         share, edges = np.histogram(values / ln10, np.linspace(low, high, 50))
         height = 0.16 * span * share / max(share.max(), 1)
         sign = 1 if side == low else -1
-        panel.stairs(side + sign * height, edges, baseline=side, fill=True, color=colour, alpha=0.3)
+        panel.stairs(side + sign * height, edges, baseline=side, fill=True, color=color, alpha=0.3)
     step = max(1, int(np.ceil(span / 8)))
     ticks = np.arange(low, high + 1, step)
     names = [_ratio(int(tick)) for tick in ticks]
@@ -188,7 +186,7 @@ def reliability(scores: ScoreFile, summary: Summary) -> str:
 
 
 def projection(points: Projection) -> str:
-    """Templates in the plane, a colour and a shape a person."""
+    """Templates in the plane, a color and a shape a person."""
     figure = plots.in_the_plane(np.array(points.x), np.array(points.y), points.people)
     return svg.render(
         figure,

@@ -31,7 +31,7 @@ FOLDS: Final = 10
 _NAN: Final = float("nan")
 
 
-def summarise(
+def summarize(
     scores: ScoreFile,
     *,
     replicates: int = 1000,

@@ -33,7 +33,7 @@ _SETTINGS = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     "PRAGMA cache_size = -16384",
-    # The log is moved to the database every 64 MiB: pages that many enrolments touch, once.
+    # The log is moved to the database every 64 MiB: pages that many enrollments touch, once.
     "PRAGMA wal_autocheckpoint = 16384",
 )
 

@@ -37,7 +37,7 @@ def opened(
     with translate_errors(path):
         there = file.is_file() and file.stat().st_size > 0
         if not there and not create:
-            raise GalleryError(f"there is no gallery at {path}", "enrol somebody to make one")
+            raise GalleryError(f"there is no gallery at {path}", "enroll somebody to make one")
         if not there:
             _make_folder(path)
         (path / INDEX).mkdir(mode=0o700, exist_ok=True)
@@ -79,7 +79,7 @@ def _bring_up_to_date(
             return
         if version == 0 and not create:
             raise GalleryError(
-                f"there is no gallery at {database.folder}", "enrol somebody to make one"
+                f"there is no gallery at {database.folder}", "enroll somebody to make one"
             )
         with _immediate(db, timeout=timeout):
             version = schema.version_of(db, database.folder)

@@ -107,7 +107,7 @@ class SqliteGallery:
     # --- writing -----------------------------------------------------------------------------
 
     def add(self, faces: Sequence[NewFace], /) -> list[int]:
-        """Enrol faces, all or none; returns their numbers in order. See ``GalleryStore.add``."""
+        """Enroll faces, all or none; returns their numbers in order. See ``GalleryStore.add``."""
         with self._db.reading() as (db, _):
             known = writing.dimensions(db)
         checked = checked_faces(faces, known)

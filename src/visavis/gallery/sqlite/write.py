@@ -1,4 +1,4 @@
-"""Enrolment: many faces in one transaction."""
+"""Enrollment: many faces in one transaction."""
 
 from __future__ import annotations
 

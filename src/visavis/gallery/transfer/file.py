@@ -5,7 +5,7 @@ Format 1. Members, in this order, stored without zip compression and with a fixe
 ``faces-00000.parquet``, ``faces-00001.parquet``, ...
     ``person`` text, ``vector`` list of float32 of unit length, ``model`` text, ``model_sha256``
     text, ``settings`` text, ``usability`` float64, ``source`` text, ``source_sha256`` text,
-    ``expires`` text (ISO 8601 UTC) or null, ``crop`` PNG bytes or null; in order of enrolment.
+    ``expires`` text (ISO 8601 UTC) or null, ``crop`` PNG bytes or null; in order of enrollment.
 ``people.parquet``
     ``name`` text, ``attributes`` text (a JSON object, keys in order); by name in code point order.
 ``times-00000.parquet``, ..., ``times-people.parquet``

@@ -212,7 +212,7 @@ def import_(
     The file is verified from end to end, and names are compared, before anything is written.
     Templates then go in by parts, each all or none. An import that was interrupted is taken up
     again by importing the same file: a template that a person has already, of the same model and
-    bit for bit, is not added twice. Person ids, face numbers and times of enrolment are the
+    bit for bit, is not added twice. Person ids, face numbers and times of enrollment are the
     gallery's own.
 
     Args:

@@ -26,7 +26,7 @@ from visavis.training.loop.validation import Validation
 class Ema(AveragedModel):
     """An exponential moving average of a network, which validates better than its latest weights.
 
-    At its ``n``-th update the mean moves by ``1 - min(decay, (n + 1) / (n + 10))`` towards the
+    At its ``n``-th update the mean moves by ``1 - min(decay, (n + 1) / (n + 10))`` toward the
     weights: at the start faster than ``decay`` alone would, so that the random weights of the
     beginning are soon forgotten (TensorFlow's ``num_updates`` rule). Statistics of batch
     normalization are averaged alike; whole numbers are copied.
@@ -83,7 +83,7 @@ class Patience:
         self.auc, self.step, self.waited = math.nan, 0, 0
 
     def better(self, auc: float, step: int) -> bool:
-        """Take in a validation; whether it is the best so far, or as good: it has learnt longer."""
+        """Whether a validation is the best so far, or as good: it has learned longer."""
         self.waited = self.waited + 1 if auc <= self.auc else 0
         if auc < self.auc:
             return False

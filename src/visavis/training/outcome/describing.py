@@ -109,7 +109,7 @@ class Origin:
         """What to register the graph with.
 
         Raises:
-            OptionError: a name or licence that no model may have.
+            OptionError: a name or license that no model may have.
         """
         counts = self.counts()
         trained_on = (

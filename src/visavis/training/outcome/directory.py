@@ -97,7 +97,7 @@ def write_directory(
 
     Raises:
         ExportError: the ONNX file would not compute what the network does.
-        OptionError: a name or licence that no model may have.
+        OptionError: a name or license that no model may have.
         DataError: the folder cannot be written.
     """
     final = folder / names.INSIDE_RUN

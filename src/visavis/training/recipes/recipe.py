@@ -59,7 +59,7 @@ class Recipe(Record):
             of each augmented crop with what ``init`` makes of the plain one, as 1 - cosine.
         head_from_init: each person's center in the loss's classifier starts at the mean of what
             ``init`` makes of their photos, instead of at random.
-        blend: how far the finished model goes from ``init`` to what was learnt, in (0, 1]; 1 for
+        blend: how far the finished model goes from ``init`` to what was learned, in (0, 1]; 1 for
             all the way (``visavis.training.building``). Validations while training is on are
             of all that was learned.
         loss: the loss and its miner.

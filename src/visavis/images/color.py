@@ -12,7 +12,7 @@ from PIL import ImageCms
 
 _SPACES: Final = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 _LARGEST_PROFILE: Final = 4_000_000
-_MATTERS: Final = 16  # levels, mean over a coarse grid of all colours
+_MATTERS: Final = 16  # levels, mean over a coarse grid of all colors
 
 
 def to_srgb(image: PillowImage.Image, profile: bytes | None) -> PillowImage.Image:
@@ -20,10 +20,10 @@ def to_srgb(image: PillowImage.Image, profile: bytes | None) -> PillowImage.Imag
 
     Relative colorimetric with black point compensation. CMYK always goes by its profile; without
     one by ``red = (1 - cyan)(1 - black)`` and so on. L and RGB are taken as sRGB unless the
-    profile moves colours by more than 16 of 255 levels in the mean: ProPhoto RGB (24) and linear
+    profile moves colors by more than 16 of 255 levels in the mean: ProPhoto RGB (24) and linear
     light (41) are converted, Display P3 (10) and Adobe RGB (11) are left as they are, because
     converting doubles the time to decode and turns SFace's template by a cosine of 0.997 or more.
-    Broken profiles and those of another colour space than the pixels' are ignored, and so are
+    Broken profiles and those of another color space than the pixels' are ignored, and so are
     those of multi-process elements: their number is unbounded, and 250 KB of them take minutes.
     """
     if (
@@ -71,7 +71,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _mean_shift(transform: ImageCms.ImageCmsTransform, mode: str) -> float:
-    """How far the transform moves colours, in levels, mean over a grid of all of them."""
+    """How far the transform moves colors, in levels, mean over a grid of all of them."""
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     if mode == "L":
         grid = PillowImage.fromarray(levels[None, :])
