@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 
 class VisavisError(Exception):
     """Base of everything visavis raises on purpose.
@@ -229,3 +231,21 @@ def writing_to(path: Path, remedy: str = "choose another folder") -> Iterator[No
         if isinstance(error, VisavisError):
             raise
         raise DataError(f"{path}: cannot be written ({error.strerror or error})", remedy) from error
+
+
+@contextlib.contextmanager
+def decoding(source: object, error: type[VisavisError], remedy: str) -> Iterator[None]:
+    """Turn what msgspec has against a document into an error that names the source and the field.
+
+    >>> with decoding("a.json", DataError, "write it again"):
+    ...     msgspec.convert({"points": [1, "x"]}, dict[str, list[int]])
+    Traceback (most recent call last):
+    visavis.errors.DataError: a.json: [...][1]: expected `int`, got `str`; write it again
+    """
+    try:
+        yield
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as wrong:
+        text, _, path = str(wrong).partition(" - at `$")
+        field = path.removesuffix("`").removeprefix(".")
+        what = f"{field}: {text[:1].lower()}{text[1:]}" if field else text
+        raise error(f"{source}: {what}", remedy) from wrong

@@ -8,9 +8,11 @@ higher is closer.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -178,6 +180,20 @@ class OperatingPoint(Record):
     fnmr_ci: tuple[float, float] = (float("nan"), float("nan"))
     ties: int = 0
     settings: str = ""
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], /) -> OperatingPoint:
+        """The inverse of ``to_dict``: ``None`` is NaN; entries of later versions are ignored.
+
+        Raises:
+            msgspec.ValidationError: other values than ``to_dict`` writes.
+        """
+        nan = float("nan")
+        values = {key: nan if value is None else value for key, value in plain.items()}
+        for key in ("fmr_ci", "fnmr_ci"):
+            if key in values:
+                values[key] = [nan if value is None else value for value in plain[key]]
+        return msgspec.convert(values, cls)
 
 
 @runtime_checkable

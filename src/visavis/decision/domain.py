@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -126,13 +127,21 @@ class Domain(Record):
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Domain:
-        """The inverse of ``to_dict``."""
-        values: dict[str, Any] = {
-            key: _floats(v) if isinstance(v, str) else v for key, v in plain.items()
-        }
-        if values.get("whitening") is not None:
-            values["whitening"] = values["whitening"].reshape(-1, len(values["mean"]))
-        return cls(**values)
+        """The inverse of ``to_dict``.
+
+        Raises:
+            OptionError: other values than ``to_dict`` writes.
+        """
+        values: dict[str, Any] = dict(plain)
+        try:
+            for key in ("mean", "mean_b", "whitening"):
+                if values.get(key) is not None:
+                    values[key] = _floats(values[key])
+            if values.get("whitening") is not None:
+                values["whitening"] = values["whitening"].reshape(-1, len(values["mean"]))
+            return msgspec.convert(values, cls)
+        except (msgspec.ValidationError, ValueError, TypeError) as error:
+            raise OptionError(f"a domain of other values ({error})", "restore the file") from error
 
     def __post_init__(self) -> None:
         means = [self.mean, *([] if self.mean_b is None else [self.mean_b])]
@@ -152,7 +161,7 @@ def _base64(numbers: NDArray[np.float32]) -> str:
 
 
 def _floats(text: str) -> NDArray[np.float32]:
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
 
 
 def people_mean(vectors: Vectors, owners: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -216,11 +216,15 @@ class Calibration(Record):
         """
         from visavis.decision.domain import Domain
 
-        values = calibration_file.loads(text, source=source)
-        for key, kind in (("centered", Measured), ("domain", Domain)):
-            if values[key] is not None:
-                values[key] = kind(**(_made(values[key]) if key == "centered" else values[key]))
-        return cls(**_made(values))
+        plain = calibration_file.loads(text, source=source)
+        try:
+            if plain["domain"] is not None:
+                plain["domain"] = Domain.from_dict(plain["domain"])
+            if plain["centered"] is not None:
+                plain["centered"] = Measured(**_made(plain["centered"]))
+            return cls(**_made(plain))
+        except (OptionError, ValueError, TypeError) as error:
+            raise CalibrationError(f"{source}: domain or reference ({error})", _ANEW) from error
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
@@ -405,13 +409,24 @@ class CalibrationStore:
         return self._folder / f"{name}.json"
 
 
-def _made(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with operating points and evidence maps in place of plain numbers."""
+def _made(plain: dict[str, Any]) -> dict[str, Any]:
+    """Checked JSON values as the fields of ``Measured`` and ``Calibration``."""
     from visavis.decision.llr import LlrCalibration
 
-    points = tuple(OperatingPoint(**point) for point in values["points"])
-    evidence = tuple(LlrCalibration(**one) for one in values["evidence"])
-    return {**values, "points": points, "evidence": evidence}
+    reference = plain["reference"]
+    return {
+        **plain,
+        "points": tuple(OperatingPoint.from_dict(point) for point in plain["points"]),
+        "evidence": tuple(
+            LlrCalibration(one["method"], _floats(one["scores"]), _floats(one["llrs"]))
+            for one in plain["evidence"]
+        ),
+        "reference": reference and {key: _floats(column) for key, column in reference.items()},
+    }
+
+
+def _floats(numbers: Iterable[float]) -> tuple[float, ...]:
+    return tuple(map(float, numbers))
 
 
 def is_shipped(calibration: Calibration) -> bool:

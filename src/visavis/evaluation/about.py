@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from visavis.errors import DataError
+import msgspec
+
+from visavis.errors import DataError, decoding
 from visavis.types import OperatingPoint, Record
+
+_REMEDY: Final = "write the score file again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class About(Record):
     version: str = ""
     notes: tuple[str, ...] = ()
     photos: int = 0
-    photo_failures: dict[str, int] = dataclasses.field(default_factory=dict)
+    photo_failures: dict[str, int] = field(default_factory=dict)
     calibration: str = ""
     operating_points: tuple[OperatingPoint, ...] = ()
     projection: Projection | None = None
@@ -65,34 +67,12 @@ def from_json(text: str | bytes, source: str) -> About:
     Raises:
         DataError: the values are not of such a record.
     """
+    with decoding(source, DataError, _REMEDY):
+        plain = msgspec.json.decode(text, type=dict[str, Any])
     try:
-        values = _known(About, json.loads(text))
-        values["notes"] = tuple(values.get("notes", ()))
-        values["operating_points"] = tuple(
-            _operating_point(point) for point in values.get("operating_points", ())
-        )
-        if values.get("projection") is not None:
-            kept = _known(Projection, values["projection"])
-            lists = {k: tuple(v) for k, v in kept.items() if isinstance(v, list)}
-            values["projection"] = Projection(**{**kept, **lists})
-        return About(**values)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise DataError(
-            f"{source}: its metadata cannot be read ({error})", "write the score file again"
-        ) from error
-
-
-def _known(kind: type[Any], plain: Any) -> dict[str, Any]:
-    names = {field.name for field in dataclasses.fields(kind)}
-    return {name: value for name, value in plain.items() if name in names}
-
-
-def _operating_point(plain: Any) -> OperatingPoint:
-    # to_dict writes NaN as None.
-    known = _known(OperatingPoint, plain)
-    values: dict[str, Any] = {k: float("nan") if v is None else v for k, v in known.items()}
-    for name in ("fmr_ci", "fnmr_ci"):
-        if name in values:
-            low, high = (float("nan") if v is None else v for v in values[name])
-            values[name] = (low, high)
-    return OperatingPoint(**values)
+        points = [OperatingPoint.from_dict(one) for one in plain.get("operating_points", ())]
+    except (msgspec.ValidationError, TypeError, AttributeError) as error:
+        raise DataError(f"{source}: operating_points ({error})", _REMEDY) from error
+    plain["operating_points"] = points
+    with decoding(source, DataError, _REMEDY):
+        return msgspec.convert(plain, About)

@@ -7,9 +7,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 from PIL import Image as PillowImage
 
@@ -17,7 +19,7 @@ from visavis import images
 from visavis.errors import DataError, FaceError, OptionError, VisavisError
 from visavis.pipeline.extractor import Extractor, Prepared
 from visavis.pipeline.records import PhotoResult
-from visavis.types import Face, Image, PassedOver, Quality, Vectors
+from visavis.types import Face, Image, PassedOver, Quality, Vectors, to_plain
 
 if TYPE_CHECKING:
     from visavis.embedding.cache import EmbeddingCache
@@ -28,6 +30,24 @@ SKIPPED: Final = "skipped"
 _CHUNK: Final = 16
 _Named = Sequence[tuple[int, Any, str]]
 _NO_VECTORS: Final[Vectors] = np.zeros((0, 0), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _KeptFace:
+    face: Face
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """What the cache keeps of a photo besides its vectors: its faces, or why it has none."""
+
+    faces: tuple[_KeptFace, ...] = ()
+    found: int = 0
+    passed_over: tuple[PassedOver, ...] = ()
+    reason: str | None = None
+    message: str = ""
+    source: str = ""
 
 
 def embed_many(
@@ -108,9 +128,8 @@ def _chunk(  # noqa: PLR0917
         except FaceError as error:
             results[k] = PhotoResult(source, (), error.reason, str(error), digest)
             if cache is not None and digest:
-                kept_error = {"faces": [], "reason": error.reason, "message": str(error)}
-                kept_error["source"] = source
-                cache.put(digest, settings, extractor.model_sha256, kept_error, _NO_VECTORS)
+                failed = _Kept(reason=error.reason, message=str(error), source=source)
+                cache.put(digest, settings, extractor.model_sha256, to_plain(failed), _NO_VECTORS)
         except DataError:  # of the cache, not of this photo
             raise
         except VisavisError as error:
@@ -126,7 +145,10 @@ def _chunk(  # noqa: PLR0917
             found = tuple(extractor.templates(prepared, own))
             results[k] = PhotoResult(prepared.photo, found, sha256=digest)
             if cache is not None and digest:
-                cache.put(digest, settings, extractor.model_sha256, _plain(prepared), own)
+                both = zip(prepared.faces, prepared.qualities, strict=True)
+                faces = tuple(_KeptFace(*one) for one in both)
+                kept_photo = _Kept(faces, prepared.faces_found, prepared.passed_over)
+                cache.put(digest, settings, extractor.model_sha256, to_plain(kept_photo), own)
     return [result for result in results if result is not None]
 
 
@@ -150,46 +172,20 @@ def _prepared(
     return prepared
 
 
-def _plain(prepared: Prepared) -> dict[str, Any]:
-    """What the cache keeps of a photo besides its vectors."""
-    return {
-        "faces": [
-            {"face": face.to_dict(), "quality": measured.to_dict()}
-            for face, measured in zip(prepared.faces, prepared.qualities, strict=True)
-        ],
-        "found": prepared.faces_found,
-        "passed_over": [one.to_dict() for one in prepared.passed_over],
-    }
-
-
 def _restored(
     extractor: Extractor, source: str, digest: str, kept: dict[str, Any], vectors: Vectors
 ) -> PhotoResult:
-    if not kept["faces"]:
+    record = msgspec.convert(kept, _Kept, dec_hook=lambda _, value: np.array(value, np.float32))
+    if not record.faces:
         # The same bytes may go by another name now.
-        message = kept["message"].replace(kept["source"], source, 1)
-        return PhotoResult(source, (), kept["reason"], message, digest)
+        message = record.message.replace(record.source, source, 1)
+        return PhotoResult(source, (), record.reason, message, digest)
     prepared = Prepared(
         photo=source,
-        faces=tuple(_face(one["face"]) for one in kept["faces"]),
-        qualities=tuple(_quality(one["quality"]) for one in kept["faces"]),
+        faces=tuple(one.face for one in record.faces),
+        qualities=tuple(one.quality for one in record.faces),
         crops=np.zeros((0, 0, 0, 3), dtype=np.uint8),
-        faces_found=kept["found"],
-        passed_over=tuple(
-            PassedOver(_face(one["face"]), one["reason"]) for one in kept["passed_over"]
-        ),
+        faces_found=record.found,
+        passed_over=record.passed_over,
     )
     return PhotoResult(source, tuple(extractor.templates(prepared, vectors)), sha256=digest)
-
-
-def _face(plain: dict[str, Any]) -> Face:
-    return Face(
-        box=tuple(plain["box"]),
-        landmarks=np.array(plain["landmarks"], dtype=np.float32),
-        score=plain["score"],
-        turn=plain["turn"],
-    )
-
-
-def _quality(plain: dict[str, Any]) -> Quality:
-    return Quality(**{**plain, "warnings": tuple(plain["warnings"])})

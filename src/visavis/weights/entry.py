@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from functools import cache
+from typing import Annotated, Any, Final, TypeAlias, get_type_hints
 
-from visavis.errors import OptionError
+import msgspec
+from msgspec import Meta
+
+from visavis.errors import OptionError, decoding
 from visavis.former import MODEL_FIELDS
 from visavis.types import Record
 
-Triple = tuple[float, float, float]
+Triple: TypeAlias = tuple[float, float, float]
 
-KINDS: Final = ("detector", "embedder", "landmarks")
-COLOURS: Final = ("rgb", "bgr")
-LAYOUTS: Final = ("NCHW", "NHWC")
+_Finite: TypeAlias = Annotated[float, Meta(gt=-1e300, lt=1e300)]
+_Positive: TypeAlias = Annotated[float, Meta(gt=0, lt=1e300)]
+_Whole: TypeAlias = Annotated[int, Meta(ge=1)]
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
-_SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_LARGEST_INPUT: Final = 4096
+_REMEDY: Final = "give what the documentation of ModelEntry says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,10 @@ class ModelEntry(Record):
     """
 
     name: str
-    kind: str
+    kind: Annotated[str, Meta(pattern=r"^(detector|embedder|landmarks)\Z")]
     filename: str
-    sha256: str
-    size: int
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    size: _Whole
     licence: str
     use: str = ""
     training_data: str = ""
@@ -87,39 +89,25 @@ class ModelEntry(Record):
     carriers: tuple[Carrier, ...] = ()
     urls: tuple[str, ...] = ()
     format: str = "onnx"
-    input_size: int | None = None
-    dimension: int | None = None
-    mean: Triple = (0.0, 0.0, 0.0)
-    std: Triple = (1.0, 1.0, 1.0)
-    colour: str = "rgb"
-    layout: str = "NCHW"
-    crop_scale: float = 1.0
-    batch: int | None = None
+    input_size: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    dimension: _Whole | None = None
+    mean: tuple[_Finite, _Finite, _Finite] = (0.0, 0.0, 0.0)
+    std: tuple[_Positive, _Positive, _Positive] = (1.0, 1.0, 1.0)
+    colour: Annotated[str, Meta(pattern=r"^(rgb|bgr)\Z")] = "rgb"
+    layout: Annotated[str, Meta(pattern=r"^(NCHW|NHWC)\Z")] = "NCHW"
+    crop_scale: Annotated[float, Meta(ge=0.5, le=2)] = 1.0
+    batch: _Whole | None = None
     runtimes: tuple[str, ...] = ("onnxruntime", "openvino")
     added: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        _one_of("kind", self.kind, KINDS)
-        _one_of("colour", self.colour, COLOURS)
-        _one_of("layout", self.layout, LAYOUTS)
+        with decoding(f"model {self.name}", OptionError, _REMEDY):
+            msgspec.convert(self, _wire_type(), from_attributes=True)
         for field in ("filename", "licence", "use", "training_data", "paper", "homepage", "added"):
-            _line(field, getattr(self, field), needed=field in {"filename", "licence"})
-        if not isinstance(self.sha256, str) or not _SHA256.fullmatch(self.sha256):
-            raise OptionError(f"sha256 {self.sha256!r}", "give 64 lower-case hexadecimal digits")
-        _whole("size", self.size, upper=None)
-        _whole("input_size", self.input_size, upper=_LARGEST_INPUT, optional=True)
-        _whole("dimension", self.dimension, upper=None, optional=True)
-        _whole("batch", self.batch, upper=None, optional=True)
-        _tuple_of("carriers", self.carriers, Carrier)
-        _tuple_of("urls", self.urls, str)
-        _tuple_of("runtimes", self.runtimes, str)
-        if not 0.5 <= self.crop_scale <= 2:
-            raise OptionError(f"crop_scale {self.crop_scale}", "give one from 0.5 to 2")
-        _triple("mean", self.mean)
-        _triple("std", self.std)
-        if min(self.std) <= 0:
-            raise OptionError(f"std {self.std}", "each channel's std must be above 0")
+            text = getattr(self, field)
+            if not text.isprintable() or (field in {"filename", "licence"} and not text.strip()):
+                raise OptionError(f"{field} {text!r}", "give one line of text")
 
     @property
     def builtin(self) -> bool:
@@ -141,21 +129,17 @@ class ModelEntry(Record):
         Raises:
             OptionError: a field is missing, unknown or outside its range.
         """
-        known = {field.name for field in fields(cls)}
         values = {k: v for k, v in values.items() if k not in MODEL_FIELDS}
-        if unknown := sorted(set(values) - known):
-            raise OptionError(
-                f"unknown field {unknown[0]!r}", f"known are {', '.join(sorted(known))}"
-            )
-        lists: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        try:
-            if "carriers" in lists:
-                lists["carriers"] = tuple(Carrier(**carrier) for carrier in lists["carriers"])
-            return cls(**lists)
-        except TypeError as error:
-            raise OptionError(f"fields that do not fit ({error})", "see ModelEntry") from error
+        if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
+            raise OptionError(f"{unknown[0]}: an unknown field", _REMEDY)
+        with decoding("a model's entry", OptionError, _REMEDY):
+            return msgspec.convert(values, cls)
+
+
+@cache
+def _wire_type() -> type[msgspec.Struct]:
+    """The fields of ``ModelEntry`` as a type that msgspec checks without calling its checks."""
+    return msgspec.defstruct("Entry", get_type_hints(ModelEntry, include_extras=True).items())
 
 
 def check_name(name: object) -> str:
@@ -189,44 +173,5 @@ def triple(values: float | tuple[float, ...] | list[float], /) -> Triple:
     """
     numbers = tuple(values) if isinstance(values, (tuple, list)) else (values,)
     three = numbers * 3 if len(numbers) == 1 else numbers
-    _triple("mean or std", three)
-    return (float(three[0]), float(three[1]), float(three[2]))
-
-
-def _one_of(field: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise OptionError(f"{field} {value!r}", f"choose one of {', '.join(allowed)}")
-
-
-def _line(field: str, value: object, *, needed: bool) -> None:
-    if not isinstance(value, str) or not value.isprintable():
-        raise OptionError(f"{field} {value!r}", "give one line of text")
-    if needed and not value.strip():
-        raise OptionError(f"an empty {field}", f"say the model's {field}")
-
-
-def _tuple_of(field: str, value: object, kind: type) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(v, kind) for v in value):
-        raise OptionError(f"{field} {value!r}", f"give a tuple of {kind.__name__}")
-
-
-def _whole(field: str, value: object, *, upper: int | None, optional: bool = False) -> None:
-    if optional and value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"{field} {value!r}", "give a whole number above 0")
-    if upper is not None and value > upper:
-        raise OptionError(f"{field} {value}", f"it may be {upper} at most")
-
-
-def _triple(field: str, value: object) -> None:
-    right = (
-        isinstance(value, tuple)
-        and len(value) == 3
-        and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
-        and all(math.isfinite(v) for v in value)
-    )
-    if not right:
-        raise OptionError(
-            f"{field} {value!r}", "give one finite number, or three in the order of the channels"
-        )
+    with decoding("mean or std", OptionError, "give one finite number, or three"):
+        return msgspec.convert(three, tuple[_Finite, _Finite, _Finite])

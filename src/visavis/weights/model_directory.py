@@ -5,12 +5,19 @@ No torch is needed to take one into use.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from visavis.errors import ModelDamagedError, ModelError, ModelUnavailableError, OptionError
+import msgspec
+
+from visavis.errors import (
+    ModelDamagedError,
+    ModelError,
+    ModelUnavailableError,
+    OptionError,
+    decoding,
+)
 from visavis.types import Record
 from visavis.weights.adding import identify
 from visavis.weights.entry import ModelEntry
@@ -23,6 +30,7 @@ POINTS: Final = "operating_points.json"
 METRICS: Final = "metrics.json"
 RECIPE: Final = "recipe.json"
 CARD: Final = "README.md"
+_REMEDY: Final = "restore it, or train the model anew"
 INSIDE_RUN: Final = "model"
 """Name of the model directory inside the folder of a training run."""
 
@@ -64,7 +72,13 @@ def read_directory(path: Path) -> ModelDirectory:
             f"{path} is no model directory ({path / DESCRIPTION} cannot be read)",
             "give the folder that `visavis train` wrote, or an .onnx file with its settings",
         ) from error
-    description = _described(text, file)
+    with decoding(file, ModelError, _REMEDY):
+        description = msgspec.json.decode(text, type=dict[str, Any])
+    if description.get("schema") != SCHEMA:
+        raise ModelError(
+            f"{file} is of schema {description.get('schema')!r}",
+            f"this visavis reads schema {SCHEMA}; update visavis",
+        )
     entry = _entry(description, file)
     graph = folder / GRAPH
     digest, _size = identify(graph)
@@ -84,32 +98,11 @@ def read_directory(path: Path) -> ModelDirectory:
     )
 
 
-def _described(text: str, file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise _refused(file, "it is not JSON") from error
-    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
-        raise _refused(file, "it has no object 'model'")
-    if content.get("schema") != SCHEMA:
-        raise ModelError(
-            f"{file} is of schema {content.get('schema')!r}",
-            f"this visavis reads schema {SCHEMA}; update visavis",
-        )
-    return content
-
-
 def _entry(description: dict[str, Any], file: Path) -> ModelEntry:
     try:
         entry = ModelEntry.from_dict(description["model"])
-    except OptionError as error:
-        raise _refused(file, error.got) from error
+    except (OptionError, KeyError, AttributeError) as error:
+        raise ModelError(f"{file}: model ({error})", _REMEDY) from error
     if entry.kind != "embedder" or entry.input_size is None or entry.dimension is None:
-        raise _refused(file, "it describes no embedder of a known size")
+        raise ModelError(f"{file}: it describes no embedder of a known size", _REMEDY)
     return entry
-
-
-def _refused(file: Path, why: str) -> ModelError:
-    return ModelError(
-        f"{file} is no description of a model ({why})", "restore it, or train the model anew"
-    )

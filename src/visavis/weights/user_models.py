@@ -6,13 +6,23 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from visavis.errors import ModelError, OptionError
+import msgspec
+
+from visavis.errors import ModelError, OptionError, decoding
 from visavis.weights.disk import locked, replacing
 from visavis.weights.entry import ModelEntry
 
 _VERSION: Final = 1
+_REMEDY: Final = (
+    "restore it from a backup, or move it away and add your models again with `visavis models add`"
+)
+
+
+class _Registry(msgspec.Struct):
+    version: int
+    models: list[dict[str, Any]]
 
 
 class UserModels:
@@ -25,6 +35,7 @@ class UserModels:
 
     def __init__(self, file: Path, *, lock_timeout: float) -> None:
         self._file = file
+        self._source = f"{file}, a registry of models"
         self._lock_timeout = lock_timeout
 
     def load(self) -> dict[str, ModelEntry]:
@@ -43,41 +54,24 @@ class UserModels:
                 "allow reading it, or choose another home folder (VISAVIS_HOME for the commands)",
             ) from error
         except UnicodeDecodeError as error:
-            raise self._damaged("it is not UTF-8 text") from error
-        try:
-            return self._parse(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise self._damaged(f"line {error.lineno}: {error.msg}") from error
-        except RecursionError as error:
-            raise self._damaged("nested too deep") from error
-
-    def _parse(self, content: object) -> dict[str, ModelEntry]:
-        if not isinstance(content, dict) or not isinstance(content.get("models"), list):
-            raise self._damaged("it has no list 'models'")
-        if content.get("version") != _VERSION:
+            raise ModelError(f"{self._source}: not UTF-8 text", _REMEDY) from error
+        with decoding(self._source, ModelError, _REMEDY):
+            registry = msgspec.json.decode(text, type=_Registry)
+        if registry.version != _VERSION:
             raise ModelError(
-                f"{self._file} is of version {content.get('version')!r}",
+                f"{self._file} is of version {registry.version}",
                 f"this visavis reads version {_VERSION}; update visavis",
             )
         entries: dict[str, ModelEntry] = {}
-        for number, values in enumerate(content["models"], start=1):
-            if not isinstance(values, dict):
-                raise self._damaged(f"model {number} is no object")
+        for number, values in enumerate(registry.models, start=1):
             try:
                 entry = ModelEntry.from_dict(values)
             except OptionError as error:
-                raise self._damaged(f"model {number}: {error.got}") from error
+                raise ModelError(f"{self._source}: model {number}: {error.got}", _REMEDY) from error
             if entry.name in entries:
-                raise self._damaged(f"two models are called {entry.name!r}")
+                raise ModelError(f"{self._source}: two models are called {entry.name!r}", _REMEDY)
             entries[entry.name] = entry
         return dict(sorted(entries.items()))
-
-    def _damaged(self, why: str) -> ModelError:
-        return ModelError(
-            f"{self._file} is not a registry of models ({why})",
-            "restore it from a backup, or move it away and add your models again with "
-            "`visavis models add`",
-        )
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, ModelEntry]]:
