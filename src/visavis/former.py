@@ -18,6 +18,13 @@ SORT_AGAIN: Final = (
     "sort again: `visavis cluster DIR --out OUT --anew`; corrections hold, and clusters keep their "
     "numbers where most of their faces stay"
 )
+ZIP_EXPORT: Final = (
+    "is a zip of Parquet tables, as visavis 0.1.0 exported galleries until November 2026; this "
+    "version reads SQLite files",
+    "export the gallery again with this version; where only the file is left, import it with the "
+    "visavis that wrote it, and export that gallery with this one",
+)
+"""What is wrong with an exported gallery of a former version, and what to do."""
 
 
 def levelled(settings: str) -> bool:

@@ -333,6 +333,9 @@ def test_copies(run, place: Path, photo: Path, darker: Path, tmp_path: Path) -> 
     assert "1 person, 1 templates, 1 crops" in exported.out
     assert run("gallery", "import", file, "--gallery", other).code == 0
     assert run("identify", darker, "--gallery", other).code == 0
+    again = run("gallery", "import", file, "--gallery", other)  # nothing is added twice
+    assert "0 templates of 0 people taken in, 1 were there already" in again.out
+    assert run("enroll", darker, "--name", NAME, "--gallery", other).code == 0
     assert NAME in one_line(run("gallery", "import", file, "--gallery", other))
     assert run("gallery", "import", file, "--gallery", other, "--existing", "merge").code == 0
     one_line(run("gallery", "import", tmp_path / "none", "--gallery", other))

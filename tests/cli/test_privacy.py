@@ -136,7 +136,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
     ((0,), "gallery", "rekey", "--gallery", "GALLERY", "--generate", "KEY.key"),
     ((0, 1), "identify", "people/Eileen/1.png", *GALLERY, "--fpir", "0.1", "--audit"),
     ((0,), "gallery", "backup", "copies/GALLERY", *GALLERY),
-    ((0,), "gallery", "export", "EXPORT.zip", *GALLERY),
+    ((0,), "gallery", "export", "EXPORT.visavis", *GALLERY),
     ((0, 1), "calibrate", "people", "--name", "mine", "--fmr", "0.5"),
     ((0,), "evaluate", "pairs", "pairs.csv", "--pictures", "--out", "PAIRS", "--bootstrap", "0",
      "--scores", "SCORES.csv"),
@@ -305,7 +305,7 @@ evaluation/clustering/report.py evaluation/clustering/tables.py evaluation/fetch
 evaluation/pages.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
 evaluation/scores/csv.py evaluation/scores/parquet.py gallery/crypto/key.py gallery/index/file.py
 gallery/milvus_connection.py gallery/sqlite/live_indexes.py gallery/sqlite/open.py
-gallery/sqlite/upkeep.py gallery/transfer/file.py inference/folding.py inference/onnxruntime.py
+gallery/sqlite/upkeep.py gallery/transfer.py inference/folding.py inference/onnxruntime.py
 training/data/pack.py training/data/packing.py training/loop/checkpoints.py training/loop/fitting.py
 training/loop/logs.py training/outcome/directory.py training/outcome/model_file.py
 training/report/page.py training/report/pictures.py weights/adding.py weights/disk.py

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     )
     from visavis.gallery.sqlite.store import SqliteGallery
     from visavis.gallery.store import GalleryStore
-    from visavis.gallery.transfer.move import TransferReport
+    from visavis.gallery.transfer import TransferReport
     from visavis.identification import (
         EnrollOptions,
         EnrollRow,
@@ -468,7 +466,7 @@ class Gallery:
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> TransferReport:
-        """Write everybody to one file: Parquet tables in a zip.
+        """Write everybody to one file: a SQLite database, encrypted where the gallery is.
 
         Args:
             file: the file to make.
@@ -482,7 +480,7 @@ class Gallery:
             OptionError: both ``key`` and ``plain``.
             GalleryError: the file is there, or cannot be written.
         """
-        from visavis.gallery.transfer import move as transfer
+        from visavis.gallery import transfer
 
         if plain and key is not None:
             raise OptionError("--plain and --file-key", "give one of them")
@@ -523,7 +521,7 @@ class Gallery:
             OptionError: no such file or choice.
             GalleryError: the file is damaged, or its key is another.
         """
-        from visavis.gallery.transfer import move as transfer
+        from visavis.gallery import transfer
 
         check_import(Path(file), existing)
         self._identifiers.clear()
@@ -651,8 +649,14 @@ def check_import(file: Path, existing: str) -> None:
 
 def is_sealed(file: Path) -> bool:
     """Whether an exported file needs a key; what is wrong with it is for the import to say."""
-    try:
-        with zipfile.ZipFile(file) as members:
-            return bool(json.loads(members.read("manifest.json"))["keyring"]["kind"] != "plain")
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError):
-        return False
+    from visavis.gallery.transfer import needs_key
+
+    return needs_key(file)
+
+
+def require_export(file: Path, key: Key | None) -> None:
+    """Refuse what is not an exported file, or not opened by the key, before a gallery is made."""
+    from visavis.gallery.transfer import ExportFile
+
+    with ExportFile(file, key):
+        pass

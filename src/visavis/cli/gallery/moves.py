@@ -110,7 +110,7 @@ def export(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Write everybody to one file: Parquet tables in a zip, for another gallery or another tool.
+    """Write everybody to one file, a SQLite database, for another gallery or another tool.
 
     The export of an encrypted gallery is encrypted with the same key.
 
@@ -158,26 +158,21 @@ def import_(
 ) -> None:
     """Take in what `visavis gallery export` wrote, into a new gallery or one that is there.
 
-    Everything in the file is verified first. Interrupted, it goes on when run again.
+    Everything in the file is verified first. Interrupted, it goes on when run again;
+    what is there already is not added twice.
 
     Exit code 0; 2: error.
 
     Example: `visavis gallery import people.visavis --gallery http://milvus:19530`
     """
-    from visavis.api.gallery import check_import, is_sealed
-    from visavis.gallery.transfer import move as transfer
-    from visavis.gallery.transfer.file import ExportReader
+    from visavis.api.gallery import check_import, is_sealed, require_export
 
     check_import(file, existing)
     key = gallery_options.key_in(file_key) if file_key is not None else None
     if key is None and is_sealed(file):
         key = gallery_options.key_from(key_file, quiet=True)
     # Before a gallery is made, perhaps with a key that turns out to be the wrong one.
-    reader = ExportReader(file, key)
-    try:
-        transfer.require_comparable(reader)
-    finally:
-        reader.close()
+    require_export(file, key)
     with (
         gallery_options.open_whole(
             gallery, key_file=key_file, tenant=tenant, create=True

@@ -19,7 +19,7 @@ from visavis.errors import GalleryDamagedError, OptionError
 from visavis.gallery import timestamps
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.records import AuditEntry
-from visavis.gallery.sqlite.database import Database, State
+from visavis.gallery.sqlite.database import Readable, State
 from visavis.gallery.sqlite.schema import FREQUENT, INDEXED
 
 _START = bytes(32)
@@ -86,7 +86,7 @@ def reseal(db: sqlite3.Connection, cipher: ValueCipher) -> None:
     db.execute("UPDATE state SET audit_seal = ?", (_head_seal(cipher, *head(db)),))
 
 
-def entries(database: Database, *, action: str | None = None) -> Iterator[AuditEntry]:
+def entries(database: Readable, *, action: str | None = None) -> Iterator[AuditEntry]:
     """The entries that there are now, or those of one action, read in parts.
 
     Raises:

@@ -43,10 +43,10 @@ def checked(
             with contextlib.suppress(GalleryDamagedError):  # it is named below
                 indexes.prepare(model, cipher)
         with database.reading() as (db, state):
-            problems += _database(db)
-            for problem in _people(db, cipher):
+            problems += database_problems(db)
+            for problem in people_problems(db, cipher):
                 problems.append(problem)
-            for number, problem in _faces(db, cipher):
+            for number, problem in face_problems(db, cipher):
                 faces += 1
                 if problem:
                     problems.append(f"face {number}: {problem}")
@@ -69,7 +69,7 @@ def checked(
     )
 
 
-def _database(db: sqlite3.Connection) -> Iterator[str]:
+def database_problems(db: sqlite3.Connection) -> Iterator[str]:
     for (message,) in db.execute(f"PRAGMA integrity_check({_MOST})"):
         if message != "ok":
             yield f"the database is not sound: {message}"
@@ -77,7 +77,7 @@ def _database(db: sqlite3.Connection) -> Iterator[str]:
         yield f"{table} {row} belongs to a {parent} that is not there"
 
 
-def _people(db: sqlite3.Connection, cipher: ValueCipher) -> Iterator[str]:
+def people_problems(db: sqlite3.Connection, cipher: ValueCipher) -> Iterator[str]:
     for number, uid, tag, name, attributes in db.execute(
         "SELECT id, uid, name_tag, name, attributes FROM person"
     ):
@@ -91,7 +91,7 @@ def _people(db: sqlite3.Connection, cipher: ValueCipher) -> Iterator[str]:
             yield f"person {number} cannot be found by name"
 
 
-def _faces(db: sqlite3.Connection, cipher: ValueCipher) -> Iterator[tuple[int, str]]:
+def face_problems(db: sqlite3.Connection, cipher: ValueCipher) -> Iterator[tuple[int, str]]:
     dimensions = dict(db.execute("SELECT id, dimension FROM model").fetchall())
     crops = {number for (number,) in db.execute("SELECT face FROM crop")}
     for row in db.execute(f"SELECT {FACE_COLUMNS} FROM face ORDER BY id"):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from visavis.errors import GalleryBusyError, GalleryError, GalleryKeyError
 from visavis.gallery.sqlite.failures import is_busy, translate_errors, translated
@@ -47,6 +47,25 @@ class State:
     generation: int
     erasing: bool
     audit_seal: bytes
+
+
+def state_of(db: sqlite3.Connection) -> State:
+    """The state now.
+
+    Raises:
+        TypeError: there is none.
+    """
+    row = db.execute("SELECT clock, floor, generation, erasing, audit_seal FROM state").fetchone()
+    clock, floor, generation, erasing, audit_seal = row
+    return State(clock, floor, generation, bool(erasing), audit_seal)
+
+
+class Readable(Protocol):
+    """What can be read: a ``Database``, or an exported file."""
+
+    def reading(self) -> contextlib.AbstractContextManager[tuple[sqlite3.Connection, State]]:
+        """A connection at which everything is of one moment, and the state."""
+        ...
 
 
 class Database:
@@ -191,14 +210,12 @@ class Database:
         return state
 
     def _state(self) -> State:
-        row = self._db.execute(
-            "SELECT clock, floor, generation, erasing, audit_seal FROM state"
-        ).fetchone()
-        if row is None:
+        try:
+            return state_of(self._db)
+        except TypeError as error:
             raise GalleryError(
                 f"the gallery {self.folder} has no state", "restore it from a backup"
-            )
-        return State(row[0], row[1], row[2], bool(row[3]), row[4])
+            ) from error
 
     def _state_if_readable(self) -> State | None:
         try:

@@ -14,7 +14,7 @@ from visavis.gallery import timestamps
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.names import unknown_person
 from visavis.gallery.records import Person, StoredFace
-from visavis.gallery.sqlite.database import Database
+from visavis.gallery.sqlite.database import Readable
 from visavis.gallery.sqlite.remove import batches
 from visavis.gallery.sqlite.row_codec import (
     FACE_COLUMNS,
@@ -49,7 +49,7 @@ def one_person(db: sqlite3.Connection, cipher: ValueCipher, number: int) -> Pers
     return next(iter(_people(db, cipher, [number])))
 
 
-def all_people(database: Database, cipher: ValueCipher) -> Iterator[Person]:
+def all_people(database: Readable, cipher: ValueCipher) -> Iterator[Person]:
     """Everybody, by name. Who is removed meanwhile may be left out."""
     with database.reading() as (db, _):
         numbers = [number for _, number in sorted(_names(db, cipher))]
@@ -60,7 +60,7 @@ def all_people(database: Database, cipher: ValueCipher) -> Iterator[Person]:
 
 
 def faces_of(
-    database: Database, cipher: ValueCipher, *, person: int | None, model_sha256: str | None
+    database: Readable, cipher: ValueCipher, *, person: int | None, model_sha256: str | None
 ) -> Iterator[StoredFace]:
     """Yield the faces present at the call, by number; faces removed meanwhile may be missing."""
     with database.reading() as (_, state):
@@ -114,7 +114,7 @@ def open_faces(
 
 
 def probe_a_person(
-    database: Database, cipher: ValueCipher, model_sha256: str, *, most: int
+    database: Readable, cipher: ValueCipher, model_sha256: str, *, most: int
 ) -> tuple[list[Vectors], list[int]]:
     """One template each of up to ``most`` people, both chosen by a fixed seed, and whose they are.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from visavis.errors import ModelMismatchError
@@ -67,9 +67,22 @@ class WriteResult:
 
 
 def insert(
-    db: sqlite3.Connection, cipher: ValueCipher, state: State, checked: FaceColumns
+    db: sqlite3.Connection,
+    cipher: ValueCipher,
+    state: State,
+    checked: FaceColumns,
+    *,
+    copied: Sequence[int] | None = None,
 ) -> WriteResult:
     """Write faces; call it in a write transaction.
+
+    Args:
+        db: inside the transaction.
+        cipher: of the gallery.
+        state: as the transaction found it.
+        checked: the faces.
+        copied: when each was enrolled elsewhere, in microseconds since 1970; the audit does not
+            call a copy an enrollment.
 
     Raises:
         ModelMismatchError: another process enrolled the model with another length meanwhile.
@@ -84,9 +97,11 @@ def insert(
     made_by = [models[face.model_sha256] for face in faces]
     tags: dict[str, bytes | None] = {}
     numbers = list(range(clock + 1, clock + 1 + len(checked)))
-    for number, owner, model, face, vector, expires in zip(
-        numbers, owners, made_by, faces, _bytes(checked.vectors), checked.expires, strict=True
-    ):
+    times = [now] * len(faces) if copied is None else copied
+    for number, owner, model, face, vector, expires, when in zip(
+        numbers, owners, made_by, faces, _bytes(checked.vectors), checked.expires, times,
+        strict=True,
+    ):  # fmt: skip
         sha256 = face.photo_sha256
         if sha256 not in tags:
             tags[sha256] = source_tag(cipher, sha256)
@@ -96,7 +111,7 @@ def insert(
             model,
             settings[face.settings],
             tags[sha256],
-            now,
+            when,
             None if expires is None else timestamps.microseconds(expires),
             int(face.crop is not None),
         )
@@ -107,7 +122,8 @@ def insert(
     db.executemany("INSERT INTO face VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     db.executemany("INSERT INTO crop VALUES (?, ?)", crops)
     db.execute("UPDATE state SET clock = ?", (numbers[-1],))
-    _record(db, cipher, checked, people)
+    if copied is None:
+        _record(db, cipher, checked, people)
     usability = [float(face.usability) for face in faces]
     return WriteResult(
         numbers[-1], numbers, owners, made_by, usability, checked.vectors, new_models
