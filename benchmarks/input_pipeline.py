@@ -40,8 +40,8 @@ from visavis.training.augment import AugmentOptions
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.data.pack import SCALE, SIZE, Pack, write_pack
 from visavis.training.data.samplers import PairBatches
-from visavis.training.loop.feeding import Feed
-from visavis.training.loop.hardware import half, keep_memory, return_memory
+from visavis.training.loop.hardware import keep_memory, uses_bf16
+from visavis.training.loop.loaders import PackLoader
 from visavis.training.losses import LossOptions, build_loss
 from visavis.training.recipes import by_name, with_overrides
 from visavis.training.recipes.recipe import Recipe
@@ -90,7 +90,7 @@ class Row:
         if self.keeps:
             keep_memory()
         else:
-            return_memory()
+            keep_memory(False)
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(steps):
             self.step(*next(self.batches))
@@ -150,7 +150,7 @@ def plain_batches(
 
 
 def fed_batches(
-    feed: Feed, augmenter: Augmenter, *, random: bool, split: bool
+    feed: PackLoader, augmenter: Augmenter, *, random: bool, split: bool
 ) -> Iterator[tuple[Images, Tensor]]:
     """Batches out of the pack, augmented or only resampled."""
     epoch = seed = 0
@@ -212,10 +212,10 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
     target = (recipe.input_size, recipe.crop_scale)
     source = (pack.size, pack.scale)
     augmenter = Augmenter(recipe.augment, source=source, target=target)
-    last, bf16 = recipe.channels_last, half(recipe, torch.device("cpu"))
+    last, bf16 = recipe.channels_last, uses_bf16(recipe, torch.device("cpu"))
 
     def fed(*, random: bool, split: bool) -> Iterator[tuple[Images, Tensor]]:
-        return fed_batches(Feed(pack, every, order), augmenter, random=random, split=split)
+        return fed_batches(PackLoader(pack, every, order), augmenter, random=random, split=split)
 
     plain = stepper(recipe, channels_last=False, bf16=False)
     rows = [
@@ -236,7 +236,7 @@ def rows_of(recipe: Recipe, photos: list[Path], pack: Pack, batch_size: int) -> 
     step = stepper(recipe, channels_last=last, bf16=bf16)
     rows.append(Row("+ freed memory kept", fed(random=False, split=False), step, keeps=True))
     step = stepper(recipe, channels_last=last, bf16=bf16)
-    first = next(Feed(pack, every, order).batches(0))
+    first = next(PackLoader(pack, every, order).batches(0))
     network = build(recipe.backbone, input_size=recipe.input_size)
     if not any(isinstance(part, torch.nn.BatchNorm1d) for part in network.modules()):
         # Batch normalization of a single embedding is not defined.

@@ -23,9 +23,9 @@ from visavis.training.augment.augmenter import Augmenter
 from visavis.training.building import build_head, build_network
 from visavis.training.data.pack import Pack, write_pack
 from visavis.training.loop import optimizers
-from visavis.training.loop.feeding import Feed
 from visavis.training.loop.fitting import fit
-from visavis.training.loop.progress import Moment
+from visavis.training.loop.loaders import PackLoader
+from visavis.training.loop.progress import ProgressEvent
 from visavis.training.recipes import by_name
 from visavis.training.recipes.recipe import Recipe
 
@@ -42,7 +42,7 @@ class _Clock:
     def __init__(self) -> None:
         self.begun = self.seconds = 0.0
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: ProgressEvent) -> None:
         self.at(moment.step)
 
     def at(self, step: int) -> None:
@@ -63,7 +63,7 @@ def plain(recipe: Recipe, pack: Pack, clock: _Clock) -> None:
     )
     optimizer = optimizers.build_optimizer(recipe, network, head, fused=True)
     rows = np.arange(len(pack))
-    feed = Feed(pack, rows, drawing.build_sampler(recipe, pack.labels))
+    feed = PackLoader(pack, rows, drawing.build_sampler(recipe, pack.labels))
     step = 0
     while True:
         for batch in feed.batches(0):

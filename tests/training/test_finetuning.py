@@ -18,10 +18,10 @@ from visavis.training import building
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.building import blend, build_network
 from visavis.training.data.pack import Pack
-from visavis.training.loop.fitting import Fitted, fit, save_network
+from visavis.training.loop.fitting import FitResult, fit, save_network
 from visavis.training.loop.logs import read_history
 from visavis.training.loop.module import Teacher
-from visavis.training.loop.progress import Moment
+from visavis.training.loop.progress import ProgressEvent
 from visavis.training.losses import LossOptions, build_loss
 from visavis.training.losses.base import LossValue
 from visavis.training.losses.classifiers import begin_at_means
@@ -51,8 +51,8 @@ def tuning(untouched: Path, **changes: object) -> Recipe:
     return recipe(**{**given, **changes})
 
 
-def train(chosen: Recipe, pack: Pack, out: Path, *, kill: int | None = None) -> Fitted:
-    def progress(moment: Moment) -> None:
+def train(chosen: Recipe, pack: Pack, out: Path, *, kill: int | None = None) -> FitResult:
+    def progress(moment: ProgressEvent) -> None:
         if moment.step == kill:
             raise KeyError
 
@@ -179,7 +179,7 @@ def test_blended_weights_lie_on_the_way_from_the_first_ones(
     anew = fit(dataclasses.replace(chosen, blend=0.25), tiny_pack, tmp_path / "whole", resume=True)
     for name, value in anew.network.state_dict().items():
         assert torch.equal(value, part[name])
-    with pytest.raises(OptionError, match=r"blend 0\.0; give a number above 0 and up to 1"):
+    with pytest.raises(OptionError, match=r"blend 0\.0; give a number in \(0, 1\]"):
         recipe(blend=0.0)
     with pytest.raises(OptionError, match=r"blend 0\.5; give it with weights to start from"):
         recipe(blend=0.5)

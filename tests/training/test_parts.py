@@ -25,7 +25,7 @@ from visavis.training.loop.alarm import examine
 from visavis.training.loop.callbacks import Ema, Patience
 from visavis.training.loop.hardware import training_flops
 from visavis.training.loop.logs import History, read_history
-from visavis.training.loop.progress import LiveLine, Moment
+from visavis.training.loop.progress import LiveLine, ProgressEvent
 from visavis.training.loop.validation import effective_rank, pair_scores, validate
 from visavis.training.losses import LossOptions, build_loss
 from visavis.training.seeds import derive
@@ -227,9 +227,9 @@ def test_history_is_appended_and_cut_where_a_run_was_resumed(tmp_path: Path) -> 
     assert read_history(tmp_path / "none.csv") == []
 
 
-def moment(step: int, seconds: float) -> Moment:
+def moment(step: int, seconds: float) -> ProgressEvent:
     nan = math.nan
-    return Moment(
+    return ProgressEvent(
         step=step, total=10, epoch=step / 5, epochs=2, loss=0.5, active=0.25, mated=0.75,
         non_mated=0.125, rank=3.0, lr=0.1, images_per_second=100.0, share_of_peak=nan, auc=0.875,
         best_auc=0.875, seconds=seconds,

@@ -23,7 +23,7 @@ def test_half_needs_recipe_and_device(
 ) -> None:
     monkeypatch.setattr(hardware, "computes_in_bf16", lambda device: able)
     recipe = dataclasses.replace(by_name("margin-small"), precision=asked)
-    assert hardware.half(recipe, CPU) == (able and asked == "bf16")
+    assert hardware.uses_bf16(recipe, CPU) == (able and asked == "bf16")
 
 
 @pytest.mark.parametrize(

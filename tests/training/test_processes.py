@@ -17,6 +17,7 @@ from visavis.training.loop.checkpoints import Run
 from visavis.training.loop.logs import read_history
 from visavis.training.losses import LossOptions
 
+ROOT = Path(__file__).parents[2]
 CHILD = """
 import sys
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_two_processes_mine_and_learn_what_one_does(tiny_pack: Pack, tmp_path: P
         check=False,
         capture_output=True,
         text=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1"},
         timeout=250,
     )
     assert child.returncode == 0, child.stderr

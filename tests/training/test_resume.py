@@ -16,9 +16,9 @@ from visavis.errors import TrainingError
 from visavis.training.data.pack import Pack
 from visavis.training.loop import hardware
 from visavis.training.loop.checkpoints import Interrupt, Run, steps_done
-from visavis.training.loop.fitting import Fitted, fit
+from visavis.training.loop.fitting import FitResult, fit
 from visavis.training.loop.logs import read_history
-from visavis.training.loop.progress import Moment
+from visavis.training.loop.progress import ProgressEvent
 from visavis.training.losses import LossOptions
 from visavis.training.recipes.recipe import Recipe
 
@@ -29,8 +29,8 @@ class Killed(Exception):
     """Stands in for a power cut."""
 
 
-def train(chosen: Recipe, pack: Pack, out: Path, *, kill: int | None = None) -> Fitted:
-    def progress(moment: Moment) -> None:
+def train(chosen: Recipe, pack: Pack, out: Path, *, kill: int | None = None) -> FitResult:
+    def progress(moment: ProgressEvent) -> None:
         if moment.step == kill:
             raise Killed
 
@@ -108,7 +108,7 @@ def test_interrupted_it_stops_after_the_step_and_goes_on_from_there(
     chosen = recipe(epochs=4)
     whole = train(chosen, tiny_pack, tmp_path / "whole")
 
-    def press(moment: Moment) -> None:
+    def press(moment: ProgressEvent) -> None:
         if moment.step == at:
             signal.raise_signal(signal.SIGINT)
 
@@ -283,3 +283,19 @@ def test_every_field_of_a_recipe_is_compared(tiny_pack: Pack, tmp_path: Path) ->
     other = dataclasses.replace(recipe(epochs=1), loss=LossOptions(kind="triplet", margin=0.3))
     with pytest.raises(TrainingError, match="loss"):
         train(other, tiny_pack, tmp_path)
+
+
+def test_a_checkpoint_of_a_former_version_is_gone_on_with(tiny_pack: Pack, tmp_path: Path) -> None:
+    """They spelled the centers of a classifier otherwise, and the recipe's optimizer."""
+    chosen = VARIANTS["adaface-head-first"]
+    whole = train(chosen, tiny_pack, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(chosen, tiny_pack, tmp_path / "former", kill=7)
+    run = Run(tmp_path / "former")
+    state = torch.load(run.last, weights_only=True)
+    weights = state["state_dict"]
+    weights["loss.centres.weight"] = weights.pop("loss.centers.weight")
+    torch.save(state, run.last)
+    run.description.write_text(run.description.read_text().replace("optimizer", "optimiser"))
+    resumed = train(chosen, tiny_pack, tmp_path / "former")
+    assert same_weights(whole.network, resumed.network)

@@ -7,21 +7,24 @@ from typing import Any
 import pytest
 
 from visavis.errors import TrainingError
-from visavis.training.loop.feeding import StepStream
+from visavis.training.loop.loaders import StepLoader
 
 
-class Feed:
+class Loader:
     """Batches that name their epoch and place."""
 
     def __init__(self, count: int) -> None:
         self.count = count
 
+    def __len__(self) -> int:
+        return 3
+
     def batches(self, epoch: int, *, start: int = 0) -> Any:
         return iter([(epoch, k) for k in range(start, self.count)])
 
 
-def stream(count: int, **options: Any) -> StepStream:
-    return StepStream(lambda: Feed(count), per_epoch=3, total=7, **options)  # type: ignore[arg-type]
+def stream(count: int, **options: Any) -> StepLoader:
+    return StepLoader(Loader(count), total=7, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("stretch", [None, 2])

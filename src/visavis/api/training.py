@@ -19,8 +19,8 @@ from visavis.types import Record
 if TYPE_CHECKING:
     from visavis.training.data.pack import Pack
     from visavis.training.estimate import Plan
-    from visavis.training.loop.fitting import Fitted
-    from visavis.training.loop.progress import Moment
+    from visavis.training.loop.fitting import FitResult
+    from visavis.training.loop.progress import ProgressEvent
     from visavis.training.outcome.comparison import Contestant
     from visavis.training.outcome.directory import Outcome
     from visavis.training.recipes import Recipe
@@ -76,7 +76,7 @@ class TrainOptions(TypedDict, total=False):
     command: str
     first: bool
     progress: Progress | None
-    on_step: Callable[[Moment], None] | None
+    on_step: Callable[[ProgressEvent], None] | None
     home: Path | None
 
 
@@ -256,10 +256,10 @@ def make_folder(out: Path) -> None:
 
 
 def _precision(wanted: TrainOptions, recipe: Recipe) -> tuple[str, ...]:
-    from visavis.training.loop.hardware import expected_device, half
+    from visavis.training.loop.hardware import expected_device, uses_bf16
 
     device = expected_device(wanted["accelerator"])
-    if recipe.precision == "32" or half(recipe, device):
+    if recipe.precision == "32" or uses_bf16(recipe, device):
         return ()
     return (f"computed in float32: this {device.type} has no arithmetic for bfloat16",)
 
@@ -274,7 +274,7 @@ def _look_for_a_run(wanted: TrainOptions, out: Path) -> None:
         _tell(wanted, f"{out} holds no run to go on with: a new one begins")
 
 
-def _fit(wanted: TrainOptions, recipe: Recipe, pack: Pack, out: Path) -> Fitted:
+def _fit(wanted: TrainOptions, recipe: Recipe, pack: Pack, out: Path) -> FitResult:
     from visavis.training.loop.checkpoints import Run
     from visavis.training.loop.fitting import fit
 

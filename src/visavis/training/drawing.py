@@ -87,7 +87,7 @@ def search_every(recipe: Recipe, *, per_epoch: int) -> int | None:
 
 def search(
     recipe: Recipe, vectors: Vectors, labels: NDArray[np.int64], *, step: int
-) -> NDArray[np.int64] | None:
+) -> NDArray[np.int64]:
     """What the recipe's sampler should draw from now on.
 
     Args:
@@ -97,13 +97,11 @@ def search(
         step: steps done.
 
     Returns:
-        Triplets for the triplets sampler, else cells of people who look alike; ``None`` where no
-        hard triplet was found.
+        Triplets for the triplets sampler, else cells of people who look alike.
     """
     seed = derive(recipe.seed, "search", step) % 2**31
     raw = torch.from_numpy(vectors)
     if recipe.sampler == "triplets":
-        rows = hard_triplets(raw, labels, seed=seed, margin=recipe.loss.used_margin).rows
-        return rows if len(rows) else None
+        return hard_triplets(raw, labels)
     together = recipe.batch_size // (recipe.photos_per_person if recipe.sampler == "people" else 2)
     return lookalike_cells(raw, labels, size=max(2, min(_CELL, together // 2)), seed=seed)

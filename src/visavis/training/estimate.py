@@ -19,7 +19,7 @@ from visavis.training.building import build_head, build_network
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import split_people
 from visavis.training.loop import hardware, optimizers
-from visavis.training.loop.hardware import expected_device, half, keep_memory, threads
+from visavis.training.loop.hardware import expected_device, keep_memory, threads, uses_bf16
 from visavis.training.recipes.recipe import Recipe
 from visavis.types import Record
 
@@ -109,7 +109,7 @@ def _plan(recipe: Recipe, pack: Pack, device: torch.device) -> Plan:
     trial = _Trial(recipe, pack, network, head)
     batch = sampler.batch_size
     flops = hardware.training_flops(network)
-    dtype = torch.bfloat16 if half(recipe, device) else torch.float32
+    dtype = torch.bfloat16 if uses_bf16(recipe, device) else torch.float32
     peak = hardware.measured_peak(device, dtype, torch.get_num_threads())
     # A step of about a second at best; whole pairs and triplets.
     tried = min(batch, _TRIED, max(_FEWEST, int(peak / flops)))
@@ -128,7 +128,7 @@ def _plan(recipe: Recipe, pack: Pack, device: torch.device) -> Plan:
     return Plan(
         device=hardware.device_name(device),
         threads=torch.get_num_threads(),
-        precision="bf16" if half(recipe, device) else "32",
+        precision="bf16" if uses_bf16(recipe, device) else "32",
         people=len(people),
         photos=len(split.train_rows),
         singles=sampler.singles,
@@ -212,7 +212,7 @@ class _Trial:
 
     @property
     def _half(self) -> bool:
-        return half(self._recipe, self._device)
+        return uses_bf16(self._recipe, self._device)
 
     def _images(self, rows: np.ndarray, *, seed: int) -> Tensor:
         crops = torch.from_numpy(np.asarray(self._pack.crops[rows])).to(self._device)

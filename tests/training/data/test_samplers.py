@@ -36,7 +36,7 @@ def triplets(labels: Labels, **options: int) -> Batches:
 
 
 def mined(labels: Labels, **options: int) -> Batches:
-    return TripletBatches(labels, batch_size=12, triplets=TRIPLETS, **options)
+    return TripletBatches(labels, batch_size=12, **options).remined(TRIPLETS)
 
 
 def shuffled(labels: Labels, **options: int) -> Batches:
@@ -106,9 +106,7 @@ def test_labels_need_neither_order_nor_small_numbers(make: Maker) -> None:
     where = np.argsort(order)
     scattered = 1000 * LABELS[order] + 7
     if make is mined:
-        batches: Batches = TripletBatches(
-            scattered, batch_size=12, seed=5, triplets=where[TRIPLETS]
-        )
+        batches = triplets(scattered, seed=5).remined(where[TRIPLETS])
     else:
         batches = make(scattered, seed=5)
     rows = joined(batches, 0)
@@ -228,7 +226,7 @@ def test_mined_triplets_are_dealt_in_turn() -> None:
 )
 def test_mined_triplets_are_checked(rows: list[list[int]]) -> None:
     with pytest.raises(DataError, match="riplet"):
-        TripletBatches(LABELS, batch_size=12, seed=0, triplets=np.array(rows))
+        TripletBatches(LABELS, batch_size=12, seed=0).remined(np.array(rows))
 
 
 def test_lookalikes_share_batches() -> None:
@@ -249,7 +247,7 @@ def test_lookalikes_share_batches() -> None:
 def test_a_person_with_many_photos_does_not_fill_the_cells_batches() -> None:
     labels = np.repeat(np.arange(16), [40, *[2] * 15])
     cells = np.repeat(np.arange(4), 4)
-    batches = PeopleBatches(labels, people=4, photos=2, seed=0, cells=cells)
+    batches = PeopleBatches(labels, people=4, photos=2, seed=0).remined(cells)
     rows = batches.order(0).ravel()
     assert len(set(rows.tolist())) == len(rows)
     # Person 0 has twenty groups, but only one of them stands with the rest of its cell.
@@ -273,7 +271,7 @@ def test_every_other_stranger_looks_alike() -> None:
 
 def test_cells_of_one_person_fall_back_on_everybody() -> None:
     labels = np.repeat(np.arange(6), 2)
-    batches = PairBatches(labels, batch_size=12, seed=0, cells=np.arange(6))
+    batches = PairBatches(labels, batch_size=12, seed=0).remined(np.arange(6))
     batch = next(batches.batches(0))
     assert (labels[batch[2::4]] != labels[batch[3::4]]).all()
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -120,9 +121,8 @@ def _read_head(path: Path, head: bytes) -> tuple[int, int, bytes]:
 def _decode(path: Path, body: bytes) -> Index:
     # The hash fits, so this is what a writer wrote: another version of us, at worst.
     try:
-        fields: dict[str, Any] = json.loads(zlib.decompress(body))
-        return Index(**fields)
-    except (ValueError, TypeError, zlib.error) as error:
+        return msgspec.convert(json.loads(zlib.decompress(body)), Index)
+    except (ValueError, zlib.error) as error:
         raise DataError(f"{path}: its index cannot be read ({error})", REMEDY) from error
 
 
@@ -308,14 +308,17 @@ def write_pack(
         origin=origin,
         request="",
     )
-    path = Path(path)
+    return _written(Path(path), ordered, index)
+
+
+def _written(path: Path, crops: Iterable[NDArray[np.uint8]], index: Index) -> Pack:
     with (
         writing_to(path, "make room there, or name a file in a folder that exists"),
-        replacing(path, private=True) as temporary,
+        replacing(path, private=True, durable=True) as temporary,
         temporary.open("r+b") as file,
     ):
         file.seek(START)
-        for crop in ordered:
+        for crop in crops:
             file.write(crop.data)
         finish(file, index)
     return open_pack(path)
@@ -379,13 +382,4 @@ def without(pack: Pack, rows: ArrayLike, out: Path, *, left_out: Sequence[LeftOu
         origin=pack.origin,
         request="",
     )
-    with (
-        writing_to(out, "make room there, or name a file in a folder that exists"),
-        replacing(out, private=True, durable=True) as temporary,
-        temporary.open("r+b") as file,
-    ):
-        file.seek(START)
-        for row in kept:
-            file.write(pack.crops[row].data)
-        finish(file, index)
-    return open_pack(out)
+    return _written(out, (pack.crops[row] for row in kept), index)

@@ -13,16 +13,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis import images
 from visavis.errors import DataError, ImageUnsupportedError, OptionError, VisavisError, writing_to
 from visavis.faces import align
-from visavis.training.data import pack as layout
-from visavis.training.data.pack import SCALE, SIZE, LeftOut, Pack, open_pack
+from visavis.training.data.pack import (
+    SCALE,
+    SIZE,
+    START,
+    Index,
+    LeftOut,
+    Pack,
+    digest,
+    finish,
+    open_pack,
+)
 from visavis.training.data.sources import Photo
 from visavis.types import Image
 from visavis.writing import private_file, private_folder
@@ -31,11 +41,22 @@ _SYNC: Final = 256  # photos between two forced writes to disk
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class PackedPhoto:
     """A photo that gave a crop: digest of the crop, SHA-256 of the photo's bytes."""
 
     digest: str
     source: str
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A line of the journal: the request in the first, then one of both kinds a photo."""
+
+    request: str | None = None
+    digest: str | None = None
+    source: str = ""
+    name: str = ""
+    reason: str = ""
+    message: str = ""
 
 
 class Journal:
@@ -64,7 +85,7 @@ class Journal:
         self.crops = out.with_name(f"{out.name}.partial")
         self.lines = out.with_name(f"{out.name}.partial.jsonl")
         self._crop_bytes = crop_bytes
-        self.done: list[Kept | LeftOut] = []
+        self.done: list[PackedPhoto | LeftOut] = []
         begun = None if anew else self._begun()
         if replace and begun != request:
             begun = None
@@ -74,13 +95,16 @@ class Journal:
                 "give the same ones to go on, or start over: `visavis data pack --anew`",
             )
         if begun is None:
-            for path, content in ((self.crops, b""), (self.lines, _json({"request": request}))):
+            for path, content in (
+                (self.crops, b""),
+                (self.lines, _encoded(_Line(request=request))),
+            ):
                 private_file(path)
                 path.write_bytes(content)
         length = self._recover()
-        kept = sum(isinstance(one, Kept) for one in self.done)
+        kept = sum(isinstance(one, PackedPhoto) for one in self.done)
         self._file = self.crops.open("r+b")
-        self._file.truncate(layout.START + kept * crop_bytes)
+        self._file.truncate(START + kept * crop_bytes)
         self._file.seek(0, os.SEEK_END)
         self._log = self.lines.open("r+b")
         self._log.truncate(length)
@@ -93,50 +117,47 @@ class Journal:
                 first = _parse(log.readline())
         except FileNotFoundError:
             return None
-        return first.get("request") if first is not None and self.crops.exists() else None
+        return first.request if first is not None and self.crops.exists() else None
 
     def _recover(self) -> int:
         """Read back whole lines whose crops are whole; returns the bytes of these lines."""
         with self.lines.open("rb") as log, self.crops.open("rb") as crops:
             length = len(log.readline())
-            crops.seek(layout.START)
+            crops.seek(START)
             for line in log:
                 row = _parse(line)
                 if row is None:
                     break
-                if "digest" in row:
-                    # A crop cut short has another digest too.
-                    if layout.digest(crops.read(self._crop_bytes)) != row["digest"]:
-                        break
-                    self.done.append(Kept(row["digest"], row["source"]))
+                if row.digest is None:
+                    self.done.append(LeftOut(row.name, row.reason, row.message))
+                # A crop cut short has another digest too.
+                elif digest(crops.read(self._crop_bytes)) == row.digest:
+                    self.done.append(PackedPhoto(row.digest, row.source))
                 else:
-                    self.done.append(LeftOut(row["name"], row["reason"], row["message"]))
+                    break
                 length += len(line)
         return length
 
-    def keep(self, crop: NDArray[np.uint8], source: str) -> None:
-        """Add the next photo's crop."""
-        pixels = np.ascontiguousarray(crop).tobytes()
-        row = Kept(layout.digest(pixels), source)
-        self._file.write(pixels)
-        self._file.flush()
-        self._add(row, {"digest": row.digest, "source": source})
-
-    def leave_out(self, one: LeftOut) -> None:
-        """Add the reason why the next photo has no crop."""
-        self._add(one, {"name": one.photo, "reason": one.reason, "message": one.message})
-
-    def _add(self, row: Kept | LeftOut, plain: dict[str, Any]) -> None:
-        self.done.append(row)
-        self._log.write(_json(plain))
+    def add(self, result: tuple[Image, str] | LeftOut) -> None:
+        """Add the next photo: its crop and the SHA-256 of its bytes, or why it has no crop."""
+        if isinstance(result, LeftOut):
+            self.done.append(result)
+            line = _Line(name=result.photo, reason=result.reason, message=result.message)
+        else:
+            pixels, source = np.ascontiguousarray(result[0]).tobytes(), result[1]
+            line = _Line(digest=digest(pixels), source=source)
+            self.done.append(PackedPhoto(str(line.digest), source))
+            self._file.write(pixels)
+            self._file.flush()
+        self._log.write(_encoded(line))
         self._log.flush()
         if len(self.done) % _SYNC == 0:
             os.fsync(self._file.fileno())
             os.fsync(self._log.fileno())
 
-    def finish(self, out: Path, index: layout.Index) -> None:
+    def finish(self, out: Path, index: Index) -> None:
         """Make the crops a pack and give it its name."""
-        layout.finish(self._file, index)
+        finish(self._file, index)
         os.fsync(self._file.fileno())
         self.close()
         self.crops.replace(out)
@@ -154,20 +175,19 @@ class Journal:
         self._log.close()
 
 
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=True).encode("ascii") + b"\n"
+def _encoded(line: _Line) -> bytes:
+    # File names that are not UTF-8 come as lone surrogates, which \uXXXX escapes carry.
+    return json.dumps(msgspec.to_builtins(line), ensure_ascii=True).encode("ascii") + b"\n"
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def _parse(line: bytes) -> _Line | None:
     """A line's values; ``None`` where it was cut off or is not one of ours."""
     if not line.endswith(b"\n"):
         return None
     try:
-        row = json.loads(line)
+        return msgspec.convert(json.loads(line), _Line)
     except ValueError:
         return None
-    wanted = ({"request"}, {"digest", "source"}, {"name", "reason", "message"})
-    return row if isinstance(row, dict) and set(row) in wanted else None
 
 
 Find = Callable[[Image, str], NDArray[np.floating]]
@@ -249,7 +269,7 @@ def pack(
             )
             try:
                 _fill(journal, ordered, finder, (size, scale), workers=workers, progress=progress)
-                if not any(isinstance(row, Kept) for row in journal.done):
+                if not any(isinstance(row, PackedPhoto) for row in journal.done):
                     journal.drop()
                 journal.finish(out, _index(journal, ordered, (size, scale), origin, request))
             finally:
@@ -273,7 +293,7 @@ def _by_person(photos: Sequence[Photo]) -> list[Photo]:
 def _request(photos: Sequence[Photo], size: int, scale: float, how: str) -> str:
     """SHA-256 over what decides the pack's content: options, photos, and their files' state."""
     state: dict[Path, tuple[int, int]] = {}
-    digest = hashlib.sha256(json.dumps([size, scale, how]).encode())
+    state_hash = hashlib.sha256(json.dumps([size, scale, how]).encode())
     for photo in photos:
         if photo.path not in state:
             try:
@@ -282,8 +302,8 @@ def _request(photos: Sequence[Photo], size: int, scale: float, how: str) -> str:
             except OSError:
                 state[photo.path] = (-1, -1)
         row = [photo.person, photo.name, photo.offset, *state[photo.path]]
-        digest.update(json.dumps(row).encode())
-    return digest.hexdigest()
+        state_hash.update(json.dumps(row).encode())
+    return state_hash.hexdigest()
 
 
 @contextmanager
@@ -359,11 +379,7 @@ def _fill(
                 ahead.append(pool.submit(work, photo))
             if not ahead:
                 return
-            result = ahead.popleft().result()
-            if isinstance(result, LeftOut):
-                journal.leave_out(result)
-            else:
-                journal.keep(*result)
+            journal.add(ahead.popleft().result())
             if progress is not None:
                 progress(len(journal.done), len(photos))
     finally:
@@ -385,11 +401,11 @@ def _index(
     geometry: tuple[int, float],
     origin: str,
     request: str,
-) -> layout.Index:
+) -> Index:
     kept = [
         (photo, row)
         for photo, row in zip(photos, journal.done, strict=True)
-        if isinstance(row, Kept)
+        if isinstance(row, PackedPhoto)
     ]
     left_out = [row for row in journal.done if isinstance(row, LeftOut)]
     if not kept:
@@ -398,7 +414,7 @@ def _index(
             "give photos that show faces",
         )
     people = {person: k for k, person in enumerate(dict.fromkeys(p.person for p, _ in kept))}
-    return layout.Index(
+    return Index(
         size=geometry[0],
         scale=geometry[1],
         labels=[people[photo.person] for photo, _ in kept],

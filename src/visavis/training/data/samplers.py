@@ -1,16 +1,16 @@
 """Which photos make up each batch, as a pure function of seed and epoch.
 
-All samplers share one surface (``Batches``): ``len()`` is the number of batches of an epoch,
-``batches(epoch)`` gives their rows, ``singles`` counts the people with one photo. Rows index the
-labels that the sampler was made from. With ``world`` processes each gets its ``rank``-th share of
-every batch: the shares joined in the order of the ranks are the batch of a single process.
+All samplers take and offer the same (``Batches``); rows index the labels that a sampler was made
+from. torch's and pytorch-metric-learning's samplers draw from a global generator, so that a run
+could not be resumed exactly with them, and know neither pairs, triplets nor several processes.
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,19 +28,23 @@ class Batches(ABC):
         batch_size: photos of a batch, of all processes together. Fewer photos than that: all of
             them are one batch.
         seed: not negative; together with the epoch it determines every batch.
-        rank: which of ``world`` equal shares of each batch this process gets.
+        rank: which of ``world`` equal shares of each batch this process gets: the shares joined
+            in the order of the ranks are the batch of a single process.
         world: number of processes.
-        unit: photos that stay together in a batch (2 for pairs, 3 for triplets).
 
     Attributes:
+        unit: photos that stay together in a batch (2 for pairs, 3 for triplets).
         batch_size: photos of a batch, of all processes together.
         singles: people with one photo. They are in no mated pair; every sampler says what it does
             with them.
 
     Raises:
-        DataError: no photos, or too few for one batch.
+        DataError: no photos, or too few for one batch; pairs and triplets also need two people,
+            one of them with two photos.
         OptionError: a size or seed that cannot be, or that the processes cannot share evenly.
     """
+
+    unit: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -50,7 +54,6 @@ class Batches(ABC):
         seed: int,
         rank: int = 0,
         world: int = 1,
-        unit: int = 1,
     ) -> None:
         self.labels = np.asarray(labels, dtype=np.int64)
         if self.labels.ndim != 1 or self.labels.size == 0:
@@ -61,11 +64,12 @@ class Batches(ABC):
             raise OptionError(f"rank {rank} of {world} processes", "give 0 <= rank < world")
         if seed < 0:
             raise OptionError(f"seed {seed}", "give a seed of 0 or more")
-        together = unit * world
+        together = self.unit * world
         if batch_size < together or batch_size % together:
             raise OptionError(
                 f"batch size {batch_size} for {world} processes",
-                f"give a multiple of {together}: photos come by {unit}, for each process alike",
+                f"give a multiple of {together}: photos come by {self.unit}, for each process "
+                "alike",
             )
         self.batch_size = min(batch_size, self.labels.size // together * together)
         if not self.batch_size:
@@ -80,9 +84,9 @@ class Batches(ABC):
     def order(self, epoch: int) -> Rows:
         """Rows of all batches of an epoch, ``(len(self), batch_size)``, of all processes."""
 
-    @abstractmethod
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Batches of an epoch; a rest too small for a batch sits out."""
+        return self.labels.size // self.batch_size
 
     def batches(self, epoch: int, *, start: int = 0) -> Iterator[Rows]:
         """This process's share of each batch of an epoch, from the ``start``-th batch on.
@@ -95,63 +99,90 @@ class Batches(ABC):
         for batch in self.order(epoch)[start:]:
             yield batch[mine]
 
+    def remined(self, mined: NDArray[np.int64]) -> Self:
+        """The same sampler that draws from hard examples; see ``visavis.training.mining.offline``.
+
+        Args:
+            mined: ``(T, 3)`` row numbers for ``TripletBatches``; for pairs and people a cell of
+                look-alikes a person, ``(max(labels) + 1,)``.
+
+        Raises:
+            DataError: they do not fit the labels.
+            OptionError: the sampler takes none.
+        """
+        other = copy.copy(self)
+        other._take(mined)
+        return other
+
+    def _take(self, mined: NDArray[np.int64]) -> None:
+        raise OptionError("hard examples for shuffled batches", "use pairs, people or triplets")
+
     def _rng(self, epoch: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch])
 
+    def _shaped(self, rows: Rows) -> Rows:
+        return rows.ravel()[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
 
-def checked_cells(cells: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cell of each photo, ``(N,)``, from the cell of each person.
+    def _cell_of_rows(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        cells, labels = np.asarray(cells, dtype=np.int64), self.labels
+        if cells.ndim != 1 or labels.min() < 0 or cells.size <= labels.max():
+            raise DataError(
+                f"cells of shape {cells.shape} for people {labels.min()} to {labels.max()}",
+                "give one cell for each person number",
+            )
+        return cells[labels]
 
-    Raises:
-        DataError: a person without a cell.
+
+class ShuffledBatches(Batches):
+    """Every photo once an epoch, in random order; people with one photo are classes like others.
+
+    >>> batches = ShuffledBatches(np.array([0, 0, 1, 2]), batch_size=2, seed=0)
+    >>> len(batches), sorted(np.concatenate(list(batches.batches(0))).tolist())
+    (2, [0, 1, 2, 3])
     """
-    cells = np.asarray(cells, dtype=np.int64)
-    if cells.ndim != 1 or labels.min() < 0 or cells.size <= labels.max():
-        raise DataError(
-            f"cells of shape {cells.shape} for people {labels.min()} to {labels.max()}",
-            "give one cell for each person number",
-        )
-    return cells[labels]
+
+    def order(self, epoch: int) -> Rows:
+        """See ``Batches``."""
+        return self._shaped(self._rng(epoch).permutation(self.labels.size))
 
 
-class Strangers:
+class NegativeSampler:
     """Draws for photos a photo of another person of the same cell, each equally likely.
 
     Args:
         labels: ``(N,)`` person of each photo.
-        cells: ``(N,)`` cell of each photo; people must not lie in two cells.
+        cells: ``(N,)`` cell of each photo, one for all photos of a person.
     """
 
     def __init__(self, labels: NDArray[np.int64], cells: NDArray[np.int64]) -> None:
+        # Rows are sorted by cell and person, so that all draws are made without a loop.
         self._rows = np.lexsort((labels, cells))
         _, person, people = np.unique(labels[self._rows], return_inverse=True, return_counts=True)
         _, cell, sizes = np.unique(cells[self._rows], return_inverse=True, return_counts=True)
         place = np.arange(labels.size)
-        self._place = np.empty_like(place)
-        self._place[self._rows] = place
         first = np.full(people.size, labels.size)
         np.minimum.at(first, person, place)
-        self._person_start = np.empty_like(place)
+        self._place, self._person_start, self._person_size, self._cell_start, self._cell_size = (
+            np.empty((5, labels.size), dtype=np.int64)
+        )
+        self._place[self._rows] = place
         self._person_start[self._rows] = first[person]
-        self._person_size = np.empty_like(place)
         self._person_size[self._rows] = people[person]
-        self._cell_start = np.empty_like(place)
         self._cell_start[self._rows] = (np.cumsum(sizes) - sizes)[cell]
-        self._cell_size = np.empty_like(place)
         self._cell_size[self._rows] = sizes[cell]
 
     def exist(self, rows: Rows) -> NDArray[np.bool_]:
-        """Which of the photos have a stranger in their cell."""
-        stranger: NDArray[np.bool_] = self._cell_size[rows] > self._person_size[rows]
-        return stranger
+        """Which of the photos have another person in their cell."""
+        others: NDArray[np.bool_] = self._cell_size[rows] > self._person_size[rows]
+        return others
 
     def draw(self, rows: Rows, rng: np.random.Generator) -> Rows:
-        """A stranger for each photo; each must have one (``exist``)."""
+        """A photo of another person for each photo; each must have one (``exist``)."""
         drawn = rng.integers(0, self._cell_size[rows] - self._person_size[rows])
         drawn += self._cell_start[rows]
         own = self._person_start[rows]
-        strangers: Rows = self._rows[drawn + np.where(drawn >= own, self._person_size[rows], 0)]
-        return strangers
+        others: Rows = self._rows[drawn + np.where(drawn >= own, self._person_size[rows], 0)]
+        return others
 
     def draw_mate(self, rows: Rows, rng: np.random.Generator) -> Rows:
         """Another photo of the same person for each photo; each person must have two."""
@@ -164,109 +195,42 @@ class Strangers:
         return np.flatnonzero(self._person_size > 1)
 
 
-class ShuffledBatches(Batches):
-    """All photos shuffled and cut into batches; a rest too small for a batch sits out the epoch.
+class _Mated(Batches):
+    """What pairs and triplets share: photos with a mate and with a photo of somebody else."""
 
-    People with one photo are classes like others.
-
-    Args:
-        labels: ``(N,)`` person of each photo.
-        batch_size: photos of a batch, of all processes together.
-        seed: determines the order, with the epoch.
-        rank: share of each batch that this process gets.
-        world: number of processes.
-
-    Example:
-        >>> batches = ShuffledBatches(np.array([0, 0, 1, 2]), batch_size=2, seed=0)
-        >>> len(batches), sorted(np.concatenate(list(batches.batches(0))).tolist())
-        (2, [0, 1, 2, 3])
-    """
-
-    def __init__(
-        self,
-        labels: NDArray[np.int64],
-        *,
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        super().__init__(labels, batch_size=batch_size, seed=seed, rank=rank, world=world)
-
-    def __len__(self) -> int:
-        return self.labels.size // self.batch_size
-
-    def order(self, epoch: int) -> Rows:
-        """Rows of all batches of an epoch, ``(len(self), batch_size)``."""
-        rows = self._rng(epoch).permutation(self.labels.size)
-        return rows[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
+    def __init__(self, labels: NDArray[np.int64], **options: int) -> None:
+        super().__init__(labels, **options)
+        self._anybody = NegativeSampler(self.labels, np.zeros_like(self.labels))
+        self._mated = self._anybody.mated()
+        if not self._mated.size or not self._anybody.exist(self._mated[:1]).all():
+            raise DataError(
+                f"{self.labels.size} photos of {np.unique(self.labels).size} people",
+                "give two people or more, one of them with two photos",
+            )
 
 
-class PairBatches(Batches):
+class PairBatches(_Mated):
     """Batches whose rows 2k and 2k + 1 are a pair, mated and non-mated ones in turn.
 
     An epoch has as many photos as the labels. The first of each mated pair is drawn without
     repeats from the photos whose person has another one, its partner evenly from the person's
     others; the first of each non-mated pair without repeats from all photos (so people with one
-    photo come here), its partner evenly from all photos of other people.
+    photo come here), its partner evenly from all photos of other people. With cells of
+    look-alikes (``remined``), every other non-mated pair is of one cell that has two people.
 
-    Args:
-        labels: ``(N,)`` person of each photo.
-        batch_size: photos of a batch (twice its pairs), even, of all processes together.
-        seed: determines the pairs, with the epoch.
-        cells: ``(max(labels) + 1,)`` cell of each person, from
-            ``visavis.training.mining.offline``: every other non-mated pair is of one cell,
-            where the cell has two people.
-        rank: share of each batch that this process gets, in whole pairs.
-        world: number of processes.
-
-    Raises:
-        DataError: nobody has two photos, or there is only one person.
-
-    Example:
-        >>> batch = next(PairBatches(np.array([0, 0, 1, 1]), batch_size=4, seed=0).batches(0))
-        >>> (batch[0] // 2 == batch[1] // 2, batch[2] // 2 == batch[3] // 2)
-        (np.True_, np.False_)
+    >>> batch = next(PairBatches(np.array([0, 0, 1, 1]), batch_size=4, seed=0).batches(0))
+    >>> (batch[0] // 2 == batch[1] // 2, batch[2] // 2 == batch[3] // 2)
+    (np.True_, np.False_)
     """
 
-    def __init__(
-        self,
-        labels: NDArray[np.int64],
-        *,
-        batch_size: int,
-        seed: int,
-        cells: NDArray[np.int64] | None = None,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        super().__init__(labels, batch_size=batch_size, seed=seed, rank=rank, world=world, unit=2)
-        self._anybody = Strangers(self.labels, np.zeros_like(self.labels))
-        self._near = (
-            None if cells is None else Strangers(self.labels, checked_cells(cells, self.labels))
-        )
-        self._mated = self._anybody.mated()
-        if not self._mated.size or not self._anybody.exist(self._mated[:1]).all():
-            raise DataError(
-                f"{self.labels.size} photos of {np.unique(self.labels).size} people",
-                "give two people or more, one of them with two photos: pairs need both kinds",
-            )
+    unit = 2
+    _near: NegativeSampler | None = None
 
-    def remined(self, cells: NDArray[np.int64]) -> Self:
-        """The same sampler with other cells of people that look alike."""
-        return type(self)(
-            self.labels,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            cells=cells,
-            rank=self.rank,
-            world=self.world,
-        )
-
-    def __len__(self) -> int:
-        return self.labels.size // self.batch_size
+    def _take(self, mined: NDArray[np.int64]) -> None:
+        self._near = NegativeSampler(self.labels, self._cell_of_rows(mined))
 
     def order(self, epoch: int) -> Rows:
-        """Rows of all batches of an epoch, ``(len(self), batch_size)``."""
+        """See ``Batches``."""
         rng = self._rng(epoch)
         pairs = len(self) * self.batch_size // 2
         rows = np.empty((pairs, 2), dtype=np.int64)
@@ -278,89 +242,41 @@ class PairBatches(Batches):
             near = np.flatnonzero(self._near.exist(first) & (np.arange(first.size) % 2 == 0))
             second[near] = self._near.draw(first[near], rng)
         rows[1::2] = np.stack([first, second], axis=1)
-        return rows.reshape(len(self), self.batch_size)
+        return self._shaped(rows)
 
 
-def drawn_evenly(rows: Rows, number: int, rng: np.random.Generator) -> Rows:
-    """``number`` of the rows in random order, each again only after all have come."""
-    rounds = [rng.permutation(rows) for _ in range(-(-number // rows.size))]
-    return np.concatenate([rows[:0], *rounds])[:number]
-
-
-class TripletBatches(Batches):
+class TripletBatches(_Mated):
     """Batches whose rows 3k, 3k + 1, 3k + 2 are anchor, positive and negative.
 
-    An epoch has as many photos as the labels. Without ``triplets``, anchors are drawn without
-    repeats from the photos whose person has another one, positives evenly from the person's
-    others, negatives evenly from all photos of other people (so people with one photo come as
-    negatives). With ``triplets``, an epoch deals these in random order, each again only after all
-    have come.
+    An epoch has as many photos as the labels. Anchors are drawn without repeats from the photos
+    whose person has another one, positives evenly from the person's others, negatives evenly from
+    all photos of other people (so people with one photo come as negatives). With mined triplets
+    (``remined``), an epoch deals these in random order, each again only after all have come.
 
-    Args:
-        labels: ``(N,)`` person of each photo.
-        batch_size: photos of a batch (three times its triplets), of all processes together.
-        seed: determines the triplets, with the epoch.
-        triplets: ``(T, 3)`` row numbers, from ``visavis.training.mining.offline``.
-        rank: share of each batch that this process gets, in whole triplets.
-        world: number of processes.
-
-    Raises:
-        DataError: nobody has two photos, there is only one person, or a given triplet is none.
-
-    Example:
-        >>> batch = next(TripletBatches(np.array([0, 0, 1]), batch_size=3, seed=0).batches(0))
-        >>> sorted(batch[:2].tolist()), batch[2].item()
-        ([0, 1], 2)
+    >>> batch = next(TripletBatches(np.array([0, 0, 1]), batch_size=3, seed=0).batches(0))
+    >>> sorted(batch[:2].tolist()), batch[2].item()
+    ([0, 1], 2)
     """
 
-    def __init__(
-        self,
-        labels: NDArray[np.int64],
-        *,
-        batch_size: int,
-        seed: int,
-        triplets: NDArray[np.int64] | None = None,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        super().__init__(labels, batch_size=batch_size, seed=seed, rank=rank, world=world, unit=3)
-        self._strangers = Strangers(self.labels, np.zeros_like(self.labels))
-        self._mated = self._strangers.mated()
-        if not self._mated.size or not self._strangers.exist(self._mated[:1]).all():
-            raise DataError(
-                f"{self.labels.size} photos of {np.unique(self.labels).size} people",
-                "give two people or more, one of them with two photos: triplets need both",
-            )
-        self._triplets = None if triplets is None else self._checked(triplets)
-
-    def remined(self, triplets: NDArray[np.int64]) -> Self:
-        """The same sampler with these triplets instead of its own."""
-        return type(self)(
-            self.labels,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            triplets=triplets,
-            rank=self.rank,
-            world=self.world,
-        )
-
-    def __len__(self) -> int:
-        return self.labels.size // self.batch_size
+    unit = 3
+    _triplets: Rows | None = None
 
     def order(self, epoch: int) -> Rows:
-        """Rows of all batches of an epoch, ``(len(self), batch_size)``."""
+        """See ``Batches``."""
         rng = self._rng(epoch)
         number = len(self) * self.batch_size // 3
         if self._triplets is not None:
-            rows = self._triplets[drawn_evenly(np.arange(len(self._triplets)), number, rng)]
-        else:
-            anchors = drawn_evenly(self._mated, number, rng)
-            positives = self._strangers.draw_mate(anchors, rng)
-            rows = np.stack([anchors, positives, self._strangers.draw(anchors, rng)], axis=1)
-        return rows.reshape(len(self), self.batch_size)
+            return self._shaped(
+                self._triplets[drawn_evenly(np.arange(len(self._triplets)), number, rng)]
+            )
+        anchors = drawn_evenly(self._mated, number, rng)
+        positives = self._anybody.draw_mate(anchors, rng)
+        return self._shaped(
+            np.stack([anchors, positives, self._anybody.draw(anchors, rng)], axis=1)
+        )
 
-    def _checked(self, triplets: NDArray[np.int64]) -> Rows:
-        rows = np.asarray(triplets, dtype=np.int64)
+    def _take(self, mined: NDArray[np.int64]) -> None:
+        rows = np.asarray(mined, dtype=np.int64)
         if rows.ndim != 2 or rows.shape[1:] != (3,) or not rows.size:
             raise DataError(f"triplets of shape {rows.shape}", "give (T, 3) row numbers, T >= 1")
         if rows.min() < 0 or rows.max() >= self.labels.size:
@@ -375,39 +291,36 @@ class TripletBatches(Batches):
                 f"triplet {np.flatnonzero(wrong)[0]} of {len(rows)}",
                 "give anchor, another photo of the same person, and one of another person",
             )
-        return rows
+        self._triplets = rows
 
 
 class PeopleBatches(Batches):
-    """Batches of ``people * photos`` photos in which each person has up to ``photos``.
+    """P people times K photos: batches in which each person has up to ``photos``.
 
     In every epoch each photo comes once. A person's photos are dealt afresh into even groups of
     at most ``photos`` (five photos at four a group: three and two); the groups are shuffled and
     cut into batches of one size. So a batch holds at least ``people`` groups, and more where
     people have few photos. People with one photo come too: as negatives of everybody else. At
-    each border between two batches one group may be cut in two. A rest too small for a batch
-    sits out the epoch.
+    each border between two batches one group may be cut in two. With cells of look-alikes
+    (``remined``), people of one cell come next to each other.
 
     Args:
         labels: ``(N,)`` person of each photo.
         people: least number of groups of a batch.
         photos: most photos of a group, at least 2.
-        seed: determines the batches, with the epoch.
         most: most photos of a person in one epoch (others in the next); ``None``: all. Keeps a
             few people with hundreds of photos from filling the epoch.
-        cells: ``(max(labels) + 1,)`` cell of each person, from
-            ``visavis.training.mining.offline``: people of one cell come next to each other.
-        rank: share of each batch that this process gets.
-        world: number of processes.
+        **options: ``seed``, ``rank`` and ``world``, as for ``Batches``.
 
     Raises:
         OptionError: fewer than 2 photos a group, or no people.
 
-    Example:
-        >>> batches = PeopleBatches(np.array([0, 0, 1, 1, 2, 2]), people=1, photos=2, seed=0)
-        >>> all(a // 2 == b // 2 for a, b in batches.batches(0))
-        True
+    >>> batches = PeopleBatches(np.array([0, 0, 1, 1, 2, 2]), people=1, photos=2, seed=0)
+    >>> all(a // 2 == b // 2 for a, b in batches.batches(0))
+    True
     """
+
+    _cells: Rows | None = None
 
     def __init__(
         self,
@@ -415,48 +328,32 @@ class PeopleBatches(Batches):
         *,
         people: int,
         photos: int,
-        seed: int,
         most: int | None = None,
-        cells: NDArray[np.int64] | None = None,
-        rank: int = 0,
-        world: int = 1,
+        **options: int,
     ) -> None:
         if people < 1 or photos < 2 or (most is not None and most < photos):
             raise OptionError(
                 f"{people} people with {photos} photos each, at most {most} an epoch",
                 "give 1 person or more, 2 photos or more, and no fewer an epoch than a batch",
             )
-        size = people * photos
-        super().__init__(labels, batch_size=size, seed=seed, rank=rank, world=world)
-        self.people, self.photos, self.most = people, photos, most
+        super().__init__(labels, batch_size=people * photos, **options)
+        self.photos, self.most = photos, most
         _, self._person, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
-        kept = counts if most is None else np.minimum(counts, most)
+        self._kept = counts if most is None else np.minimum(counts, most)
         # A cap can leave fewer photos than one batch.
-        self.batch_size = min(self.batch_size, int(kept.sum()) // world * world)
-        self._counts, self._kept = counts, kept
+        self.batch_size = min(self.batch_size, int(self._kept.sum()) // self.world * self.world)
         self._starts = np.cumsum(counts) - counts
-        first = np.zeros(counts.size, dtype=np.int64)
-        first[self._person] = np.arange(self.labels.size)
-        self._cells = None if cells is None else checked_cells(cells, self.labels)[first]
-
-    def remined(self, cells: NDArray[np.int64]) -> Self:
-        """The same sampler with other cells of people that look alike."""
-        return type(self)(
-            self.labels,
-            people=self.people,
-            photos=self.photos,
-            seed=self.seed,
-            most=self.most,
-            cells=cells,
-            rank=self.rank,
-            world=self.world,
-        )
 
     def __len__(self) -> int:
         return int(self._kept.sum()) // self.batch_size
 
+    def _take(self, mined: NDArray[np.int64]) -> None:
+        cells = self._cell_of_rows(mined)
+        self._cells = np.zeros(self._kept.size, dtype=np.int64)
+        self._cells[self._person] = cells
+
     def order(self, epoch: int) -> Rows:
-        """Rows of all batches of an epoch, ``(len(self), batch_size)``."""
+        """See ``Batches``."""
         rng = self._rng(epoch)
         shuffled = rng.permutation(self.labels.size)
         rows = shuffled[np.argsort(self._person[shuffled], kind="stable")]
@@ -468,8 +365,7 @@ class PeopleBatches(Batches):
         groups = -(-self._kept // self.photos)
         turn = place * groups[person] // self._kept[person]
         group = (np.cumsum(groups) - groups)[person] + turn
-        rows = rows[np.argsort(self._keys(groups, rng)[group], kind="stable")]
-        return rows[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
+        return self._shaped(rows[np.argsort(self._keys(groups, rng)[group], kind="stable")])
 
     def _keys(self, groups: Rows, rng: np.random.Generator) -> NDArray[np.float64]:
         """A number to sort each group by: random, or equal for the n-th groups of a cell."""
@@ -481,3 +377,9 @@ class PeopleBatches(Batches):
         distinct, which = np.unique(together, return_inverse=True)
         keys: NDArray[np.float64] = rng.permutation(distinct.size).astype(np.float64)[which]
         return keys
+
+
+def drawn_evenly(rows: Rows, number: int, rng: np.random.Generator) -> Rows:
+    """``number`` of the rows in random order, each again only after all have come."""
+    rounds = [rng.permutation(rows) for _ in range(-(-number // rows.size))]
+    return np.concatenate([rows[:0], *rounds])[:number]

@@ -1,4 +1,10 @@
-"""The running mean of the network's weights."""
+"""What happens after a step: averaging, looking, validating, mining, in this order.
+
+Lightning's callbacks do not fit an exact resume: its ``WeightAveraging`` also averages the
+classifier (an embedding a person) and has no warm-up, ``ModelCheckpoint`` keeps the earlier of two
+equally good validations, its validation loop leaves out the last step, and ``EarlyStopping`` reads
+what that loop logs.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +23,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from visavis.embedding.torch import FaceNetwork
 from visavis.training.loop.alarm import CollapseAlarm, examine
-from visavis.training.loop.feeding import Supply
+from visavis.training.loop.loaders import StepLoader
 from visavis.training.loop.module import Step, Training
-from visavis.training.loop.progress import Moment, Progress
+from visavis.training.loop.progress import Progress, ProgressEvent
 from visavis.training.loop.validation import Validation
 
 
@@ -30,9 +36,6 @@ class Ema(AveragedModel):
     weights: at the start faster than ``decay`` alone would, so that the random weights of the
     beginning are soon forgotten (TensorFlow's ``num_updates`` rule). Statistics of batch
     normalization are averaged alike; whole numbers are copied.
-
-    ``update_parameters(network)`` after each step; ``network`` is the averaged one, its own
-    copy in evaluation mode; ``state_dict`` holds all there is to resume.
 
     Args:
         network: what is averaged.
@@ -47,7 +50,7 @@ class Ema(AveragedModel):
 
     @property
     def network(self) -> FaceNetwork:
-        """The averaged network."""
+        """The averaged network, in evaluation mode."""
         return cast(FaceNetwork, self.module)
 
     def _move(self, average: object, current: object, number: Tensor | int) -> None:
@@ -105,36 +108,36 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class StepPlan:
     """When things happen, and what a step is worth.
 
     Attributes:
         total: steps of the run.
         per_epoch: steps of an epoch.
-        look: steps between looks at the health of a batch.
-        validate: steps between validations; ``None`` for none.
-        batch: images of a step, all processes together.
+        log_every_n_steps: steps between looks at the health of a batch.
+        validate_every_n_steps: ``None`` for no validation.
+        images: of a step, all processes together.
         flops: floating point operations of a step.
         peak: operations a second that a large matrix product reaches; NaN where unknown.
     """
 
     total: int
     per_epoch: int
-    look: int
-    validate: int | None
-    batch: int
+    log_every_n_steps: int
+    validate_every_n_steps: int | None
+    images: int
     flops: int
     peak: float
 
 
-class Watch(pl.Callback):
+class TrainingMonitor(pl.Callback):
     """Looks at the run every few steps: alarm, log and live line; validates; keeps the best.
 
     All it knows is in the checkpoint, so that a resumed run logs, stops and keeps what the run
     would have done that was not killed.
 
     Args:
-        pace: when.
+        plan: when.
         alarm: told of every look and validation.
         patience: when to stop early.
         validate: embeds and compares the validation people.
@@ -143,9 +146,11 @@ class Watch(pl.Callback):
         progress: told of every look.
     """
 
+    state_key = "Watch"  # its name in checkpoints, from former versions
+
     def __init__(
         self,
-        pace: Pace,
+        plan: StepPlan,
         *,
         alarm: CollapseAlarm,
         patience: Patience,
@@ -154,7 +159,7 @@ class Watch(pl.Callback):
         ema: Ema | None,
         progress: Progress | None,
     ) -> None:
-        self._pace, self._alarm, self._patience = pace, alarm, patience
+        self._plan, self._alarm, self.patience = plan, alarm, patience
         self._validate, self._keep, self._ema, self._progress = validate, keep, ema, progress
         self._since: list[tuple[Tensor, Tensor]] = []
         self._auc = math.nan
@@ -162,44 +167,43 @@ class Watch(pl.Callback):
         self._begun = self._clock = time.perf_counter()
         self._counted = 0
 
+    @property
+    def seconds(self) -> float:
+        """Since the run began, all its parts together."""
+        return self._before + time.perf_counter() - self._begun
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock; a run that had stopped early goes no further."""
         self._begun = self._clock = time.perf_counter()
         if self._ema is not None:
             self._ema.to(pl_module.device)
-        if self._patience.over:
+        if self.patience.over:
             trainer.should_stop = True
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
         """See the class."""
         module: Training = pl_module  # type: ignore[assignment]
         if self._ema is not None:
             self._ema.update_parameters(module.network)
-        step, last = trainer.global_step, module.last
+        step, last, plan = trainer.global_step, module.last, self._plan
         if last is None:
             return
         self._since.append((last.value.loss, last.value.active))
         self._counted += 1
-        pace = self._pace
         row: dict[str, float] = {}
-        if step % pace.look == 0 or step == pace.total:
+        if step % plan.log_every_n_steps == 0 or step == plan.total:
             row |= self._look(trainer, module, last)
-        if pace.validate and (step % pace.validate == 0 or step == pace.total):
+        every = plan.validate_every_n_steps
+        if every and (step % every == 0 or step == plan.total):
             row |= self._validated(trainer)
         if row:
-            row["epoch"] = step / pace.per_epoch
-            row["seconds"] = self.seconds
+            row |= {"epoch": step / plan.per_epoch, "seconds": self.seconds}
             for logger in trainer.loggers:
                 logger.log_metrics(row, step)
             if self._progress is not None and trainer.is_global_zero and "loss" in row:
-                self._tell(step, row)
+                self._progress(self._event(step, row))
 
     def state_dict(self) -> dict[str, Any]:
         """To go on from."""
@@ -208,7 +212,7 @@ class Watch(pl.Callback):
             "auc": self._auc,
             "seconds": self.seconds,
             "alarm": self._alarm.state_dict(),
-            "patience": self._patience.state_dict(),
+            "patience": self.patience.state_dict(),
         }
         if self._ema is not None:
             state["ema"] = self._ema.state_dict()
@@ -221,7 +225,7 @@ class Watch(pl.Callback):
         ]
         self._auc, self._before = state_dict["auc"], state_dict["seconds"]
         self._alarm.load_state_dict(state_dict["alarm"])
-        self._patience.load_state_dict(state_dict["patience"])
+        self.patience.load_state_dict(state_dict["patience"])
         if self._ema is not None:
             self._ema.load_state_dict(state_dict["ema"])
 
@@ -235,32 +239,29 @@ class Watch(pl.Callback):
         steps_per_second = self._counted / max(now - self._clock, 1e-9)
         self._clock, self._counted = now, 0
         self._alarm.look(trainer.global_step, loss=loss, active=share, health=health)
-        rate = self._pace.flops * steps_per_second
+        rate = self._plan.flops * steps_per_second
         rates = {group["name"]: float(group["lr"]) for group in trainer.optimizers[0].param_groups}
         return {
             "loss": loss,
             "active": share,
-            "mated": health.mated,
-            "non_mated": health.non_mated,
-            "rank": health.rank,
+            **health.to_dict(),
             "gradient_norm": float(module.gradient_norm),
-            "images_per_second": self._pace.batch * steps_per_second,
+            "images_per_second": self._plan.images * steps_per_second,
             "gflops": rate / 1e9,
-            "share_of_peak": rate / self._pace.peak,
+            "share_of_peak": rate / self._plan.peak,
             "lr": rates.get("network", math.nan),
             "head_lr": rates.get("head", math.nan),
             **{f"loss_{name}": float(value) for name, value in last.value.parts.items()},
         }
 
     def _validated(self, trainer: pl.Trainer) -> dict[str, float]:
-        begun = time.perf_counter()
+        begun, step = time.perf_counter(), trainer.global_step
         metrics = self._validate().metrics
-        step = trainer.global_step
         self._alarm.validated(step, metrics)
         self._auc = metrics.auc
-        if self._patience.better(metrics.auc, step):
+        if self.patience.better(metrics.auc, step):
             self._keep()
-        if self._patience.over:
+        if self.patience.over:
             trainer.should_stop = True
         self._clock += time.perf_counter() - begun
         return {
@@ -271,80 +272,56 @@ class Watch(pl.Callback):
             **{f"validation_fnmr_{rate}": value for rate, value in metrics.fnmr.items()},
         }
 
-    def _tell(self, step: int, row: dict[str, float]) -> None:
-        pace = self._pace
-        if self._progress is None:
-            return
-        self._progress(
-            Moment(
-                step=step,
-                total=pace.total,
-                epoch=step / pace.per_epoch,
-                epochs=pace.total / pace.per_epoch,
-                loss=row["loss"],
-                active=row["active"],
-                mated=row["mated"],
-                non_mated=row["non_mated"],
-                rank=row["rank"],
-                lr=row["lr"],
-                images_per_second=row["images_per_second"],
-                share_of_peak=row["share_of_peak"],
-                auc=self._auc,
-                best_auc=self._patience.auc,
-                seconds=row["seconds"],
-            )
+    def _event(self, step: int, row: dict[str, float]) -> ProgressEvent:
+        plan = self._plan
+        logged = ("loss", "active", "mated", "non_mated", "rank", "lr", "images_per_second")
+        return ProgressEvent(
+            step=step,
+            total=plan.total,
+            epochs=plan.total / plan.per_epoch,
+            auc=self._auc,
+            best_auc=self.patience.auc,
+            **{name: row[name] for name in (*logged, "share_of_peak", "epoch", "seconds")},
         )
 
-    @property
-    def seconds(self) -> float:
-        """Since the run began, all its parts together."""
-        return self._before + time.perf_counter() - self._begun
 
-
-class Remining(pl.Callback):
-    """Embeds the training photos, mines, and lets the sampler draw from what was found.
+class HardExampleMining(pl.Callback):
+    """Mines among all training photos every so many steps; the sampler draws from what it finds.
 
     What was found is in the checkpoint: it depends on the weights of then.
 
     Args:
-        supply: whose sampler is changed.
+        steps: whose loader's sampler is changed.
         every: steps between searches.
-        total: steps of the run.
-        mine: the search: triplets or cells, as the sampler takes them, after a number of steps;
-            ``None`` if nothing was found.
+        mine: the search after a number of steps; gives what ``Batches.remined`` takes.
     """
 
+    state_key = "Remining"  # its name in checkpoints, from former versions
+
     def __init__(
-        self,
-        supply: Supply,
-        *,
-        every: int,
-        total: int,
-        mine: Callable[[int], NDArray[np.int64] | None],
+        self, steps: StepLoader, *, every: int, mine: Callable[[int], NDArray[np.int64]]
     ) -> None:
-        self._supply, self._every, self._total, self._mine = supply, every, total, mine
+        self._steps, self._every, self._mine = steps, every, mine
+        self._mined: NDArray[np.int64] | None = None
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
         """Search if it is time."""
         step = trainer.global_step
-        if step % self._every == 0 and step < self._total:
-            found = self._mine(step)
-            if found is not None:
-                self._supply.use(found)
+        if step % self._every == 0 and step < len(self._steps):
+            self._use(self._mine(step))
 
     def state_dict(self) -> dict[str, Any]:
         """To go on from."""
-        mined = self._supply.mined
-        return {"mined": None if mined is None else torch.from_numpy(mined)}
+        return {"mined": None if self._mined is None else torch.from_numpy(self._mined)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on."""
         if state_dict["mined"] is not None:
-            self._supply.use(np.asarray(state_dict["mined"].numpy(), dtype=np.int64))
+            self._use(np.asarray(state_dict["mined"].numpy(), dtype=np.int64))
+
+    def _use(self, mined: NDArray[np.int64]) -> None:
+        self._mined = mined
+        loader = self._steps.loader
+        self._steps.loader = loader.with_sampler(loader.sampler.remined(mined))

@@ -24,7 +24,7 @@ _MASKS = 5  # tells the masks of validation from others
 Labels = NDArray[np.int64]
 
 
-class Reader:
+class PackEmbedder:
     """Plain crops to unit vectors, the work shared among all processes.
 
     Args:
@@ -57,7 +57,7 @@ class Reader:
         strategy, device = self._trainer.strategy, self._trainer.strategy.root_device
         rank, world = self._trainer.global_rank, self._trainer.world_size
         mine = rows[rank::world]
-        half = hardware.half(self._recipe, device)
+        half = hardware.uses_bf16(self._recipe, device)
         training = network.training
         network.eval()
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
@@ -86,7 +86,7 @@ class Reader:
             precise: or else in the run's precision.
         """
         device = next(network.parameters()).device
-        half = hardware.half(self._recipe, device) and not precise
+        half = hardware.uses_bf16(self._recipe, device) and not precise
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             vectors = self._vectors(network, rows, device, masked)
         return _array(vectors), self._pack.labels[rows]

@@ -20,11 +20,17 @@ from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split, split_people
 from visavis.training.loop import hardware, logs, optimizers
 from visavis.training.loop.alarm import CollapseAlarm
-from visavis.training.loop.callbacks import Ema, Pace, Patience, Remining, Watch
+from visavis.training.loop.callbacks import (
+    Ema,
+    HardExampleMining,
+    Patience,
+    StepPlan,
+    TrainingMonitor,
+)
 from visavis.training.loop.checkpoints import Interrupt, LastCheckpoint, Run, steps_done
-from visavis.training.loop.embedding import Reader
-from visavis.training.loop.feeding import StepStream, Supply
+from visavis.training.loop.embedding import PackEmbedder
 from visavis.training.loop.hardware import expected_device, keep_memory, threads
+from visavis.training.loop.loaders import PackLoader, StepLoader
 from visavis.training.loop.module import Teacher, Training
 from visavis.training.loop.progress import Progress
 from visavis.training.loop.validation import Validation, validate
@@ -35,7 +41,7 @@ from visavis.writing import replacing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
+class FitResult:
     """What training came to.
 
     Attributes:
@@ -62,22 +68,6 @@ class Fitted:
     flops: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Parts:
-    network: FaceNetwork
-    supply: Supply
-    ema: Ema | None
-    reader: Reader
-    pace: Pace
-    head_first: int
-    module: Training
-
-    @property
-    def judged(self) -> FaceNetwork:
-        """What is validated and kept."""
-        return self.network if self.ema is None else self.ema.network
-
-
 def fit(
     recipe: Recipe,
     pack: Pack,
@@ -89,7 +79,7 @@ def fit(
     devices: int = 1,
     nodes: int = 1,
     checkpoint_every: int | None = None,
-) -> Fitted:
+) -> FitResult:
     """Train.
 
     The folder gets ``run.json``, ``history.csv``, ``tensorboard/`` and ``checkpoints/``. Killed at
@@ -130,8 +120,7 @@ def fit(
         logs.quiet(),
         seeded(derive(recipe.seed, "run")),
     ):
-        device = expected_device(accelerator)
-        computed_in = hardware.name(recipe, device)
+        computed_in = hardware.precision_name(recipe, expected_device(accelerator))
         checkpoint = run.begin(recipe, pack, resume=resume, computed_in=computed_in)
         done = steps_done(checkpoint) if checkpoint else 0
         board = TensorBoardLogger(
@@ -160,194 +149,153 @@ def fit(
             sync_batchnorm=devices * nodes > 1 and torch.cuda.is_available(),
             default_root_dir=out,
         )
-        split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
-        parts = _assemble(recipe, pack, split, trainer)
+        fitting = _Fitting(recipe, pack, run, trainer)
         if recipe.distil or (recipe.head_from_init and checkpoint is None):
-            _ask_untouched(recipe, parts)
-        patience = Patience(recipe.patience)
-        watch = _watch(
-            recipe,
-            parts,
-            split=split,
-            run=run,
-            trainer=trainer,
-            patience=patience,
-            progress=progress,
-        )
+            fitting.ask_untouched()
+        monitor = fitting.monitor(progress)
         last = LastCheckpoint(
             run.last,
             every=checkpoint_every,
-            always=parts.pace.validate,
-            look=parts.pace.look,
+            always=fitting.plan.validate_every_n_steps,
+            look=fitting.plan.log_every_n_steps,
             interrupt=interrupt,
         )
-        callbacks: list[pl.Callback] = [watch]
-        every = drawing.search_every(recipe, per_epoch=parts.pace.per_epoch)
-        if every is not None:
-            callbacks.append(_remining(recipe, parts, every))
-        trainer.callbacks.extend([*callbacks, last])  # type: ignore[attr-defined]
-        stream = StepStream(
-            lambda: parts.supply.feed,
-            per_epoch=parts.pace.per_epoch,
-            total=parts.pace.total,
-            stretch=every,
-        )
+        trainer.callbacks.extend([monitor, *fitting.mining(), last])  # type: ignore[attr-defined]
         try:
-            trainer.fit(parts.module, stream, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(fitting.module, fitting.steps, ckpt_path=checkpoint, weights_only=True)
         except SystemExit as stop:
             # Lightning ends the process at Ctrl-C; whoever called may want to say something.
             if trainer.interrupted:
                 raise KeyboardInterrupt from stop
             raise
         finally:
-            parts.supply.close()
-        return _finish(
+            fitting.steps.loader.close()
+        return fitting.finish(trainer.global_step, monitor)
+
+
+class _Fitting:
+    """The parts of a run."""
+
+    def __init__(self, recipe: Recipe, pack: Pack, run: Run, trainer: pl.Trainer) -> None:
+        self._recipe, self._run, self._trainer = recipe, run, trainer
+        world, device = trainer.world_size, trainer.strategy.root_device
+        self._split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
+        rows = self._split.train_rows
+        people, labels = np.unique(pack.labels[rows], return_inverse=True)
+        sampler = drawing.build_sampler(recipe, labels, rank=trainer.global_rank, world=world)
+        per_epoch, images = len(sampler), sampler.batch_size
+        total = min(recipe.epochs * per_epoch, recipe.max_steps or recipe.epochs * per_epoch)
+        self._search_every = drawing.search_every(recipe, per_epoch=per_epoch)
+        self.steps = StepLoader(
+            PackLoader(
+                pack,
+                rows,
+                sampler,
+                labels=labels,
+                workers=recipe.workers,
+                pinned=device.type == "cuda",
+            ),
+            total=total,
+            stretch=self._search_every,
+        )
+        self._network = build_network(recipe).to(device)
+        spec = self._network.spec
+        augmenter = Augmenter(
+            recipe.augment,
+            source=(pack.size, pack.scale),
+            target=(spec.input_size, spec.crop_scale),
+        )
+        self._flops = hardware.training_flops(self._network)
+        dtype = torch.bfloat16 if hardware.uses_bf16(recipe, device) else torch.float32
+        validated = len(self._split.validation_rows) > 0
+        self.plan = StepPlan(
+            total=total,
+            per_epoch=per_epoch,
+            log_every_n_steps=max(1, min(10, total // 50)),
+            validate_every_n_steps=recipe.validate_every * per_epoch if validated else None,
+            images=images,
+            flops=self._flops * images,
+            peak=hardware.measured_peak(device, dtype, torch.get_num_threads()) * world,
+        )
+        self._head_first = min(recipe.head_first * per_epoch, total)
+        self.module = Training(
             recipe,
-            parts,
-            split=split,
-            run=run,
-            steps=trainer.global_step,
-            patience=patience,
-            seconds=watch.seconds,
+            self._network,
+            build_head(recipe, people=len(people)),
+            augmenter,
+            total=total,
+            head_first=self._head_first,
+        )
+        self._ema = Ema(self._network, decay=recipe.ema) if recipe.ema is not None else None
+        self._embed = PackEmbedder(recipe, pack, augmenter, trainer)
+        self._judged = self._network if self._ema is None else self._ema.network
+
+    def ask_untouched(self) -> None:
+        """Teacher and first centers, while the network still has the weights that it began with."""
+        alone = FaceNetwork(self._network.backbone).eval()  # each crop by itself, as in training
+        loader = self.steps.loader
+        vectors, _people = self._embed.embed_alone(alone, loader.rows, precise=False)
+        if self._recipe.distil:
+            self.module.teacher = Teacher(vectors, loader.rows, weight=self._recipe.distil)
+        if self._recipe.head_from_init:
+            begin_at_means(self.module.loss, vectors, loader.labels)
+
+    def monitor(self, progress: Progress | None) -> TrainingMonitor:
+        """The callback that looks, validates and keeps the best."""
+        plan, recipe, rows = self.plan, self._recipe, self._split.validation_rows
+        warm = optimizers.warmup_steps(recipe, total=plan.total, head_first=self._head_first)
+        window = max(10, min(40, plan.total // plan.log_every_n_steps // 20))
+
+        def keep() -> None:
+            if self._trainer.is_global_zero:
+                save_network(self._judged, self._run.best)
+
+        return TrainingMonitor(
+            plan,
+            alarm=CollapseAlarm(recipe, start=self._head_first + warm, window=window),
+            patience=Patience(recipe.patience),
+            validate=lambda: validate(*self._embed.embed(self._judged, rows, masked=True)),
+            keep=keep,
+            ema=self._ema,
+            progress=progress,
         )
 
+    def mining(self) -> list[pl.Callback]:
+        """The callback that mines, if the recipe does."""
+        if self._search_every is None:
+            return []
 
-def _assemble(recipe: Recipe, pack: Pack, split: Split, trainer: pl.Trainer) -> _Parts:
-    rank, world = trainer.global_rank, trainer.world_size
-    rows = split.train_rows
-    people, labels = np.unique(pack.labels[rows], return_inverse=True)
-    device = trainer.strategy.root_device
-    supply = Supply(
-        pack,
-        rows,
-        labels.astype(np.int64),
-        drawing.build_sampler(recipe, labels, rank=rank, world=world),
-        workers=recipe.workers,
-        pinned=device.type == "cuda",
-    )
-    network = build_network(recipe).to(device)
-    spec = network.spec
-    augmenter = Augmenter(
-        recipe.augment,
-        source=(pack.size, pack.scale),
-        target=(spec.input_size, spec.crop_scale),
-    )
-    per_epoch = len(supply.sampler)
-    total = min(recipe.epochs * per_epoch, recipe.max_steps or recipe.epochs * per_epoch)
-    head_first = min(recipe.head_first * per_epoch, total)
-    dtype = torch.bfloat16 if hardware.half(recipe, device) else torch.float32
-    flops = hardware.training_flops(network)
-    pace = Pace(
-        total=total,
-        per_epoch=per_epoch,
-        look=max(1, min(10, total // 50)),
-        validate=recipe.validate_every * per_epoch if len(split.validation_rows) else None,
-        batch=supply.sampler.batch_size,
-        flops=flops * supply.sampler.batch_size,
-        peak=hardware.measured_peak(device, dtype, torch.get_num_threads()) * world,
-    )
-    module = Training(
-        recipe,
-        network,
-        build_head(recipe, people=len(people)),
-        augmenter,
-        total=total,
-        head_first=head_first,
-    )
-    ema = Ema(network, decay=recipe.ema) if recipe.ema is not None else None
-    reader = Reader(recipe, pack, augmenter, trainer)
-    return _Parts(network, supply, ema, reader, pace, head_first, module)
+        def mine(step: int) -> NDArray[np.int64]:
+            loader = self.steps.loader
+            vectors, _people = self._embed.embed(self._judged, loader.rows)
+            return drawing.search(self._recipe, vectors, loader.labels, step=step)
 
+        return [HardExampleMining(self.steps, every=self._search_every, mine=mine)]
 
-def _ask_untouched(recipe: Recipe, parts: _Parts) -> None:
-    """Teacher and first centers, while the network still has the weights that it began with."""
-    rows = parts.supply.rows
-    alone = FaceNetwork(parts.network.backbone).eval()  # each crop by itself, as in training
-    vectors, _people = parts.reader.embed_alone(alone, rows, precise=False)
-    if recipe.distil:
-        parts.module.teacher = Teacher(vectors, rows, weight=recipe.distil)
-    if recipe.head_from_init:
-        begin_at_means(parts.module.loss, vectors, parts.supply.labels)
-
-
-def _watch(
-    recipe: Recipe,
-    parts: _Parts,
-    *,
-    split: Split,
-    run: Run,
-    trainer: pl.Trainer,
-    patience: Patience,
-    progress: Progress | None,
-) -> Watch:
-    pace = parts.pace
-    warm = optimizers.warmup_steps(recipe, total=pace.total, head_first=parts.head_first)
-    window = max(10, min(40, pace.total // pace.look // 20))
-
-    def validated() -> Validation:
-        rows = split.validation_rows
-        return validate(*parts.reader.embed(parts.judged, rows, masked=True))
-
-    def keep() -> None:
-        if trainer.is_global_zero:
-            save_network(parts.judged, run.best)
-
-    return Watch(
-        pace,
-        alarm=CollapseAlarm(recipe, start=parts.head_first + warm, window=window),
-        patience=patience,
-        validate=validated,
-        keep=keep,
-        ema=parts.ema,
-        progress=progress,
-    )
-
-
-def _remining(recipe: Recipe, parts: _Parts, every: int) -> Remining:
-    supply = parts.supply
-
-    def mine(step: int) -> NDArray[np.int64] | None:
-        vectors, _people = parts.reader.embed(parts.judged, supply.rows)
-        return drawing.search(recipe, vectors, supply.labels, step=step)
-
-    return Remining(supply, every=every, total=parts.pace.total, mine=mine)
-
-
-def _finish(
-    recipe: Recipe,
-    parts: _Parts,
-    *,
-    split: Split,
-    run: Run,
-    steps: int,
-    patience: Patience,
-    seconds: float,
-) -> Fitted:
-    network = parts.judged.cpu()
-    best = steps
-    validation = None
-    if len(split.validation_rows):
-        load_weights(network, run.best)
-        best = patience.step
-    if recipe.blend < 1:
-        blend(network, build_network(recipe), recipe.blend)
-    if len(split.validation_rows):
-        network.eval()
-        validation = validate(
-            *parts.reader.embed_alone(network, split.validation_rows, masked=True)
+    def finish(self, steps: int, monitor: TrainingMonitor) -> FitResult:
+        """The network to ship, blended if asked for, with its validation in full precision."""
+        network, rows = self._judged.cpu(), self._split.validation_rows
+        best, validation = steps, None
+        if len(rows):
+            load_weights(network, self._run.best)
+            best = monitor.patience.step
+        if self._recipe.blend < 1:
+            blend(network, build_network(self._recipe), self._recipe.blend)
+        if len(rows):
+            network.eval()
+            validation = validate(*self._embed.embed_alone(network, rows, masked=True))
+        network.requires_grad_(True).eval()
+        return FitResult(
+            network=network,
+            validation=validation,
+            split=self._split,
+            history=self._run.history,
+            steps=steps,
+            best_step=best,
+            stopped_early=steps < self.plan.total,
+            seconds=monitor.seconds,
+            flops=self._flops,
         )
-    network.requires_grad_(True).eval()
-    return Fitted(
-        network=network,
-        validation=validation,
-        split=split,
-        history=run.history,
-        steps=steps,
-        best_step=best,
-        stopped_early=steps < parts.pace.total,
-        seconds=seconds,
-        flops=parts.pace.flops // parts.pace.batch,
-    )
 
 
 def save_network(network: FaceNetwork, path: Path) -> None:

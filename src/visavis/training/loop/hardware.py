@@ -1,4 +1,4 @@
-"""Mixed precision, where it is a gain."""
+"""What the device computes in, how fast, and how much of its memory and threads is taken."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from lightning.fabric.utilities.throughput import measure_flops
 
 from visavis.embedding.torch import FaceNetwork
 from visavis.training.recipes.recipe import Recipe
@@ -45,14 +45,14 @@ def _cpu_computes_in_bf16() -> bool:
     return any(has.get(name) for name in _INSTRUCTIONS)
 
 
-def name(recipe: Recipe, device: torch.device) -> str:
-    """What a run of the recipe on the device computes in: ``32`` or ``bf16``."""
-    return "bf16" if half(recipe, device) else "32"
-
-
-def half(recipe: Recipe, device: torch.device) -> bool:
+def uses_bf16(recipe: Recipe, device: torch.device) -> bool:
     """Whether a run of the recipe on the device computes in bfloat16."""
     return recipe.precision == "bf16" and computes_in_bf16(device)
+
+
+def precision_name(recipe: Recipe, device: torch.device) -> str:
+    """What a run of the recipe on the device computes in: ``32`` or ``bf16``."""
+    return "bf16" if uses_bf16(recipe, device) else "32"
 
 
 def expected_device(accelerator: str = "auto") -> torch.device:
@@ -79,14 +79,12 @@ def threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-_TRIM_THRESHOLD: Final = -1
-_MMAP_THRESHOLD: Final = -3
-_MOST: Final = 2**31 - 1
-_LARGEST: Final = 1 << 30  # bytes
-_OWN_LARGEST: Final = 1 << 25  # what glibc's mmap threshold grows to
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_OWN_LARGEST: Final = 1 << 25  # bytes; what glibc's mmap threshold grows to
+_PRODUCTS: Final = 5
 
 
-def keep_memory() -> bool:
+def keep_memory(keep: bool = True) -> bool:
     """Let this process keep what it frees, instead of handing it back to the system.
 
     glibc maps each block of more than 32 MB anew and unmaps it when it is freed. A step's
@@ -95,22 +93,12 @@ def keep_memory() -> bool:
     benchmarks.input_pipeline --recipes finetune-sface``). Memory in use does not rise, but what
     was used once stays with the process. ``mallopt(3)``, for the whole process.
 
+    Args:
+        keep: false for the thresholds that glibc comes to by itself.
+
     Returns:
         Whether the allocator took it: glibc does, others have no such setting and need none.
     """
-    return _set_thresholds(_LARGEST, _MOST)
-
-
-def return_memory() -> bool:
-    """Back to where glibc's thresholds come by themselves once large blocks have been freed.
-
-    Returns:
-        As for ``keep_memory``.
-    """
-    return _set_thresholds(_OWN_LARGEST, 2 * _OWN_LARGEST)
-
-
-def _set_thresholds(mapped: int, trimmed: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -119,25 +107,20 @@ def _set_thresholds(mapped: int, trimmed: int) -> bool:
     except (AttributeError, OSError):
         return False
     # Older versions refuse a threshold above 32 MB.
-    taken = mallopt(_MMAP_THRESHOLD, mapped) or mallopt(_MMAP_THRESHOLD, _OWN_LARGEST)
-    return bool(mallopt(_TRIM_THRESHOLD, trimmed) and taken)
-
-
-_PRODUCTS: Final = 5
+    taken = (keep and mallopt(_MMAP_THRESHOLD, 1 << 30)) or mallopt(_MMAP_THRESHOLD, _OWN_LARGEST)
+    return bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1 if keep else 2 * _OWN_LARGEST) and taken)
 
 
 def training_flops(network: FaceNetwork) -> int:
     """Floating point operations of one image's way forward and back.
 
-    Counted by PyTorch's ``FlopCounterMode`` (a multiplication and an addition are two) on a copy
-    without data: nothing is computed.
+    Counted by PyTorch on a copy without data: nothing is computed. A multiplication and an
+    addition are two.
     """
     size = network.spec.input_size
     ghost = copy.deepcopy(network).to("meta").train()
     images = torch.zeros(2, 3, size, size, device="meta")  # two: batch normalization wants more
-    with FlopCounterMode(display=False) as counter:
-        ghost.raw(images).sum().backward()  # type: ignore[no-untyped-call]
-    return int(counter.get_total_flops()) // len(images)
+    return measure_flops(ghost, lambda: ghost.raw(images), lambda raw: raw.sum()) // len(images)
 
 
 @functools.cache

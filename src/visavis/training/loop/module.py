@@ -17,7 +17,7 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.training import building
 from visavis.training.augment.augmenter import Augmenter
 from visavis.training.loop import optimizers
-from visavis.training.loop.feeding import Batch
+from visavis.training.loop.loaders import Batch
 from visavis.training.losses.base import LossValue
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.seeds import derive, seeded
@@ -161,6 +161,12 @@ class Training(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read checkpoints of former versions, which spelled centers otherwise."""
+        weights = checkpoint["state_dict"]
+        for name in [name for name in weights if ".centres." in name]:
+            weights[name.replace(".centres.", ".centers.")] = weights.pop(name)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> _Images:
         """Augment, on the device and outside of mixed precision."""

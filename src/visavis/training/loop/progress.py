@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment(Record):
+class ProgressEvent(Record):
     """The state of a run after some step.
 
     Attributes:
@@ -23,13 +23,13 @@ class Moment(Record):
         total: steps of the run.
         epoch: epochs done, with fraction.
         epochs: epochs of the run.
-        loss: mean over the steps since the last moment.
+        loss: mean over the steps since the last event.
         active: share of active triplets or pairs, alike; NaN where the loss has none.
         mated: mean score of the batch's mated pairs; NaN without such.
         non_mated: mean score of its non-mated pairs; NaN without such.
         rank: effective rank of the batch's embeddings.
         lr: learning rate of the network.
-        images_per_second: since the last moment, validation not counted.
+        images_per_second: since the last event, validation not counted.
         share_of_peak: floating point operations a second of the network's training, as a share of
             what a large matrix product reaches on this device.
         auc: of the latest validation; NaN before the first.
@@ -54,25 +54,26 @@ class Moment(Record):
     seconds: float
 
 
-Progress = Callable[[Moment], None]
+Progress = Callable[[ProgressEvent], None]
 """Called in the first process every few steps."""
 
 
-def line(moment: Moment) -> str:
-    """A moment in words, what has no value left out.
+def line(event: ProgressEvent) -> str:
+    """Formats a progress event; omits missing values.
 
     >>> nan = float("nan")
-    >>> line(Moment(5, 10, 1.0, 2, 0.25, nan, 0.5, 0.125, 9.5, 0.1, 400.0, nan, nan, nan, 2.0))
+    >>> values = (5, 10, 1.0, 2, 0.25, nan, 0.5, 0.125, 9.5, 0.1, 400.0, nan, nan, nan, 2.0)
+    >>> line(ProgressEvent(*values))
     'loss 0.250  mated 0.50  non-mated 0.12  rank 9.5  400 images/s'
     """
     parts = (
-        ("loss {:.3f}", moment.loss),
-        ("active {:.0%}", moment.active),
-        ("mated {:.2f}", moment.mated),
-        ("non-mated {:.2f}", moment.non_mated),
-        ("rank {:.1f}", moment.rank),
-        ("validation AUC {:.4f}", moment.auc),
-        ("{:.0f} images/s", moment.images_per_second),
+        ("loss {:.3f}", event.loss),
+        ("active {:.0%}", event.active),
+        ("mated {:.2f}", event.mated),
+        ("non-mated {:.2f}", event.non_mated),
+        ("rank {:.1f}", event.rank),
+        ("validation AUC {:.4f}", event.auc),
+        ("{:.0f} images/s", event.images_per_second),
     )
     return "  ".join(text.format(value) for text, value in parts if not math.isnan(value))
 
@@ -94,9 +95,9 @@ class LiveLine:
     def __enter__(self) -> Self:
         return self
 
-    def __call__(self, moment: Moment) -> None:
-        """Show a moment."""
-        epoch = f"{moment.epoch:.1f}/{moment.epochs:.3g}"
+    def __call__(self, event: ProgressEvent) -> None:
+        """Show a event."""
+        epoch = f"{event.epoch:.1f}/{event.epochs:.3g}"
         if self._bar is None and self._console.is_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -112,14 +113,14 @@ class LiveLine:
         if self._bar is not None:
             self._bar.update(
                 self._bar.task_ids[0],
-                description=line(moment),
-                total=moment.total,
-                completed=moment.step,
+                description=line(event),
+                total=event.total,
+                completed=event.step,
                 epoch=epoch,
             )
-        elif moment.seconds - self._shown >= self._every or moment.step == moment.total:
-            self._shown = moment.seconds
-            self._console.print(f"epoch {epoch}  {line(moment)}", highlight=False)
+        elif event.seconds - self._shown >= self._every or event.step == event.total:
+            self._shown = event.seconds
+            self._console.print(f"epoch {epoch}  {line(event)}", highlight=False)
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from visavis.errors import OptionError
@@ -37,61 +38,57 @@ def build_loss(options: LossOptions, *, people: int, dimension: int) -> nn.Modul
 
 
 def _built(options: LossOptions, people: int, dimension: int) -> nn.Module:
-    from visavis.training.losses.classifiers import SFaceLoss, SoftmaxLoss
+    from visavis.training.losses.classifiers import SFaceLoss
     from visavis.training.losses.combined import CrossBatchMemory, JointLoss
     from visavis.training.losses.contrastive import ContrastiveLoss
     from visavis.training.losses.triplet import TripletLoss
 
-    margin, smoothing = options.used_margin, options.label_smoothing
-    if options.kind == "softmax":
-        scale = options.scale if options.normalize else None
-        return SoftmaxLoss(people, dimension, scale=scale, label_smoothing=smoothing)
+    margin, normalize, sizes = options.used_margin, options.normalize, (people, dimension)
     if options.kind == "sface":
-        return SFaceLoss(
-            people, dimension, scale=options.scale, intra=options.intra, inter=options.inter
-        )
-    if options.kind in {"arcface", "cosface", "adaface"}:
-        return _margin_loss(options.kind, margin, options, people, dimension)
+        return SFaceLoss(*sizes, scale=options.scale, intra=options.intra, inter=options.inter)
     compared: ContrastiveLoss | TripletLoss | CrossBatchMemory
     if options.kind == "contrastive":
         compared = ContrastiveLoss(
-            margin=margin, normalize=options.normalize, given=options.used_miner == "given"
+            margin=margin, normalize=normalize, given=options.used_miner == "given"
+        )
+    elif options.kind in {"triplet", "joint"}:
+        compared = TripletLoss(
+            margin=margin, miner=options.used_miner, normalize=normalize, seed=options.seed
         )
     else:
-        compared = TripletLoss(
-            margin=margin,
-            miner=options.used_miner,
-            normalize=options.normalize,
-            seed=options.seed,
-        )
+        scale = None if options.kind == "softmax" and not normalize else options.scale
+        return _classifier(options.kind, options, sizes, margin=margin, scale=scale)
     if options.memory:
         compared = CrossBatchMemory(compared, size=options.memory, dimension=dimension)
     if options.kind != "joint":
         return compared
-    classifier: nn.Module
-    if options.classifier == "softmax":
-        classifier = SoftmaxLoss(people, dimension, scale=None, label_smoothing=smoothing)
-    else:
-        asked = options.classifier_margin
-        margin = KINDS[options.classifier] if asked is None else asked
-        classifier = _margin_loss(options.classifier, margin, options, people, dimension)
+    kind, asked = options.classifier, options.classifier_margin
+    classifier = _classifier(
+        kind,
+        options,
+        sizes,
+        margin=KINDS[kind] if asked is None else asked,
+        scale=None if kind == "softmax" else options.scale,
+    )
     return JointLoss(compared, classifier, weight=options.classifier_weight)
 
 
-def _margin_loss(
-    kind: str, margin: float, options: LossOptions, people: int, dimension: int
+def _classifier(
+    kind: str,
+    options: LossOptions,
+    sizes: tuple[int, int],
+    *,
+    margin: float,
+    scale: float | None,
 ) -> nn.Module:
-    from visavis.training.losses.classifiers import AdaFaceLoss, ArcFaceLoss, CosFaceLoss
+    from visavis.training.losses import classifiers
 
-    kinds: dict[str, type[ArcFaceLoss | CosFaceLoss | AdaFaceLoss]] = {
-        "arcface": ArcFaceLoss,
-        "cosface": CosFaceLoss,
-        "adaface": AdaFaceLoss,
+    kinds: dict[str, Callable[..., nn.Module]] = {
+        "softmax": classifiers.SoftmaxLoss,
+        "arcface": classifiers.ArcFaceLoss,
+        "cosface": classifiers.CosFaceLoss,
+        "adaface": classifiers.AdaFaceLoss,
     }
-    return kinds[kind](
-        people,
-        dimension,
-        margin=margin,
-        scale=options.scale,
-        label_smoothing=options.label_smoothing,
-    )
+    given = {} if kind == "softmax" else {"margin": margin}
+    smoothing = options.label_smoothing
+    return kinds[kind](*sizes, scale=scale, label_smoothing=smoothing, **given)

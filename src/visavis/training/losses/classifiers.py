@@ -1,8 +1,15 @@
-"""CosFace and ArcFace: pytorch-metric-learning's margin softmax losses, behind our surface."""
+"""Losses that classify the people of the training set.
+
+CosFace, ArcFace and the normalized softmax are pytorch-metric-learning's behind our surface; it
+has neither AdaFace nor SFace. Each loss takes the number of people P, the length of an embedding D
+and, where its class says no more of them, ``scale`` (of the cosines), ``margin`` and
+``label_smoothing`` (share of the target spread over all people, in [0, 1)). ``active`` is NaN.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,120 +23,22 @@ from visavis.errors import OptionError
 from visavis.training.losses.base import Centers, LossValue, full_precision
 from visavis.types import Vectors
 
-FIRST_WEIGHTS = TorchInitWrapper(nn.init.normal_, std=0.01)
+_SPREAD: Final = 0.01
+FIRST_WEIGHTS = TorchInitWrapper(nn.init.normal_, std=_SPREAD)
 """Small first weights, as ArcFace's authors have them: with AdamW, whose steps have one size, the
 directions of long ones would hardly turn."""
-
-
-class MarginSoftmaxLoss(nn.Module):
-    """Mean cross-entropy over ``scale x cosine``, where a row's own person has to beat a margin.
-
-    Args:
-        softmax: the loss of pytorch-metric-learning, with the people's weights in ``W`` (D, P).
-        label_smoothing: share of the target spread over all people, in [0, 1).
-
-    ``active`` is NaN; ``parts`` is empty.
-    """
-
-    def __init__(self, softmax: LargeMarginSoftmaxLoss, *, label_smoothing: float) -> None:
-        super().__init__()
-        self.softmax = softmax
-        self.softmax.cross_entropy = nn.CrossEntropyLoss(
-            reduction="none", label_smoothing=label_smoothing
-        )
-
-    def forward(self, raw: Tensor, labels: Tensor) -> LossValue:
-        """Loss of a batch: ``raw`` (B, D), ``labels`` (B,) in 0 to P - 1."""
-        with full_precision(raw) as rows:
-            loss = self.softmax(rows, labels)
-        return LossValue(loss, torch.full_like(loss.detach(), torch.nan))
-
-
-class CosFaceLoss(MarginSoftmaxLoss):
-    """Cross-entropy with logit ``scale x (cosine - margin)`` for a row's own person.
-
-    Wang et al.: CosFace, CVPR 2018. The loss is pytorch-metric-learning's.
-
-    Args:
-        people: number of people, P.
-        dimension: length of an embedding, D.
-        margin: of the cosine.
-        scale: of the cosines.
-        label_smoothing: share of the target spread over all people, in [0, 1).
-    """
-
-    def __init__(
-        self,
-        people: int,
-        dimension: int,
-        *,
-        margin: float = 0.35,
-        scale: float = 64.0,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        softmax = losses.CosFaceLoss(
-            people, dimension, margin=margin, scale=scale, weight_init_func=FIRST_WEIGHTS
-        )
-        super().__init__(softmax, label_smoothing=label_smoothing)
-
-
-class _SafeArcFace(losses.ArcFaceLoss):  # type: ignore[misc]
-    """The library's, with a gradient that stays finite where an embedding lies on its center."""
-
-    def get_angles(self, cosine_of_target_classes: Tensor) -> Tensor:
-        edge = 1 - 4 * torch.finfo(cosine_of_target_classes.dtype).eps
-        return torch.acos(cosine_of_target_classes.clamp(-edge, edge))
-
-
-class ArcFaceLoss(MarginSoftmaxLoss):
-    """Cross-entropy with logit ``scale x cos(angle + margin)`` for a row's own person.
-
-    Deng, Guo, Xue, Zafeiriou: ArcFace, CVPR 2019. Where angle + margin would pass pi, the logit is
-    ``scale x (cos(angle) - margin sin(margin))``, as in the authors' code, so that it keeps
-    falling. The loss is pytorch-metric-learning's.
-
-    Args:
-        people: number of people, P.
-        dimension: length of an embedding, D.
-        margin: radians.
-        scale: of the cosines.
-        label_smoothing: share of the target spread over all people, in [0, 1).
-    """
-
-    def __init__(
-        self,
-        people: int,
-        dimension: int,
-        *,
-        margin: float = 0.5,
-        scale: float = 64.0,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        softmax = _SafeArcFace(
-            people,
-            dimension,
-            margin=float(torch.rad2deg(torch.tensor(margin, dtype=torch.float64))),
-            scale=scale,
-            weight_init_func=FIRST_WEIGHTS,
-        )
-        super().__init__(softmax, label_smoothing=label_smoothing)
+_CLOSENESS: Final = 1e-3
 
 
 class SoftmaxLoss(nn.Module):
     """Mean cross-entropy of a linear classifier on the embeddings.
 
-    Plain: logits ``raw @ W.T + b``. With a scale: embeddings and the people's weights are brought
-    to unit length and the logits are ``scale x cosine`` (Zhai, Wu: Classification is a strong
-    baseline for deep metric learning, BMVC 2019; pytorch-metric-learning's
-    ``NormalizedSoftmaxLoss`` with temperature 1 / scale).
+    Plain (``scale`` ``None``): logits ``raw @ W.T + b``. With a scale: embeddings and the people's
+    weights are brought to unit length and the logits are ``scale x cosine`` (Zhai, Wu:
+    Classification is a strong baseline for deep metric learning, BMVC 2019; temperature 1 / scale
+    in pytorch-metric-learning).
 
-    Args:
-        people: number of people, P.
-        dimension: length of an embedding, D.
-        scale: of the cosines; ``None``: the plain classifier.
-        label_smoothing: share of the target spread over all people, in [0, 1).
-
-    ``active`` is NaN. ``parts``: ``accuracy``, the share of rows whose own person scores highest.
+    ``parts``: ``accuracy``, the share of rows whose own person scores highest.
     """
 
     def __init__(
@@ -158,30 +67,91 @@ class SoftmaxLoss(nn.Module):
             else:
                 logits = self.classifier.get_logits(rows)
             loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        accuracy = (logits.argmax(dim=1) == labels).to(loss.dtype).mean()
-        return LossValue(loss, torch.full_like(accuracy, torch.nan), {"accuracy": accuracy})
+        return _classified(loss, logits, labels)
 
 
-_CLOSENESS = 1e-3
+class _MarginSoftmaxLoss(nn.Module):
+    """Mean cross-entropy over ``scale x cosine``, where a row's own person has to beat a margin."""
+
+    def __init__(self, softmax: LargeMarginSoftmaxLoss, *, label_smoothing: float) -> None:
+        super().__init__()
+        self.softmax = softmax
+        self.softmax.cross_entropy = nn.CrossEntropyLoss(
+            reduction="none", label_smoothing=label_smoothing
+        )
+
+    def forward(self, raw: Tensor, labels: Tensor) -> LossValue:
+        """Loss of a batch: ``raw`` (B, D), ``labels`` (B,) in 0 to P - 1."""
+        with full_precision(raw) as rows:
+            loss = self.softmax(rows, labels)
+        return LossValue(loss, torch.full_like(loss.detach(), torch.nan))
+
+
+class CosFaceLoss(_MarginSoftmaxLoss):
+    """Cross-entropy with logit ``scale x (cosine - margin)`` for a row's own person.
+
+    Wang et al.: CosFace, CVPR 2018.
+    """
+
+    def __init__(
+        self,
+        people: int,
+        dimension: int,
+        *,
+        margin: float = 0.35,
+        scale: float = 64.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        softmax = losses.CosFaceLoss(
+            people, dimension, margin=margin, scale=scale, weight_init_func=FIRST_WEIGHTS
+        )
+        super().__init__(softmax, label_smoothing=label_smoothing)
+
+
+class _SafeArcFace(losses.ArcFaceLoss):  # type: ignore[misc]
+    """The library's, with a gradient that stays finite where an embedding lies on its center."""
+
+    def get_angles(self, cosine_of_target_classes: Tensor) -> Tensor:
+        edge = 1 - 4 * torch.finfo(cosine_of_target_classes.dtype).eps
+        return torch.acos(cosine_of_target_classes.clamp(-edge, edge))
+
+
+class ArcFaceLoss(_MarginSoftmaxLoss):
+    """Cross-entropy with logit ``scale x cos(angle + margin)`` for a row's own person.
+
+    Deng, Guo, Xue, Zafeiriou: ArcFace, CVPR 2019. The margin is in radians. Where angle + margin
+    would pass pi, the logit is ``scale x (cos(angle) - margin sin(margin))``, as in the authors'
+    code, so that it keeps falling.
+    """
+
+    def __init__(
+        self,
+        people: int,
+        dimension: int,
+        *,
+        margin: float = 0.5,
+        scale: float = 64.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        softmax = _SafeArcFace(
+            people,
+            dimension,
+            margin=math.degrees(margin),
+            scale=scale,
+            weight_init_func=FIRST_WEIGHTS,
+        )
+        super().__init__(softmax, label_smoothing=label_smoothing)
 
 
 class AdaFaceLoss(nn.Module):
     """Cross-entropy with logit ``scale x (cos(angle - margin z) - (margin z + margin))``.
 
     z in [-1, 1] is the row's norm, standardized with the running mean and deviation of the norms,
-    times ``spread`` and clipped; no gradient flows through it. At z = -1 that is ArcFace, at 0
-    CosFace. Kim, Jain, Liu: AdaFace, CVPR 2022.
+    times ``spread`` (the paper's h) and clipped; no gradient flows through it. At z = -1 that is
+    ArcFace, at 0 CosFace. Kim, Jain, Liu: AdaFace, CVPR 2022. The margin is radians and cosine
+    alike; ``momentum`` is that of the running mean and deviation, which the first batch sets.
 
-    Args:
-        people: number of people, P.
-        dimension: length of an embedding, D.
-        margin: radians and cosine alike.
-        scale: of the cosines.
-        spread: the paper's h.
-        momentum: of the running mean and deviation; the first batch sets them.
-        label_smoothing: share of the target spread over all people, in [0, 1).
-
-    ``active`` is NaN. ``parts``: ``accuracy`` (without margin), ``norm`` (mean of the norms).
+    ``parts``: ``accuracy`` (without margin), ``norm`` (mean of the norms).
     """
 
     norm_mean: Tensor
@@ -202,7 +172,7 @@ class AdaFaceLoss(nn.Module):
         super().__init__()
         self.margin, self.scale, self.spread = margin, scale, spread
         self.momentum, self.label_smoothing = momentum, label_smoothing
-        self.centres = Centers(people, dimension)
+        self.centers = Centers(people, dimension)
         self.register_buffer("norm_mean", torch.zeros(()))
         self.register_buffer("norm_deviation", torch.ones(()))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
@@ -215,16 +185,14 @@ class AdaFaceLoss(nn.Module):
                 self._follow(norms)
             standardized = (norms - self.norm_mean) / (self.norm_deviation + 1e-3)
             quality = (standardized * self.spread).clamp(-1, 1)
-            cosines = self.centres(rows)
+            cosines = self.centers(rows)
             own = cosines.gather(1, labels[:, None])[:, 0]
             # The angle stays off 0 and pi, where turning it further would come back.
             angles = (own.acos() - self.margin * quality).clamp(_CLOSENESS, torch.pi - _CLOSENESS)
             with_margin = angles.cos() - self.margin * (1 + quality)
             logits = cosines.scatter(1, labels[:, None], with_margin[:, None]) * self.scale
             loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        accuracy = (cosines.argmax(dim=1) == labels).to(loss.dtype).mean()
-        parts = {"accuracy": accuracy, "norm": norms.mean()}
-        return LossValue(loss, torch.full_like(accuracy, torch.nan), parts)
+        return _classified(loss, cosines, labels, norm=norms.mean())
 
     def _follow(self, norms: Tensor) -> None:
         kept = torch.where(self.seen > 0, self.momentum, 0.0)
@@ -234,24 +202,17 @@ class AdaFaceLoss(nn.Module):
 
 
 class SFaceLoss(nn.Module):
-    """Sigmoid-constrained hypersphere loss.
+    """Sigmoid-constrained hypersphere loss: a sigmoid of the angle says how hard faces are moved.
 
     For a row with angle t to its own center and t_j to the others it is
     ``-r(t) cos(t) + sum_j q(t_j) cos(t_j)``, with ``r(t) = scale / (1 + exp(-slope (t - intra)))``
     and ``q(t) = scale / (1 + exp(slope (t - inter)))`` taken as constants by the gradient. So a
     face near its center is hardly pulled, which spares mislabeled ones, and a center far away
     hardly pushes. The mean is over the rows; it may be negative. Zhong, Deng, Hu, Zhao, Li, Wen:
-    SFace: sigmoid-constrained hypersphere loss for robust face recognition, IEEE TIP 2021.
+    SFace: sigmoid-constrained hypersphere loss for robust face recognition, IEEE TIP 2021, whose
+    s, k, a and b are ``scale``, ``slope``, ``intra`` and ``inter`` (radians).
 
-    Args:
-        people: number of people, P.
-        dimension: length of an embedding, D.
-        scale: the paper's s.
-        slope: the paper's k.
-        intra: the paper's a, radians.
-        inter: the paper's b, radians.
-
-    ``active`` is NaN. ``parts``: ``accuracy``; ``intra`` and ``inter``, the two terms.
+    ``parts``: ``accuracy``; ``intra`` and ``inter``, the two terms.
     """
 
     def __init__(
@@ -266,12 +227,12 @@ class SFaceLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.scale, self.slope, self.intra, self.inter = scale, slope, intra, inter
-        self.centres = Centers(people, dimension)
+        self.centers = Centers(people, dimension)
 
     def forward(self, raw: Tensor, labels: Tensor) -> LossValue:
         """Loss of a batch: ``raw`` (B, D), ``labels`` (B,) in 0 to P - 1."""
         with full_precision(raw) as rows:
-            cosines = self.centres(rows)
+            cosines = self.centers(rows)
             own = cosines.gather(1, labels[:, None])[:, 0]
             with torch.no_grad():
                 pull = self.scale * torch.sigmoid(self.slope * (own.acos() - self.intra))
@@ -279,13 +240,13 @@ class SFaceLoss(nn.Module):
                 push.scatter_(1, labels[:, None], 0.0)
             intra = -(pull * own).mean()
             inter = (push * cosines).sum(dim=1).mean()
-            loss = intra + inter
-        accuracy = (cosines.argmax(dim=1) == labels).to(loss.dtype).mean()
-        parts = {"accuracy": accuracy, "intra": intra.detach(), "inter": inter.detach()}
-        return LossValue(loss, torch.full_like(accuracy, torch.nan), parts)
+        return _classified(intra + inter, cosines, labels, intra=intra, inter=inter)
 
 
-_SPREAD = 0.01  # standard deviation that random centers have
+def _classified(loss: Tensor, logits: Tensor, labels: Tensor, **parts: Tensor) -> LossValue:
+    accuracy = (logits.argmax(dim=1) == labels).to(loss.dtype).mean()
+    plain = {name: part.detach() for name, part in parts.items()}
+    return LossValue(loss, torch.full_like(accuracy, torch.nan), {"accuracy": accuracy} | plain)
 
 
 def begin_at_means(loss: nn.Module, vectors: Vectors, labels: NDArray[np.int64]) -> None:
@@ -304,11 +265,14 @@ def begin_at_means(loss: nn.Module, vectors: Vectors, labels: NDArray[np.int64])
     Raises:
         OptionError: the loss has no such centers.
     """
-    people = int(labels.max()) + 1
-    sums = np.zeros((people, vectors.shape[1]))
+    sums = np.zeros((int(labels.max()) + 1, vectors.shape[1]))
     np.add.at(sums, labels, vectors)
     means = torch.from_numpy(sums / np.linalg.norm(sums, axis=1, keepdims=True)).float()
-    found = [centers for module in loss.modules() if (centers := _centers(module)) is not None]
+    found = [
+        module.weight if isinstance(module, Centers) else module.W.T
+        for module in loss.modules()
+        if isinstance(module, (Centers, LargeMarginSoftmaxLoss, NormalizedSoftmaxLoss))
+    ]
     if not found:
         raise OptionError(
             "head_from_init with a loss without a center for each person",
@@ -317,13 +281,3 @@ def begin_at_means(loss: nn.Module, vectors: Vectors, labels: NDArray[np.int64])
     with torch.no_grad():
         for weight in found:
             weight.copy_(means.to(weight.device) * _SPREAD * math.sqrt(vectors.shape[1]))
-
-
-def _centers(module: nn.Module) -> Tensor | None:
-    """Of a module that has them: ``(P, D)``, a view of its weights."""
-    if isinstance(module, Centers):
-        return module.weight
-    if isinstance(module, (LargeMarginSoftmaxLoss, NormalizedSoftmaxLoss)):
-        weight: Tensor = module.W
-        return weight.T
-    return None
