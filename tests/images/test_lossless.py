@@ -106,3 +106,10 @@ def test_black_png_is_whole(mode: str) -> None:
     if mode in ("RGBA", "LA"):
         black.putalpha(255)
     assert not images.decode(encode(black, "PNG")).any()
+
+
+def test_what_a_cut_and_closed_jpeg_still_has_is_read() -> None:
+    whole = encode(PillowImage.effect_noise((64, 64), 90), "JPEG", quality=90)
+    pixels = images.decode(whole[: len(whole) // 2] + b"\xff\xd9")
+    assert pixels.shape == (64, 64, 3)
+    assert np.array_equal(pixels[:16], images.decode(whole)[:16])

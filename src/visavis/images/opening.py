@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from PIL import ImageFile
 
 from visavis.errors import MissingExtraError, require_extra
-from visavis.images import jpeg, png, tiff
+from visavis.images import jpeg, tiff
 from visavis.images.jpeg2000 import check_codestreams
 from visavis.images.limits import Limits, refuse_excess
 from visavis.images.netpbm import check_comments, is_deep, load_deep
@@ -29,6 +29,7 @@ _READERS: Final = {
     "HEIF": ("pillow_heif", "HeifImageFile"),
 }
 _MOST_READS: Final = 1 << 18
+_MOST_PROFILES: Final = 4  # each inflates to 1 MB, a thousandfold
 _TIFF_HEADER: Final = re.compile(rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+")
 _MOST_RUN_LENGTH_CODED: Final = 4_000_000  # pixels; Pillow decodes these in Python
 
@@ -70,7 +71,7 @@ def open_image(data: bytes, kind: str, limits: Limits, name: str) -> ImageFile.I
     Raises:
         MissingExtraError: a HEIC photo, and pillow-heif is not installed.
         ImageTooLargeError: more pixels than ``limits`` says.
-        ImageTruncatedError: PNG chunks are damaged, or TIFF strips are missing.
+        ImageTruncatedError: TIFF strips are missing.
         ImageUnsupportedError: a camera raw file whose readable image is only a thumbnail, or a
             structure that is out of proportion.
 
@@ -86,6 +87,8 @@ def open_image(data: bytes, kind: str, limits: Limits, name: str) -> ImageFile.I
             f"{name} is an AVIF photo, which this Pillow cannot read",
             "pip install --upgrade pillow",
         )
+    if kind == "PNG":  # The decoder passes over the checksums of the pixels' chunks.
+        plugin.PngImageFile(_Stream(data, kind, name), "").verify()
     stream = _Stream(data, kind, name)
     image = cast("ImageFile.ImageFile", getattr(plugin, reader)(stream, ""))
     limits.check_size(*image.size, name)
@@ -110,9 +113,10 @@ def load_pixels(image: ImageFile.ImageFile, kind: str, data: bytes) -> PillowIma
 def _check(data: bytes, kind: str, limits: Limits, name: str) -> None:
     """Whatever is to be checked before Pillow's reader starts."""
     if kind == "PNG":
-        png.check_chunks(data, name)
+        if data.count(b"iCCP") > _MOST_PROFILES:
+            refuse_excess(name, "PNG", f"more than {_MOST_PROFILES} iCCP chunks")
     elif kind == "JPEG":
-        jpeg.coded_data(data, name)
+        jpeg.check_structure(data, name)
     elif kind == "PPM":
         check_comments(data, name)
     elif kind == "JPEG2000":
