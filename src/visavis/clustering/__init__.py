@@ -1,1 +1,1 @@
-"""Templates to clusters, ``(N, D)`` to ``(N,)`` labels: one algorithm a file, one seam."""
+"""Clustering: templates ``(N, D)`` to labels ``(N,)``. One algorithm per file."""

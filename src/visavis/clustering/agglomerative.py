@@ -1,8 +1,8 @@
-"""Agglomerative clustering: merge the two most similar clusters, until none are similar enough.
+"""Agglomerative clustering with average linkage.
 
 R. R. Sokal and C. D. Michener, "A statistical method for evaluating systematic relationships",
-1958 (average linkage, UPGMA); the merging is SciPy's nearest-neighbor chain, which scikit-learn
-uses, too, called without the N x N matrix beside it.
+1958 (average linkage, UPGMA); SciPy's nearest-neighbor chain, which scikit-learn uses too,
+called directly to avoid a second N x N matrix.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _BLOCK: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agglomerative(staged.AtScore):
-    """Average linkage down to a score.
+    """Merges the two most similar clusters until no mean score reaches the threshold.
 
-    Pairs that stay apart are infinitely distant, so no merge ever joins them, and the order of
-    merges takes account of them: nothing is split afterwards. Memory is 8 N^2 bytes (half a
-    matrix, twice, in float64): 1.4 GB for 13,233 faces, 3.2 GB for 20,000, where it refuses.
+    Pairs that stay apart have an infinite distance, so no merge joins them and nothing is split
+    afterwards. Memory is 8 N^2 bytes (two condensed float64 matrices): 1.4 GB for 13,233 faces,
+    3.2 GB for 20,000, the limit.
 
     Args:
         threshold: lowest mean score between two clusters at which they merge.
@@ -45,7 +45,7 @@ class Agglomerative(staged.AtScore):
         distances = _condensed(points.vectors)
         i, j = points.apart.pairs().T
         n = len(points.vectors)
-        # Row i of the upper triangle, written row after row, begins at n i - i (i + 1) / 2.
+        # Row i of the condensed upper triangle begins at n i - i (i + 1) / 2.
         distances[n * i - i * (i + 1) // 2 + (j - i - 1)] = _NEVER
         tree = linkage(distances, "average")
         # Rounding puts identical faces at 1e-7 rather than at 0.
@@ -54,7 +54,7 @@ class Agglomerative(staged.AtScore):
 
 
 def _condensed(vectors: Vectors) -> NDArray[np.float64]:
-    """1 - score of all pairs, the upper triangle row after row, ``(N (N - 1) / 2,)``."""
+    """1 - score of all pairs as a condensed upper triangle, ``(N (N - 1) / 2,)``."""
     n = len(vectors)
     distances = np.empty(n * (n - 1) // 2)
     place = 0

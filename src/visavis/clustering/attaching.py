@@ -1,8 +1,8 @@
-"""Poor faces are attached last: each to the cluster of good faces it fits best, or to none.
+"""Attaches poor faces to the finished clusters of good faces.
 
-The template of a blurred or turned face is close to many people's. In a graph such faces are the
-bridges over which two people become one cluster. Kept out until the clusters stand, each can harm
-only itself.
+The template of a blurred or turned face is close to the templates of many people. In a k-NN graph
+such faces connect two people, who then become one cluster. Attached last, a poor face can only be
+wrong itself.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _CANDIDATES: Final = 8
 def attach(
     labels: Labels, merging: Merging, resolved: ResolvedConstraints, *, cosine: float, mean: float
 ) -> Labels:
-    """Put each group without a cluster into the best of those that stand, if it qualifies.
+    """Assigns each group without a cluster to its best cluster, if it qualifies.
 
-    Each proposes itself to the best of the clusters nearest to it; of two that must stay apart the
-    one that fits better is taken, and who is refused tries the next. Clusters do not change on the
-    way but by who is in them, so what one poor face does moves no other but by such a clash.
+    Each group proposes to the best of its nearest clusters. Of two groups that must stay apart, the
+    one with the higher score is accepted; the other tries its next cluster. Cluster sums do not
+    change here, so one poor face affects another only through such a conflict.
 
     Args:
-        labels: ``(G,)`` cluster of each group, the number of one of its groups; negative: to be
-            attached.
-        merging: measures pairs of groups; its points are the groups, and a cluster's sum is held by
-            the group that it is named after.
+        labels: ``(G,)`` cluster of each group (the number of one of the cluster's groups);
+            negative: to be attached.
+        merging: measures pairs of groups; its points are the groups, and a cluster's sum is stored
+            at the group whose number it has.
         resolved: which groups stay apart.
-        cosine: lowest cosine similarity of the centers, strangers' typical score taken as 0.
+        cosine: lowest cosine similarity of the centers, with the median non-mated score as 0.
         mean: lowest mean score, likewise.
 
     Returns:
@@ -55,7 +55,7 @@ def attach(
     score, of_centers = merging.measure(group, cluster)
     kept = (found.ravel() >= 0) & (score >= mean) & (of_centers >= cosine)
     group, cluster, score = group[kept], cluster[kept], score[kept]
-    # Best first: of a group's proposals, and of those who want into one cluster.
+    # Highest score first, for the proposals of a group and for those to a cluster.
     order = np.lexsort((cluster, group, -score))
     group, cluster = group[order], cluster[order]
     while len(group):
@@ -76,7 +76,7 @@ def _refused(
     labels: Labels,
     resolved: ResolvedConstraints,
 ) -> NDArray[np.bool_]:
-    """Whose cluster holds, or is wanted by somebody better for, one of a clique of theirs."""
+    """Flags proposals to a cluster that has, or prefers, another group of the same clique."""
     refused = np.zeros(len(group), dtype=np.bool_)
     if not len(resolved.clique):
         return refused
@@ -87,7 +87,7 @@ def _refused(
     rows = np.flatnonzero(proposed[resolved.member] >= 0)
     member, clique = resolved.member[rows], resolved.clique[rows]
     into, when = proposed[member], turn[member]
-    # Who is there already (-1) comes first, then the better fit.
+    # Groups already in the cluster (-1) come first, then by score.
     order = np.lexsort((when, into, clique))
     clique, into, when = clique[order], into[order], when[order]
     second = np.flatnonzero((clique[1:] == clique[:-1]) & (into[1:] == into[:-1])) + 1

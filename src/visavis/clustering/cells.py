@@ -1,9 +1,9 @@
-"""Nearest rows of very many: sorted into cells, and looked through a cell at a time.
+"""Approximate nearest-neighbor search for large sets: rows grouped into k-means cells.
 
-An inverted file takes each query to the cells nearest to it. Here each cell is taken to all the
-queries that look at it: the same pairs are compared, but as products of matrices, and what is in
-the cell is read from memory once. Rows are sorted by cell first, and cells that are near to each
-other follow each other, so that memory is walked through and not jumped about in.
+An inverted file processes one query after the other. Here one cell is processed after the other,
+with all queries that probe it: the same pairs are compared, but as matrix products, and each cell
+is read from memory once. Rows are sorted by cell, and similar cells are adjacent, so that memory is
+read sequentially.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from visavis.types import Vectors
 
-_AT_LEAST: Final = 1 << 22
+_MIN_BUFFERED: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbors:
-    """Rows near to queries, each at most once for a query.
+    """Pairs of a query and a near row, each pair at most once.
 
     Attributes:
         query: ``(F,)`` int32 row of the query.
-        row: ``(F,)`` int32 row that is near to it.
+        row: ``(F,)`` int32 row near to it.
         product: ``(F,)`` float32 their dot product.
     """
 
@@ -40,23 +40,23 @@ class Neighbors:
 
 
 class TopK:
-    """Keeps at most ``k`` rows of each query: those with the highest products, then lowest numbers.
+    """Keeps the ``k`` rows with the highest products for each query; ties go to the lowest row.
 
-    What is kept does not depend on the order in which they come.
+    The result does not depend on the order of the input.
 
     Args:
-        k: how many for each query.
-        queries: how many queries there are; twice ``k`` for each is the most that is held.
+        k: rows per query.
+        queries: number of queries; at most twice ``k`` pairs per query are in memory.
     """
 
     def __init__(self, k: int, queries: int) -> None:
         self._k = k
-        self._most = max(2 * k * queries, _AT_LEAST)
+        self._most = max(2 * k * queries, _MIN_BUFFERED)
         self._parts: list[Neighbors] = []
         self._count = 0
 
     def add(self, found: Neighbors) -> None:
-        """Consider more; no row twice for a query, in all."""
+        """Adds pairs. A pair must not be added twice."""
         if not len(found.query):
             return
         self._parts.append(found)
@@ -65,7 +65,7 @@ class TopK:
             self.found()
 
     def found(self) -> Neighbors:
-        """The best of what came until now, in no order."""
+        """Returns the best pairs added so far, unordered."""
         if not self._parts:
             nothing = np.zeros(0, dtype=np.int32)
             return Neighbors(nothing, nothing, np.zeros(0, dtype=np.float32))
@@ -83,12 +83,12 @@ class TopK:
 
 
 def _among_first(found: Neighbors, crowded: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
-    """Which are among the k best of their query; of queries not crowded, all."""
+    """Flags pairs among the k best of their query; all pairs of queries not crowded."""
     at = np.flatnonzero(crowded[found.query])
     key = _keys(found.query[at], found.product[at])
     query = found.query[at]
     ends = np.cumsum(np.bincount(query, minlength=len(crowded)))
-    # Of each crowded query, the key of its k-th best.
+    # The key of each crowded query's k-th best pair.
     last = np.zeros(len(crowded), dtype=np.uint64)
     last[crowded] = np.sort(key)[np.concatenate([[0], ends[:-1]])[crowded] + k - 1]
     near = key <= last[query]
@@ -105,15 +105,15 @@ def _among_first(found: Neighbors, crowded: NDArray[np.bool_], k: int) -> NDArra
 
 
 def _keys(query: NDArray[np.int32], product: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """Numbers that rise with the query, and within one as the product falls."""
-    # Adding 0 makes one of the two zeros.
+    """Sort keys: ascending by query, then descending by product."""
+    # Adding 0 turns -0.0 into 0.0.
     bits = (product + np.float32(0)).view(np.uint32)
     falling = np.where(bits >> 31, bits, ~bits & np.uint32(0x7FFFFFFF))
     return (query.astype(np.uint64) << np.uint64(32)) | falling
 
 
 _CELL: Final = 256
-_MOST: Final = 4.0
+_CELLS_PER_ROOT: Final = 4.0
 _TRAINING: Final = 20
 _ROUNDS: Final = 8
 _BLOCK: Final = 1 << 12
@@ -121,31 +121,31 @@ _PRODUCTS: Final = 1 << 18
 
 
 def cells_for(n: int) -> int:
-    """Into how many cells so many rows are sorted.
+    """Returns the number of cells for ``n`` rows.
 
-    One for 256 rows, so that work is in proportion to the rows. Beyond a million of them
-    4 sqrt(n), lest finding a row's cells takes longer than looking through them.
+    One cell per 256 rows, so that the work grows linearly. Beyond a million rows 4 sqrt(n):
+    otherwise finding a row's cells would take longer than searching them.
 
     >>> [cells_for(n) for n in (100, 25_600, 1_000_000, 100_000_000)]
     [1, 100, 3906, 40000]
     """
-    return max(1, min(n // _CELL, int(_MOST * n**0.5)))
+    return max(1, min(n // _CELL, int(_CELLS_PER_ROOT * n**0.5)))
 
 
 def search_cells(
     queries: Vectors, base: Vectors, k: int, *, probes: int, least: float = -np.inf
 ) -> Neighbors:
-    """The best rows of ``base`` for each query, of those in the cells nearest to it.
+    """Finds the best rows of ``base`` for each query, among the cells nearest to the query.
 
-    The cells lie around the centers of a spherical k-means over 20 rows a cell. The same arguments
-    give the same rows, whatever the threads (as many as FAISS has).
+    Cells come from spherical k-means on 20 rows per cell. Results do not depend on the number of
+    threads (FAISS's setting).
 
     Args:
         queries: ``(Q, D)`` float32; ``base`` itself where each of its rows is one.
         base: ``(N, D)`` float32, one row or more.
-        k: how many for each query at most, 1 or more.
-        probes: cells looked at for each query.
-        least: dot products below are left out.
+        k: most rows per query, 1 or more.
+        probes: cells searched per query.
+        least: pairs with a lower dot product are left out.
     """
     import faiss
     from threadpoolctl import threadpool_limits
@@ -153,7 +153,7 @@ def search_cells(
     count = cells_for(len(base))
     centers = _centers(base, count)
     probes = min(probes, count)
-    # Products as small as these gain little by several threads each, and several of them much.
+    # Matrices this small gain little from several BLAS threads, but much from running in parallel.
     with (
         threadpool_limits(1, "blas"),
         ThreadPoolExecutor(
@@ -162,20 +162,20 @@ def search_cells(
             initargs=(1,),
         ) as pool,
     ):
-        looked = _nearest(centers, queries, probes, pool)
-        home = looked[:, 0] if queries is base else _nearest(centers, base, 1, pool)[:, 0]
-        # A cell after the other: each is then one piece of memory, and so nearly are those who ask.
-        order = _rising(home, count)
-        own = order if queries is base else _rising(looked[:, 0], count)
+        probed = _nearest(centers, queries, probes, pool)
+        home = probed[:, 0] if queries is base else _nearest(centers, base, 1, pool)[:, 0]
+        # Sorted by cell, so that each cell is contiguous in memory, and its queries nearly so.
+        order = _sorted_by_cell(home, count)
+        own = order if queries is base else _sorted_by_cell(probed[:, 0], count)
         base = base[order]
         queries = base if own is order else queries[own]
-        asking = (_rising(looked[own].ravel(), count) // probes).astype(np.int32)
+        probing = (_sorted_by_cell(probed[own].ravel(), count) // probes).astype(np.int32)
         cells = zip(
-            _pieces(np.arange(len(base)), home, count),
-            _pieces(asking, looked.ravel(), count),
+            _split_by_cell(np.arange(len(base)), home, count),
+            _split_by_cell(probing, probed.ravel(), count),
             strict=True,
         )
-        # No lower product can be among a query's best: raised by what was found.
+        # Products below a query's floor cannot be among its best; rises during the search.
         floor = np.full(len(queries), least, dtype=np.float32)
         best = TopK(k, len(queries))
         for parts in pool.map(_Search(queries, base, floor, k), cells):
@@ -187,7 +187,7 @@ def search_cells(
 
 
 def _centers(base: Vectors, count: int) -> Any:
-    """Index of the cells' centers, those near to each other close by."""
+    """FAISS index of the cell centers, ordered so that similar centers are adjacent."""
     import faiss
 
     index = _means(base[:: max(1, len(base) // (_TRAINING * count))], count)
@@ -199,7 +199,7 @@ def _centers(base: Vectors, count: int) -> Any:
 
 
 def _means(rows: Vectors, count: int) -> Any:
-    """Index of the centers of a spherical k-means."""
+    """FAISS index of the centers of a spherical k-means."""
     import faiss
 
     means = faiss.Clustering(rows.shape[1], count)
@@ -223,26 +223,28 @@ def _nearest(centers: Any, rows: Vectors, k: int, pool: Executor) -> NDArray[np.
     return found
 
 
-def _rising(cells: NDArray[np.int32], count: int) -> NDArray[np.int64]:
-    """Positions of cell 0, then of cell 1 and so on."""
-    # numpy sorts 16 bits by their digits, in a fraction of the time.
+def _sorted_by_cell(cells: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Positions sorted by cell."""
+    # numpy uses radix sort for 16-bit integers, which is much faster.
     short = cells.astype(np.uint16) if count <= 1 << 16 else cells
     return np.argsort(short, kind="stable")
 
 
-def _pieces(values: NDArray[Any], cells: NDArray[np.int32], count: int) -> list[NDArray[Any]]:
-    """What belongs to each cell, of values sorted by cell."""
+def _split_by_cell(
+    values: NDArray[Any], cells: NDArray[np.int32], count: int
+) -> list[NDArray[Any]]:
+    """Splits values that are sorted by cell into one array per cell."""
     return np.split(values, np.cumsum(np.bincount(cells, minlength=count))[:-1])
 
 
 class _Search:
-    """Takes a cell to the queries that look at it.
+    """Compares the rows of a cell with the queries that probe it.
 
     Args:
         queries: ``(Q, D)``.
         base: ``(N, D)``, sorted by cell.
-        floor: ``(Q,)`` product below which none is wanted; raised in place.
-        k: how many for each query.
+        floor: ``(Q,)`` lowest useful product per query; raised in place.
+        k: rows per query.
     """
 
     def __init__(self, queries: Vectors, base: Vectors, floor: NDArray[np.float32], k: int) -> None:
@@ -253,43 +255,43 @@ class _Search:
         self._own = local()
 
     def __call__(self, cell: tuple[NDArray[np.int64], NDArray[np.int32]]) -> list[Neighbors]:
-        rows, asking = cell
+        rows, probing = cell
         if not len(rows):
             return []
         first, inside = int(rows[0]), self._base[rows[0] : rows[0] + len(rows)].T
         step = max(1, _PRODUCTS // len(rows))
         return [
-            self._look(first, inside, asking[start : start + step])
-            for start in range(0, len(asking), step)
+            self._compare(first, inside, probing[start : start + step])
+            for start in range(0, len(probing), step)
         ]
 
-    def _look(self, first: int, inside: Vectors, asked: NDArray[np.int32]) -> Neighbors:
-        """The k best of some rows for each of some queries, unless below its floor."""
+    def _compare(self, first: int, inside: Vectors, subset: NDArray[np.int32]) -> Neighbors:
+        """Returns each query's k best rows at or above its floor."""
         many_rows = inside.shape[1]
-        shape = len(asked), len(inside)
-        some = self._buffer("some", len(asked) * len(inside), np.float32).reshape(shape)
-        np.take(self._queries, asked, axis=0, out=some, mode="clip")
-        flat = self._buffer("product", len(asked) * many_rows, np.float32)
-        product = np.matmul(some, inside, out=flat.reshape(len(asked), many_rows))
+        shape = len(subset), len(inside)
+        some = self._buffer("some", len(subset) * len(inside), np.float32).reshape(shape)
+        np.take(self._queries, subset, axis=0, out=some, mode="clip")
+        flat = self._buffer("product", len(subset) * many_rows, np.float32)
+        product = np.matmul(some, inside, out=flat.reshape(len(subset), many_rows))
         reached = self._buffer("reached", product.size, np.bool_).reshape(product.shape)
-        np.greater_equal(product, self._floor[asked][:, None], out=reached)
+        np.greater_equal(product, self._floor[subset][:, None], out=reached)
         at = np.flatnonzero(reached)
         query, row = np.divmod(at, many_rows)
-        many = np.bincount(query, minlength=len(asked)) > self._k
+        many = np.bincount(query, minlength=len(subset)) > self._k
         if many.any():
             kept = ~many[query]
             full = np.flatnonzero(many)
             top = np.argpartition(product[full], many_rows - self._k, axis=1)
             top = top[:, many_rows - self._k :]
-            self._floor[asked[full]] = product[full[:, None], top].min(axis=1)
+            self._floor[subset[full]] = product[full[:, None], top].min(axis=1)
             query = np.concatenate([query[kept], np.repeat(full, self._k)])
             row = np.concatenate([row[kept], top.ravel()])
-        return Neighbors(asked[query], (row + first).astype(np.int32), product[query, row])
+        return Neighbors(subset[query], (row + first).astype(np.int32), product[query, row])
 
     def _buffer(self, name: str, size: int, kind: type) -> NDArray[Any]:
-        """A piece of memory of this thread, used again and again."""
-        held: NDArray[Any] | None = getattr(self._own, name, None)
-        if held is None or len(held) < size:
-            held = np.empty(size, dtype=kind)
-            setattr(self._own, name, held)
-        return held[:size]
+        """A reusable array of this thread."""
+        buffer: NDArray[Any] | None = getattr(self._own, name, None)
+        if buffer is None or len(buffer) < size:
+            buffer = np.empty(size, dtype=kind)
+            setattr(self._own, name, buffer)
+        return buffer[:size]

@@ -1,4 +1,4 @@
-"""What clustering accepts, and the numbering of what it returns."""
+"""Input validation and label numbering for clustering."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SLACK: Final = 1e-3
 
 
 def as_vectors(vectors: ArrayLike) -> Vectors:
-    """The templates as C-contiguous ``(N, D)`` float32; N may be 0.
+    """Returns the templates as C-contiguous ``(N, D)`` float32; N may be 0.
 
     Raises:
         OptionError: another shape, not real numbers, not finite, or a row is not of unit length
@@ -29,7 +29,7 @@ def as_vectors(vectors: ArrayLike) -> Vectors:
     if array.ndim != 2 or array.dtype.kind != "f" or array.shape[1] == 0:
         raise OptionError(
             f"templates of shape {array.shape} and type {array.dtype}",
-            "give an (N, D) float array, a unit vector a face",
+            "give an (N, D) float array, one unit vector per face",
         )
     array = np.ascontiguousarray(array, dtype=np.float32)
     for start in range(0, len(array), _CHUNK):
@@ -40,13 +40,13 @@ def as_vectors(vectors: ArrayLike) -> Vectors:
             raise OptionError(
                 f"template {start + int(bad[0])} of length {length[bad[0]]:.4g}",
                 "give vectors of unit length: divide each by its norm, and leave out faces "
-                "that have none",
+                "without a template",
             )
     return array
 
 
 def as_usability(usability: ArrayLike | None, n: int) -> NDArray[np.float64]:
-    """Usability of each face, ``(n,)`` float64; ones where nothing is known.
+    """Returns the usability of each face, ``(n,)`` float64; ones for ``None``.
 
     Raises:
         OptionError: another shape, or values outside [0, 1].
@@ -69,7 +69,7 @@ def as_usability(usability: ArrayLike | None, n: int) -> NDArray[np.float64]:
 
 
 def as_threshold(threshold: float) -> float:
-    """A score to cluster at.
+    """Checks a score threshold.
 
     Raises:
         OptionError: outside (-1, 1].
@@ -86,7 +86,7 @@ def as_threshold(threshold: float) -> float:
 
 
 def renumber(labels: NDArray[np.int64]) -> Labels:
-    """The same partition, numbered 0 to K-1 in order of first appearance.
+    """Renumbers a partition 0 to K-1 in order of first appearance.
 
     Args:
         labels: ``(N,)`` any integers; a negative one is a face alone.
@@ -104,10 +104,10 @@ def renumber(labels: NDArray[np.int64]) -> Labels:
 
 
 def canonical_order(vectors: Vectors) -> NDArray[np.int64]:
-    """Rows sorted by their bytes: an order that does not depend on the one they came in.
+    """Sorts rows by their bytes: an order that does not depend on the input order.
 
-    Algorithms that break ties by row, or draw rows, give the same partition for every order of the
-    faces when they work on the rows in this order. Equal rows stay in the order they came in.
+    Algorithms that break ties by row, or sample rows, give the same partition for every order of
+    the faces if they process the rows in this order. Equal rows keep their input order.
 
     >>> canonical_order(np.array([[0, 1], [1, 0], [0, 1]], dtype=np.float32))
     array([0, 2, 1])

@@ -1,4 +1,4 @@
-"""Algorithms by name, their scores taken from a false-merge rate."""
+"""Clustering algorithms by name, with thresholds derived from a false-merge rate."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _AVERAGE_FMR: Final = 0.01
 """False match rate, per false-merge rate, of the mean score at which two clusters merge."""
 
 _SINGLE_PAIRS: Final = 3.0
-"""How much rarer stranger pairs above the score must be where one pair can join two people."""
+"""Factor by which non-mated pairs above the score must be rarer where one pair joins two people."""
 
 AT_SCORE: Final[Mapping[str, Callable[[float, float], Clusterer]]] = {
     "average": lambda score, poor: Agglomerative(threshold=score, poor=poor),
     "dbscan": lambda score, poor: Dbscan(threshold=score, poor=poor),
 }
-"""Algorithms that take one score: name -> (score, bar of poor faces) -> clusterer."""
+"""Algorithms that take one score: name -> (score, poor-face limit) -> clusterer."""
 
 NAMES: Final = (DEFAULT, *AT_SCORE)
 
@@ -38,11 +38,11 @@ NAMES: Final = (DEFAULT, *AT_SCORE)
 def strangers_of(
     points: Sequence[OperatingPoint], reference: Mapping[str, tuple[float, ...]] | None = None
 ) -> FmrCurve:
-    """How high strangers score, by a calibration.
+    """Builds the non-mated score model from a calibration.
 
     Args:
-        points: its operating points, in any order.
-        reference: its reference numbers, which may have the median score of strangers.
+        points: operating points, in any order.
+        reference: reference quantiles, which may include the median non-mated score.
 
     Raises:
         OptionError: fewer than two points.
@@ -61,14 +61,14 @@ def strangers_of(
 def by_name(
     name: str, strangers: FmrCurve, *, false_merge_rate: float = 0.01, poor: float = POOR
 ) -> Clusterer:
-    """An algorithm at a false-merge rate.
+    """Creates a clusterer for a false-merge rate.
 
-    All but the default work at one score for a collection, that of ``score_for``; it is set when
-    the number of faces is known.
+    All but the default use one score per collection, ``score_for``; it is computed when the number
+    of faces is known.
 
     Args:
         name: one of ``NAMES``.
-        strangers: what the model's calibration says of strangers' scores.
+        strangers: the model's non-mated scores.
         false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
         poor: usability below which a face is attached last.
 
@@ -89,12 +89,11 @@ def require(name: str) -> None:
 
 
 def score_for(name: str, strangers: FmrCurve, *, faces: int, false_merge_rate: float) -> float:
-    """The score that an algorithm of ``AT_SCORE`` works at, in a collection of so many faces.
+    """Returns the score threshold of an algorithm of ``AT_SCORE`` for a number of faces.
 
-    Chosen on LFW's View 1 training people. Average linkage compares clusters: its score is that of
-    a false match rate in proportion to the false-merge rate. DBSCAN can join two people over a
-    single pair, of which there are the more the larger the collection: its score is that of
-    ``FmrCurve.for_faces`` for three times the faces.
+    Chosen on LFW's View 1 training people. Average linkage compares clusters: its false match rate
+    is proportional to the false-merge rate. DBSCAN can join two people by a single pair, and larger
+    collections have more pairs: its score is ``FmrCurve.for_faces`` for three times the faces.
 
     >>> strangers = FmrCurve((0.2, 0.3, 0.4, 0.6), (1e-1, 1e-2, 1e-3, 1e-7))
     >>> for name in ("average", "dbscan"):
@@ -109,7 +108,7 @@ def score_for(name: str, strangers: FmrCurve, *, faces: int, false_merge_rate: f
 
 @dataclass(frozen=True, slots=True)
 class _AtRate:
-    """An algorithm of ``AT_SCORE`` whose score follows the number of faces."""
+    """An algorithm of ``AT_SCORE`` whose score depends on the number of faces."""
 
     algorithm: str
     strangers: FmrCurve

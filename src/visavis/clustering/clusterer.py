@@ -1,4 +1,4 @@
-"""The seam that every clustering algorithm fits, and what it must respect."""
+"""The ``Clusterer`` protocol and its constraints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from visavis.types import Vectors
 
 Labels = NDArray[np.int64]
-"""``(N,)`` cluster numbers, 0 to K-1 in order of first appearance; a face alone has its own."""
+"""``(N,)`` cluster numbers, 0 to K-1 in order of first appearance; a single face is a cluster."""
 
 
 def _no_pairs() -> NDArray[np.int64]:
@@ -20,11 +20,11 @@ def _no_pairs() -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constraints:
-    """What is known of the faces beyond their templates. Faces are named by row number.
+    """Known facts about the faces. Faces are referred to by row number.
 
     Attributes:
-        photos: ``(N,)`` int64, the photo each face is in; two faces of one photo are two people.
-            -1: no photo known. ``None``: no such rule.
+        photos: ``(N,)`` int64, the photo of each face; two faces in one photo are two people.
+            -1: unknown photo. ``None``: no such rule.
         must: ``(M, 2)`` int64, faces of one person.
         cannot: ``(C, 2)`` int64, faces of two people.
     """
@@ -41,11 +41,10 @@ class Constraints:
 
 @runtime_checkable
 class Clusterer(Protocol):
-    """Groups templates by person. Suite: ``tests/contracts/clusterer.py``.
+    """Groups templates by person. Contract tests: ``tests/contracts/clusterer.py``.
 
-    Every implementation keeps all must-links and never violates a cannot-link; it is
-    deterministic; where must-links and cannot-links contradict each other it raises
-    ``ConstraintError`` naming two of the faces.
+    An implementation satisfies all must-links and cannot-links and is deterministic. If the
+    constraints contradict each other, it raises ``ConstraintError`` naming two of the faces.
     """
 
     @property
@@ -61,16 +60,16 @@ class Clusterer(Protocol):
         usability: NDArray[np.float64] | None = None,
         constraints: Constraints | None = None,
     ) -> Labels:
-        """``(N, D)`` float32 unit vectors to ``(N,)`` labels; N may be 0.
+        """Clusters ``(N, D)`` float32 unit vectors; returns ``(N,)`` labels. N may be 0.
 
         Args:
             vectors: templates of one model.
             usability: ``(N,)`` in [0, 1], see ``visavis.faces.quality``; poor faces are attached
                 last and never join two clusters. ``None``: all are good.
-            constraints: what must hold.
+            constraints: must hold in the result.
 
         Raises:
             OptionError: wrong shapes, or vectors that are not of unit length.
-            ConstraintError: the constraints contradict each other or name no such face.
+            ConstraintError: the constraints contradict each other or name an unknown face.
         """
         ...

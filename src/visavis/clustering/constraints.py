@@ -1,15 +1,13 @@
-"""Constraints checked and made ready: faces contracted to groups, and which groups stay apart.
+"""Checks constraints and contracts faces to groups.
 
-Must-links are transitive, so the faces they chain together are one *group*. All that keeps groups
-apart is a *clique*: groups of which no two are one person. A photo is a clique of the groups in it,
-a cannot-link is a clique of two. A clustering is allowed if and only if each group is in one
-cluster, and no cluster holds two groups of one clique. Cliques take memory of the size of their
-members, not of their pairs: a class photo of 40 is 40 numbers, not 780.
+Must-links are transitive, so faces connected by them form one *group*. A *clique* is a set of
+groups that are all different people: the groups in one photo, or the two groups of a cannot-link. A
+clustering is valid if each group is in one cluster and no cluster has two groups of a clique.
+Cliques are stored as members, not as pairs: a class photo of 40 people takes 40 numbers, not 780.
 
-Where rules meet: an explicit must-link between two faces of one photo beats the rule that they are
-two people (a mirror, a collage, a photo of a photo). A chain that leads from one face of a photo
-over another photo to a second face of the first does not; it is a contradiction, because somewhere
-on the way a link is wrong.
+An explicit must-link between two faces of one photo overrides the rule that they are two people (a
+mirror, a collage, a photo of a photo). A chain of must-links over another photo does not: it is a
+contradiction, because one of its links is wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResolvedConstraints:
-    """Constraints that do not contradict each other.
+    """Consistent constraints.
 
     Attributes:
         group: ``(N,)`` the group of each face, numbered in order of first appearance.
@@ -46,7 +44,7 @@ class ResolvedConstraints:
     def pairs(self) -> Indices:
         """All pairs of groups that stay apart, ``(P, 2)``, lower first, each once.
 
-        A photo with k groups gives k (k - 1) / 2 of them: for small collections.
+        For small collections: a photo with k groups has k (k - 1) / 2 pairs.
         """
         found = [np.zeros((0, 2), dtype=np.int64)]
         for own in np.split(self.member, np.flatnonzero(np.diff(self.clique)) + 1):
@@ -55,7 +53,7 @@ class ResolvedConstraints:
         return np.unique(np.concatenate(found), axis=0)
 
     def clashing(self, labels: Labels) -> NDArray[np.bool_]:
-        """Which memberships ``(E,)`` clash: two of their clique are in one cluster.
+        """Flags memberships ``(E,)`` that clash: two groups of a clique are in one cluster.
 
         Args:
             labels: ``(G,)`` cluster of each group; negative: in none.
@@ -73,10 +71,10 @@ class ResolvedConstraints:
         return clash
 
     def only(self, kept: NDArray[np.bool_]) -> ResolvedConstraints:
-        """The same among some of the groups, taken as the faces: group k is the k-th kept one.
+        """The constraints between some of the groups, as if these were the faces.
 
         Args:
-            kept: ``(G,)`` which groups.
+            kept: ``(G,)`` flags; group k of the result is the k-th flagged one.
         """
         place = np.cumsum(kept) - 1
         rows = kept[self.member]
@@ -84,7 +82,7 @@ class ResolvedConstraints:
         return ResolvedConstraints(np.arange(int(kept.sum())), int(kept.sum()), clique, member)
 
     def reorder(self, order: Indices) -> ResolvedConstraints:
-        """The same with face ``order[k]`` as face k."""
+        """The same constraints with face ``order[k]`` as face k."""
         group = renumber(self.group[order])
         place = np.zeros(self.count, dtype=np.int64)
         place[self.group[order]] = group
@@ -94,15 +92,15 @@ class ResolvedConstraints:
 
 
 def resolve(constraints: Constraints | None, n: int) -> ResolvedConstraints:
-    """Check constraints and contract the must-links.
+    """Checks constraints and contracts the must-links.
 
     Args:
-        constraints: ``None``: there are none.
+        constraints: ``None`` for none.
         n: number of faces.
 
     Raises:
         OptionError: arrays of other shapes or types.
-        ConstraintError: a face that is not there, or a contradiction; it names two faces.
+        ConstraintError: an unknown face, or a contradiction; names two faces.
 
     >>> must = np.array([[0, 3]])
     >>> found = resolve(Constraints(photos=np.array([0, 0, 1, 1]), must=must), 4)
@@ -120,7 +118,7 @@ def resolve(constraints: Constraints | None, n: int) -> ResolvedConstraints:
     in_photo = np.flatnonzero(photos >= 0)
     if len(in_photo) and len(must):
         _refuse_photos(must, photos, group)
-    # Photos first, then the cannot-links, each a clique.
+    # One clique per photo, then one per cannot-link.
     _, codes = np.unique(photos[in_photo], return_inverse=True)
     photo_count = int(codes.max(initial=-1)) + 1
     clique = np.concatenate([codes, photo_count + np.repeat(np.arange(len(cannot)), 2)])
@@ -130,7 +128,7 @@ def resolve(constraints: Constraints | None, n: int) -> ResolvedConstraints:
 
 
 def held(constraints: Constraints | None, labels: Labels) -> bool:
-    """Whether a clustering keeps every must-link and violates no cannot-link and no photo.
+    """Returns whether a clustering satisfies all constraints.
 
     Args:
         constraints: what must hold.
@@ -150,7 +148,7 @@ def held(constraints: Constraints | None, labels: Labels) -> bool:
 
 
 def _of_two(clique: Indices, member: Indices) -> tuple[Indices, Indices]:
-    """Memberships without repeats and without cliques of one, both numbered and sorted anew."""
+    """Sorted, renumbered memberships without duplicates and without cliques of one."""
     if not len(clique):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     order = np.lexsort((member, clique))
@@ -170,7 +168,7 @@ def _links(links: Any, name: str, n: int) -> Indices:
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
         raise OptionError(
             f"{name}s of shape {array.shape} and type {array.dtype}",
-            "give an (M, 2) integer array, two row numbers a link",
+            "give an (M, 2) integer array, two row numbers per link",
         )
     outside = (array < 0) | (array >= n)
     if outside.any():
@@ -188,7 +186,7 @@ def _photos(photos: Any, n: int) -> Indices:
     if array.shape != (n,) or (n and array.dtype.kind not in "iu"):
         raise OptionError(
             f"photos of shape {array.shape} and type {array.dtype} for {n} faces",
-            "give one integer a face, -1 where no photo is known",
+            "give one integer per face, -1 where the photo is unknown",
         )
     if array.min(initial=0) < -1:
         raise OptionError(f"photo {int(array.min())}", "number photos from 0, and use -1 for none")
@@ -221,7 +219,7 @@ def _refuse_cannot(cannot: Indices, group: Indices) -> None:
 
 
 def _refuse_photos(must: Indices, photos: Indices, group: Indices) -> None:
-    """Raise where one group has two faces of one photo that no link inside that photo joins."""
+    """Raises if a group has two faces of one photo without a must-link inside that photo."""
     inside = must[photos[must[:, 0]] == photos[must[:, 1]]]
     linked = _components(inside, len(photos))
     order = np.lexsort((linked, group, photos))
@@ -235,7 +233,7 @@ def _refuse_photos(must: Indices, photos: Indices, group: Indices) -> None:
     if len(bad):
         a, b = sorted((int(one[bad[0]]), int(other[bad[0]])))
         raise ConstraintError(
-            f"faces {a} and {b} are in one photo, and must-links over other photos join them",
+            f"faces {a} and {b} are in one photo, and must-links through other photos join them",
             "remove one of the links, or link the two directly if they are one person "
             "(a mirror, a collage)",
         )

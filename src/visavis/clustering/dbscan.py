@@ -1,4 +1,4 @@
-"""DBSCAN: faces reached over steps of a high score, through faces with several neighbors.
+"""DBSCAN: clusters are faces connected by pairs with a high score.
 
 M. Ester, H.-P. Kriegel, J. Sander and X. Xu, "A density-based algorithm for discovering clusters in
 large spatial databases with noise", KDD 1996; scikit-learn's implementation on the exact graph of
@@ -22,25 +22,24 @@ if TYPE_CHECKING:
 
 
 _CELLS: Final = 1 << 26
-"""Scores looked at together: 268 MB."""
+"""Scores computed per block: 268 MB."""
 
 OFFSET: Final = np.float32(2)
-"""What is added to the scores in the graph, so that none is 0."""
+"""Added to the scores in the graph, so that no entry is 0."""
 
 MAX_PAIRS: Final = 200_000_000
-"""Entries a graph may have before it is refused; each takes 8 bytes, so 1.6 GB."""
+"""Most entries of a graph; 8 bytes each, so 1.6 GB."""
 
 
 def score_graph(vectors: Vectors, threshold: float, *, max_pairs: int = MAX_PAIRS) -> csr_array:
-    """All pairs of rows with a score of ``threshold`` or more, as a sparse matrix.
+    """Returns all pairs of rows with a score of at least ``threshold`` as a sparse matrix.
 
-    Work grows with N^2 D, memory with the pairs kept: scores are computed a block of rows at a
-    time.
+    Time grows with N^2 D, memory with the number of pairs: scores are computed in blocks of rows.
 
     Args:
         vectors: ``(N, D)`` unit rows.
         threshold: lowest score to keep, in (-1, 1].
-        max_pairs: most entries, both directions counted.
+        max_pairs: most entries, counting both directions.
 
     Returns:
         ``(N, N)`` symmetric CSR of float32 scores plus 2, in (1, 3], so that no entry is 0; nothing
@@ -62,9 +61,9 @@ def score_graph(vectors: Vectors, threshold: float, *, max_pairs: int = MAX_PAIR
     kept = 0
     block = max(1, min(2048, _CELLS // max(n, 1)))
     for start in range(0, max(n, 1), block):
-        # Only columns from the block on: a score and its mirror must be one number.
+        # Upper triangle only: a score and its mirror must be the same number.
         scores = np.minimum(vectors[start : start + block] @ vectors[start:].T, np.float32(1))
-        # Rounding takes some scores of identical rows below 1.
+        # Rounding puts some scores of identical rows below 1.
         near = np.triu(scores >= np.float32(threshold) - np.float32(1e-6), 1)
         kept += 2 * int(np.count_nonzero(near))
         if kept > max_pairs:
@@ -85,16 +84,16 @@ def score_graph(vectors: Vectors, threshold: float, *, max_pairs: int = MAX_PAIR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dbscan(staged.AtScore):
-    """DBSCAN at a score.
+    """DBSCAN at a score threshold.
 
-    A chain of faces each like the next becomes one cluster, so ask for a lower false match rate
-    than for other algorithms. Faces that are nobody's neighbor are clusters of one. Work grows
-    with N^2 (13,233 faces: seconds), memory with the pairs above the score.
+    A chain of faces, each similar to the next, becomes one cluster, so choose a lower false match
+    rate than for other algorithms. Faces without neighbors are clusters of one. Time grows with N^2
+    (13,233 faces: seconds), memory with the pairs above the threshold.
 
     Args:
-        threshold: score from which two faces are neighbors.
-        min_faces: neighbors, itself included, that make a face a core face: 1 and 2 link all
-            neighbors (single linkage), more resist chains.
+        threshold: lowest score of two neighbors.
+        min_faces: neighbors, including itself, that make a face a core face. 1 and 2 link all
+            neighbors (single linkage); more prevent chains.
     """
 
     min_faces: int = 2
@@ -115,7 +114,7 @@ class Dbscan(staged.AtScore):
         graph = score_graph(points.vectors, self.threshold)
         if graph.nnz == 0:
             return np.arange(len(points.vectors))
-        # Distances in [0, 2), whatever is stored is a neighbor: the graph has been cut already.
+        # Distances are in [0, 2); every stored entry is a neighbor, as the graph is thresholded.
         graph.data = np.maximum(np.float32(3) - graph.data, np.float32(1e-6))
         model = DBSCAN(eps=4.0, min_samples=self.min_faces, metric="precomputed")
         labels = model.fit(_nearest_first(graph), sample_weight=points.weight).labels_

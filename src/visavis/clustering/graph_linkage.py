@@ -1,4 +1,4 @@
-"""The default: average linkage on a k-NN graph, with thresholds that follow the collection."""
+"""The default algorithm: average linkage on a k-NN graph, with thresholds that adapt."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _PASSES: Final = 2
 
 
 class GraphLinkage:
-    """Clusters grow together, each other's best first, while two conditions hold.
+    """Merges pairs of clusters that are each other's best match, while two conditions hold.
 
-    1. The cosine similarity of their centers is that of one person at the false-merge rate, in a
-       collection of as many clusters as there are now (``FmrCurve.for_faces``). The center of many
-       photos says more than one photo, and this is how that counts.
-    2. The mean score of their faces is (``FmrCurve.for_clusters``), lest large clusters of people
-       who look alike become one.
+    1. The cosine similarity of their centers reaches the threshold for the false-merge rate in a
+       collection with the current number of clusters (``FmrCurve.for_faces``). A center of many
+       photos is more reliable than one photo, and so reaches it more easily.
+    2. The mean score of their faces reaches ``FmrCurve.for_clusters``. This keeps large clusters of
+       similar people apart.
 
-    Both rise where the collection's people are more alike than the calibration's
-    (``FmrCurve.excess``). Work and memory grow almost as N; nothing is N x N. Constraints are kept
-    on the way: must-linked faces start as one cluster, and a merge that would join two faces that
-    stay apart is not made.
+    Both thresholds rise if the people of the collection are more alike than those of the
+    calibration (``FmrCurve.excess``). Time and memory grow almost linearly with N; nothing is
+    N x N. Constraints hold throughout: must-linked faces start as one cluster, and a merge that
+    violates a cannot-link is not made.
 
     Args:
-        strangers: what the model's calibration says of non-mated scores.
-        false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
-        neighbors: nearest faces looked at for each face.
+        strangers: the model's non-mated scores.
+        false_merge_rate: accepted share of faces in a cluster with another person, in (0, 1).
+        neighbors: nearest neighbors per face.
         poor: usability below which a face is attached last.
-        exact_up_to: faces up to which the nearest are found by looking at all.
+        exact_up_to: number of faces up to which the neighbor search is exact.
 
     Raises:
         OptionError: options outside their range.
@@ -82,7 +82,7 @@ class GraphLinkage:
         vectors = as_vectors(vectors)
         usable = as_usability(usability, len(vectors))
         resolved = resolve(constraints, len(vectors))
-        # Ties are broken by row, and the partition must not depend on the order of the faces.
+        # Ties are broken by row; in canonical order the result does not depend on the input order.
         order = canonical_order(vectors)
         found = self._ordered(vectors[order], usable[order] >= self._poor, resolved.reorder(order))
         labels = np.empty(len(order), dtype=np.int64)
@@ -94,12 +94,12 @@ class GraphLinkage:
     ) -> Labels:
         has_good = np.zeros(resolved.count, dtype=np.bool_)
         has_good[resolved.group[good]] = True
-        # A poor face counts only in a group that has no good one.
+        # A poor face counts only in a group without good faces.
         counted = good | ~has_good[resolved.group]
         total = _group_sums(vectors, counted, resolved)
         weight = np.bincount(resolved.group, counted, minlength=resolved.count).astype(np.float64)
         merging = Merging(total, weight, resolved, center=self._strangers.center)
-        excess = self._grow(merging, vectors, counted, resolved, has_good)
+        excess = self._merge_groups(merging, vectors, counted, resolved, has_good)
         labels = merging.label.astype(np.int64)
         if has_good.all():
             return labels[resolved.group]
@@ -108,11 +108,11 @@ class GraphLinkage:
         labels[~has_good] = -1
         labels = attach(labels, merging, resolved, cosine=cosine, mean=mean)
         left = labels < 0
-        self._grow(merging, vectors, counted, resolved, left, least_excess=excess)
+        self._merge_groups(merging, vectors, counted, resolved, left, least_excess=excess)
         labels[left] = merging.label[left]
         return labels[resolved.group]
 
-    def _grow(
+    def _merge_groups(
         self,
         merging: Merging,
         vectors: Vectors,
@@ -122,20 +122,19 @@ class GraphLinkage:
         *,
         least_excess: float | None = None,
     ) -> float:
-        """Let some of the groups grow together.
+        """Merges some of the groups.
 
         Args:
-            merging: what has grown so far.
+            merging: the clusters so far.
             vectors: templates.
-            counted: which of them count.
+            counted: flags of the templates that count.
             resolved: the groups.
-            groups: which of them.
-            least_excess: given for those that nobody took: each of all the clusters is a stranger
-                to them, not only the few of their kind, and blurred strangers look alike.
+            groups: flags of the groups to merge.
+            least_excess: for groups left after attaching: they are compared with all clusters, not
+                only with each other, because blurred faces of different people look alike.
 
         Returns:
-            By how much thresholds were raised, these people being more alike than the
-            calibration's.
+            By how much the thresholds were raised, see ``FmrCurve.excess``.
         """
         point = resolved.group.astype(np.int32)
         rows = np.flatnonzero(counted & groups[point])
@@ -150,15 +149,15 @@ class GraphLinkage:
         graph = self._graph(vectors, probes=PROBES)
         first, second = point[graph.first], point[graph.second]
         raised = least = least_excess or 0.0
-        # What is sure comes first; then strangers can be told from mates.
+        # Safe merges first; they separate non-mated from mated pairs for the excess.
         strict = thresholds(merging.count)
         merging.run(first, second, lambda _: strict)
         own = self._strangers.excess(vectors, merging.label[point].astype(np.int64))
         raised = max(own, least) if least_excess is not None else own
         merging.run(first, second, thresholds)
         del graph
-        # Then from center to center: what the neighbors of single faces did not lead to, because
-        # they were all of one burst, or because the graph is not exact.
+        # Then search from center to center: finds pairs that the faces' neighbors missed, because
+        # they were all of one burst, or because the graph is approximate.
         for _ in range(_PASSES):
             before = merging.count
             nodes = start[merging.label[start] == start]
@@ -178,7 +177,7 @@ class GraphLinkage:
         )
 
     def _thresholds(self, clusters: int, excess: float) -> tuple[float, float]:
-        """Lowest cosine of centers and lowest mean score, strangers' typical score taken as 0."""
+        """Lowest cosine of centers and lowest mean score, with the median non-mated score as 0."""
         faces = self._strangers.for_faces(clusters, false_merge_rate=self._rate)
         mean = self._strangers.for_clusters(faces) + excess
         faces += excess
@@ -186,8 +185,9 @@ class GraphLinkage:
         return (faces - center) / (1 - center), (mean - center) / (1 - center)
 
     def _least(self, n: int) -> float:
-        """No two clusters merge unless some two of their faces score as much, while there are
-        at least a hundredth as many clusters as faces."""
+        """Lowest score of a pair that can lead to a merge.
+
+        Valid while there are at least a hundredth as many clusters as faces."""
         faces = self._strangers.for_faces(n // 100, false_merge_rate=self._rate)
         return self._strangers.for_clusters(faces) - 1e-6
 
@@ -195,7 +195,7 @@ class GraphLinkage:
 def _group_sums(
     vectors: Vectors, counted: NDArray[np.bool_], resolved: ResolvedConstraints
 ) -> NDArray[np.float32]:
-    """``(G, D)`` sum of the templates that count in each group; a copy where groups are faces."""
+    """``(G, D)`` sums of the counted templates of each group; a copy if groups are faces."""
     from scipy.sparse import csr_array
 
     n = len(vectors)

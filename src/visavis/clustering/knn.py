@@ -1,4 +1,4 @@
-"""Who is near whom: a graph of each face's nearest neighbors, in bounded memory."""
+"""Nearest-neighbor graph of faces, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from visavis.errors import OptionError
 from visavis.types import Vectors
 
 EXACT_UP_TO: Final = 20_000
-"""Faces up to which every pair is looked at."""
+"""Number of faces up to which all pairs are compared."""
 
 PROBES: Final = 16
-"""Cells looked at for each face beyond that."""
+"""Cells searched per face beyond that."""
 
 _BLOCK: Final = 1 << 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NeighborGraph:
-    """Pairs of faces, each once.
+    """Pairs of near faces, each once.
 
     Attributes:
         first: ``(E,)`` int32 row of one face.
         second: ``(E,)`` int32 row of the other, higher than ``first``.
-        kind: how they were found, in words.
+        kind: search method, for messages.
     """
 
     first: NDArray[np.int32]
@@ -45,18 +45,18 @@ def neighbor_graph(
     exact_up_to: int = EXACT_UP_TO,
     probes: int = PROBES,
 ) -> NeighborGraph:
-    """Each face joined to its nearest ones: a pair is in if either names the other.
+    """Builds the k-NN graph: a pair is included if either face is a neighbor of the other.
 
-    Up to ``exact_up_to`` faces are compared all with all, by FAISS's flat index; more are first
-    sorted into cells of about 256, and each is compared with the faces of the ``probes`` cells
-    nearest to it (``cells``). The same vectors give the same graph.
+    Up to ``exact_up_to`` faces, all pairs are compared with FAISS's flat index. Beyond, faces are
+    grouped into cells of about 256 and compared with the ``probes`` nearest cells (``cells``).
+    Deterministic.
 
     Args:
         vectors: ``(N, D)`` float32 unit rows.
-        neighbors: how many of each face, 1 or more.
-        least: scores below are left out.
-        exact_up_to: faces up to which the graph is exact.
-        probes: cells looked at for each face beyond that.
+        neighbors: neighbors per face, 1 or more.
+        least: pairs with a lower score are left out.
+        exact_up_to: number of faces up to which the graph is exact.
+        probes: cells searched per face beyond that.
 
     >>> rows = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
     >>> graph = neighbor_graph(rows, neighbors=1)
@@ -93,17 +93,17 @@ def nearest(
     exact_up_to: int = EXACT_UP_TO,
     probes: int = 2 * PROBES,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k rows of ``base`` with the highest dot products for each query, and those products.
+    """Finds the k rows of ``base`` with the highest dot products for each query.
 
     Args:
         queries: ``(Q, D)`` float32.
         base: ``(K, D)`` float32, at least ``k`` rows; need not be of unit length.
-        k: how many.
-        exact_up_to: all are compared with all up to as many products as this number's square.
-        probes: cells looked at for each query beyond that.
+        k: rows per query.
+        exact_up_to: the search is exact up to the square of this number of products.
+        probes: cells searched per query beyond that.
 
     Returns:
-        ``(Q, k)`` rows, -1 where fewer were looked at, and ``(Q, k)`` products.
+        ``(Q, k)`` rows, -1 where fewer were found, and ``(Q, k)`` products.
 
     >>> nearest(np.eye(2, dtype=np.float32), np.array([[0, 1]], dtype=np.float32))[0]
     array([[0],
@@ -118,7 +118,7 @@ def nearest(
     for found in blocks:
         order = np.lexsort((found.row, -found.product, found.query))
         query = found.query[order]
-        # Its place among those of its query.
+        # Rank within its query.
         place = np.arange(len(query)) - np.searchsorted(query, query)
         rows[query, place] = found.row[order]
         products[query, place] = found.product[order]
@@ -126,7 +126,7 @@ def nearest(
 
 
 def _exact(queries: Vectors, base: Vectors, k: int) -> Iterator[Neighbors]:
-    """The k best of all, some queries at a time."""
+    """Yields exact results in blocks of queries."""
     import faiss
 
     flat = faiss.IndexFlatIP(base.shape[1])

@@ -1,9 +1,9 @@
-"""Average linkage by rounds of mutual best merges, from cluster sums and a sparse graph.
+"""Average linkage in rounds of mutual-best merges, from cluster sums and a sparse graph.
 
-For unit vectors the mean score between all faces of two clusters is the dot product of their sums
-over the product of their sizes, so it is exact without the N x N matrix, for every pair of clusters
-that an edge of the graph leads to. Merging all pairs at once that are each other's best gives the
-same tree as merging the best pair of all, one at a time, as average linkage is reducible
+For unit vectors the mean score between two clusters is the dot product of their sums divided by the
+product of their sizes. So it is exact without an N x N matrix, for every pair of clusters connected
+by an edge. Merging all mutual-best pairs at once gives the same tree as merging the single best
+pair repeatedly, because average linkage is reducible
 (F. Murtagh, "A survey of recent advances in hierarchical clustering algorithms", 1983).
 """
 
@@ -23,7 +23,7 @@ from visavis.types import Vectors
 Nodes = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
-# Rows of both sides stay in the cache until they are multiplied.
+# Small enough that the gathered rows of both sides stay in the CPU cache.
 _CHUNK: Final = 1 << 13
 _MANY: Final = 8
 _LEAST_COHESION: Final = 0.05
@@ -31,12 +31,12 @@ _LEAST_COHESION: Final = 0.05
 
 @dataclass(slots=True)
 class Edges:
-    """Pairs of clusters.
+    """Pairs of clusters with their similarity.
 
     Attributes:
         a: ``(E,)`` one cluster.
-        b: ``(E,)`` another, higher number.
-        mean: ``(E,)`` float32 mean score of their faces, strangers' typical score taken as 0.
+        b: ``(E,)`` the other, with a higher number.
+        mean: ``(E,)`` float32 mean score of their faces, with the median non-mated score as 0.
         cosine: ``(E,)`` float32 cosine similarity of their centers, likewise.
     """
 
@@ -53,13 +53,13 @@ class Edges:
 
 
 class Merging:
-    """Clusters that grow together. Starts with each point a cluster of its own.
+    """State of agglomerative merging. Each point starts as its own cluster.
 
     Args:
         total: ``(G, D)`` float32 sum of each point's templates; changed in place.
         weight: ``(G,)`` faces in each point.
-        apart: which points stay apart.
-        center: typical score of two strangers.
+        apart: points that stay apart.
+        center: median non-mated score.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Merging:
         self.count = len(total)
 
     def units(self, nodes: Nodes) -> Vectors:
-        """Unit means of clusters, ``(len(nodes), D)``."""
+        """Returns unit-length cluster means, ``(len(nodes), D)``."""
         means = self._total[nodes]
         means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
         return means
 
     def measure(self, a: Nodes, b: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean score and cosine of the centers of pairs of clusters, see ``Edges``."""
+        """Returns mean score and center cosine of pairs of clusters, see ``Edges``."""
         import faiss
 
         mean = np.empty(len(a), dtype=np.float32)
@@ -107,12 +107,12 @@ class Merging:
         return mean, (mean / np.sqrt(self._spread[a] * self._spread[b])).astype(np.float32)
 
     def run(self, a: Nodes, b: Nodes, thresholds: Callable[[int], tuple[float, float]]) -> None:
-        """Merge until no two clusters qualify; ``label`` has the cluster of each point.
+        """Merges until no pair qualifies; ``label`` then has the cluster of each point.
 
         Args:
-            a: ``(E,)`` clusters or points from which an edge leads to ``b``; in any order.
-            b: ``(E,)`` the others.
-            thresholds: from the number of clusters, the lowest ``cosine`` and ``mean`` to merge at.
+            a: ``(E,)`` first ends of the edges (clusters or points), in any order.
+            b: ``(E,)`` second ends.
+            thresholds: maps the number of clusters to the lowest ``cosine`` and ``mean`` to merge.
         """
         edges = self._between(self.label[a], self.label[b])
         while True:
@@ -125,11 +125,11 @@ class Merging:
             self._converge(edges.only(ready), cosine, mean)
             if self.count == before:
                 return
-            moved = self._moved(old)
-            edges = self._renewed(edges, self.label, moved)
+            moved = self._changed_since(old)
+            edges = self._updated(edges, self.label, moved)
 
     def _converge(self, edges: Edges, cosine: float, mean: float) -> None:
-        """Merge within these edges for as long as one qualifies."""
+        """Merges along these edges until none qualifies."""
         step = np.arange(len(self.label), dtype=np.int32)
         while len(edges):
             a, b, refused = self._choose(edges)
@@ -143,17 +143,17 @@ class Merging:
             step[b] = a
             changed = np.zeros(len(step), dtype=np.bool_)
             changed[a] = changed[b] = True
-            edges = self._renewed(edges, step, changed)
+            edges = self._updated(edges, step, changed)
             step[b] = b
             edges = edges.only((edges.cosine >= cosine) & (edges.mean >= mean))
 
     def _choose(self, edges: Edges) -> tuple[Nodes, Nodes, Flags]:
-        """Pairs ``(into, from)`` to merge now, no cluster in two; and edges never to be merged."""
+        """Selects disjoint pairs ``(into, from)`` to merge; flags edges that constraints forbid."""
         best = np.full(len(self.label), -np.inf, dtype=np.float32)
         np.maximum.at(best, edges.a, edges.mean)
         np.maximum.at(best, edges.b, edges.mean)
         mutual = np.flatnonzero((edges.mean == best[edges.a]) & (edges.mean == best[edges.b]))
-        mutual = mutual[_matched(edges.a[mutual], edges.b[mutual], len(best))]
+        mutual = mutual[_disjoint(edges.a[mutual], edges.b[mutual], len(best))]
         clash = self._clash(edges.a[mutual], edges.b[mutual])
         refused = np.zeros(len(edges), dtype=np.bool_)
         refused[mutual[clash]] = True
@@ -161,7 +161,7 @@ class Merging:
         return edges.a[kept], edges.b[kept], refused
 
     def _clash(self, a: Nodes, b: Nodes) -> Flags:
-        """Which of the merges would bring two of one clique together."""
+        """Flags merges that would join two members of a clique."""
         bad = np.zeros(len(a), dtype=np.bool_)
         if not len(self._clique):
             return bad
@@ -186,10 +186,10 @@ class Merging:
         self.label = step[self.label]
         self._member = step[self._member]
 
-    def _renewed(self, edges: Edges, step: Nodes, changed: Flags) -> Edges:
-        """Edges between what the clusters have become; those of changed ones measured anew."""
-        touched = changed[edges.a] | changed[edges.b]
-        old, rows = edges.only(~touched), np.flatnonzero(touched)
+    def _updated(self, edges: Edges, step: Nodes, changed: Flags) -> Edges:
+        """Maps edges to the merged clusters and measures those of changed clusters again."""
+        stale = changed[edges.a] | changed[edges.b]
+        old, rows = edges.only(~stale), np.flatnonzero(stale)
         a, b = step[edges.a[rows]], step[edges.b[rows]]
         new = self._between(a, b)
         return Edges(
@@ -200,22 +200,22 @@ class Merging:
         )
 
     def _between(self, a: Nodes, b: Nodes) -> Edges:
-        """Each pair of different clusters once, measured."""
+        """Measures each pair of different clusters once."""
         n = len(self.label)
         key = np.minimum(a, b).astype(np.int64) * n + np.maximum(a, b)
-        low, high = np.divmod(_distinct(key[a != b]), max(n, 1))
+        low, high = np.divmod(_unique(key[a != b]), max(n, 1))
         a, b = low.astype(np.int32), high.astype(np.int32)
         return Edges(a, b, *self.measure(a, b))
 
-    def _moved(self, old: Nodes) -> Flags:
-        """Clusters that something joined or that joined something, since ``old``."""
+    def _changed_since(self, old: Nodes) -> Flags:
+        """Flags clusters that took part in a merge since ``old``."""
         changed = np.zeros(len(old), dtype=np.bool_)
         differs = old != self.label
         changed[old[differs]] = changed[self.label[differs]] = True
         return changed
 
     def _cohesion(self, nodes: NDArray[np.int64] | Nodes) -> NDArray[np.float64]:
-        """Mean score of all pairs of faces of each cluster, each face with itself among them."""
+        """Mean score of all pairs of faces in each cluster, including a face with itself."""
         cohesion = np.empty(len(nodes))
         for start in range(0, len(nodes), _CHUNK):
             own = nodes[start : start + _CHUNK]
@@ -225,17 +225,17 @@ class Merging:
         return np.maximum(cohesion, _LEAST_COHESION)
 
 
-def _distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sorted, each once; numpy's own hashes first, which takes longer."""
+def _unique(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sorted unique keys; faster than ``numpy.unique``, which hashes first."""
     keys = np.sort(keys)
     return keys[np.diff(keys, prepend=-1) > 0]
 
 
-def _matched(a: Nodes, b: Nodes, n: int) -> NDArray[np.int64]:
-    """Of pairs that tie, some of which no two share a cluster; at least one if there are any."""
+def _disjoint(a: Nodes, b: Nodes, n: int) -> NDArray[np.int64]:
+    """Selects disjoint pairs among ties; at least one if there are any."""
     if not len(a):
         return np.zeros(0, dtype=np.int64)
-    # Numbers that look drawn, else a thousand equal faces would merge one a round.
+    # Pseudo-random ranks; otherwise a thousand equal faces would merge one per round.
     draw = (a.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) ^ (
         b.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
     )

@@ -1,11 +1,11 @@
-"""Make any labels respect constraints, for algorithms that know none.
+"""Splits clusters that violate constraints, for algorithms that ignore constraints.
 
-A cluster in which two groups clash is split as constrained k-means would, keeping its bulk: the
-faces that clash with nobody stay together, the others go, most typical first, to the most similar
-part that holds nobody they clash with, or begin one; then all are tried again against the parts'
-means until none moves. After K. Wagstaff, C. Cardie, S. Rogers and S. Schroedl, "Constrained
+A cluster with a clash is split like in constrained k-means, keeping most of it together: groups
+without a clash stay; the others, most typical first, go to the most similar part without a clash,
+or start a new part. Then all are assigned again to the parts' means until nothing changes. After
+K. Wagstaff, C. Cardie, S. Rogers and S. Schroedl, "Constrained
 k-means clustering with background knowledge", ICML 2001. Finding the fewest moves is as hard as
-graph coloring; this is a heuristic, but no constraint is ever broken.
+graph coloring; this is a heuristic, but the result never violates a constraint.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from visavis.clustering.constraints import ResolvedConstraints
 from visavis.types import Vectors
 
 Sums = NDArray[np.float64]
-"""``(G, D)`` sums of the templates of each group."""
+"""``(G, D)`` sum of the templates of each group."""
 
 _ROUNDS: Final = 5
 
 
 def sums(vectors: Vectors, resolved: ResolvedConstraints, *, weights: NDArray[np.float64]) -> Sums:
-    """``(G, D)`` float64 weighted sum of the templates of each group."""
+    """Returns the ``(G, D)`` float64 weighted sum of the templates of each group."""
     from scipy.sparse import csr_array
 
     n = len(vectors)
@@ -39,16 +39,16 @@ def sums(vectors: Vectors, resolved: ResolvedConstraints, *, weights: NDArray[np
 def split(
     labels: Labels, total: Sums, resolved: ResolvedConstraints, *, threshold: float = -1.0
 ) -> Labels:
-    """Split the clusters of groups in which two clash.
+    """Splits clusters that have two groups of one clique.
 
     Args:
         labels: ``(G,)`` cluster of each group, from 0; negative: in none.
         total: ``(G, D)`` see ``sums``.
-        resolved: which groups stay apart.
-        threshold: lowest score to the mean of a part split off that a face may join it at.
+        resolved: groups that stay apart.
+        threshold: lowest score between a face and the mean of a split-off part to join it.
 
     Returns:
-        ``(G,)`` labels; the bulk of a split cluster keeps its label, parts get new ones.
+        ``(G,)`` labels; the largest part of a split cluster keeps its label.
     """
     labels = np.asarray(labels, dtype=np.int64).copy()
     clash = np.flatnonzero(resolved.clashing(labels))
@@ -73,7 +73,7 @@ def split(
 
 
 class _Parts:
-    """One cluster being split. Part 0 is its bulk."""
+    """One cluster being split. Part 0 holds the groups without a clash."""
 
     def __init__(self, total: Sums, cliques: list[list[int]]) -> None:
         length = np.linalg.norm(total, axis=1, keepdims=True)
@@ -88,7 +88,7 @@ class _Parts:
     def run(self, threshold: float) -> NDArray[np.int64]:
         bound = np.array([bool(own) for own in self._cliques])
         free = np.flatnonzero(~bound)
-        self._begin()
+        self._new_part()
         self._part[free] = 0
         self._sum[0] = self._total[free].sum(axis=0)
         center = self._sum[0] if len(free) else self._total.sum(axis=0)
@@ -100,21 +100,21 @@ class _Parts:
             before = self._part.copy()
             if len(free):
                 scores = self._unit[free] @ self._means().T
-                # A face moves only to what is better: the bulk comes first and wins ties.
+                # A group moves only to a better part; part 0 comes first and wins ties.
                 self._part[free] = scores.argmax(axis=1)
                 self._recount()
             for k in clashing.tolist():
-                self._leave(k)
+                self._remove(k)
                 self._place(k, threshold, home=int(before[k]))
             if (self._part == before).all():
                 break
-        # Parts that were emptied leave no gaps; the bulk keeps number 0 even if it was emptied.
-        held = np.unique(self._part[self._part > 0])
+        # Renumber without the empty parts; part 0 keeps its number even if empty.
+        occupied = np.unique(self._part[self._part > 0])
         place = np.zeros(self._used, dtype=np.int64)
-        place[held] = np.arange(1, len(held) + 1)
+        place[occupied] = np.arange(1, len(occupied) + 1)
         return place[self._part]
 
-    def _begin(self) -> int:
+    def _new_part(self) -> int:
         if self._used == len(self._sum):
             self._sum = np.concatenate([self._sum, np.zeros_like(self._sum)])
         self._used += 1
@@ -133,7 +133,7 @@ class _Parts:
         chooser = csr_array((np.ones(n), (self._part, np.arange(n))), (self._used, n))
         self._sum[: self._used] = chooser @ self._total
 
-    def _leave(self, k: int) -> None:
+    def _remove(self, k: int) -> None:
         part = int(self._part[k])
         self._sum[part] -= self._total[k]
         for clique in self._cliques[k]:
@@ -144,12 +144,12 @@ class _Parts:
         scores = self._means() @ self._unit[k]
         scores[1:][scores[1:] < threshold] = -np.inf
         if home > 0:
-            # Nobody is with a face that stands alone; it may stay there.
+            # Its own part may be empty now; it may stay there.
             scores[home] = max(scores[home], threshold)
         scores[list(blocked)] = -np.inf
         part = int(scores.argmax())
         if scores[part] == -np.inf:
-            part = self._begin()
+            part = self._new_part()
         self._part[k] = part
         self._sum[part] += self._total[k]
         for clique in self._cliques[k]:

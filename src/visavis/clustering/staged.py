@@ -1,4 +1,4 @@
-"""What average linkage and DBSCAN have in common, around the algorithm itself."""
+"""The steps that average linkage and DBSCAN share around the algorithm itself."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from visavis.types import Vectors
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """What an algorithm groups: a point a group of must-linked faces.
+    """Input of an algorithm: one point per group of must-linked faces.
 
     Attributes:
         vectors: ``(G, D)`` float32 unit means.
-        weight: ``(G,)`` faces behind each, 1 or more.
-        apart: which points stay apart; an algorithm may ignore it.
+        weight: ``(G,)`` faces per point, 1 or more.
+        apart: points that stay apart; an algorithm may ignore it.
     """
 
     vectors: Vectors
@@ -41,19 +41,19 @@ class Points:
 
 
 class Algorithm(Protocol):
-    """Groups points; labels may be negative (alone) and may violate ``apart``."""
+    """Groups points; labels may be negative (single) and may violate ``apart``."""
 
     def __call__(self, points: Points, /) -> NDArray[np.int64]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtScore(ABC):
-    """A clusterer that works at one score, and knows no constraints: see ``cluster`` below.
+    """Base of clusterers with one score threshold; ``cluster`` below adds the constraints.
 
     Args:
         threshold: the score, in (-1, 1].
         poor: usability below which a face is attached last.
-        max_faces: refuse more than this.
+        max_faces: more are refused.
 
     Raises:
         OptionError: a value outside its range.
@@ -83,7 +83,7 @@ class AtScore(ABC):
         usability: NDArray[np.float64] | None = None,
         constraints: Constraints | None = None,
     ) -> Labels:
-        """See ``Clusterer.cluster``. Constraints contract before and split afterwards."""
+        """See ``Clusterer.cluster``. Must-links are contracted before, clashes split after."""
         return cluster(
             vectors,
             usability,
@@ -105,24 +105,23 @@ def cluster(
     poor: float = POOR,
     max_faces: int | None = None,
 ) -> Labels:
-    """Check, contract, group the good faces, split what clashes, attach the poor ones.
+    """Clusters templates with an algorithm that ignores constraints and quality.
 
-    1. Must-linked faces become one point, the unit mean of the good ones among them.
-    2. The points are put in an order that does not depend on the one they came in, so the
-       partition does not, either.
+    1. Must-linked faces become one point: the unit mean of the good faces among them.
+    2. Points are put in a canonical order, so that the result does not depend on the input order.
     3. ``algorithm`` groups the points that have a good face.
-    4. Clusters in which two points clash are split (``repair.split``).
+    4. Clusters that violate constraints are split (``repair.split``).
     5. Poor points join the nearest cluster (``attaching.attach``).
-    6. Those that no cluster was near enough to are grouped among themselves, as in 3 and 4.
+    6. Poor points that are near to no cluster are grouped among themselves, as in 3 and 4.
 
     Args:
         vectors: see ``Clusterer.cluster``.
         usability: see ``Clusterer.cluster``.
         constraints: see ``Clusterer.cluster``.
         algorithm: groups points.
-        threshold: lowest score at which a poor face joins a cluster, or a split-off face a part.
+        threshold: lowest score to attach a poor face or to join a split-off part.
         poor: usability below which a face is poor.
-        max_faces: most faces the algorithm is made for; ``None``: any number.
+        max_faces: most faces allowed; ``None``: no limit.
 
     Returns:
         ``(N,)`` labels in order of first appearance.
@@ -163,7 +162,7 @@ def _ordered(
     count = resolved.count
     has_good = np.zeros(count, dtype=np.bool_)
     has_good[resolved.group[good]] = True
-    # A poor face counts only in a point that has no good one.
+    # A poor face counts only in a point without good faces.
     counted = (good | ~has_good[resolved.group]).astype(np.float64)
     total = sums(vectors, resolved, weights=counted)
     weight = np.bincount(resolved.group, counted, minlength=count).astype(np.float64)
@@ -186,16 +185,16 @@ def _attached(
     resolved: ResolvedConstraints,
     threshold: float,
 ) -> Labels:
-    """The labels with poor points attached; clusters are named after one of their points."""
+    """Attaches the poor points; a cluster has the number of one of its points."""
     standing = np.flatnonzero(labels >= 0)
     _, first, codes = np.unique(labels[standing], return_index=True, return_inverse=True)
     named = np.full_like(labels, -1)
     named[standing] = standing[first[codes]]
-    held, faces = total.astype(np.float32), weight.copy()
+    summed, faces = total.astype(np.float32), weight.copy()
     others = np.setdiff1d(standing, standing[first])
-    np.add.at(held, named[others], held[others])
+    np.add.at(summed, named[others], summed[others])
     np.add.at(faces, named[others], weight[others])
-    merging = Merging(held, faces, resolved, center=0.0)
+    merging = Merging(summed, faces, resolved, center=0.0)
     return attach(named, merging, resolved, cosine=-np.inf, mean=threshold)
 
 
@@ -206,7 +205,7 @@ def _group(
     algorithm: Algorithm,
     threshold: float,
 ) -> Labels:
-    """Group some of the points, and split what clashes."""
+    """Groups some of the points and splits clusters that clash."""
     apart = points.apart.only(kept)
     if apart.count < 2:
         return np.zeros(apart.count, dtype=np.int64)
@@ -215,7 +214,7 @@ def _group(
 
 
 def _units(total: NDArray[np.float64], vectors: Vectors, resolved: ResolvedConstraints) -> Vectors:
-    """Unit means; a mean of nothing (opposite templates) becomes the group's first template."""
+    """Unit means; a zero mean (opposite templates) becomes the group's first template."""
     length = np.linalg.norm(total, axis=1)
     units = total / np.where(length > 1e-6, length, 1)[:, None]
     empty = np.flatnonzero(length <= 1e-6)

@@ -1,13 +1,12 @@
-"""From a false-merge rate to scores, by what a calibration says of strangers.
+"""Score thresholds for a false-merge rate, from the non-mated scores of a calibration.
 
-A clustering compares everybody with everybody, so what it risks grows with the collection. Of K
-clusters that are K people, each has K - 1 chances to find a stranger above the threshold: K x FMR
-of them, where FMR is the calibration's false match rate there. Few of these become a merge, since
-the two must be each other's best, and most are kept apart by the rest of their clusters' photos.
-Measured on LFW's View 1 training people in collections of 8 to 4,038 people, and on ORL, the share
-of faces that end up beside a stranger is a seventh of it or less (``docs/concepts/clustering.md``,
-which says where photos are so poor that it is not). So for a share of ``rate`` the threshold lies
-where FMR = 7 x rate / K.
+Clustering compares all pairs, so its risk grows with the collection. With K clusters of K people,
+each cluster has about K x FMR non-mated matches above the threshold, where FMR is the calibration's
+false match rate there. Few of them become a merge: two clusters must be each other's best match,
+and their other photos usually keep them apart. Measured on LFW's View 1 training people in
+collections of 8 to 4,038 people, and on ORL, the share of faces in a cluster with another person is
+a seventh of K x FMR or less (``docs/concepts/clustering.md``, which names the exceptions with very
+poor photos). So for a false-merge rate ``rate`` the threshold is where FMR = 7 x rate / K.
 """
 
 from __future__ import annotations
@@ -23,36 +22,36 @@ from visavis.errors import OptionError
 from visavis.types import Record, Vectors
 
 CHANCES_A_MERGE: Final = 7.0
-"""Strangers above the threshold for each face that ends up beside one."""
+"""Non-mated matches above the threshold per falsely merged face."""
 
 LOOSEST: Final = 1e-3
-"""Highest false match rate at which two faces are one person, however small the collection: the
-people of one album are more alike (relatives) than those of a calibration."""
+"""Highest false match rate used, even for a small collection: the people of one album (relatives)
+are more alike than those of a calibration."""
 
 _COMPARED: Final = 0.1
-"""False match rate at which a collection's strangers are compared with the calibration's: so low
-that it is of strangers who are somewhat alike, so high that people in two clusters don't count."""
+"""False match rate at which a collection is compared with the calibration: low enough to reflect
+similar people, high enough that a person split over two clusters does not matter."""
 
 _PAIRS: Final = 400_000
 _CHUNK: Final = 1 << 16
 _FEWEST_CLUSTERS: Final = 20
 
 TYPICAL_OF_CLUSTERS: Final = 1e-4
-"""False match rate of the lowest mean score at which two clusters are one person."""
+"""False match rate of the lowest mean score of two clusters that merge."""
 
 
 @dataclass(frozen=True, slots=True)
 class FmrCurve(Record):
-    """How high the scores of two different people come, from a model's calibration.
+    """False match rate as a function of the score, from a calibration.
 
     Attributes:
         thresholds: scores, ascending (equal ones allowed), two or more that differ.
         fmr: false match rate at each, in (0, 1), descending likewise.
-        typical: median score of two strangers; ``None``: where the rates say it is, by a straight
-            line in normal deviates through the loosest and the first of at most half its rate.
+        typical: median non-mated score. ``None``: extrapolated, by a straight line in normal
+            deviates through the highest rate and the first of at most half of it.
 
     Raises:
-        OptionError: other numbers.
+        OptionError: a value outside its range.
 
     Example:
         >>> strangers = FmrCurve((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
@@ -83,13 +82,13 @@ class FmrCurve(Record):
             )
         if not -1 < self.center < scores[-1]:
             raise OptionError(
-                f"a typical score of strangers of {self.center:.3g}",
+                f"a typical non-mated score of {self.center:.3g}",
                 f"give one above -1 and below the highest threshold, {scores[-1]:.3g}",
             )
 
     @property
     def center(self) -> float:
-        """Median score of two strangers: ``typical``, or what the rates say."""
+        """Median non-mated score: ``typical``, or extrapolated from the rates."""
         if self.typical is not None:
             return float(self.typical)
         rates, scores = np.asarray(self.fmr), np.asarray(self.thresholds)
@@ -100,23 +99,22 @@ class FmrCurve(Record):
         return float(max(scores[0] - slope * z[0], -0.5))
 
     def score(self, fmr: float) -> float:
-        """The score at a false match rate, log-linear between two of the calibration.
+        """Returns the score at a false match rate, by log-linear interpolation.
 
-        Outside the rates that were measured it stays at the nearest of them: a calibration is not
-        extrapolated.
+        Outside the measured rates it returns the score of the nearest rate: no extrapolation.
         """
         return float(np.interp(-np.log(fmr), -np.log(self.fmr), self.thresholds))
 
     def rate(self, score: float) -> float:
-        """The false match rate at a score, the inverse of ``score``."""
+        """Returns the false match rate at a score, the inverse of ``score``."""
         return float(np.exp(np.interp(score, self.thresholds, np.log(self.fmr))))
 
     def for_faces(self, clusters: int, *, false_merge_rate: float) -> float:
-        """The score at which two faces are one person, in a collection of so many clusters.
+        """Returns the score threshold for two single faces.
 
         Args:
-            clusters: clusters (or people) among which each is sought.
-            false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
+            clusters: number of clusters (or people) in the collection.
+            false_merge_rate: accepted share of faces in a cluster with another person, in (0, 1).
 
         >>> strangers = FmrCurve((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
         >>> [round(strangers.for_faces(k, false_merge_rate=0.01), 2) for k in (2, 700, 10**6)]
@@ -130,24 +128,23 @@ class FmrCurve(Record):
         return self.score(min(accepted, LOOSEST))
 
     def for_clusters(self, faces: float) -> float:
-        """The lowest mean score at which two clusters are one person.
+        """Returns the lowest mean score at which two clusters may merge.
 
         Args:
-            faces: the score at which two faces are, see ``for_faces``.
+            faces: the threshold for two faces, see ``for_faces``.
         """
         return min(faces, self.score(TYPICAL_OF_CLUSTERS))
 
     def excess(self, vectors: Vectors, labels: NDArray[np.int64]) -> float:
-        """How much higher strangers score in a collection than in the calibration, 0 or more.
+        """Returns how much higher non-mated scores are here than in the calibration, 0 or more.
 
         People of one family, region or age are more alike than those of a calibration, and so are
-        all photos of a poor camera. The score that one in ten pairs of faces of different clusters
-        reaches tells, by the difference. 0 where there are fewer than 20 clusters, or where the
-        calibration does not reach so high a rate.
+        all photos of a poor camera. Compares the score that one in ten pairs from different
+        clusters reaches. 0 for fewer than 20 clusters, or if the calibration has no rate that high.
 
         Args:
             vectors: ``(N, D)`` templates.
-            labels: ``(N,)`` clusters, rather too many than too few.
+            labels: ``(N,)`` clusters; too many are better than too few.
         """
         if self.fmr[0] < _COMPARED * 0.999 or len(np.unique(labels)) < _FEWEST_CLUSTERS:
             return 0.0
