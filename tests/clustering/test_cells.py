@@ -42,7 +42,7 @@ def naive(pairs: dict[tuple[int, int], float], k: int) -> set[tuple[int, int]]:
 )
 @example({}, 1, 1, 1)
 def test_the_best_are_kept_however_they_come(pairs, k, at_once, held) -> None:
-    before, cells._AT_LEAST = cells._AT_LEAST, held
+    before, cells._MIN_BUFFERED = cells._MIN_BUFFERED, held
     try:
         best = TopK(k, 0)
         for start in range(0, len(pairs), at_once):
@@ -56,7 +56,7 @@ def test_the_best_are_kept_however_they_come(pairs, k, at_once, held) -> None:
             )
         got = as_dict(best.found())
     finally:
-        cells._AT_LEAST = before
+        cells._MIN_BUFFERED = before
     assert set(got) == naive(pairs, k)
     assert all(pairs[pair] == product for pair, product in got.items())
 

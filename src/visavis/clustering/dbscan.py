@@ -42,8 +42,8 @@ def score_graph(vectors: Vectors, threshold: float, *, max_pairs: int = MAX_PAIR
         max_pairs: most entries, counting both directions.
 
     Returns:
-        ``(N, N)`` symmetric CSR of float32 scores plus 2, in (1, 3], so that no entry is 0; nothing
-        on the diagonal; columns ascend in each row.
+        ``(N, N)`` symmetric CSR of float32 scores plus 2, in (1, 3], so that no entry is 0; the
+        diagonal is empty; columns ascend in each row.
 
     Raises:
         OptionError: more pairs than ``max_pairs``.

@@ -1,15 +1,15 @@
-"""What non-mated pairs of a set of photos score, from the photos alone.
+"""Distribution of the non-mated scores of unlabelled photos.
 
-Photos differ in how they score against strangers: a blurred one is close to other blurred ones, a
-child's to other children's. So a score is modeled pair by pair::
+Photos differ in their non-mated scores: a blurred photo is close to other blurred ones, a child's
+to other children's. So a score is modeled pair by pair::
 
     score(i, j)  ~  Normal(m + a_i + a_j + c_i . c_j,  spread_i * spread_j / rms(spread))
 
-with a shift and a spread for each photo, and coordinates ``c`` along the few directions, if any,
-along which the photos fall into groups. All of it is fitted by medians and quantiles, so that the
-few pairs that show one person do not matter. The mean of these normal distributions over all pairs
-gives the distribution of non-mated scores; its tail is not the tail of one normal distribution,
-since the pairs with the highest locations and spreads dominate it.
+with a shift and a spread for each photo, and coordinates ``c`` along the few directions, if any, in
+which the photos form groups. Everything is fitted by medians and quantiles, so a few mated pairs do
+not matter. The mean of these normal distributions over all pairs is the distribution of non-mated
+scores. Its tail is not that of one normal distribution, because the pairs with the highest
+locations and spreads dominate it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ SPREAD_QUANTILES: Final = (0.1, 0.9)
 """So far in that one person may own a tenth of the photos."""
 
 LOWER_QUANTILES: Final = (0.1, 0.5)
-"""Mates are above the median: these do where one person may own up to half of the photos."""
+"""Quantiles below the median, where mated pairs do not matter even if one person owns half of the
+photos."""
 
 GRID: Final = 160
 CURVE_PAIRS: Final = 40_000
@@ -49,11 +50,11 @@ class Background:
 
     Attributes:
         grid: ``(G,)`` ascending scores.
-        deviates: ``(G,)`` ascending; at each score the normal deviate that is exceeded as often
-            as the score is: ``P(score >= grid) = P(N(0, 1) >= deviates)``.
+        deviates: ``(G,)`` ascending; the normal deviate that is exceeded as often as each score:
+            ``P(score >= grid) = P(N(0, 1) >= deviates)``.
         scores: ``(K,)`` scores of all pairs of the photos.
-        surprise: ``(K,)`` each pair's score in units of its own spread above its own location.
-            Photos that are close to everybody do not stand out here, mates do.
+        surprise: ``(K,)`` standardized score: in units of the pair's own spread, relative to its
+            own location. Mated pairs stand out here; photos that are close to everybody do not.
     """
 
     grid: Floats
@@ -62,7 +63,7 @@ class Background:
     surprise: Floats
 
     def deviate(self, scores: NDArray[np.floating] | float) -> Floats:
-        """Scores as normal deviates; continues on a straight line beyond the grid."""
+        """Maps scores to normal deviates; linear beyond the grid."""
         return _piecewise(np.asarray(scores, dtype=np.float64), self.grid, self.deviates)
 
     def score(self, deviates: NDArray[np.floating] | float) -> Floats:
@@ -71,19 +72,19 @@ class Background:
 
 
 def fit_background(cohort: Cohort, rng: np.random.Generator) -> Background:
-    """Fit the pair model.
+    """Fits the pair model.
 
     Args:
-        cohort: photos of mostly different people, 20 at least, and the scores of their pairs.
-        rng: used for the splits that keep directions and coordinates apart, and for thinning.
+        cohort: at least 20 photos of mostly different people, and the scores of their pairs.
+        rng: for splitting and thinning.
     """
     center, axes = _group_axes(cohort.vectors)
     whole = _pair_normals(cohort, (cohort.vectors - center) @ axes.T)
     parts = [whole]
     if len(axes):
         parts = []
-        # Directions found in one half are applied to the other: found in the same photos they
-        # would follow chance, and mates.
+        # Directions found in one half are applied to the other half; otherwise they would fit noise
+        # and mated pairs.
         for _ in range(SPLITS):
             order = rng.permutation(cohort.units)
             halves = cohort.part(order[: len(order) // 2]), cohort.part(order[len(order) // 2 :])
@@ -98,17 +99,17 @@ def fit_background(cohort: Cohort, rng: np.random.Generator) -> Background:
     grid = np.linspace((location - 4 * spread).min(), (location + 7 * spread).max(), GRID)
     survival = np.array([ndtr((location - t) / spread).mean() for t in grid])
     deviates = -ndtri(np.clip(survival, 1e-300, 1 - 1e-12))
-    # Where the survival function saturates the deviates stop rising: leave those out.
+    # Leave out points where the survival function saturates.
     rising = np.concatenate([[True], np.diff(deviates) > 1e-9])
     scores = cohort.pair_scores()
     return Background(grid[rising], deviates[rising], scores, (scores - whole[0]) / whole[1])
 
 
 def _group_axes(x: Floats, count: int | None = None) -> tuple[Floats, Floats]:
-    """Center, and the leading directions along which large groups of photos lie apart.
+    """Center, and the main directions that separate large groups of photos.
 
-    A direction counts if it has clearly more variance than the next one and if that variance is
-    in its middle, not in a few outlying photos: those are several photos of one person.
+    A direction counts if its variance is clearly larger than the next one's, and if the variance is
+    not due to a few outliers: those are several photos of one person.
     """
     center = x.mean(axis=0)
     _, singular, axes = np.linalg.svd(x - center, full_matrices=False)
@@ -123,10 +124,10 @@ def _group_axes(x: Floats, count: int | None = None) -> tuple[Floats, Floats]:
 
 
 def pair_surprise(cohort: Cohort) -> Floats:
-    """``(K,)`` score of each pair in units of its own spread above its own location.
+    """Returns ``(K,)`` standardized scores, see ``Background.surprise``.
 
-    Groups of photos are not modeled, and spreads come from the lower half of the scores: the
-    photos of a person who owns many of them stand out here.
+    Groups are not modeled, and spreads come from the lower half of the scores. So the photos of a
+    person with many photos stand out.
     """
     nowhere = np.zeros((len(cohort.vectors), 0))
     location, spread = _pair_normals(cohort, nowhere, LOWER_QUANTILES)
@@ -164,13 +165,13 @@ def _pair_normals(
 
 
 def _shrink(values: Floats, noise_variance: float) -> Floats:
-    """Take the sampling noise out of the variance of ``values``."""
+    """Removes the sampling noise from the variance of ``values``."""
     variance = float(values.var())
     return values * np.sqrt(max(1 - noise_variance / variance, 0.0)) if variance > 0 else values
 
 
 def _piecewise(x: Floats, xs: Floats, ys: Floats) -> Floats:
-    """Linear interpolation that goes on with the slope of the outer segments."""
+    """Linear interpolation, extrapolated with the slope of the outer segments."""
     y = np.interp(x, xs, ys)
     first = (ys[1] - ys[0]) / (xs[1] - xs[0])
     last = (ys[-1] - ys[-5]) / (xs[-1] - xs[-5])

@@ -1,11 +1,11 @@
-"""Intervals that respect that pairs share people: resample people, never pairs.
+"""Confidence intervals by resampling people, not pairs.
 
-Forty million pairs among four thousand people are not forty million independent trials: one
-person who looks like many others raises the score of thousands of pairs at once. So people are
-drawn with replacement, and a pair counts as often as both its people were drawn (the two-way or
-"pigeonhole" bootstrap: McCullagh, "Resampling and exchangeable arrays", Bernoulli 6(2), 2000;
-for biometrics Bolle, Ratha and Pankanti, "Error analysis of pattern recognition systems - the
-subsets bootstrap", CVIU 93(1), 2004).
+Forty million pairs of four thousand people are not independent trials: one person who resembles
+many others raises the scores of thousands of pairs. So people are drawn with replacement, and a
+pair counts as often as both of its people were drawn (the two-way or "pigeonhole" bootstrap:
+McCullagh, "Resampling and exchangeable arrays", Bernoulli 6(2), 2000; for biometrics Bolle, Ratha
+and Pankanti, "Error analysis of pattern recognition systems - the subsets bootstrap", CVIU 93(1),
+2004).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PeopleBootstrap:
-    """How often each person was drawn in each replicate.
+    """Number of draws of each person in each replicate.
 
     Attributes:
         weights: ``(P, R)`` float32 counts; each column sums to P.
@@ -38,10 +38,10 @@ class PeopleBootstrap:
 
     @classmethod
     def draw(cls, people: int, *, replicates: int = REPLICATES, seed: int = 0) -> PeopleBootstrap:
-        """Draw ``people`` people with replacement, ``replicates`` times.
+        """Draws ``people`` people with replacement, ``replicates`` times.
 
         Raises:
-            OptionError: fewer than 100 replicates, which carry no 95 % interval.
+            OptionError: fewer than 100 replicates, too few for a 95 % interval.
         """
         if replicates < 100:
             raise OptionError(f"replicates={replicates}", "give at least 100, better 1000")
@@ -58,15 +58,15 @@ class PeopleBootstrap:
     def fmr_intervals(
         self, pairs: PairScores, counts: list[int], *, level: float = LEVEL
     ) -> list[Interval]:
-        """Interval of the FMR at each of several thresholds.
+        """Returns confidence intervals of the FMR at several thresholds.
 
         Args:
             pairs: the scores; its people are the rows of ``weights``.
-            counts: for each threshold how many of ``pairs.tail`` are at or above it.
-            level: probability that the interval should hold.
+            counts: number of ``pairs.tail`` at or above each threshold.
+            level: confidence level.
 
         Returns:
-            One ``(low, high)`` for each count, in the order given.
+            One ``(low, high)`` per count, in order.
         """
         total = self._non_mated_weight(pairs)
         matches = np.zeros(self.weights.shape[1])
@@ -82,7 +82,7 @@ class PeopleBootstrap:
     def fnmr_interval(
         self, pairs: PairScores, threshold: float, *, level: float = LEVEL
     ) -> Interval:
-        """Interval of the share of mated pairs below ``threshold``."""
+        """Returns a confidence interval of the share of mated pairs below ``threshold``."""
         misses = np.searchsorted(pairs.mated, np.float32(threshold), side="left")
         below = np.bincount(pairs.mated_people[:misses], minlength=pairs.people)
         every = np.bincount(pairs.mated_people, minlength=pairs.people)
@@ -90,8 +90,8 @@ class PeopleBootstrap:
         rate = np.divide(below @ self.weights, total, out=np.zeros_like(total), where=total > 0)
         low, high = _percentiles(rate[total > 0], level)
         if misses == 0:
-            # No resample shows an error that none of the people did: the exact binomial bound, a
-            # person counting as one trial.
+            # No resample has an error if the data have none: use the exact binomial bound, one
+            # trial per person.
             high = 1 - ((1 - level) / 2) ** (1 / max(int((every > 0).sum()), 1))
         return low, high
 
@@ -104,7 +104,7 @@ class PeopleBootstrap:
         return np.asarray(((photos @ weights) ** 2 - (photos**2) @ (weights**2)) / 2)
 
     def _pair_weight(self, people: NDArray[np.int32], size: int) -> NDArray[np.float64]:
-        """Sum of w_p * w_q over the given pairs (p, q), one for each replicate."""
+        """Sum of w_p * w_q over the given pairs (p, q), per replicate."""
         if not len(people):
             return np.zeros(self.weights.shape[1])
         ones = np.ones(len(people), dtype=np.float32)

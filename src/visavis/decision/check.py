@@ -1,4 +1,4 @@
-"""Can the error rates of a calibration be trusted on these photos?"""
+"""Checks whether the error rates of a calibration hold for other photos."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ RATES: Final = (1e-2, 1e-3, 1e-4)
 
 @dataclass(frozen=True, slots=True)
 class RateCheck(Record):
-    """One claimed false match rate against what the photos show.
+    """One claimed false match rate compared with the rate estimated on the photos.
 
     Attributes:
-        claimed_fmr: what the calibration promises at ``threshold``.
+        claimed_fmr: FMR at ``threshold`` according to the calibration.
         threshold: score.
-        estimated_fmr: the rate expected on these photos.
+        estimated_fmr: FMR estimated on these photos.
         interval: 95 % interval of it.
         factor: ``estimated_fmr / claimed_fmr``.
         factor_interval: 95 % interval of the factor.
-        holds: whether the factor stays below 1.55.
-        right_threshold: the score at which ``claimed_fmr`` is estimated to hold on these photos.
+        holds: whether the factor is below 1.55.
+        right_threshold: the estimated score for ``claimed_fmr`` on these photos.
     """
 
     claimed_fmr: float
@@ -56,13 +56,13 @@ class Check(Record):
         dataset: what it was measured on.
         trusted: whether the decisive rate holds.
         decisive_fmr: the rate that the verdict is about.
-        rates: one row for each claimed rate that the photos can speak about.
+        rates: one row for each rate that the photos can test.
         photos: photos used.
         failures: photos without a usable face.
         pairs: pairs among the photos.
-        suspected_mated_pairs: pairs that are probably one person, left out.
-        verdict: the answer in a sentence.
-        remedy: what to do; empty where the rates can be trusted.
+        suspected_mated_pairs: pairs that are probably mated, left out.
+        verdict: the result as a sentence.
+        remedy: what to do; empty if the rates hold.
     """
 
     calibration: str
@@ -88,23 +88,23 @@ def check(
     folder: str = "DIR",
     seed: int = 0,
 ) -> Check:
-    """Compare unlabelled photos with the data behind a calibration.
+    """Tests a calibration on unlabelled photos.
 
-    An FMR that turns out lower than claimed leaves the claim true: it is reported, not warned of.
+    An FMR below the claimed one is reported, but is no failure.
 
     Args:
-        vectors: ``(N, D)`` unit vectors of mostly different people, 50 at least, better 200.
-        calibration: what is to be trusted or not.
-        other: ``(M, D)`` photos of the second camera, for a calibration of two; ``vectors`` are of
-            its first then.
-        fmr: the rate that the verdict is about.
-        failures: photos that gave no template, for the record.
-        folder: named in the remedy.
-        seed: of the half-samples behind the intervals.
+        vectors: ``(N, D)`` unit vectors of mostly different people; at least 50, better 200.
+        calibration: the calibration to test.
+        other: ``(M, D)`` photos of the second camera, for a calibration of two cameras; ``vectors``
+            are of the first then.
+        fmr: the decisive rate.
+        failures: number of photos without a template, for the record.
+        folder: folder name for the remedy.
+        seed: random seed of the half-samples for the intervals.
 
     Raises:
         CalibrationError: fewer than 50 photos; a calibration of two cameras needs ``other``.
-        UnsupportedFmrError: the calibration does not reach down to ``fmr``.
+        UnsupportedFmrError: the calibration has no rate as low as ``fmr``.
     """
     decisive = calibration.operating_point(fmr)
     two_sided = calibration.domain is not None and calibration.domain.mean_b is not None
@@ -148,11 +148,11 @@ def _remedy(fmr: float, photos: int, folder: str) -> str:
 
 
 def shape_of(calibration: Calibration, *, centered: bool = False) -> ReferenceShape:
-    """Tail shapes kept with a calibration; the default where it has none.
+    """Returns the tail shapes of a calibration; the default if it has none.
 
     Args:
-        calibration: what was measured.
-        centered: of scores about a mean.
+        calibration: the calibration.
+        centered: for scores of centered templates.
     """
     known = calibration.centered if centered and calibration.domain is None else None
     reference = calibration.reference if known is None else known.reference

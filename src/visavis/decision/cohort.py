@@ -1,14 +1,13 @@
-"""Unlabelled photos and the scores of their pairs, as they are or about their own mean.
+"""Unlabelled photos and the scores of their pairs, plain or centered on their own mean.
 
-What photos of one camera and population have in common is in all their templates, and so in all
-their scores. Subtracting the mean template removes it; that is done in speaker recognition before
-lengths are normalized (D. Garcia-Romero and C. Y. Espy-Wilson, "Analysis of i-vector length
-normalization in speaker recognition systems", Interspeech 2011).
+All templates of one camera and population have a part in common, and so have all their scores.
+Subtracting the mean template removes it, as in speaker recognition before length normalization (D.
+Garcia-Romero and C. Y. Espy-Wilson, "Analysis of i-vector length normalization in speaker
+recognition systems", Interspeech 2011).
 
-A photo is a part of the mean that it helps to make, so the scores of these photos about their own
-mean are lower than those of later photos will be, by about 2/N for N photos. Therefore each pair is
-scored about the mean of the *other* photos, without the probable mates of the two. Probable mates
-and copies count as one photo in the mean.
+A photo contributes to the mean, so scores of these photos about their own mean are lower than those
+of later photos, by about 2/N for N photos. Therefore each pair is centered on the mean of the
+*other* photos, without probable mates. Probable mates and copies count as one photo in the mean.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from visavis.types import Vectors
 Floats = NDArray[np.float64]
 
 SHRINKAGE: Final = 10.0
-"""A mean of n people is taken by n / (n + 10) of its length: of few it is mostly chance. Measured
-with 10 to 1,000 photos: docs/concepts/domain-mean.md."""
+"""The mean of n people is shrunk by n / (n + 10), because a mean of few people is mostly noise.
+Measured with 10 to 1,000 photos: docs/concepts/domain-mean.md."""
 
 _LEAST: Final = 1e-9
 
@@ -39,8 +38,8 @@ class Cohort:
     Attributes:
         vectors: ``(N, D)`` float64 templates, centered where the scores are.
         scores: ``(N, N)`` float64 scores of photo i with photo j.
-        two_sided: the first half of the photos is side a, the second half side b, and only pairs of
-            one of each count.
+        two_sided: the first half of the photos is side a, the second side b, and only pairs across
+            the sides count.
     """
 
     vectors: Floats
@@ -60,16 +59,16 @@ class Cohort:
 
     @property
     def units(self) -> int:
-        """What can be drawn: photos, or pairs of photos of both sides."""
+        """Number of units to sample: photos, or pairs of photos of both sides."""
         return len(self.vectors) // 2 if self.two_sided else len(self.vectors)
 
     def part(self, units: NDArray[np.int64]) -> Cohort:
-        """Some of the photos; where there are two sides, of both."""
+        """Returns a subset of the photos, of both sides if there are two."""
         rows = np.concatenate([units, units + self.units]) if self.two_sided else units
         return Cohort(self.vectors[rows], self.scores[np.ix_(rows, rows)], self.two_sided)
 
     def partners(self) -> NDArray[np.int64]:
-        """``(N, M)``: for each photo those with which it makes pairs."""
+        """``(N, M)``: partners of each photo."""
         n, half = len(self.vectors), self.units
         if self.two_sided:
             rows = np.arange(half)
@@ -90,7 +89,7 @@ class Cohort:
         return self.scores[self.pairs()]
 
     def same_side(self) -> tuple[Cohort, ...]:
-        """The cohort of each side by itself, its pairs being those within the side."""
+        """Returns a cohort per side, with the pairs within that side."""
         if not self.two_sided:
             return (self,)
         half = self.units
@@ -100,11 +99,10 @@ class Cohort:
         )
 
     def centered(self, mates: Sequence[Floats]) -> tuple[Cohort, Domain]:
-        """The same photos about their own mean, each side about its own, and that mean.
+        """Returns the photos centered on their own mean, each side on its own, and that mean.
 
         Args:
-            mates: for each of ``same_side``, ``(K,)`` probability that each of its pairs shows one
-                person.
+            mates: for each of ``same_side``, ``(K,)`` probability that each pair is mated.
         """
         sides = [
             _Side.weighted(one, probability)
@@ -124,7 +122,8 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Side:
-    """Photos of one side; ``own`` is what each photo and its mates add to the mean's sum."""
+    """Photos of one side; ``own`` is the part of each photo and its mates in the sum for the
+    mean."""
 
     vectors: Floats
     total: Floats
@@ -148,12 +147,12 @@ class _Side:
         return self.total / (self.people + SHRINKAGE)
 
     def without_mates(self) -> Floats:
-        """Each photo about the mean of all but itself and its mates, of unit length."""
+        """Each photo centered on the mean without itself and its mates, of unit length."""
         rest = self.people - self.own_weight + SHRINKAGE
         return _unit(self.vectors - (self.total - self.own) / rest[:, None])
 
     def scores(self) -> Floats:
-        """Each pair of photos about the mean of all but these two and their mates."""
+        """Scores of each pair about the mean without these two and their mates."""
         x, s, y = self.vectors, self.total, self.own
         factor = 1 / (self.people + SHRINKAGE - self.own_weight[:, None] - self.own_weight)
         xs, ys, xy, yy = x @ s, y @ s, x @ y.T, y @ y.T

@@ -1,9 +1,9 @@
-"""Labelled photos compared in a domain that neither person had a part in.
+"""Cross-fitted scores: each pair is compared in a domain fitted to other people.
 
-A mean, and much more so a whitening, fits the people that it was made from better than others: for
-P people their own non-mated scores are lower by about 2/P, their mated ones higher. So people are
-dealt into folds, and two of them, of folds f and g, are compared in the domain fitted to all
-others.
+A mean, and even more a whitening, fits the people it was computed from better than others: for P
+people their own non-mated scores are lower by about 2/P, and their mated scores higher. So people
+are divided into folds, and a pair of people from folds f and g is compared in the domain fitted to
+all other folds.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from visavis.types import Vectors
 FOLDS: Final = 10
 
 Fit = Callable[[Vectors, NDArray[np.int64]], Domain]
-"""Fits a domain to ``(N, D)`` templates and whose each is."""
+"""Fits a domain to ``(N, D)`` templates and the person of each."""
 
 Rows = NDArray[np.int64]
 
 
 class CrossFit:
-    """Scores between photos of labelled people, each pair in a domain fitted to other people.
+    """Scores of labelled photos, each pair in a domain fitted to other people.
 
     Args:
         vectors: ``(N, D)`` float32 unit vectors.
-        owners: ``(N,)`` int64, whose photo each is; 4 people at least.
-        fit: makes a domain of some of the photos.
-        folds: parts of the people; as many people if there are fewer.
-        seed: decides who is in which.
+        owners: ``(N,)`` int64 person of each photo; at least 4 people.
+        fit: fits a domain to some of the photos.
+        folds: number of folds; at most the number of people.
+        seed: random seed for the folds.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class CrossFit:
         self._domains: dict[tuple[int, int], Domain] = {}
 
     def blocks(self, rows: Rows | None = None) -> Iterator[tuple[Rows, Rows, NDArray[np.float32]]]:
-        """Yield every pair of folds: ``(A,)`` and ``(B,)`` rows, and ``(A, B)`` scores.
+        """Yields every pair of folds: ``(A,)`` and ``(B,)`` rows, and ``(A, B)`` scores.
 
-        A fold with itself is one of them: pairs within it come twice, photos with themselves, too.
+        Includes each fold with itself: pairs within it come twice, and photos with themselves.
 
         Args:
-            rows: the photos to compare; all when ``None``.
+            rows: photos to compare; ``None`` for all.
         """
         some = np.arange(len(self._x)) if rows is None else rows
         parts = [some[self._fold[some] == f] for f in range(self._folds)]
@@ -67,7 +67,7 @@ class CrossFit:
                     yield a, b, np.clip(scores, -1.0, 1.0)
 
     def matrix(self, rows: Rows) -> NDArray[np.float32]:
-        """``(R, R)`` scores of some photos with each other."""
+        """Returns ``(R, R)`` scores of some photos with each other."""
         place = np.full(len(self._x), -1)
         place[rows] = np.arange(len(rows))
         out = np.ones((len(rows), len(rows)), np.float32)
@@ -77,7 +77,7 @@ class CrossFit:
         return out
 
     def pairs(self, first: Rows, second: Rows) -> NDArray[np.float32]:
-        """``(K,)`` scores of listed pairs of photos."""
+        """Returns ``(K,)`` scores of listed pairs of photos."""
         out = np.empty(len(first), np.float32)
         folds = np.sort(np.stack([self._fold[first], self._fold[second]]), axis=0)
         for f, g in np.unique(folds, axis=1).T.tolist():

@@ -1,4 +1,4 @@
-"""The domain of a calibration: what it takes out of templates before they are compared."""
+"""The domain of a calibration: centering and whitening of templates before comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from visavis.errors import OptionError
 from visavis.types import Record, Vectors
 
 Side = Literal["a", "b"]
-"""Which of two cameras a template comes from: ``a`` references (a passport), ``b`` probes."""
+"""Camera of a template, if there are two: ``a`` for references (a passport), ``b`` for probes."""
 
 _LEAST: Final = 1e-6
 _BLOCK: Final = 1 << 16
@@ -23,18 +23,18 @@ _BLOCK: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Domain(Record):
-    """Templates centered on the mean of photos like the user's, and perhaps whitened.
+    """Centers templates on the mean of similar photos, and optionally whitens them.
 
-    A template x becomes ``whitening @ (x - mean)``, brought to unit length; scores stay cosines.
-    It holds no template, and nobody is found by it.
+    A template x becomes ``whitening @ (x - mean)``, scaled to unit length; scores are still
+    cosines. A domain holds no template of a person.
 
     Attributes:
         mean: ``(D,)`` float32, the mean template; each person counts once.
         photos: photos behind it.
-        people: people behind it; where names are unknown, photos less probable mates.
-        mean_b: ``(D,)`` float32, the mean of the other camera's photos, where there are two.
-        photos_b: photos behind that.
-        people_b: people behind it.
+        people: people behind it; without names, photos minus probable mates.
+        mean_b: ``(D,)`` float32, the mean of the second camera's photos, if there are two cameras.
+        photos_b: photos behind ``mean_b``.
+        people_b: people behind ``mean_b``.
         whitening: ``(D, D)`` float32 symmetric, or ``None``: see ``visavis.decision.whitening``.
         shrinkage: weight of the identity in ``whitening``, in [0, 1].
 
@@ -54,11 +54,11 @@ class Domain(Record):
     shrinkage: float = 1.0
 
     def apply(self, vectors: ArrayLike, /, *, side: Side = "a") -> Vectors:
-        """Templates in the space in which the calibration's scores were measured.
+        """Projects templates to the space in which the calibration's scores were measured.
 
         Args:
             vectors: ``(N, D)`` unit vectors.
-            side: which camera they come from, where there are two.
+            side: the camera they come from, if there are two.
 
         Returns:
             ``(N, D)`` float32 unit vectors. A template that is the mean itself stays as it is.
@@ -81,33 +81,34 @@ class Domain(Record):
         return projected
 
     def restore(self, projected: Vectors, /, *, side: Side = "a") -> Vectors:
-        """Unit vectors that ``apply`` takes to these: of directions that are no template's, as the
-        mean of several is.
+        """Inverse of ``apply``: unit vectors that it maps to these.
+
+        For directions that are no template's, such as the mean of several.
 
         Args:
             projected: ``(N, D)`` unit vectors of the domain's space; not zero.
-            side: as in ``apply``.
+            side: see ``apply``.
 
         Returns:
-            ``(N, D)`` float32 unit vectors, where the mean is shorter than 1.
+            ``(N, D)`` float32 unit vectors, if the mean is shorter than 1.
         """
         mean = (self.mean if self.mean_b is None or side == "a" else self.mean_b).astype(np.float64)
         way: NDArray[Any] = projected.astype(np.float64)
         if self.whitening is not None:
             way = np.linalg.solve(self.whitening.astype(np.float64), way.T).T
-        # From the mean along the direction until the length is 1.
+        # Move from the mean along the direction until the length is 1.
         near, long = way @ mean, (way**2).sum(axis=1)
         far = (np.sqrt(np.maximum(near**2 + long * (1 - mean @ mean), 0)) - near) / long
         return np.asarray(mean + far[:, None] * way, dtype=np.float32)
 
     def query(self, projected: Vectors, /) -> Vectors:
-        """What to look for among templates as they are, to find those close in this space.
+        """Returns queries for a search among plain templates that finds those close in this space.
 
-        For a template y of side a the score is ``query @ (y - mean)`` over the length of the
+        For a template y of side a the score is ``query @ (y - mean)`` divided by the length of the
         projected y, so the order by ``query @ y`` is nearly that of the scores.
 
         Args:
-            projected: ``(N, D)``, what ``apply`` gave.
+            projected: ``(N, D)`` result of ``apply``.
 
         Returns:
             ``(N, D)`` float32 unit vectors.
@@ -165,11 +166,11 @@ def _floats(text: str) -> NDArray[np.float32]:
 
 
 def people_mean(vectors: Vectors, owners: NDArray[np.int64]) -> NDArray[np.float32]:
-    """``(D,)`` float32 mean of per-person mean templates.
+    """Returns the ``(D,)`` float32 mean of per-person mean templates.
 
     Args:
         vectors: ``(N, D)`` unit vectors, N at least 1.
-        owners: ``(N,)`` whose template each is.
+        owners: ``(N,)`` person of each template.
     """
     who = np.unique(owners, return_inverse=True)[1]
     weight = 1 / np.bincount(who)[who]

@@ -1,4 +1,4 @@
-"""What a log-likelihood ratio says: a posterior for a stated prior, and words."""
+"""Explains a log-likelihood ratio: the posterior for a prior, and words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from visavis.errors import OptionError
 
 
 def posterior(llr: float, prior: float) -> float:
-    """Probability of "same person" after the score, by Bayes' rule in odds form.
+    """Returns the probability of "same person" after the score, by Bayes' rule in odds form.
 
     Args:
         llr: natural log of the likelihood ratio, mated over non-mated.
@@ -24,19 +24,19 @@ def posterior(llr: float, prior: float) -> float:
     """
     if not 0 < prior < 1:
         raise OptionError(f"a prior of {prior}", "give a probability above 0 and below 1")
-    # In the form that neither overflows nor cancels for large |llr|.
+    # This form neither overflows nor cancels for large |llr|.
     if llr >= 0:
         return prior / (prior + (1 - prior) * exp(-llr))
     return prior * exp(llr) / (prior * exp(llr) + (1 - prior))
 
 
 def words(llr: float, *, limits: tuple[float, float] = (-inf, inf)) -> str:
-    """The likelihood ratio as a sentence, to two significant digits.
+    """Formats the likelihood ratio as a sentence, with two significant digits.
 
     Args:
         llr: natural log of the likelihood ratio, mated over non-mated.
-        limits: the lowest and highest value that the data can show; at either, the ratio is said
-            to be at least so much.
+        limits: lowest and highest value that the data support; at either limit the sentence says
+            "at least".
 
     >>> words(8.52)
     'this score is 5,000 times likelier if these are the same person'

@@ -1,4 +1,4 @@
-"""Where photos meet a gallery: enrollment, identification, migration to another model.
+"""Enrollment of photos in a gallery, identification, and migration to another model.
 
 >>> from visavis import identification
 >>> found = identification.recognizers(gallery)  # doctest: +SKIP

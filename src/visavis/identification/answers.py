@@ -1,4 +1,4 @@
-"""From what each model says of a face to one answer."""
+"""Combines the matches of several models into one answer per face."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _NOBODY: Final = "nobody is enrolled"
 
 @dataclass(frozen=True, slots=True)
 class FaceMatches:
-    """What one model says of one face: its threshold, and its candidates, the closest first."""
+    """One model's matches for one face: its threshold, and its candidates, best first."""
 
     point: IdentificationPoint
     candidates: tuple[Candidate, ...]
 
     @property
     def excess(self) -> float:
-        """How far the closest candidate lies above the threshold."""
+        """Best score minus threshold."""
         return self.candidates[0].score - self.point.threshold
 
 
 @dataclass(frozen=True, slots=True)
 class ModelMatches:
-    """What one model says of all faces of a photo."""
+    """One model's matches for all faces of a photo."""
 
     point: IdentificationPoint
     faces: tuple[tuple[Candidate, ...], ...]
 
     def of_face(self, k: int) -> FaceMatches:
-        """What it says of one face."""
+        """Returns the matches of face ``k``."""
         return FaceMatches(self.point, self.faces[k])
 
     @classmethod
@@ -60,17 +60,17 @@ class ModelMatches:
         k: int,
         fusion: Fusion,
     ) -> Self:
-        """Search the gallery for faces.
+        """Searches the gallery for faces.
 
         Args:
             gallery: the gallery.
-            recognizer: the model asked.
-            templates: the faces, embedded by it; may be none.
-            strangers: how close strangers come to the model's templates.
-            models: how many models are asked at once and share the rate.
-            fpir: the rate accepted for the whole answer.
-            k: candidates a face.
-            fusion: how a person's templates become one score.
+            recognizer: of the model to search with.
+            templates: the faces' templates by this model; may be empty.
+            strangers: open-set model of the gallery's templates.
+            models: number of models searched, which share the rate.
+            fpir: accepted FPIR of the combined answer.
+            k: candidates per face.
+            fusion: how the scores of a person's templates are combined.
 
         Raises:
             UnsupportedFmrError: the data cannot support the rate.
@@ -118,24 +118,23 @@ def _candidates(
     )
 
 
-def fuse(said: Sequence[FaceMatches], face: Template, *, top: int) -> Identification:
-    """One answer from those of all models: the better supported one's.
+def fuse(matches_by_model: Sequence[FaceMatches], face: Template, *, top: int) -> Identification:
+    """Combines the matches of all models for one face.
 
-    Scores of two models are never compared with each other; what is compared is the chance that a
-    stranger reaches them.
+    Scores of different models are never compared with each other. The FPIR of each score is.
 
     Args:
-        said: what each model says; none in an empty gallery.
-        face: where the face is, and how usable.
+        matches_by_model: matches of each model; empty for an empty gallery.
+        face: position and quality of the face.
         top: candidates to list.
     """
-    heard = [one for one in said if one.candidates]
-    if not heard:
+    others = [one for one in matches_by_model if one.candidates]
+    if not others:
         return Identification(
             None, nan, None, nan, nan, nan, _NOBODY, (), face.face, face.quality,
             tuple(face.quality.warnings),
         )  # fmt: skip
-    best = min(heard, key=lambda one: (one.candidates[0].fpir, -one.excess))
+    best = min(others, key=lambda one: (one.candidates[0].fpir, -one.excess))
     first = best.candidates[0]
     second = best.candidates[1] if len(best.candidates) > 1 else None
     named = best.excess >= 0
@@ -147,19 +146,19 @@ def fuse(said: Sequence[FaceMatches], face: Template, *, top: int) -> Identifica
         margin=nan if second is None else first.score - second.score,
         llr=first.llr,
         evidence=first.evidence,
-        candidates=_merged(best, heard)[:top],
+        candidates=_merged(best, others)[:top],
         face=face.face,
         quality=face.quality,
-        warnings=(*face.quality.warnings, *_doubts(best, heard)),
+        warnings=(*face.quality.warnings, *_doubts(best, others)),
     )
 
 
-def _merged(best: FaceMatches, heard: Sequence[FaceMatches]) -> tuple[Candidate, ...]:
-    """Everybody once, by the model that supports them best."""
-    if len(heard) == 1:
+def _merged(best: FaceMatches, others: Sequence[FaceMatches]) -> tuple[Candidate, ...]:
+    """Candidates without duplicates, each by its best-supporting model."""
+    if len(others) == 1:
         return best.candidates
     by_person: dict[str, Candidate] = {}
-    for one in [best, *(other for other in heard if other is not best)]:
+    for one in [best, *(other for other in others if other is not best)]:
         for candidate in one.candidates:
             kept = by_person.get(candidate.person_id)
             if kept is None or candidate.fpir < kept.fpir:
@@ -168,7 +167,7 @@ def _merged(best: FaceMatches, heard: Sequence[FaceMatches]) -> tuple[Candidate,
     return (best.candidates[0], *sorted(rest, key=lambda c: (c.fpir, -c.llr, c.person)))
 
 
-def _doubts(best: FaceMatches, heard: Sequence[FaceMatches]) -> list[str]:
+def _doubts(best: FaceMatches, others: Sequence[FaceMatches]) -> list[str]:
     if best.excess < 0:
         return []
     first = best.candidates[0]
@@ -178,7 +177,7 @@ def _doubts(best: FaceMatches, heard: Sequence[FaceMatches]) -> list[str]:
         for other in best.candidates[1:2]
         if other.score >= best.point.threshold
     ]
-    for one in heard:
+    for one in others:
         other = one.candidates[0]
         if one is not best and one.excess >= 0 and other.person_id != first.person_id:
             doubts.append(f"by {other.model} it is {other.person}, by {first.model} {first.person}")

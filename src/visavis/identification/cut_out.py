@@ -1,8 +1,8 @@
-"""The face as it may be kept with its template, so that another model can look at it later.
+"""Stores a face crop beside its template, for embedding by another model later.
 
-Every model takes the same five landmarks to the same places, up to size and scale
-(``faces.align``). So a crop of one model is an exact function of a wider crop of the same face, and
-a change of model needs neither the photo nor a second search for landmarks.
+Alignment maps the five landmarks to the same positions for every model, up to size and scale
+(``faces.align``). So the crop of one model is an exact function of a wider crop of the same face,
+and a change of model needs neither the photo nor new landmarks.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from visavis.faces import align
 from visavis.types import Image
 
 SCALE: Final = 0.5
-"""The face fills half of what it does in the usual crop: the widest that a model may ask for."""
+"""Half the usual face size: the widest crop that a model may ask for."""
 
 _SMALLEST, _LARGEST = 112, 320
 
 
 def cut_out(image: Image, landmarks: NDArray[np.floating]) -> bytes:
-    """A face with the room around it, upright, as PNG bytes.
+    """Returns the aligned face with a margin, as PNG bytes.
 
-    Its side is such that no pixel of the face is lost or made up, within 112 to 320.
+    The side, 112 to 320 pixels, keeps the resolution of the photo.
 
     Args:
         image: upright RGB photo, ``(H, W, 3)`` uint8.
@@ -45,15 +45,15 @@ def cut_out(image: Image, landmarks: NDArray[np.floating]) -> bytes:
 
 
 def recrop(png: bytes, *, size: int, scale: float) -> Image:
-    """The crop that a model wants, from what ``cut_out`` kept: ``(size, size, 3)`` RGB uint8.
+    """Returns a model's crop, ``(size, size, 3)`` RGB uint8, from what ``cut_out`` stored.
 
     Args:
-        png: what ``cut_out`` gave.
+        png: the result of ``cut_out``.
         size: side in pixels.
         scale: the model's crop scale, 0.5 to 2.
 
     Raises:
-        GalleryDamagedError: not such a picture.
+        GalleryDamagedError: not a valid crop.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""Photos in, people in the gallery out."""
+"""Enrolls people from photos."""
 
 from __future__ import annotations
 
@@ -33,21 +33,18 @@ _STATUS: Final = {"no-face": "no-face", "several-faces": "several-faces"}
 
 @dataclass(frozen=True, slots=True)
 class EnrollOptions:
-    """What is enrolled, and how.
+    """Options of enrollment.
 
     Attributes:
-        rule: where a photo has several faces: ``refuse`` (whose is the name?), ``clear`` (the
-            largest if it has four times the area of every other, else refuse), ``largest`` or
-            ``central``.
-        min_usability: a face below this is refused, 0 to 1 (``visavis.faces.quality``); 0 takes
-            any.
-        resemblance_fpir: the chance accepted that a newcomer is said to look like somebody
+        rule: for a photo with several faces: ``refuse``, ``clear`` (the largest if it has four
+            times the area of every other, else refuse), ``largest`` or ``central``.
+        min_usability: lowest quality score accepted, 0 to 1 (``visavis.faces.quality``).
+        resemblance_fpir: accepted rate of false warnings that a new person resembles somebody
             enrolled under another name.
-        keep_crops: keep the face with its template, so that it can be embedded by another model
-            later.
-        expires: ISO 8601 time after which the faces are to be erased; ``None``: never.
-        batch: photos that are committed together.
-        workers: photos in work at once; all cores when ``None``.
+        keep_crops: store the face crop with its template, so that another model can embed it later.
+        expires: ISO 8601 time after which the faces are erased; ``None``: never.
+        batch: photos per transaction.
+        workers: photos processed in parallel; ``None``: one per core.
     """
 
     rule: str = "refuse"
@@ -69,16 +66,15 @@ class EnrollOptions:
 
 
 class Enroller:
-    """Puts photos of people into a gallery. Made once, used often.
+    """Enrolls photos of people in a gallery.
 
-    What a row says is so: rows are given after their batch has been committed. A run that was
-    killed goes on where it stopped when it is started again. No photo is stored; with
-    ``keep_crops`` the face is.
+    Rows are yielded after their batch is committed. After an interruption, run again with the same
+    photos to continue. Photos are not stored; with ``keep_crops`` the face crops are.
 
     Args:
-        gallery: where people are enrolled.
-        recognizer: makes the templates.
-        options: rules and bars.
+        gallery: the gallery to enroll in.
+        recognizer: computes the templates.
+        options: rules and limits.
 
     Raises:
         ModelMismatchError: the gallery holds templates of other models only, and no change to this
@@ -106,7 +102,7 @@ class Enroller:
         self._resemblance = Resemblance(gallery, recognizer, fpir=options.resemblance_fpir)
 
     def warnings(self) -> tuple[str, ...]:
-        """What weakens the checks."""
+        """Warnings about checks that are not possible."""
         found = enrolled_otherwise(self._gallery, self._recognizer)
         if self._resemblance.compares:
             known = self._recognizer.calibration
@@ -118,7 +114,7 @@ class Enroller:
         )
 
     def enroll_one(self, photo: PersonPhoto, /) -> EnrollRow:
-        """Enroll one photo; see ``enroll``."""
+        """Enrolls one photo; see ``enroll``."""
         return next(self.enroll([photo]))
 
     def enroll(
@@ -128,12 +124,12 @@ class Enroller:
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[EnrollRow]:
-        """Enroll photos; one row each, in their order.
+        """Enrolls photos; yields one row per photo, in order.
 
-        Photos of one person should follow each other: they are compared with one another.
+        Photos of one person should be consecutive: they are compared with one another.
 
         Args:
-            photos: whose photo is whose.
+            photos: the photos with their person.
             progress: called with (done, total).
         """
         done = 0
@@ -180,7 +176,7 @@ class Enroller:
         accepted: list[tuple[int, NewFace]] = []
         taken: set[tuple[str, str]] = set()
         for k, result in zip(waiting, list(results), strict=True):
-            row, template = self._looked_at(rows[k], result)
+            row, template = self._select_face(rows[k], result)
             source = (row.person, result.sha256)
             if result.reason == SKIPPED or (template is not None and source in taken):
                 row = replace(rows[k], status="already-enrolled")
@@ -197,8 +193,10 @@ class Enroller:
             source_sha256, person=person, model_sha256=self._recognizer.model_sha256
         )
 
-    def _looked_at(self, row: EnrollRow, result: PhotoResult) -> tuple[EnrollRow, Template | None]:
-        """The row, and the face to enroll unless it is missing, one of several, or poor."""
+    def _select_face(
+        self, row: EnrollRow, result: PhotoResult
+    ) -> tuple[EnrollRow, Template | None]:
+        """Returns the row, and the face unless there is none, one of several, or a poor one."""
         if result.reason is not None:
             status = _STATUS.get(result.reason, "unreadable")
             message = result.message
@@ -239,7 +237,7 @@ class Enroller:
         findings = self._resemblance.check(
             [face.person for face in faces], np.stack([face.vector for face in faces])
         )
-        # Somebody else may have enrolled the same photos while these were embedded.
+        # Another process may have enrolled the same photos in the meantime.
         lacking = [not self._is_there(face.photo_sha256, face.person) for face in faces]
         numbers = iter(self._gallery.add([face for face, lacks in zip(faces, lacking, strict=True)
                                           if lacks]))  # fmt: skip
@@ -258,7 +256,7 @@ class Enroller:
             )
 
     def _attach(self, photos: Sequence[PersonPhoto], rows: dict[int, EnrollRow]) -> None:
-        """Give people the attributes that came with their photos, beside those they have."""
+        """Adds the photos' attributes to those of their people."""
         wanted: dict[str, dict[str, object]] = {}
         for k, photo in enumerate(photos):
             if photo.attributes and rows[k].there:
@@ -274,7 +272,7 @@ def _several(found: str) -> str:
 
 
 def _batches(photos: Sequence[PersonPhoto], size: int) -> Iterator[Sequence[PersonPhoto]]:
-    """Up to ``size`` photos at once; a person's are kept together where that leaves half."""
+    """Yields batches of ``size`` photos at most; tries to keep a person's photos together."""
     people = [photo.person for photo in photos]
     start = 0
     for _ in photos:  # a batch takes one photo at least

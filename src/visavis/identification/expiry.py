@@ -1,4 +1,4 @@
-"""How long a face may be kept."""
+"""Parses expiry times of enrolled faces."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _REMEDY: Final = "say how long, such as 90d, 12h or 2w, or until when, such as 2
 
 
 def expiry(text: str, *, now: datetime) -> str:
-    """The time after which a face is to be erased, as ISO 8601 UTC.
+    """Returns the time after which a face is erased, as ISO 8601 UTC.
 
     Args:
         text: a number with ``m`` (minutes), ``h``, ``d`` or ``w``, counted from ``now``; or an ISO
             8601 date (its end, in UTC) or time (UTC where it names no zone).
-        now: with a time zone.
+        now: time with a time zone.
 
     Raises:
-        OptionError: neither, or not in the future.
+        OptionError: neither, or in the past.
 
     >>> expiry("90d", now=datetime(2026, 1, 1, tzinfo=UTC))
     '2026-04-01T00:00:00+00:00'

@@ -1,4 +1,4 @@
-"""Photos in, names out, or "nobody we know"."""
+"""Identifies people in photos: open-set search in a gallery."""
 
 from __future__ import annotations
 
@@ -33,17 +33,16 @@ class IdentifyOptions:
     """How faces are named.
 
     Attributes:
-        fpir: the chance accepted that a stranger is named, in (0, 1). ``None`` for 0.01, or the
-            lowest rate that the data support for the gallery where that is higher (``warnings``
-            says so); a given rate is used as it is, or refused.
-        top: how many candidates an answer lists, 1 or more.
-        fusion: how a person's templates become one score: ``max``, ``mean`` or ``weighted``.
-        rule: which faces of a photo are asked about: ``all``, ``largest``, ``central`` or
-            ``refuse``.
-        audit: note each photo in the gallery's audit: its hash and opaque person ids, no names.
-        own_scores: let the gallery's own non-mated scores speak, once it is large enough.
-        refresh: seconds for which the gallery's size, on which the threshold rests, may be out of
-            date; what is found never is.
+        fpir: accepted false positive identification rate, in (0, 1). ``None`` for 0.01, or the
+            lowest rate that the data support if that is higher (``warnings`` says so). A given rate
+            that is not supported is refused.
+        top: candidates per answer, 1 or more.
+        fusion: how scores of a person's templates are combined: ``max``, ``mean`` or ``weighted``.
+        rule: which faces of a photo are searched: ``all``, ``largest``, ``central`` or ``refuse``.
+        audit: record each search in the gallery's audit log: photo hash and person ids, no names.
+        own_scores: use the gallery's own non-mated scores for the threshold if it is large enough.
+        refresh: seconds for which the gallery size, and so the threshold, is cached. Search results
+            are always current.
     """
 
     fpir: float | None = None
@@ -66,12 +65,12 @@ class IdentifyOptions:
 
 
 class Identifier:
-    """Finds who of a gallery's people is in a photo. Made once, asked often, from several threads.
+    """Finds which enrolled people are in a photo. Thread-safe.
 
     Args:
-        gallery: who is enrolled.
-        recognizers: one for each model that the gallery holds, see ``people.recognizers``. Each
-            compares its own templates only; the answer is the better supported one's.
+        gallery: the gallery to search.
+        recognizers: one per model of the gallery, see ``recognizers``. Each compares its own
+            templates only; the answer with the better support is returned.
         options: rate, candidates, fusion, rule, audit.
 
     Raises:
@@ -107,28 +106,28 @@ class Identifier:
         return self._options
 
     def require_supported(self) -> None:
-        """Raise now what asking would raise: the rate cannot be supported, or no calibration.
+        """Raises if identification is not possible: unsupported rate, or no calibration.
 
         Raises:
             UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
-            UnknownCalibrationError: no model has a calibration, and the gallery is too small to
-                tell by itself. Where some have, the others are not asked (see ``warnings``).
+            UnknownCalibrationError: no model has a calibration, and the gallery is too small to do
+                without. If some models have one, the others are not used (see ``warnings``).
             ModelMismatchError: gallery or calibration are of levelled templates of a former
                 version.
         """
-        self._hear([[] for _ in self._recognizers], self._gallery.info())
+        self._search([[] for _ in self._recognizers], self._gallery.info())
 
     def fpir(self) -> float:
-        """The accepted chance that a stranger is named: the given one, or what the data support.
+        """FPIR in use: the given one, or what the data support.
 
         Raises:
             UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
         """
-        return self._rate([strangers for *_, strangers in self._asked(self._gallery.info())])
+        return self._rate([strangers for *_, strangers in self._usable(self._gallery.info())])
 
     def warnings(self) -> tuple[str, ...]:
-        """What weakens every answer: other settings than at enrollment or calibration, templates of
-        a model that is not asked, a rate above the usual one, a rate that may be far off."""
+        """Warnings that apply to every answer: settings that differ from enrollment or calibration,
+        templates of an unused model, a rate above the default, an uncertain rate."""
         info = self._gallery.info()
         asked = {recognizer.model_sha256 for recognizer in self._recognizers}
         found = [
@@ -139,20 +138,20 @@ class Identifier:
         for recognizer in self._recognizers:
             found += enrolled_otherwise(self._gallery, recognizer)
             found += self._calibrated_otherwise(recognizer, info)
-        # Every question raises these.
+        # Every search raises these.
         with suppress(UnknownCalibrationError, UnsupportedFmrError):
-            found += self._uncertain(self._asked(info))
+            found += self._uncertain(self._usable(info))
         return tuple(found)
 
     def identify(self, photo: Any, /) -> IdentifiedPhoto:
-        """Who is in a photo.
+        """Identifies the faces in a photo.
 
         Args:
             photo: path, bytes, file object, PIL image or RGB array.
 
         Raises:
             ImageError: the photo cannot be read.
-            NoFaceError, SeveralFacesError: as the rule says.
+            NoFaceError, SeveralFacesError: according to the rule.
             UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
         """
         loaded = images.load(photo, limits=self._recognizers[0].options.limits)
@@ -160,7 +159,7 @@ class Identifier:
             recognizer.embed_photo(loaded.pixels, self._options.rule, name=loaded.description)
             for recognizer in self._recognizers
         ]
-        return self._answered(loaded.description, loaded.sha256, templates)
+        return self._answer(loaded.description, loaded.sha256, templates)
 
     def identify_many(
         self,
@@ -170,12 +169,12 @@ class Identifier:
         workers: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[IdentifiedPhoto]:
-        """Who is in each of many photos, in their order; a bad photo is a result with a reason.
+        """Identifies faces in many photos, in order; a bad photo is a result with a reason.
 
         Args:
             photos: paths, or the bytes of photos.
-            names: what results and messages call them; paths as given when ``None``.
-            workers: photos in work at once; all cores when ``None``.
+            names: names of the photos in results and messages; ``None``: the paths.
+            workers: photos processed in parallel; ``None``: one per core.
             progress: called with (done, total) after each photo.
         """
         self.require_supported()
@@ -196,14 +195,14 @@ class Identifier:
                     yield IdentifiedPhoto(failed.photo, (), failed.reason, failed.message)
                 else:
                     templates = [result.templates for result in results]
-                    yield self._answered(results[0].photo, results[0].sha256, templates)
+                    yield self._answer(results[0].photo, results[0].sha256, templates)
                 if progress is not None:
                     progress(k + 1, len(photos))
 
-    def _answered(
+    def _answer(
         self, source: str, digest: str, templates: Sequence[Sequence[Template]]
     ) -> IdentifiedPhoto:
-        heard = self._hear(templates, self._info())
+        heard = self._search(templates, self._info())
         faces = tuple(
             fuse([one.of_face(k) for one in heard], face, top=self._options.top)
             for k, face in enumerate(templates[0])
@@ -213,15 +212,15 @@ class Identifier:
         return IdentifiedPhoto(source, faces)
 
     def _info(self) -> GalleryInfo:
-        """The gallery as it is now, or was a moment ago."""
+        """Gallery information, cached for ``refresh`` seconds."""
         now = monotonic()
         known = self._known
         if known is None or not known[1].people or now - known[0] >= self._options.refresh:
             known = self._known = (now, self._gallery.info())
         return known[1]
 
-    def _asked(self, info: GalleryInfo) -> list[tuple[int, Recognizer, OpenSet]]:
-        """The usable recognizers with their positions, each with its model of strangers' scores."""
+    def _usable(self, info: GalleryInfo) -> list[tuple[int, Recognizer, OpenSet]]:
+        """The usable recognizers with their positions and open-set models."""
         asked = []
         silent: UnknownCalibrationError | None = None
         for k, recognizer in enumerate(self._recognizers):
@@ -238,18 +237,18 @@ class Identifier:
         return asked
 
     def _rate(self, asked: Sequence[OpenSet]) -> float:
-        """The FPIR of the whole answer; the models share it, as each may name a stranger."""
+        """FPIR of the combined answer, shared by the models."""
         if self._options.fpir is not None:
             return self._options.fpir
         count = len(asked)
         rates = [count * one.supported(DEFAULT_FPIR / count) for one in asked]
         return max(rates, default=DEFAULT_FPIR)
 
-    def _hear(
+    def _search(
         self, templates: Sequence[Sequence[Template]], info: GalleryInfo
     ) -> list[ModelMatches]:
-        """Search the gallery with each model; returns the matches of every model."""
-        asked = self._asked(info)
+        """Searches the gallery with each model."""
+        asked = self._usable(info)
         rate = self._rate([strangers for *_, strangers in asked])
         return [
             ModelMatches.ask(
@@ -266,7 +265,7 @@ class Identifier:
         ]
 
     def _uncertain(self, asked: Sequence[tuple[int, Recognizer, OpenSet]]) -> Iterator[str]:
-        """Yield warnings about a rate that is not the default, or that may be far off."""
+        """Yields warnings about a rate that is not the default or is uncertain."""
         rate = self._rate([strangers for *_, strangers in asked])
         if self._options.fpir is None:
             yield from above_default(rate)

@@ -1,9 +1,9 @@
-"""From one model to another, without comparing across.
+"""Migrates a gallery to another model.
 
-Templates of two models are strangers to each other. So the gallery holds both for a while: faces
-whose crops were kept are embedded anew at once, the others stay with the old model until their
-people are enrolled again, and identification asks both models. When everybody has templates of the
-new model, the old ones can go.
+Templates of different models are not comparable, so the gallery holds both for a while. Faces with
+stored crops are embedded again at once; others keep the old template until their people are
+enrolled again, and identification searches both. When everybody has templates of the new model, the
+old ones can be erased.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BATCH: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class MigrationProgress(Record):
-    """How far a change of model has come.
+    """Progress of a migration.
 
     Attributes:
         model: the new model.
@@ -39,7 +39,7 @@ class MigrationProgress(Record):
         migrated: those of them with templates of the new one.
         old_faces: templates of other models.
         embedded: faces embedded anew in this run.
-        waiting: some of the people to be enrolled again, by name.
+        waiting: names of some people who must be enrolled again.
     """
 
     model: str
@@ -57,7 +57,7 @@ class MigrationProgress(Record):
 
 
 def target(gallery: GalleryStore) -> tuple[str, str] | None:
-    """Name and hash of the model that a change was begun to and not finished, or ``None``."""
+    """Returns name and hash of the model of an unfinished migration, or ``None``."""
     found: tuple[str, str] | None = None
     for entry in gallery.audit(action=ACTION):
         if "model_sha256" in entry.details:
@@ -68,11 +68,11 @@ def target(gallery: GalleryStore) -> tuple[str, str] | None:
 
 
 def require_welcome(gallery: GalleryStore, recognizer: Recognizer) -> None:
-    """Check that templates of this model may be added.
+    """Checks that templates of this model may be added.
 
     Raises:
-        ModelMismatchError: the gallery holds those of others only, and no change was begun; or
-            those of this model were levelled by a former version.
+        ModelMismatchError: the gallery has only templates of other models and no migration was
+            started; or templates of this model were levelled by a former version.
     """
     info = gallery.info()
     info.require_plain(recognizer.model_sha256)
@@ -91,15 +91,15 @@ def require_welcome(gallery: GalleryStore, recognizer: Recognizer) -> None:
 
 
 class Migration:
-    """A change to another model. Can be stopped at any time, and goes on when run again.
+    """Migration to another model. Can be interrupted at any time; run again to continue.
 
     Args:
         gallery: the gallery.
         recognizer: of the new model.
 
     Raises:
-        OptionError: the gallery is empty, or holds templates of this model only, and no change to
-            it waits for ``finish``.
+        OptionError: the gallery is empty, or has templates of this model only and no migration
+            waits for ``finish``.
         ModelMismatchError: templates of this model were levelled by a former version.
     """
 
@@ -118,15 +118,15 @@ class Migration:
         self._sha256 = recognizer.model_sha256
 
     def progress(self, *, names: int = 5) -> MigrationProgress:
-        """How far it has come.
+        """Returns the progress.
 
         Args:
-            names: how many of those who wait are named.
+            names: most names to list in ``waiting``.
         """
         return progress(self._gallery, self._recognizer.model, self._sha256, names=names)
 
     def run(self, *, report: Callable[[int, int], None] | None = None) -> MigrationProgress:
-        """Embed anew every face whose crop was kept and that has no template of the new model yet.
+        """Embeds every face that has a stored crop and no template of the new model yet.
 
         Args:
             report: called with (done, total) faces.
@@ -144,7 +144,7 @@ class Migration:
         return replace(self.progress(), embedded=embedded)
 
     def finish(self) -> int:
-        """Erase the templates of other models; returns how many there were.
+        """Erases the templates of other models; returns their number.
 
         Raises:
             GalleryError: somebody has no template of the new model.
@@ -203,16 +203,16 @@ class Migration:
         vectors = self._recognizer.embedder.embed(np.stack(crops))
         numbers = self._gallery.add(
             [
-                self._anew(face, kept, vector)
+                self._reembedded(face, kept, vector)
                 for (face, kept), vector in zip(faces, vectors, strict=True)
             ]
         )
-        return len(numbers) - self._undone(faces, numbers, ids)
+        return len(numbers) - self._undo(faces, numbers, ids)
 
-    def _undone(
+    def _undo(
         self, faces: list[tuple[StoredFace, bytes]], numbers: list[int], ids: dict[str, str]
     ) -> int:
-        """Erase what was added for people who were removed or renamed in the meantime."""
+        """Erases templates added for people who were removed or renamed in the meantime."""
         gone = {person for person, known in ids.items() if self._id(person) != known}
         late = [n for (face, _), n in zip(faces, numbers, strict=True) if face.person in gone]
         if late:
@@ -228,8 +228,8 @@ class Migration:
         except UnknownPersonError:
             return None
 
-    def _anew(self, face: StoredFace, crop: bytes, vector: np.ndarray) -> NewFace:
-        # The landmarks are those that the detector of the enrollment found.
+    def _reembedded(self, face: StoredFace, crop: bytes, vector: np.ndarray) -> NewFace:
+        # Landmarks of the detector at enrollment.
         detector = face.settings.partition(", ")[0]
         settings = self._recognizer.settings.partition(", ")[2]
         return NewFace(
@@ -252,7 +252,7 @@ _NOTHING: Final = np.zeros(0, dtype=np.float32)
 def progress(
     gallery: GalleryStore, model: str, model_sha256: str, *, names: int = 5
 ) -> MigrationProgress:
-    """How far a change to a model has come; see ``MigrationProgress``."""
+    """Returns the progress of a migration; see ``MigrationProgress``."""
     people = migrated = old = 0
     waiting: list[str] = []
     for person in gallery.people():

@@ -1,4 +1,4 @@
-"""Which models a gallery holds templates of, and the recognizers that speak their language."""
+"""Creates the recognizers for the models of a gallery."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ DEFAULT_MODEL: Final = "sface"
 
 
 def registered(model_sha256: str, name: str, *, home: Path | None = None) -> str:
-    """The name under which a model file is registered here.
+    """Returns the name under which a model file is registered.
 
     Args:
         model_sha256: hash of the file.
-        name: what the gallery calls it.
+        name: its name in the gallery.
         home: folder of models.
 
     Raises:
-        UnknownModelError: it is not.
+        UnknownModelError: it is not registered.
     """
     for entry in WeightStore(home).entries():
         if entry.sha256 == model_sha256:
@@ -50,22 +50,23 @@ def recognizers(
     options: RecognizerOptions | None = None,
     home: Path | None = None,
 ) -> tuple[Recognizer, ...]:
-    """One recognizer for each model that the gallery holds templates of, the most templates first.
+    """Creates a recognizer for each model of the gallery, the one with the most templates first.
 
-    For an empty gallery: one for ``model``, or for the default one.
+    For an empty gallery: one for ``model``, or for the default model.
 
     Args:
         gallery: the gallery.
         model: use this model's templates only.
         detector: ``yunet``, ``mtcnn`` or ``dlib``.
         aligned: photos are crops aligned to the 112x112 template already.
-        calibrations: names of saved calibrations, at most one a model; models without one take what
-            ships with them.
+        calibrations: names of saved calibrations, at most one per model; models without one use the
+            calibration shipped with them.
         options: runtime, threads, flip averaging, limits.
         home: folder of models and calibrations; the user's data folder when ``None``.
 
     Raises:
-        ModelMismatchError: no template of ``model`` is there, or a calibration belongs to another.
+        ModelMismatchError: the gallery has no template of ``model``, or a calibration is for
+            another model.
         UnknownModelError: a model is not registered here.
         UnknownCalibrationError: no calibration of that name.
     """
@@ -85,7 +86,7 @@ def recognizers(
             model=name,
             detector=detector,
             aligned=aligned,
-            calibration=_fitting(loaded, WeightStore(home).entry(name).sha256),
+            calibration=_matching(loaded, WeightStore(home).entry(name).sha256),
             options=options or RecognizerOptions(),
             home=home,
         )
@@ -96,7 +97,8 @@ def recognizers(
 
 
 def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[str]:
-    """A warning where the gallery's first template of the model was made with other settings."""
+    """Returns a warning if the gallery's first template of the model was made with other
+    settings."""
     first = next(iter(gallery.faces(model_sha256=recognizer.model_sha256)), None)
     if first is None or first.settings in {"", recognizer.settings}:
         return []
@@ -107,10 +109,10 @@ def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[st
 
 
 def model_to_enroll(gallery: GalleryStore, *, home: Path | None = None) -> str:
-    """Name of the model that new photos are embedded by where none is asked for.
+    """Returns the default model for new photos.
 
-    The only one that the gallery holds; during a change of model, the new one; for an empty
-    gallery, the default one.
+    The only model of the gallery; during a migration, the new model; for an empty gallery, the
+    default model.
 
     Raises:
         UnknownModelError: the model is not registered here.
@@ -134,7 +136,7 @@ def _require_held(info: GalleryInfo, held: list[str], model: str, home: Path | N
     )
 
 
-def _fitting(loaded: Sequence[Calibration], sha256: str) -> Calibration | None:
+def _matching(loaded: Sequence[Calibration], sha256: str) -> Calibration | None:
     return next((c for c in loaded if c.model_sha256 == sha256), None)
 
 

@@ -1,4 +1,4 @@
-"""Whose photo is whose: a name, a folder a person, or a table."""
+"""Lists photos with their person: from one name, a folder per person, or a table."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PersonPhoto:
     """A photo to enroll.
 
     Attributes:
-        person: whose it is.
+        person: name.
         photo: its path, or its bytes.
-        source: what results call it; the path as given when empty.
+        source: its name in results; ``""``: the path.
         attributes: JSON values to attach to the person.
     """
 
@@ -38,12 +38,12 @@ class PersonPhoto:
 
     @property
     def name(self) -> str:
-        """What results and messages call the photo."""
+        """Name of the photo in results and messages."""
         return self.source or describe(self.photo)
 
 
 def of_one(person: str, photos: Sequence[Path]) -> list[PersonPhoto]:
-    """Photos, and all photos below folders, of one person.
+    """Returns photos of one person, from files and from folders (with subfolders).
 
     Raises:
         DataError: a folder without photos.
@@ -58,9 +58,9 @@ def of_one(person: str, photos: Sequence[Path]) -> list[PersonPhoto]:
 
 
 def of_folders(root: Path) -> list[PersonPhoto]:
-    """Photos in a folder that holds a folder for each person, named after them.
+    """Returns photos from a folder with one subfolder per person, named after the person.
 
-    Photos that lie directly in ``root``, and anything hidden, are nobody's; see ``strays``.
+    Photos directly in ``root``, and hidden files, are left out; see ``strays``.
 
     Raises:
         DataError: not a folder, or one without folders of photos.
@@ -80,20 +80,19 @@ def of_folders(root: Path) -> list[PersonPhoto]:
 
 
 def strays(root: Path) -> list[Path]:
-    """Photos directly in a folder of folders, which are nobody's."""
+    """Returns photos directly in ``root``, which belong to nobody."""
     return [path for path in photos_below(root) if path.parent == root]
 
 
 def of_table(table: Path) -> list[PersonPhoto]:
-    """Photos listed in a CSV with the columns ``person`` and ``path``.
+    """Returns photos listed in a CSV with the columns ``person`` and ``path``.
 
-    Paths are relative to the table's folder. A column ``attributes`` holds a JSON object; every
-    further column is an attribute itself, as text, where it is not empty. What several rows say of
-    one person is joined, and must agree. Rows are ordered by person, in the order of their first
-    mention.
+    Paths are relative to the table's folder. The column ``attributes`` holds a JSON object; every
+    other column is an attribute as text, if not empty. Attributes of several rows of one person are
+    merged and must agree. Rows are sorted by person, in order of first appearance.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or a line of it makes no sense.
+        DataError: the table cannot be read, lacks a column, or has an invalid line.
     """
     found: dict[str, list[PersonPhoto]] = {}
     said: dict[str, dict[str, tuple[Any, int]]] = {}

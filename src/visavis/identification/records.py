@@ -1,4 +1,4 @@
-"""What enrollment and identification answer with."""
+"""Result records of enrollment and identification."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ STATUSES: Final = {
     "unreadable": "the photo could not be read",
     "unusable-name": "nobody can be called that",
 }
-"""What can become of a photo at enrollment; only the first two mean that it is in the gallery."""
+"""Status of a photo after enrollment; only the first two mean that it is in the gallery."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnrollRow(Record):
-    """What became of one photo.
+    """Result for one photo.
 
     Attributes:
         photo: its path, or what it was called.
-        person: whom it was to be enrolled for.
+        person: the person given for it.
         status: one of ``STATUSES``.
-        message: why it was not enrolled, in one line; ``None`` where it was.
+        message: why it was not enrolled; ``None`` if it was.
         face: number of the face in the gallery; ``None`` unless ``status`` is ``enrolled``.
-        usability: how usable the face is, 0 to 1; ``None`` where no face was chosen.
-        faces_found: faces in the photo, 0 where it was not looked at.
-        resembles: the other person whom the face matches, or ``None``.
+        usability: quality score of the face, 0 to 1; ``None`` if no face was chosen.
+        faces_found: faces in the photo; 0 if the detector did not run.
+        resembles: another person whom the face matches, or ``None``.
         resembles_score: its score with that person, or ``None``.
-        own_score: highest score with the person's other photos, or ``None`` where there are none.
+        own_score: highest score with the person's other photos; ``None`` if there are none.
         warnings: sentences: the face matches somebody else, or not the person's other photos.
     """
 
@@ -52,27 +52,26 @@ class EnrollRow(Record):
 
     @property
     def there(self) -> bool:
-        """Whether the photo is in the gallery now."""
+        """Whether the photo is in the gallery."""
         return self.status in {"enrolled", "already-enrolled"}
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate(Record):
-    """An enrolled person, and what speaks for the face being theirs.
+    """An enrolled person as a candidate for a face.
 
     Attributes:
         person: name.
-        person_id: opaque id, kept over a rename.
+        person_id: opaque id; does not change when the person is renamed.
         score: fused score with the person's templates, in [-1, 1].
-        fpir: the chance that a stranger reaches this score with anybody in this gallery; at most
-            this, where the data behind it end.
-        llr: natural log of the likelihood ratio of the score, mated over non-mated; NaN where the
-            calibration weighs no evidence.
+        fpir: probability that a non-mated probe reaches this score in this gallery; an upper limit
+            where the data end.
+        llr: natural log-likelihood ratio of the score, mated over non-mated; NaN without a mapping.
         evidence: ``llr`` in words.
-        best_face: number of the person's closest template.
+        best_face: number of the person's best-matching template.
         best_score: score with that template.
-        faces: templates the person has of the model.
-        model: name of the model that compared.
+        faces: number of the person's templates by this model.
+        model: name of the model.
     """
 
     person: str
@@ -89,21 +88,22 @@ class Candidate(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identification(Record):
-    """Who one face is, or that nobody enrolled comes close enough.
+    """Result for one face: a person, or nobody.
 
     Attributes:
-        person: name, or ``None``: nobody we know.
-        score: score of the closest person; NaN (``None`` in JSON) in an empty gallery.
-        threshold: what the score was compared with, and where that comes from; ``None`` in an
+        person: name; ``None`` if no enrolled person matches.
+        score: score of the best person; NaN (``None`` in JSON) for an empty gallery.
+        threshold: threshold with its origin; ``None`` for an empty gallery.
+        fpir: probability that a non-mated probe reaches this score in this gallery; NaN for an
             empty gallery.
-        fpir: the chance that a stranger reaches this score in this gallery; NaN in an empty one.
-        margin: how far the next person's score lies below; NaN where there is no next person.
-        llr: natural log of the likelihood ratio of the score; NaN where not known.
+        margin: score minus that of the second person; NaN if there is none.
+        llr: natural log-likelihood ratio of the score; NaN if unknown.
         evidence: ``llr`` in words.
-        candidates: closest people, best supported first.
-        face: where the face is.
-        quality: how usable it is.
-        warnings: sentences on quality, a close second, or a gallery made with other settings.
+        candidates: best people, highest support first.
+        face: position of the face.
+        quality: its quality.
+        warnings: sentences about quality, a close second person, or different settings at
+            enrollment.
     """
 
     person: str | None
@@ -121,13 +121,13 @@ class Identification(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdentifiedPhoto(Record):
-    """Who is in one photo.
+    """Results for one photo.
 
     Attributes:
         photo: its path, or what it was called.
-        faces: one answer a face that the rule chose, the largest face first.
-        reason: a short stable name such as ``no-face`` where there is none; else ``None``.
-        message: the same as one line.
+        faces: one result per face that the rule chose, largest face first.
+        reason: a short stable code such as ``no-face`` if there are none; else ``None``.
+        message: the reason as a sentence.
     """
 
     photo: str
@@ -137,5 +137,5 @@ class IdentifiedPhoto(Record):
 
     @property
     def named(self) -> bool:
-        """Whether there is a face, and every face was named."""
+        """Whether there are faces and all were identified."""
         return bool(self.faces) and all(face.person is not None for face in self.faces)

@@ -1,4 +1,4 @@
-"""Does a face look like somebody else who is enrolled, or unlike the person's other photos?"""
+"""Checks new faces: similar to another enrolled person, or unlike the person's other photos."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from visavis.pipeline import Recognizer
 
 PASSES: Final = 0.01
-"""The chance accepted that a photo of somebody else passes as one of the person's."""
+"""Accepted rate at which a photo of somebody else passes as one of the person's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a face looks like.
+    """Result of the check.
 
     Attributes:
-        resembles: the other person whom it matches, or ``None``.
+        resembles: the other person that the face matches, or ``None``.
         resembles_score: its score with that person.
         own_score: highest score with the person's other photos; ``None`` where there are none.
-        warnings: a sentence for each doubt.
+        warnings: sentences.
     """
 
     resembles: str | None = None
@@ -41,19 +41,18 @@ class Finding:
 
 
 class Resemblance:
-    """Compares faces to be enrolled with a gallery and with each other.
+    """Compares new faces with a gallery and with each other.
 
-    A face *matches somebody else* where its score with them reaches the gallery's threshold at
-    ``fpir``: so often would a newcomer be said to look like somebody. It *does not match the
-    person's other photos* where its highest score with n of them lies below the threshold of FMR
-    ``PASSES / n``: so often at most does a stranger's photo pass unnoticed. On LFW (View 1 training
-    people, the default model, two to ten photos a person) 0.0 to 0.3 % of rightly labelled photos
-    are said not to match, and 99 % of wrongly labelled ones.
+    A face *matches somebody else* if its score with them reaches the gallery's threshold at
+    ``fpir``. It *does not match the person's other photos* if its highest score with n of them is
+    below the threshold of FMR ``PASSES / n``; so at most this share of wrong photos passes
+    unnoticed. On LFW (View 1 training people, the default model, two to ten photos a person) 0.0 to
+    0.3 % of correctly labelled photos get this warning, and 99 % of wrongly labelled ones.
 
     Args:
-        gallery: who is enrolled.
-        recognizer: its model and calibration count; without a calibration nothing is compared.
-        fpir: the chance accepted that a newcomer is said to look like somebody enrolled.
+        gallery: the gallery to compare with.
+        recognizer: gives model and calibration; without a calibration nothing is compared.
+        fpir: accepted rate of false warnings for a new person.
     """
 
     def __init__(self, gallery: GalleryStore, recognizer: Recognizer, *, fpir: float) -> None:
@@ -66,20 +65,20 @@ class Resemblance:
 
     @property
     def compares(self) -> bool:
-        """Whether there is a calibration to compare by."""
+        """Whether there is a calibration."""
         return self._calibration is not None
 
     def check(self, people: Sequence[str], vectors: Vectors) -> list[Finding]:
-        """Look at faces before they are enrolled, in the order in which they will be.
+        """Checks faces before enrollment, in order of enrollment.
 
         Args:
-            people: whose each face is said to be.
+            people: name given for each face.
             vectors: ``(N, D)`` their templates.
         """
         if self._calibration is None or not people:
             return [Finding() for _ in people]
         known = calibration_in(self._gallery, self._calibration, self._sha256)
-        # Faces to be enrolled are from the camera of those that are.
+        # New faces come from the same camera as the enrolled ones.
         domain = None if known.domain is None else replace(known.domain, mean_b=None)
         enrolled = self._gallery.search(vectors, model_sha256=self._sha256, k=2, domain=domain)
         before = {
@@ -130,9 +129,9 @@ class Resemblance:
         )
 
     def _templates(self, person: str, dimension: int) -> Vectors:
-        """The templates that the gallery has of a person, ``(T, D)``."""
+        """The person's templates in the gallery, ``(T, D)``."""
         kept: list[Vectors] = []
-        # An error for everybody new would search the gallery for names like theirs.
+        # An error for each new person would search the gallery for similar names.
         if self._gallery.has_person(person):
             with suppress(UnknownPersonError):  # removed at this moment
                 faces = self._gallery.faces(person=person, model_sha256=self._sha256)
@@ -155,7 +154,7 @@ class Resemblance:
 
 
 def own_threshold(calibration: Calibration, others: int) -> float:
-    """Lowest allowed value of a photo's highest score with the ``others`` photos of its person."""
+    """Returns the lowest allowed maximum score with ``others`` photos of the same person."""
     try:
         return calibration.operating_point(PASSES / others).threshold
     except UnsupportedFmrError:

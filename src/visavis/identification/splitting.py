@@ -49,13 +49,13 @@ def suggest_splits(
     person's templates those of the model that made most of them are compared.
 
     Args:
-        gallery: where the person is enrolled.
+        gallery: the gallery.
         name: the person.
         calibration: name of a saved calibration; the model's own when ``None``.
         home: folder of calibrations; the user's data folder when ``None``.
 
     Raises:
-        UnknownPersonError: nobody is called that.
+        UnknownPersonError: no person has that name.
         UnknownCalibrationError: none is known for the model.
         ModelMismatchError: the calibration was made with another model; or it or the person's
             templates are of a former version that levelled them.

@@ -1,4 +1,4 @@
-"""How close strangers come to a gallery, kept up while the gallery changes."""
+"""Open-set thresholds of a gallery, kept current while the gallery changes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from visavis.pipeline import Recognizer
 
 _STALE: Final = 0.05
-"""Own scores are taken anew when the gallery has grown or shrunk by this share."""
+"""The gallery's non-mated scores are computed again after a change in size by this share."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedOpenSet:
     state: tuple[int, ...]
     measured_at: int
     own: NDArray[np.float32]
@@ -33,31 +33,31 @@ class _Kept:
 
 
 class GalleryThreshold:
-    """The open set before one gallery, by model. Safe to use from several threads.
+    """Open-set models of a gallery, one per model. Thread-safe.
 
     Args:
         gallery: the gallery.
-        fusion: how a person's templates become one score.
-        own: use the gallery's own non-mated scores, too, once it is large enough.
+        fusion: how scores of a person's templates are combined.
+        own: also use the gallery's own non-mated scores if it is large enough.
     """
 
     def __init__(self, gallery: GalleryStore, *, fusion: Fusion, own: bool = True) -> None:
         self._gallery = gallery
         self._fusion: Fusion = fusion
         self._use_own = own
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _CachedOpenSet] = {}
         self._lock = threading.Lock()
 
     def before(self, recognizer: Recognizer, info: GalleryInfo) -> OpenSet | None:
-        """Strangers to the templates of the recognizer's model; ``None`` where there are none.
+        """Returns the open-set model for the recognizer's templates; ``None`` if there are none.
 
         Args:
-            recognizer: its model and calibration count.
-            info: the gallery as it is now.
+            recognizer: gives model and calibration.
+            info: current gallery information.
 
         Raises:
             UnknownCalibrationError: the model has no calibration, and the gallery is too small to
-                tell by itself.
+                do without.
         """
         sha256 = recognizer.model_sha256
         faces = info.faces.get(sha256, 0)
@@ -72,15 +72,19 @@ class GalleryThreshold:
             return kept.fitted
 
     def _people(self, info: GalleryInfo, sha256: str) -> int:
-        """People with templates of the model."""
+        """Number of people with templates of the model."""
         if len([count for count in info.faces.values() if count]) < 2:
             return max(1, min(info.people, info.faces[sha256]))
-        # Several models: a change of model is under way, and not everybody has both.
+        # Several models: a migration is in progress, and not everybody has both.
         return max(1, sum(sha256 in person.faces for person in self._gallery.people()))
 
     def _fit(
-        self, recognizer: Recognizer, info: GalleryInfo, state: tuple[int, ...], kept: _Kept | None
-    ) -> _Kept:
+        self,
+        recognizer: Recognizer,
+        info: GalleryInfo,
+        state: tuple[int, ...],
+        kept: _CachedOpenSet | None,
+    ) -> _CachedOpenSet:
         sha256 = recognizer.model_sha256
         people = self._people(info, sha256)
         known, unknown = None, None
@@ -109,4 +113,4 @@ class GalleryThreshold:
             own=own,
             own_mean=calibration is not known,
         )
-        return _Kept(state, measured_at, own, calibration, fitted)
+        return _CachedOpenSet(state, measured_at, own, calibration, fitted)
