@@ -1,4 +1,5 @@
-"""From one person's rate to a gallery's: size, templates a person, and its own departure."""
+"""FPIR of a gallery from the FMR of one person: depends on size, templates per person, and cohort
+shift."""
 
 from __future__ import annotations
 
@@ -15,24 +16,24 @@ from visavis.types import Record
 Floats = NDArray[np.float64]
 
 MEAN_SHIFT: Final = 0.022
-"""The mean of K templates lies closer to strangers, too: scores rise by ``0.022 (1 - 1/K)``. On LFW
-View 1 training people, K of 2, 3, 5, 10, at any rate from 1e-1 to 1e-4: 0.009, 0.013, 0.017,
+"""The mean of K templates is closer to non-mated probes, too: scores rise by ``0.022 (1 - 1/K)``.
+On LFW View 1 training people, K of 2, 3, 5, 10, at any rate from 1e-1 to 1e-4: 0.009, 0.013, 0.017,
 0.021 (median)."""
 
 CENTERED_SHIFT: Final = 0.009
-"""The same about the mean, which was most of it: 0.005, 0.007, 0.007, 0.011 at rates of 1e-3 and
-1e-4; on the safe side for higher ones (0.002 to 0.005 at 1e-2)."""
+"""The same for centered templates; the largest observed increases were 0.005, 0.007, 0.007, 0.011
+at rates of 1e-3 and 1e-4, and less (0.002 to 0.005) at 1e-2."""
 
 MAX_RATES: Final = (-4.0, -3.0, -2.0, -1.0)
 MAX_POWERS: Final = (0.90, 0.85, 0.77, 0.60)
-"""The closest of K templates multiplies the rate by ``K^power``, less than K times because they
-are alike; the power by the decimal logarithm of the rate, on the same people."""
+"""The best of K templates multiplies the rate by ``K^power``; less than K, because they are
+similar. The power depends on the decimal logarithm of the rate; measured on the same people."""
 
 MODEL_SD: Final = 0.2
-"""What size, fusion and departure do not explain, standard deviation of the log of the chance: how
-many relatives and doubles there are differs from one set of people to another. On small, dark and
-regrouped photos of the training people rates of 1e-2 were off by 0.26 (root mean square of the log
-of measured over stated), of which sampling explains some 0.17."""
+"""Standard deviation of the log FPIR that size, fusion and cohort shift do not explain: sets of
+people differ in the number of relatives and look-alikes. On small, dark and regrouped photos of the
+training people, rates of 1e-2 were off by 0.26 (root mean square of the log of measured over
+stated), of which sampling explains about 0.17."""
 
 MINIMUM_ERRORS: Final = 10
 
@@ -42,15 +43,15 @@ _Z: Final = 1.96
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FpirModel(Record):
-    """How often strangers reach each score with somebody of a gallery.
+    """Probability that a non-mated probe reaches each score in a gallery.
 
     Attributes:
-        strangers: how often they do with one person who has one template.
+        strangers: the same for one person with one template.
         people: people enrolled.
         templates: mean number of templates a person.
-        fusion: how they become one score.
-        departure: what the gallery's own scores show.
-        mean_shift: what the mean of many templates adds to scores.
+        fusion: how their scores are combined.
+        departure: cohort shift of the gallery.
+        mean_shift: increase of scores by averaging several templates.
     """
 
     strangers: NonMatedModel
@@ -62,7 +63,7 @@ class FpirModel(Record):
 
     @property
     def highest(self) -> float:
-        """The highest score whose rate rests on ten pairs of people."""
+        """Highest score whose rate is based on ten pairs of people."""
         known = self.strangers
         if known.log_sd is not None:
             return self._shown(float(known.scores[-1]))
@@ -72,13 +73,13 @@ class FpirModel(Record):
 
     @property
     def lowest(self) -> float:
-        """The lowest rate that is supported."""
+        """Lowest supported rate."""
         return float(self.fpir(self.highest))
 
     def log_expected(self, scores: ArrayLike) -> Floats:
-        """Log of the number of people whom a stranger reaches at each score, by the calibration.
+        """Log of the expected number of people matched at each score, according to the calibration.
 
-        For one person and rate f it is ``-log(1 - f)``, so that chances multiply where f is high.
+        For one person and rate f it is ``-log(1 - f)``, so that probabilities multiply for high f.
         """
         values = np.asarray(scores, dtype=np.float64)
         if self.fusion != "max":
@@ -88,24 +89,24 @@ class FpirModel(Record):
         if self.fusion == "max":
             power = np.interp(logs / np.log(10), MAX_RATES, MAX_POWERS)
             extra = power * np.log(self.templates)
-        # A rate of 1 leaves no chance to go unnamed: kept finite, far beyond what is told from 1.
+        # Keeps a rate of 1 finite.
         expected = np.minimum(-np.log1p(-np.minimum(np.exp(logs), 1 - 1e-12)), 27.0)
         return np.asarray(np.log(expected) + extra + np.log(self.people))
 
     def spread(self, scores: ArrayLike) -> Floats:
-        """Squared coefficient of variation of strangers' own rates at each score."""
+        """Squared coefficient of variation of individual rates at each score."""
         return self.strangers.spread_at(scores)
 
     def fpir(self, scores: ArrayLike) -> Floats:
-        """The chance that a stranger reaches each score with somebody.
+        """Returns the FPIR at each score.
 
-        The mean over the uncertainty of ``departure``: how far this gallery's photos are from the
-        calibration's.
+        Averaged over the uncertainty of ``departure``, the shift between gallery and calibration
+        photos.
         """
         return self._reached(self.departure.mean(self.log_expected(scores)), scores)
 
     def interval(self, score: float) -> tuple[float, float]:
-        """95 % interval of the chance that a stranger reaches a score: see ``log_sd``."""
+        """Returns the 95 % interval of the FPIR at a score, see ``log_sd``."""
         median = float(self.departure.apply(self.log_expected(score)))
         ends = [median - _Z * self.log_sd(score), median + _Z * self.log_sd(score)]
         low, high = self._reached(np.array(ends), score)
@@ -117,20 +118,20 @@ class FpirModel(Record):
         return np.asarray(-np.expm1(-np.log1p(c * expected) / c))
 
     def threshold(self, fpir: float) -> float:
-        """The lowest score, in steps of 5e-4, from which on the chance is at most ``fpir``."""
+        """Returns the lowest score, in steps of 5e-4, with an FPIR of at most ``fpir``."""
         scores = np.arange(float(self.strangers.scores[0]), self.highest, _FINENESS).round(6)
         scores = np.append(scores[scores < self.highest], self.highest)
-        # The highest chance from here on: what spreads may rise with the score.
+        # Highest FPIR from here on: the spread may make it rise with the score.
         worst = np.maximum.accumulate(self.fpir(scores)[::-1])[::-1]
         fitting = np.flatnonzero(worst <= fpir * (1 + 1e-9))
         return float(scores[fitting[0] if len(fitting) else -1])
 
     def log_sd(self, score: float) -> float:
-        """Standard deviation of the log of the chance at a score.
+        """Returns the standard deviation of the log FPIR at a score.
 
-        Four sources: the people of the calibration; the people who happen to be enrolled (their
-        rates spread like strangers', ``c / N``); how far its photos are from the calibration's (the
-        uncertainty that the gallery's own scores leave); and ``MODEL_SD``.
+        Four sources: the people of the calibration; the enrolled people (their rates vary like
+        those of other people, ``c / N``); the remaining uncertainty about the cohort shift; and
+        ``MODEL_SD``.
         """
         at = float(score) if self.fusion == "max" else float(score) - self._mean_shift()
         gallery = float(self.spread(at)) / self.people

@@ -1,12 +1,11 @@
-"""What a gallery's own scores say about the strangers that the calibration did not see.
+"""Adapts a calibration to a gallery by the gallery's own non-mated scores.
 
-Photos of another camera or of a more alike population move all scores of strangers. Each person of
-a gallery is a stranger to the rest of it, so their scores with the others show by how much. The
-calibration keeps the shape of the tail; two numbers are fitted: with h the log of the number of
-people that a stranger is expected to reach at a score by the calibration, it is
-``shift + slope * h`` in this gallery. A prior says how far photos of other kinds lie from the
-calibration's; the estimate is the maximum of the posterior, its curvature the uncertainty. If
-a gallery has no scores of its own, the prior is used alone.
+Photos of another camera or of a more homogeneous population shift all non-mated scores. The scores
+of a gallery's people with each other show by how much. The calibration gives the shape of the tail;
+two numbers are fitted: if h is the log of the expected number of people matched at a score
+according to the calibration, it is ``shift + slope * h`` in this gallery. A prior states how much
+other photos differ from the calibration's; the estimate is the maximum of the posterior, and its
+curvature gives the uncertainty. Without scores of its own, a gallery gets the prior.
 """
 
 from __future__ import annotations
@@ -25,27 +24,27 @@ Floats = NDArray[np.float64]
 
 SHIFT_SD: Final = 1.0
 SLOPE_SD: Final = 0.2
-"""How far photos of other cameras and populations lie from the calibration's, standard deviations
-of shift and slope. Chosen on dark and on small gray photos of LFW's View 1 training people: with
-0.15 the upper end of the interval held for 83 to 100 % of galleries of 10 to 100 people at 1e-1 and
-1e-2, with 0.2 for 92 to 100 %."""
+"""Prior standard deviations of shift and slope between cameras and populations. Chosen on dark and
+on small gray photos of LFW's View 1 training people: with 0.15 the upper end of the interval held
+for 83 to 100 % of galleries of 10 to 100 people at 1e-1 and 1e-2, with 0.2 for 92 to 100 %."""
 
 WEIGHT: Final = 0.5
-"""Two people who come closest to each other lend one score to both: scores count half."""
+"""Two people who are each other's best match contribute the same score twice, so scores count
+half."""
 
 UPPER: Final = 0.5
-"""The part of the scores that is fitted; of the lower ones only their number counts."""
+"""Share of the scores that is fitted; of the lower scores only the number counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CohortShift(Record):
-    """How a gallery's strangers depart from the calibration's.
+    """Shift of a gallery's non-mated scores relative to the calibration.
 
     Attributes:
-        shift: added to the log of the expected number of people that a stranger reaches.
+        shift: added to the log of the expected number of people matched.
         slope: factor on that log.
-        covariance: ``(2, 2)`` of the two.
-        measured: the gallery has scores of its own.
+        covariance: ``(2, 2)`` covariance of shift and slope.
+        measured: whether it is based on scores of the gallery.
     """
 
     shift: float = 0.0
@@ -54,14 +53,13 @@ class CohortShift(Record):
     measured: bool = False
 
     def apply(self, log_expected: Floats | float) -> Floats:
-        """Median of the log of the expected number of people reached in this gallery."""
+        """Median log of the expected number of people matched in this gallery."""
         return np.asarray(self.shift + self.slope * np.asarray(log_expected, dtype=np.float64))
 
     def mean(self, log_expected: Floats | float) -> Floats:
-        """Log of the mean number of people reached, over the uncertainty of shift and slope.
+        """Log of the mean number of people matched, over the uncertainty of shift and slope.
 
-        The distribution is log-normal. If nothing was measured, this is the value for photos like
-        the calibration's.
+        The distribution is log-normal. If nothing was measured, returns the calibration's value.
         """
         median = self.apply(log_expected)
         return median + self.variance(log_expected) / 2 if self.measured else median
@@ -74,10 +72,10 @@ class CohortShift(Record):
 
 
 def prior(*, scale: float = 1.0) -> CohortShift:
-    """The departure to assume for a gallery that has no scores of its own.
+    """Returns the shift to assume for a gallery without scores of its own.
 
     Args:
-        scale: 1 for photos of any kind; less where the calibration was made for them.
+        scale: 1 for any photos; less for a calibration made for these photos.
     """
     return CohortShift(
         covariance=((float((scale * SHIFT_SD) ** 2), 0.0), (0.0, float((scale * SLOPE_SD) ** 2)))
@@ -85,20 +83,20 @@ def prior(*, scale: float = 1.0) -> CohortShift:
 
 
 def fit_shift(log_expected: Floats, spread: Floats, *, scale: float = 1.0) -> CohortShift:
-    """Fit shift and slope to simulated strangers.
+    """Fits shift and slope to the gallery's own non-mated scores.
 
     Args:
-        log_expected: ``(P,)``, for each own score the log of the expected number of people that
-            reach it by the calibration; the higher the score, the lower.
-        spread: ``(P,)``, squared coefficient of variation of strangers' own rates there.
-        scale: of the ``prior``, which is returned where there are no scores.
+        log_expected: ``(P,)``, log of the expected number of people matched at each score according
+            to the calibration; decreases with the score.
+        spread: ``(P,)``, squared coefficient of variation of individual rates there.
+        scale: of the ``prior``, which is returned if there are no scores.
     """
     from scipy.optimize import minimize
 
     h = np.asarray(log_expected, dtype=np.float64)
     if not len(h):
         return prior(scale=scale)
-    # High scores are the low ones of h; those above the bound count as "no higher score".
+    # High scores have low h; values above the bound count as "no higher score".
     bound = float(np.quantile(h, UPPER))
     shown = h <= bound
     high, c = h[shown], np.maximum(np.asarray(spread, dtype=np.float64)[shown], 1e-6)
@@ -129,15 +127,15 @@ def fit_shift(log_expected: Floats, spread: Floats, *, scale: float = 1.0) -> Co
 
 
 def as_strangers(scores: Floats, people: int) -> Floats:
-    """What people's own scores about their own mean would be if they had no part in it.
+    """Corrects scores of centered templates for the people's own part in the mean.
 
-    A stranger has none. About the mean of the others a score s is
-    ``(s + e) / sqrt(1 + 2 e s + e ** 2)``, e being the person's weight in the mean: exact for one
-    photo a person and templates equally far from the mean.
+    A person who is not enrolled has no part in it. About the mean of the others a score s is ``(s +
+    e) / sqrt(1 + 2 e s + e ** 2)``, where e is the person's weight in the mean. Exact for one photo
+    per person and templates with equal distance from the mean.
 
     Args:
         scores: ``(P,)`` scores about the mean of all, ``n / (n + 10)`` of it.
-        people: n, those who make the mean.
+        people: n, the people behind the mean.
 
     >>> as_strangers(np.array([0.3]), 100).round(4).tolist()
     [0.3083]

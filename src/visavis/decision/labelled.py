@@ -1,4 +1,4 @@
-"""A calibration from labelled scores."""
+"""Makes a calibration from labelled photos or pairs."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from visavis.errors import UnsupportedFmrError
 from visavis.types import Vectors
 
 STEPS_PER_DECADE: Final = 10
-"""Operating points between one power of ten and the next, so that any rate finds one near."""
+"""Operating points per decade, so that there is one near any rate."""
 
 QUANTILES: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999)
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a calibration was made from.
+    """Origin of a calibration.
 
     Attributes:
-        name: what users select it by.
+        name: name of the calibration.
         model: model name.
         model_sha256: hash of the model file.
-        settings: the pipeline that made the scores.
-        dataset: what was measured, for people to read.
-        photos: photos that gave a template.
+        settings: id of the pipeline that made the scores.
+        dataset: description of the data.
+        photos: photos with a template.
         failures: photos left out.
         created: ISO 8601 date.
-        command: the command that makes it again.
+        command: the command that reproduces it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Provenance:
 
 
 FEWEST_PEOPLE: Final = 10
-"""People from which on templates are centered: the mean of fewer is mostly themselves."""
+"""Fewest people for centering: the mean of fewer is mostly themselves."""
 
 
 def calibrate_people(
@@ -68,15 +68,16 @@ def calibrate_people(
     center: bool = True,
     targets: Sequence[float] | None = None,
 ) -> Calibration:
-    """Operating points and evidence maps from labelled photos, all pairs of them.
+    """Calibrates on all pairs of labelled photos.
 
     Args:
         vectors: ``(N, D)`` float32 unit vectors.
-        owners: ``(N,)`` int64, whose photo each is.
+        owners: ``(N,)`` int64 person of each photo.
         provenance: what they come from.
-        center: make a calibration for photos like these: about their mean (``Calibration.domain``),
-            with a whitening where it helps. Otherwise one for photos of any kind: of templates as
-            they are, and what was measured about the mean beside it (``Calibration.centered``).
+        center: make a calibration for similar photos: for templates centered on their mean
+            (``Calibration.domain``), whitened if it helps. Otherwise one for any photos: for plain
+            templates, with the measurements of centered ones beside them
+            (``Calibration.centered``).
         targets: false match rates that must be supported.
 
     Raises:
@@ -100,14 +101,14 @@ def calibrate_pairs(
     center: bool = True,
     targets: Sequence[float] | None = None,
 ) -> Calibration:
-    """Operating points and evidence maps from a list of labelled pairs.
+    """Calibrates on a list of labelled pairs.
 
     Args:
         vectors: ``(N, D)`` float32 unit vectors.
-        owners: ``(N,)`` int64, whose photo each is (see ``pair_scores.people_of_pairs``).
+        owners: ``(N,)`` int64 person of each photo (see ``pair_scores.people_of_pairs``).
         pairs: ``(K,)`` first and second photo of each pair, and whether it is mated.
         provenance: what they come from.
-        center: as in ``calibrate_people``.
+        center: see ``calibrate_people``.
         targets: false match rates that must be supported.
 
     Raises:
@@ -161,18 +162,18 @@ def calibrate(
     shape: ReferenceShape | None = None,
     strangers: NonMatedModel | None = None,
 ) -> Calibration:
-    """Operating points and evidence maps from labelled pairs.
+    """Calibrates on the scores of labelled pairs.
 
     Args:
         pairs: scores of mated and non-mated pairs.
         provenance: what they come from.
-        targets: false match rates that must be supported. Besides them every power of ten from
-            0.1 down to 1e-6 that is supported is measured, and ten rates a decade between.
-        replicates: resamples of the people behind each interval.
-        shape: tail shapes of the photos (``unlabelled.measure_shape``), which let unlabelled
-            photos be compared with these.
-        strangers: how often one person is taken for another (``strangers.measure_strangers``),
-            from which a gallery's threshold follows.
+        targets: false match rates that must be supported. In addition, every supported power of ten
+            from 0.1 down to 1e-6 is measured, with ten rates per decade.
+        replicates: bootstrap replicates for the intervals.
+        shape: tail shapes of the photos (``unlabelled.measure_shape``), needed to compare
+            unlabelled photos with these.
+        strangers: rates between people (``strangers.measure_strangers``), needed for gallery
+            thresholds.
 
     Raises:
         UnsupportedFmrError: a rate in ``targets``, or even 0.1, is not supported.
@@ -228,7 +229,7 @@ def _supported(pairs: PairScores, target: float) -> bool:
 
 
 def _between(rarest: float) -> list[float]:
-    """Rates from 0.1 down to ``rarest``, ten a decade."""
+    """Rates from 0.1 down to ``rarest``, ten per decade."""
     count = int(np.floor(np.log10(0.1 / rarest) * STEPS_PER_DECADE + 1e-9))
     return [float(f"{0.1 * 10 ** (-k / STEPS_PER_DECADE):.3g}") for k in range(count + 1)]
 
@@ -236,7 +237,7 @@ def _between(rarest: float) -> list[float]:
 def _reference(
     pairs: PairScores, shape: ReferenceShape | None, strangers: NonMatedModel | None
 ) -> dict[str, tuple[float, ...]]:
-    """Quantiles of the scores, to compare other photos' scores with."""
+    """Quantiles of the scores, for comparison with other photos."""
     share = np.cumsum(pairs.histogram) / pairs.non_mated
     centers = bin_centers()
     non_mated = [round(float(centers[np.searchsorted(share, q)]), 5) for q in QUANTILES]

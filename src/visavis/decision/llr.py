@@ -1,9 +1,10 @@
-"""From scores to log-likelihood ratios, fitted on the scores of labelled pairs.
+"""Maps scores to log-likelihood ratios, fitted on labelled pairs.
 
-Two fits: an affine map by logistic regression (N. Brümmer and J. du Preez, "Application-independent
-evaluation of speaker detection", Computer Speech & Language 20, 2006) and the best monotone map by
-pool adjacent violators (PAV, isotonic regression). Both weigh mated and non-mated pairs equally in
-sum, so that the fitted log odds are log-likelihood ratios, whatever the share of mated pairs.
+Two methods: an affine map by logistic regression (N. Brümmer and J. du Preez,
+"Application-independent evaluation of speaker detection", Computer Speech & Language 20, 2006) and
+a monotone map by pool adjacent violators (PAV, isotonic regression). Both give mated and non-mated
+pairs the same total weight, so that the fitted log odds are log-likelihood ratios for any share of
+mated pairs.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class LlrCalibration(Record):
 
     Attributes:
         method: ``logistic`` or ``isotonic``.
-        scores: scores, ascending; below the first and above the last the map is constant.
-        llrs: their log-likelihood ratios, not descending.
+        scores: scores, ascending; the map is constant below the first and above the last.
+        llrs: their log-likelihood ratios, non-decreasing.
     """
 
     method: str
@@ -45,26 +46,26 @@ class LlrCalibration(Record):
 
 
 def caps(pairs: PairScores, rarest: float) -> tuple[float, float]:
-    """Bounds beyond which the data cannot speak, as ``(lowest, highest)`` LLR.
+    """Returns the limits that the data support, as ``(lowest, highest)`` LLR.
 
-    A score in favor never claims more than ``1 / rarest``, the rarest false match rate measured.
-    A score against never claims more than a tenth of the number of people with mated pairs, the
-    rarest false non-match rate that ten different people could show.
+    The highest is ``1 / rarest``, the rarest false match rate measured. The lowest is a tenth of
+    the number of people with mated pairs: the rarest false non-match rate that ten different people
+    could show.
     """
     mates = len(np.unique(pairs.mated_people))
     return -log(max(mates / 10, 2.0)), log(1 / rarest)
 
 
 def fit_logistic(pairs: PairScores, *, bounds: tuple[float, float]) -> LlrCalibration:
-    """Affine log-likelihood ratio by logistic regression, cut off at ``bounds``.
+    """Fits an affine log-likelihood ratio by logistic regression, clipped at ``bounds``.
 
     Raises:
-        CalibrationError: there are no mated pairs, or scores do not rise with mating.
+        CalibrationError: there are no mated pairs, or they do not score higher.
     """
     from sklearn.linear_model import LogisticRegression
 
     centers, target, weight = _weighted(pairs)
-    # So weak a penalty only keeps separable scores from a slope without end.
+    # The weak penalty only prevents an infinite slope for separable scores.
     model = LogisticRegression(C=1e6, max_iter=1000, tol=1e-8)
     model.fit(centers[:, None], target, sample_weight=weight * 1000)
     slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
@@ -79,9 +80,9 @@ def fit_logistic(pairs: PairScores, *, bounds: tuple[float, float]) -> LlrCalibr
 
 
 def fit_isotonic(pairs: PairScores, *, bounds: tuple[float, float]) -> LlrCalibration:
-    """Best monotone log-likelihood ratio by PAV, joined linearly and cut off at ``bounds``.
+    """Fits a monotone log-likelihood ratio by PAV, interpolated linearly and clipped at ``bounds``.
 
-    The blocks' log odds stand at the blocks' mean scores, with straight lines between.
+    The log odds of each block are placed at its mean score.
 
     Raises:
         CalibrationError: there are no mated pairs.
@@ -104,7 +105,7 @@ def fit_isotonic(pairs: PairScores, *, bounds: tuple[float, float]) -> LlrCalibr
 def _weighted(
     pairs: PairScores,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Bins of scores twice, as non-mated and as mated, with weights that sum to 1 each."""
+    """Score bins as non-mated and as mated samples, with weights that sum to 1 each."""
     if not len(pairs.mated):
         raise CalibrationError(
             "no mated pairs", "give two or more photos of some people, to calibrate evidence"
@@ -122,7 +123,7 @@ def _weighted(
 def _thin(
     scores: Sequence[float], llrs: Sequence[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Leave out points inside a stretch at a bound, and round for storage."""
+    """Removes points inside constant segments, and rounds for storage."""
     points = [
         (round(s, 5), round(v, 4))
         for k, (s, v) in enumerate(zip(scores, llrs, strict=True))

@@ -1,10 +1,11 @@
-"""The threshold of one gallery: how high a stranger's score may come there.
+"""Open-set threshold of a gallery.
 
-In a gallery of N people a stranger has N chances to look like somebody. The false positive
-identification rate (FPIR, ISO/IEC 19795-1) is the share of strangers' probes whose highest fused
+In a gallery of N people a non-mated probe can match any of N people. The false positive
+identification rate (FPIR, ISO/IEC 19795-1) is the share of non-mated probes whose highest fused
 score reaches the threshold. It follows from the model's calibration and the gallery's size
-(``strangers``); the scores of its own people with one another say how far the calibration holds
-for these photos (``own_scores``). The interval includes the remaining uncertainty.
+(``strangers``); the non-mated scores of the gallery's own people show how well the calibration
+holds for these photos (``gallery_nonmated_scores``). The interval includes the remaining
+uncertainty.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ DEFAULT_FPIR: Final = 0.01
 """The FPIR if none is given, provided the data support it."""
 
 ENOUGH: Final = 100
-"""Own scores that say what a stranger reaches without any calibration."""
+"""Fewest own scores to do without a calibration."""
 
 OWN_KIND: Final = 0.5
-"""How far a user's own calibration may be off its gallery's photos, as a share of how far the
-shipped one may be (``own_scores.prior``)."""
+"""Cohort shift expected for a user's own calibration, relative to the shipped one
+(``gallery_nonmated_scores.prior``)."""
 
 WIDE: Final = 3.0
-"""Users are warned if the true rate may be this many times the stated one."""
+"""Warn if the true rate may be this many times the stated one."""
 
 MINIMUM_ERRORS: Final = 10
-"""Strangers named, or pairs of people taken for one, that must lie behind a rate."""
+"""Fewest false identifications, or false matches between pairs of people, behind a rate."""
 
 SUSPECTS: Final = 0.05
-"""Own scores as high as the typical mated score are taken for people enrolled twice, and left out,
-while they are no more than this share, or one pair. More of them, and strangers do score like that
-here."""
+"""Own scores as high as the typical mated score are attributed to people enrolled twice and left
+out, if they are no more than this share, or one pair. If there are more, non-mated scores really
+are that high."""
 
 _Z: Final = 1.96
 _FUSIONS: Final = ("max", "mean", "weighted")
@@ -61,27 +62,27 @@ MEANS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class IdentificationPoint(Record):
-    """A threshold for one gallery, together with the rate at which strangers reach it.
+    """A threshold for one gallery with its FPIR.
 
     Attributes:
-        threshold: a probe whose best fused score is at or above it is named.
+        threshold: a probe with a best fused score at or above it is identified.
         fpir: the rate asked for.
-        fpir_ci: 95 % interval of the true rate: other people in the calibration, other people in
-            the gallery, how far its photos may be from the calibration's as far as its own scores
-            leave that open, and what the model does not explain (``chances.MODEL_SD``).
-        basis: what it rests on, in words.
+        fpir_ci: 95 % interval of the true rate. Includes: people of the calibration, people of the
+            gallery, the cohort shift as far as it is unknown, and the model error
+            (``fpir_model.MODEL_SD``).
+        basis: the data behind it, in words.
         people: people enrolled.
         templates: mean number of templates a person.
         fusion: how they become one score.
-        pairs: pairs of people (of photos, where the calibration knows no more) behind it; 0 where
-            the calibration has no part in it.
-        probes: simulated strangers among the gallery's own people behind it.
-        suspects: own scores so high that these are probably people enrolled under two names.
-        calibration: name of the calibration, "" where none has a part in it.
+        pairs: pairs of people behind it (of photos, if the calibration has no more); 0 if no
+            calibration was used.
+        probes: non-mated scores of the gallery behind it.
+        suspects: own scores so high that they are probably one person enrolled under two names.
+        calibration: name of the calibration; "" if none was used.
         model: model name of the calibration.
         model_sha256: hash of the model file.
         dataset: what the calibration was measured on.
-        mean: about which mean templates are compared: ``gallery`` (the gallery's own),
+        mean: mean on which templates are centered: ``gallery`` (the gallery's own),
             ``calibration``, or ``none``.
     """
 
@@ -104,11 +105,12 @@ class IdentificationPoint(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenSet:
-    """Strangers before one gallery: made once by ``open_set``, asked many times.
+    """Open-set model of one gallery, see ``open_set``.
 
     Attributes:
-        chances: how often they reach each score; ``None`` without a calibration.
-        own: ``(P,)`` the gallery's own scores, ascending, without suspects; empty if too few.
+        chances: FPIR by score; ``None`` without a calibration.
+        own: ``(P,)`` non-mated scores of the gallery, ascending, without suspects; empty if too
+            few.
         people: people enrolled.
         templates: mean number of templates a person.
         fusion: how they become one score.
@@ -128,17 +130,17 @@ class OpenSet:
 
     @property
     def domain(self) -> Domain | None:
-        """The space of the scores; ``None`` for templates as they are."""
+        """The domain of the scores; ``None`` for plain templates."""
         return None if self.calibration is None else self.calibration.domain
 
     @property
     def lowest(self) -> float:
-        """The lowest FPIR that the data support."""
+        """Lowest FPIR that the data support."""
         by_chances = self.chances.lowest if self.chances is not None else 1.0
         return min(by_chances, MINIMUM_ERRORS / len(self.own) if len(self.own) else 1.0)
 
     def point(self, fpir: float) -> IdentificationPoint:
-        """The threshold at which strangers are named at the rate ``fpir``.
+        """Returns the threshold for an FPIR.
 
         Raises:
             OptionError: ``fpir`` is outside (0, 1).
@@ -160,13 +162,13 @@ class OpenSet:
                 f"support no less than {self.lowest:.2g}",
                 self._remedy(fpir),
             )
-        # Two people who come closest to each other are one event seen twice.
+        # Two people who are each other's best match are one event counted twice.
         factor = float(np.exp(_Z * (2 / count) ** 0.5))
         bounds = (fpir / factor, min(fpir * factor, 1.0))
         return self._point(fpir, float(self.own[-count]), bounds, by_own=True)
 
     def supported(self, fpir: float) -> float:
-        """The lowest supported rate that is not below ``fpir``, rounded up.
+        """Returns the lowest supported rate at or above ``fpir``, rounded up.
 
         Raises:
             UnsupportedFmrError: the data support no rate below 1.
@@ -192,9 +194,9 @@ class OpenSet:
         )
 
     def fpir(self, scores: ArrayLike) -> Floats:
-        """The chance that a stranger's best score here reaches each score: read it as "at most".
+        """Returns the FPIR at each score, as an upper limit.
 
-        Never below ``lowest``, which is all that the data support.
+        Never below ``lowest``.
         """
         values = np.asarray(scores, dtype=np.float64)
         if self.chances is not None:
@@ -211,7 +213,7 @@ class OpenSet:
             return f"{answer}, or calibrate on photos of people: `visavis calibrate`"
         if self.calibration is not None and self.calibration.method == "unlabelled":
             return answer
-        # Pairs of people grow with the square of their number; a little more, to be sure.
+        # Pairs grow with the square of the number of people; with a small margin.
         more = ceil(self.chances.strangers.people * sqrt(1.25 * self.lowest / fpir))
         return f"{answer}, or calibrate on photos of about {more:,} people: `visavis calibrate`"
 
@@ -262,7 +264,7 @@ class OpenSet:
 
 
 def above_default(fpir: float) -> tuple[str, ...]:
-    """A warning if a rate that was chosen automatically is above the default."""
+    """Returns a warning if an automatically chosen rate is above the default."""
     if fpir <= DEFAULT_FPIR * (1 + 1e-9):
         return ()
     return (
@@ -281,16 +283,16 @@ def open_set(
     own: ArrayLike | None = None,
     own_mean: bool = False,
 ) -> OpenSet:
-    """What strangers score before a gallery.
+    """Creates the open-set model of a gallery.
 
     Args:
         people: people enrolled with templates of the model.
         templates: mean number of templates a person.
-        fusion: how they become one score (``gallery.store.Fusion``).
-        calibration: of the model and pipeline in use.
-        own: ``GalleryStore.non_mated()`` with the same fusion and the calibration's domain: how
-            close the gallery's own people come to one another, ``(P,)`` scores.
-        own_mean: the calibration is about the gallery's own mean (``gallery.space``).
+        fusion: how their scores are combined (``gallery.store.Fusion``).
+        calibration: for the model and pipeline in use.
+        own: ``(P,)`` scores from ``GalleryStore.non_mated()`` with the same fusion and the
+            calibration's domain.
+        own_mean: whether the calibration is centered on the gallery's own mean (``gallery.space``).
 
     Raises:
         OptionError: nobody is enrolled, an unknown fusion, or scores outside [-1, 1].
@@ -336,13 +338,13 @@ def open_set(
 
 @dataclass(frozen=True, slots=True)
 class SupportedFpir(Record):
-    """The FPIR that a calibration alone supports, for one gallery size, one template per person.
+    """Lowest FPIR that a calibration alone supports, for one gallery size, one template per person.
 
     Attributes:
         people: people enrolled.
-        lowest: the lowest FPIR that is supported, 1 where none is.
-        lowest_ci: 95 % interval of the true rate there, before a gallery's own scores narrow it.
-        default_ci: the same at 0.01; ``None`` where that is not supported.
+        lowest: lowest supported FPIR; 1 if none is.
+        lowest_ci: 95 % interval of the true rate there; a gallery's own scores make it narrower.
+        default_ci: the same at 0.01; ``None`` if not supported.
     """
 
     people: int
@@ -354,7 +356,7 @@ class SupportedFpir(Record):
 def supported_fpirs(
     calibration: Calibration, /, sizes: Sequence[int] = (10, 100, 1000)
 ) -> tuple[SupportedFpir, ...]:
-    """The lowest FPIR that a calibration supports for galleries of some sizes."""
+    """Returns the lowest FPIR that a calibration supports, for each gallery size."""
     found = []
     for people in sizes:
         strangers = open_set(people=people, calibration=calibration)
@@ -369,7 +371,8 @@ def supported_fpirs(
 
 
 def _without_suspects(scores: Floats, calibration: Calibration | None) -> tuple[Floats, int]:
-    """Own scores without those of people who are probably enrolled twice, and how many."""
+    """Returns own scores without those of people probably enrolled twice, and the number
+    removed."""
     reference = (calibration.reference if calibration is not None else None) or {}
     if "mated" not in reference or not len(scores):
         return scores, 0
@@ -381,6 +384,6 @@ def _without_suspects(scores: Floats, calibration: Calibration | None) -> tuple[
 
 
 def _rounded_up(rate: float) -> float:
-    """To two digits, not below."""
+    """Rounds up to two digits."""
     step = 10.0 ** (np.floor(np.log10(rate)) - 1)
     return float(f"{np.ceil(rate / step - 1e-9) * step:.2g}")

@@ -1,8 +1,8 @@
-"""Thresholds with the error rates that were measured at them.
+"""Thresholds with measured error rates.
 
-The threshold for a false match rate (FMR) is the smallest non-mated score t that was observed and
-for which ``#(non-mated scores >= t) / #(non-mated scores)`` does not exceed the rate asked for.
-Nothing is interpolated or extrapolated.
+The threshold for a false match rate (FMR) is the lowest observed non-mated score t for which
+``#(non-mated scores >= t) / #(non-mated scores)`` does not exceed the rate. Nothing is interpolated
+or extrapolated.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
 from visavis.types import OperatingPoint
 
 LADDER: Final = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-"""The false match rates that are tried when none are named."""
+"""Default false match rates."""
 
 MINIMUM_ERRORS: Final = 10
-"""False matches that must lie behind a threshold, each between another two people.
+"""Fewest false matches behind a threshold, each between a different pair of people.
 
-Were they independent, ten events would place the true rate within a factor of 0.48 to 1.84 with
-95 % confidence (exact Poisson interval); Doddington's rule of 30 asks for thirty, which gives
-±30 % with 90 % confidence. The interval of the operating point tells the rest."""
+If they were independent, ten events would determine the true rate within a factor of 0.48 to 1.84
+with 95 % confidence (exact Poisson interval). Doddington's rule of 30 asks for thirty: ±30 % with
+90 % confidence. The interval of the operating point gives the actual uncertainty."""
 
 
 def measure_points(
@@ -39,23 +39,23 @@ def measure_points(
     settings: str = "",
     bootstrap: PeopleBootstrap | None = None,
 ) -> list[OperatingPoint]:
-    """Operating points at the false match rates asked for.
+    """Measures operating points at given false match rates.
 
     Args:
-        pairs: scores of all pairs, or of a list of pairs.
+        pairs: the scores.
         targets: false match rates in (0, 1).
         model: name of the model that made the scores.
         model_sha256: hash of its file.
-        dataset: what was measured, for people to read.
-        settings: the pipeline that made the scores.
-        bootstrap: people drawn for the intervals; 1000 replicates if not given.
+        dataset: description of the data.
+        settings: id of the pipeline that made the scores.
+        bootstrap: for the intervals; 1000 replicates if ``None``.
 
     Returns:
-        One operating point a target, in the order given.
+        One operating point per target, in order.
 
     Raises:
-        UnsupportedFmrError: a target rests on fewer than ten false matches between different
-            pairs of people; the message says how many people would be needed.
+        UnsupportedFmrError: a target is based on fewer than ten false matches between different
+            pairs of people; the message says how many people are needed.
         OptionError: a target is outside (0, 1).
     """
     counts = [supported_count(pairs, target) for target in targets]
@@ -90,18 +90,18 @@ def measure_points(
 
 
 def supported_count(pairs: PairScores, target: float) -> int:
-    """How many non-mated scores lie at or above the threshold for ``target``.
+    """Returns the number of non-mated scores at or above the threshold for ``target``.
 
-    The scores at the threshold are all counted, so ties lower the count, never raise the rate.
+    All scores equal to the threshold count, so ties never raise the rate.
 
     Raises:
         UnsupportedFmrError: too few false matches to measure ``target``.
-        CalibrationError: the pairs keep too short a tail for a target this high.
+        CalibrationError: ``pairs`` stores too few scores for a target this high.
         OptionError: ``target`` is outside (0, 1).
     """
     if not 0 < target < 1:
         raise OptionError(f"a false match rate of {target}", "give one in (0, 1), such as 1e-3")
-    # The tolerance keeps 1e-3 * 5000 at 5 where floating point gives 4.999...
+    # The tolerance makes 1e-3 * 5000 give 5 where floating point gives 4.999...
     allowed = floor(target * pairs.non_mated * (1 + 1e-12))
     if allowed >= len(pairs.tail) and len(pairs.tail) < pairs.non_mated:
         raise CalibrationError(
@@ -111,7 +111,7 @@ def supported_count(pairs: PairScores, target: float) -> int:
         )
     count = min(allowed, len(pairs.tail))
     if 0 < count < len(pairs.tail) and pairs.tail[count] == pairs.tail[count - 1]:
-        # The first score left out equals the last one counted: step over the whole tie.
+        # The first score left out equals the last one counted: skip the whole tie.
         count = int(np.searchsorted(-pairs.tail, -pairs.tail[count], side="left"))
     errors = _different_pairs(pairs, count)
     if errors < MINIMUM_ERRORS:
@@ -127,7 +127,8 @@ def supported_count(pairs: PairScores, target: float) -> int:
 
 
 def people_needed(pairs: PairScores, target: float) -> int:
-    """About how many people, with as many photos each, it takes to support ``target``.
+    """Returns the approximate number of people needed to support ``target``, with as many photos
+    each.
 
     The number of pairs grows with the square of the number of people.
 
@@ -139,7 +140,7 @@ def people_needed(pairs: PairScores, target: float) -> int:
     expected = target * pairs.non_mated
     count = min(floor(expected), len(pairs.tail))
     if count:
-        # Several photos of one pair of look-alikes are one error seen several times.
+        # Several photos of one pair of look-alikes are one error, counted several times.
         expected *= _different_pairs(pairs, count) / count
     return ceil(max(pairs.people, 2) * max(1.0, sqrt(MINIMUM_ERRORS / expected)))
 

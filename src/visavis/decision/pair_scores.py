@@ -1,7 +1,7 @@
-"""All pairs among many photos, kept small: the tail exactly, the bulk as a fine histogram.
+"""Scores of all pairs of many photos in little memory: the tail exactly, the rest as a histogram.
 
-Ten thousand photos make fifty million non-mated pairs. Operating points need exact order
-statistics of the highest few, and which people they belong to; of the rest a histogram will do.
+Ten thousand photos have fifty million non-mated pairs. Operating points need the exact highest
+scores and the people they belong to; for the rest a histogram is enough.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from visavis.decision.cross_fit import CrossFit
 from visavis.errors import DataError, OptionError
 
 Block = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
-"""``(A,)`` and ``(B,)`` photos and their ``(A, B)`` scores; B begins with A, or they are apart."""
+"""``(A,)`` and ``(B,)`` photos and their ``(A, B)`` scores; B begins with A, or they are
+disjoint."""
 
 _SAMPLE: Final = 400_000
 
 BIN_WIDTH: Final = 1e-4
-"""Width of a histogram bin in units of score."""
+"""Width of a histogram bin in score units."""
 
 BINS: Final = round(2 / BIN_WIDTH)
 
@@ -33,15 +34,16 @@ class PairScores:
 
     Attributes:
         mated: ``(M,)`` float32 scores of mated pairs, ascending.
-        mated_people: ``(M,)`` int32, whose pair it is, an index below ``people``.
-        tail: ``(T,)`` float32, the highest non-mated scores, descending. Every non-mated score at
-            or above ``tail[-1]`` is in it.
+        mated_people: ``(M,)`` int32 person of each, an index below ``people``.
+        tail: ``(T,)`` float32, the highest non-mated scores, descending; includes every score at or
+            above ``tail[-1]``.
         tail_people: ``(T, 2)`` int32, the two people of each.
         histogram: ``(20000,)`` int64 counts of **all** non-mated scores, bins of 1e-4 from -1.
         non_mated: number of non-mated pairs.
-        photos: ``(P,)`` int64 photos per person. The non-mated pairs are all pairs of photos of
-            different people if ``exhaustive``.
-        exhaustive: all pairs were taken; otherwise a list, and ``tail`` holds all of it.
+        photos: ``(P,)`` int64 photos per person. If ``exhaustive``, the non-mated pairs are all
+            pairs of photos of different people.
+        exhaustive: whether all pairs were scored; otherwise a list was, and ``tail`` holds all of
+            it.
     """
 
     mated: NDArray[np.float32]
@@ -60,7 +62,7 @@ class PairScores:
 
 
 def bin_centers() -> NDArray[np.float64]:
-    """``(20000,)`` scores at the middle of each histogram bin."""
+    """Returns the ``(20000,)`` centers of the histogram bins."""
     return np.asarray((np.arange(BINS) + 0.5) * BIN_WIDTH - 1.0, dtype=np.float64)
 
 
@@ -68,15 +70,15 @@ def all_pairs(
     vectors: ArrayLike, people: Sequence[object], *, tail: float = 0.1, block: int = 1024,
     cross_fit: CrossFit | None = None,
 ) -> PairScores:  # fmt: skip
-    """Score every pair among N photos.
+    """Scores every pair of N photos.
 
-    Time is one N x N matrix product; memory is ``tail`` of it.
+    Time: one N x N matrix product. Memory: the share ``tail`` of it.
 
     Args:
         vectors: ``(N, D)`` unit vectors.
-        people: N labels; equal labels make a mated pair.
-        tail: share of the non-mated pairs to keep exactly, in (0, 1].
-        block: rows of a block of the product.
+        people: N labels; equal labels are mated.
+        tail: share of the non-mated pairs to store exactly, in (0, 1].
+        block: rows per block of the product.
         cross_fit: of the same photos in the same order: where the scores come from instead.
 
     Raises:
@@ -116,7 +118,7 @@ def all_pairs(
     high_people: list[NDArray[np.int32]] = []
     for a, b, scores in blocks:
         same = owner[a][:, None] == owner[b]
-        # Where b begins with the photos of a, a pair is there both ways: one of them counts.
+        # If b begins with the photos of a, each pair occurs in both directions: count one.
         once = np.triu(np.ones_like(same), 1 if a[0] == b[0] else -len(a))
         i, j = np.nonzero(same & once)
         mated.append(scores[i, j])
@@ -140,11 +142,11 @@ def all_pairs(
 def listed_pairs(
     scores: ArrayLike, same: ArrayLike, people: Sequence[tuple[object, object]]
 ) -> PairScores:
-    """Scores of a list of pairs.
+    """Collects the scores of a list of pairs.
 
     Args:
         scores: ``(K,)`` scores in [-1, 1].
-        same: ``(K,)`` booleans, whether the pair is mated.
+        same: ``(K,)`` booleans: mated or not.
         people: K pairs of labels, the people of each pair (see ``people_of_pairs``).
 
     Raises:
@@ -181,13 +183,14 @@ def listed_pairs(
 def people_of_pairs(
     photos: int, first: NDArray[np.int64], second: NDArray[np.int64], same: NDArray[np.bool_]
 ) -> list[str]:
-    """A person for each photo of a pair list that names none: mates of mates are one person.
+    """Assigns a person to each photo of a pair list without names: mated photos are one person,
+    transitively.
 
     Args:
         photos: number of photos.
         first: ``(K,)`` index of each pair's first photo.
-        second: ``(K,)`` index of its second.
-        same: ``(K,)`` whether the pair is mated.
+        second: ``(K,)`` index of its second photo.
+        same: ``(K,)`` whether each pair is mated.
 
     >>> people_of_pairs(3, np.array([0, 1]), np.array([1, 2]), np.array([True, False]))
     ['0', '0', '1']
@@ -201,13 +204,13 @@ def people_of_pairs(
 
 
 def histogram_of(scores: NDArray[np.floating]) -> NDArray[np.int64]:
-    """``(20000,)`` int64 counts of scores in bins of 1e-4 from -1 to 1."""
+    """Returns ``(20000,)`` int64 counts of scores in bins of 1e-4 from -1 to 1."""
     index = np.floor((scores.astype(np.float64) + 1.0) / BIN_WIDTH).astype(np.int64)
     return np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
 
 
 def _blocks(x: NDArray[np.float32], owner: NDArray[np.int32], block: int) -> Iterator[Block]:
-    # People in blocks of rows: sorting puts mates side by side, which keeps the masks cheap.
+    # Sorting by person puts mates side by side, which keeps the masks small.
     order = np.argsort(owner, kind="stable")
     x = x[order]
     for start in range(0, len(x), block):
@@ -216,7 +219,7 @@ def _blocks(x: NDArray[np.float32], owner: NDArray[np.int32], block: int) -> Ite
 
 
 def _drawn(owner: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Non-mated pairs: all, or a sample."""
+    """Scores of non-mated pairs: all, or a sample."""
     n = len(owner)
     if n * (n - 1) // 2 <= _SAMPLE:
         i, j = np.triu_indices(n, 1)
@@ -227,10 +230,11 @@ def _drawn(owner: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int6
 
 
 def _tail_floor(sample: NDArray[np.float32], tail: float) -> float:
-    """A score below which at least 1 - tail of the non-mated scores lie, from a sample of them.
+    """Returns a score below which at least 1 - tail of the non-mated scores lie, estimated from a
+    sample.
 
-    Ten standard errors of the sampled quantile are added, so the kept share falls short of
-    ``tail`` with no practical probability.
+    Adds ten standard errors of the quantile, so the stored share practically never falls short of
+    ``tail``.
     """
     share = tail + 10 * np.sqrt(tail * (1 - tail) / len(sample)) + 10 / len(sample)
     return float(np.quantile(sample, 1 - share)) - 1e-6 if share < 1 else -2.0

@@ -1,4 +1,4 @@
-"""A calibration: what was measured of one model with one pipeline on named data, and its store."""
+"""Calibrations: measurements of one model with one pipeline on named data, and their store."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WRITABLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Measured(Record):
-    """What some photos showed about scores.
+    """Measurements of scores on some photos.
 
     Attributes:
         points: operating points, highest FMR first, at least one.
@@ -55,31 +55,30 @@ class Measured(Record):
 
 @dataclass(frozen=True, slots=True)
 class Calibration(Record):
-    """Thresholds and evidence for one model file with one pipeline.
+    """Thresholds and likelihood ratios for one model file with one pipeline.
 
-    Scores are compared in the calibration's space: call ``project`` on templates first. Without a
-    ``domain`` that space is the templates' own.
+    Scores are measured in the calibration's space: call ``project`` on templates first. Without a
+    ``domain`` it is the space of the plain templates.
 
     Attributes:
-        name: what users select it by.
+        name: name of the calibration.
         model: model name.
         model_sha256: hash of the model file.
-        settings: the pipeline that made the scores.
+        settings: id of the pipeline that made the scores.
         method: ``labelled`` or ``unlabelled``.
         points: operating points, highest FMR first, at least one.
         evidence: fitted score-to-LLR maps, the default first; may be empty.
         reference: what is needed to compare other photos' scores with these: name -> numbers.
-        dataset: what was measured, for people to read.
+        dataset: description of the data.
         people: people behind it (0 where unknown).
         photos: photos behind it.
         failures: photos left out, with no face or unreadable.
         created: ISO 8601 date.
-        command: the command that makes it again.
+        command: the command that reproduces it.
         note: the uncertainty, in words.
-        domain: the mean that templates are centered on, and their whitening; ``None`` for
-            templates as the network makes them.
-        centered: of a calibration without a domain, what the same photos showed about their own
-            mean. It holds for other photos about *their* own mean, see ``about``.
+        domain: mean for centering templates, and whitening; ``None`` for plain templates.
+        centered: for a calibration without a domain: measurements of the same photos, centered on
+            their own mean. Valid for other photos centered on *their* mean, see ``about``.
     """
 
     name: str
@@ -101,28 +100,28 @@ class Calibration(Record):
     centered: Measured | None = None
 
     def project(self, vectors: Vectors, /, *, side: Side = "a") -> Vectors:
-        """Templates in the space in which the scores were measured.
+        """Projects templates to the space in which the scores were measured.
 
         Args:
             vectors: ``(N, D)`` float32 unit vectors.
-            side: ``a`` or ``b``, where the calibration knows two cameras.
+            side: ``a`` or ``b``, for a calibration of two cameras.
 
         Returns:
-            ``(N, D)`` float32 unit vectors; the same ones where there is no domain.
+            ``(N, D)`` float32 unit vectors; unchanged if there is no domain.
         """
         return vectors if self.domain is None else self.domain.apply(vectors, side=side)
 
     def about(self, domain: Domain) -> Calibration | None:
-        """The calibration for templates centered on another mean than its own.
+        """Returns the calibration for templates centered on another mean.
 
-        Scores about a set's own mean lie alike on sets of different photos, so what was measured
-        about one mean is used about another. A whitening stays.
+        Scores centered on a set's own mean are similar for different sets, so the measurements can
+        be used with another mean. A whitening stays.
 
         Args:
             domain: the mean, without a whitening.
 
         Returns:
-            ``None`` where nothing was measured about a mean.
+            ``None`` if nothing was measured on centered templates.
         """
         if self.domain is not None:
             kept = self.domain
@@ -139,9 +138,9 @@ class Calibration(Record):
         )  # fmt: skip
 
     def operating_point(self, fmr: float) -> OperatingPoint:
-        """The operating point for a false match rate.
+        """Returns the operating point for a false match rate.
 
-        Between two measured points the stricter one is returned: its FMR is at most ``fmr``.
+        Between two measured points it is the stricter one: its FMR is at most ``fmr``.
 
         Raises:
             OptionError: ``fmr`` is outside (0, 1).
@@ -160,10 +159,10 @@ class Calibration(Record):
         return replace(max(fitting, key=lambda p: p.target_fmr), target_fmr=fmr)
 
     def llr(self, scores: ArrayLike) -> NDArray[np.float64]:
-        """Natural-log likelihood ratios of scores, by the default map.
+        """Returns natural log-likelihood ratios of scores, by the default map.
 
         Raises:
-            CalibrationError: the calibration has none, being made without mated pairs.
+            CalibrationError: the calibration has no map, because it was made without mated pairs.
         """
         if not self.evidence:
             raise CalibrationError(
@@ -173,18 +172,18 @@ class Calibration(Record):
         return self.evidence[0].llr(scores)
 
     def llr_limits(self) -> tuple[float, float]:
-        """Lowest and highest log-likelihood ratio that the default map gives any score.
+        """Returns the lowest and highest log-likelihood ratio of the default map.
 
         Raises:
-            CalibrationError: as ``llr``.
+            CalibrationError: see ``llr``.
         """
         low, high = self.llr([-1.0, 1.0])
         return float(low), float(high)
 
     def require_model(self, model: str, model_sha256: str) -> None:
-        """Raise ModelMismatchError unless this was made with that model file and plain templates.
+        """Raises ModelMismatchError unless made with that model file and plain templates.
 
-        A former version levelled templates: scores of those are others.
+        A former version levelled templates; their scores differ.
         """
         if self.model_sha256 != model_sha256:
             raise ModelMismatchError(
@@ -199,20 +198,19 @@ class Calibration(Record):
             )
 
     def to_json(self) -> str:
-        """The calibration as a JSON document; ``from_json`` gives it back."""
+        """Returns the calibration as a JSON document for ``from_json``."""
         return calibration_file.dumps(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str, *, source: str = "calibration") -> Calibration:
-        """Read what ``to_json`` wrote.
+        """Reads the output of ``to_json``.
 
         Args:
             text: the document.
             source: the file, for messages.
 
         Raises:
-            CalibrationError: not such a document, or of a later schema; the message names the
-                field.
+            CalibrationError: invalid, or of a later schema; the message names the field.
         """
         from visavis.decision.domain import Domain
 
@@ -221,14 +219,14 @@ class Calibration(Record):
             if plain["domain"] is not None:
                 plain["domain"] = Domain.from_dict(plain["domain"])
             if plain["centered"] is not None:
-                plain["centered"] = Measured(**_made(plain["centered"]))
-            return cls(**_made(plain))
+                plain["centered"] = Measured(**_to_fields(plain["centered"]))
+            return cls(**_to_fields(plain))
         except (OptionError, ValueError, TypeError) as error:
             raise CalibrationError(f"{source}: domain or reference ({error})", _ANEW) from error
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
-        """The calibration that a file holds.
+        """Reads a calibration file.
 
         Raises:
             CalibrationError: it cannot be read, or ``from_json`` refuses it.
@@ -245,7 +243,7 @@ class Calibration(Record):
 
 
 class CalibrationStore:
-    """Calibrations by name: those shipped with the package, and those saved by users.
+    """Stores calibrations by name: those shipped with the package and those saved by users.
 
     Args:
         home: folder of models, calibrations and caches; the user's data folder when ``None``.
@@ -259,23 +257,23 @@ class CalibrationStore:
         self._folder = home / "calibrations"
 
     def changed(self) -> int:
-        """Nanoseconds of the last time that a calibration was saved or deleted; 0 for never."""
+        """Time in nanoseconds of the last save or deletion; 0 for never."""
         try:
             return self._folder.stat().st_mtime_ns
         except OSError:
             return 0
 
     def require_free(self, name: str) -> None:
-        """Raise OptionError unless a calibration may be saved under ``name``."""
+        """Raises OptionError unless a calibration may be saved as ``name``."""
         self.path(name)
         if name in _shipped_names():
             raise OptionError(f"the name {name!r}, which is shipped", "choose another")
 
     def save(self, calibration: Calibration) -> Path:
-        """Keep a calibration under its name, replacing an older one; returns the file.
+        """Saves a calibration under its name, replacing an older one; returns the file.
 
         Raises:
-            OptionError: the name is not usable, or is a shipped one's.
+            OptionError: the name is invalid, or is that of a shipped calibration.
             CalibrationError: the folder cannot be written.
         """
         import os
@@ -298,7 +296,7 @@ class CalibrationStore:
         return path
 
     def load(self, name: str) -> Calibration:
-        """The calibration of that name.
+        """Returns the calibration of that name.
 
         Raises:
             UnknownCalibrationError: there is none.
@@ -314,10 +312,10 @@ class CalibrationStore:
         )
 
     def delete(self, name: str) -> None:
-        """Remove a saved calibration.
+        """Removes a saved calibration.
 
         Raises:
-            UnknownCalibrationError: none is saved under that name (shipped ones stay).
+            UnknownCalibrationError: none is saved under that name (shipped ones cannot be removed).
             CalibrationError: it cannot be removed.
         """
         path = self.path(name)
@@ -333,7 +331,7 @@ class CalibrationStore:
             ) from error
 
     def names(self) -> list[str]:
-        """Names of all calibrations, shipped ones first.
+        """Returns the names of all calibrations, shipped ones first.
 
         Raises:
             CalibrationError: the folder cannot be read.
@@ -352,11 +350,11 @@ class CalibrationStore:
     def for_model(
         self, name: str | None, *, model: str, model_sha256: str, settings: str
     ) -> Calibration:
-        """The named calibration, or the model's own when ``name`` is ``None``.
+        """Returns the named calibration, or the model's own if ``name`` is ``None``.
 
-        A model's own is the one shipped for its file (among several, the one made with the same
-        settings), else the one saved under the model's name and made with its file, which is how
-        `visavis models add` keeps the calibration of a model directory.
+        A model's own calibration is the one shipped for its file (if there are several, the one
+        with the same settings), else the one saved under the model's name and made with its file,
+        as by `visavis models add`.
 
         Raises:
             UnknownCalibrationError: there is none.
@@ -375,7 +373,7 @@ class CalibrationStore:
         return next((c for c in fitting if c.settings == settings), fitting[0])
 
     def own(self, model: str, model_sha256: str) -> Calibration | None:
-        """The calibration saved under a model's name, if it was made with that model file."""
+        """Returns the calibration saved under a model's name, if it was made with that file."""
         try:
             path = self.path(model)
         except OptionError:
@@ -400,7 +398,7 @@ class CalibrationStore:
         return True
 
     def path(self, name: str) -> Path:
-        """The file of a saved calibration of that name, whether it is there or not."""
+        """Returns the path for a calibration of that name, whether it exists or not."""
         if not _NAME.fullmatch(name):
             raise OptionError(
                 f"the calibration name {name!r}",
@@ -409,7 +407,7 @@ class CalibrationStore:
         return self._folder / f"{name}.json"
 
 
-def _made(plain: dict[str, Any]) -> dict[str, Any]:
+def _to_fields(plain: dict[str, Any]) -> dict[str, Any]:
     """Checked JSON values as the fields of ``Measured`` and ``Calibration``."""
     from visavis.decision.llr import LlrCalibration
 
@@ -430,7 +428,7 @@ def _floats(numbers: Iterable[float]) -> tuple[float, ...]:
 
 
 def is_shipped(calibration: Calibration) -> bool:
-    """Whether a calibration came with the package, and so knows nothing of the user's photos."""
+    """Whether a calibration was shipped with the package."""
     return calibration.name in _shipped_names()
 
 

@@ -1,14 +1,13 @@
-"""How often one person is taken for another, each person counting once.
+"""Non-mated rates between people, each person counting once.
 
-A gallery holds people, not photos. The false match rate over all pairs of photos gives a person
-with 500 photos 500 times the say of a person with one, and a look-alike of that person 500 false
-matches. For strangers before a gallery people are what counts, so one photo of each is drawn.
+A gallery holds people, not photos. In the false match rate over all pairs of photos, a person with
+500 photos has 500 times the weight of a person with one. For an open-set threshold people count, so
+one photo of each person is drawn.
 
-Some people look like many others. Their own rates of being taken for somebody spread about the
-mean; with a gamma distribution of squared coefficient of variation c, a stranger's probe reaches
-the threshold with one of N people with probability ``1 - (1 + c N h)^(-1/c)``, where
-``h = -log(1 - f)`` and f is the rate for one person. For c = 0 this is the usual ``1 - (1 - f)^N``,
-which says too much.
+Some people look like many others, so the rates of individuals vary around the mean. With a gamma
+distribution of squared coefficient of variation c, a non-mated probe reaches the threshold with one
+of N people with probability ``1 - (1 + c N h)^(-1/c)``, where ``h = -log(1 - f)`` and f is the rate
+for one person. For c = 0 this is the usual ``1 - (1 - f)^N``, which is too high.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from visavis.types import OperatingPoint, Record, Vectors
 Floats = NDArray[np.float64]
 
 DRAWS: Final = 12
-"""Times that one photo of each person is drawn."""
+"""Draws of one photo per person."""
 
 STEP: Final = 0.005
 FIRST: Final = -1.0
@@ -35,7 +34,7 @@ BINS: Final = 400
 _BLOCK: Final = 512
 
 FEWEST_PAIRS: Final = 500
-"""Pairs of people behind ``spread``; above the score where there are fewer it is kept level."""
+"""Fewest pairs of people behind ``spread``; constant above the score with fewer."""
 
 _KEYS: Final = ("person_scores", "person_fmr", "person_spread", "person_count")
 _LOG_SD: Final = "person_log_sd"
@@ -43,16 +42,16 @@ _LOG_SD: Final = "person_log_sd"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NonMatedModel(Record):
-    """What strangers score with one person.
+    """Non-mated scores with one person.
 
     Attributes:
         scores: ``(S,)`` float64, ascending.
-        fmr: ``(S,)`` float64 in (0, 1), the rate at which a photo of one person reaches each score
-            with a photo of one other person; descending.
-        spread: ``(S,)`` float64, squared coefficient of variation of people's own rates.
+        fmr: ``(S,)`` float64 in (0, 1), the rate at which photos of two different people reach each
+            score; descending.
+        spread: ``(S,)`` float64, squared coefficient of variation of individual rates.
         people: number of people measured.
         log_sd: ``(S,)`` float64, standard deviation of the log of ``fmr`` from sampling people;
-            computed where ``None``.
+            computed if ``None``.
     """
 
     scores: Floats
@@ -63,11 +62,11 @@ class NonMatedModel(Record):
 
     @property
     def pairs(self) -> float:
-        """Pairs of people behind the rates."""
+        """Number of pairs of people behind the rates."""
         return self.people * (self.people - 1) / 2
 
     def variance(self, score: float) -> float:
-        """Variance of the log of the rate at a score: what other people would have shown.
+        """Returns the sampling variance of the log rate at a score.
 
         ``4 c / M + 1 / (f M (M - 1) / 2)`` for M people: the two terms of W. Hoeffding's variance
         of a mean over pairs (Annals of Mathematical Statistics 19(3), 1948).
@@ -78,18 +77,19 @@ class NonMatedModel(Record):
         return 4 * float(self.spread_at(score)) / self.people + 1 / events
 
     def log_fmr(self, scores: ArrayLike) -> Floats:
-        """Log of the rate at any score, straight lines between; level above the last score."""
+        """Returns the log rate at any score, by linear interpolation; constant above the last
+        score."""
         values = np.asarray(scores, dtype=np.float64)
         logs = np.log(self.fmr)
         inside = np.interp(values, self.scores, logs)
         return np.asarray(np.where(values < self.scores[0], 0.0, inside))
 
     def spread_at(self, scores: ArrayLike) -> Floats:
-        """``spread`` at any score."""
+        """Returns ``spread`` at any score."""
         return np.asarray(np.interp(np.asarray(scores, dtype=np.float64), self.scores, self.spread))
 
     def to_reference(self) -> dict[str, tuple[float, ...]]:
-        """Entries for ``Calibration.reference``."""
+        """Returns the entries for ``Calibration.reference``."""
         columns = (self.scores.round(5), _digits(self.fmr), _digits(self.spread))
         plain = [tuple(float(v) for v in column) for column in columns]
         reference = dict(zip(_KEYS, [*plain, (float(self.people),)], strict=True))
@@ -101,7 +101,7 @@ class NonMatedModel(Record):
     def from_reference(
         cls, reference: Mapping[str, tuple[float, ...]] | None
     ) -> NonMatedModel | None:
-        """The inverse of ``to_reference``; ``None`` where the calibration has no such entries."""
+        """Inverse of ``to_reference``; ``None`` if the calibration has no such entries."""
         if reference is None or any(key not in reference for key in _KEYS):
             return None
         scores, fmr, spread = (np.asarray(reference[key], dtype=np.float64) for key in _KEYS[:3])
@@ -111,7 +111,8 @@ class NonMatedModel(Record):
 
     @classmethod
     def from_points(cls, points: Sequence[OperatingPoint]) -> NonMatedModel:
-        """What the error rates of pairs of photos tell: too much, as a rule, on the safe side."""
+        """Approximates the model by the FMR over pairs of photos: usually too high, so
+        conservative."""
         rising = sorted(points, key=lambda p: (p.threshold, -p.fmr))
         ends = np.array([p.fmr_ci for p in rising], dtype=np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -129,14 +130,14 @@ def measure_strangers(
     vectors: Vectors, people: NDArray[np.int64], /, *, draws: int = DRAWS, seed: int = 0,
     cross_fit: CrossFit | None = None,
 ) -> NonMatedModel:  # fmt: skip
-    """Score every two people against each other by one photo each, several times.
+    """Scores every two people by one photo each, several times.
 
     Args:
         vectors: ``(N, D)`` float32 unit vectors.
-        people: ``(N,)`` whose photo each is.
-        draws: times that one photo a person is drawn.
-        seed: decides the draws.
-        cross_fit: of the same photos in the same order: where the scores come from instead.
+        people: ``(N,)`` person of each photo.
+        draws: number of draws of one photo per person.
+        seed: random seed.
+        cross_fit: scores of the same photos in the same order, to use instead.
 
     Raises:
         DataError: fewer than two people, or lengths differ.
@@ -159,8 +160,8 @@ def measure_strangers(
             above = _counts_above(x[one[rows]] @ x[one].T if whole is None else whole[rows], start)
             total += above.sum(axis=0)
             squares += (above * (above - 1)).sum(axis=0)
-    # Of one person's k matches among m others, k (k - 1) / (m (m - 1)) estimates the square of
-    # their own rate without the binomial noise of k.
+    # If a person has k matches among m others, k (k - 1) / (m (m - 1)) estimates the square of
+    # their rate without the binomial noise of k.
     others, probes = count - 1, count * draws
     fmr: Floats = np.asarray(total / (probes * others), dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -171,14 +172,14 @@ def measure_strangers(
         last = int(np.flatnonzero(enough)[-1])
         spread[last + 1 :] = spread[last]
     scores: Floats = FIRST + STEP * np.arange(BINS, dtype=np.float64)
-    # One step of certainty below, so that interpolation starts at 1; above, what was seen.
+    # Rate 1 one step below, so that interpolation starts there; measured values above.
     first = max(int(np.flatnonzero(fmr >= 1.0)[-1]) if (fmr >= 1.0).any() else 0, 0)
     end = int(np.flatnonzero(fmr > 0)[-1]) + 1
     return NonMatedModel(scores[first:end], fmr[first:end], spread[first:end], count)
 
 
 def _counts_above(scores: NDArray[np.float32], start: int) -> NDArray[np.int64]:
-    """For each row how many of the others are at or above each score of the grid."""
+    """Returns for each row the number of other people at or above each score of the grid."""
     size = len(scores)
     place = np.floor((scores - np.float32(FIRST)) / np.float32(STEP) + np.float32(1e-4))
     bins = np.clip(place, 0, BINS - 1).astype(np.int64) + BINS * np.arange(size)[:, None]

@@ -1,10 +1,10 @@
-"""The upper tail of unlabelled pair scores: mostly strangers, some mates.
+"""Fits the upper tail of unlabelled pair scores, a mixture of non-mated and few mated pairs.
 
-Scores are first expressed as normal deviates w under the ``background`` model of the photos. Were
-that model exact, non-mated pairs would be standard normal. What is left to learn is how their tail
-departs from it, ``TailShape``, and which pairs are mates. Both are maxima of a posterior whose
-likelihood is that of the binned deviates; the prior of the shape is centered on what the model's
-labelled reference data show.
+Scores are first mapped to normal deviates w under the ``background`` model of the photos. If that
+model were exact, non-mated pairs would be standard normal. Two things are fitted: how their tail
+deviates from it (``TailShape``), and which pairs are mated. Both maximize a posterior with the
+likelihood of the binned deviates; the prior of the shape is centered on the labelled reference
+data.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ LOWER: Final = EDGES[:-1]
 
 SHIFT_SD: Final = 0.08
 SLOPE_SD: Final = 0.05
-"""Spread of the shape from one set of photos to another, seen on degraded and regrouped photos of
-LFW's View 1 training people (``benchmarks/unlabelled.py``)."""
+"""Variation of the shape between sets of photos, measured on degraded and regrouped photos of LFW's
+View 1 training people (``benchmarks/unlabelled.py``)."""
 
 MATES_MEAN: Final = (5.0, 2.0)
 MATES_LOG_WIDTH: Final = (0.2, 0.3)
-"""Mean and standard deviation of the priors of where mates lie, in deviates."""
+"""Mean and standard deviation of the priors of the mated location, in deviates."""
 
 WEIGHT: Final = 0.5
 """Pairs share photos, so their counts carry less information than independent ones."""
@@ -45,26 +45,26 @@ WEIGHT: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class TailShape(Record):
-    """How the non-mated tail departs from the background model.
+    """Deviation of the non-mated tail from the background model.
 
-    The deviate of the non-mated distribution is ``u = w - shift - slope * (w - 2)`` at the
-    deviate w of the background model.
+    The deviate of the non-mated distribution is ``u = w - shift - slope * (w - 2)`` at the deviate
+    w of the background model.
 
     Attributes:
-        shift: departure at 2.
-        slope: change of the departure for each unit above 2.
+        shift: deviation at w = 2.
+        slope: change of the deviation per unit above 2.
     """
 
     shift: float = 0.0
     slope: float = 0.0
 
     def true_deviate(self, deviates: NDArray[np.floating] | float) -> Floats:
-        """Deviates under the background model as deviates of the non-mated distribution."""
+        """Maps deviates of the background model to those of the non-mated distribution."""
         w = np.asarray(deviates, dtype=np.float64)
         return w - self.shift - self.slope * (w - PIVOT)
 
     def model_deviate(self, deviates: NDArray[np.floating] | float) -> Floats:
-        """The inverse of ``true_deviate``."""
+        """Inverse of ``true_deviate``."""
         u = np.asarray(deviates, dtype=np.float64)
         return (u + self.shift - self.slope * PIVOT) / (1 - self.slope)
 
@@ -75,11 +75,11 @@ def fit_shape(
     *,
     prior: TailShape,
 ) -> TailShape:
-    """Fit the shape of the tail to non-mated pairs.
+    """Fits the shape of the tail to non-mated pairs.
 
     Args:
-        deviates: one a pair, under the background model.
-        weights: probability that the pair is non-mated; 1 if not given.
+        deviates: one per pair, under the background model.
+        weights: probability that each pair is non-mated; 1 if ``None``.
         prior: center of the prior.
     """
     total, counts = _binned(deviates, weights)
@@ -94,17 +94,17 @@ def fit_shape(
 
 
 def stranger_probability(surprise: Floats, *, prior: TailShape) -> Floats:
-    """Probability that each pair is non-mated.
+    """Returns the probability that each pair is non-mated.
 
-    Two components are fitted to the tail: strangers with a free shape, and mates whose number,
-    mean and width are free.
+    Fits two components to the tail: non-mated pairs with a free shape, and mated pairs with free
+    number, mean and width.
 
     Args:
-        surprise: one a pair, see ``Background``.
-        prior: center of the prior of the strangers' shape.
+        surprise: one per pair, see ``Background``.
+        prior: center of the prior of the non-mated shape.
 
     Returns:
-        One probability a pair, never rising with ``surprise``.
+        One probability per pair, non-increasing in ``surprise``.
     """
     total, counts = _binned(surprise, None)
 
@@ -134,15 +134,15 @@ def stranger_probability(surprise: Floats, *, prior: TailShape) -> Floats:
     shift, slope, log_mates, mean, log_width = min(fits, key=lambda fit: float(fit.fun)).x
     u = TailShape(shift, slope).true_deviate(surprise)
     width, mates = np.exp(log_width), np.exp(log_mates)
-    # Log densities: far out both vanish.
+    # Log densities, because both underflow in the tail.
     log_strangers = np.log((total - mates) * (1 - slope)) - u**2 / 2
     log_mates_density = np.log(mates / width) - ((surprise - mean) / width) ** 2 / 2
     odds = np.exp(np.clip(log_strangers - log_mates_density, -700, 700))
     probability = odds / (1 + odds)
     probability[surprise < EDGES[0]] = 1.0
     order = np.argsort(surprise)
-    # Beyond the mates' mean the normal densities may cross again; similarity never speaks
-    # against mates.
+    # Beyond the mated mean the densities may cross again; a higher score must not lower the
+    # probability of being mated.
     probability[order] = np.minimum.accumulate(probability[order])
     return np.asarray(probability)
 

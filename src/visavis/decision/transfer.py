@@ -1,4 +1,4 @@
-"""A calibration for photos without labels, from an estimate and a labelled reference."""
+"""Makes a calibration for unlabelled photos from an estimate and a labelled reference."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def transfer(
     *,
     targets: Sequence[float] | None = None,
 ) -> Calibration:
-    """Move a labelled calibration to where its error rates hold for other photos.
+    """Transfers a labelled calibration to other photos.
 
-    Thresholds come from ``estimate``. Their FMR is the rate asked for, and its interval is the
-    uncertainty of the estimate. For galleries, the reference's rates of people are moved, down to
-    the lowest rate that the reference supports: the shape of the tail is the reference's, and the
-    interval widens where few pairs of the new photos reach a rate. Evidence maps are moved, too: a
-    score gets the evidence of the reference score that non-mated pairs exceed equally rarely. This
-    assumes that mated scores moved in the same way. FNMR stays unknown (NaN): it needs labels.
+    Thresholds come from ``estimate``. Their FMR is the target rate, and its interval is the
+    uncertainty of the estimate. For galleries, the reference's rates between people are shifted,
+    down to the lowest rate that the reference supports; the shape of the tail is the reference's,
+    and the interval widens at rates that few pairs of the new photos reach. Likelihood ratios are
+    shifted, too: a score gets that of the reference score with the same FMR. This assumes that
+    mated scores shifted in the same way. FNMR stays unknown (NaN), because it needs labels.
 
     Args:
         reference: a labelled calibration of the same model and settings.
-        estimate: what the unlabelled photos show.
-        provenance: names the new calibration.
-        targets: rates that must be supported; those of the reference that are, when ``None``.
+        estimate: non-mated scores of the unlabelled photos.
+        provenance: origin of the new calibration.
+        targets: rates that must be supported; ``None``: those of the reference that are.
 
     Raises:
-        CalibrationError: the estimate is about a mean, and the reference was not measured so.
-        ModelMismatchError: the reference is of another model file.
+        CalibrationError: the estimate is for centered templates, and the reference is not.
+        ModelMismatchError: the reference is for another model file.
         UnsupportedFmrError: a rate in ``targets`` is too low for the number of pairs.
         OptionError: a rate is outside (0, 1).
     """
@@ -83,7 +83,7 @@ def transfer(
         settings=provenance.settings,
         method="unlabelled",
         points=points,
-        evidence=tuple(_moved(one, reference, estimate) for one in reference.evidence),
+        evidence=tuple(_shifted(one, reference, estimate) for one in reference.evidence),
         reference=_reference_moved(reference, estimate),
         dataset=provenance.dataset,
         photos=provenance.photos,
@@ -97,7 +97,8 @@ def transfer(
 
 
 def photos_needed(target: float) -> int:
-    """How many unlabelled photos support a false match rate: ten expected false matches.
+    """Returns the number of unlabelled photos that support a false match rate: ten expected false
+    matches.
 
     >>> photos_needed(1e-3), photos_needed(1e-4)
     (142, 448)
@@ -128,7 +129,7 @@ def _point(estimate: NonMatedEstimate, provenance: Provenance, rate: float) -> O
 def _reference_moved(
     reference: Calibration, estimate: NonMatedEstimate
 ) -> dict[str, tuple[float, ...]] | None:
-    """The reference's numbers for these photos; its tail shapes stay."""
+    """The reference numbers for these photos; tail shapes are unchanged."""
     moved = _people_moved(reference, estimate) or {}
     if shape := (reference.reference or {}).get("shape"):
         moved["shape"] = shape
@@ -138,7 +139,7 @@ def _reference_moved(
 def _people_moved(
     reference: Calibration, estimate: NonMatedEstimate
 ) -> dict[str, tuple[float, ...]] | None:
-    """The reference's rates of people, moved to the photos of the estimate; ``None`` if unknown."""
+    """The reference's rates between people, shifted to these photos; ``None`` if unknown."""
     people = NonMatedModel.from_reference(reference.reference)
     if people is None:
         return None
@@ -146,7 +147,7 @@ def _people_moved(
     if not kept.any():
         return None
     rates = people.fmr[kept]
-    # The reference's uncertainty about the shape of the tail is included.
+    # Includes the reference's uncertainty about the shape of the tail.
     own = np.array([people.variance(float(score)) for score in people.scores[kept]])
     moved = NonMatedModel(
         scores=np.maximum.accumulate(estimate.threshold(rates)),
@@ -158,16 +159,18 @@ def _people_moved(
     answer = moved.to_reference()
     known = reference.reference or {}
     if "mated" in known:
-        mated = _where(np.asarray(known["mated"]), reference, estimate).clip(-1, 1).round(5)
+        mated = (
+            _equivalent_scores(np.asarray(known["mated"]), reference, estimate).clip(-1, 1).round(5)
+        )
         answer |= {"quantiles": known["quantiles"], "mated": tuple(float(v) for v in mated)}
     return answer
 
 
-def _moved(
+def _shifted(
     evidence: LlrCalibration, reference: Calibration, estimate: NonMatedEstimate
 ) -> LlrCalibration:
-    """The same evidence at the scores that non-mated pairs exceed as rarely."""
-    moved = _where(np.asarray(evidence.scores), reference, estimate)
+    """Evidence maps at the scores with the same FMR."""
+    moved = _equivalent_scores(np.asarray(evidence.scores), reference, estimate)
     return LlrCalibration(
         evidence.method,
         tuple(float(v) for v in np.maximum.accumulate(moved).round(5)),
@@ -175,8 +178,10 @@ def _moved(
     )
 
 
-def _where(scores: Floats, reference: Calibration, estimate: NonMatedEstimate) -> Floats:
-    """The scores that non-mated pairs exceed as rarely here as these in the reference."""
+def _equivalent_scores(
+    scores: Floats, reference: Calibration, estimate: NonMatedEstimate
+) -> Floats:
+    """Scores with the same FMR here as ``scores`` in the reference."""
     anchors = sorted((p.threshold, float(-ndtri(p.fmr))) for p in reference.points)
     thresholds = [t for t, _ in anchors]
     deviates = [d for _, d in anchors]
@@ -191,7 +196,7 @@ def _where(scores: Floats, reference: Calibration, estimate: NonMatedEstimate) -
     thresholds = [s for s, _ in lower] + thresholds
     deviates = [d for _, d in lower] + deviates
     inside = np.interp(scores, thresholds, deviates)
-    # Beyond what was observed, go on at the slope of the whole.
+    # Extrapolates with the slope of the whole.
     slope = (deviates[-1] - deviates[0]) / (thresholds[-1] - thresholds[0])
     inside = np.where(
         scores > thresholds[-1], deviates[-1] + (scores - thresholds[-1]) * slope, inside

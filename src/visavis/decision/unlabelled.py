@@ -1,10 +1,10 @@
-"""Where a false match rate lies for photos without labels: another camera, another population.
+"""Estimates false match rates on unlabelled photos, for another camera or population.
 
-A threshold measured on one set of photos does not hold on another: blur, age, light and who is in
-the photos move the scores of strangers. A few hundred photos of mostly different people, names
-unknown, tell by how much. Four steps: scores about the photos' own mean (``cohort``); a model of
-each pair's score fitted by medians (``background``); from it, which pairs are probably mates
-(``tail.stranger_probability``); and how the tail of the others departs from the model
+A threshold measured on one set of photos does not hold on another: blur, age, light and population
+shift non-mated scores. A few hundred photos of mostly different people, without names, show by how
+much. Four steps: scores centered on the photos' own mean (``cohort``); a model of each pair's score
+fitted by medians (``background``); the pairs that are probably mated
+(``tail.stranger_probability``); and the deviation of the others' tail from the model
 (``tail.fit_shape``), with a prior from the labelled reference. Half-samples of the photos give the
 uncertainty.
 """
@@ -31,45 +31,44 @@ Floats = NDArray[np.float64]
 
 FEWEST_PHOTOS: Final = 50
 MOST_PHOTOS: Final = 2000
-"""Of more photos as many are drawn at random; their two million pairs say what there is to say."""
+"""Most photos used; a random sample of more. Two million pairs are enough."""
 
 HALF_SAMPLES: Final = 32
 LARGEST_HALF: Final = 300
 
 MOST_OF_ONE: Final = 0.05
 ONE_PERSON: Final = 4.0
-"""Photos beyond so large a share are left out where their pairs' mean surprise is as high as this:
-strangers are mistaken for mates or mates for strangers where one person owns a fifth. Seen on the
+"""Photos beyond this share are left out if the mean surprise of their pairs is as high as this:
+mated and non-mated pairs are confused if one person owns a fifth of the photos. Seen on the
 look-alikes of ``benchmarks/unlabelled.py``: all groups found there were of one person."""
 
 LEVELS: Final = np.array([0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0])
-"""Deviates of the non-mated distribution at which the uncertainty is kept."""
+"""Deviates of the non-mated distribution at which the uncertainty is stored."""
 
 MODEL_SD: Final = np.array([0.03, 0.05, 0.08, 0.12, 0.18, 0.25, 0.38, 0.50, 0.65, 0.80])
-"""What the model itself may be off at ``LEVELS``, standard deviation of the log FMR: the misfit
-that is left on sets whose truth is known once their sampling error is taken out
-(``benchmarks/unlabelled.py``, development sets)."""
+"""Model error at ``LEVELS``, standard deviation of the log FMR: the error on sets with known truth
+after removing their sampling error (``benchmarks/unlabelled.py``, development sets)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceShape(Record):
-    """What a model's labelled reference photos show about the tails of its scores.
+    """Tail shapes of a model's labelled reference photos.
 
     Attributes:
         tail: shape of the tail of all non-mated pairs.
-        surprise: shape of the tail in units of each pair's own spread.
+        surprise: shape of the tail of standardized scores.
     """
 
     tail: TailShape = field(default_factory=lambda: TailShape(0.05, 0.04))
     surprise: TailShape = field(default_factory=lambda: TailShape(0.025, 0.015))
 
     def to_numbers(self) -> tuple[float, ...]:
-        """Four numbers, as ``Calibration.reference["shape"]`` keeps them."""
+        """Returns four numbers for ``Calibration.reference["shape"]``."""
         return (self.tail.shift, self.tail.slope, self.surprise.shift, self.surprise.slope)
 
     @classmethod
     def from_numbers(cls, numbers: tuple[float, ...]) -> ReferenceShape:
-        """The inverse of ``to_numbers``."""
+        """Inverse of ``to_numbers``."""
         return cls(TailShape(*numbers[:2]), TailShape(*numbers[2:]))
 
 
@@ -80,11 +79,11 @@ class NonMatedEstimate:
     Attributes:
         photos: photos used.
         pairs: pairs among them.
-        mated_pairs: how many of the pairs are probably mates, and were left out.
+        mated_pairs: number of probably mated pairs, left out.
         background: the pair model.
-        shape: how the non-mated tail departs from it.
+        shape: deviation of the non-mated tail from it.
         sampling_sd: ``(10,)`` standard deviation of the log FMR at ``LEVELS``, from half-samples.
-        domain: the photos' own mean, about which the scores are; ``None`` for plain templates.
+        domain: the photos' own mean for centering; ``None`` for plain templates.
     """
 
     photos: int
@@ -96,26 +95,26 @@ class NonMatedEstimate:
     domain: Domain | None = None
 
     def fmr(self, threshold: ArrayLike) -> Floats:
-        """False match rate at a threshold, in (0, 1)."""
+        """Returns the false match rate at a threshold, in (0, 1)."""
         return np.asarray(ndtr(-self.deviate(threshold)))
 
     def deviate(self, threshold: ArrayLike) -> Floats:
-        """The standard normal deviate that is exceeded as often as the threshold."""
+        """Returns the normal deviate that is exceeded as often as the threshold."""
         scores = np.asarray(threshold, dtype=np.float64)
         return self.shape.true_deviate(self.background.deviate(scores))
 
     def threshold(self, fmr: ArrayLike) -> Floats:
-        """Score that non-mated pairs reach with probability ``fmr``."""
+        """Returns the score that non-mated pairs reach with probability ``fmr``."""
         deviates = -ndtri(np.asarray(fmr, dtype=np.float64))
         return np.clip(self.background.score(self.shape.model_deviate(deviates)), -1.0, 1.0)
 
     def log_sd(self, fmr: ArrayLike) -> Floats:
-        """Standard deviation of the log of the true FMR where this estimates ``fmr``."""
+        """Returns the standard deviation of the log of the true FMR if the estimate is ``fmr``."""
         deviates = -ndtri(np.asarray(fmr, dtype=np.float64))
         return np.asarray(np.interp(deviates, LEVELS, np.hypot(self.sampling_sd, MODEL_SD)))
 
     def fmr_interval(self, threshold: float, *, z: float = 1.96) -> tuple[float, float]:
-        """Interval of the true FMR at ``threshold``; 95 % unless told."""
+        """Returns a confidence interval of the FMR at ``threshold``; 95 % by default."""
         rate = float(self.fmr(threshold))
         factor = float(np.exp(z * self.log_sd(rate)))
         return (rate / factor, min(rate * factor, 1.0))
@@ -131,19 +130,19 @@ def estimate_non_mated(
     seed: int = 0,
     half_samples: int = HALF_SAMPLES,
 ) -> NonMatedEstimate:
-    """Estimate the non-mated scores of the population and camera behind some photos.
+    """Estimates the non-mated scores of the population and camera of some photos.
 
-    Mated pairs among the photos are tolerated while they are few: most photos may have a mate, but
-    a pair drawn at random should be of two people in at least 97 of 100 cases.
+    Some mated pairs are tolerated: most photos may have a mate, but at least 97 of 100 random pairs
+    should be non-mated.
 
     Args:
-        vectors: ``(N, D)`` unit vectors, one a photo, N at least 50.
-        other: ``(M, D)`` photos of a second camera, where those of one are compared with those of
-            the other; each side is centered on its own mean. As many of both are used.
-        center: score about the photos' own mean (``domain``); else as the templates are.
-        shape: what the labelled reference of the model shows, likewise centered or not.
-        seed: decides the half-samples, and the photos used where there are more than 2000.
-        half_samples: how many; fewer than 2 leave the sampling error at zero.
+        vectors: ``(N, D)`` unit vectors, one per photo, N at least 50.
+        other: ``(M, D)`` photos of a second camera, if pairs across two cameras are compared; each
+            side is centered on its own mean. Both sides are cut to the same number.
+        center: center the templates on the photos' own mean (``domain``).
+        shape: tail shapes of the model's labelled reference, with the same centering.
+        seed: random seed for half-samples, and for the photos used if there are more than 2000.
+        half_samples: number of half-samples; fewer than 2 give no sampling error.
 
     Raises:
         CalibrationError: fewer than 50 photos.
@@ -153,7 +152,7 @@ def estimate_non_mated(
     sides = [_checked(vectors)] if other is None else [_checked(vectors), _checked(other)]
     most = min(MOST_PHOTOS // len(sides), *(len(x) for x in sides))
     logs = []
-    # Many small products: on several threads they would wait for one another.
+    # Many small matrix products: multiple threads would wait for one another.
     with threadpool_limits(1, user_api="blas"):
         sides = [_thinned(_drawn(x, most, rng), rng) for x in sides]
         most = min(len(x) for x in sides)
@@ -171,8 +170,8 @@ def estimate_non_mated(
             logs.append(log_ndtr(-part_tail.true_deviate(part.deviate(scores))))
     spread = np.zeros(len(LEVELS))
     if half_samples >= 2:
-        # A sample of n out of N without replacement varies about the whole with variance
-        # (1/n - 1/N); the whole varies about the truth with 1/N.
+        # A sample of n out of N without replacement varies around the whole with variance (1/n -
+        # 1/N); the whole varies around the truth with 1/N.
         share = size / cohort.units
         spread = np.std(logs, axis=0, ddof=1) * np.sqrt(share / (1 - share))
     return NonMatedEstimate(
@@ -189,19 +188,19 @@ def estimate_non_mated(
 def measure_shape(
     vectors: Vectors, people: NDArray[np.int64], *, seed: int = 0, cross_fit: CrossFit | None = None
 ) -> ReferenceShape:
-    """Tail shapes of a labelled reference: what ``estimate_non_mated`` starts from.
+    """Measures the tail shapes of a labelled reference.
 
-    Twenty times two hundred people are drawn, or all if there are fewer, with one photo each, and
-    the shapes fitted to the pairs of all draws together.
+    Draws 200 people (all if there are fewer) twenty times, with one photo each, and fits the shapes
+    to the pairs of all draws together.
 
     Args:
         vectors: ``(N, D)`` unit vectors.
-        people: ``(N,)`` whose photo each is.
-        seed: decides the draws.
-        cross_fit: of the same photos in the same order: where the scores come from instead.
+        people: ``(N,)`` person of each photo.
+        seed: random seed.
+        cross_fit: scores of the same photos in the same order, to use instead.
 
     Returns:
-        The shapes; the default where there are fewer than 50 people.
+        The shapes; the default for fewer than 50 people.
     """
     x = _checked(vectors, fewest=1)
     names, owner = np.unique(people, return_inverse=True)
@@ -240,10 +239,10 @@ def _drawn(x: Vectors, count: int, rng: np.random.Generator) -> Vectors:
 
 
 def _thinned(x: Vectors, rng: np.random.Generator) -> Vectors:
-    """The photos without those of any person beyond ``MOST_OF_ONE``, chosen at random.
+    """Thins the photos of any person beyond ``MOST_OF_ONE``, at random.
 
-    A person is a group whose pairs are far above what is usual for their photos: among children,
-    who are alike, no group is.
+    A person is a group of pairs with scores far above the usual for their photos. Among children,
+    who are similar to each other, no group is.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
 
@@ -259,7 +258,7 @@ def _thinned(x: Vectors, rng: np.random.Generator) -> Vectors:
 
 
 def _strangers(side: Cohort, shape: ReferenceShape, rng: np.random.Generator) -> Floats:
-    """Probability that each pair of plain templates shows two people."""
+    """Returns the probability that each pair of plain templates is non-mated."""
     return stranger_probability(fit_background(side, rng).surprise, prior=shape.surprise)
 
 

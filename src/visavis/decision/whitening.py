@@ -1,9 +1,9 @@
-"""Domains from labelled photos: their mean, and a whitening of what photos of one person differ in.
+"""Fits domains to labelled photos: mean, and whitening of within-person variation.
 
-Within-class covariance normalization: directions in which photos of one person differ much count
-less (A. O. Hatch, S. Kajarekar and A. Stolcke, "Within-class covariance normalization for SVM-based
-speaker recognition", Interspeech 2006). The covariance is shrunk toward the identity, and whether
-it helps at all is decided by cross-validation over people.
+Within-class covariance normalization gives less weight to directions in which photos of one person
+differ much (A. O. Hatch, S. Kajarekar and A. Stolcke, "Within-class covariance normalization for
+SVM-based speaker recognition", Interspeech 2006). The covariance is shrunk toward the identity;
+cross-validation over people decides whether whitening is used.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ Floats = NDArray[np.float64]
 PersonIndex = NDArray[np.int64]
 
 TRIED: Final = (0.9, 0.8, 0.65, 0.5, 0.35)
-"""Weights of the identity that cross-validation chooses from."""
+"""Candidate weights of the identity."""
 
 FEWEST_PEOPLE: Final = 20
-"""With two or more photos; of fewer no whitening is tried."""
+"""Fewest people with two or more photos for a whitening."""
 
 MOST_PHOTOS: Final = 3000
-"""Photos, of people drawn at random, that cross-validation looks at."""
+"""Most photos used in cross-validation, of randomly drawn people."""
 
 MOST_OF_ONE: Final = 10
-"""Mated pairs, and photos in the covariance, that one person counts for at most."""
+"""Most mated pairs, and photos in the covariance, per person."""
 
 RATES: Final = (1e-2, 1e-3)
-"""False match rates whose mean FNMR decides."""
+"""False match rates at which the mean FNMR is compared."""
 
 SIGNIFICANT: Final = 2.0
-"""A whitening is kept where it takes away misses by so many standard errors, over people."""
+"""A whitening is used if it reduces misses by this many standard errors, over people."""
 
 
 def fit_domain(vectors: Vectors, owners: PersonIndex, *, shrinkage: float | None = None) -> Domain:
-    """The mean of per-person means, ``n / (n + 10)`` of it for n people, and a whitening if asked.
+    """Fits the mean of per-person means, times ``n / (n + 10)`` for n people, and optionally a
+    whitening.
 
     Args:
         vectors: ``(N, D)`` unit vectors.
@@ -58,15 +59,15 @@ def fit_domain(vectors: Vectors, owners: PersonIndex, *, shrinkage: float | None
 
 
 def choose_shrinkage(vectors: Vectors, owners: PersonIndex, *, seed: int = 0) -> float | None:
-    """The whitening that has the lowest FNMR by cross-validation over people.
+    """Chooses the whitening with the lowest FNMR by cross-validation over people.
 
     Args:
         vectors: ``(N, D)`` unit vectors.
         owners: ``(N,)`` whose photo each is.
-        seed: decides the folds, and whom is looked at where there are many.
+        seed: random seed for the folds and for the sample of people.
 
     Returns:
-        The weight of the identity; ``None`` where no whitening is clearly better than none.
+        The weight of the identity; ``None`` if no whitening is clearly better than none.
     """
     who = np.unique(owners, return_inverse=True)[1]
     if np.count_nonzero(np.bincount(who) > 1) < FEWEST_PEOPLE:
@@ -102,7 +103,7 @@ def _whitening(vectors: Vectors, owners: PersonIndex, shrinkage: float) -> Float
 
 
 def _misses(vectors: Vectors, who: PersonIndex, shrinkage: float | None, seed: int) -> Floats:
-    """``(P,)`` misses of each person with mated pairs, as a mean over ``RATES``."""
+    """Returns ``(P,)`` mean FNMR over ``RATES`` for each person with mated pairs."""
 
     def fit(x: Vectors, owners: PersonIndex) -> Domain:
         return fit_domain(x, owners, shrinkage=shrinkage)
