@@ -1,4 +1,4 @@
-"""What all reports have in common: templates of pages, colors, axes, curves that several draw."""
+"""Shared parts of reports: page templates, colors, axes, and curves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAPER: Final = "#ffffff"
 SERIES: Final = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b38600", "#56b4e9", "#882255", "#44403c",
 )  # fmt: skip
-"""Eight colors that are told apart with any kind of color vision."""
+"""Eight colors that are distinguishable with any color vision."""
 
 _SIZE: Final = (4.8, 3.5)
 _FONT: Final = 8.6
@@ -40,7 +40,7 @@ Values = NDArray[np.floating[Any]]
 
 
 def pages(package: str, *, escape: bool = True, **options: Any) -> Environment:
-    """The templates of a package; a name that a template gets no value for is an error."""
+    """Returns the templates of a package; an undefined variable in a template is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -54,7 +54,7 @@ def pages(package: str, *, escape: bool = True, **options: Any) -> Environment:
 
 
 def axes(*, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
-    """A figure of its own (no pyplot state) with one quiet pair of axes.
+    """Creates a figure (without pyplot) with one pair of axes.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -71,7 +71,7 @@ def axes(*, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
 
 
 def quiet(panel: Axes) -> None:
-    """Give axes the looks of all pictures."""
+    """Applies the common style to axes."""
     panel.set_facecolor("none")
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
@@ -87,18 +87,18 @@ def quiet(panel: Axes) -> None:
 
 
 def legend(panel: Axes, **options: Any) -> None:
-    """A legend without a frame."""
+    """Adds a legend without a frame."""
     panel.legend(frameon=False, fontsize=_FONT, labelcolor=INK, handlelength=1.4, **options)
 
 
 def note(panel: Axes, text: str, x: float, y: float, **options: Any) -> None:
-    """A small text at data coordinates."""
+    """Adds small text at data coordinates."""
     settings: dict[str, Any] = {"color": MUTED, "fontsize": _FONT - 0.6, **options}
     panel.text(x, y, text, **settings)
 
 
 def as_svg(figure: Figure, *, name: str, **options: Any) -> str:
-    """The ``<svg>`` element of a figure: text stays text, ids are the same every time."""
+    """Returns the ``<svg>`` element of a figure; text stays text, and ids are reproducible."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
@@ -109,19 +109,19 @@ def as_svg(figure: Figure, *, name: str, **options: Any) -> str:
 
 
 def as_png(figure: Figure) -> bytes:
-    """The bytes of a PNG file."""
+    """Returns the figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
 class Drawn:
-    """Mixin: Jupyter shows what ``plot`` draws; the text where matplotlib is missing."""
+    """Mixin: Jupyter displays the result of ``plot``, or text without matplotlib."""
 
     __slots__ = ()
 
     def plot(self) -> Figure:
-        """A figure of what was found; see the class."""
+        """Draws the result; see the class."""
         raise NotImplementedError
 
     def _repr_png_(self) -> bytes | None:
@@ -132,13 +132,13 @@ class Drawn:
 
     @classmethod
     def of(cls, record: Any, **further: Any) -> Self:
-        """The same record, of a class that draws itself, with what it needs for that."""
+        """Converts a record to this class, which can draw it."""
         values = {field.name: getattr(record, field.name) for field in fields(record)}
         return cls(**values, **further)
 
 
 def side_by_side(count: int, *, height: float = 3.5) -> tuple[Figure, list[Axes]]:
-    """A figure of so many quiet axes in a row.
+    """Creates a figure with ``count`` axes in a row.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -152,7 +152,7 @@ def side_by_side(count: int, *, height: float = 3.5) -> tuple[Figure, list[Axes]
 
 
 def percent(value: float, _place: float) -> str:
-    """A share as the label of a tick.
+    """Formats a share as a tick label.
 
     >>> percent(0.125, 0)
     '12.5 %'
@@ -161,10 +161,10 @@ def percent(value: float, _place: float) -> str:
 
 
 def roc(panel: Axes, mated: Values, non_mated: Values) -> tuple[Values, Values]:
-    """Draw true matches over false matches, these on a logarithmic axis; returns both rates."""
+    """Draws the ROC curve with a logarithmic FMR axis; returns both rates."""
     fmr, fnmr = det_points(mated, non_mated)
     lowest = 1 / len(non_mated)
-    # The step keeps to what was observed: between two points FNMR is the best of the lower FMR.
+    # Steps, not interpolation: between two points FNMR is that of the lower FMR.
     order = np.lexsort((-fnmr, fmr))
     x, y = np.maximum(fmr[order], lowest / 3), 1 - fnmr[order]
     keep = thin(np.log(x), y)
@@ -180,7 +180,7 @@ def roc(panel: Axes, mated: Values, non_mated: Values) -> tuple[Values, Values]:
 def histogram(
     panel: Axes, mated: Values, non_mated: Values, thresholds: Sequence[tuple[str, float]]
 ) -> None:
-    """Draw how the scores of both kinds of pairs lie, with named thresholds between them."""
+    """Draws histograms of mated and non-mated scores with named thresholds."""
     low, high = float(min(mated.min(), non_mated.min())), float(max(mated.max(), non_mated.max()))
     bins = np.linspace(low, high if high > low else low + 1, 64)
     for values, color, label in (
@@ -203,7 +203,8 @@ def histogram(
 
 
 def plane(vectors: Vectors, *, seed: int) -> tuple[Values, str] | None:
-    """Templates in the plane, ``(N, 2)``, and how it was made; ``None`` for fewer than 8.
+    """Projects templates to the plane, ``(N, 2)``; also returns the method. ``None`` for fewer than
+    8.
 
     L. van der Maaten and G. Hinton, "Visualizing data using t-SNE", JMLR 9, 2008.
     """
@@ -213,7 +214,7 @@ def plane(vectors: Vectors, *, seed: int) -> tuple[Values, str] | None:
     from threadpoolctl import threadpool_limits
 
     perplexity = min(15.0, (len(vectors) - 1) / 4)
-    # So few points are faster on one thread: several wait for each other a thousand times.
+    # One thread is faster for so few points.
     with threadpool_limits(1):
         points = TSNE(
             metric="cosine", init="random", perplexity=perplexity, random_state=seed
@@ -225,7 +226,7 @@ def plane(vectors: Vectors, *, seed: int) -> tuple[Values, str] | None:
 
 
 def in_the_plane(x: Values, y: Values, people: Sequence[str]) -> Figure:
-    """Draw templates in the plane, a color and a shape a person."""
+    """Draws projected templates, with a color and a marker per person."""
     figure, panel = axes(size=(6.4, 4.9))
     panel.grid(False)
     panel.set_xticks([])
@@ -252,7 +253,7 @@ def in_the_plane(x: Values, y: Values, people: Sequence[str]) -> Figure:
 
 
 def thin(x: Values, y: Values) -> NDArray[np.int64]:
-    """Indices of a path of at most ``_POINTS`` or so that looks the same."""
+    """Returns indices that reduce a path to about ``_POINTS`` points without a visible change."""
     if len(x) <= _POINTS:
         return np.arange(len(x))
 

@@ -11,7 +11,7 @@ import pytest
 
 from visavis.faces import detector as make
 from visavis.faces.align import crop
-from visavis.faces.orientation import OrientedDetector, turned_back
+from visavis.faces.orientation import OrientedDetector, to_original
 from visavis.faces.quality import measure
 from visavis.types import Detector, Face
 
@@ -143,7 +143,7 @@ def test_points_go_back_to_their_pixels(quarters: int) -> None:
     picture = rng.integers(0, 256, (13, 29, 3)).astype(np.uint8)
     turned = np.rot90(picture, quarters)
     points = rng.integers(0, min(picture.shape[:2]), (20, 2)).astype(float)
-    back = turned_back(points, quarters, picture).astype(int)
+    back = to_original(points, quarters, picture).astype(int)
     for (x, y), (given_x, given_y) in zip(points.astype(int), back, strict=True):
         np.testing.assert_array_equal(turned[y, x], picture[given_y, given_x])
 
@@ -157,7 +157,7 @@ def test_a_turned_portrait_gives_the_upright_crop(
     face = yunet.detect(photo)[0]
     assert face.turn == 90 * quarters
     assert face.score == upright.score
-    where = turned_back(LANDMARKS, quarters, photo)
+    where = to_original(LANDMARKS, quarters, photo)
     assert error(face.landmarks, where) < 0.15
     x, y, width, height = face.box
     assert (face.landmarks >= (x, y)).all()

@@ -1,3 +1,3 @@
-"""Aligned crops in, unit vectors out."""
+"""Embedding networks: aligned crops to unit vectors."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Templates already computed, so that a second run takes seconds and a killed run goes on.
+"""Embedding cache: repeated and resumed runs reuse computed templates.
 
-Templates are biometric data: the file is made only when a caller asks for one, is readable by its
-owner alone, and is erased by ``clear`` (``visavis cache clear``).
+Templates are biometric data: the file is created only on request, is readable by its owner only,
+and is erased by ``clear`` (``visavis cache clear``).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ CREATE TABLE IF NOT EXISTS photo (
 class EmbeddingCache:
     """SQLite file keyed by (photo SHA-256, pipeline settings, model SHA-256).
 
-    ``settings`` name detector, face rule, crop and flip averaging, so a changed option never
-    returns an old vector. Safe for several threads and several processes.
+    ``settings`` include detector, face rule, crop and flip averaging, so a changed option never
+    returns an old vector. Safe for several threads and processes.
 
     Args:
-        path: the file; folders are made.
+        path: the file; missing folders are created.
 
     Raises:
-        DataError: the file is not such a cache, or cannot be read or written; so do all methods.
+        DataError: the file is no such cache, or cannot be read or written. All methods raise it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class EmbeddingCache:
         self._lock = threading.Lock()
         with self._translated():
             private_folder(path.parent)
-            private_file(path)  # before SQLite makes it for everybody
+            private_file(path)  # before SQLite creates it with other permissions
             self._db = sqlite3.connect(path, timeout=60, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -65,7 +65,7 @@ class EmbeddingCache:
             ) from error
 
     def get(self, photo: str, settings: str, model: str) -> tuple[Any, np.ndarray] | None:
-        """``(faces, vectors)`` as given to ``put``, or ``None``."""
+        """Returns ``(faces, vectors)`` from ``put``, or ``None``."""
         with self._lock, self._translated():
             row = self._db.execute(
                 "SELECT faces, vectors FROM photo WHERE photo=? AND settings=? AND model=?",
@@ -79,13 +79,13 @@ class EmbeddingCache:
         return faces, vectors.reshape(count, vectors.size // max(count, 1))
 
     def put(self, photo: str, settings: str, model: str, faces: Any, vectors: np.ndarray) -> None:
-        """Keep one photo's result; each call is one transaction.
+        """Stores one photo's result in one transaction.
 
         Args:
             photo: SHA-256 of the photo's bytes.
             settings: the pipeline's settings.
             model: SHA-256 of the model.
-            faces: JSON values with a list ``faces``, one a vector.
+            faces: JSON values with a list ``faces``, one per vector.
             vectors: ``(N, D)`` float32.
         """
         blob = np.ascontiguousarray(vectors, dtype="<f4").tobytes()
@@ -96,12 +96,12 @@ class EmbeddingCache:
             )
 
     def __len__(self) -> int:
-        """Photos kept."""
+        """Number of photos."""
         with self._lock, self._translated():
             return int(self._db.execute("SELECT count(*) FROM photo").fetchone()[0])
 
     def clear(self) -> int:
-        """Erase every template from the file; returns how many photos there were."""
+        """Erases all templates from the file; returns the number of photos."""
         count = len(self)
         with self._lock, self._translated():
             with self._db:
@@ -112,7 +112,7 @@ class EmbeddingCache:
         return count
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         with self._lock:
             self._db.close()
 

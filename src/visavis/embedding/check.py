@@ -1,4 +1,4 @@
-"""Is this ONNX file a face embedder that we can serve? Read without running, then run."""
+"""Checks that an ONNX file is a face embedder: inspects the graph, then runs it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _RE_EXPORT: Final = "export the network in evaluation mode with opset 17, one fi
 
 @dataclass(frozen=True, slots=True)
 class GraphFacts:
-    """The one image input of a graph; ``None`` where the graph leaves a size open.
+    """Image input of a graph; ``None`` where the graph leaves a size open.
 
     Attributes:
-        input_name: of the image input.
-        layout: ``NCHW`` or ``NHWC``; ``None`` where the shape does not tell.
+        input_name: name of the image input.
+        layout: ``NCHW`` or ``NHWC``; ``None`` if the shape is ambiguous.
         input_size: side of the square crop in pixels.
-        batch: crops the graph declares to take at once.
+        batch: declared batch size.
         opset: version of the standard operators.
-        graph: the file without the inputs that are no inputs.
+        graph: the file without unused inputs.
     """
 
     input_name: str
@@ -47,7 +47,7 @@ class GraphFacts:
 
 
 def read_facts(data: bytes, *, source: str) -> GraphFacts:
-    """Read an ONNX file's bytes.
+    """Reads an ONNX file's bytes.
 
     Args:
         source: what to call the file in errors.
@@ -82,7 +82,7 @@ def read_facts(data: bytes, *, source: str) -> GraphFacts:
         raise _refused(source, "was exported in training mode", _RE_EXPORT)
     stored = {t.name for t in model.graph.initializer}
     used = set(names_read(model.graph))
-    # Old exports list weights as inputs too, some of them under names that no node reads.
+    # Old exports list weights as inputs too, some under unused names.
     inputs = [i for i in model.graph.input if i.name in used - stored]
     if len(inputs) != 1:
         names = _names(inputs)
@@ -165,7 +165,7 @@ def _names(values: Sequence[ValueInfoProto]) -> str:
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    """Every stored tensor, also inside constants and subgraphs."""
+    """All stored tensors, including those in constants and subgraphs."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -181,7 +181,7 @@ def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 
 def _trains(node: object) -> bool:
-    """Whether a normalization node takes its statistics from the batch at hand."""
+    """Whether a normalization node uses batch statistics (training mode)."""
     return node.op_type == "BatchNormalization" and any(  # type: ignore[attr-defined]
         a.name == "training_mode" and a.i
         for a in node.attribute  # type: ignore[attr-defined]
@@ -193,9 +193,9 @@ def _refused(source: str, what: str, remedy: str) -> ModelRefusedError:
 
 
 _REPEATABLE: Final = 1e-5  # 1 - cosine between two runs of one crop
-_DISTINCT: Final = 1e-6  # 1 - cosine between two unlike crops, below which they count as equal
-_FAITHFUL: Final = 1e-3  # 1 - cosine between a runtime as we use it and the file as it is
-_SHORTEST, _LONGEST = 1e-6, 1e18  # whose squares float32 can still add up
+_DISTINCT: Final = 1e-6  # 1 - cosine between two different crops, below which they count as equal
+_FAITHFUL: Final = 1e-3  # 1 - cosine between a runtime and the unchanged file
+_SHORTEST, _LONGEST = 1e-6, 1e18  # largest value whose squares can be summed in float32
 _NOT_NORMAL: Final = "check --mean and --std, and the export"
 
 _Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -204,14 +204,14 @@ _Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 def reference_vectors(
     facts: GraphFacts, tensor: NDArray[np.float32], *, source: str
 ) -> NDArray[np.float32]:
-    """The vectors ``(2, D)`` of two unlike crops from the file as it is, judged.
+    """Returns and checks the vectors ``(2, D)`` of two different crops, from the unchanged file.
 
     Args:
-        tensor: the crops as the graph wants them, ``(2, 3, S, S)`` or ``(2, S, S, 3)`` float32.
+        tensor: the input, ``(2, 3, S, S)`` or ``(2, S, S, 3)`` float32.
         source: what to call the file in errors.
 
     Raises:
-        ModelRefusedError: it does not run, or what it puts out is no embedding.
+        ModelRefusedError: it does not run, or its output is no embedding.
     """
     run = _as_it_is(facts, source)
     first, again = run(tensor), run(tensor)
@@ -234,7 +234,7 @@ def reference_vectors(
 
 
 def _as_it_is(facts: GraphFacts, source: str) -> _Run:
-    """The file in ONNX Runtime, crop by crop, in batches of the declared size."""
+    """Runs the unchanged file in ONNX Runtime, in batches of the declared size."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -244,7 +244,7 @@ def _as_it_is(facts: GraphFacts, source: str) -> _Run:
             facts.graph,
             options,
             providers=["CPUExecutionProvider"],
-            enable_fallback=0,  # it would print and try the same again
+            enable_fallback=0,  # otherwise it prints and tries again
         )
     except _runtime_errors() as error:
         raise ModelRefusedError(
@@ -282,10 +282,10 @@ def _as_it_is(facts: GraphFacts, source: str) -> _Run:
 def serving(
     facts: GraphFacts, tensor: NDArray[np.float32], reference: NDArray[np.float32]
 ) -> tuple[int | None, tuple[str, ...]]:
-    """The batch size and the runtimes with which the graph gives the reference's vectors.
+    """Returns the batch size and the runtimes that reproduce the reference vectors.
 
-    A free batch size (``None``) is preferred, even for a graph that declares a fixed one, unless
-    fewer runtimes then serve it.
+    A free batch size (``None``) is preferred, even if the graph declares one, unless fewer runtimes
+    support it.
     """
     found: dict[int | None, tuple[str, ...]] = {}
     for batch in (None, facts.batch or 1):
@@ -331,7 +331,7 @@ def _apart(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
-    """Everything ONNX Runtime and OpenVINO raise; ONNX Runtime's have no common base."""
+    """Exceptions of ONNX Runtime and OpenVINO; ONNX Runtime's have no common base."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     theirs = (
@@ -349,34 +349,34 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
 
 
 def _serving_errors() -> tuple[type[Exception], ...]:
-    """The same, and what folding raises on weights packed in a way it does not know."""
+    """The same, and exceptions of folding for unknown weight formats."""
     return (*_runtime_errors(), VisavisError, LookupError)
 
 
 def _short(error: Exception) -> str:
-    """The runtime's reason without its error codes and source lines."""
+    """The runtime's message without error codes and source lines."""
     text = " ".join(str(error).split())
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     text = re.sub(r"^/\S+:\d+ .*?\) ", "", text)
     return text if len(text) <= 200 else text[:199] + "…"
 
 
-_LARGEST_FILE: Final = 2**31 - 1  # what protobuf can parse
+_LARGEST_FILE: Final = 2**31 - 1  # limit of protobuf
 
 _Value = TypeVar("_Value", int, str)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedGraph(Record):
-    """What the check found.
+    """Result of the check.
 
     Attributes:
         sha256: hash of the file that was checked.
         dimension: length of the vector.
         input_size: side of the square crop in pixels.
         layout: ``NCHW`` or ``NHWC``.
-        batch: crops the graph can take at once; ``None`` when any number, even if it declares one.
-        runtimes: those that load the graph and agree with it to 1e-3 in cosine, by name.
+        batch: batch size; ``None``: any, even if the graph declares one.
+        runtimes: names of the runtimes that load the graph and agree to 1e-3 in cosine.
         opset: version of the standard operators.
     """
 
@@ -397,21 +397,21 @@ def check_graph(
     input_size: int | None = None,
     layout: str | None = None,
 ) -> CheckedGraph:
-    """Check that a file is a face embedder: one image in, one ``(N, D)`` vector out.
+    """Checks that a file is a face embedder: one image input, one ``(N, D)`` output.
 
-    The file is run on two unlike synthetic crops, each twice, by ONNX Runtime as it is; then, with
-    folded weights and a free batch dimension, by each runtime that embedders use.
+    Runs the unchanged file with ONNX Runtime on two different synthetic crops, each twice; then,
+    with folded weights and a free batch dimension, each runtime that embedders use.
 
     Args:
         path: the ONNX file.
-        mean: as it will be registered, see ``ModelEntry``.
+        mean: to be registered, see ``ModelEntry``.
         std: likewise.
-        input_size: side of the crop in pixels; needed where the graph leaves it open.
-        layout: ``NCHW`` or ``NHWC``; needed where the shape does not tell.
+        input_size: side of the crop in pixels; needed if the graph leaves it open.
+        layout: ``NCHW`` or ``NHWC``; needed if the shape is ambiguous.
 
     Raises:
         ModelUnavailableError: the file cannot be read.
-        ModelRefusedError: it is not such a graph; the message says why.
+        ModelRefusedError: not such a graph; the message says why.
         OptionError: an option contradicts the graph, or is needed and missing.
     """
     source = Path(path)
@@ -455,7 +455,7 @@ def _read(source: Path) -> bytes:
 def _agree(
     what: str, asked: _Value | None, declared: _Value | None, source: Path, *, option: str
 ) -> _Value:
-    """The one value of the two, if they do not contradict each other."""
+    """Returns the given or declared value; raises if they differ or both are missing."""
     value = declared if asked is None else asked
     if value is None:
         raise OptionError(f"{source} leaves its {what} open", f"give {option}")
@@ -467,7 +467,7 @@ def _agree(
 
 
 def _unlike_crops(size: int) -> Crops:
-    """Two crops ``(2, S, S, 3)`` with coarse and fine structure and nothing in common."""
+    """Two unrelated crops ``(2, S, S, 3)`` with coarse and fine structure."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 200, (2, 8, 8, 3))
     side = -(-size // 8)

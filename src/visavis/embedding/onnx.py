@@ -1,4 +1,4 @@
-"""The embedder for ONNX files, whichever runtime serves them."""
+"""The embedder for ONNX files, for all runtimes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _BATCH: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class EmbedderOptions:
-    """How crops become templates.
+    """Options of the embedder.
 
     Attributes:
         runtime: ``openvino`` or ``onnxruntime``; equal to 1e-3 in cosine.
-        threads: CPU threads a call may use; all cores when ``None``.
-        flip: embed each crop and its mirror image and average the two: twice the time. It is part
-            of the pipeline's settings, since it changes every score.
+        threads: CPU threads per call; ``None``: one per core.
+        flip: average the embeddings of each crop and its mirror image: twice the time. Part of the
+            pipeline's settings, because it changes every score.
     """
 
     runtime: str = "onnxruntime"
@@ -35,16 +35,16 @@ class EmbedderOptions:
 
 
 class OnnxEmbedder:
-    """A registered ONNX embedder, loaded when first used; for several threads at once.
+    """A registered ONNX embedder, loaded on first use. Thread-safe.
 
     Args:
         model: registered name, see ``visavis models list``.
-        store: where model files come from; the default store when ``None``.
+        store: source of model files; ``None``: the default store.
         options: runtime, threads, flip averaging.
 
     Raises:
         UnknownModelError: no such model.
-        ModelRefusedError: it is no embedder, or one that this visavis or runtime cannot serve.
+        ModelRefusedError: not an embedder, or not supported by this version or runtime.
         ModelUnavailableError, ModelDamagedError: from the store.
 
     Example:
@@ -91,17 +91,17 @@ class OnnxEmbedder:
         self._dimension = int(entry.dimension or self.embed(self._blank(1)).shape[1])
 
     def load(self) -> None:
-        """Load the network now, which the first call would do otherwise.
+        """Loads the network now instead of at the first call.
 
         Raises:
-            ModelDamagedError: the model's file is not the one any more that it was.
+            ModelDamagedError: the model's file has changed.
         """
         _ = self._session
 
     def clone(self, *, threads: int) -> OnnxEmbedder:
-        """The same embedder whose calls use so many threads, to be called side by side.
+        """Returns this embedder with another number of threads, for parallel calls.
 
-        Several calls at once of one that uses all cores get in each other's way.
+        Parallel calls that each use all cores slow each other down.
         """
         if threads == self._options.threads:
             return self
@@ -156,18 +156,19 @@ class OnnxEmbedder:
         return self._options.flip
 
     def embed(self, crops: Crops, /) -> Vectors:
-        """Unit vectors of aligned faces, ``(N, D)`` float32; see ``embed_with_magnitudes``."""
+        """Returns unit vectors of aligned faces, ``(N, D)`` float32; see
+        ``embed_with_magnitudes``."""
         return self.embed_with_magnitudes(crops)[0]
 
     def embed_with_magnitudes(self, crops: Crops, /) -> tuple[Vectors, NDArray[np.float32]]:
-        """Unit vectors of aligned faces, and how long they were before.
+        """Returns unit vectors of aligned faces, and their lengths before normalization.
 
         Args:
             crops: ``(N, S, S, 3)`` RGB uint8 with S = ``input_size``; N may be 0.
 
         Returns:
-            ``(N, D)`` float32, rows of unit length, and ``(N,)`` float32, the lengths of what the
-            network made of the crops as they are given (not of their mirror images).
+            ``(N, D)`` float32, rows of unit length, and ``(N,)`` float32 lengths of the network's
+            output for the crops (not for their mirror images).
 
         Raises:
             OptionError: another shape or dtype.
@@ -187,7 +188,8 @@ class OnnxEmbedder:
         return np.concatenate([v for v, _ in parts]), np.concatenate([m for _, m in parts])
 
     def _run(self, crops: Crops) -> tuple[Vectors, NDArray[np.float32]]:
-        """Unit vectors of any number of crops, by the batch that the graph wants; their lengths."""
+        """Runs any number of crops in batches of the graph's size; returns unit vectors and
+        lengths."""
         step = self._entry.batch
         if step is None:
             return _unit(self._session.run(self._tensor(crops))[0], self.name)
@@ -225,7 +227,7 @@ class OnnxEmbedder:
 
 
 class _Graph:
-    """A model's bytes: read and verified at once, kept until they are loaded, then read again."""
+    """A model's bytes: read and verified at once, kept until loading, then read again if needed."""
 
     def __init__(self, store: WeightStore, model: str) -> None:
         self._store, self._model = store, model
@@ -233,7 +235,7 @@ class _Graph:
         self.derived = store.derived(model)
 
     def take(self) -> bytes:
-        """The bytes, for one who loads them."""
+        """Returns the bytes and releases them."""
         data, self._data = self._data, None
         return data if data is not None else self._store.read(self._model)
 

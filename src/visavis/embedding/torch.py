@@ -1,7 +1,7 @@
-"""A backbone with what goes before and after it.
+"""A backbone with pre- and postprocessing.
 
-What is trained, saved and exported is a ``FaceNetwork``: gray conversion and normalization are in
-the network, so its ONNX graph takes plain RGB pixels and is registered with mean 0 and std 1.
+``FaceNetwork`` is trained, saved and exported. Gray conversion and normalization are in the
+network, so its ONNX graph takes plain RGB pixels and is registered with mean 0 and std 1.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _LUMA: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and OpenCV conve
 
 
 class FaceNetwork(nn.Module):
-    """RGB crops of 0..255 in, embeddings out.
+    """Maps RGB crops of 0..255 to embeddings.
 
     Args:
         backbone: see ``visavis.embedding.backbones.build``.
-        flip: ``forward`` averages the unit vectors of each crop and of its mirror image (then unit
-            length again): twice the time, part of the exported graph.
+        flip: ``forward`` averages the unit vectors of each crop and its mirror image (normalized
+            again): twice the time, part of the exported graph.
     """
 
     def __init__(self, backbone: Backbone, *, flip: bool = False) -> None:
@@ -33,32 +33,32 @@ class FaceNetwork(nn.Module):
 
     @property
     def spec(self) -> Spec:
-        """What the backbone wants and gives."""
+        """Input and output of the backbone."""
         return self.backbone.spec
 
     def raw(self, images: Tensor) -> Tensor:
-        """Embeddings as the backbone gives them, for losses.
+        """Returns the backbone's embeddings, for losses.
 
         Args:
             images: ``(N, 3, S, S)`` RGB float of 0..255, S = ``spec.input_size``.
 
         Returns:
-            ``(N, D)`` float32, not of unit length, of each crop alone (never flip-averaged).
+            ``(N, D)`` float32, not of unit length, never flip-averaged.
         """
         spec = self.backbone.spec
         if spec.channels == 1:
             red, green, blue = (images[:, k : k + 1] * _LUMA[k] for k in range(3))
             images = red + green + blue
-        # In one pass: a subtraction and a division take four times as long.
+        # One fused pass: a subtraction and a division take four times as long.
         middle = images.new_tensor(-spec.mean / spec.std)
         embeddings: Tensor = self.backbone(torch.add(middle, images, alpha=1 / spec.std))
         return embeddings.float()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Unit vectors.
+        """Returns unit vectors.
 
         Args:
-            images: as for ``raw``.
+            images: see ``raw``.
 
         Returns:
             ``(N, D)`` float32, rows of unit length.

@@ -1,4 +1,4 @@
-"""From a photo to faces, and from a face to an aligned crop. One detector a file."""
+"""Face detection and alignment. One detector per file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ TURNS: Final = {
     "mtcnn": {"doubtful": 0.975, "convincing": 0.99, "least": 0.9},
     "dlib": {"doubtful": 0.6, "convincing": 0.7, "least": 0.6},
 }
-"""See ``OrientedDetector``. Upright faces of LFW's View 1 training people mostly score higher than
-``doubtful``, the same photos turned mostly lower; upside down some come near ``convincing``."""
+"""Limits of ``OrientedDetector``. Upright faces of LFW's View 1 training people mostly score higher
+than ``doubtful``, the same photos rotated mostly lower; some upside-down faces score almost
+``convincing``."""
 
 
 def detector(
@@ -31,16 +32,16 @@ def detector(
     min_face: int | None = None,
     min_confidence: float | None = None,
 ) -> Detector:
-    """Return the named detector; it also finds turned faces (``OrientedDetector``).
+    """Returns the named detector; it also finds rotated faces (``OrientedDetector``).
 
     Args:
         name: one of ``DETECTORS``.
-        home: folder of models; the user's data folder when ``None``.
-        download: allow fetching missing model files from the network.
+        home: folder of models; ``None``: the user's data folder.
+        download: download missing model files.
         runtime: ``openvino`` or ``onnxruntime``.
-        threads: CPU threads a call may use; all cores when ``None``.
-        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
-        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
+        threads: CPU threads per call; ``None``: one per core.
+        min_face: smallest face, box height in pixels; ``None``: the detector's default.
+        min_confidence: lowest ``Face.score``, on the detector's own scale; ``None``: its default.
 
     Raises:
         OptionError: unknown name, or an option out of its range.

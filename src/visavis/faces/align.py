@@ -1,4 +1,4 @@
-"""One similarity transform from five landmarks to a square crop.
+"""Aligns faces: one similarity transform from five landmarks to a square crop.
 
 The transform is the least-squares similarity (rotation, uniform scale, shift; no shear, no
 mirroring) of S. Umeyama, "Least-squares estimation of transformation parameters between two point
@@ -24,15 +24,15 @@ TEMPLATE: Final[NDArray[np.float64]] = np.array(
         [70.7299, 92.2041],
     ]
 )
-"""Where the five landmarks lie in a 112x112 crop: the positions that ArcFace-style networks, SFace
-among them, were trained with (Deng et al., CVPR 2019)."""
+"""The five landmarks in a 112x112 crop: the positions used to train ArcFace-style networks,
+including SFace (Deng et al., CVPR 2019)."""
 
 TEMPLATE_SIZE: Final = 112
 _MIDDLE: Final = (56.0, 72.0)  # between eyes and mouth
 
 
 def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Least-squares similarity that takes ``source`` points to ``target`` points.
+    """Returns the least-squares similarity transform from ``source`` to ``target`` points.
 
     Args:
         source: ``(K, 2)`` points, K at least 2, not all equal.
@@ -54,7 +54,7 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> ND
         raise OptionError(
             f"point lists of shapes {source.shape} and {target.shape}", "give two of shape (K, 2)"
         )
-    # A similarity of the plane is z -> a z + b over the complex numbers: linear least squares.
+    # A similarity transform is z -> a z + b over complex numbers: a linear least-squares problem.
     z = source[:, 0] + 1j * source[:, 1]
     w = target[:, 0] + 1j * target[:, 1]
     centered = z - z.mean()
@@ -68,11 +68,11 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> ND
 
 
 def positions(*, size: int = TEMPLATE_SIZE, scale: float = 1.0) -> NDArray[np.float64]:
-    """Where the landmarks of a face come to lie, as nearly as a similarity can, in its crop.
+    """Returns the positions of a face's landmarks in its aligned crop.
 
     Args:
         size: side of the crop in pixels.
-        scale: as in ``crop``.
+        scale: see ``crop``.
 
     Returns:
         ``(5, 2)`` pixels of the crop.
@@ -80,7 +80,7 @@ def positions(*, size: int = TEMPLATE_SIZE, scale: float = 1.0) -> NDArray[np.fl
     >>> positions()[0].tolist() == TEMPLATE[0].tolist()
     True
     """
-    # Pixel centers, not corners, are scaled: the template's frame starts half a pixel out.
+    # Scales pixel centers, not corners: the template's origin is half a pixel outside.
     template = (TEMPLATE - _MIDDLE) * scale + _MIDDLE
     return np.asarray((template + 0.5) * (size / TEMPLATE_SIZE) - 0.5)
 
@@ -92,17 +92,16 @@ def crop(
     size: int = TEMPLATE_SIZE,
     scale: float = 1.0,
 ) -> Image:
-    """Aligned face, ``(size, size, 3)`` RGB uint8. Beyond the photo's border it is black.
+    """Returns the aligned face, ``(size, size, 3)`` RGB uint8; black outside the photo.
 
-    A face much larger than the crop is first reduced by area averaging, so that no detail is
-    skipped over (aliasing).
+    A face much larger than the crop is first reduced by area averaging, to avoid aliasing.
 
     Args:
         image: upright RGB photo, ``(H, W, 3)`` uint8.
         landmarks: ``(5, 2)`` pixels of the photo, order as in ``types.Face``.
         size: side of the crop in pixels; the template is scaled to it.
-        scale: size of the face relative to the template's, about its middle; below 1 the crop
-            shows more around the face.
+        scale: size of the face relative to the template, about its center; below 1 the crop shows
+            more around the face.
 
     Raises:
         OptionError: ``size`` below 8, or unusable landmarks.
@@ -128,7 +127,7 @@ def crop(
 def _region(
     image: Image, matrix: NDArray[np.float64], size: int, factor: int
 ) -> tuple[Image, NDArray[np.float64]]:
-    """The part of the photo that the crop shows, in whole blocks, and its top left corner."""
+    """Returns the part of the photo for the crop, in whole blocks, and its top left corner."""
     inverse = np.linalg.inv(matrix[:, :2])
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - matrix[:, 2]
     corners = corners @ inverse.T
@@ -147,7 +146,7 @@ def _region(
 def crops(
     image: Image, landmarks: list[NDArray[np.floating]], *, size: int = 112, scale: float = 1.0
 ) -> Crops:
-    """Aligned crops of several faces of one photo, ``(N, size, size, 3)`` RGB uint8."""
+    """Returns aligned crops of several faces of one photo, ``(N, size, size, 3)`` RGB uint8."""
     if not landmarks:
         return np.zeros((0, size, size, 3), dtype=np.uint8)
     return np.stack([crop(image, points, size=size, scale=scale) for points in landmarks])

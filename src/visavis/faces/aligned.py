@@ -1,4 +1,4 @@
-"""Takes crops that are already aligned: their landmarks are those of the template."""
+"""Detector for crops that are already aligned: their landmarks are those of the template."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from visavis.faces.boxes import check_photo
 from visavis.types import Detector, Face, Image
 
 FARTHEST: Final = 0.2
-"""Greatest ``misplaced`` of an aligned crop, in eye distances. Chosen on LFW View 1's test people:
+"""Highest ``misplaced`` of an aligned crop, in eye distances. Chosen on LFW View 1's test people:
 crops aligned with YuNet, MTCNN or dlib reach 0.13 to 0.16 (99 %); most face boxes and other
-templates lie beyond. ``python -m benchmarks.aligned`` measures what is refused."""
+templates exceed it. ``python -m benchmarks.aligned`` measures what is refused."""
 
 _REMEDY: Final = "leave --aligned (aligned=True) out, so that faces are found and aligned"
 _VIEW: Final = (192, 0.9)
-"""Side in pixels, and size of the face, of the picture that is checked: the face is then about as
-large as detectors recognize best, and has space around it."""
+"""Size of the checked image in pixels, and of the face in it: the best size for detectors, with
+space around the face."""
 
 
 class Aligned:
-    """Takes a square picture as one aligned face, and refuses what is not.
+    """Accepts a square image as one aligned face, and refuses others.
 
-    Detecting again would shift each crop by the error of the detector. Here every crop is used as
-    it was aligned; a detector only checks that its face lies on the template.
+    Detecting again would shift each crop by the detector's error. Here each crop is used as it is;
+    a detector only checks that its face is at the template.
 
     Args:
-        detector: checks that the face lies on the template. With ``None`` only the shape is
-            checked, as for published sets, which count every picture.
+        detector: checks that the face is at the template. ``None``: only the shape is checked, as
+            for published datasets, in which every image counts.
 
     Example:
         >>> Aligned().detect(np.zeros((112, 112, 3), np.uint8))[0].landmarks[0].round()
@@ -43,16 +43,17 @@ class Aligned:
 
     @property
     def name(self) -> str:
-        """``aligned-112``, followed by the name of the detector that checks."""
+        """``aligned-112`` and the name of the checking detector."""
         return "aligned-112" + (f"/{self._detector.name}" if self._detector else "")
 
     def detect(self, image: Image, /) -> list[Face]:
-        """The one face of an aligned RGB ``(S, S, 3)`` uint8 crop: its box is the whole picture.
+        """Returns the one face of an aligned RGB ``(S, S, 3)`` uint8 crop; its box is the whole
+        image.
 
-        The score is that of the detector that checks, 1 without one.
+        Its score is that of the checking detector, or 1.
 
         Raises:
-            NotAlignedError: the picture is not square, or has no face on the template.
+            NotAlignedError: the image is not square, or has no face at the template.
             OptionError: another shape or dtype.
         """
         image = check_photo(image)
@@ -67,16 +68,15 @@ class Aligned:
 
 
 def misplaced(landmarks: NDArray[np.floating], *, size: int, scale: float = 1.0) -> float:
-    """How far a second alignment would move a crop, in eye distances; 0 for a perfect crop.
+    """Returns how far a second alignment would move a crop, in eye distances; 0 for a perfect crop.
 
-    This is the root mean square over the template's points. Unlike the landmarks' own distance
-    from the template it does not grow for turned heads, whose landmarks fit no similarity transform
-    well.
+    Root mean square over the template's points. It does not grow for turned heads, unlike the
+    distance between landmarks and template.
 
     Args:
-        landmarks: ``(5, 2)`` as found in the crop, in pixels.
+        landmarks: ``(5, 2)`` detected in the crop, in pixels.
         size: side of the crop in pixels.
-        scale: as in ``align.crop``.
+        scale: see ``align.crop``.
 
     >>> misplaced(align.positions() + 3.5238, size=112).__round__(2)
     0.14
@@ -88,7 +88,7 @@ def misplaced(landmarks: NDArray[np.floating], *, size: int, scale: float = 1.0)
 
 
 def _score(image: Image, landmarks: NDArray[np.float64], detector: Detector) -> float:
-    """Confidence of the face that lies on the template."""
+    """Detector score of the face at the template."""
     size, scale = _VIEW
     found = detector.detect(align.crop(image, landmarks, size=size, scale=scale))
     if not found:

@@ -1,4 +1,4 @@
-"""Non-maximum suppression: of boxes that overlap too much, the best one stays."""
+"""Non-maximum suppression of overlapping boxes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ def suppress(
     overlap: float,
     of_smaller: bool = False,
 ) -> NDArray[np.intp]:
-    """Indices of the boxes that stay, best score first (equal scores: earlier first).
+    """Returns indices of the boxes to keep, best score first (ties: lower index first).
 
-    Greedy: the best box stays and drops those that overlap it by more than ``overlap``; then the
+    Greedy: the best box is kept, and boxes that overlap it by more than ``overlap`` are dropped;
+        then the best of the rest; and so on.
     best of the rest; and so on.
 
     Args:
         boxes: ``(N, 4)`` as x1, y1, x2, y2, any unit.
         scores: ``(N,)``, higher is better.
-        overlap: greatest overlap that two staying boxes may have, 0 to 1.
-        of_smaller: measure overlap by the smaller box's area instead of the union's, so that a
-            small box inside a large one counts as the same face.
+        overlap: highest allowed overlap of two kept boxes, 0 to 1.
+        of_smaller: divide the overlap by the smaller box's area instead of the union, so that a
+            small box inside a large one is dropped.
 
     >>> boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10.0]])
     >>> suppress(boxes, np.array([0.8, 0.9, 0.7]), overlap=0.5)
@@ -35,7 +36,7 @@ def suppress(
     best_first = np.argsort(-scores, kind="stable")
     if not best_first.size:
         return best_first
-    # Sorted by their left edges, the boxes that a given one can overlap lie in one short stretch.
+    # Sorted by left edge, the boxes that can overlap a given one are in a short range.
     by_left = np.argsort(boxes[:, 0], kind="stable")
     place = np.empty_like(by_left)
     place[by_left] = np.arange(len(by_left))
@@ -50,7 +51,7 @@ def suppress(
         if not alive[b]:
             continue
         kept.append(k)
-        # Over the union, no overlap exceeds the ratio of the widths.
+        # Intersection over union is at most the ratio of the widths.
         bounded = overlap > 0 and not of_smaller
         reach = min(widest, width[b] / overlap) if bounded else widest
         near = slice(*np.searchsorted(x1, [x1[b] - reach, x2[b]]))
@@ -63,7 +64,7 @@ def suppress(
 
 
 def check_photo(image: object) -> Image:
-    """The photo as a contiguous array; copied only when it is not one already.
+    """Returns the photo as a contiguous array; copies only if needed.
 
     Raises:
         OptionError: not an ``(H, W, 3)`` uint8 array, or a side is 0.

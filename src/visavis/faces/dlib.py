@@ -26,25 +26,24 @@ if TYPE_CHECKING:
 _WINDOW: Final = 80  # side of the smallest face the detector sees, in pixels
 _BOX: Final = 300  # side of a face box when landmarks are sought
 _FRAME: Final = 0.15
-"""Width of the gray frame put around the picture that is searched, in parts of its short side: the
-detector's window does not reach over the border."""
+"""Width of the gray border added to the searched image, relative to its short side: the detector's
+window does not extend beyond the border."""
 _LONGEST: Final = 16_384
-"""Longest side of the picture that is searched, in pixels. dlib 20.0 writes beyond its memory, and
-ends the process, on pictures of some 85,000."""
+"""Longest side of the searched image, in pixels. dlib 20.0 crashes the process (out-of-bounds
+write) on images of about 85,000 pixels."""
 _POINTS: Final = (range(36, 42), range(42, 48), (30,), (48,), (54,))
 
 
 @dataclass(frozen=True, slots=True)
 class DlibOptions:
-    """How hard to look.
+    """Options of the dlib detector.
 
     Attributes:
-        min_face: smallest face to find, box side in pixels of the photo, at least 10. Photos are
-            enlarged so that such a face has 80 pixels.
-        max_pixels: the photo is searched at no more than so many pixels, and with no side above
-            16,384; large photos are searched smaller, and then ``smallest_face`` is above
-            ``min_face``.
-        margin: least distance from the detector's decision boundary; higher finds less.
+        min_face: smallest face, box side in pixels of the photo, at least 10. Photos are enlarged
+            so that such a face has 80 pixels.
+        max_pixels: most pixels of the searched image (no side above 16,384); larger photos are
+            reduced, and ``smallest_face`` is then above ``min_face``.
+        margin: lowest distance from the detector's decision boundary; higher finds fewer faces.
     """
 
     min_face: float = 20
@@ -61,16 +60,16 @@ class DlibOptions:
 
 
 class Dlib:
-    """The dlib detector, for nearly frontal faces.
+    """dlib's detector for near-frontal faces.
 
-    Safe to call from several threads at once; the search itself is done one call at a time.
+    Thread-safe; detection itself is serialized.
 
-    ``Face.score`` is the logistic function of the detector's margin, so 0.5 is on its decision
-    boundary. It orders detections as the margin does; it is not a probability.
+    ``Face.score`` is the logistic function of the detector's margin, so the decision boundary is
+    0.5. It is not a probability.
 
     Args:
-        store: where the landmark model comes from; the default store when ``None``.
-        options: how hard to look.
+        store: source of the landmark model; ``None``: the default store.
+        options: see ``DlibOptions``.
 
     Raises:
         MissingExtraError: the ``dlib`` package is not installed.
@@ -99,7 +98,7 @@ class Dlib:
 
     @property
     def name(self) -> str:
-        """``dlib-``, dlib's version, ``/`` and every option that changes what is found."""
+        """``dlib-``, dlib's version, ``/`` and every option that changes the result."""
         options, default = self._options, DlibOptions()
         parts = [f"min{options.min_face:g}", f"max{options.max_pixels}"]
         if options.margin != default.margin:
@@ -107,13 +106,14 @@ class Dlib:
         return f"dlib-{self._version}/" + "-".join(parts)
 
     def smallest_face(self, height: int, width: int) -> float:
-        """Side of the smallest face box that can be found in a photo of that size, in pixels."""
+        """Returns the side of the smallest detectable face box for a photo size, in pixels."""
         return _WINDOW / self._scale(height, width)
 
     def detect(self, image: Image, /) -> list[Face]:
-        """Faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be empty.
+        """Returns the faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be
+        empty.
 
-        Boxes may reach over the border.
+        Boxes may extend beyond the border.
 
         Raises:
             OptionError: not an ``(H, W, 3)`` uint8 array.
@@ -152,10 +152,10 @@ class Dlib:
     def _landmarks(
         self, photo: ImagePyramid, center: NDArray[np.float64], side: float
     ) -> NDArray[np.float32]:
-        """Five points; sought in a window where every face has the same size.
+        """Returns five landmarks, detected in a window in which every face has the same size.
 
-        The predictor reads single pixels and answers in whole ones, so on the photo itself it would
-        be noisy on large faces and coarse on small ones.
+        The predictor reads and returns whole pixels, so on the photo itself it would be noisy for
+        large faces and coarse for small ones.
         """
         corner = center - side
         window = photo.windows(np.array([[*corner, 2 * side]]), 2 * _BOX)[0]

@@ -1,4 +1,4 @@
-"""A photo and its halves, to cut small windows out of without skipping detail (aliasing)."""
+"""Image pyramid, for cutting small windows without aliasing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from visavis.types import Crops, Image
 
 OUTSIDE: Final = (127, 127, 127)
-"""What lies beyond the photo's border. Middle gray is zero to a network that takes -1 to 1; of
-black, gray and the border's own pixels repeated, MTCNN finds most cut faces beside gray."""
+"""Fill value beyond the photo's border. Middle gray is zero to a network with inputs of -1 to 1;
+compared with black and with repeated border pixels, MTCNN finds most cut-off faces with gray."""
 
 
 class ImagePyramid:
-    """The photo at sizes 1, 1/2, 1/4, ..., each made when first needed by averaging 2x2 blocks.
+    """The photo at sizes 1, 1/2, 1/4, ..., each computed on first use by averaging 2x2 blocks.
 
-    Takes at most a third more memory than the photo. Coordinates are pixels of the photo, origin at
-    the top left corner of the top left pixel. Not for several threads at once.
+    Uses at most a third more memory than the photo. Coordinates are pixels of the photo; the origin
+    is the top left corner of the top left pixel. Not thread-safe.
     """
 
     def __init__(self, image: Image) -> None:
@@ -26,11 +26,11 @@ class ImagePyramid:
 
     @property
     def image(self) -> Image:
-        """The photo itself."""
+        """The original photo."""
         return self._levels[0]
 
     def resized(self, width: int, height: int) -> Image:
-        """The whole photo at the given size, averaged over areas where it shrinks."""
+        """Returns the whole photo at the given size, with area averaging when shrinking."""
         import cv2
 
         source = self._level(min(self.image.shape[1] / width, self.image.shape[0] / height))
@@ -42,12 +42,12 @@ class ImagePyramid:
         return resized
 
     def windows(self, squares: NDArray[np.floating], side: int, *, angle: float = 0.0) -> Crops:
-        """Square windows of the photo, each scaled to ``(side, side)``; outside the photo is gray.
+        """Returns square windows of the photo, scaled to ``(side, side)``; gray outside the photo.
 
         Args:
             squares: ``(N, 3)`` as x, y of the top left corner and the side, in pixels.
             side: output side in pixels.
-            angle: turn each window clockwise by so many radians about its middle.
+            angle: clockwise rotation of each window about its center, in radians.
 
         Returns:
             ``(N, side, side, 3)`` uint8.
@@ -60,7 +60,7 @@ class ImagePyramid:
         for k, (x, y, extent) in enumerate(np.asarray(squares, dtype=np.float64)):
             source = self._level(extent / side)
             fx, fy = source.shape[1] / width, source.shape[0] / height
-            # Only the part around the window: OpenCV takes no picture with a side above 32,766.
+            # Cut out the surroundings first: OpenCV supports no image side above 32,766.
             middle = (x + extent / 2, y + extent / 2)
             reach = extent / 2 * (abs(cos) + abs(sin))
             left = max(int((middle[0] - reach) * fx) - 2, 0)
@@ -83,7 +83,7 @@ class ImagePyramid:
         return result
 
     def _level(self, reduction: float) -> Image:
-        """The smallest kept size that is still at least ``1 / reduction`` of the photo."""
+        """Returns the smallest level that is at least ``1 / reduction`` of the photo."""
         import cv2
 
         want = max(int(np.log2(max(reduction, 1))), 0)

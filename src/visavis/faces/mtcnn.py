@@ -1,12 +1,12 @@
-"""MTCNN: three small networks in a row, each looking closer than the one before.
+"""MTCNN: a cascade of three small networks.
 
 K. Zhang, Z. Zhang, Z. Li, Y. Qiao, "Joint face detection and alignment using multitask cascaded
 convolutional networks", IEEE Signal Processing Letters 23(10), 2016.
 
-1. The photo is made smaller step by step; at each step the first network looks at every 12x12
-   window and proposes boxes (``pnet``).
-2. The second rates each proposal at 24x24 and corrects its box (``rnet``).
-3. The third rates what is left at 48x48, corrects the box again and gives five landmarks
+1. On an image pyramid, the first network evaluates every 12x12 window and proposes boxes
+   (``pnet``).
+2. The second scores each proposal at 24x24 and corrects its box (``rnet``).
+3. The third scores the remaining boxes at 48x48, corrects them again and returns five landmarks
    (``onet``).
 """
 
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 Boxes = NDArray[np.float64]  # (N, 4) as x1, y1, x2, y2 in pixels of the photo
 Scores = NDArray[np.float64]  # (N,) in [0, 1]
 
-_CELL: Final = 12  # the first network's window, two pixels from one to the next
-_TILE: Final = 192  # places of the window to a side in one call, so 394 pixels
-_MARGIN: Final = 6  # pixels beyond the border that windows may reach, at the size looked at
-_BATCH: Final = {"rnet": 128, "onet": 32}  # larger ones take memory, and no less time
-_PROPOSALS: Final = 20_000  # windows kept at one size before overlapping ones are dropped
+_CELL: Final = 12  # the first network's window and stride
+_TILE: Final = 192  # window positions per side in one call, so 394 pixels
+_MARGIN: Final = 6  # pixels that windows may extend beyond the border, at the level's size
+_BATCH: Final = {"rnet": 128, "onet": 32}  # larger batches use more memory and are not faster
+_PROPOSALS: Final = 20_000  # windows per level before non-maximum suppression
 
 
 @dataclass(frozen=True, slots=True)
 class MtcnnOptions:
-    """How hard to look.
+    """Options of the MTCNN detector.
 
     Attributes:
-        min_face: smallest face to find, box side in pixels of the photo, at least 8. Time grows
-            with 1 / min_face squared.
-        scale_factor: ratio of one picture size to the next, in (0.3, 0.95).
-        thresholds: least confidence of the three networks, each in [0, 1].
-        max_side: a photo with a longer side is made smaller for the search, and ``min_face`` then
-            holds at that size; never when ``None``.
+        min_face: smallest face, box side in pixels of the photo, at least 8. Time grows with 1 /
+            min_face squared.
+        scale_factor: ratio of successive pyramid levels, in (0.3, 0.95).
+        thresholds: lowest confidence of the three networks, each in [0, 1].
+        max_side: photos with a longer side are reduced, and ``min_face`` applies to the reduced
+            size; ``None``: never.
     """
 
     min_face: float = 20
@@ -71,17 +71,17 @@ class MtcnnOptions:
 
 
 class Mtcnn:
-    """The MTCNN detector. Safe to call from several threads at once.
+    """The MTCNN detector. Thread-safe.
 
-    Memory at work is bounded, however many faces there are: for 24 megapixels with 4,000 faces,
-    150 MB beyond the photo.
+    Working memory is bounded for any number of faces: 150 MB beyond the photo for 24 megapixels
+    with 4,000 faces.
 
     Args:
-        store: where the weights come from; the default store when ``None``.
-        options: how hard to look.
-        runtime: ONNX Runtime by default. Pictures of many sizes pass through these networks, and
-            OpenVINO compiles anew for each size.
-        threads: CPU threads a call may use; all cores when ``None``.
+        store: source of the weights; ``None``: the default store.
+        options: see ``MtcnnOptions``.
+        runtime: ONNX Runtime by default. OpenVINO compiles again for each image size, and there are
+            many.
+        threads: CPU threads per call; ``None``: one per core.
 
     Raises:
         MissingExtraError: the ``lz4`` package is missing.
@@ -123,9 +123,10 @@ class Mtcnn:
         return "mtcnn-1.0.0/" + "-".join(parts)
 
     def detect(self, image: Image, /) -> list[Face]:
-        """Faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be empty.
+        """Returns the faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be
+        empty.
 
-        Boxes may reach over the border. Landmarks are in pixels of the given photo.
+        Boxes may extend beyond the border. Landmarks are in pixels of the given photo.
 
         Raises:
             OptionError: not an ``(H, W, 3)`` uint8 array.
@@ -138,7 +139,7 @@ class Mtcnn:
         return [_face(boxes[k], scores[k], landmarks[k]) for k in order]
 
     def _propose(self, photo: ImagePyramid) -> Boxes:
-        """First stage: windows of all sizes, corrected, overlapping ones dropped."""
+        """First stage: proposals at all scales, corrected, after non-maximum suppression."""
         height, width = photo.image.shape[:2]
         found = [(np.empty((0, 4)), np.empty(0))]
         for size in _sizes(width, height, self._options):
@@ -151,14 +152,15 @@ class Mtcnn:
         return boxes[suppress(boxes, scores, overlap=0.7)]
 
     def _slide(self, picture: Image) -> tuple[Boxes, Scores]:
-        """The first network over one picture; boxes in pixels of that picture.
+        """Runs the first network over one image; returns boxes in pixels of that image.
 
-        In tiles that overlap by what a window sees: the same numbers as in one piece.
+        Processes tiles that overlap by the window size; the result is the same as for the whole
+        image.
         """
         import cv2
 
         height, width = picture.shape[:2]
-        # An even height and width, so that no window is cut in half.
+        # Even height and width, so that no window is cut.
         m = _MARGIN
         padded = cv2.copyMakeBorder(
             picture, m, m + height % 2, m, m + width % 2, cv2.BORDER_CONSTANT, value=OUTSIDE
@@ -182,7 +184,7 @@ class Mtcnn:
         return boxes[best], scores[best]
 
     def _refine(self, photo: ImagePyramid, boxes: Boxes) -> Boxes:
-        """Second stage: rate and correct each proposal."""
+        """Second stage: scores and corrects each proposal."""
         squares = _squares(boxes)
         found = [(np.empty((0, 4)), np.empty(0))]
         for part, (offsets, probability) in self._batches("rnet", photo, squares):
@@ -196,7 +198,7 @@ class Mtcnn:
     def _finish(
         self, photo: ImagePyramid, boxes: Boxes
     ) -> tuple[Boxes, Scores, NDArray[np.float64]]:
-        """Third stage: rate and correct once more, and place the landmarks."""
+        """Third stage: scores and corrects each box, and adds landmarks."""
         squares = _squares(boxes)
         found = [(np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2)))]
         for part, (offsets, places, probability) in self._batches("onet", photo, squares):
@@ -220,11 +222,11 @@ class Mtcnn:
 
 
 def _sizes(width: int, height: int, options: MtcnnOptions) -> list[tuple[int, int]]:
-    """(width, height) of the photo at each size that is looked at, largest first.
+    """(width, height) of the photo at each pyramid level, largest first.
 
-    The first shows the smallest face in one window, each further one is smaller by the scale
-    factor. The last shows the photo's short side in half a window: a face may be larger than that
-    side, being cut off by the border.
+    At the first level the smallest face fills one window; each further level is smaller by the
+    scale factor. At the last level the photo's short side is half a window: a face at the border
+    may be larger than that side.
     """
     scale = _CELL / options.min_face
     if options.max_side is not None:

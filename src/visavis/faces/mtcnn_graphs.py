@@ -1,18 +1,17 @@
-"""MTCNN's three networks as ONNX graphs, made from the Keras arrays.
+"""Builds ONNX graphs of MTCNN's three networks from the Keras arrays.
 
 K. Zhang, Z. Zhang, Z. Li, Y. Qiao, "Joint face detection and alignment using multitask cascaded
 convolutional networks", IEEE Signal Processing Letters 23(10), 2016.
 
-What the conversion has to get right:
+Details of the conversion:
 
 - kernels are (row, column, in, out) in Keras and (out, in, row, column) in ONNX;
-- pictures are rows by columns, as usual. The weights come from networks that were trained on
-  transposed pictures; in these files the kernels are already turned round, and only the order in
-  which the last feature map is flattened still shows it (column, row, channel). The rows of the
-  first dense layer are put into ONNX's order (channel, row, column) here, so nothing is transposed
-  when the graph runs;
-- the inputs are normalized as (value - 127.5) / 128. The first layer has no padding, so the
-  normalization folds into its weights, and the graphs take values 0 to 255.
+- images are rows by columns, as usual. The weights come from networks trained on transposed images;
+  in these files the kernels are already transposed, and only the order in which the last feature
+  map is flattened shows it (column, row, channel). The rows of the first dense layer are reordered
+  to ONNX's order (channel, row, column) here, so the graph needs no transpose;
+- inputs are normalized as (value - 127.5) / 128. The first layer has no padding, so its weights
+  absorb the normalization, and the graphs take values of 0 to 255.
 """
 
 from __future__ import annotations
@@ -62,11 +61,11 @@ _HEADS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "onet": (("offsets", 4), ("landmarks", 10), ("probability", 2)),
 }
 INPUT_SIDE: Final = {"pnet": 12, "rnet": 24, "onet": 48}
-"""Side of each network's window in pixels. ``pnet`` slides it over a picture of any size."""
+"""Window side of each network in pixels. ``pnet`` slides its window over an image of any size."""
 
 
 def build(network: str, arrays: Arrays) -> bytes:
-    """A serialized ONNX graph of one network.
+    """Returns the serialized ONNX graph of one network.
 
     Input ``image``: (N, 3, H, W) float32 RGB, 0 to 255; H and W are free for ``pnet``, 24 for
     ``rnet``, 48 for ``onet``. Outputs, in this order: ``offsets`` (x1, y1, x2, y2 in units of the
@@ -90,7 +89,7 @@ def build(network: str, arrays: Arrays) -> bytes:
 
 
 class _Graph:
-    """Grows a graph layer by layer, taking arrays off the front of the list."""
+    """Builds a graph layer by layer from a list of arrays."""
 
     def __init__(self, network: str, arrays: Arrays) -> None:
         self._network = network

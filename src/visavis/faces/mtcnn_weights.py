@@ -1,4 +1,4 @@
-"""Reads the weight files that the ``mtcnn`` wheel carries: joblib dumps of lists of arrays."""
+"""Reads the weight files of the ``mtcnn`` wheel: joblib dumps of lists of arrays."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 
 def read_arrays(model: str, store: WeightStore) -> list[NDArray[np.float32]]:
-    """The float32 arrays of one weight file, in the order of the Keras layers.
+    """Returns the float32 arrays of one weight file, in the order of the Keras layers.
 
-    A joblib dump is a pickle, which can run any code when it is read: what is read here are bytes
-    whose hash is the built-in one.
+    A joblib dump is a pickle, which can execute code; only bytes with the built-in hash are read.
 
     Raises:
         MissingExtraError: the ``lz4`` package is not installed.

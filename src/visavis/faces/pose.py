@@ -1,13 +1,13 @@
-"""Which way a head is turned, from five landmarks, in closed form.
+"""Estimates head pose from five landmarks, in closed form.
 
-The landmarks are taken for a generic face seen by a far camera (weak perspective: rotated, scaled,
-shifted, its depth dropped). The linear map from the face's axes to the picture that fits best is
-found by least squares, and the rotation nearest to it by singular values. The face's own
-proportions (long, broad) then leave the angles alone, and no focal length has to be guessed.
+The landmarks are treated as a weak-perspective view of a generic face (rotated, scaled, shifted,
+without depth). The best linear map from face axes to image is found by least squares, and the
+nearest rotation by singular value decomposition. So the proportions of the face do not affect the
+angles, and no focal length is needed.
 
-Checked on a generic face drawn at known angles: exact for a far camera; within 2 degrees for a
-camera ten eye distances (60 cm) away and a head turned by up to 40 degrees and nodding by up to 20.
-A landmark error of 2 % of the eye distance moves yaw and pitch by 2.5 degrees, roll by 1.
+Checked on a generic face rendered at known angles: exact for a distant camera; within 2 degrees for
+a camera at ten eye distances (60 cm), yaw up to 40 and pitch up to 20 degrees. A landmark error of
+2 % of the eye distance changes yaw and pitch by 2.5 degrees, roll by 1.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ GENERIC_FACE: Final[NDArray[np.float64]] = np.array(
         [0.444, 0.515, 0.192],
     ]
 )
-"""The five landmarks of a face that looks into the camera, in units of the eye distance: x to the
+"""The five landmarks of a face looking into the camera, in units of the eye distance: x to the
 viewer's right, y down, z away from the viewer.
 
-Made from LFW View 1 training people only: 300 photos, each with the landmarks of YuNet, MTCNN and
-dlib, factored into one shape and a view of it for each photo (C. Tomasi, T. Kanade, "Shape and
-motion from image streams under orthography", IJCV 9(2), 1992), made symmetric, and tilted so that
-the median photo has pitch 0. Single detectors differ from that by 2 (YuNet: below, MTCNN: above)
-to 6 degrees (dlib: above)."""
+From LFW View 1 training people only: 300 photos with the landmarks of YuNet, MTCNN and dlib,
+factorized into one shape and a view per photo (C. Tomasi, T. Kanade, "Shape and motion from image
+streams under orthography", IJCV 9(2), 1992), made symmetric, and tilted so that the median photo
+has pitch 0. Single detectors differ from that by 2 (YuNet: below, MTCNN: above) to 6 degrees (dlib:
+above)."""
 
 _PSEUDO_INVERSE: Final = np.linalg.pinv(GENERIC_FACE - GENERIC_FACE.mean(0))
 
 
 @dataclass(frozen=True, slots=True)
 class Pose(Record):
-    """Head angles in degrees, all 0 for a face that looks into the camera.
+    """Head angles in degrees; all 0 for a face looking into the camera.
 
     Attributes:
-        yaw: where the nose points sideways, positive to the viewer's right, -90 to 90.
-        pitch: where the nose points up or down, positive is up, -180 to 180.
-        roll: rotation in the picture, positive is clockwise as seen, -180 to 180.
+        yaw: horizontal angle, positive toward the viewer's right, -90 to 90.
+        pitch: vertical angle, positive is up, -180 to 180.
+        roll: rotation in the image, positive is clockwise, -180 to 180.
     """
 
     yaw: float
@@ -58,9 +58,9 @@ class Pose(Record):
 
 
 def estimate_pose(landmarks: NDArray[np.floating]) -> Pose:
-    """Head angles from ``(5, 2)`` landmarks in the order of ``types.Face``, any unit.
+    """Estimates head angles from ``(5, 2)`` landmarks in the order of ``types.Face``, any unit.
 
-    The rotation is pitch first, then yaw, then roll.
+    The order of rotations is pitch, yaw, roll.
 
     Raises:
         OptionError: another shape, points that coincide or are not finite.
@@ -75,7 +75,7 @@ def estimate_pose(landmarks: NDArray[np.floating]) -> Pose:
     centered = points - points.mean(0)
     if np.abs(centered).max() <= 1e-9:
         raise OptionError("landmarks that coincide", "give five distinct points")
-    # Rows: picture x and y; columns: how far a unit along each axis of the face moves the point.
+    # Rows: image x and y; columns: movement of a point per unit along each face axis.
     linear = centered.T @ _PSEUDO_INVERSE.T
     left, _, right = np.linalg.svd(linear, full_matrices=False)
     x_row, y_row = left @ right

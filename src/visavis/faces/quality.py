@@ -1,4 +1,4 @@
-"""How usable a face is: seven measures, each with its unit, and a sentence where one is poor.
+"""Face quality: seven measures, each with its unit, and a warning where one is poor.
 
 ========== ================================================================ ===================
 measure    how it is measured                                               unit
@@ -12,8 +12,8 @@ yaw, pitch see ``visavis.faces.pose``                                       degr
 roll       see ``visavis.faces.pose``                                       degrees
 ========== ================================================================ ===================
 
-Sharpness falls with size, contrast and exposure too, and motion blur along one direction lowers it
-little. The detector's score is passed on; each detector has its own scale.
+Sharpness also decreases with size, contrast and exposure; directional motion blur lowers it little.
+The detector's score is passed on; each detector has its own scale.
 """
 
 from __future__ import annotations
@@ -33,34 +33,33 @@ _SIDE: Final = 112
 
 @dataclass(frozen=True, slots=True)
 class QualityLimits:
-    """Where warnings start.
+    """Limits for warnings.
 
-    Chosen on LFW View 1 training people, in two ways at once. From 1,500 photos (YuNet; for the
-    angles and the score also 300 photos with MTCNN and dlib): at most about 2 % of them warn for
-    any one measure (3 % for yaw with dlib). From 200 mated and 200 non-mated training pairs, the
-    second photo of each made worse step by step, default embedder: the limit lies before the
-    separation of the scores (d') has fallen by 10 %. Where the two leave room, the second decides.
+    Chosen on LFW View 1 training people by two criteria. From 1,500 photos (YuNet; for angles and
+    score also 300 photos with MTCNN and dlib): at most about 2 % get a warning for any one measure
+    (3 % for yaw with dlib). From 200 mated and 200 non-mated training pairs, the second photo of
+    each degraded step by step, default embedder: the limit is reached before the separation of the
+    scores (d') has fallen by 10 %. If both allow a range, the second decides.
 
     Attributes:
-        size: least eye distance in pixels. LFW: 0.5 % are below 25; d' is unchanged down to 16,
-            4 % lower at 12, 18 % at 8 (with the landmarks of the full photo).
-        sharpness: least sharpness. LFW: 0.5 % are below 31; a Gaussian blur of 1.5 crop pixels
-            brings the median face to 16 and d' 2 % down, one of 2.5 pixels to 6 and 12 % down.
-        exposure: darkest and brightest mean. LFW: 99 % lie in 0.25 to 0.68; d' is 2 % lower at
-            0.14, 13 % at 0.05; brightened until white clips, 6 % at 0.65, 11 % at 0.68, 25 % at
-            0.75.
-        contrast: least contrast. LFW: 0.5 % are below 0.105; d' is 5 % lower at 0.06, 16 % at 0.04.
-        yaw: most degrees to either side. LFW: 98 % lie in -37 to 34 (YuNet), -38 to 39 (MTCNN),
-            -43 to 45 (dlib).
-        pitch: most degrees up or down. LFW: 98 % lie in -9 to 7 (YuNet), -20 to 26 (MTCNN), -20 to
+        size: lowest eye distance in pixels. LFW: 0.5 % are below 25; d' is unchanged down to 16, 4
+            % lower at 12, 18 % at 8 (with the landmarks of the full photo).
+        sharpness: lowest sharpness. LFW: 0.5 % are below 31; a Gaussian blur of 1.5 crop pixels
+            reduces the median face to 16 and d' by 2 %, one of 2.5 pixels to 6 and by 12 %.
+        exposure: lowest and highest mean. LFW: 99 % are in 0.25 to 0.68; d' is 2 % lower at 0.14,
+            13 % at 0.05; brightened until white clips, 6 % at 0.65, 11 % at 0.68, 25 % at 0.75.
+        contrast: lowest contrast. LFW: 0.5 % are below 0.105; d' is 5 % lower at 0.06, 16 % at
+            0.04.
+        yaw: most degrees to either side. LFW: 98 % are in -37 to 34 (YuNet), -38 to 39 (MTCNN), -43
+            to 45 (dlib).
+        pitch: most degrees up or down. LFW: 98 % are in -9 to 7 (YuNet), -20 to 26 (MTCNN), -20 to
             33 (dlib).
-        roll: most degrees to either side. LFW is turned upright (98 % lie in -9 to 7), so this one
-            comes from photos turned by known angles: at 30 degrees all three detectors still found
-            40 of 40 faces, at 45 dlib missed 10 and YuNet's landmarks were off by 31 % of the eye
+        roll: most degrees to either side. LFW is upright (98 % are in -9 to 7), so this limit comes
+            from photos rotated by known angles: at 30 degrees all three detectors still found 40 of
+            40 faces; at 45 dlib missed 10, and YuNet's landmarks were off by 31 % of the eye
             distance.
-        outside: greatest part of the face box beyond the photo's border. LFW: 0 in all.
-        detector_score: least confidence. LFW: 2 % are below 0.90 (YuNet), 0.96 (MTCNN), 0.60
-            (dlib).
+        outside: largest part of the face box beyond the photo's border. LFW: always 0.
+        detector_score: lowest score. LFW: 2 % are below 0.90 (YuNet), 0.96 (MTCNN), 0.60 (dlib).
     """
 
     size: float = 16
@@ -82,13 +81,13 @@ class QualityLimits:
 def measure(
     image: Image, face: Face, crop: Image, *, limits: QualityLimits = QualityLimits()
 ) -> Quality:
-    """Quality of one face.
+    """Measures the quality of one face.
 
     Args:
         image: the upright RGB photo, ``(H, W, 3)`` uint8.
-        face: the face as detected in it.
-        crop: the aligned face, ``(S, S, 3)`` RGB uint8; scaled to 112x112 where S is another size.
-        limits: where warnings start.
+        face: the detected face.
+        crop: the aligned face, ``(S, S, 3)`` RGB uint8; scaled to 112x112 for another S.
+        limits: limits for warnings.
 
     Raises:
         OptionError: an image, crop or landmarks of another shape.
@@ -121,7 +120,7 @@ def measure(
 
 
 def _outside(face: Face, image: Image) -> float:
-    """Part of the box that lies beyond the photo's border, 0 to 1."""
+    """Part of the box beyond the photo's border, 0 to 1."""
     x, y, width, height = face.box
     across = min(x + width, image.shape[1]) - max(x, 0)
     down = min(y + height, image.shape[0]) - max(y, 0)
@@ -189,21 +188,21 @@ def _warnings(found: Quality, outside: float, limits: QualityLimits) -> Iterator
 
 
 POOR: Final = 0.6
-"""Below this a face is poor: clustering attaches it last and joins nothing through it, enrollment
-refuses it unless told. About where mated scores have lost half their distance from strangers':
-eyes under 6 pixels apart, or a blur (sigma) of a tenth of that distance. Of LFW's training
-photos 7 in 10,000 are poor."""
+"""Below this a face is poor: clustering attaches it last and joins nothing through it; enrollment
+refuses it by default. At about this value mated scores have lost half their distance from non-mated
+ones: eyes less than 6 pixels apart, or a blur (sigma) of a tenth of that distance. 7 in 10,000 of
+LFW's training photos are poor."""
 
 Anchors = tuple[tuple[float, float], ...]
 
-# Each measure with the share of the separation that is left. Measured on 220 photos of LFW's View 1
-# training people, each made worse in fourteen ways, against their other photos (mated) and 2,000
-# strangers: d' of these scores over d' of the untouched photos' (6.3). Default detector and model.
-# Left, from the least to the most of each: eyes 12, 8, 6 px apart 0.92, 0.80, 0.62; sharpness 17,
-# 8, 5, 4 (blur) 0.93, 0.81, 0.65, 0.37; brightness 0.25, 0.14, 0.11 (dark, noisy) 0.96, 0.82,
-# 0.80, and 0.66, 0.81 (clipped) 0.93, 0.69; contrast 0.08, 0.04 (flat, noisy) 0.95, 0.77. The
-# product of the factors below keeps to these within 0.08. Turned heads are from the photos as they
-# are: mated scores lie 0.02 lower at 25 to 38 degrees, 0.07 beyond.
+# Remaining separation by measure. From 220 photos of LFW's View 1 training people, each degraded in
+# fourteen ways, against their other photos (mated) and 2,000 non-mated ones: d' of these scores
+# relative to d' of the original photos (6.3). Default detector and model. Remaining, from weak to
+# strong degradation: eyes 12, 8, 6 px apart 0.92, 0.80, 0.62; sharpness 17, 8, 5, 4 (blur) 0.93,
+# 0.81, 0.65, 0.37; brightness 0.25, 0.14, 0.11 (dark, noisy) 0.96, 0.82, 0.80, and 0.66, 0.81
+# (clipped) 0.93, 0.69; contrast 0.08, 0.04 (flat, noisy) 0.95, 0.77. The product of the factors
+# below agrees within 0.08. Turned heads are from the original photos: mated scores are 0.02 lower
+# at 25 to 38 degrees, 0.07 beyond.
 _SIZE: Final[Anchors] = ((0, 0.0), (4, 0.6), (6, 0.76), (8, 0.87), (12, 0.95), (16, 1.0))
 _SHARPNESS: Final[Anchors] = (
     *((0, 0.1), (3.7, 0.42), (5.3, 0.68), (8, 0.83), (16, 0.94), (30, 1.0)),
@@ -220,14 +219,14 @@ _DETECTOR: Final[Anchors] = ((0.3, 0.0), (0.6, 0.5), (0.9, 0.95), (0.94, 1.0))
 
 
 def usability(quality: Quality) -> float:
-    """How much a template of this face can be relied on, 0 (not at all) to 1.
+    """Returns the reliability of a template of this face, 0 to 1.
 
-    An estimate of the share of the separation between mated and non-mated scores that is left
-    beside a flawless photo: a product of one factor a measure, each never rising as the measure
-    gets worse.
+    Estimates the remaining share of the separation between mated and non-mated scores, relative to
+    a perfect photo: a product of one factor per measure, each non-increasing as the measure gets
+    worse.
 
     Args:
-        quality: what was measured of the face.
+        quality: the measures of the face.
 
     >>> usability(Quality(42, 140, 0.45, 0.2, 0, 0, 0, 0.94)), POOR
     (1.0, 0.6)
@@ -248,5 +247,5 @@ def usability(quality: Quality) -> float:
 
 
 def _factor(value: float, anchors: Anchors) -> float:
-    """Straight lines between the anchors, level beyond them."""
+    """Linear interpolation between the anchors, constant beyond them."""
     return float(np.interp(value, [x for x, _ in anchors], [y for _, y in anchors]))

@@ -4,11 +4,10 @@ W. Wu, H. Peng, S. Yu, "YuNet: A tiny millisecond-level face detector", Machine 
 Research 20, 2023. Anchor-free: each cell of three grids (strides 8, 16, 32) predicts a class
 score, an objectness, a box and five landmarks, in units of the stride.
 
-The network sees faces of about 30 to 500 pixels, so a photo is looked at in several sizes; in
-large ones, tile by tile. Its landmarks waver by some 6 % of the distance between the eyes from
-one size to the next, and that moves the crop and so the score: each face is therefore looked at
-again in standard sizes and with its eyes level, whatever its size and tilt in the photo, and the
-landmarks are averaged.
+The network detects faces of about 30 to 500 pixels, so a photo is processed at several sizes, large
+ones in tiles. Its landmarks vary by about 6 % of the eye distance between sizes, which changes the
+crop and the score. Therefore each face is detected again at standard sizes and with level eyes, and
+the landmarks are averaged.
 """
 
 from __future__ import annotations
@@ -32,33 +31,33 @@ if TYPE_CHECKING:
 _STRIDES: Final = (8, 16, 32)
 _KINDS: Final = ("cls", "obj", "bbox", "kps")
 _CELL: Final = 32  # sides of the input are multiples of it
-_SEEN: Final = 30  # least face height, in input pixels, that is found reliably
-_STEP: Final = 4  # ratio of one size of the photo to the next
-_SMALLEST: Final = 480  # the photo's longer side is looked at no smaller than this
+_SEEN: Final = 30  # lowest face height, in input pixels, detected reliably
+_STEP: Final = 4  # ratio of successive photo sizes
+_SMALLEST: Final = 480  # smallest longer side of the photo in a pass
 _MOST_STEPS: Final = 32  # more than any photo needs
 _TILE: Final = 1280
-_MARGIN: Final = 1.6  # side of the window in which a face is looked at again, in face heights
-_SAME_FACE: Final = 0.2  # mean landmark distance, in face heights, up to which it is the same face
-_VARIES: Final = 0.8  # a box may be so much smaller than its face
+_MARGIN: Final = 1.6  # side of the window for a further pass, in face heights
+_SAME_FACE: Final = 0.2  # highest mean landmark distance, in face heights, for the same face
+_VARIES: Final = 0.8  # lowest ratio of box height to face height
 _CANDIDATE: Final = 0.6  # lowest score in the first pass; later passes decide
-_OVERLAP: Final = 192  # of tiles: more than _SEEN * _STEP, so every face is whole somewhere
+_OVERLAP: Final = 192  # overlap of tiles: more than _SEEN * _STEP, so every face is whole in one
 
 
 @dataclass(frozen=True, slots=True)
 class YuNetOptions:
-    """How hard to look.
+    """Options of the YuNet detector.
 
     Attributes:
-        min_face: smallest face to find, height from hairline to chin in pixels of the photo, at
-            least 8. Boxes below 0.8 of it are dropped: their size varies. Time grows with
-            ``1 / min_face ** 2``.
+        min_face: smallest face, height from hairline to chin in pixels of the photo, at least 8.
+            Boxes below 0.8 of it are dropped, because their size varies. Time grows with ``1 /
+            min_face ** 2``.
         score: lowest confidence of a face, 0 to 1; the highest score of all passes counts.
         gap: a face is dropped if its confidence is lower than the photo's best by more than this.
-            Next to a clear face the network also finds earrings, hands and blurred corners. 1 keeps
-            all faces.
+            Next to a clear face the network also detects earrings, hands and blurred corners. 1
+            keeps all faces.
         overlap: intersection over union above which the weaker of two boxes is dropped.
-        refine: standard face heights, in pixels, at which each face is looked at again; none to
-            keep the first landmarks.
+        refine: standard face heights in pixels for the further passes; empty: keep the first
+            landmarks.
     """
 
     min_face: int = 20
@@ -83,13 +82,13 @@ class YuNetOptions:
 
 
 class YuNet:
-    """The YuNet detector. Safe to call from several threads at once.
+    """The YuNet detector. Thread-safe.
 
     Args:
-        store: where the model file comes from; the default store when ``None``.
-        options: how hard to look.
+        store: source of the model file; ``None``: the default store.
+        options: see ``YuNetOptions``.
         runtime: ``openvino`` or ``onnxruntime``.
-        threads: CPU threads a call may use; all cores when ``None``.
+        threads: CPU threads per call; ``None``: one per core.
 
     Example:
         >>> YuNet().detect(photo)[0].box  # doctest: +SKIP
@@ -127,13 +126,14 @@ class YuNet:
         return f"yunet-2023mar/min{options.min_face}/{found}/{sizes}"
 
     def detect(self, image: Image, /) -> list[Face]:
-        """Faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be empty.
+        """Returns the faces of an upright RGB ``(H, W, 3)`` uint8 photo, largest box first; may be
+        empty.
 
         Raises:
             OptionError: another shape or dtype.
         """
         photo = ImagePyramid(check_photo(image))
-        rows = np.concatenate([self._look(*part) for part in self._parts(photo)])
+        rows = np.concatenate([self._run(*part) for part in self._parts(photo)])
         rows = rows[_keep(rows, self._options.overlap)]
         faces = [self._face(row, photo) for row in rows]
         best = max((face.score for face in faces), default=0.0)
@@ -143,15 +143,15 @@ class YuNet:
         return sorted(kept, key=lambda face: -face.area)
 
     def _parts(self, photo: ImagePyramid) -> Iterator[tuple[Image, float, float, float]]:
-        """Pictures to look at: (pixels, x and y of their corner in the photo, pixels per pixel)."""
+        """Images to process: (pixels, x and y of their corner in the photo, pixels per pixel)."""
         height, width = photo.image.shape[:2]
         for scale in _scales(max(width, height), self._options.min_face):
             for left, right in _tiles(width, scale):
                 for top, bottom in _tiles(height, scale):
                     yield _piece(photo, (left, top, right, bottom), scale)
 
-    def _look(self, part: Image, left: float, top: float, scale: float) -> NDArray[np.float32]:
-        """Run the network once: ``(N, 15)`` box, landmarks, score, in pixels of the photo."""
+    def _run(self, part: Image, left: float, top: float, scale: float) -> NDArray[np.float32]:
+        """Runs the network once: ``(N, 15)`` box, landmarks, score, in pixels of the photo."""
         height, width = part.shape[:2]
         rows, columns = -(-height // _CELL), -(-width // _CELL)
         tensor = np.zeros((1, 3, rows * _CELL, columns * _CELL), dtype=np.float32)
@@ -173,12 +173,11 @@ class YuNet:
     def _refined(
         self, row: NDArray[np.float32], landmarks: NDArray[np.float32], photo: ImagePyramid
     ) -> tuple[NDArray[np.float32], float]:
-        """Landmarks and score of a face after passes at standard sizes, with the eyes level.
+        """Returns landmarks and score of a face after passes at standard sizes with level eyes.
 
         Returns:
-            The mean landmarks of all passes, and the highest of their scores. A real face that
-            scored low at first scores high when it is level and of standard size; other objects do
-            not.
+            The mean landmarks of all passes, and the highest score. A real face with a low first
+            score gets a high one at standard size with level eyes; other objects do not.
         """
         x, y, width, height = (float(v) for v in row[:4])
         score = float(row[14])
@@ -192,7 +191,7 @@ class YuNet:
             side = -(-round(standard * _MARGIN) // _CELL) * _CELL
             extent = side * size / standard
             square = np.array([[*(middle - extent / 2), extent]])
-            found = self._look(photo.windows(square, side, angle=angle)[0], 0.0, 0.0, 1.0)
+            found = self._run(photo.windows(square, side, angle=angle)[0], 0.0, 0.0, 1.0)
             if len(found) == 0:
                 continue
             points = (found[:, 4:14].reshape(-1, 5, 2) - side / 2) * (extent / side)
@@ -209,7 +208,7 @@ class YuNet:
 def _decode(
     outputs: dict[str, NDArray[np.float32]], width: int, least: float
 ) -> NDArray[np.float32]:
-    """Boxes, landmarks and scores of one run in input pixels, ``(N, 15)``."""
+    """Decodes boxes, landmarks and scores of one run in input pixels, ``(N, 15)``."""
     found = [np.zeros((0, 15), dtype=np.float32)]
     for stride in _STRIDES:
         cls, obj, box, points = (outputs[f"{kind}_{stride}"][0] for kind in _KINDS)
@@ -237,10 +236,10 @@ def _keep(rows: NDArray[np.float32], overlap: float) -> NDArray[np.intp]:
 
 
 def _scales(longest: int, min_face: float) -> list[float]:
-    """Sizes at which a photo is searched, in input pixels per pixel of the photo, largest first.
+    """Returns the scales of a photo, in input pixels per pixel of the photo, largest first.
 
-    The first makes the smallest face ``_SEEN`` pixels high; the photo's longer side has at most
-    ``_SMALLEST`` pixels at the last.
+    At the first scale the smallest face is ``_SEEN`` pixels high; at the last the photo's longer
+    side has at most ``_SMALLEST`` pixels.
 
     >>> _scales(250, 20), _scales(4000, 20)
     ([1.5], [1.5, 0.375, 0.12])
@@ -251,7 +250,8 @@ def _scales(longest: int, min_face: float) -> list[float]:
 
 
 def _tiles(length: int, scale: float) -> list[tuple[int, int]]:
-    """Overlapping spans that cover ``length`` photo pixels, each at most a tile when scaled."""
+    """Returns overlapping spans that cover ``length`` photo pixels, each at most a tile when
+    scaled."""
     tile, overlap = int(_TILE / scale), int(_OVERLAP / scale)
     if length <= tile:
         return [(0, length)]
@@ -263,7 +263,7 @@ def _tiles(length: int, scale: float) -> list[tuple[int, int]]:
 def _piece(
     photo: ImagePyramid, box: tuple[int, int, int, int], scale: float
 ) -> tuple[Image, float, float, float]:
-    """One tile of the photo, scaled: (pixels, left, top, scale)."""
+    """Returns one scaled tile of the photo: (pixels, left, top, scale)."""
     left, top, right, bottom = box
     height, width = photo.image.shape[:2]
     size = (max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1))

@@ -1,4 +1,4 @@
-"""The only place that decodes: any photo in, upright RGB uint8 out.
+"""Image decoding: any photo to upright RGB uint8. No other package decodes.
 
 >>> from visavis import images
 >>> pixels = images.decode("people/ann.jpg")  # doctest: +SKIP

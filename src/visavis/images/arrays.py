@@ -1,4 +1,4 @@
-"""Arrays as photos."""
+"""Accepts arrays as photos."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _SHAPES = "pass uint8 of shape (H, W), (H, W, 1), (H, W, 3) in RGB order or (H, 
 
 
 def from_array(array: NDArray[Any], limits: Limits, name: str) -> Image:
-    """Check an array and give it three channels.
+    """Checks an array and converts it to three channels.
 
     Args:
-        array: uint8, ``(H, W)`` or ``(H, W, 1)`` gray, ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA,
-            which goes on white.
+        array: uint8, ``(H, W)`` or ``(H, W, 1)`` gray, ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA on a
+            white background.
         limits: pixel limits.
-        name: what to call it.
+        name: its name for messages.
 
     Returns:
         ``(H, W, 3)`` uint8, C-contiguous, a copy.
 
     Raises:
-        ImageUnsupportedError: any other dtype or shape; nothing is guessed.
+        ImageUnsupportedError: any other dtype or shape.
         ImageTooLargeError: too many pixels.
     """
     if array.dtype != np.uint8:

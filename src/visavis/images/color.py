@@ -1,4 +1,4 @@
-"""Embedded ICC profiles to sRGB."""
+"""Converts images with ICC profiles to sRGB."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from PIL import ImageCms
 
 _SPACES: Final = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 _LARGEST_PROFILE: Final = 4_000_000
-_MATTERS: Final = 16  # levels, mean over a coarse grid of all colors
+_MATTERS: Final = 16  # levels, mean over a coarse color grid
 
 
 def to_srgb(image: PillowImage.Image, profile: bytes | None) -> PillowImage.Image:
-    """Convert an image of mode L, RGB or CMYK to RGB, by its profile where that matters.
+    """Converts an image of mode L, RGB or CMYK to RGB, by its profile if relevant.
 
-    Relative colorimetric with black point compensation. CMYK always goes by its profile; without
-    one by ``red = (1 - cyan)(1 - black)`` and so on. L and RGB are taken as sRGB unless the
-    profile moves colors by more than 16 of 255 levels in the mean: ProPhoto RGB (24) and linear
-    light (41) are converted, Display P3 (10) and Adobe RGB (11) are left as they are, because
-    converting doubles the time to decode and turns SFace's template by a cosine of 0.997 or more.
-    Broken profiles and those of another color space than the pixels' are ignored, and so are
-    those of multi-process elements: their number is unbounded, and 250 KB of them take minutes.
+    Relative colorimetric with black point compensation. CMYK always uses its profile; without one
+    ``red = (1 - cyan)(1 - black)`` and so on. L and RGB are treated as sRGB unless the profile
+    moves colors by more than 16 of 255 levels on average: ProPhoto RGB (24) and linear light (41)
+    are converted; Display P3 (10) and Adobe RGB (11) are not, because conversion doubles the
+    decoding time and the cosine between SFace's templates is 0.997 or more. Broken profiles and
+    profiles for another color space are ignored, and so are multi-process elements: their number is
+    unbounded, and 250 KB of them take minutes.
     """
     if (
         profile
@@ -39,7 +39,7 @@ def to_srgb(image: PillowImage.Image, profile: bytes | None) -> PillowImage.Imag
 
 
 def lab_to_srgb(image: PillowImage.Image) -> PillowImage.Image:
-    """Convert CIE L*a*b* (D50), which Pillow's own ``convert`` does not take."""
+    """Converts CIE L*a*b* (D50), which Pillow's own ``convert`` does not support."""
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     return _applied(ImageCms.buildTransform(lab, srgb, "LAB", "RGB"), image)
 
@@ -62,7 +62,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             mode,
             "RGB",
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            # Without lcms2's one-pixel cache a transform may serve several threads.
+            # Without lcms2's one-pixel cache a transform is thread-safe.
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOCACHE,
         )
         return transform if mode == "CMYK" or _mean_shift(transform, mode) > _MATTERS else None
@@ -71,7 +71,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _mean_shift(transform: ImageCms.ImageCmsTransform, mode: str) -> float:
-    """How far the transform moves colors, in levels, mean over a grid of all of them."""
+    """Mean color shift of the transform in levels, over a grid of colors."""
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     if mode == "L":
         grid = PillowImage.fromarray(levels[None, :])
@@ -83,5 +83,5 @@ def _mean_shift(transform: ImageCms.ImageCmsTransform, mode: str) -> float:
 
 
 def _applied(transform: ImageCms.ImageCmsTransform, image: PillowImage.Image) -> PillowImage.Image:
-    # The None in Pillow's signature is what it returns for work in place.
+    # Pillow returns None only for in-place conversion.
     return cast("PillowImage.Image", ImageCms.applyTransform(image, transform))

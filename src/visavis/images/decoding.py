@@ -1,4 +1,4 @@
-"""One photo in, upright RGB out."""
+"""Decodes photos to upright RGB."""
 
 from __future__ import annotations
 
@@ -34,12 +34,11 @@ _TURN: Final = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedImage:
-    """A decoded photo together with what identifies it.
+    """A decoded photo with its hash and name.
 
     Attributes:
         pixels: upright RGB, ``(H, W, 3)`` uint8, C-contiguous.
-        sha256: of the encoded bytes; of shape and pixels where the source was an array or a
-            PIL image.
+        sha256: hash of the encoded bytes; of shape and pixels for an array or a PIL image.
         description: the source's name for messages.
     """
 
@@ -48,7 +47,7 @@ class LoadedImage:
     description: str
 
     def to_dict(self) -> dict[str, Any]:
-        """What identifies the photo, without its pixels."""
+        """Returns hash, size and name, without pixels."""
         height, width, _ = self.pixels.shape
         return {
             "description": self.description,
@@ -59,26 +58,26 @@ class LoadedImage:
 
 
 def decode(source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> Image:
-    """Decode a photo to upright RGB.
+    """Decodes a photo to upright RGB.
 
     Args:
         source: a path (``str`` or ``os.PathLike``), encoded bytes, a binary file object (read from
-            where it stands to its end), a ``PIL.Image.Image`` (its current frame), or a uint8
-            array: ``(H, W)`` or ``(H, W, 1)`` gray, ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA.
-        limits: sizes beyond which a photo is refused, before its pixels are decoded.
-        name: what messages call the photo; by default ``describe(source)``.
+            its current position), a ``PIL.Image.Image`` (its current frame), or a uint8 array:
+            ``(H, W)`` or ``(H, W, 1)`` gray, ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA.
+        limits: size limits, checked before pixels are decoded.
+        name: name of the photo in messages; default ``describe(source)``.
 
     Returns:
-        ``(H, W, 3)`` uint8 RGB, C-contiguous, turned as its EXIF orientation says, in sRGB,
-        transparency on white, the first image of several. Always a new, writable array.
+        ``(H, W, 3)`` uint8 RGB, C-contiguous, rotated by its EXIF orientation, in sRGB, on a white
+        background; the first image of several. Always a new, writable array.
 
     Raises:
         ImageNotFoundError: no such file, or not a readable regular file; URLs are not fetched.
-        NotAnImageError: not in one of the accepted formats.
+        NotAnImageError: not one of the accepted formats.
         ImageTruncatedError: empty, cut off or damaged.
         ImageTooLargeError: over a limit.
-        ImageUnsupportedError: a real image of a kind that is refused: float or 32-bit pixels, an
-            array of another dtype or shape, no pixels at all.
+        ImageUnsupportedError: an unsupported image: float or 32-bit pixels, an array of another
+            dtype or shape, no pixels.
         MissingExtraError: a HEIC photo without pillow-heif.
 
     >>> decode(np.full((2, 3), 7, np.uint8)).shape
@@ -95,7 +94,7 @@ def decode(source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None 
 def load(
     source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None
 ) -> LoadedImage:
-    """Decode a photo and identify it, reading it once; arguments and errors of :func:`decode`."""
+    """Decodes and hashes a photo, reading it once; arguments and errors of :func:`decode`."""
     name = describe(source) if name is None else name
     if isinstance(source, (np.ndarray, PillowImage.Image)):
         pixels = decode(source, limits=limits, name=name)
@@ -105,7 +104,7 @@ def load(
 
 
 def digest(data: bytes | Image, /) -> str:
-    """SHA-256 of an encoded photo, or of decoded pixels and their shape, in hexadecimal.
+    """Returns the hexadecimal SHA-256 of an encoded photo, or of decoded pixels and their shape.
 
     >>> digest(b"")[:12]
     'e3b0c44298fc'
@@ -123,7 +122,7 @@ def _decode_bytes(data: bytes, limits: Limits, name: str) -> Image:
         opened = open_image(data, kind, limits, name)
         header.opened = True
         image = load_pixels(opened, kind, data)
-        # Some readers learn the true size only while decoding.
+        # Some readers know the true size only while decoding.
         limits.check_size(*image.size, name)
         return _upright_rgb(image, kind, name)
 
@@ -147,7 +146,7 @@ def _upright_rgb(image: PillowImage.Image, kind: str, name: str) -> Image:
 
 
 def _orientation(image: PillowImage.Image) -> int:
-    """The EXIF orientation, 1 where there is none or the EXIF data are damaged."""
+    """EXIF orientation; 1 if missing or damaged."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except (SyntaxError, ValueError, LookupError, TypeError, OSError, EOFError, struct.error):

@@ -1,4 +1,4 @@
-"""Naming a source in messages."""
+"""Names sources in messages."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _LONGEST = 240
 
 
 def describe(source: Any, /) -> str:
-    """Name a source on one printable line, as every message about it does.
+    """Returns the name of a source for messages, on one printable line.
 
     Args:
         source: anything; see :func:`visavis.images.decode`.
 
     Returns:
-        The path as given, or the kind and size of what was given. Paths that would not print
-        plainly (control characters, bytes that are no text, spaces at the ends) come quoted and
-        escaped; very long ones are cut in the middle.
+        The path, or the kind and size of the source. Paths that do not print plainly (control
+        characters, invalid text, spaces at the ends) are quoted and escaped; very long ones are
+        shortened in the middle.
 
     >>> describe("people/ann.jpg")
     'people/ann.jpg'
@@ -44,7 +44,7 @@ def describe(source: Any, /) -> str:
 
 
 def printable(text: str) -> str:
-    """Text as is where it prints plainly on one line, quoted and escaped elsewhere."""
+    """Returns text unchanged if it prints plainly on one line; otherwise quoted and escaped."""
     if not text or not text.isprintable() or text != text.strip():
         text = repr(text)
     if len(text) > _LONGEST:
@@ -53,7 +53,7 @@ def printable(text: str) -> str:
 
 
 def with_article(noun: str) -> str:
-    """``a`` or ``an`` in front of a noun.
+    """Adds ``a`` or ``an`` to a noun.
 
     >>> with_article("icon"), with_article("JPEG")
     ('an icon', 'a JPEG')

@@ -1,4 +1,4 @@
-"""Around Pillow while a photo is decoded: no warnings, no leniency, and errors of our own."""
+"""Context managers for decoding with Pillow: no warnings, strict mode, and our own errors."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from visavis.errors import (
 from visavis.images.describe import printable, with_article
 from visavis.images.sniff import ACCEPTED
 
-# The comment in the pattern tells this filter from any that the host installed.
+# The comment in the pattern distinguishes this filter from the host's.
 _FILTER: Final = ("ignore", None, Warning, re.compile(r"(?:PIL|pillow_heif)\.(?#visavis)"), 0)
 
 
 class Quiet:
-    """Context manager: Pillow's own modules warn of nothing and refuse what is cut off.
+    """Context manager that silences Pillow's warnings and makes it refuse truncated files.
 
-    ``warnings.catch_warnings`` replaces process-wide state and puts it back, so that two threads
-    undo each other's. This puts one filter, which concerns Pillow's modules only, in front while
-    at least one thread is inside, and takes it away when the last one leaves. So too with
-    ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``: where the host has set it, Pillow would fill missing
-    parts of a photo and pass over errors of its codecs.
+    ``warnings.catch_warnings`` replaces and restores process-wide state, which is not thread-safe.
+    This adds one filter, for Pillow's modules only, while at least one thread is inside, and
+    removes it when the last one leaves. It does the same for
+    ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``: if the host has set it, Pillow fills missing parts of a
+    photo and ignores codec errors.
     """
 
     __slots__ = ()
@@ -47,8 +47,8 @@ class Quiet:
         with Quiet._lock:
             Quiet._inside += 1
             if Quiet._inside == 1:
-                # Not warnings.filterwarnings(): that also makes every module of the process
-                # forget which warnings it has shown already.
+                # Not warnings.filterwarnings(): that also makes every module of the process forget
+                # which warnings it has shown.
                 _filters().insert(0, _FILTER)
                 Quiet._lenient = ImageFile.LOAD_TRUNCATED_IMAGES
                 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -58,7 +58,7 @@ class Quiet:
             Quiet._inside -= 1
             if Quiet._inside == 0:
                 ImageFile.LOAD_TRUNCATED_IMAGES |= Quiet._lenient
-                # Another thread's catch_warnings may have swapped the list meanwhile.
+                # Another thread's catch_warnings may have replaced the list.
                 if _FILTER in _filters():
                     _filters().remove(_FILTER)
 
@@ -67,8 +67,8 @@ def _filters() -> list[Any]:
     return warnings.filters  # type: ignore[return-value]
 
 
-# What Pillow's readers raise on damaged files: the first six were met while fuzzing, the rest are
-# raised in their code. Programming errors (AttributeError, NameError) are not among them.
+# Exceptions of Pillow's readers for damaged files: the first six were found by fuzzing, the rest
+# are in their code. Programming errors (AttributeError, NameError) are not included.
 _RAISED: Final = (
     OSError,
     SyntaxError,
@@ -93,12 +93,13 @@ _EARLY: Final = re.compile(r"(?i)truncated|end of file|first frame|reached eof|n
 
 
 class Translate:
-    """Context manager: exceptions of Pillow leave it as the image family of ``visavis.errors``.
+    """Context manager that translates Pillow's exceptions to the image errors of
+    ``visavis.errors``.
 
     Args:
-        name: what to call the photo.
+        name: name of the photo in messages.
         kind: its format, as ``sniff`` names it, or ``image``.
-        opened: set to True once the header has been understood.
+        opened: set to True after the header was read.
     """
 
     __slots__ = ("kind", "name", "opened")

@@ -1,4 +1,4 @@
-"""JPEG 2000 codestreams whose tiles or precincts would take memory out of proportion."""
+"""Checks JPEG 2000 codestreams for tiles or precincts that need too much memory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _MOST_STARTS: Final = 16
 _LARGEST_HEADER: Final = 4_000_000  # Pillow reads its boxes in Python
 _MOST_SEGMENTS: Final = 1 << 18
 _MOST_COMPONENTS: Final = 4
-_TILE: Final = 4096  # least pixels a tile; each takes some 10 KB
-_PRECINCT: Final = 64  # least samples a precinct; each takes some 500 bytes
-_FREE: Final = 64  # tiles, and precincts a tile and component, that are always taken
+_TILE: Final = 4096  # fewest pixels per tile; each takes about 10 KB
+_PRECINCT: Final = 64  # fewest samples per precinct; each takes about 500 bytes
+_FREE: Final = 64  # tiles, and precincts per tile and component, that are always allowed
 _COD, _COC, _SOT, _SOD, _EOC = 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
 # Markers of segments with a length; OpenJPEG searches for one of them behind any other.
 _KNOWN: Final = bytes.fromhex("50515253 555758595c5d5e5f 606163647475767778 9093")
 
 
 def check_codestreams(data: bytes, limits: Limits, name: str) -> None:
-    """Refuse headers in ``data`` that are very long or tell of very small tiles or precincts.
+    """Refuses very long headers in ``data``, and very small tiles or precincts.
 
     Without this, a file of 150 bytes makes OpenJPEG take 550 bytes a pixel.
 
     Raises:
-        ImageTooLargeError: more pixels than ``limits`` says.
+        ImageTooLargeError: more pixels than ``limits`` allows.
         ImageUnsupportedError: too many tiles, precincts, components or segments.
     """
     for number, found in enumerate(_START.finditer(data)):
@@ -42,7 +42,7 @@ def check_codestreams(data: bytes, limits: Limits, name: str) -> None:
         try:
             _check_codestream(data, found.start(), limits, name)
         except struct.error:
-            continue  # It ends early, as the decoder will say.
+            continue  # It ends early; the decoder reports that.
 
 
 def _check_codestream(data: bytes, start: int, limits: Limits, name: str) -> None:
@@ -74,7 +74,7 @@ def _check_codestream(data: bytes, start: int, limits: Limits, name: str) -> Non
 def _check_precincts(
     data: bytes, place: int, marker: int, sides: tuple[int, int], name: str
 ) -> None:
-    """Count the precincts of one tile and component that a COD or COC segment defines."""
+    """Counts the precincts of one tile and component according to a COD or COC segment."""
     style, levels = (4, 9) if marker == _COD else (5, 6)
     if not data[place + style] & 1:
         return  # as large as the tile

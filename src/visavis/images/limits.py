@@ -1,4 +1,4 @@
-"""How large a photo may be."""
+"""Size limits of photos."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MOST_EXIF: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limits(Record):
-    """What is refused before it costs memory.
+    """Limits that are checked before memory is used.
 
     Attributes:
-        max_pixels: most pixels (width x height), checked on the header before anything is decoded.
-            Decoding needs 10 bytes a pixel for a JPEG, up to 22 for a WebP with transparency.
-        max_bytes: most bytes of an encoded photo, checked before it is read whole.
-        min_side: least width and height in pixels.
+        max_pixels: most pixels (width x height), checked on the header before decoding. Decoding
+            needs 10 bytes per pixel for a JPEG, up to 22 for a WebP with transparency.
+        max_bytes: most bytes of an encoded photo, checked before it is read completely.
+        min_side: lowest width and height in pixels.
 
     Raises:
-        OptionError: if one of them is not a whole number of at least 1.
+        OptionError: a limit is not an integer of at least 1.
     """
 
     max_pixels: int = 100_000_000
@@ -39,7 +39,7 @@ class Limits(Record):
                 )
 
     def check_bytes(self, count: int, name: str) -> None:
-        """Refuse an encoded photo of ``count`` bytes if that is too many."""
+        """Refuses an encoded photo of too many bytes."""
         if count > self.max_bytes:
             raise ImageTooLargeError(
                 f"{name} has more than {self.max_bytes:,} bytes",
@@ -47,7 +47,7 @@ class Limits(Record):
             )
 
     def check_size(self, width: int, height: int, name: str) -> None:
-        """Refuse a photo of ``width`` x ``height`` pixels if that is too many or too few."""
+        """Refuses a photo of too many or too few pixels."""
         if width * height > self.max_pixels:
             raise ImageTooLargeError(
                 f"{name} claims {width} x {height} = {width * height:,} pixels, "
@@ -65,7 +65,7 @@ DEFAULT_LIMITS = Limits()
 
 
 def check_exif(size: int, name: str) -> None:
-    """Refuse EXIF data of ``size`` bytes if that is too many: reading them is slow."""
+    """Refuses too much EXIF data, because reading it is slow."""
     if size > _MOST_EXIF:
         raise ImageUnsupportedError(
             f"{name} has more than {_MOST_EXIF:,} bytes of EXIF data", "save it without them"
@@ -73,12 +73,12 @@ def check_exif(size: int, name: str) -> None:
 
 
 def refuse_excess(name: str, kind: str, what: str) -> NoReturn:
-    """Refuse a file that would take time or memory out of proportion to its picture.
+    """Refuses a file that needs too much time or memory relative to its image.
 
     Args:
-        name: what to call the photo.
+        name: name of the photo in messages.
         kind: its format.
-        what: what it has too much of.
+        what: the excessive part.
     """
     raise ImageUnsupportedError(
         f"{name} is {with_article(kind)} with {what}", "save it anew as a plain JPEG or PNG"

@@ -1,4 +1,4 @@
-"""Which files of a folder are photos."""
+"""Lists the photos of a folder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ PHOTO_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"}
     | {".pgm", ".pbm", ".pnm", ".mpo", ".avif", ".jp2", ".heic", ".heif"}
 )
-"""What a photo's name ends with, in lower case."""
+"""Suffixes of photos, in lower case."""
 
 
 def photos_below(folder: Path, /) -> list[Path]:
-    """Files below a folder, at any depth, that have a photo's suffix, sorted; hidden ones are left
-    out."""
+    """Returns photos below a folder, by suffix, sorted; without hidden files."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -27,8 +26,7 @@ def photos_below(folder: Path, /) -> list[Path]:
 
 
 def photos_by_person(root: Path, /) -> dict[str, list[Path]]:
-    """Photos below each direct subfolder of ``root``, named by it, in order; people without any
-    are left out.
+    """Returns photos of each direct subfolder of ``root`` by its name, sorted; without empty ones.
 
     Raises:
         DataError: not a folder.

@@ -1,4 +1,4 @@
-"""Every color mode and depth that a photo may have, to RGB of 8 bits."""
+"""Converts all color modes and bit depths to 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from visavis.images.color import lab_to_srgb, to_srgb
 
 
 def scale(values: NDArray[np.integer[Any]], white: int) -> NDArray[np.uint8]:
-    """Scale 0..white to 0..255, each to the nearest level; what is above white becomes white.
+    """Scales 0..white to 0..255, rounded; values above white become 255.
 
     Args:
         values: unsigned samples of at most 16 bits, any shape.
-        white: the sample value that means white, 1..65535.
+        white: the sample value of white, 1..65535.
 
     >>> scale(np.array([0, 128, 129, 65535]), 65535)
     array([  0,   0,   1, 255], dtype=uint8)
@@ -35,16 +35,16 @@ _ALPHA_OF: Final = {"La": "LA", "RGBa": "RGBA"}
 
 
 def to_rgb(image: PillowImage.Image, kind: str, name: str) -> PillowImage.Image:
-    """Convert a decoded image to mode RGB.
+    """Converts a decoded image to mode RGB.
 
     Args:
-        image: any mode. Transparent pixels go on white. 16-bit gray is scaled by its whole range,
-            0..65535 (or 0..4095 for 12 bits a sample) to 0..255, never by the values that occur.
-        kind: the format it came from, as ``sniff`` names it, or ``image``.
-        name: what to call it.
+        image: any mode. Transparent pixels become white. 16-bit gray is scaled by its full range,
+            0..65535 (0..4095 for 12-bit samples), not by the values that occur.
+        kind: its format, as named by ``sniff``, or ``image``.
+        name: its name in messages.
 
     Raises:
-        ImageUnsupportedError: 32-bit integers and floats: nothing says which value is white.
+        ImageUnsupportedError: 32-bit integers and floats, whose white value is unknown.
     """
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes):
@@ -84,7 +84,7 @@ def _scale_deep_gray(image: PillowImage.Image) -> PillowImage.Image:
 def _on_white(image: PillowImage.Image) -> PillowImage.Image:
     key = image.info.get("transparency")
     if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
-        # A 16-bit color key; the low bits it would be compared with are gone.
+        # A 16-bit color key: its low bits are lost.
         image = image.copy()
         del image.info["transparency"]
         return image

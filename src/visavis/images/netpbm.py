@@ -1,4 +1,4 @@
-"""Netpbm files: what Pillow would read a sample or a comment at a time in Python."""
+"""Netpbm files: the parts that Pillow reads slowly in Python."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_COMMENTS: Final = 1024
 
 
 def check_comments(data: bytes, name: str) -> None:
-    """Refuse a plain (text) file of very many comments: Pillow copies what follows for each.
+    """Refuses a plain (text) file with very many comments: Pillow copies the rest for each.
 
     Raises:
         ImageUnsupportedError: more than 1,024 comments.
@@ -26,19 +26,19 @@ def check_comments(data: bytes, name: str) -> None:
 
 
 def is_deep(image: ImageFile.ImageFile) -> bool:
-    """Whether an opened PNM is binary with a maxval that Pillow has no quick way for."""
+    """Whether an opened PNM is binary with a maxval that Pillow reads slowly."""
     return bool(image.tile) and image.tile[0].codec_name == "ppm"
 
 
 def load_deep(image: ImageFile.ImageFile, data: bytes) -> PillowImage.Image:
-    """Decode such a PNM; its samples 0..maxval become 0..255.
+    """Decodes such a PNM; samples 0..maxval become 0..255.
 
     Args:
         image: opened from ``data``, not decoded.
         data: the whole file.
 
     Raises:
-        EOFError: fewer samples than the header says.
+        EOFError: fewer samples than in the header.
     """
     tile = image.tile[0]
     maxval = tile.args[1] if isinstance(tile.args, tuple) else 255

@@ -1,4 +1,4 @@
-"""Encoded bytes to an opened, not yet decoded, Pillow image."""
+"""Opens encoded bytes as a Pillow image, without decoding."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _MOST_RUN_LENGTH_CODED: Final = 4_000_000  # pixels; Pillow decodes these in Pyt
 
 
 class _Stream(io.BytesIO):
-    """Encoded bytes that may be read in so many steps.
+    """Encoded bytes with a limited number of reads.
 
-    Pillow's readers parse in Python, a few bytes a step: of a file that is all comments, padding
-    or empty chunks, 100 MB would take minutes and gigabytes.
+    Pillow's readers parse in Python, a few bytes at a time: for 100 MB of comments, padding or
+    empty chunks that would take minutes and gigabytes.
     """
 
     def __init__(self, data: bytes, kind: str, name: str) -> None:
@@ -48,10 +48,10 @@ class _Stream(io.BytesIO):
         self.left = _MOST_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read, as ``io.BytesIO`` does.
+        """Reads like ``io.BytesIO``.
 
         Raises:
-            ImageUnsupportedError: read too often.
+            ImageUnsupportedError: too many reads.
         """
         self.left -= 1
         if self.left < 0:
@@ -60,22 +60,21 @@ class _Stream(io.BytesIO):
 
 
 def open_image(data: bytes, kind: str, limits: Limits, name: str) -> ImageFile.ImageFile:
-    """Parse the header of an encoded photo of the format ``kind`` (see ``sniff``).
+    """Parses the header of an encoded photo of the format ``kind`` (see ``sniff``).
 
-    What would take time or memory out of proportion to the picture is refused before Pillow or its
-    codecs see it.
+    Structures that need too much time or memory are refused before Pillow or its codecs see them.
 
-    Pillow's reader is called directly, not through ``PIL.Image.open``: that would judge by the
-    process-wide ``PIL.Image.MAX_IMAGE_PIXELS`` and warn, where ``Limits`` decides here.
+    Pillow's reader is called directly, not through ``PIL.Image.open``, which would apply the
+    process-wide ``PIL.Image.MAX_IMAGE_PIXELS`` and warn.
 
     Raises:
         MissingExtraError: a HEIC photo, and pillow-heif is not installed.
-        ImageTooLargeError: more pixels than ``limits`` says.
+        ImageTooLargeError: more pixels than ``limits`` allows.
         ImageTruncatedError: TIFF strips are missing.
-        ImageUnsupportedError: a camera raw file whose readable image is only a thumbnail, or a
-            structure that is out of proportion.
+        ImageUnsupportedError: a camera raw file with only a thumbnail as image, or an excessive
+            structure.
 
-    What Pillow raises is for ``visavis.images.failures`` to translate.
+    ``visavis.images.failures`` translates Pillow's exceptions.
     """
     _check(data, kind, limits, name)
     module, reader = _READERS[kind]
@@ -103,7 +102,7 @@ def open_image(data: bytes, kind: str, limits: Limits, name: str) -> ImageFile.I
 
 
 def load_pixels(image: ImageFile.ImageFile, kind: str, data: bytes) -> PillowImage.Image:
-    """Decode the pixels of what ``open_image`` opened; raises what Pillow raises."""
+    """Decodes the pixels of an opened image; raises Pillow's exceptions."""
     if kind == "PPM" and is_deep(image):
         return load_deep(image, data)
     image.load()
@@ -111,7 +110,7 @@ def load_pixels(image: ImageFile.ImageFile, kind: str, data: bytes) -> PillowIma
 
 
 def _check(data: bytes, kind: str, limits: Limits, name: str) -> None:
-    """Whatever is to be checked before Pillow's reader starts."""
+    """Checks before Pillow's reader starts."""
     if kind == "PNG":
         if data.count(b"iCCP") > _MOST_PROFILES:
             refuse_excess(name, "PNG", f"more than {_MOST_PROFILES} iCCP chunks")

@@ -1,4 +1,4 @@
-"""Sources to bytes: one bounded read that neither hangs nor follows a name to the network."""
+"""Reads sources to bytes: one bounded read that neither blocks nor uses the network."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ _CHUNK = 1 << 20
 def read_bytes(
     source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None
 ) -> bytes:
-    """The encoded photo behind a path, a binary file object or bytes, read once.
+    """Returns the encoded photo of a path, a binary file object or bytes, read once.
 
-    Hash these bytes and decode them, rather than reading the file twice::
+    Hash and decode these bytes instead of reading the file twice::
 
         data = read_bytes(path)
         key = digest(data)
         pixels = decode(data, name=describe(path))
 
     Args:
-        source: path (``str`` or ``os.PathLike``), binary file object (read from where it stands to
-            its end, not closed), or bytes.
-        limits: at most ``limits.max_bytes + 1`` bytes are ever read.
-        name: what messages call the photo; by default ``describe(source)``.
+        source: path (``str`` or ``os.PathLike``), binary file object (read from its current
+            position, not closed), or bytes.
+        limits: at most ``limits.max_bytes + 1`` bytes are read.
+        name: name of the photo in messages; default ``describe(source)``.
 
     Raises:
-        ImageNotFoundError: there is no such regular file or it may not be read. Pipes, sockets and
-            devices are refused, and so are URLs: visavis does not fetch from the network.
+        ImageNotFoundError: no such regular file, or not readable. Pipes, sockets, devices and URLs
+            are refused.
         ImageTooLargeError: more than ``limits.max_bytes`` bytes.
-        ImageTruncatedError: no bytes at all.
-        ImageUnsupportedError: not one of these kinds of source.
+        ImageTruncatedError: empty.
+        ImageUnsupportedError: another kind of source.
     """
     name = describe(source) if name is None else name
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -103,7 +103,7 @@ def _drain(stream: IO[bytes], limits: Limits, name: str, *, expected: int = _CHU
     parts: list[bytes] = []
     total = 0
     while total <= limits.max_bytes:
-        want = max(expected - total, 0) + 1  # one byte more than expected finds the end
+        want = max(expected - total, 0) + 1  # one byte more than expected, to detect the end
         part = stream.read(min(max(want, 1 << 12), limits.max_bytes + 1 - total))
         if not isinstance(part, (bytes, bytearray)):
             raise ImageUnsupportedError(
@@ -130,7 +130,7 @@ def _refuse_irregular(mode: int, name: str) -> None:
 
 
 def _path_problem(error: OSError | ValueError, path: str, name: str) -> tuple[str, str]:
-    """What was got and what to do, for a path that could not be opened or read."""
+    """Returns problem and remedy for a path that could not be opened or read."""
     if url := _URL.match(path):
         problem, remedy = _URLS.get(url[1].lower(), _NO_NETWORK)
         return f"{name} {problem}", remedy

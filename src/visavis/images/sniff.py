@@ -1,4 +1,4 @@
-"""Which format bytes are in, from their first bytes alone."""
+"""Detects the format of encoded bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIGNATURES: Final = (
     (rb"BM.{4}\x00\x00\x00\x00", "BMP"),
     (rb"P[1-6][\s#]", "PPM"),
     (rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51\x00", "JPEG2000"),
-    # From here on what people pass by mistake, to be told apart in the message.
+    # From here on other file types, to be named in the message.
     (rb"\xff\x0a|\x00\x00\x00\x0cJXL ", "JPEG XL image"),
     (rb"%PDF", "PDF document"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript document"),
@@ -55,13 +55,13 @@ _HEIF_BRANDS: Final = frozenset(
 
 
 def sniff(data: bytes, name: str) -> str:
-    """The format of an encoded photo: one that we read, by Pillow's name for it.
+    """Returns the format of an encoded photo by Pillow's name.
 
-    Only these formats are ever handed to a decoder: Pillow knows some thirty more, and its EPS
+    Only these formats are passed to a decoder: Pillow supports about thirty more, and its EPS
     reader runs Ghostscript.
 
     Raises:
-        NotAnImageError: the bytes are something else; says what, where that is recognized.
+        NotAnImageError: something else; the message names the type if recognized.
 
     >>> sniff(b"GIF89a...", "cat.gif")
     'GIF'
@@ -84,7 +84,7 @@ def sniff(data: bytes, name: str) -> str:
 
 
 def _box_format(data: bytes) -> str | None:
-    """Tell HEIF, AVIF and video apart by the brands in a leading ``ftyp`` box."""
+    """Distinguishes HEIF, AVIF and video by the brands in a leading ``ftyp`` box."""
     if data[4:8] != b"ftyp":
         return None
     box = data[8 : min(max(int.from_bytes(data[:4], "big"), 16), 512)]

@@ -1,4 +1,4 @@
-"""TIFF directories, in TIFF files and EXIF data, before Pillow reads them."""
+"""Checks TIFF directories, in TIFF files and EXIF data, before Pillow reads them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _BIG: Final = 43  # third byte of the header
 _MOST_ENTRIES: Final = 4096
 _MOST_STRIPS: Final = 1 << 16
 _MOST_VALUES: Final = 1 << 18  # of all tags together
-_BYTES: Final = frozenset((1, 2, 7))  # types that Pillow keeps as they are
+_BYTES: Final = frozenset((1, 2, 7))  # types that Pillow does not convert
 _WIDTH: Final = {3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4}  # bytes of one value, by type
 _STRIPS: Final = frozenset((273, 279, 324, 325))
 _DIRECTORIES: Final = frozenset((34665, 34853, 40965))  # EXIF, GPS and interoperability
 _MOST_DIRECTORIES: Final = 16
-_LARGEST_TILE: Final = 1 << 20  # pixels, of a picture that is smaller
+_LARGEST_TILE: Final = 1 << 20  # pixels of tiles, if the image is smaller
 # Tags NewSubfileType and PlanarConfiguration, and the values looked for; sides of tiles.
 _SUBFILE, _REDUCED = 254, 1
 _PLANES, _SEPARATE = 284, 2
@@ -29,14 +29,14 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 
 def check_directories(data: bytes, start: int, name: str, kind: str = "TIFF") -> None:
-    """Refuse directories of more entries or values than any photo has.
+    """Refuses directories with more entries or values than any photo has.
 
-    Pillow makes Python objects of all of them, at up to 20 bytes and 0.2 microseconds a byte.
+    Pillow creates Python objects for all of them, at up to 20 bytes and 0.2 microseconds per byte.
 
     Args:
-        data: holds a TIFF header at ``start``, from which offsets count.
-        start: as said.
-        name: what to call the photo.
+        data: bytes with a TIFF header at ``start``.
+        start: position of the header; offsets count from there.
+        name: name of the photo in messages.
         kind: its format.
 
     Raises:
@@ -72,11 +72,11 @@ def check_directories(data: bytes, start: int, name: str, kind: str = "TIFF") ->
 
 
 def check_image(image: ImageFile.ImageFile, name: str) -> None:
-    """Refuse an opened TIFF whose tiles are missing, or much larger than the picture.
+    """Refuses an opened TIFF with missing tiles, or tiles much larger than the image.
 
     Raises:
         ImageTruncatedError: strips are missing.
-        ImageUnsupportedError: tiles are too large, or a camera raw file's thumbnail was opened.
+        ImageUnsupportedError: too large tiles, or the thumbnail of a camera raw file.
     """
     tags = image.tag_v2  # type: ignore[attr-defined]
     subfile = tags.get(_SUBFILE, 0)
@@ -89,7 +89,7 @@ def check_image(image: ImageFile.ImageFile, name: str) -> None:
     sides = [tags.get(tag, 0) for tag in (_TILE_WIDTH, _TILE_LENGTH)]
     if sides[0] * sides[1] > max(_LARGEST_TILE, 4 * pixels):
         refuse_excess(name, "TIFF", f"tiles of {sides[0]} x {sides[1]} pixels")
-    # Pillow leaves black what no strip covers.
+    # Pillow leaves pixels without a strip black.
     covered = sum(
         (x1 - x0) * (y1 - y0)
         for x0, y0, x1, y1 in (tile.extents or (0, 0, 0, 0) for tile in image.tile)
@@ -102,6 +102,6 @@ def check_image(image: ImageFile.ImageFile, name: str) -> None:
 
 
 def _unpack(form: str, data: bytes, place: int) -> tuple[Any, ...]:
-    """As ``struct.unpack_from``; zeros where the data end before."""
+    """Like ``struct.unpack_from``; zeros beyond the end of the data."""
     size = struct.calcsize(form)
     return struct.unpack(form, data[place : place + size].ljust(size, b"\0"))

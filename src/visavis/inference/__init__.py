@@ -1,4 +1,4 @@
-"""Running ONNX graphs for faces and embedding: one file to fold them, one for each runtime."""
+"""Runs ONNX graphs: folding, and one file per runtime."""
 
 from __future__ import annotations
 

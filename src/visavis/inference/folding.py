@@ -1,13 +1,13 @@
-"""Fold stored-as-integers weights into float ones, once.
+"""Folds weights stored as integers into float weights, once.
 
-The OpenCV Zoo's ``int8bq`` files keep weights as block-quantized integers behind
+The OpenCV Zoo's ``int8bq`` files store weights as block-quantized integers behind
 ``DequantizeLinear`` and ``Reshape`` nodes, and list every weight as a graph input too. Runtimes
-then unpack them at each call, or refuse the graph. Folding evaluates those chains, drops the false
-inputs and inference-time no-ops, and frees the dimensions asked for. The weights are computed in
-float32 exactly as the nodes define them.
+then dequantize them at each call, or refuse the graph. Folding evaluates these nodes, removes
+unused inputs and inference-time no-ops, and frees the requested dimensions. The weights are
+computed in float32 exactly as the nodes define them.
 
-A PReLU becomes ``x + (1 - slope) * relu(-x)``, the same function, with its two products as 1x1
-convolutions: ONNX Runtime computes that about twice as fast as its own PRelu, which took half of
+A PReLU becomes ``x + (1 - slope) * relu(-x)``, the same function, with both products as 1x1
+convolutions. ONNX Runtime computes this about twice as fast as its own PRelu, which took half of
 SFace's time.
 """
 
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 
 Shape = tuple[int | str, ...]
 
-VERSION = 4  # part of the cache key: raise it whenever the folded bytes change
+VERSION = 4  # part of the cache key: increase it whenever the folded bytes change
 
 
 def folded(
     model: Path | bytes, *, input_shape: Shape | None = None, cache: Path | None = None
 ) -> bytes:
-    """Serialized ONNX graph with constant weights, one real input and free dimensions.
+    """Returns a serialized ONNX graph with constant weights, one input and free dimensions.
 
     Args:
         model: an ONNX file or its bytes.
         input_shape: new shape of the single input; a name makes a dimension free.
-        cache: folder to keep the result in, keyed by the SHA-256 of the bytes and the shape.
+        cache: folder for caching the result by the SHA-256 of bytes and shape.
 
     Raises:
-        ModelRefusedError: the bytes are no ONNX graph, or it has not exactly one real input.
+        ModelRefusedError: not an ONNX graph, or not exactly one input.
     """
     data = model if isinstance(model, bytes) else model.read_bytes()
     if cache is None:
@@ -65,7 +65,7 @@ def folded(
 
 
 def _keep(path: Path, data: bytes) -> None:
-    """Write atomically; a cache that cannot be written is only slower."""
+    """Writes atomically; ignores errors, which only cost speed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
@@ -100,7 +100,7 @@ def _fold(data: bytes, input_shape: Shape | None) -> bytes:
             nodes.append(node)
     _replace(graph.node, nodes)
     used = set(names_read(graph))
-    # A listed weight is an input no node reads, or one that has a constant value.
+    # A listed weight is an unused input, or one with a constant value.
     inputs = [i for i in graph.input if i.name in used and i.name not in constants]
     if len(inputs) != 1:
         raise ModelRefusedError(
@@ -122,7 +122,7 @@ def _fold(data: bytes, input_shape: Shape | None) -> bytes:
 
 
 def names_read(graph: GraphProto) -> Iterator[str]:
-    """Every name that a node of the graph reads, also inside subgraphs."""
+    """Returns every name that a node of the graph reads, including subgraphs."""
     for node in graph.node:
         yield from node.input
         for attribute in node.attribute:
@@ -137,7 +137,7 @@ def _prelu(node: NodeProto, constants: dict[str, NDArray[np.generic]]) -> list[N
     y = node.output[0]
     slope = np.asarray(constants[name], dtype=np.float32)
     if slope.ndim != 3 or slope.shape[1:] != (1, 1) or slope.shape[0] == 1:
-        return [node]  # one slope for all channels does not tell how many there are
+        return [node]  # one slope for all channels: their number is unknown
     channels = slope.shape[0]
     minus, rest, turned, below, bend = (
         f"{y}/{p}" for p in ("minus", "rest", "turned", "below", "bend")
@@ -170,7 +170,7 @@ def _set_shape(proto: ModelProto, shape: Shape) -> None:
             dim.dim_param = size
         else:
             dim.dim_value = size
-    # Shapes derived from the old input are no longer true; runtimes infer them anew.
+    # Shapes derived from the old input are invalid; runtimes infer them again.
     del graph.value_info[:]
     for output in graph.output:
         for k, dim in enumerate(output.type.tensor_type.shape.dim):
@@ -180,7 +180,7 @@ def _set_shape(proto: ModelProto, shape: Shape) -> None:
 def _constant(
     node: NodeProto, constants: dict[str, NDArray[np.generic]]
 ) -> NDArray[np.generic] | None:
-    """Value of a weight-unpacking node whose inputs are all constant, else ``None``."""
+    """Returns the value of a dequantizing node with constant inputs, else ``None``."""
     from onnx import helper
 
     if node.op_type not in {"DequantizeLinear", "Reshape"}:
@@ -213,10 +213,10 @@ def dequantize(
 
     Args:
         x: integers of any shape.
-        scale: a scalar, one a channel along ``axis``, or one a block along ``axis``.
-        zero_point: as ``scale``; zero when absent.
+        scale: a scalar, one value per channel along ``axis``, or one per block along ``axis``.
+        zero_point: like ``scale``; zero if ``None``.
         axis: the quantized axis.
-        block_size: values a block along ``axis``; 0 when not blocked.
+        block_size: values per block along ``axis``; 0 without blocks.
 
     >>> dequantize(np.array([[1, 2, 3]], np.int8), np.array([[0.5, 2.0]], np.float32), block_size=2)
     array([[0.5, 1. , 6. ]], dtype=float32)

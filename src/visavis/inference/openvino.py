@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the second runtime, ahead on large batches."""
+"""OpenVINO on the CPU: optional, faster for large batches."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _CORE: list[Any] = []
 
 
 def _core() -> Any:
-    """OpenVINO's entry, the same for all sessions, and never let go of.
+    """Returns the one OpenVINO core, shared by all sessions and never released.
 
-    On loading, the CPU plugin of a core gives the calling thread a signal stack, and takes it back
-    when the core is gone. With two cores gone in the order they came, the second puts back the
-    first one's stack, which is freed: the next signal with a handler (Ctrl-C, a child's end, a
-    time-out) then ends the process without a word.
+    On loading, a core's CPU plugin installs a signal stack for the calling thread, and restores the
+    previous one when the core is released. If two cores are released in creation order, the second
+    restores the first one's freed stack: the next handled signal (Ctrl-C, SIGCHLD, an alarm) then
+    kills the process silently.
     """
     import openvino
 
@@ -31,8 +31,8 @@ def _core() -> Any:
 class OpenVinoSession:
     """A graph compiled by OpenVINO for the CPU.
 
-    float32 is asked for by name: on processors with native bfloat16 OpenVINO would otherwise take
-    that, and a threshold measured on one machine would not hold on another.
+    Requests float32 explicitly: on processors with native bfloat16 OpenVINO would use that, and a
+    threshold measured on one machine would not hold on another.
     """
 
     runtime = "openvino"

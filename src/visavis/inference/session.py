@@ -1,4 +1,4 @@
-"""The one interface behind which the runtimes stand, and the choice between them."""
+"""The common interface of the runtimes, and the choice between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUNTIMES = ("onnxruntime", "openvino")
 
 
 class Session(Protocol):
-    """A loaded graph with one input. Safe to call from several threads at once."""
+    """A loaded graph with one input. Thread-safe."""
 
     @property
     def runtime(self) -> str:
@@ -25,16 +25,16 @@ class Session(Protocol):
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs, in the order ``run`` returns them."""
+        """Names of the outputs, in the order of ``run``."""
         ...
 
     def run(self, tensor: NDArray[np.float32], /) -> list[NDArray[np.float32]]:
-        """Outputs for one input tensor, as arrays that the caller owns."""
+        """Returns the outputs for one input tensor, as arrays owned by the caller."""
         ...
 
 
 def check_options(runtime: str, threads: int | None) -> None:
-    """Refuse what ``load`` refuses, before anything is read.
+    """Checks the options of ``load`` before anything is read.
 
     Raises:
         OptionError: unknown runtime or a thread count below 1.
@@ -57,15 +57,15 @@ def load(
     cache: Path | None = None,
     sha256: str | None = None,
 ) -> Session:
-    """Load a graph, folded (see ``folding``), into a runtime.
+    """Loads a graph, folded (see ``folding``), into a runtime.
 
     Args:
         model: an ONNX file or its bytes.
         runtime: ``onnxruntime`` (the default; docs/concepts/runtimes.md says why) or ``openvino``.
-        threads: CPU threads a call may use; all cores when ``None``.
+        threads: CPU threads per call; ``None``: one per core.
         input_shape: new shape of the input, names for free dimensions: ``("n", 3, 112, 112)``.
-        cache: folder for folded graphs, keyed by hash; folded in memory each time when ``None``.
-        sha256: hash of the model where it is known already.
+        cache: folder for folded graphs, by hash; ``None``: fold in memory each time.
+        sha256: hash of the model if known.
 
     Raises:
         OptionError: unknown runtime or a thread count below 1.

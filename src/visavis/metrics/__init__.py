@@ -1,3 +1,3 @@
-"""Pure functions: arrays in, numbers out."""
+"""Metrics: pure functions of arrays."""
 
 from __future__ import annotations

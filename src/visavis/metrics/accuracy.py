@@ -1,4 +1,4 @@
-"""Accuracy of "same" and "different", and the k-fold rule of Labeled Faces in the Wild.
+"""Verification accuracy, and the k-fold protocol of Labeled Faces in the Wild.
 
 G. B. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild: a database for
 studying face recognition in unconstrained environments", UMass Amherst TR 07-49, 2007.
@@ -18,7 +18,7 @@ from visavis.types import Record
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KFoldAccuracy(Record):
-    """Accuracy on each fold at the threshold that the other folds chose.
+    """Accuracy on each fold at the threshold chosen on the other folds.
 
     Attributes:
         mean: mean of the folds' accuracies, each fold with equal weight.
@@ -38,12 +38,12 @@ class KFoldAccuracy(Record):
 
 
 def best_accuracy_threshold(scores: ArrayLike, same: ArrayLike) -> float:
-    """The threshold with the highest accuracy, among all real numbers.
+    """Returns the threshold with the highest accuracy, among all real numbers.
 
-    All thresholds between two neighboring scores decide alike, so there is one candidate an
-    interval: its middle; below the lowest score that score itself, above the highest the next
-    float. Where several intervals are equally accurate the one in the middle of their list counts
-    (the lower of two). This favors neither error, and does not depend on the order of the pairs.
+    All thresholds between two adjacent scores decide alike, so each interval has one candidate: its
+    middle; below the lowest score that score itself, above the highest the next float. If several
+    intervals are equally accurate, the middle one in their list is used (the lower of two). This
+    favors neither error and does not depend on the order of the pairs.
 
     Args:
         scores: ``(N,)`` scores.
@@ -67,7 +67,7 @@ def best_accuracy_threshold(scores: ArrayLike, same: ArrayLike) -> float:
 def _best(ordered: Scores, same: Flags) -> float:
     """``best_accuracy_threshold`` of scores in ascending order."""
     right = np.zeros(len(ordered) + 1, dtype=np.int64)
-    # Boundary k decides "same" from place k on: each step gives up one pair of known kind.
+    # Boundary k decides "same" from position k on: each step rejects one pair of known kind.
     np.cumsum(np.where(same, -1, 1), out=right[1:])
     between = ordered[1:] > ordered[:-1]
     candidates = np.flatnonzero(np.concatenate([[True], between, [True]]))
@@ -84,7 +84,7 @@ def _best(ordered: Scores, same: Flags) -> float:
 
 
 def kfold_accuracy(scores: ArrayLike, same: ArrayLike, folds: ArrayLike) -> KFoldAccuracy:
-    """Mean accuracy over folds by the LFW rule: no fold chooses its own threshold.
+    """Computes the mean accuracy over folds by the LFW rule: no fold chooses its own threshold.
 
     For each fold the threshold is ``best_accuracy_threshold`` of all other folds. Then
     ``mean = sum(p_i) / F`` and ``standard_error = sqrt(sum((p_i - mean)^2) / (F - 1)) / sqrt(F)``
@@ -143,15 +143,15 @@ def standard_error(values: ArrayLike) -> float:
 
 
 def stratified_folds(same: ArrayLike, folds: int = 10) -> NDArray[np.int64]:
-    """Folds for a list that has none: each kind of pair cut, as listed, into runs of equal length.
+    """Assigns folds to a list without folds: each kind of pair in consecutive runs of equal length.
 
-    The mated pairs are cut in listed order into ``folds`` consecutive runs, and so are the
-    non-mated ones; where a number does not divide, the first runs are one longer. Nothing is
-    drawn, so the same list always gets the same folds. People may recur in several folds.
+    The mated pairs are divided in listed order into ``folds`` runs, and so are the non-mated pairs;
+    if the number is not divisible, the first runs are longer by one. Deterministic. People may
+    occur in several folds.
 
     Args:
         same: ``(N,)`` whether each pair is mated.
-        folds: how many, at least 2 and at most the pairs of either kind.
+        folds: number of folds, at least 2 and at most the number of pairs of either kind.
 
     Returns:
         ``(N,)`` int64 fold labels 1 .. folds.

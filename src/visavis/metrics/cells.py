@@ -1,4 +1,4 @@
-"""Scores reduced to what error rates depend on: the order of mated and non-mated scores.
+"""Compact representation of scores for error rates: the order of mated and non-mated scores.
 
 The J distinct mated scores cut the score axis into 2J + 1 *cells*: each mated score itself (odd
 cells) and each open interval beside one (even cells). FNMR changes only at mated scores, so the
@@ -22,7 +22,7 @@ Counts: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellCounts:
-    """How many pairs of each kind lie in each cell, cells in ascending order of score.
+    """Number of pairs of each kind in each cell, cells in ascending order of score.
 
     Attributes:
         mated: ``(K,)`` counts or weights of mated pairs.
@@ -35,7 +35,7 @@ class CellCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """Which cell each pair lies in.
+    """Cell of each pair.
 
     Attributes:
         mated: ``(M,)`` int32 cell of each mated pair.
@@ -50,7 +50,7 @@ class Cells:
     def count(
         self, mated: NDArray[Any] | None = None, non_mated: NDArray[Any] | None = None
     ) -> CellCounts:
-        """Sum the pairs of each cell, each with its weight (1 where none are given)."""
+        """Sums the pairs of each cell by weight (default 1)."""
         size = 2 * len(self.edges) + 1
         return CellCounts(
             np.bincount(self.mated, mated, size), np.bincount(self.non_mated, non_mated, size)
@@ -58,7 +58,7 @@ class Cells:
 
 
 def assign(mated: Scores, non_mated: Scores) -> Cells:
-    """The cell of every pair.
+    """Returns the cell of every pair.
 
     >>> assign(np.array([0.5, 0.9]), np.array([0.1, 0.5, 0.7])).non_mated
     array([0, 1, 2], dtype=int32)
@@ -70,7 +70,7 @@ def assign(mated: Scores, non_mated: Scores) -> Cells:
 
 
 def tally(mated: Scores, non_mated: Scores) -> CellCounts:
-    """The counts of ``assign(mated, non_mated).count()`` from one sort of each array.
+    """Returns ``assign(mated, non_mated).count()``, with one sort of each array.
 
     >>> tally(np.array([0.5, 0.9]), np.array([0.1, 0.5, 0.7])).non_mated
     array([1, 1, 1, 0, 0])
@@ -87,7 +87,7 @@ def tally(mated: Scores, non_mated: Scores) -> CellCounts:
 
 
 def boundary_rates(counts: CellCounts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """FMR and FNMR, ``(K + 1,)`` each, of deciding "same" from cell k upwards, k = 0 .. K.
+    """Returns FMR and FNMR, ``(K + 1,)`` each, of deciding "same" from cell k upwards, k = 0 .. K.
 
     >>> boundary_rates(CellCounts(np.array([0, 2]), np.array([1, 3])))
     (array([1.  , 0.75, 0.  ]), array([0., 0., 1.]))
@@ -100,14 +100,14 @@ def boundary_rates(counts: CellCounts) -> tuple[NDArray[np.float64], NDArray[np.
 def auc(counts: CellCounts) -> float:
     """Area under the ROC curve; see ``roc_auc``."""
     below = np.cumsum(counts.non_mated) - counts.non_mated
-    # Counted twice, so that ties (one half) stay whole numbers.
+    # Doubled, so that ties (one half) stay integers.
     wins = counts.mated * (2 * below + counts.non_mated)
     total = float(counts.mated.sum()) * float(counts.non_mated.sum())
     return float(wins.sum(dtype=np.float64) / (2 * total))
 
 
 def equal_error_rate(counts: CellCounts) -> float:
-    """Where FMR and FNMR cross; see ``eer``."""
+    """Equal error rate; see ``eer``."""
     fmr, fnmr = boundary_rates(counts)
     k = int(np.argmax(fmr <= fnmr))  # never 0: there FMR is 1 and FNMR 0
     before, after = fmr[k - 1] - fnmr[k - 1], fmr[k] - fnmr[k]
@@ -116,6 +116,6 @@ def equal_error_rate(counts: CellCounts) -> float:
 
 
 def false_non_matches(counts: CellCounts, fmr: float) -> float:
-    """Smallest FNMR among the boundaries whose FMR is at most ``fmr``."""
+    """Lowest FNMR among the boundaries with an FMR of at most ``fmr``."""
     rates, fnmr = boundary_rates(counts)
     return float(fnmr[np.argmax(rates <= fmr)])

@@ -1,4 +1,4 @@
-"""What the metrics accept: one-dimensional, finite, real scores."""
+"""Input validation for metrics: one-dimensional, finite, real scores."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 
 def as_scores(values: ArrayLike, name: str, *, empty: bool = False) -> Scores:
-    """The values as a one-dimensional float array; float32 stays float32.
+    """Returns the values as a one-dimensional float array; float32 stays float32.
 
     Args:
-        values: numbers, one a pair.
-        name: what to call them in an error.
-        empty: accept none at all.
+        values: numbers, one per pair.
+        name: their name in errors.
+        empty: accept an empty array.
 
     Raises:
         OptionError: not one-dimensional, not real numbers, empty, or a value is not finite.
@@ -35,7 +35,7 @@ def as_scores(values: ArrayLike, name: str, *, empty: bool = False) -> Scores:
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     if array.ndim != 1 or array.dtype.kind != "f":
-        # An empty list has no numbers to take a type from, but it is float64 for numpy.
+        # numpy gives an empty list the type float64.
         raise OptionError(
             f"{name} of shape {array.shape} and type {array.dtype}", "give one real number a pair"
         )
@@ -56,7 +56,7 @@ def as_scores(values: ArrayLike, name: str, *, empty: bool = False) -> Scores:
 
 
 def as_flags(values: ArrayLike, name: str, length: int) -> Flags:
-    """The values as ``(length,)`` bool.
+    """Returns the values as ``(length,)`` bool.
 
     Raises:
         OptionError: another shape, or values that are not booleans or 0 and 1.
@@ -73,7 +73,7 @@ def as_flags(values: ArrayLike, name: str, length: int) -> Flags:
 
 
 def split(scores: ArrayLike, same: ArrayLike) -> tuple[Scores, Scores]:
-    """Scores of the mated pairs and of the non-mated pairs; either may be empty.
+    """Splits scores into mated and non-mated; either may be empty.
 
     Raises:
         OptionError: lengths differ, or a score is not finite.

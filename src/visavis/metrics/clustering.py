@@ -1,12 +1,11 @@
-"""How well found clusters match known people.
+"""Clustering metrics: agreement of clusters with known people.
 
-Both sides are labels, one a face: which person it truly shows, which cluster it was put in. Every
-metric is computed from the non-empty cells of the contingency table, of which there are at most as
-many as faces: a million faces take a second, and no pair is ever listed. Counts of pairs are exact
-integers.
+Both sides are labels, one per face: the true person, and the cluster. Every metric is computed from
+the non-empty cells of the contingency table, at most one per face: a million faces take a second,
+and pairs are never listed. Pair counts are exact integers.
 
-A metric without evidence is 1: where no pair of faces was put together none was put together
-wrongly (precision), where everybody has one photo none was missed (recall). Read them together.
+A metric without evidence is 1: precision if no cluster has two faces, recall if everybody has one
+photo. Read them together.
 """
 
 from __future__ import annotations
@@ -48,11 +47,11 @@ class Contingency(Record):
 
 @dataclass(frozen=True, slots=True)
 class PrecisionRecall(Record):
-    """Three shares in [0, 1].
+    """Precision, recall and F1 in [0, 1].
 
     Attributes:
-        precision: share of what was put together that belongs together.
-        recall: share of what belongs together that was put together.
+        precision: share of joined pairs or faces that are correct.
+        recall: share of pairs or faces of one person that are joined.
         f1: their harmonic mean; 0 where both are 0.
     """
 
@@ -63,11 +62,11 @@ class PrecisionRecall(Record):
 
 @dataclass(frozen=True, slots=True)
 class VMeasure(Record):
-    """Conditional entropies turned into scores in [0, 1].
+    """Scores in [0, 1] from conditional entropies.
 
     Attributes:
-        homogeneity: 1 where each cluster holds one person only.
-        completeness: 1 where each person is in one cluster only.
+        homogeneity: 1 if each cluster has one person only.
+        completeness: 1 if each person is in one cluster only.
         v_measure: their harmonic mean; 0 where both are 0.
     """
 
@@ -110,7 +109,7 @@ class ClusteringScores(Record):
 
 
 def contingency(true: ArrayLike, found: ArrayLike) -> Contingency:
-    """Count the faces of each person in each cluster, sparsely.
+    """Counts the faces of each person in each cluster, sparsely.
 
     Args:
         true: ``(N,)`` person of each face: integers, or texts.
@@ -297,7 +296,7 @@ def _table(true: ArrayLike | Contingency, found: ArrayLike | None) -> Contingenc
 
 
 def _codes(labels: ArrayLike, name: str) -> tuple[Counts, Counts]:
-    """Labels as numbers from 0 in sorted order, and how often each occurs."""
+    """Returns labels as numbers from 0 in sorted order, and the size of each."""
     array = np.asarray(labels)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iubUSO"):
         raise OptionError(

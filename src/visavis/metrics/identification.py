@@ -1,7 +1,7 @@
-"""Identification, 1:N: who is it, and is it anybody we know?
+"""Metrics of 1:N identification, closed set and open set.
 
-Terms of ISO/IEC 19795-1:2021. A *mated* probe shows somebody who is enrolled, a *non-mated* probe a
-stranger. A search returns candidates, best score first.
+Terms of ISO/IEC 19795-1:2021. A *mated* probe shows an enrolled person, a *non-mated* probe
+somebody else. A search returns candidates, best score first.
 
 Closed set (every probe is mated): the cumulative match characteristic, the share of probes whose
 own person is among the R best.
@@ -32,7 +32,7 @@ Ranks = NDArray[np.int64]
 
 
 def ranks(scores: ArrayLike, owners: ArrayLike) -> Ranks:
-    """The place of each mated probe's own person among the candidates, 1 for the first.
+    """Returns the rank of each mated probe's own person among the candidates, 1 for the first.
 
     ``rank = 1 + #{others with a score >= the own person's}``.
 
@@ -62,7 +62,7 @@ def cmc(places: ArrayLike, *, most: int = 20) -> NDArray[np.float64]:
 
     Args:
         places: ``(Q,)`` from ``ranks``.
-        most: the last rank.
+        most: the highest rank.
 
     Raises:
         OptionError: no probe, a rank below 1, ``most`` below 1.
@@ -109,15 +109,15 @@ def fnir(mated: ArrayLike, places: ArrayLike, threshold: float, *, rank: int = 1
 
 
 def threshold_at_fpir(strangers: ArrayLike, rate: float, mated: ArrayLike = ()) -> float:
-    """The lowest observed score at which FPIR is at most ``rate``.
+    """Returns the lowest observed score at which FPIR is at most ``rate``.
 
     Args:
         strangers: ``(K,)`` highest score of each non-mated probe.
         rate: an FPIR of at least 1 / K.
-        mated: scores of mated probes, which are observed, too; may be empty.
+        mated: scores of mated probes, also candidates for the threshold; may be empty.
 
     Returns:
-        A score that occurs in either array; infinity where none fits, because of ties.
+        A score from either array; infinity if none fits, because of ties.
 
     Raises:
         UnsupportedFmrError: ``rate`` is below 1 / K; nothing is extrapolated.
@@ -136,7 +136,7 @@ def threshold_at_fpir(strangers: ArrayLike, rate: float, mated: ArrayLike = ()) 
 def fnir_at_fpir(
     mated: ArrayLike, places: ArrayLike, strangers: ArrayLike, rate: float, *, rank: int = 1
 ) -> float:
-    """The smallest FNIR among the observed thresholds whose FPIR is at most ``rate``.
+    """Returns the lowest FNIR among the observed thresholds with an FPIR of at most ``rate``.
 
     Args:
         mated: ``(Q,)`` score of each mated probe with its own person.
@@ -185,7 +185,7 @@ def _places(places: ArrayLike) -> Ranks:
 
 
 def _found(mated: ArrayLike, places: ArrayLike, rank: int) -> NDArray[np.float64]:
-    """The own person's score; minus infinity where not among the ``rank`` best."""
+    """The own person's score; minus infinity if not among the ``rank`` best."""
     values, place = as_scores(mated, "mated scores"), _places(places)
     if values.shape != place.shape:
         raise OptionError(f"{len(values)} mated scores and {len(place)} ranks", "give one of each")
@@ -195,13 +195,13 @@ def _found(mated: ArrayLike, places: ArrayLike, rank: int) -> NDArray[np.float64
 
 
 def _highest_refused(strangers: Scores, rate: float) -> np.float64:
-    """The score v such that FPIR is at most ``rate`` at thresholds above v, and at no other."""
+    """Returns the score v such that FPIR is at most ``rate`` exactly for thresholds above v."""
     if not 0 < rate < 1:
         raise OptionError(
             f"a false positive identification rate of {rate}", "give one in (0, 1), such as 1e-2"
         )
     count = len(strangers)
-    # Off by one at most where the product was rounded.
+    # Rounding errors are at most one.
     allowed = floor(rate * count)
     allowed = allowed - 1 if allowed / count > rate else allowed
     allowed = allowed + 1 if (allowed + 1) / count <= rate else allowed

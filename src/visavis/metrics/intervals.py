@@ -1,12 +1,12 @@
-"""Confidence intervals by the bootstrap, over pairs or over people.
+"""Bootstrap confidence intervals, over pairs or over people.
 
-Pairs that share a person are not independent: one face that many confuse raises many scores. So
-where people are known they, not pairs, are drawn: R. M. Bolle, N. K. Ratha and S. Pankanti, "Error
+Pairs that share a person are not independent: one person who resembles many others raises many
+scores. So people are drawn, if they are known: R. M. Bolle, N. K. Ratha and S. Pankanti, "Error
 analysis of pattern recognition systems: the subsets bootstrap", Computer Vision and Image
-Understanding 93(1), 2004. A person drawn twice counts twice: a pair within one person weighs that
-person's count, a pair of two people the product of their counts. For pairs of two people this is
-the pigeonhole bootstrap of A. B. Owen (Annals of Applied Statistics 1(2), 2007), whose intervals
-err on the wide side where people hardly recur.
+Understanding 93(1), 2004. A person drawn twice counts twice: the weight of a pair within one person
+is that person's count, that of a pair of two people the product of their counts. For pairs of two
+people this is the pigeonhole bootstrap of A. B. Owen (Annals of Applied Statistics 1(2), 2007),
+whose intervals are too wide if people hardly recur.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from visavis.errors import OptionError
 
 Weights: TypeAlias = NDArray[np.int64]
 Statistic: TypeAlias = Callable[[Weights, Weights], ArrayLike]
-"""From weights of the ``(M,)`` mated and the ``(N,)`` non-mated pairs to ``(S,)`` numbers."""
+"""Maps weights of the ``(M,)`` mated and ``(N,)`` non-mated pairs to ``(S,)`` numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resampler:
-    """Draws bootstrap replicates as whole-number weights of pairs.
+    """Draws bootstrap replicates as integer weights of pairs.
 
     Attributes:
         mated: number of mated pairs, M.
         non_mated: number of non-mated pairs, N.
-        mated_people: ``(M, 2)`` integers, the two people of each mated pair; ``None`` to draw
-            pairs, mated and non-mated apart.
+        mated_people: ``(M, 2)`` integers, the two people of each mated pair; ``None``: draw pairs,
+            separately for mated and non-mated.
         non_mated_people: ``(N, 2)`` integers, likewise.
     """
 
@@ -68,11 +68,11 @@ class Resampler:
 
     @property
     def people(self) -> int:
-        """Number of people in the pairs; 0 where pairs are drawn."""
+        """Number of people in the pairs; 0 if pairs are drawn."""
         return len(self._present)
 
     def draw(self, rng: np.random.Generator) -> tuple[Weights, Weights]:
-        """Weights of the mated and of the non-mated pairs in one replicate."""
+        """Draws the weights of mated and non-mated pairs for one replicate."""
         if self.mated_people is None or self.non_mated_people is None:
             return _draw(rng, self.mated), _draw(rng, self.non_mated)
         times = np.zeros(int(self._present[-1]) + 1, dtype=np.int64)
@@ -81,7 +81,7 @@ class Resampler:
 
 
 def _draw(rng: np.random.Generator, size: int) -> Weights:
-    """How often each of ``size`` things is drawn in ``size`` draws with replacement."""
+    """Counts of each of ``size`` items in ``size`` draws with replacement."""
     return np.bincount(rng.integers(0, size, size), minlength=size)
 
 
@@ -99,21 +99,21 @@ def bootstrap(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float64]:
-    """Percentile intervals of several statistics at once.
+    """Computes percentile intervals of several statistics at once.
 
     B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 
     Args:
-        statistic: called once a replicate with integer weights of the mated and of the non-mated
-            pairs; returns S numbers, NaN where one is undefined for this replicate.
-        resampler: what is drawn.
-        replicates: how many to draw.
+        statistic: called once per replicate with integer weights of the mated and non-mated pairs;
+            returns S numbers, NaN where undefined.
+        resampler: draws the replicates.
+        replicates: number of replicates.
         level: coverage, in (0, 1).
         seed: the same seed gives the same intervals.
         progress: called with (done, total).
 
     Returns:
-        ``(S, 2)`` float64 low and high ends; NaN where over a tenth of the replicates were
+        ``(S, 2)`` float64 low and high ends; NaN if more than a tenth of the replicates were
         undefined.
 
     Raises:
@@ -133,7 +133,7 @@ def bootstrap(
     for k in range(replicates):
         mated, non_mated = resampler.draw(rng)
         if not mated.any() or not non_mated.any():
-            # A replicate without a kind of pair has no error rates.
+            # A replicate without mated or non-mated pairs has no error rates.
             rows.append(np.array([np.nan]))
         else:
             rows.append(np.asarray(statistic(mated, non_mated), dtype=np.float64))
@@ -151,19 +151,18 @@ def bootstrap(
 
 
 def proportion_interval(events: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a share of independent trials.
+    """Returns the exact interval of a proportion of independent trials.
 
-    C. J. Clopper and E. S. Pearson, Biometrika 26(4), 1934. A bootstrap of no errors at all says
-    "exactly 0", which no finite sample can show; for 0 of n this says up to ``1 - (alpha/2)^(1/n)``
-    (3.7 / n at 95 %).
+    C. J. Clopper and E. S. Pearson, Biometrika 26(4), 1934. If there are no errors, a bootstrap
+    interval is "exactly 0"; this one is up to ``1 - (alpha/2)^(1/n)`` for 0 of n (3.7 / n at 95 %).
 
     Args:
-        events: how many, 0 to ``trials``.
-        trials: of how many, at least 1.
+        events: number of events, 0 to ``trials``.
+        trials: number of trials, at least 1.
         level: coverage, in (0, 1).
 
     Raises:
-        OptionError: counts that cannot be.
+        OptionError: invalid counts.
 
     >>> [round(end, 4) for end in proportion_interval(0, 300)]
     [0.0, 0.0122]

@@ -1,4 +1,4 @@
-"""How good are likelihood ratios: Cllr, and what the best monotone calibration would reach.
+"""Quality of likelihood ratios: Cllr, and its minimum over monotone calibrations.
 
 N. Brümmer and J. du Preez, "Application-independent evaluation of speaker detection", Computer
 Speech and Language 20(2-3), 2006. LLRs are natural logarithms; costs are in bits.
@@ -24,8 +24,9 @@ class PavLlr(Record):
 
     Attributes:
         scores: ``(S,)`` ascending scores at which a step begins; the first is the lowest score.
-        llrs: ``(S,)`` float64 natural-log likelihood ratio from there up to the next; never falls;
-            -infinity where only non-mated scores lie, +infinity where only mated ones do.
+        llrs: ``(S,)`` float64 natural log-likelihood ratio from there up to the next,
+            non-decreasing; -infinity where only non-mated scores occur, +infinity where only mated
+            ones do.
     """
 
     scores: Scores
@@ -33,17 +34,17 @@ class PavLlr(Record):
 
 
 def cllr(mated_llr: ArrayLike, non_mated_llr: ArrayLike) -> float:
-    """Cost of log-likelihood ratios, in bits: 0 is perfect, 1 is as good as saying nothing.
+    """Returns the cost of log-likelihood ratios, in bits: 0 is perfect, 1 equals no information.
 
     ``Cllr = mean(log2(1 + 1/LR)) / 2`` over mated pairs ``+ mean(log2(1 + LR)) / 2`` over
     non-mated ones (Brümmer and du Preez 2006). Both kinds weigh the same, however many there are.
 
     Args:
         mated_llr: ``(M,)`` natural-log likelihood ratios of mated pairs; may be infinite.
-        non_mated_llr: ``(N,)`` the same of non-mated pairs.
+        non_mated_llr: ``(N,)`` the same for non-mated pairs.
 
     Returns:
-        A cost of 0 or more; infinite if a pair was declared impossible and occurred.
+        A cost of 0 or more; infinite if a pair with an infinite LLR is of the other kind.
 
     Raises:
         OptionError: an array is empty, holds NaN, or is not one-dimensional.
@@ -59,7 +60,7 @@ def cllr(mated_llr: ArrayLike, non_mated_llr: ArrayLike) -> float:
 
 
 def llr_costs(llr: ArrayLike, *, mated: bool) -> NDArray[np.float64]:
-    """What each pair adds to Cllr: ``log2(1 + 1/LR)`` if mated, ``log2(1 + LR)`` if not, in bits.
+    """Returns each pair's cost: ``log2(1 + 1/LR)`` if mated, ``log2(1 + LR)`` if not, in bits.
 
     Args:
         llr: ``(N,)`` natural-log likelihood ratios; may be infinite.
@@ -83,10 +84,10 @@ def llr_costs(llr: ArrayLike, *, mated: bool) -> NDArray[np.float64]:
 
 
 def min_cllr(mated: ArrayLike, non_mated: ArrayLike) -> float:
-    """Cllr after the best non-decreasing map from score to LLR: what order alone is worth.
+    """Returns Cllr after the best non-decreasing map from score to LLR: the cost of discrimination.
 
-    The map is the pool-adjacent-violators fit on these very scores (Brümmer and du Preez 2006), so
-    ``cllr - min_cllr`` is what calibration loses. Depends on the order of the scores only.
+    The map is the pool-adjacent-violators fit on these scores (Brümmer and du Preez 2006), so
+    ``cllr - min_cllr`` is the loss by calibration. Depends only on the order of the scores.
 
     Args:
         mated: ``(M,)`` scores (or LLRs) of mated pairs.
@@ -113,7 +114,7 @@ def min_cllr_of(counts: cells.CellCounts) -> float:
     kept = (counts.mated + counts.non_mated) > 0
     mated, non_mated = counts.mated[kept], counts.non_mated[kept]
     llr = _pav(mated, non_mated)
-    # Where no pair of a kind lies its cost does not count, though its LLR may be infinite.
+    # Cells without pairs have no cost, though their LLR may be infinite.
     has, lacks = mated > 0, non_mated > 0
     first = llr_costs(llr[has], mated=True) @ (mated[has] / mated.sum())
     second = llr_costs(llr[lacks], mated=False) @ (non_mated[lacks] / non_mated.sum())
@@ -121,9 +122,9 @@ def min_cllr_of(counts: cells.CellCounts) -> float:
 
 
 def pav_llr(mated: ArrayLike, non_mated: ArrayLike) -> PavLlr:
-    """The non-decreasing map from score to LLR that fits these scores best.
+    """Fits the best non-decreasing map from score to LLR.
 
-    Pool adjacent violators on the pooled scores gives the share of mated ones, p, on each step;
+    Pool adjacent violators on the pooled scores gives the share of mated scores, p, on each step;
     ``LLR = ln(p / (1 - p)) - ln(M / N)``.
 
     Args:
@@ -154,7 +155,7 @@ def _pav(mated: NDArray[Any], non_mated: NDArray[Any]) -> NDArray[np.float64]:
 
     together = mated + non_mated
     pooled = isotonic_regression(mated / together, weights=together)
-    # Counts of each block rather than its mean: p / (1 - p) loses all digits near p = 1.
+    # Uses the counts of each block instead of its mean: p / (1 - p) loses all digits near p = 1.
     sizes = np.diff(pooled.blocks)
     block = np.repeat(np.arange(len(sizes)), sizes)
     first = np.bincount(block, mated)[block]

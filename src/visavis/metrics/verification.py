@@ -1,10 +1,10 @@
-"""Error rates of one-to-one comparison, after ISO/IEC 19795-1:2021.
+"""Error rates of 1:1 verification, after ISO/IEC 19795-1:2021.
 
-Scores are similarities, higher is closer, and the decision is "same" where ``score >= threshold``.
-FMR, the false match rate, is the share of non-mated pairs decided "same" (elsewhere FAR or FPR);
-FNMR, the false non-match rate, is the share of mated pairs decided "different" (elsewhere FRR;
-1 - FNMR is TAR). Every function counts: nothing is binned, and ties are exact. Each sorts the
-scores at most once, and takes tens of millions of float32 scores.
+Scores are similarities, higher is closer, and the decision is "same" if ``score >= threshold``.
+FMR, the false match rate, is the share of non-mated pairs decided "same" (also called FAR or FPR);
+FNMR, the false non-match rate, is the share of mated pairs decided "different" (also called FRR; 1
+- FNMR is TAR). All functions are exact, without binning, including ties. Each sorts the scores at
+most once and handles tens of millions of float32 scores.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class ErrorRates(Record):
     """Error rates at every observed threshold.
 
     Attributes:
-        thresholds: ``(T,)`` every score that occurs, ascending, then +infinity (decide "different"
-            always).
+        thresholds: ``(T,)`` every score that occurs, ascending, then +infinity (always
+            "different").
         fmr: ``(T,)`` float64 false match rates, 1 at the first threshold, 0 at the last.
         fnmr: ``(T,)`` float64 false non-match rates, 0 at the first threshold, 1 at the last.
         mated: number of mated pairs.
@@ -42,7 +42,7 @@ class ErrorRates(Record):
 
 
 def error_rates(mated: ArrayLike, non_mated: ArrayLike) -> ErrorRates:
-    """FMR and FNMR at every observed score.
+    """Computes FMR and FNMR at every observed score.
 
     ``FMR(t) = #{non-mated >= t} / N`` and ``FNMR(t) = #{mated < t} / M`` (ISO/IEC 19795-1:2021).
 
@@ -64,7 +64,7 @@ def error_rates(mated: ArrayLike, non_mated: ArrayLike) -> ErrorRates:
     n = np.sort(np.asarray(non_mated, dtype=kind))
     first = np.flatnonzero(np.concatenate([[True], n[1:] != n[:-1]]))
     values, others = n[first], np.unique(m)
-    # The mated scores are put in their places among the non-mated ones, which are not sorted again.
+    # Inserts the mated scores into the sorted non-mated ones, which are not sorted again.
     places = np.searchsorted(values, others, "left")
     new = (places == len(values)) | (values[np.minimum(places, len(values) - 1)] != others)
     places, others = places[new], others[new]
@@ -77,7 +77,8 @@ def error_rates(mated: ArrayLike, non_mated: ArrayLike) -> ErrorRates:
 
 
 def roc_auc(mated: ArrayLike, non_mated: ArrayLike) -> float:
-    """Area under the ROC curve: the chance that a mated score beats a non-mated one.
+    """Returns the area under the ROC curve: the probability that a mated score exceeds a non-mated
+    one.
 
     ``AUC = (#{m > n} + #{m = n} / 2) / (M N)``, the Mann-Whitney statistic; J. A. Hanley and
     B. J. McNeil, "The meaning and use of the area under a ROC curve", Radiology 143, 1982.
@@ -99,9 +100,13 @@ def roc_auc(mated: ArrayLike, non_mated: ArrayLike) -> float:
 
 
 def eer(mated: ArrayLike, non_mated: ArrayLike) -> float:
-    """Equal error rate: where FMR and FNMR cross.
+    """Returns the equal error rate: where FMR and FNMR cross.
 
-    Convention: the point where the ROC polyline through all observed operating points, "always
+    Convention: the intersection of the line FMR = FNMR with the ROC polyline through all observed
+        operating points, including "always same" and "always different". Rates between two adjacent
+        points are interpolated linearly (a randomized threshold reaches them); if a threshold makes
+        both equal, nothing is interpolated. Depends only on the order of scores. Never below the
+        convex hull's (ROCCH-EER), which may skip observed points.
     same" and "always different" among them, meets the line FMR = FNMR. Between two neighboring
     points rates are interpolated linearly (a threshold chosen by a coin reaches them); where a
     threshold makes both equal, nothing is interpolated. The value depends on the order of scores
@@ -126,7 +131,7 @@ def eer(mated: ArrayLike, non_mated: ArrayLike) -> float:
 
 
 def threshold_at_fmr(mated: ArrayLike, non_mated: ArrayLike, fmr: float) -> float:
-    """The lowest observed score at which FMR is at most ``fmr``.
+    """Returns the lowest observed score at which FMR is at most ``fmr``.
 
     Args:
         mated: ``(M,)`` scores of mated pairs; may be empty.
@@ -134,8 +139,7 @@ def threshold_at_fmr(mated: ArrayLike, non_mated: ArrayLike, fmr: float) -> floa
         fmr: a false match rate, at least 1 / N.
 
     Returns:
-        A score that occurs in either array; +infinity where even the highest one, because of
-        ties, is reached by too many non-mated pairs.
+        A score from either array; +infinity if too many non-mated pairs tie at the highest one.
 
     Raises:
         UnsupportedFmrError: ``fmr`` is below 1 / N.
@@ -152,9 +156,9 @@ def threshold_at_fmr(mated: ArrayLike, non_mated: ArrayLike, fmr: float) -> floa
 
 
 def fnmr_at_fmr(mated: ArrayLike, non_mated: ArrayLike, fmr: float) -> float:
-    """The smallest FNMR among the observed thresholds whose FMR is at most ``fmr``.
+    """Returns the lowest FNMR among the observed thresholds with an FMR of at most ``fmr``.
 
-    Nothing is interpolated, so some operating point really has these rates.
+    Nothing is interpolated: an operating point with these rates exists.
 
     Args:
         mated: ``(M,)`` scores of mated pairs.
@@ -165,7 +169,7 @@ def fnmr_at_fmr(mated: ArrayLike, non_mated: ArrayLike, fmr: float) -> float:
         A rate in [0, 1].
 
     Raises:
-        UnsupportedFmrError: ``fmr`` is below 1 / N, which no count of errors among N can show.
+        UnsupportedFmrError: ``fmr`` is below 1 / N.
         OptionError: ``fmr`` is outside (0, 1), or scores are missing or not finite.
 
     >>> fnmr_at_fmr([0.25, 0.9], [0.1, 0.2, 0.3, 0.4], 0.25)
@@ -177,9 +181,9 @@ def fnmr_at_fmr(mated: ArrayLike, non_mated: ArrayLike, fmr: float) -> float:
 
 
 def supported_fmrs(non_mated: int) -> tuple[float, ...]:
-    """Powers of ten from 1e-1 down to the lowest that ``non_mated`` pairs can show.
+    """Returns the powers of ten from 1e-1 down to the lowest that ``non_mated`` pairs support.
 
-    The lowest rate rests on as little as one error: read its interval, too.
+    The lowest rate may be based on one error: read its interval, too.
 
     >>> supported_fmrs(3000)
     (0.1, 0.01, 0.001)
@@ -190,7 +194,7 @@ def supported_fmrs(non_mated: int) -> tuple[float, ...]:
 
 
 def fmr_name(fmr: float) -> str:
-    """How reports and JSON spell a false match rate.
+    """Formats a false match rate for reports and JSON.
 
     >>> fmr_name(0.001), fmr_name(0.0005), fmr_name(0.25)
     ('1e-3', '5e-4', '2.5e-1')
@@ -202,11 +206,11 @@ def fmr_name(fmr: float) -> str:
 def det_points(
     mated: ArrayLike, non_mated: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The corners of the ROC and DET curves.
+    """Returns the corners of the ROC and DET curves.
 
     A. Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
-    Points on the straight lines between corners are left out, so that a curve of tens of millions
-    of scores has at most three points a mated score.
+    Omits points on straight lines between corners, so that a curve of tens of millions of scores
+    has at most three points per mated score.
 
     Args:
         mated: ``(M,)`` scores of mated pairs.
@@ -237,7 +241,8 @@ def _tally(mated: ArrayLike, non_mated: ArrayLike) -> cells.CellCounts:
 
 
 def _allowed(fmr: float, pairs: int) -> int:
-    """The largest number of errors whose share of ``pairs``, as a float, is at most ``fmr``."""
+    """Returns the largest number of errors whose share of ``pairs``, as a float, is at most
+    ``fmr``."""
     count = floor(fmr * pairs)  # off by one at most, where the product was rounded
     if count / pairs > fmr:
         return count - 1
@@ -245,7 +250,7 @@ def _allowed(fmr: float, pairs: int) -> int:
 
 
 def _highest_refused(non_mated: Scores, fmr: float) -> np.float64:
-    """The score v such that FMR is at most ``fmr`` at thresholds above v, and at no other."""
+    """Returns the score v such that FMR is at most ``fmr`` exactly for thresholds above v."""
     if not 0 < fmr < 1:
         raise OptionError(f"a false match rate of {fmr}", "give one in (0, 1), such as 1e-3")
     allowed = _allowed(fmr, len(non_mated))

@@ -1,4 +1,4 @@
-"""Networks that turn aligned crops into embeddings, one a file."""
+"""Embedding networks for training. One network per file."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _MAKERS: Final[dict[str, Callable[..., Backbone]]] = {
 }
 
 NAMES: Final = tuple(_MAKERS)
-"""Names that ``build`` takes."""
+"""Names for ``build``."""
 
 WIDTHS: Final = ("mobilenet_v1", "prelu_net", "small_resnet")
-"""Those that come in any width."""
+"""Networks with a width multiplier."""
 
 HEADS: Final = {"mobilenet_v1": _MOBILENET_HEADS, "small_resnet": _SMALL_RESNET_HEADS}
-"""Those with a choice of how the last map becomes an embedding; the first is their own."""
+"""Networks with several heads; the first is the default."""
 
 
 def build(
@@ -53,18 +53,16 @@ def build(
     width: float | None = None,
     head: str | None = None,
 ) -> Backbone:
-    """A network with random weights (torch's generator); options left out are the network's own.
+    """Creates a network with random weights (torch's generator); ``None``: the network's default.
 
     Args:
         name: one of ``NAMES``; ``-`` may stand for ``_``.
         dimension: length of an embedding.
         input_size: side of the crop in pixels.
         dropout: share of features dropped in training, in [0, 1).
-        crop_scale: how large the face stands in the crop, as in ``visavis.faces.align.crop``.
-        width: multiplies the channels of the networks that have the choice (``WIDTHS``); 1 or
-            ``None`` for the others.
-        head: how the last map becomes an embedding, of the networks that have the choice
-            (``HEADS``).
+        crop_scale: size of the face in the crop, see ``visavis.faces.align.crop``.
+        width: channel multiplier of the networks in ``WIDTHS``; 1 or ``None`` for the others.
+        head: how the last feature map becomes an embedding, for the networks in ``HEADS``.
 
     Raises:
         OptionError: no such network, or an option outside its range.

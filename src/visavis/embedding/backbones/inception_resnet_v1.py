@@ -36,7 +36,7 @@ class InceptionResNetV1(Backbone):
     Args:
         dimension: length of an embedding.
         input_size: side of the crop, 75 pixels or more.
-        crop_scale: how large the face stands in the crop.
+        crop_scale: size of the face in the crop.
         dropout: share of the pooled features dropped in training.
 
     Raises:
@@ -133,7 +133,7 @@ class _Convolution(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Branches side by side, joined by a 1x1 convolution, scaled and added to the input."""
+    """Parallel branches, joined by a 1x1 convolution, scaled and added to the input."""
 
     def __init__(
         self, channels: int, branches: Sequence[_Branch], *, scale: float, last: bool = False
@@ -155,7 +155,7 @@ class _Residual(nn.Module):
 
 
 class _Reduction(nn.Module):
-    """Branches of stride 2 and a max pooling side by side."""
+    """Parallel branches of stride 2 and a max pooling."""
 
     def __init__(self, channels: int, branches: Sequence[_Branch]) -> None:
         super().__init__()
@@ -165,13 +165,13 @@ class _Reduction(nn.Module):
         self.add_module(f"branch{len(branches)}", nn.MaxPool2d(3, stride=2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Half the side of ``x``, more channels."""
+        """Features with half the side of ``x`` and more channels."""
         parts = [self.get_submodule(f"branch{k}")(x) for k in range(self.count)]
         return torch.cat(parts, dim=1)
 
 
 def _branch(before: int, branch: _Branch) -> nn.Module:
-    """One convolution as it is, several in a row; those of stride 1 keep the side."""
+    """One convolution or a sequence; convolutions of stride 1 keep the side."""
     layers = []
     for after, kernel, stride in branch:
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
@@ -201,6 +201,6 @@ def _block8(*, scale: float, last: bool = False) -> _Residual:
 
 
 def _leave_logits(network: nn.Module, state: dict[str, Any], prefix: str, *_rest: object) -> None:
-    """Drop the published classifier's weights, which say nothing about other people."""
+    """Drops the published classifier's weights, which are useless for other people."""
     for name in ("weight", "bias"):
         state.pop(f"{prefix}logits.{name}", None)

@@ -33,7 +33,7 @@ class IResNet(Backbone):
         blocks: blocks of each of the four stages.
         dimension: length of an embedding.
         input_size: side of the crop, 32 pixels or more.
-        crop_scale: how large the face stands in the crop.
+        crop_scale: size of the face in the crop.
         dropout: share of the features dropped in training.
 
     Raises:

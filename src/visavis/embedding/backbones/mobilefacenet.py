@@ -1,4 +1,4 @@
-"""MobileFaceNet: under a million parameters, made for faces on phones.
+"""MobileFaceNet: about a million parameters, designed for faces on phones.
 
 Source: Chen, Liu, Gao, Han, "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face
 Verification on Mobile Devices", CCBR 2018 (arXiv:1804.07573), table 1: a 3x3 convolution of stride
@@ -32,7 +32,7 @@ class MobileFaceNet(Backbone):
     Args:
         dimension: length of an embedding.
         input_size: side of the crop, 32 pixels or more.
-        crop_scale: how large the face stands in the crop.
+        crop_scale: size of the face in the crop.
         dropout: share of the 512 features dropped in training; the paper has none.
 
     Raises:

@@ -1,4 +1,4 @@
-"""MobileNetV1 under a FaceNet head.
+"""MobileNetV1 with a FaceNet head.
 
 Source: Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
 Applications", arXiv:1704.04861, table 1: a 3x3 convolution of stride 2 and thirteen pairs of a
@@ -31,7 +31,7 @@ _SOURCE: Final = (
     "Howard et al., MobileNets, arXiv:1704.04861, with the head of D. Sandberg's facenet"
 )
 
-_HALVED: Final = 5  # times, on the way to the last map
+_HALVED: Final = 5  # times, up to the last feature map
 
 # Output channels and stride of each depthwise-separable pair.
 _PAIRS: Final = (
@@ -53,7 +53,7 @@ class MobileNetV1(Backbone):
     Args:
         dimension: length of an embedding.
         input_size: side of the crop, 32 pixels or more.
-        crop_scale: how large the face stands in the crop.
+        crop_scale: size of the face in the crop.
         dropout: share of the pooled features dropped in training.
         width: multiplies every channel count (the paper's alpha); 0.25, 0.5, 0.75, 1.
         slope: of the activation below zero, in [0, 1); 0 is ReLU6.

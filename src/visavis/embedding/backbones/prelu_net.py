@@ -1,4 +1,4 @@
-"""The PReLU embedding network of the siamese-and-triplet lessons, grown to faces.
+"""The PReLU embedding network of siamese and triplet tutorials, enlarged for faces.
 
 Source: A. Bielski's siamese-triplet (github.com/adambielski/siamese-triplet, ``EmbeddingNet``), the
 network that most lessons on pairs and triplets in PyTorch start from: 5x5 convolutions without
@@ -32,7 +32,7 @@ class PreluNet(Backbone):
     Args:
         dimension: length of an embedding.
         input_size: side of the crop, 64 pixels or more.
-        crop_scale: how large the face stands in the crop.
+        crop_scale: size of the face in the crop.
         dropout: share of the flattened features dropped in training; the source has none.
         widths: channels of each block, 2 to 4 blocks.
         batch_norm: normalize after each convolution.

@@ -1,4 +1,4 @@
-"""SFace's own network, which takes SFace's weights.
+"""SFace's network, for SFace's weights.
 
 Source: Zhong, Deng, Hu, Zhao, Li, Wen, "SFace: Sigmoid-Constrained Hypersphere Loss for Robust
 Face Recognition", IEEE Transactions on Image Processing 30, 2021 (arXiv:2205.12010); the layers
@@ -48,7 +48,7 @@ class SFace(Backbone):
     Args:
         dimension: length of an embedding.
         input_size: side of the crop, 32 pixels or more.
-        crop_scale: how large the face stands in the crop.
+        crop_scale: size of the face in the crop.
         dropout: share of the features dropped in training.
 
     Raises:
@@ -100,7 +100,7 @@ class SFace(Backbone):
         return embeddings
 
     def load_onnx(self, graph: bytes) -> None:
-        """Take the weights of SFace's ONNX file, packed as integers or not.
+        """Loads the weights of SFace's ONNX file, quantized or not.
 
         Args:
             graph: the file's bytes.
@@ -133,17 +133,17 @@ def pretrained(
     crop_scale: float = 0.97,
     dropout: float = 0.4,
 ) -> SFace:
-    """SFace with the weights of a registered model, ready to be trained on.
+    """Creates SFace with the weights of a registered model, for fine-tuning.
 
     Args:
         model: registered name of an SFace file.
-        store: where model files come from; the default store when ``None``.
-        crop_scale: how large the face stands in the crop; the registered model's is 0.97.
+        store: source of model files; ``None``: the default store.
+        crop_scale: size of the face in the crop; the registered model's is 0.97.
         dropout: share of the features dropped in training.
 
     Raises:
         UnknownModelError, ModelUnavailableError, ModelDamagedError: from the store.
-        ModelRefusedError: the model's graph is no SFace.
+        ModelRefusedError: the model's graph is not SFace's.
     """
     network = SFace(crop_scale=crop_scale, dropout=dropout)
     network.load_onnx((store or WeightStore()).read(model))
@@ -189,11 +189,15 @@ _ENDINGS: Final[dict[type[nn.Module], dict[str, str]]] = {
     nn.BatchNorm1d: _NORM,
     nn.BatchNorm2d: _NORM,
 }
-_UNPACKED: Final = ("_reshaped", "_dequantized", "")  # what unpacking appends to a weight's name
+_UNPACKED: Final = (
+    "_reshaped",
+    "_dequantized",
+    "",
+)  # suffix that dequantizing appends to a weight's name
 
 
 def _initializers(graph: bytes) -> dict[str, NDArray[Any]]:
-    """Weights by name: those of the file, and those that folding unpacks from integers."""
+    """Weights by name, including dequantized ones."""
     import onnx
 
     unpacked = onnx.load_model_from_string(folded(graph))

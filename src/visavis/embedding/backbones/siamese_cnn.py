@@ -1,4 +1,4 @@
-"""The Siamese CNN of a widely read lesson on face verification: the classic starting point.
+"""The Siamese CNN of a well-known tutorial on face verification: the classic starting point.
 
 Source: S. Thomine, "Cours de deep learning", chapter 9, "Face verification", which follows Chopra,
 Hadsell, LeCun, "Learning a Similarity Metric Discriminatively, with Application to Face
@@ -32,7 +32,7 @@ class SiameseCnn(Backbone):
     Args:
         dimension: length of an embedding.
         input_size: side of the crop, 32 pixels or more.
-        crop_scale: how large the face stands in the crop.
+        crop_scale: size of the face in the crop.
         dropout: share of the 256 hidden values dropped in training; the lesson has none.
 
     Raises:

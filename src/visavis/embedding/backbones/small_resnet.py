@@ -24,13 +24,13 @@ from visavis.errors import OptionError
 
 _SOURCE: Final = "ours, after He et al., CVPR 2016, and Deng et al., ArcFace, CVPR 2019"
 HEADS: Final = ("flatten", "depthwise")
-# PReLU's first value. Left to learn, it costs a sixth of a training step on a CPU.
+# PReLU's initial value. Learning it would cost a sixth of a training step on a CPU.
 _SLOPE: Final = 0.25
 _MOST: Final = 5  # stages; the smallest input has 32 pixels
 
 
 class SmallResNet(Backbone):
-    """As many stages as there are widths, each at half the side of the one before.
+    """One stage per width, each at half the side of the previous one.
 
     A stage is a convolution, 5x5 in the first and 3x3 after, max pooling, and residual blocks of
     two 3x3 convolutions.
@@ -38,7 +38,7 @@ class SmallResNet(Backbone):
     Args:
         dimension: length of an embedding.
         input_size: side of the crop, 32 pixels or more.
-        crop_scale: how large the face stands in the crop.
+        crop_scale: size of the face in the crop.
         dropout: share of the features dropped in training, before the linear layer.
         widths: channels of each stage.
         blocks: residual blocks of each stage.

@@ -1,4 +1,4 @@
-"""What a backbone wants as input and gives as output."""
+"""Input and output of a backbone."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Spec(Record):
     """Input and output of a network.
 
     Attributes:
-        name: as in ``NAMES``.
+        name: one of ``NAMES``.
         input_size: side of the square crop in pixels.
         channels: 3 for RGB, 1 for gray.
-        crop_scale: how large the face stands in the crop, as in ``visavis.faces.align.crop``.
+        crop_scale: size of the face in the crop, see ``visavis.faces.align.crop``.
         dimension: length of an embedding.
         mean: subtracted from pixels of 0..255.
-        std: what they are then divided by.
-        source: the paper or text that the network comes from.
+        std: divisor after subtracting the mean.
+        source: paper or text that describes the network.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Spec(Record):
 
 
 class Backbone(nn.Module):
-    """A network with a ``spec``; ``FaceNetwork`` adds what goes before and after it.
+    """A network with a ``spec``; ``FaceNetwork`` adds pre- and postprocessing.
 
     ``forward`` takes ``(N, channels, S, S)`` float, normalized as the spec says, with S =
     ``spec.input_size``, and returns ``(N, dimension)``, not of unit length.
@@ -53,7 +53,7 @@ class Backbone(nn.Module):
 def check_options(
     network: str, *, dimension: int, dropout: float, input_size: int, smallest: int
 ) -> None:
-    """Refuse what no layer could be built from.
+    """Checks the options of a network.
 
     Raises:
         OptionError: a dimension below 2, a dropout outside [0, 1), a crop too small.
@@ -69,7 +69,8 @@ def check_options(
 
 
 def halved(side: int, times: int) -> int:
-    """Side of the feature map after so many 3x3 convolutions of stride 2 and padding 1.
+    """Returns the side of the feature map after ``times`` 3x3 convolutions of stride 2 and padding
+    1.
 
     >>> halved(112, 4), halved(56, 4), halved(100, 1)
     (7, 4, 50)
@@ -80,7 +81,7 @@ def halved(side: int, times: int) -> int:
 
 
 def widened(channels: Sequence[int], width: float) -> tuple[int, ...]:
-    """Channel counts times ``width``, to the nearest multiple of 8, at least 8.
+    """Multiplies channel counts by ``width``, rounded to a multiple of 8, at least 8.
 
     Raises:
         OptionError: a width outside 0.1 to 4.
