@@ -16,7 +16,6 @@ from sklearn.metrics import adjusted_rand_score
 from visavis.clustering import choose
 from visavis.decision.profile import Calibration, Measured
 from visavis.errors import DataError, OptionError
-from visavis.evaluation.clustering import mistakes as clustering_mistakes
 from visavis.evaluation.clustering import plots as clustering_plots
 from visavis.evaluation.clustering import report as clustering_report
 from visavis.evaluation.clustering import run as clustering
@@ -296,14 +295,14 @@ def test_mistakes_are_listed_by_pairs() -> None:
     faces = LabelledFaces(
         tuple("abcdefgh"), person, np.array([7, 7, 7, 9, 7, 9, 9, -1]), ("",) * 7 + ("no-face",)
     )
-    found = clustering_mistakes.mixed(faces)
+    found = clustering_report.mixed(faces)
     assert [(m.name, m.parts, m.pairs) for m in found] == [
         ("7", (("Eva", 3), ("Max", 1)), 3),
         ("9", (("Max", 2), ("Eva", 1)), 2),
     ]
-    parted = clustering_mistakes.divided(faces)
+    parted = clustering_report.divided(faces)
     assert [(m.name, m.faces, m.pairs) for m in parted] == [("Eva", 4, 3), ("Max", 3, 2)]
-    assert clustering_mistakes.mixed(faces, most=1) == found[:1]
+    assert clustering_report.mixed(faces, most=1) == found[:1]
 
 
 def test_pictures_say_what_they_show(seen: clustering.Faces, calibration: Calibration) -> None:

