@@ -24,7 +24,9 @@ def main(target: Path) -> None:
     recognizer = visavis.Recognizer()
     answer = recognizer.verify(portrait, other, fmr=1e-4)
     seen = [
-        demo_picture.Seen(photo, recognizer.detect(photo), used, align.crop(photo, used.landmarks))
+        demo_picture.PhotoPanel(
+            photo, recognizer.detect(photo), used, align.crop(photo, used.landmarks)
+        )
         for photo in (portrait, other)
         for used in [recognizer.embed(photo)[0].face]
     ]

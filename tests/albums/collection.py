@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from visavis.albums.records import FoundFace, PhotoFile, RunSettings
-from visavis.albums.sorting import Found, remember_faces, sort_faces
+from visavis.albums.sorting import DetectedPhotos, remember_faces, sort_faces
 from visavis.albums.store import AlbumStore
 from visavis.clustering.agglomerative import Agglomerative
 from visavis.clustering.clusterer import Clusterer
@@ -54,9 +54,9 @@ def photo(name: str, people: Sequence[int]) -> tuple[str, list[FoundFace]]:
     return name, [found_face(template(who, draw), k) for k, who in enumerate(people)]
 
 
-def found(photos: Photos) -> Found:
+def found(photos: Photos) -> DetectedPhotos:
     """What a look at the photos finds."""
-    return Found(tuple(PhotoFile(f"{name}.jpg", name) for name in photos), photos)
+    return DetectedPhotos(tuple(PhotoFile(f"{name}.jpg", name) for name in photos), photos)
 
 
 def run(

@@ -141,7 +141,7 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
 
     from visavis.albums import tables
     from visavis.albums.records import PhotoFile
-    from visavis.albums.sorting import Found, remember_faces, sort_faces
+    from visavis.albums.sorting import DetectedPhotos, remember_faces, sort_faces
     from visavis.clustering.agglomerative import Agglomerative
 
     names = ("=cmd|calc.jpg", "+1.jpg", "-rf.jpg", "@x.jpg", "\t=1.jpg", "plain.jpg", "=none.jpg")
@@ -150,7 +150,7 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     files.append(PhotoFile(names[6], "", "image-truncated", "cut off"))
     with toy.new_store(tmp_path) as store:
         with store.changing():
-            seen = remember_faces(store, Found(tuple(files), photos))
+            seen = remember_faces(store, DetectedPhotos(tuple(files), photos))
             sort_faces(
                 store, seen, Agglomerative(threshold=0.5), settings=toy.SETTINGS,
                 threshold=lambda clusters: 0.5,
@@ -184,7 +184,7 @@ def test_names_that_would_be_mistaken_are_refused(out: Path, name: str) -> None:
 
 def test_lists_of_links_are_csv_in_full(tmp_path: Path) -> None:
     from visavis.albums.records import PhotoFile
-    from visavis.albums.sorting import Found, remember_faces
+    from visavis.albums.sorting import DetectedPhotos, remember_faces
 
     names = ("new\nline.jpg", "a, b.jpg", "#1.jpg", 'quo"te.jpg')
     photos = toy.photos_of([[k] for k in range(4)])
@@ -192,7 +192,7 @@ def test_lists_of_links_are_csv_in_full(tmp_path: Path) -> None:
     path = tmp_path / "links.csv"
     with toy.new_store(tmp_path) as store:
         with store.changing():
-            remember_faces(store, Found(files, photos))
+            remember_faces(store, DetectedPhotos(files, photos))
         references = References(store)
         path.write_text(
             'a,b\n# two, not one\n"new\nline.jpg","a, b.jpg"\n\n#1.jpg,"quo""te.jpg"\n',

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.albums import collection as toy
 from tests.albums.oracle import Oracle
 
-from visavis.albums.fixing import Fixed, Fixer
+from visavis.albums.fixing import CorrectionResult, Fixer
 from visavis.clustering.agglomerative import Agglomerative
 from visavis.clustering.dbscan import Dbscan
 
@@ -77,7 +77,7 @@ class History(RuleBasedStateMachine):
         assert all(cluster > self.highest for cluster in new)
         self.highest = max([self.highest, *(c for c in after.values() if c is not None)])
 
-    def correct(self, data: st.DataObject, kind: str) -> Fixed | None:
+    def correct(self, data: st.DataObject, kind: str) -> CorrectionResult | None:
         inside = toy.inside(self.store)
         fixer = Fixer(self.store)
         one = data.draw(st.sampled_from(sorted(inside)))

@@ -74,7 +74,7 @@ def test_faces_without_a_template_have_no_score() -> None:
 
 
 def test_doubt_is_said_in_words() -> None:
-    judged = judging.Judged(
+    judged = judging.FaceScores(
         np.array([1]), np.zeros((1, 1), np.float32), np.ones(1), np.array([0.3, 0.6, 0.6, np.nan]),
         np.array([0.2, 0.7, 0.1, 0.9]), np.array([4, 5, 6, 7]),
     )  # fmt: skip

@@ -19,7 +19,7 @@ from tests.albums import collection as toy
 from visavis.albums import folders, outputs, sheet, tables
 from visavis.albums.fixing import Fixer
 from visavis.albums.records import Album, AlbumCluster, PhotoFile
-from visavis.albums.sorting import Found, remember_faces, sort_faces
+from visavis.albums.sorting import DetectedPhotos, remember_faces, sort_faces
 from visavis.albums.store import AlbumStore, erase
 from visavis.albums.view import album_of
 from visavis.clustering.agglomerative import Agglomerative
@@ -60,7 +60,7 @@ def album(root: Path, store: AlbumStore) -> Album:
         for sha, some in people.items()
     }
     with store.changing():
-        seen = remember_faces(store, Found(tuple(files), shown))
+        seen = remember_faces(store, DetectedPhotos(tuple(files), shown))
         sort_faces(
             store, seen, Agglomerative(threshold=0.5), threshold=lambda clusters: 0.5,
             settings=replace(toy.SETTINGS, root=str(root)),

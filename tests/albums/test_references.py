@@ -13,7 +13,7 @@ from visavis.albums.planning import Link
 from visavis.albums.recognizing import left_to_right, overlaps, same_faces
 from visavis.albums.records import PhotoFile
 from visavis.albums.references import References
-from visavis.albums.sorting import Found, remember_faces
+from visavis.albums.sorting import DetectedPhotos, remember_faces
 from visavis.albums.store import AlbumStore
 from visavis.errors import DataError, OptionError
 
@@ -29,7 +29,7 @@ def references(tmp_path: Path) -> Iterator[References]:
     photos = tuple(PhotoFile(name, sha) for name, sha in files)
     with AlbumStore(tmp_path / "album.sqlite", create=True) as store:
         with store.changing():
-            remember_faces(store, Found(photos, faces))
+            remember_faces(store, DetectedPhotos(photos, faces))
         yield References(store, {7: "Anna", 8: "12"})
 
 

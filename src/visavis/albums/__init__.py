@@ -1,1 +1,1 @@
-"""A photo collection sorted by person: runs, corrections that stay, contact sheet."""
+"""Photo collections sorted by person: runs, lasting corrections, contact sheet."""

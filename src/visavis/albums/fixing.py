@@ -1,4 +1,4 @@
-"""Corrections: each is kept as facts about faces, and takes effect at once."""
+"""Corrections of clusters; each is stored as facts about faces and applied at once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from visavis.errors import OptionError
 from visavis.types import Record
 
 LONGEST_NAME: Final = 200
-"""Characters."""
+"""Longest name, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed(Record):
-    """What a correction did.
+class CorrectionResult(Record):
+    """Result of a correction.
 
     Attributes:
-        correction: the correction, or the one taken back.
-        done: that in one sentence.
-        replaced: earlier corrections of which it overrides a part: number and what was asked.
-        notes: what one should know besides.
+        correction: the correction, or the undone one.
+        done: description in one sentence.
+        replaced: earlier corrections that it overrides in part: number and request.
+        notes: further remarks.
     """
 
     correction: Correction
@@ -35,13 +35,12 @@ class Fixed(Record):
 
 
 class Fixer:
-    """Corrections of one collection. Call within ``store.changing()``, one for each.
+    """Applies corrections to one collection. Call within ``store.changing()``, one per correction.
 
-    Clusters are given by number, faces by number; see ``visavis.albums.references`` for their
-    written forms.
+    Clusters and faces are given by number; see ``visavis.albums.references`` for their text form.
 
     Args:
-        store: the state.
+        store: state of the collection.
     """
 
     def __init__(self, store: AlbumStore) -> None:
@@ -52,11 +51,11 @@ class Fixer:
             if face.cluster is not None:
                 self._inside[face.cluster].append(face.id)
 
-    def merge(self, clusters: Sequence[int]) -> Fixed:
-        """Several clusters are one person; the first keeps its number and, if it has one, its name.
+    def merge(self, clusters: Sequence[int]) -> CorrectionResult:
+        """Merges clusters; the first keeps its number and its name, if any.
 
         Raises:
-            OptionError: fewer than two, or no such cluster.
+            OptionError: fewer than two, or an unknown cluster.
         """
         wanted = list(dict.fromkeys(clusters))
         if len(wanted) < 2:
@@ -68,11 +67,11 @@ class Fixer:
         return self._keep("merge", f"merge {_words(wanted)}", done, moves, together=together,
                           notes=notes)  # fmt: skip
 
-    def split(self, cluster: int, faces: Sequence[int]) -> Fixed:
-        """Some faces of a cluster are one other person; they become a cluster of their own.
+    def split(self, cluster: int, faces: Sequence[int]) -> CorrectionResult:
+        """Splits faces off a cluster; they are one other person and become a new cluster.
 
         Raises:
-            OptionError: no such cluster, faces that are not in it, or all of it.
+            OptionError: unknown cluster, faces that are not in it, or all of its faces.
         """
         members = self._members(cluster)
         out = list(dict.fromkeys(faces))
@@ -94,11 +93,11 @@ class Fixer:
         moves = dict.fromkeys(out, number)
         return self._keep("split", text, done, moves, leave=out, together=out, apart=rest)
 
-    def move(self, faces: Sequence[int], cluster: int) -> Fixed:
-        """Some faces are the person of another cluster, and not that of the one they are in.
+    def move(self, faces: Sequence[int], cluster: int) -> CorrectionResult:
+        """Moves faces to another cluster; they are not the person of their current one.
 
         Raises:
-            OptionError: no such cluster or face, or they are there already.
+            OptionError: unknown cluster or face, or they are in it already.
         """
         members = self._members(cluster)
         out = [face for face in dict.fromkeys(faces) if self._face(face).cluster != cluster]
@@ -119,11 +118,11 @@ class Fixer:
             notes=self._twice([*members, *out]),
         )
 
-    def not_a_face(self, faces: Sequence[int]) -> Fixed:
-        """Something that was taken for a face is none, or is not to be sorted.
+    def not_a_face(self, faces: Sequence[int]) -> CorrectionResult:
+        """Removes false detections, or faces that should not be sorted.
 
         Raises:
-            OptionError: no such face, or all are out already.
+            OptionError: unknown face, or all are removed already.
         """
         out = [face for face in dict.fromkeys(faces) if self._face(face).cluster is not None]
         if not out:
@@ -132,13 +131,12 @@ class Fixer:
         text = f"not-a-face {_refs(out)}"
         return self._keep("not-a-face", text, f"{_refs(out)} left out", moves, not_faces=out)
 
-    def name(self, cluster: int, name: str) -> Fixed:
-        """Say who a cluster is, which confirms the faces that are in it now; an empty name takes
-        the name away.
+    def name(self, cluster: int, name: str) -> CorrectionResult:
+        """Names a cluster and confirms its current faces; an empty name removes the name.
 
         Raises:
-            OptionError: no such cluster, a name that is not printable, too long or a number, or
-                another cluster has it.
+            OptionError: unknown cluster; a name that is not printable, too long, a number, or in
+                use.
         """
         members = self._members(cluster)
         name = " ".join(name.split())
@@ -160,13 +158,13 @@ class Fixer:
         text = f'name {cluster} "{name}"'
         return self._keep("name", text, done, {}, together=members, name=name)
 
-    def undo(self) -> Fixed:
-        """Take the last correction back that was not taken back yet.
+    def undo(self) -> CorrectionResult:
+        """Undoes the last correction that is not undone.
 
-        Faces that it moved go back, unless a later run or correction moved them on.
+        Faces that it moved go back, unless a later run or correction moved them.
 
         Raises:
-            OptionError: there is none.
+            OptionError: nothing to undo.
         """
         standing = [one for one in self._store.corrections() if not one.undone]
         if not standing:
@@ -178,7 +176,7 @@ class Fixer:
             for face, was, became in self._store.moves(last.id)
             if face in self._faces and self._faces[face].cluster == became
         }
-        alone = self._unwelcome(back, replay(standing[:-1]))
+        alone = self._blocked_returns(back, replay(standing[:-1]))
         for face in alone:
             back[face] = self._store.new_cluster()
         self._store.assign(back.items())
@@ -187,10 +185,10 @@ class Fixer:
             if alone
             else ()
         )
-        return Fixed(last, f"taken back: {last.text}", notes=notes)
+        return CorrectionResult(last, f"taken back: {last.text}", notes=notes)
 
-    def _unwelcome(self, back: Mapping[int, int | None], knowledge: Knowledge) -> list[int]:
-        """Faces that cannot go back: since then somebody came who is not the same person."""
+    def _blocked_returns(self, back: Mapping[int, int | None], knowledge: Knowledge) -> list[int]:
+        """Faces that cannot go back because a different person is in the cluster now."""
         last = self._store.last_run()
         same_photo = last is not None and last[2]["same_photo"]
         away = set(back)
@@ -211,7 +209,7 @@ class Fixer:
         return found
 
     def names(self) -> dict[int, str]:
-        """What the user called the clusters."""
+        """Returns the user's names of clusters."""
         knowledge = replay(self._store.corrections())
         return {
             int(self._faces[face].cluster or 0): knowledge.names[group]
@@ -236,7 +234,7 @@ class Fixer:
         return "none" if cluster is None else str(cluster)
 
     def _twice(self, together: Sequence[int]) -> tuple[str, ...]:
-        """A note where one photo now shows one person twice."""
+        """Returns a note if a photo now shows one person twice."""
         photos: dict[str, list[int]] = defaultdict(list)
         for face in together:
             photos[self._face(face).photo].append(face)
@@ -259,7 +257,7 @@ class Fixer:
         not_faces: Iterable[int] = (),
         name: str | None = None,
         notes: tuple[str, ...] = (),
-    ) -> Fixed:
+    ) -> CorrectionResult:
         before = self._store.corrections()
         correction = Correction(
             self._store.next_correction(),
@@ -282,7 +280,7 @@ class Fixer:
         self._store.assign((face, to) for face, _, to in made)
         asked = {one.id: one.text for one in before}
         replaced = sorted(knowledge.replaced.get(correction.id, ()))
-        return Fixed(correction, done, tuple((k, asked[k]) for k in replaced), notes)
+        return CorrectionResult(correction, done, tuple((k, asked[k]) for k in replaced), notes)
 
 
 def _refs(faces: Iterable[int]) -> str:

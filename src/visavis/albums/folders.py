@@ -1,4 +1,4 @@
-"""A folder a person, with links to the photos (or copies, where asked for)."""
+"""Writes one folder per person, with links to the photos or copies."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from visavis.writing import replacing
 
 _LIST: Final = ".visavis-folders.json"
 ALONE: Final = "alone"
-"""Folder of the faces that are alone in their cluster."""
+"""Folder of faces in clusters of one."""
 
 
 def write(folder: Path, album: Album) -> str | None:
-    """Put a folder a person into ``folder``, in the place of what an earlier run put there.
+    """Writes one folder per person into ``folder``, replacing those of an earlier run.
 
-    The new tree is complete before the old one goes. Photos are only linked to (copied, where
-    ``album.settings.copy``), never changed. If somebody put files of their own into the old tree,
-    it is kept under another name.
+    The new tree is complete before the old one is removed. Photos are linked (or copied, with
+    ``album.settings.copy``), never changed. If the old tree contains other files, it is kept under
+    another name.
 
     Returns:
-        A sentence about an old tree that was kept, or ``None``.
+        A sentence about a kept old tree, or ``None``.
 
     Raises:
-        DataError: ``folder`` is something else, or links cannot be made there.
+        DataError: ``folder`` is something else, or links cannot be created.
     """
     check(folder)
     try:
@@ -55,23 +55,23 @@ def write(folder: Path, album: Album) -> str | None:
 
 
 def check(folder: Path) -> None:
-    """Refuse a folder in whose place ``write`` may not put its own.
+    """Refuses a folder that ``write`` may not replace.
 
     Raises:
-        DataError: it is there, and not of ours.
+        DataError: it exists and was not written by us.
     """
     if folder.is_symlink() or (folder.exists() and not (folder / _LIST).is_file()):
         raise DataError(f"{folder}: not a folder of ours", "move it away, or choose another --out")
 
 
 def _write_list(folder: Path, text: str) -> None:
-    """Who is in which photo is for its owner alone."""
+    """Writes a private list: who is in which photo."""
     with replacing(folder / _LIST, private=True) as file:
         file.write_text(text, encoding="utf-8")
 
 
 def _tidy(folder: Path) -> None:
-    """Clear away what a run that was killed left beside ``folder``."""
+    """Removes temporary files of a killed run beside ``folder``."""
     for left in folder.parent.glob(f".{folder.name}-new.*"):
         if (left / _LIST).is_file():
             shutil.rmtree(left)
@@ -91,8 +91,8 @@ def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
     for cluster in album.clusters:
         inside = new / names[cluster.id]
         inside.mkdir(mode=0o700, exist_ok=True)
-        # It is not in its place yet: the way to the photos is that from where it will be.
-        way = _way(root, place / inside.name)
+        # Relative paths start from the final place, not from the temporary one.
+        way = _relative_path(root, place / inside.name)
         photos = dict.fromkeys(album.faces[face].photo_sha256 for face in cluster.faces)
         for path in (path for photo in photos for path in paths.get(photo, ())):
             target = inside / _free(Path(path).name, taken[inside.name])
@@ -104,7 +104,7 @@ def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
             yield f"{inside.name}/{target.name}"
 
 
-def _way(root: Path, folder: Path) -> Path:
+def _relative_path(root: Path, folder: Path) -> Path:
     try:
         return Path(os.path.relpath(root, folder))
     except ValueError:  # another drive
@@ -132,7 +132,7 @@ def _swap(folder: Path, new: Path) -> str | None:
 
 
 def _clear(old: Path, folder: Path) -> str | None:
-    """Remove an old tree, or keep it under a name of its own if it holds what is not ours."""
+    """Removes an old tree, or renames it if it contains other files."""
     if not _foreign(old):
         shutil.rmtree(old)
         return None
@@ -144,11 +144,11 @@ def _clear(old: Path, folder: Path) -> str | None:
 
 
 def _foreign(old: Path) -> bool:
-    """Whether a tree holds what we did not write."""
+    """Whether a tree contains files that we did not write."""
     try:
         ours = {str(name) for name in json.loads((old / _LIST).read_text(encoding="utf-8"))}
     except (OSError, ValueError, TypeError):
-        ours = set()  # nobody can say any more what was ours: nothing is removed
+        ours = set()  # our files are unknown: remove nothing
     ours.add(_LIST)
     return any(
         path.relative_to(old).as_posix() not in ours
@@ -158,7 +158,7 @@ def _foreign(old: Path) -> bool:
 
 
 def folder_names(clusters: Iterable[AlbumCluster]) -> dict[int, str]:
-    """A folder name for each cluster: its name as far as a file system takes it, or its number.
+    """Returns a folder name per cluster: its name, as far as file systems allow, or its number.
 
     >>> one = AlbumCluster(3, "Zoë / Åsa", "you", 0.0, (1, 2), 2, 0.5, 0)
     >>> two = AlbumCluster(7, "", "", 0.0, (4, 5), 2, 0.5, 0)
@@ -180,7 +180,7 @@ def folder_names(clusters: Iterable[AlbumCluster]) -> dict[int, str]:
 
 
 def _usable(name: str) -> str:
-    """The name without what file systems refuse."""
+    """Removes characters that file systems refuse."""
     name = unicodedata.normalize("NFC", name)
     name = "".join("-" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in name)
     while len(name.encode("utf-8", "surrogatepass")) > 200:
@@ -189,12 +189,12 @@ def _usable(name: str) -> str:
 
 
 def erase(folder: Path) -> bool:
-    """Remove what ``write`` wrote; whether the folder is gone.
+    """Removes what ``write`` wrote; returns whether the folder is gone.
 
-    Files that somebody put there stay, and only they. So does a folder of others.
+    Other files are kept, and so are folders that we did not write.
 
     Raises:
-        OSError: something cannot be removed.
+        OSError: a file cannot be removed.
     """
     _tidy(folder)
     if folder.is_symlink() or not (folder / _LIST).is_file():
@@ -220,5 +220,5 @@ def erase(folder: Path) -> bool:
 
 
 def written_by_us(root: Path) -> set[Path]:
-    """Folders at any depth below ``root`` that ``write`` wrote: their photos are others' copies."""
+    """Returns folders below ``root`` written by ``write``: their photos are copies."""
     return {path.parent for path in root.rglob(_LIST)}

@@ -1,4 +1,4 @@
-"""How well the faces of a cluster fit, which are in doubt, and which clusters are alike."""
+"""Scores of faces with clusters: fit, doubtful faces, and similar clusters."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from visavis.types import Vectors
 
-_MOST: Final = (
-    4_000_000_000  # comparisons of a face with a cluster, beyond which only big ones count
-)
+_MOST: Final = 4_000_000_000  # most comparisons; beyond, only large clusters count
 _BLOCK: Final = 4096
 _LEAST_WEIGHT: Final = 0.05
 
@@ -24,11 +22,10 @@ class ClusterMeans:
 
     Attributes:
         clusters: ``(K,)`` int64 cluster numbers, ascending.
-        means: ``(K, D)`` float32 mean templates of unit length, weighted by usability; zero where
-            no template is known.
-        lengths: ``(K,)`` length of each mean before it was made a unit, 0 to 1. The scores of all
-            faces of one cluster with all faces of another have the mean ``(means[a] * lengths[a]) @
-            (means[b] * lengths[b])``.
+        means: ``(K, D)`` float32 mean templates of unit length, weighted by usability; zero without
+            known templates.
+        lengths: ``(K,)`` length of each mean before normalization, 0 to 1. The mean of all scores
+            between two clusters is ``(means[a] * lengths[a]) @ (means[b] * lengths[b])``.
     """
 
     clusters: NDArray[np.int64]
@@ -37,13 +34,13 @@ class ClusterMeans:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged(ClusterMeans):
+class FaceScores(ClusterMeans):
     """Scores of faces with clusters.
 
     Attributes:
-        own: ``(N,)`` score of each face with the mean of its cluster's others; NaN where alone.
-        other: ``(N,)`` the highest score with the mean of another cluster; NaN where there is none.
-        nearest: ``(N,)`` the number of that cluster, -1 where there is none.
+        own: ``(N,)`` score of each face with the mean of the others in its cluster; NaN if alone.
+        other: ``(N,)`` highest score with the mean of another cluster; NaN if there is none.
+        nearest: ``(N,)`` number of that cluster, -1 if there is none.
     """
 
     own: NDArray[np.float64]
@@ -51,7 +48,7 @@ class Judged(ClusterMeans):
     nearest: NDArray[np.int64]
 
     def doubt(self, row: int, threshold: float) -> str:
-        """Why a face may be in the wrong cluster, in words; empty where nothing says so."""
+        """Returns why a face may be in the wrong cluster; empty if there is no sign of it."""
         own, other = float(self.own[row]), float(self.other[row])
         if not np.isfinite(own):
             return ""
@@ -60,13 +57,15 @@ class Judged(ClusterMeans):
         return f"score {own:.2f} below {threshold:.2f}" if own < threshold else ""
 
 
-def judge(vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.float64]) -> Judged:
-    """Compare each face with its cluster and the nearest other one.
+def judge(
+    vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.float64]
+) -> FaceScores:
+    """Compares each face with its cluster and the nearest other one.
 
     Args:
-        vectors: ``(N, D)`` templates; NaN where one is not known.
+        vectors: ``(N, D)`` templates; NaN if unknown.
         clusters: ``(N,)`` cluster numbers.
-        usability: ``(N,)`` in [0, 1]; weighs the mean.
+        usability: ``(N,)`` in [0, 1], weights of the mean.
     """
     found = cluster_means(vectors, clusters, usability)
     numbers, means, lengths = found.clusters, found.means, found.lengths
@@ -84,13 +83,13 @@ def judge(vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.f
     other, nearest = _nearest_other(clean, which, means, _contenders(len(vectors), which, means))
     other = np.where(known & (nearest >= 0), other, np.nan)
     named = numbers[np.maximum(nearest, 0)] if len(numbers) else nearest
-    return Judged(numbers, means, lengths, own, other, np.where(nearest >= 0, named, -1))
+    return FaceScores(numbers, means, lengths, own, other, np.where(nearest >= 0, named, -1))
 
 
 def cluster_means(
     vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.float64]
 ) -> ClusterMeans:
-    """Mean templates of clusters, see ``judge`` for the arguments."""
+    """Returns mean templates of clusters, see ``judge`` for the arguments."""
     numbers, which = np.unique(clusters, return_inverse=True)
     clean, weight = _weighted(vectors, usability)
     sums = _sums(clean, which, weight, len(numbers))
@@ -102,7 +101,7 @@ def cluster_means(
 def _weighted(
     vectors: Vectors, usability: NDArray[np.float64]
 ) -> tuple[Vectors, NDArray[np.float64]]:
-    """Templates, zero where not known, and their weights, zero likewise."""
+    """Templates and weights; both zero for unknown templates."""
     known = np.asarray(np.isfinite(vectors).all(axis=1), dtype=bool)
     clean = np.where(known[:, None], vectors, 0).astype(np.float32)
     return clean, np.where(known, np.maximum(usability, _LEAST_WEIGHT), 0.0)
@@ -123,7 +122,8 @@ def _sums(
 def _contenders(
     faces: int, which: NDArray[np.int64], means: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """Clusters that a face is compared with: those of two or more, the largest if too many."""
+    """Clusters to compare faces with: those of two or more faces, the largest if there are too
+    many."""
     sizes = np.bincount(which, minlength=len(means))
     big = np.flatnonzero(sizes > 1)
     most = max(_MOST // max(faces, 1), 1)
@@ -156,24 +156,24 @@ def _nearest_other(
 
 
 def alike(
-    judged: Judged,
+    judged: FaceScores,
     *,
     least: float,
     most: int,
     apart: Collection[tuple[int, int]] = (),
     only: Sequence[int] | None = None,
 ) -> list[tuple[int, int, float]]:
-    """Pairs of clusters whose faces score at least ``least`` in the mean, the most alike first.
+    """Returns pairs of clusters with a mean score of at least ``least``, highest first.
 
-    It is the mean score of a face of one with a face of the other, which does not grow with the
-    number of faces, as the score of two mean templates does. Faces weigh what their usability is.
+    The mean is over pairs of faces, weighted by usability; unlike the score of two mean templates
+    it does not grow with the number of faces.
 
     Args:
-        judged: means of the clusters.
-        least: a score.
-        most: how many pairs.
-        apart: pairs (smaller number first) that are known to be two people.
-        only: numbers of clusters to look at; all when ``None``.
+        judged: cluster means.
+        least: lowest score.
+        most: most pairs.
+        apart: pairs (smaller number first) known to be different people.
+        only: clusters to compare; ``None`` for all.
     """
     keep = np.arange(len(judged.clusters))
     if only is not None:

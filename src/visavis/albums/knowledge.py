@@ -1,8 +1,8 @@
-"""What corrections say, worked out by going through them in the order they were made.
+"""Combined effect of corrections, replayed in order.
 
-A correction is kept as facts about faces, never about clusters: which faces are one person, which
-are not, which are no faces, and what somebody is called. So it survives any new clustering. Where
-two contradict each other the later one wins, and it is known which earlier ones it replaced.
+A correction is stored as facts about faces, never about clusters: which faces are one person, which
+are not, which are no faces, and a person's name. So it survives any new clustering. If two
+contradict each other the later one wins, and the replaced one is reported.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Correction(Record):
         id: 1, 2, 3, ... in the order they were made.
         time: ISO 8601 UTC.
         kind: ``merge``, ``split``, ``move``, ``not-a-face`` or ``name``.
-        text: what was asked, such as ``merge 3 7``.
-        leave: faces that leave whomever they were said to be with before.
-        together: faces of one person from now on.
-        apart: faces of somebody else than those of ``leave``.
-        not_faces: no faces at all.
-        name: what the person of ``together`` is called; ``None``: says nothing about it.
-        undone: taken back.
+        text: the request, such as ``merge 3 7``.
+        leave: faces that leave their group.
+        together: faces of one person.
+        apart: faces of other people than those of ``leave``.
+        not_faces: false detections.
+        name: name of the person of ``together``; ``None``: unchanged.
+        undone: whether it was undone.
     """
 
     id: int
@@ -44,7 +44,7 @@ class Correction(Record):
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """Every face of ``one`` is somebody else than every face of ``other``."""
+    """Every face of ``one`` is a different person than every face of ``other``."""
 
     one: frozenset[int]
     other: frozenset[int]
@@ -53,15 +53,15 @@ class Apart:
 
 @dataclass(slots=True)
 class Knowledge:
-    """What holds after some corrections.
+    """Facts after some corrections.
 
     Attributes:
         groups: faces that are one person, by group number.
-        group_of: the group of a face that is in one.
-        names: what a group is called.
-        apart: pairs of sets of faces of different people; never within one group.
-        not_faces: by face, the correction that said so.
-        replaced: by correction, the earlier ones of which it overrides a part.
+        group_of: group number by face.
+        names: name by group.
+        apart: pairs of sets of faces of different people; never in one group.
+        not_faces: correction by face.
+        replaced: by correction, the earlier ones that it overrides in part.
     """
 
     groups: dict[int, set[int]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Knowledge:
     _named: dict[int, int] = field(default_factory=dict)
 
     def apply(self, correction: Correction) -> None:
-        """Take in one more correction; the later wins."""
+        """Applies one more correction, which wins over earlier ones."""
         over: set[int] = set()
         for face in (*correction.leave, *correction.not_faces):
             over |= self._leave(face)
@@ -86,7 +86,7 @@ class Knowledge:
         if correction.together:
             over |= self._join(correction)
         own = {self.group_of[face] for face in correction.leave if face in self.group_of}
-        # Whom the same correction makes one are not apart.
+        # Faces joined by the same correction are not apart.
         others = frozenset(f for f in correction.apart if self.group_of.get(f) not in own)
         if correction.leave and others:
             self.apart.append(Apart(frozenset(correction.leave), others, correction.id))
@@ -110,7 +110,7 @@ class Knowledge:
         over: set[int] = set()
         touched = {self.group_of[f] for f in correction.together if f in self.group_of}
         members = set(correction.together).union(*(self.groups[g] for g in touched))
-        # The name of the group that is named first in the correction is the one that stays.
+        # The name of the first group in the correction stays.
         order = [self.group_of[f] for f in correction.together if f in self.group_of]
         named = [g for g in dict.fromkeys(order) if g in self.names]
         group = next(iter(named or order), None)
@@ -136,11 +136,11 @@ class Knowledge:
         return over | self._reconcile(members)
 
     def _free(self, wanted: int) -> int:
-        """A group number that is not taken: a correction founds at most one group."""
+        """Returns a free group number: a correction creates at most one group."""
         return wanted if wanted not in self.groups else max(self.groups) + 1
 
     def _reconcile(self, members: set[int]) -> set[int]:
-        """Drop what said that two of these were different people."""
+        """Drops facts that two of these are different people."""
         over: set[int] = set()
         rest: list[Apart] = []
         for fact in self.apart:
@@ -160,7 +160,7 @@ class Knowledge:
 
 
 def replay(corrections: Iterable[Correction]) -> Knowledge:
-    """What holds after these corrections, in their order; undone ones are passed over."""
+    """Returns the facts after these corrections, in order, without undone ones."""
     knowledge = Knowledge()
     for correction in corrections:
         if not correction.undone:

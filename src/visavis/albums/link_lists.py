@@ -1,4 +1,4 @@
-"""Lists of faces that are one person, or two: CSV files."""
+"""Reads CSV files of must-links and cannot-links between faces."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from visavis.reading import open_regular
 
 
 def read(path: Path, references: References, *, must: bool) -> list[Link]:
-    """Links of a CSV file: two faces a line, as ``visavis.albums.references`` writes them.
+    """Reads links from a CSV file: two faces per line, in the form of
+    ``visavis.albums.references``.
 
-    A first line ``a,b`` is a heading; lines that are empty or start with ``#`` and a space
-    are passed over. A cell in quotes may hold commas and line ends.
+    A first line ``a,b`` is a header; empty lines and lines that start with ``#`` and a space are
+    skipped. Quoted cells may contain commas and line ends.
 
     Args:
         path: the file, UTF-8.
         references: looks the faces up.
-        must: whether the pairs are one person (or two).
+        must: whether the pairs are one person (else two).
 
     Raises:
-        DataError: it cannot be read, or a line is not two faces of the collection.
+        DataError: it cannot be read, or a line does not name two faces of the collection.
     """
     links = []
     try:

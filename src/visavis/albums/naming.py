@@ -1,4 +1,4 @@
-"""Clusters and the people of a gallery: who is this, and enroll who this is."""
+"""Names clusters by a gallery, and enrolls clusters in it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from visavis.gallery.space import calibration_in
 from visavis.gallery.store import GalleryStore
 
 MOST_ENROLLED: Final = 20
-"""How many faces of a cluster are enrolled: the most typical ones."""
+"""Most faces enrolled per cluster."""
 
 
 def open_set_of(
     gallery: GalleryStore, model: str, model_sha256: str, calibration: Calibration
 ) -> OpenSet:
-    """How close strangers come to a gallery's templates of a model.
+    """Creates the open-set model of a gallery's templates.
 
     Args:
         gallery: who is enrolled.
@@ -63,25 +63,24 @@ def gallery_names(
     calibration: Calibration,
     fpir: float,
 ) -> tuple[dict[int, GalleryName], IdentificationPoint]:
-    """Whom a gallery knows the clusters as.
+    """Identifies clusters in a gallery.
 
-    A cluster is one probe. Its score with a person is the mean score of its faces with that
-    person's fused template, weighted by usability. A mean of scores lies where the scores do and
-    spreads less, so clusters of strangers reach the threshold of a single face no more often than
-    single faces do. (The score of the *normalized* mean template grows with the number of faces,
-    for strangers, too.) The cluster is named where the score with the closest person is at or above
-    the gallery's threshold for ``fpir``.
+    A cluster is one probe. Its score with a person is the mean score of its faces with the person's
+    fused template, weighted by usability. A mean of scores varies less than single scores, so
+    non-mated clusters reach the threshold of a single face no more often than single faces do. (The
+    score of the *normalized* mean template grows with the number of faces, for non-mated clusters,
+    too.) A cluster is named if its best score reaches the gallery's threshold for ``fpir``.
 
     Args:
         album: the clusters.
-        vectors: templates by face, as the network makes them.
+        vectors: plain templates by face.
         gallery: who is enrolled.
         calibration: of the model in use.
-        fpir: accepted share of clusters of strangers that get a name, in (0, 1).
+        fpir: accepted false positive identification rate of clusters, in (0, 1).
 
     Raises:
         GalleryError: nobody is enrolled with the model in use.
-        UnsupportedFmrError: neither calibration nor gallery support such a rate.
+        UnsupportedFmrError: neither calibration nor gallery support the rate.
     """
     settings = album.settings
     strangers = open_set_of(gallery, settings.model, settings.model_sha256, calibration)
@@ -113,17 +112,17 @@ def new_faces(
     person: str,
     vectors: Mapping[int, NDArray[np.float32]],
 ) -> list[NewFace]:
-    """The faces of a cluster, ready to enroll: the most typical ones, none in doubt if there are
-    others.
+    """Returns the most typical faces of a cluster for enrollment, without doubtful ones if
+    possible.
 
     Args:
         album: the clusters.
-        cluster: number of one.
+        cluster: number of the cluster.
         person: name to enroll.
         vectors: templates by face.
 
     Raises:
-        OptionError: no such cluster, or no template of it is known.
+        OptionError: unknown cluster, or none of its templates is known.
         ModelMismatchError: the templates were levelled by a former version.
     """
     settings: RunSettings = album.settings

@@ -1,4 +1,4 @@
-"""All that a run or a correction writes into the folder of results."""
+"""Writes the results of a run or a correction to a folder."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CSV: Final = "clusters.csv"
 PEOPLE: Final = "people"
 STATE: Final = "album.sqlite"
 ELSEWHERE: Final = "album.sqlite.path"
-"""Says where the state is, where it is not in the folder of results."""
+"""File with the path of the state, if it is not in the folder."""
 
 
 def state_of(out: Path, state: Path | None) -> Path:
-    """The file of a collection's memory: as told, in the folder, or where the folder says."""
+    """Returns the state file of a collection: given, in the folder, or where the folder says."""
     if state is not None:
         return state
     usual, elsewhere = out / STATE, out / ELSEWHERE
@@ -34,10 +34,10 @@ def state_of(out: Path, state: Path | None) -> Path:
 
 
 def check(out: Path) -> None:
-    """Refuse a folder that ``write`` could not use, before the work and not after it.
+    """Checks the folder for ``write`` before the work.
 
     Raises:
-        DataError: it cannot be written to, or its ``people`` is not of ours.
+        DataError: not writable, or its ``people`` was not written by us.
     """
     if out.exists() and not os.access(out, os.W_OK):
         raise DataError(f"{out}: cannot be written to", "choose another --out")
@@ -52,20 +52,20 @@ def write(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
-    """Write tables, folders and contact sheet; each takes the place of the earlier one whole.
+    """Writes tables, folders and contact sheet, each atomically.
 
     Args:
-        out: the folder, made where missing.
-        album: what to write.
-        store: keeps the pictures, so that a correction need not open photos again.
-        workers: photos in work at once.
-        progress: called with (photos done, photos in all) while pictures are cut.
+        out: the folder, created if missing.
+        album: the album.
+        store: caches the thumbnails, so that a correction need not open photos again.
+        workers: photos processed in parallel.
+        progress: called with (photos done, all photos) for thumbnails.
 
     Returns:
-        Sentences that the user should read.
+        Messages for the user.
 
     Raises:
-        DataError: something cannot be written.
+        DataError: a file cannot be written.
     """
     try:
         private_folder(out)
@@ -97,10 +97,10 @@ def write(
 
 
 def erase(out: Path) -> list[str]:
-    """Remove what ``write`` wrote, and nothing else; returns what is gone.
+    """Removes what ``write`` wrote; returns the removed paths.
 
     Raises:
-        DataError: something cannot be removed.
+        DataError: a file cannot be removed.
     """
     gone = []
     try:
@@ -112,7 +112,7 @@ def erase(out: Path) -> list[str]:
             if folders.erase(folder):
                 gone.append(f"{folder.name}/")
         for name in (SHEET, JSON, CSV, ELSEWHERE):
-            for left in out.glob(f".{name}.????????"):  # of a run that was killed
+            for left in out.glob(f".{name}.????????"):  # of a killed run
                 left.unlink()
     except OSError as error:
         raise DataError(f"{out}: {error.strerror}", "remove the folder yourself") from error

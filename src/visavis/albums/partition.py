@@ -1,4 +1,4 @@
-"""Sets of faces that belong together, and pairs of sets that must not."""
+"""Union-find of faces with forbidden unions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 
 class Partition:
-    """Disjoint sets of rows 0 to N-1, some pairs of which are forbidden to become one.
+    """Disjoint sets of rows 0 to N-1; some pairs of sets may not be joined.
 
     Args:
-        rows: N.
+        rows: number of rows, N.
 
     >>> sets = Partition(3)
     >>> sets.join(0, 1), sets.forbid(1, 2), sets.join(0, 2), sets.forbid(0, 1)
@@ -25,7 +25,7 @@ class Partition:
         return len(self._parent)
 
     def find(self, row: int) -> int:
-        """The row that stands for the set of ``row``."""
+        """Returns the representative of the set of ``row``."""
         parent = self._parent
         while parent[row] != row:
             parent[row] = parent[parent[row]]
@@ -33,11 +33,11 @@ class Partition:
         return row
 
     def size(self, row: int) -> int:
-        """How many rows its set has."""
+        """Returns the size of the set of ``row``."""
         return self._size[self.find(row)]
 
     def join(self, a: int, b: int) -> bool:
-        """Make the sets of two rows one; ``False`` (and nothing done) where that is forbidden."""
+        """Joins the sets of two rows; ``False``, without a change, if forbidden."""
         a, b = self.find(a), self.find(b)
         if a == b:
             return True
@@ -54,7 +54,7 @@ class Partition:
         return True
 
     def forbid(self, a: int, b: int) -> bool:
-        """Keep the sets of two rows apart; ``False`` where they are one already."""
+        """Forbids joining the sets of two rows; ``False`` if they are one set."""
         a, b = self.find(a), self.find(b)
         if a == b:
             return False
@@ -63,7 +63,7 @@ class Partition:
         return True
 
     def join_all(self, rows: Iterable[int]) -> None:
-        """Make the sets of all these rows one where that is not forbidden."""
+        """Joins the sets of all these rows where allowed."""
         first: int | None = None
         for row in rows:
             if first is None:
@@ -72,13 +72,13 @@ class Partition:
                 self.join(first, row)
 
     def must(self) -> Iterator[tuple[int, int]]:
-        """Enough pairs to tie every set together."""
+        """Returns pairs that connect every set."""
         for row in range(len(self._parent)):
             root = self.find(row)
             if root != row:
                 yield root, row
 
     def cannot(self) -> Iterator[tuple[int, int]]:
-        """One pair of rows for each pair of sets that is forbidden."""
+        """Returns one pair of rows per forbidden pair of sets."""
         for a, others in sorted(self._forbidden.items()):
             yield from ((a, b) for b in sorted(others) if a < b)

@@ -1,4 +1,4 @@
-"""Small pictures of faces for the contact sheet."""
+"""Thumbnails of faces for the contact sheet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from visavis.types import Image
 
 SIDE: Final = 72
 _QUALITY: Final = 62
-_SCALE: Final = 0.74  # shows hair and chin, which is how people know people
+_SCALE: Final = 0.74  # includes hair and chin, which help people to recognize a person
 
 
 def cut(
@@ -28,16 +28,16 @@ def cut(
     limits: images.Limits = images.DEFAULT_LIMITS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[int, bytes]]:
-    """JPEG pictures of ``SIDE`` pixels of some faces; each photo is opened once, a few at a time.
+    """Returns JPEG thumbnails of ``SIDE`` pixels; opens each photo once.
 
-    A photo that is gone or has become unreadable gives none.
+    Missing and unreadable photos are left out.
 
     Args:
-        album: where the faces are.
+        album: the album.
         faces: their numbers.
-        workers: photos in work at once.
-        limits: for photos.
-        progress: called with (photos done, photos in all).
+        workers: photos processed in parallel.
+        limits: limits for photos.
+        progress: called with (photos done, all photos).
     """
     inside: dict[str, list[AlbumFace]] = defaultdict(list)
     for number in faces:
@@ -65,7 +65,7 @@ def cut(
 
 
 def jpeg(crop: Image) -> bytes:
-    """A crop as a small JPEG."""
+    """Encodes a crop as a small JPEG."""
     from PIL import Image as Pictures
 
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What a run has to respect: corrections, lists of links, earlier clusters, faces of one photo."""
+"""Constraints of a run: corrections, link lists, earlier clusters, faces of one photo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from visavis.errors import ConstraintError
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Two faces that a list names: one person (``must``), or two.
+    """A link of a list between two faces: one person (``must``), or two.
 
     Attributes:
         a: number of a face.
@@ -35,16 +35,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a run has to respect.
+    """Constraints of a run.
 
     Attributes:
-        sets: rows that stay together, and pairs of sets that stay apart.
-        anchors: by earlier cluster, the row that stands for those of its faces that stay together;
-            empty where the run starts anew.
-        free: ``(N,)`` bool: faces that no earlier cluster holds.
-        news: ``(N,)`` bool: faces that can show that two earlier clusters are one: those that are
-            free, and those of clusters of which the last run saw no face.
-        photos: ``(N,)`` int64 photo numbers, or ``None`` without the rule of one photo.
+        sets: rows that must stay together, and pairs of sets that must not join.
+        anchors: by earlier cluster, the representative row of its faces; empty if the run starts
+            anew.
+        free: ``(N,)`` bool: faces in no earlier cluster.
+        news: ``(N,)`` bool: faces that may join two earlier clusters: free faces, and faces of
+            clusters that the last run did not see.
+        photos: ``(N,)`` int64 photo numbers; ``None`` without the one-photo rule.
     """
 
     sets: Partition
@@ -54,14 +54,13 @@ class Plan:
     photos: NDArray[np.int64] | None
 
     def constraints(self) -> Constraints:
-        """The same in the words of ``visavis.clustering``."""
+        """Converts to ``visavis.clustering``'s constraints."""
         cannot = list(self.sets.cannot())
         photos = self.photos
         if photos is not None:
             photos = photos.copy()
             for rows in self._broken(photos):
-                # A correction says that two faces of this photo are one person. The rest of the
-                # rule is spelled out.
+                # A correction joins two faces of this photo; the other pairs are listed.
                 photos[rows] = -1
                 cannot += [
                     (a, b)
@@ -71,7 +70,7 @@ class Plan:
         return Constraints(photos=photos, must=_pairs(self.sets.must()), cannot=_pairs(cannot))
 
     def _broken(self, photos: NDArray[np.int64]) -> Iterator[list[int]]:
-        """Rows of each photo of which two are in one set."""
+        """Rows of photos with two faces in one set."""
         inside: dict[int, list[int]] = defaultdict(list)
         for row, photo in enumerate(photos.tolist()):
             inside[photo].append(row)
@@ -89,16 +88,16 @@ def plan(
     links: Sequence[Link] = (),
     back: Set[int] = frozenset(),
 ) -> Plan:
-    """Bring together all that a run has to respect.
+    """Combines all constraints of a run.
 
     Args:
-        faces: number of each face, one a row.
-        knowledge: what corrections say.
-        before: the earlier cluster of each face, or ``None``. Faces of one stay together unless a
-            list of links says otherwise.
-        photos: ``(N,)`` photo numbers where two faces of one photo are two people.
-        links: lists of links.
-        back: earlier clusters of which the last run saw no face.
+        faces: face number of each row.
+        knowledge: facts from corrections.
+        before: earlier cluster of each face, or ``None``. Faces of one stay together unless a link
+            list says otherwise.
+        photos: ``(N,)`` photo numbers for the one-photo rule.
+        links: links of lists.
+        back: earlier clusters that the last run did not see.
 
     Raises:
         ConstraintError: the lists contradict each other or a correction.
@@ -113,7 +112,7 @@ def plan(
     free = np.array([cluster is None for cluster in before], dtype=bool)
     for row, cluster in enumerate(before):
         if cluster is not None and sets.find(row) != sets.find(anchors[cluster]):
-            free[row] = True  # a list of links took it out
+            free[row] = True  # removed by a link list
     news = free | np.array([cluster in back for cluster in before], dtype=bool)
     return Plan(sets, anchors, free, news, photos)
 
@@ -129,7 +128,7 @@ def _apart(sets: Partition, knowledge: Knowledge, rows: Mapping[int, int]) -> No
         here = [rows[face] for face in sorted(knowledge.groups[group]) if face in rows]
         if here:
             called[name].append(here[0])
-    # Whom somebody called by two names is two people.
+    # Groups with different names are different people.
     for first, second in combinations(called.values(), 2):
         for a, b in product(first, second):
             sets.forbid(a, b)
@@ -164,7 +163,7 @@ def _earlier(sets: Partition, before: Sequence[int | None]) -> dict[int, int]:
             members[cluster].append(row)
     anchors: dict[int, int] = {}
     for cluster, inside in sorted(members.items()):
-        # Most of the cluster stays; who is not allowed in any more is taken out.
+        # Most of the cluster stays; conflicting faces are removed.
         anchor = max(inside, key=lambda row: (sets.size(row), -row))
         sets.join_all([anchor, *inside])
         anchors[cluster] = anchor

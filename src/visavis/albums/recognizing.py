@@ -1,4 +1,4 @@
-"""Which faces of a photo are those that were seen before."""
+"""Matches the faces of a photo to known faces by position."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_OVERLAP: Final = 0.3
-"""Intersection over union above which two boxes in one photo are the same face. Detectors disagree
-about how much of a head a face is, and no detector here reports two faces that overlap so much."""
+"""Intersection over union above which two boxes in one photo are the same face. Detectors differ in
+the extent of a face, and no detector here reports two faces that overlap this much."""
 
 Box = tuple[float, float, float, float]
 
 
 def overlaps(boxes: Sequence[Box], others: Sequence[Box]) -> NDArray[np.float64]:
-    """Intersection over union of boxes ``(x, y, width, height)``, ``(N, M)`` in [0, 1].
+    """Returns the intersection over union of boxes ``(x, y, width, height)``, ``(N, M)`` in [0, 1].
 
     >>> overlaps([(0, 0, 2, 2)], [(0, 0, 2, 2), (1, 0, 2, 2), (9, 9, 1, 1)]).round(3)
     array([[1.   , 0.333, 0.   ]])
@@ -31,7 +31,7 @@ def overlaps(boxes: Sequence[Box], others: Sequence[Box]) -> NDArray[np.float64]
 
 
 def same_faces(found: Sequence[Box], known: Sequence[Box]) -> list[int | None]:
-    """For each box found, which known box it is: one to one, the greatest overlap first.
+    """Matches each detected box to a known box, one to one, largest overlap first.
 
     >>> same_faces([(10, 0, 5, 5), (0, 0, 5, 5)], [(0, 1, 5, 5), (50, 0, 5, 5)])
     [None, 0]
@@ -51,7 +51,7 @@ def same_faces(found: Sequence[Box], known: Sequence[Box]) -> list[int | None]:
 
 
 def left_to_right(boxes: Sequence[Box]) -> list[int]:
-    """The number of each face in its photo, 1 for the leftmost.
+    """Numbers the faces of a photo from left to right, from 1.
 
     >>> left_to_right([(50, 0, 9, 9), (10, 0, 9, 9)])
     [2, 1]

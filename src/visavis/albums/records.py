@@ -1,4 +1,4 @@
-"""Frozen records of a sorted collection of photos."""
+"""Records of a sorted photo collection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _no_landmarks() -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundFace:
-    """One face of a photo as this run found it.
+    """One detected face of this run.
 
     Attributes:
         box: ``(x, y, width, height)``, pixels of the upright photo.
@@ -38,9 +38,9 @@ class PhotoFile(Record):
 
     Attributes:
         photo: its path below the collection's folder.
-        sha256: of its bytes; two files with one hash are one photo. Empty: could not be read.
-        reason: why it shows no face (``no-face``, ``image-truncated``, ...); ``None`` when it does.
-        message: that in one line.
+        sha256: hash of its bytes; files with the same hash are one photo. Empty: not readable.
+        reason: why it has no face (``no-face``, ``image-truncated``, ...); ``None`` if it has.
+        message: the reason in one line.
     """
 
     photo: str
@@ -50,7 +50,7 @@ class PhotoFile(Record):
 
     @property
     def failed(self) -> bool:
-        """Whether the photo could not be read. One that shows nobody is fine."""
+        """Whether the photo could not be read. A photo without faces is no failure."""
         return self.reason is not None and self.reason != "no-face"
 
 
@@ -59,16 +59,16 @@ class AlbumFace(Record):
     """A face of the collection.
 
     Attributes:
-        id: its number, kept for good and never used for another; written ``f12``.
+        id: permanent number, never reused; written ``f12``.
         photo_sha256: hash of the photo's bytes.
         number: 1, 2, ... from left to right in the photo; ``photo.jpg#2`` is the second.
         box: ``(x, y, width, height)``, pixels of the upright photo.
         usability: 0 to 1, see ``visavis.faces.quality``.
-        cluster: number of its cluster; ``None`` where a correction says that it is no face.
-        score: of its template with the mean of the cluster's others; NaN where it is alone.
-        doubt: why it may be in the wrong cluster, in words; empty: no doubt.
-        confirmed: a correction put it into its cluster.
-        landmarks: ``(5, 2)`` float32, for cutting the face out of the photo.
+        cluster: number of its cluster; ``None`` if a correction says that it is no face.
+        score: score with the mean of the others in its cluster; NaN if alone.
+        doubt: why it may be in the wrong cluster; empty: no doubt.
+        confirmed: whether a correction put it into its cluster.
+        landmarks: ``(5, 2)`` float32, for cropping the face.
     """
 
     id: int
@@ -84,11 +84,11 @@ class AlbumFace(Record):
 
     @property
     def ref(self) -> str:
-        """How commands call it, such as ``f12``."""
+        """Its text form in commands, such as ``f12``."""
         return f"f{self.id}"
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the landmarks."""
+        """Returns all fields except the landmarks."""
         plain = {
             name: getattr(self, name)
             for name in ("photo_sha256", "number", "box", "usability", "cluster", "score", "doubt")
@@ -101,17 +101,17 @@ class AlbumFace(Record):
 
 @dataclass(frozen=True, slots=True)
 class AlbumCluster(Record):
-    """One person, as far as we know.
+    """A cluster of faces, probably one person.
 
     Attributes:
-        id: its number, kept for good and never used for another.
-        name: given by the user, or taken from a gallery; empty where unknown.
+        id: permanent number, never reused.
+        name: name by the user or a gallery; empty if unknown.
         named_by: ``you``, ``gallery`` or empty.
-        name_score: score with the enrolled person where the gallery named it; else NaN.
-        faces: numbers of its faces, the most typical first.
-        photos: how many photos they are in.
-        cohesion: mean score of the faces with the mean of the others; NaN for a face alone.
-        doubtful: how many of the faces are in doubt.
+        name_score: score with the enrolled person if a gallery named it; else NaN.
+        faces: its faces' numbers, most typical first.
+        photos: number of photos.
+        cohesion: mean score of each face with the mean of the others; NaN for a single face.
+        doubtful: number of doubtful faces.
     """
 
     id: int
@@ -126,14 +126,13 @@ class AlbumCluster(Record):
 
 @dataclass(frozen=True, slots=True)
 class LikelySame(Record):
-    """Two clusters that are among the most alike of those that are kept apart.
+    """Two similar clusters that may be one person.
 
     Attributes:
-        a: number of one.
-        b: number of the other.
-        score: mean score of a face of one with a face of the other.
-        strangers: share of pairs of photos of two people that score so high, by the calibration;
-            NaN where the run did not keep it.
+        a: number of the first.
+        b: number of the second.
+        score: mean score between their faces.
+        strangers: FMR at this score by the calibration; NaN if the run did not store it.
     """
 
     a: int
@@ -143,13 +142,13 @@ class LikelySame(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Merged(Record):
-    """Clusters of an earlier run that this run made one.
+class MergedClusters(Record):
+    """Earlier clusters that this run merged.
 
     Attributes:
-        kept: the number that stays.
-        gone: the numbers that it takes in, never used again.
-        faces: the new faces that link them; empty where a list of must-links did.
+        kept: the remaining number.
+        gone: the merged numbers, never reused.
+        faces: new faces that connect them; empty for a must-link.
         why: ``new photos`` or ``must-link``.
     """
 
@@ -161,25 +160,25 @@ class Merged(Record):
 
 @dataclass(frozen=True, slots=True)
 class RunSettings(Record):
-    """What a run was asked for; ``fix`` writes its results in the same way.
+    """Settings of a run, also used by ``fix``.
 
     Attributes:
         root: the collection's folder, absolute.
         model: model name.
         model_sha256: hash of its file.
         settings: the pipeline's settings.
-        algorithm: the clusterer, in words.
-        false_merge: the rate asked for.
-        threshold: the score it maps to.
-        calibration: the calibration that maps it.
+        algorithm: name of the clusterer.
+        false_merge: the false-merge rate.
+        threshold: the score for that rate.
+        calibration: the calibration used.
         same_photo: whether two faces of one photo are two people.
-        min_size: smallest cluster that the contact sheet shows.
-        pictures: whether it shows faces.
-        copy: whether the folders hold copies in place of links.
-        gallery: gallery that names clusters; empty: none.
+        min_size: smallest cluster on the contact sheet.
+        pictures: whether the contact sheet shows faces.
+        copy: whether folders contain copies instead of links.
+        gallery: gallery for naming clusters; empty: none.
         fpir: false positive identification rate of those names.
-        mean_of_people: how many people the collection's own mean is of, about which scores are;
-            0: scores are as the calibration has them.
+        mean_of_people: number of people behind the collection's own mean, used for centering; 0:
+            not centered on it.
     """
 
     root: str
@@ -201,20 +200,19 @@ class RunSettings(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Album(Record):
-    """A collection sorted by person: what the results are written from.
+    """A collection sorted by person; the data behind the results.
 
     Attributes:
         run: number of the run, 1 for the first.
         made: ISO 8601 UTC time.
-        settings: what was asked for.
-        files: every file that was looked at.
-        faces: every face, by number; those that are no faces included.
+        settings: settings of the run.
+        files: all files.
+        faces: all faces by number, including false detections.
         clusters: largest first.
-        likely_same: the pairs of clusters kept apart that are most alike: some may be one person,
-            most are two.
-        merged: clusters of earlier runs that the last run made one.
-        new_faces: how many faces the last run saw for the first time.
-        corrections: how many corrections hold.
+        likely_same: the most similar pairs of clusters: some may be one person, most are two.
+        merged: earlier clusters that the last run merged.
+        new_faces: number of faces new in the last run.
+        corrections: number of active corrections.
     """
 
     run: int
@@ -224,12 +222,12 @@ class Album(Record):
     faces: dict[int, AlbumFace]
     clusters: tuple[AlbumCluster, ...]
     likely_same: tuple[LikelySame, ...]
-    merged: tuple[Merged, ...]
+    merged: tuple[MergedClusters, ...]
     new_faces: int
     corrections: int
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``clusters.json`` holds: files and faces as lists, counts in front."""
+        """Returns the content of ``clusters.json``: files and faces as lists, counts first."""
         return {
             "run": self.run,
             "made": self.made,
@@ -249,7 +247,7 @@ class Album(Record):
         }
 
     def counts(self) -> dict[str, int]:
-        """The numbers that a summary shows."""
+        """Returns the numbers for a summary."""
         inside = [face for face in self.faces.values() if face.cluster is not None]
         return {
             "photos": len(self.files),

@@ -1,4 +1,4 @@
-"""How people write faces and clusters: ``f12``, ``beach.jpg#2``; ``3``, ``Anna``."""
+"""Text forms of faces and clusters: ``f12``, ``beach.jpg#2``; ``3``, ``Anna``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from visavis.errors import OptionError
 
 
 class References:
-    """Looks up what people write.
+    """Resolves references to faces and clusters.
 
     Args:
-        store: the state.
-        names: what clusters are called.
+        store: state of the collection.
+        names: names of clusters.
     """
 
     def __init__(self, store: AlbumStore, names: Mapping[int, str] | None = None) -> None:
@@ -33,15 +33,15 @@ class References:
                 self._in_photo[face.photo][face.number] = face.id
 
     def face(self, text: str) -> int:
-        """The number of a face.
+        """Returns the number of a face.
 
         Args:
-            text: ``f12``, or a photo and the face's place from left to right, ``beach.jpg#2``;
-                the photo's path below the collection, or its end, or the path as a shell takes it.
-                ``beach.jpg`` alone does where it shows one face.
+            text: ``f12``, or a photo and the face's position from left to right, ``beach.jpg#2``.
+                The photo is its path in the collection, the end of the path, or a shell path.
+                ``beach.jpg`` is enough if it has one face.
 
         Raises:
-            OptionError: no such face, or several photos of that name.
+            OptionError: unknown face, or several photos of that name.
         """
         if re.fullmatch(r"f[0-9]+", text):
             number = int(text[1:])
@@ -49,7 +49,7 @@ class References:
                 raise OptionError(f"face {text}", "there is none; clusters.csv lists them")
             return number
         name, _, place = text.rpartition("#") if re.search(r"#\d+$", text) else (text, "", "")
-        photos = matching(name, self._files) or self._typed(name)
+        photos = matching(name, self._files) or self._shell_path(name)
         shown = {file.sha256 for file in photos}
         if len(shown) > 1:
             raise OptionError(
@@ -69,8 +69,8 @@ class References:
             )
         return faces[int(place)]
 
-    def _typed(self, name: str) -> list[PhotoFile]:
-        """The file that a path means to a shell, from the folder one is in."""
+    def _shell_path(self, name: str) -> list[PhotoFile]:
+        """Resolves a path relative to the current folder."""
         try:
             path = Path(name).absolute().relative_to(self._root or Path())
         except ValueError:
@@ -78,17 +78,17 @@ class References:
         return [file for file in self._files if file.photo == path.as_posix()]
 
     def faces(self, texts: Iterable[str]) -> list[int]:
-        """The numbers of several faces."""
+        """Returns the numbers of several faces."""
         return [self.face(text) for text in texts]
 
     def cluster(self, text: str) -> int:
-        """The number of a cluster.
+        """Returns the number of a cluster.
 
         Args:
-            text: its number, or the name that it was given.
+            text: its number or name.
 
         Raises:
-            OptionError: neither.
+            OptionError: unknown cluster.
         """
         if text in self._names:
             return self._names[text]
@@ -98,7 +98,7 @@ class References:
 
 
 def matching(name: str, files: Sequence[PhotoFile]) -> list[PhotoFile]:
-    """Files whose path ends with ``name``; the one of exactly that path alone if there is one.
+    """Returns files whose path ends with ``name``; only the exact match if there is one.
 
     >>> files = [PhotoFile("a/x.jpg", "1"), PhotoFile("b/x.jpg", "2"), PhotoFile("x.jpg", "3")]
     >>> [file.photo for file in matching("x.jpg", files)]

@@ -1,4 +1,4 @@
-"""A clustering that leaves earlier clusters as they are unless new faces show that two are one."""
+"""Incremental clustering: keeps earlier clusters unless new faces connect them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ROUNDS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why two earlier clusters are one.
+    """Reason for merging two earlier clusters.
 
     Attributes:
         clusters: their numbers.
-        rows: the new faces that lead from one to the other.
+        rows: new faces that connect them.
     """
 
     clusters: tuple[int, int]
@@ -34,7 +34,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grouping:
-    """``labels`` ``(N,)``, and why earlier clusters became one."""
+    """``labels`` ``(N,)``, and the evidence for merged earlier clusters."""
 
     labels: Labels
     evidence: tuple[Evidence, ...] = ()
@@ -48,19 +48,18 @@ def group(
     usability: NDArray[np.float64],
     threshold: Callable[[int], float],
 ) -> Grouping:
-    """Cluster ``(N, D)`` templates, respecting a plan.
+    """Clusters ``(N, D)`` templates under the constraints of a plan.
 
-    Two earlier clusters become one only if new faces lead from one to the other: a chain of new
-    faces, each scoring at least the threshold with the next, the first with the mean of one
-    cluster, the last with the mean of the other. What the clusterer joins without such a chain it
-    is asked to keep apart, and asked again.
+    Two earlier clusters are merged only if a chain of new faces connects them: each scores at least
+    the threshold with the next, the first with the mean of one cluster, the last with that of the
+    other. For merges without such a chain, cannot-links are added and the clustering is repeated.
 
     Args:
         vectors: ``(N, D)`` templates of unit length.
-        plan: what to respect.
+        plan: constraints.
         clusterer: groups templates.
         usability: ``(N,)`` in [0, 1].
-        threshold: by number of clusters, the score at which two faces are one person.
+        threshold: maps the number of clusters to the score threshold of two faces.
     """
     if len(vectors) == 0 or (plan.anchors and not plan.news.any()):
         return Grouping(np.array([plan.sets.find(row) for row in range(len(vectors))], np.int64))
@@ -78,7 +77,7 @@ def group(
 def _judge(
     vectors: Vectors, labels: Labels, plan: Plan, threshold: float
 ) -> tuple[list[Evidence], list[tuple[int, int]]]:
-    """Evidence for what was merged, and pairs of rows merged without any."""
+    """Returns evidence for merges, and pairs of rows merged without evidence."""
     inside: dict[int, dict[int, int]] = defaultdict(dict)  # label -> root -> cluster
     for cluster, anchor in plan.anchors.items():
         inside[int(labels[anchor])].setdefault(plan.sets.find(anchor), cluster)
@@ -115,7 +114,7 @@ def _judge(
 def _chains(
     new: NDArray[np.float32], means: NDArray[np.float32], threshold: float
 ) -> list[tuple[int, int, list[int]]]:
-    """A shortest chain of new faces between each pair of clusters that one links directly."""
+    """Returns a shortest chain of new faces between each pair of connected clusters."""
     near_mean = new @ means.T >= threshold
     near_new = new @ new.T >= threshold if len(new) <= 5000 else None
     chains = []
@@ -129,7 +128,7 @@ def _chains(
                 if other not in met:
                     met.add(other)
                     if other > start:
-                        chains.append((start, other, _way(here, came)))
+                        chains.append((start, other, _path_to(here, came)))
             if near_new is not None:
                 for following in np.flatnonzero(near_new[here]).tolist():
                     if following not in came:
@@ -138,7 +137,7 @@ def _chains(
     return chains
 
 
-def _way(end: int, came: dict[int, int]) -> list[int]:
+def _path_to(end: int, came: dict[int, int]) -> list[int]:
     steps = [end]
     while came[steps[-1]] >= 0:
         steps.append(came[steps[-1]])
@@ -146,7 +145,7 @@ def _way(end: int, came: dict[int, int]) -> list[int]:
 
 
 def _unmerged(labels: Labels, plan: Plan) -> Labels:
-    """The labels with earlier clusters taken apart again, the new faces of such a set alone."""
+    """Splits merged earlier clusters again; their new faces become single."""
     answer = labels.copy()
     following = int(labels.max()) + 1
     crowded: dict[int, set[int]] = defaultdict(set)

@@ -1,4 +1,4 @@
-"""The contact sheet: an album as one HTML page that opens anywhere, offline."""
+"""Contact sheet: an album as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from visavis.plots import pages as templates_of
 from visavis.version import __version__
 
 MOST_FACES: Final = 12_000
-"""How many faces a page shows. Of a larger collection it shows fewer faces of each person."""
+"""Most faces on a page. Larger collections show fewer faces per person."""
 
 _TOP: Final = 13
 _STEPS: Final = (1000, 300, 100, 50, 25, 12, 6, 3, 1)
 
 
 def shown(album: Album) -> dict[int, tuple[int, ...]]:
-    """By cluster on the page, the faces that it shows: all of them if ``MOST_FACES`` allow, else
-    the most typical and some in doubt of each."""
+    """Returns the faces to show per cluster: all if at most ``MOST_FACES``, else the most typical
+    and some doubtful ones of each."""
     fitting = [c for c in album.clusters if len(c.faces) >= album.settings.min_size]
     room = next(
         (step for step in _STEPS if sum(min(len(c.faces), step) for c in fitting) <= MOST_FACES),
@@ -34,7 +34,7 @@ def shown(album: Album) -> dict[int, tuple[int, ...]]:
     answer: dict[int, tuple[int, ...]] = {}
     for cluster in fitting[:MOST_FACES]:
         faces = cluster.faces
-        # Doubtful ones are last; of a cluster shown in part some of both kinds are.
+        # Doubtful faces are last; a partial cluster shows some of both kinds.
         unsure = min(cluster.doubtful, room // 3) if len(faces) > room else 0
         last = faces[len(faces) - unsure :] if unsure else ()
         answer[cluster.id] = (*faces[: room - unsure], *last)
@@ -42,12 +42,12 @@ def shown(album: Album) -> dict[int, tuple[int, ...]]:
 
 
 def write(path: Path, album: Album, pictures: Mapping[int, bytes]) -> None:
-    """Write the page whole or not at all.
+    """Writes the page atomically.
 
     Args:
-        path: the HTML file, in the folder that ``visavis cluster fix`` is to be given.
-        album: what to show.
-        pictures: JPEG by face; empty to show none.
+        path: the HTML file, in the results folder for ``visavis cluster fix``.
+        album: the album.
+        pictures: JPEG by face; empty to show no faces.
 
     Raises:
         DataError: it cannot be written.
@@ -58,7 +58,7 @@ def write(path: Path, album: Album, pictures: Mapping[int, bytes]) -> None:
 
 
 def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
-    """The page as text; see ``write``."""
+    """Returns the page as text; see ``write``."""
     from markupsafe import Markup
 
     environment = templates_of("visavis.albums")
@@ -94,7 +94,7 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
             for pair in album.likely_same
             if pair.a in on_page and pair.b in on_page
         ],
-        # Of poor faces alone hardly anybody can say whether they are the same: last.
+        # Clusters of poor faces only are hard to judge: last.
         cards=sorted(
             (card for card in cards if card["size"] > 1 or card["name"]),
             key=lambda card: not card["name"] and all(face["poor"] for face in card["top"]),
@@ -115,7 +115,7 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
 
 
 def _one_in(share: float) -> str:
-    """A share in words; two digits are all that it is worth.
+    """Formats a share in words, with two significant digits.
 
     >>> _one_in(0.0123), _one_in(float("nan"))
     ('1 in 81', '')
@@ -126,7 +126,7 @@ def _one_in(share: float) -> str:
 
 
 def merge_lines(album: Album) -> list[str]:
-    """What the run made one, in sentences."""
+    """Returns sentences about merged clusters."""
     photos = {file.sha256: file.photo for file in reversed(album.files)}
     lines = []
     for one in album.merged:
@@ -140,7 +140,7 @@ def merge_lines(album: Album) -> list[str]:
 
 
 def _once(faces: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Faces that are alone, good ones first."""
+    """Single faces, good ones first."""
     poor = "Blurred, small or turned away: nobody can say who they are."
     return [
         {

@@ -1,4 +1,4 @@
-"""One run: photos in, an album out. The state remembers what stays the same."""
+"""One run: sorts photos into an album, with stable numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from visavis.albums.knowledge import Knowledge, replay
 from visavis.albums.planning import Link, plan
 from visavis.albums.recognizing import left_to_right, same_faces
-from visavis.albums.records import FoundFace, Merged, PhotoFile, RunSettings
+from visavis.albums.records import FoundFace, MergedClusters, PhotoFile, RunSettings
 from visavis.albums.regrouping import Grouping, group
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.clustering.clusterer import Clusterer, Labels
@@ -26,12 +26,12 @@ from visavis.types import to_plain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """What a look at the photos found.
+class DetectedPhotos:
+    """Result of detection and embedding.
 
     Attributes:
-        files: every file.
-        faces: by hash of a photo, its faces.
+        files: all files.
+        faces: faces by photo hash.
     """
 
     files: tuple[PhotoFile, ...]
@@ -39,20 +39,20 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """The faces of this run.
+class RunFaces:
+    """Faces of this run.
 
     Attributes:
-        faces: by number.
-        back: clusters that show up again: the last run saw none of their faces.
+        faces: faces by number.
+        back: clusters that the last run did not see.
     """
 
     faces: Mapping[int, FoundFace]
     back: frozenset[int]
 
 
-def remember_faces(store: AlbumStore, found: Found) -> Seen:
-    """Give each face its number: that of the face seen there before, or a new one."""
+def remember_faces(store: AlbumStore, found: DetectedPhotos) -> RunFaces:
+    """Assigns face numbers: that of the known face at the same position, or a new one."""
     here: set[int] = set()
     known: dict[str, list[KnownFace]] = defaultdict(list)
     for face in store.faces():
@@ -68,7 +68,7 @@ def remember_faces(store: AlbumStore, found: Found) -> Seen:
         before = known.get(photo, [])
         places = left_to_right([face.box for face in faces])
         which = same_faces([face.box for face in faces], [face.box for face in before])
-        # New ones get their numbers from left to right, too.
+        # New faces are numbered from left to right.
         for k in sorted(range(len(faces)), key=lambda k: places[k]):
             old = which[k]
             if old is None:
@@ -77,13 +77,13 @@ def remember_faces(store: AlbumStore, found: Found) -> Seen:
                 store.saw_face(before[old].id, faces[k], places[k])
                 numbered[before[old].id] = faces[k]
                 back |= {before[old].cluster or 0} - here
-    return Seen(numbered, frozenset(back))
+    return RunFaces(numbered, frozenset(back))
 
 
 def require_comparable(store: AlbumStore) -> None:
-    """Raise ModelMismatchError where a former version sorted by levelled templates.
+    """Raises ModelMismatchError if a former version sorted by levelled templates.
 
-    What it joined and kept apart would decide beside templates of this version.
+    Its clusters would constrain templates of this version.
     """
     last = store.last_run()
     if last is not None and levelled(last[2]["settings"]):
@@ -91,8 +91,8 @@ def require_comparable(store: AlbumStore) -> None:
         raise ModelMismatchError(incomparable(what, last[2]["settings"]), SORT_AGAIN)
 
 
-def about_own_mean(store: AlbumStore, seen: Seen, calibration: Calibration) -> Calibration:
-    """The calibration about the mean of what are faces; see ``pipeline.collection``."""
+def about_own_mean(store: AlbumStore, seen: RunFaces, calibration: Calibration) -> Calibration:
+    """Returns the calibration centered on the collection; see ``pipeline.collection``."""
     no_faces = replay(store.corrections()).not_faces
     faces = [face for face in sorted(seen.faces) if face not in no_faces]
     usability = np.array([seen.faces[face].usability for face in faces], dtype=np.float64)
@@ -101,7 +101,7 @@ def about_own_mean(store: AlbumStore, seen: Seen, calibration: Calibration) -> C
 
 def sort_faces(
     store: AlbumStore,
-    seen: Seen,
+    seen: RunFaces,
     clusterer: Clusterer,
     *,
     settings: RunSettings,
@@ -111,20 +111,19 @@ def sort_faces(
     strangers: FmrCurve | None = None,
     domain: Domain | None = None,
 ) -> None:
-    """Cluster the faces and record the run; call inside ``store.changing()``.
+    """Clusters the faces and records the run; call within ``store.changing()``.
 
     Args:
-        store: the state, after ``remember_faces``.
-        seen: what that returned.
+        store: state, after ``remember_faces``.
+        seen: result of ``remember_faces``.
         clusterer: groups templates.
-        settings: recorded with the run, with the threshold that it came to.
-        threshold: by number of clusters, the score at which two faces are one person.
-        links: from lists of must-links and cannot-links.
-        anew: do not start from earlier clusters. Corrections hold all the same, and a cluster that
-            has most of an earlier one's faces gets its number.
-        strangers: the calibration's rates, kept with the run.
-        domain: the space in which all this is measured, kept with the run; ``None``: that of the
-            templates.
+        settings: recorded with the run and the resulting threshold.
+        threshold: maps the number of clusters to the score threshold of two faces.
+        links: links from must-link and cannot-link lists.
+        anew: ignore earlier clusters. Corrections still hold, and a cluster with most of an earlier
+            one's faces gets its number.
+        strangers: the calibration's rates, stored with the run.
+        domain: domain of the scores, stored with the run; ``None``: plain templates.
 
     Raises:
         ConstraintError: the links contradict each other or a correction.
@@ -187,7 +186,7 @@ def _renumber(
     known: Mapping[int, KnownFace],
     knowledge: Knowledge,
     grouping: Grouping,
-) -> list[Merged]:
+) -> list[MergedClusters]:
     named = {
         int(known[face].cluster or 0)
         for face, group_number in knowledge.group_of.items()
@@ -214,7 +213,7 @@ def _renumber(
             if face not in into[1]
         )
     return [
-        Merged(kept, tuple(gone), tuple(steps), "new photos" if steps else "must-link")
+        MergedClusters(kept, tuple(gone), tuple(steps), "new photos" if steps else "must-link")
         for kept, (gone, steps) in sorted(merged.items())
     ]
 
@@ -228,7 +227,7 @@ def _carry_away(
     knowledge: Knowledge,
     heir: Mapping[int, int],
 ) -> None:
-    """Faces whose photos are away follow their cluster, or those they are confirmed with."""
+    """Faces of missing photos follow their cluster, or the faces they are confirmed with."""
     present = dict(zip(faces, now, strict=True))
     leads = {
         group_number: next((present[f] for f in sorted(members) if f in present), None)
@@ -251,9 +250,8 @@ class Numbering:
     """Numbers for the clusters of a run.
 
     Attributes:
-        of_label: the number of each label.
-        heir: by earlier number that no label carries on, the number that its faces went to (most
-            of them, if they went to several).
+        of_label: number of each label.
+        heir: for earlier numbers without a label, the number that most of their faces have now.
     """
 
     of_label: dict[int, int]
@@ -267,17 +265,17 @@ def number(
     named: Set[int] = frozenset(),
     fresh: Callable[[], int],
 ) -> Numbering:
-    """Give each label the earlier number that most of its faces had, or a new one.
+    """Gives each label the earlier number of most of its faces, or a new one.
 
-    New numbers go to the largest first. Where two labels could claim one number the one with more
-    of its faces gets it; where one label could claim several, that of a cluster with a name comes
-    first, then that of most faces.
+    New numbers go to the largest first. If two labels claim one number, the one with more of its
+    faces gets it; if one label can claim several, a named cluster comes first, then the one with
+    most faces.
 
     Args:
         labels: ``(N,)``.
-        before: the earlier number of each face, or ``None``.
-        named: earlier numbers that have a name.
-        fresh: makes a number that was never used.
+        before: earlier number of each face, or ``None``.
+        named: earlier numbers with a name.
+        fresh: returns a new number.
 
     >>> import numpy as np
     >>> number(np.array([0, 0, 1, 1, 2]), [7, 7, 9, 4, None], fresh=lambda: 10)

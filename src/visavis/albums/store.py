@@ -1,8 +1,8 @@
-"""What is remembered of a collection: faces, cluster numbers, names and corrections.
+"""State of a collection: faces, cluster numbers, names and corrections.
 
-One SQLite file, readable by its owner alone; erased bytes are overwritten. It holds no template:
-those live in the embedding cache only. It does hold the mean about which a collection was scored.
-Small pictures of faces are kept for the contact sheet where it shows faces.
+One SQLite file, readable by its owner only; erased data are overwritten. It contains no templates
+(these are in the embedding cache only), but the mean used for centering, and thumbnails of faces if
+the contact sheet shows them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from visavis.errors import DataError
 from visavis.writing import private_file, private_folder
 
 SCHEMA: Final = 2
-_FORMER: Final = 1  # runs without a mean of their own
+_FORMER: Final = 1  # runs without their own mean
 _TABLES: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL,
@@ -49,7 +49,7 @@ _NAMES: Final = ("meta", "run", "file", "cluster", "face", "correction", "pictur
 
 @dataclass(slots=True, eq=False)
 class KnownFace:
-    """A face as it is remembered. ``here``: the last run saw it."""
+    """A stored face. ``here``: the last run saw it."""
 
     id: int
     photo: str
@@ -62,21 +62,21 @@ class KnownFace:
 
 
 def now() -> str:
-    """ISO 8601 UTC."""
+    """Current time, ISO 8601 UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class AlbumStore:
-    """The state of one collection.
+    """State of one collection.
 
-    Every change is made inside ``with store.changing():``, all of it or nothing.
+    All changes are made within ``with store.changing():``, a transaction.
 
     Args:
         path: the file.
-        create: make it where it is missing, with its folders.
+        create: create it, with its folders, if missing.
 
     Raises:
-        DataError: it is missing, or it is no such file, or it cannot be written.
+        DataError: it is missing, is no such file, or cannot be written.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -88,7 +88,7 @@ class AlbumStore:
             )
         try:
             private_folder(path.parent)
-            private_file(path)  # before SQLite makes it for everybody
+            private_file(path)  # before SQLite creates it with other permissions
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from error
@@ -133,10 +133,10 @@ class AlbumStore:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """One transaction: all of the block's changes, or none.
+        """One transaction: all changes of the block, or none.
 
         Raises:
-            DataError: the file cannot be read or written any more (a full disk, say).
+            DataError: the file cannot be read or written (a full disk, for example).
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -160,7 +160,7 @@ class AlbumStore:
     # Runs -------------------------------------------------------------------------------------
 
     def add_run(self, settings: Mapping[str, Any], outcome: Mapping[str, Any]) -> int:
-        """Record a run; returns its number."""
+        """Records a run; returns its number."""
         self._set("schema", SCHEMA)
         row = self._db.execute(
             "INSERT INTO run (time, settings, outcome) VALUES (?, ?, ?)",
@@ -169,12 +169,12 @@ class AlbumStore:
         return int(row.lastrowid or 0)
 
     def last_run(self) -> tuple[int, str, dict[str, Any], dict[str, Any]] | None:
-        """Number, time, settings and outcome of the last run; ``None`` before the first."""
+        """Returns number, time, settings and results of the last run; ``None`` before the first."""
         row = self._db.execute("SELECT * FROM run ORDER BY id DESC LIMIT 1").fetchone()
         return (row[0], row[1], json.loads(row[2]), json.loads(row[3])) if row else None
 
     def set_gallery_names(self, names: Mapping[int, tuple[str, float]]) -> None:
-        """Keep with the last run whom a gallery knew its clusters as."""
+        """Stores the gallery names of the last run's clusters."""
         last = self.last_run()
         if last is not None:
             plain = {str(cluster): list(name) for cluster, name in names.items()}
@@ -182,7 +182,7 @@ class AlbumStore:
             self._db.execute("UPDATE run SET outcome=? WHERE id=?", (outcome, last[0]))
 
     def replace_files(self, files: Iterable[PhotoFile]) -> None:
-        """Remember which files there are now."""
+        """Replaces the list of files."""
         self._db.execute("DELETE FROM file")
         self._db.executemany(
             "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)",
@@ -190,14 +190,14 @@ class AlbumStore:
         )
 
     def files(self) -> list[PhotoFile]:
-        """The files that the last run looked at, by path."""
+        """Returns the files of the last run, by path."""
         rows = self._db.execute("SELECT path, photo, reason, message FROM file ORDER BY path")
         return [PhotoFile(os.fsdecode(path), *rest) for path, *rest in rows]
 
     # Faces ------------------------------------------------------------------------------------
 
     def faces(self, *, photo: str | None = None) -> Iterator[KnownFace]:
-        """Every face ever seen (of one photo, if asked), by number."""
+        """Returns all faces ever seen (of one photo, if given), by number."""
         where, values = ("WHERE photo=?", (photo,)) if photo is not None else ("", ())
         rows = self._db.execute(
             "SELECT id, photo, number, x, y, w, h, landmarks, usability, here, cluster "
@@ -210,7 +210,7 @@ class AlbumStore:
             yield KnownFace(one, sha, number, box, landmarks, usability, bool(here), cluster)
 
     def add_face(self, photo: str, face: FoundFace, number: int) -> int:
-        """Remember a face seen for the first time; returns its number."""
+        """Stores a new face; returns its number."""
         row = self._db.execute(
             "INSERT INTO face (photo, number, x, y, w, h, landmarks, usability, here) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
@@ -219,7 +219,7 @@ class AlbumStore:
         return int(row.lastrowid or 0)
 
     def saw_face(self, face: int, found: FoundFace, number: int) -> None:
-        """A known face was seen again, perhaps with a slightly different box."""
+        """Updates a known face that was seen again, perhaps with a slightly different box."""
         self._db.execute(
             "UPDATE face SET number=?, x=?, y=?, w=?, h=?, landmarks=?, usability=?, here=1 "
             "WHERE id=?",
@@ -227,23 +227,23 @@ class AlbumStore:
         )
 
     def all_away(self) -> None:
-        """Before a run: no face has been seen yet."""
+        """Marks all faces as not seen, before a run."""
         self._db.execute("UPDATE face SET here=0")
 
     def assign(self, clusters: Iterable[tuple[int, int | None]]) -> None:
-        """Put faces into clusters: (face, cluster), ``None``: into none."""
+        """Assigns faces to clusters: (face, cluster); ``None``: no cluster."""
         self._db.executemany(
             "UPDATE face SET cluster=? WHERE id=?", ((cluster, face) for face, cluster in clusters)
         )
 
     def new_cluster(self) -> int:
-        """A cluster number that was never used."""
+        """Returns a new cluster number."""
         return int(self._db.execute("INSERT INTO cluster DEFAULT VALUES").lastrowid or 0)
 
     # Corrections ------------------------------------------------------------------------------
 
     def corrections(self) -> list[Correction]:
-        """All corrections, undone ones included, in order."""
+        """Returns all corrections in order, including undone ones."""
         rows = self._db.execute(
             "SELECT id, time, kind, text, facts, undone FROM correction ORDER BY id"
         )
@@ -253,14 +253,14 @@ class AlbumStore:
         ]
 
     def next_correction(self) -> int:
-        """The number that the next correction gets."""
+        """Returns the number of the next correction."""
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='correction'").fetchone()
         return int(row[0]) + 1 if row else 1
 
     def add_correction(
         self, correction: Correction, moves: Iterable[tuple[int, int | None, int | None]]
     ) -> None:
-        """Keep a correction and the moves (face, from, to) that it made."""
+        """Stores a correction and its moves (face, from, to)."""
         facts = {
             "leave": correction.leave, "together": correction.together, "apart": correction.apart,
             "not_faces": correction.not_faces, "name": correction.name,
@@ -274,30 +274,30 @@ class AlbumStore:
         )  # fmt: skip
 
     def moves(self, correction: int) -> list[tuple[int, int | None, int | None]]:
-        """The moves that a correction made."""
+        """Returns the moves of a correction."""
         row = self._db.execute("SELECT moves FROM correction WHERE id=?", (correction,)).fetchone()
         return [tuple(move) for move in json.loads(row[0])]
 
     def set_undone(self, correction: int) -> None:
-        """Take a correction back."""
+        """Marks a correction as undone."""
         self._db.execute("UPDATE correction SET undone=1 WHERE id=?", (correction,))
 
     # Pictures ---------------------------------------------------------------------------------
 
     def pictures(self) -> dict[int, bytes]:
-        """Small JPEG pictures by face."""
+        """Returns JPEG thumbnails by face."""
         return dict(self._db.execute("SELECT face, jpeg FROM picture"))
 
     def add_pictures(self, pictures: Iterable[tuple[int, bytes]]) -> None:
-        """Keep pictures of faces."""
+        """Stores thumbnails."""
         self._db.executemany("INSERT OR REPLACE INTO picture VALUES (?, ?)", pictures)
 
     def drop_pictures(self) -> None:
-        """Erase all pictures."""
+        """Erases all thumbnails."""
         self._db.execute("DELETE FROM picture")
 
     def wipe(self) -> None:
-        """Erase everything; ``secure_delete`` overwrites it."""
+        """Erases everything; ``secure_delete`` overwrites it."""
         with self.changing():
             for table in _NAMES:
                 self._db.execute(f"DELETE FROM {table}")
@@ -307,7 +307,7 @@ class AlbumStore:
     # End --------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         self._db.close()
 
     def __enter__(self) -> AlbumStore:
@@ -319,10 +319,10 @@ class AlbumStore:
 
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
-    """One command at a time works on a collection.
+    """Locks a collection for one command.
 
     Raises:
-        DataError: another one does, or the folder cannot be made.
+        DataError: another command holds the lock, or the folder cannot be created.
     """
     from filelock import FileLock, Timeout
 
@@ -341,7 +341,7 @@ def locked(state: Path) -> Iterator[None]:
 
 
 def erase(path: Path) -> None:
-    """Erase a state: overwritten, then removed. A damaged one can be erased, too.
+    """Overwrites and removes a state file, also a damaged one.
 
     Raises:
         DataError: it is no such file, or cannot be removed.

@@ -1,4 +1,4 @@
-"""``clusters.json`` and ``clusters.csv``."""
+"""Writes ``clusters.json`` and ``clusters.csv``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ COLUMNS: Final = (
     "photo", "number", "face", "x", "y", "width", "height", "cluster", "name", "usability",
     "score", "cohesion", "doubt", "confirmed", "reason",
 )  # fmt: skip
-"""A line a face and file; a file without faces has a line with the reason."""
+"""Columns: one line per face and file; a file without faces has a line with the reason."""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_json(path: Path, album: Album) -> None:
-    """Write everything that is known of an album; clusters, faces and photos a line each."""
+    """Writes all data of an album; one line per cluster, face and photo."""
     with private_text(path) as file:
         between = "{"
         for key, value in album.to_dict().items():
@@ -40,10 +40,10 @@ def write_json(path: Path, album: Album) -> None:
 
 
 def write_csv(path: Path, album: Album) -> None:
-    """Write a line a face, photos in order, faces from left to right.
+    """Writes one line per face; photos in order, faces from left to right.
 
-    No cell is a formula to a spreadsheet: a path that looks like one starts with ``./``, a name
-    that does with an apostrophe. ``clusters.json`` has both as they are.
+    No cell is a spreadsheet formula: paths that look like one get the prefix ``./``, names an
+    apostrophe. ``clusters.json`` has the original text.
     """
     inside: dict[str, list[AlbumFace]] = defaultdict(list)
     for face in album.faces.values():

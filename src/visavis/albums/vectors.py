@@ -1,4 +1,4 @@
-"""Templates of known faces, from where they are kept: the embedding cache."""
+"""Templates of an album's faces, from the embedding cache or by detection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from visavis.albums.recognizing import Box, same_faces
 from visavis.albums.records import FoundFace, PhotoFile
-from visavis.albums.sorting import Found
+from visavis.albums.sorting import DetectedPhotos
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.embedding.cache import EmbeddingCache
 from visavis.faces.quality import usability
@@ -24,12 +24,12 @@ RULE = "all"
 def kept(
     store: AlbumStore, cache: EmbeddingCache, *, settings: str, model_sha256: str
 ) -> dict[int, NDArray[np.float32]]:
-    """Templates of the faces that are there, as far as the cache has them; no photo is opened.
+    """Returns the cached templates of the faces; opens no photo.
 
     Args:
-        store: the state.
-        cache: where templates are kept.
-        settings: the pipeline's, ``Recognizer.settings``.
+        store: state of the collection.
+        cache: the embedding cache.
+        settings: ``Recognizer.settings``.
         model_sha256: hash of the model file.
     """
     inside: dict[str, list[KnownFace]] = defaultdict(list)
@@ -57,15 +57,15 @@ def look(
     cache: EmbeddingCache | None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Found:
-    """Detect and embed all faces of all photos; a bad photo is a file with a reason.
+) -> DetectedPhotos:
+    """Detects and embeds all faces of all photos; a bad photo is a file with a reason.
 
     Args:
         root: the collection's folder.
         photos: files below it.
         recognizer: detector and embedder.
-        cache: keeps templates; with one, a run that was cut off goes on where it stopped.
-        workers: photos in work at once; all cores when ``None``.
+        cache: the embedding cache; with one, an interrupted run continues.
+        workers: photos processed in parallel; ``None``: one per core.
         progress: called with (done, total).
     """
     files: list[PhotoFile] = []
@@ -78,7 +78,7 @@ def look(
         files.append(PhotoFile(name, result.sha256, result.reason, result.message))
         if result.templates and result.sha256 not in faces:
             faces[result.sha256] = _faces(result)
-    return Found(tuple(files), faces)
+    return DetectedPhotos(tuple(files), faces)
 
 
 def _faces(result: PhotoResult) -> list[FoundFace]:

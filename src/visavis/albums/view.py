@@ -1,4 +1,4 @@
-"""State and templates, brought together into an ``Album``: what results are written from."""
+"""Creates an ``Album`` from state and templates."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.albums.judging import Judged, alike, judge
+from visavis.albums.judging import FaceScores, alike, judge
 from visavis.albums.knowledge import Knowledge, replay
 from visavis.albums.records import (
     Album,
     AlbumCluster,
     AlbumFace,
     LikelySame,
-    Merged,
+    MergedClusters,
     RunSettings,
 )
 from visavis.albums.store import AlbumStore, KnownFace
@@ -30,7 +30,7 @@ from visavis.types import Vectors
 
 @dataclass(frozen=True, slots=True)
 class GalleryName:
-    """Whom a gallery knows a cluster as."""
+    """Gallery name of a cluster."""
 
     name: str
     score: float
@@ -40,17 +40,17 @@ def album_of(
     store: AlbumStore,
     vectors: Mapping[int, NDArray[np.float32]],
 ) -> Album:
-    """What the last run and the corrections since then come to.
+    """Creates the album after the last run and later corrections.
 
     Args:
-        store: the state.
-        vectors: templates by face, as the network makes them; faces without one get no score.
+        store: state of the collection.
+        vectors: plain templates by face; faces without one get no score.
 
     Returns:
-        The album, whose scores are in the space of the last run.
+        The album; scores are in the domain of the last run.
 
     Raises:
-        DataError: no run was made yet.
+        DataError: there was no run.
     """
     last = store.last_run()
     if last is None:
@@ -81,7 +81,7 @@ def album_of(
         clusters=tuple(clusters),
         likely_same=tuple(most_alike(placed, judged, knowledge, clusters, run=(settings, outcome))),
         merged=tuple(
-            Merged(one["kept"], tuple(one["gone"]), tuple(one["faces"]), one["why"])
+            MergedClusters(one["kept"], tuple(one["gone"]), tuple(one["faces"]), one["why"])
             for one in outcome["merged"]
         ),
         new_faces=outcome["new_faces"],
@@ -94,7 +94,7 @@ def _number(value: float | None) -> float:
 
 
 def _rows(placed: Sequence[KnownFace], vectors: Mapping[int, NDArray[np.float32]]) -> Vectors:
-    """``(N, D)`` templates, NaN where not known."""
+    """``(N, D)`` templates; NaN if unknown."""
     width = next((len(vector) for vector in vectors.values()), 1)
     rows = np.full((len(placed), width), np.nan, dtype=np.float32)
     for row, face in enumerate(placed):
@@ -106,7 +106,7 @@ def _rows(placed: Sequence[KnownFace], vectors: Mapping[int, NDArray[np.float32]
 def _faces(
     here: Iterable[KnownFace],
     placed: Sequence[KnownFace],
-    judged: Judged,
+    judged: FaceScores,
     knowledge: Knowledge,
     threshold: float,
 ) -> dict[int, AlbumFace]:
@@ -127,7 +127,7 @@ def _faces(
 def _clusters(
     placed: Iterable[KnownFace],
     faces: Mapping[int, AlbumFace],
-    judged: Judged,
+    judged: FaceScores,
     knowledge: Knowledge,
     gallery_names: Mapping[int, GalleryName],
 ) -> list[AlbumCluster]:
@@ -175,36 +175,35 @@ def _name(
 
 
 MOST: Final = 24
-"""How many pairs are listed at most."""
+"""Most listed pairs."""
 
 MORE_STRANGERS: Final = 10.0
-"""Of pairs of strangers' photos, so many times as many may be as alike as a pair that is listed, as
-there are at the threshold."""
+"""FMR of the lowest listed score, relative to the FMR of the threshold."""
 
 _BELOW: Final = 0.05
-"""How far below the threshold a pair may score where the run did not keep the rates."""
+"""Listed range below the threshold if the run did not store the rates."""
 
 
 def most_alike(
     placed: Sequence[KnownFace],
-    judged: Judged,
+    judged: FaceScores,
     knowledge: Knowledge,
     clusters: Sequence[AlbumCluster],
     *,
     run: tuple[RunSettings, Mapping[str, Any]],
 ) -> list[LikelySame]:
-    """The most alike pairs of clusters that nothing says to be two people.
+    """Returns the most similar pairs of clusters that are not known to be two people.
 
-    Alike is what the mean score of a face of one with a face of the other is, down to where ten
-    times as many strangers score as at the threshold. It is no finding: in a large collection there
-    are more pairs of strangers so alike than pairs of one person that were not joined.
+    Similarity is the mean score between their faces, down to the score with ten times the FMR of
+    the threshold. A listed pair is not a finding: a large collection has more similar pairs of
+    different people than missed pairs of one person.
 
     Args:
-        placed: the faces that are in a cluster.
-        judged: their clusters' means.
-        knowledge: what corrections say.
+        placed: faces in clusters.
+        judged: cluster means.
+        knowledge: facts from corrections.
         clusters: largest first.
-        run: settings and outcome of the last run.
+        run: settings and results of the last run.
     """
     settings, outcome = run
     rates = outcome.get("strangers")
@@ -216,8 +215,8 @@ def most_alike(
     best: dict[int, float] = defaultdict(float)
     for face in placed:
         best[int(face.cluster or 0)] = max(best[int(face.cluster or 0)], face.usability)
-    # Of poor faces alone nobody can say whether they are the same. Beyond so many clusters only
-    # the largest are looked at.
+    # Clusters of poor faces only are not comparable. For too many clusters, only the largest are
+    # compared.
     only = [one.id for one in clusters if best[one.id] >= POOR][:50_000]
     apart = _apart(placed, knowledge, clusters)
     if settings.same_photo:
@@ -235,7 +234,7 @@ def _tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
 def _apart(
     placed: Iterable[KnownFace], knowledge: Knowledge, clusters: Iterable[AlbumCluster]
 ) -> set[tuple[int, int]]:
-    """Pairs that corrections and names say to be two people, the smaller number first."""
+    """Pairs of different people according to corrections and names, smaller number first."""
     cluster_of = {face.id: int(face.cluster or 0) for face in placed}
     apart: set[tuple[int, int]] = set()
     for fact in knowledge.apart:

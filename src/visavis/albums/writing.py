@@ -1,4 +1,4 @@
-"""Text files of an album: whole or not there, and readable by their owner alone."""
+"""Writes private text files atomically."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from visavis.writing import replacing
 
 @contextmanager
 def private_text(path: Path) -> Iterator[TextIO]:
-    """Yield a UTF-8 file that takes ``path``'s place if the block succeeds.
+    """Yields a UTF-8 file that replaces ``path`` if the block succeeds.
 
-    It is readable by its owner alone: who is in which photo is nobody else's business.
+    Readable by its owner only, because it says who is in which photo.
 
     Raises:
         DataError: it cannot be written.

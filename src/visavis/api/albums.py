@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from visavis.albums.fixing import Fixed, Fixer
+    from visavis.albums.fixing import CorrectionResult, Fixer
     from visavis.albums.records import Album, AlbumCluster, AlbumFace, RunSettings
     from visavis.albums.references import References
-    from visavis.albums.sorting import Found
+    from visavis.albums.sorting import DetectedPhotos
     from visavis.albums.store import AlbumStore
     from visavis.clustering.clusterer import Clusterer
     from visavis.clustering.thresholds import FmrCurve
@@ -270,7 +270,7 @@ class PhotoAlbum:
 
         return tuple(merge_lines(self.record))
 
-    def merge(self, *clusters: int | str) -> Fixed:
+    def merge(self, *clusters: int | str) -> CorrectionResult:
         """Several clusters are one person; the first keeps its number and, if it has one, its name.
 
         Raises:
@@ -278,7 +278,7 @@ class PhotoAlbum:
         """
         return self._fix(lambda fixer, look: fixer.merge([look.cluster(str(c)) for c in clusters]))
 
-    def split(self, cluster: int | str, /, *faces: int | str) -> Fixed:
+    def split(self, cluster: int | str, /, *faces: int | str) -> CorrectionResult:
         """Some faces of a cluster are one other person; they become a cluster of their own.
 
         Raises:
@@ -288,7 +288,7 @@ class PhotoAlbum:
             lambda fixer, look: fixer.split(look.cluster(str(cluster)), look.faces(_refs(faces)))
         )
 
-    def move(self, *faces: int | str, to: int | str) -> Fixed:
+    def move(self, *faces: int | str, to: int | str) -> CorrectionResult:
         """Some faces are the person of another cluster, and not that of the one they are in.
 
         Raises:
@@ -298,7 +298,7 @@ class PhotoAlbum:
             lambda fixer, look: fixer.move(look.faces(_refs(faces)), look.cluster(str(to)))
         )
 
-    def not_a_face(self, *faces: int | str) -> Fixed:
+    def not_a_face(self, *faces: int | str) -> CorrectionResult:
         """Something that was taken for a face is none, or is not to be sorted.
 
         Raises:
@@ -306,7 +306,7 @@ class PhotoAlbum:
         """
         return self._fix(lambda fixer, look: fixer.not_a_face(look.faces(_refs(faces))))
 
-    def name(self, cluster: int | str, name: str, /) -> Fixed:
+    def name(self, cluster: int | str, name: str, /) -> CorrectionResult:
         """Say who a cluster is, which confirms the faces in it now; ``""`` takes the name away.
 
         Raises:
@@ -314,7 +314,7 @@ class PhotoAlbum:
         """
         return self._fix(lambda fixer, look: fixer.name(look.cluster(str(cluster)), name))
 
-    def undo(self) -> Fixed:
+    def undo(self) -> CorrectionResult:
         """Take the last correction back; again, the one before it.
 
         Raises:
@@ -428,7 +428,7 @@ class PhotoAlbum:
         left = (p for p in sorted(self.out.glob(f"{outputs.PEOPLE}*")) if p.is_dir())
         return ForgottenAlbum(gone, tuple(str(path) for path in left))
 
-    def _fix(self, correct: Callable[[Fixer, References], Fixed]) -> Fixed:
+    def _fix(self, correct: Callable[[Fixer, References], CorrectionResult]) -> CorrectionResult:
         from visavis.albums.fixing import Fixer
         from visavis.albums.references import References
 
@@ -519,7 +519,7 @@ class _Sorter:
             log.warning("%s", sentence)
         self.fpir = rate
 
-    def sort(self, store: AlbumStore, folder: Path, found: Found) -> Templates:
+    def sort(self, store: AlbumStore, folder: Path, found: DetectedPhotos) -> Templates:
         """Cluster what was found and remember it; templates by face."""
         from visavis.albums import link_lists, sorting
         from visavis.albums.references import References

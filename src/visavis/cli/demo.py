@@ -124,11 +124,11 @@ def _portrait_pairs() -> list[tuple[str, Image, Image, bool]]:
     ]
 
 
-def _picture_of(recognizer: Recognizer, photo: Path | Image) -> demo_picture.Seen:
+def _picture_of(recognizer: Recognizer, photo: Path | Image) -> demo_picture.PhotoPanel:
     from visavis import images
     from visavis.faces import align
 
     pixels = images.decode(photo)
     faces = recognizer.detect(photo)
     used = recognizer.embed(photo, rule="central")[0].face
-    return demo_picture.Seen(pixels, faces, used, align.crop(pixels, used.landmarks))
+    return demo_picture.PhotoPanel(pixels, faces, used, align.crop(pixels, used.landmarks))

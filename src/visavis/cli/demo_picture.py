@@ -18,7 +18,7 @@ WORDS = {True: "same person", False: "different people", None: "cannot tell"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class PhotoPanel:
     """One photo, the faces found, the one used, and its aligned crop."""
 
     photo: Image
@@ -27,7 +27,7 @@ class Seen:
     crop: Image
 
 
-def draw(rows: list[tuple[str, bool, Verification, Seen, Seen]], path: Path) -> Path:
+def draw(rows: list[tuple[str, bool, Verification, PhotoPanel, PhotoPanel]], path: Path) -> Path:
     """One line a pair: both photos with boxes and landmarks, both crops, score and verdict.
 
     Raises:
@@ -65,7 +65,7 @@ def draw(rows: list[tuple[str, bool, Verification, Seen, Seen]], path: Path) -> 
     return path
 
 
-def _photo(axis: Any, seen: Seen) -> None:
+def _photo(axis: Any, seen: PhotoPanel) -> None:
     from matplotlib.patches import Rectangle
 
     axis.imshow(seen.photo)

@@ -1,4 +1,4 @@
-"""The one place where images, faces, embedding and decision meet."""
+"""Combines images, faces, embedding and decision."""
 
 from __future__ import annotations
 

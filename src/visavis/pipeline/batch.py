@@ -1,4 +1,4 @@
-"""Many photos: side by side, cached, and never stopped by one that is bad."""
+"""Processes many photos in parallel, with a cache; a bad photo does not stop the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from visavis.embedding.cache import EmbeddingCache
 
 SKIPPED: Final = "skipped"
-"""The ``reason`` of a photo that ``skip`` left out."""
+"""The ``reason`` of a photo left out by ``skip``."""
 
 _CHUNK: Final = 16
 _Named = Sequence[tuple[int, Any, str]]
@@ -33,16 +33,16 @@ _NO_VECTORS: Final[Vectors] = np.zeros((0, 0), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _KeptFace:
+class _CachedFace:
     face: Face
     quality: Quality
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Kept:
-    """What the cache keeps of a photo besides its vectors: its faces, or why it has none."""
+class _CachedPhoto:
+    """Cached values of a photo besides its vectors."""
 
-    faces: tuple[_KeptFace, ...] = ()
+    faces: tuple[_CachedFace, ...] = ()
     found: int = 0
     passed_over: tuple[PassedOver, ...] = ()
     reason: str | None = None
@@ -77,7 +77,7 @@ def embed_many(
     def work(chunk: _Named) -> list[PhotoResult]:
         if workers == 1:
             return _chunk(extractor, chunk, rule, cache, skip, look)
-        # A clone a thread, one core each: a session serves concurrent calls one after another.
+        # One clone and one core per thread: a session serializes concurrent calls.
         if not hasattr(local, "clone"):
             local.clone = extractor.clone(threads=1)
         return _chunk(local.clone, chunk, rule, cache, skip, look)
@@ -85,7 +85,7 @@ def embed_many(
     done = 0
     pool = ThreadPoolExecutor(workers)
     try:
-        # Chunks are handed out a few ahead, so that an abandoned iterator stops soon.
+        # Submits only a few chunks ahead, so that an abandoned iterator stops soon.
         ahead = [pool.submit(work, chunk) for chunk in chunks[: 2 * workers]]
         for k in range(len(chunks)):
             results = ahead[k].result()
@@ -128,7 +128,7 @@ def _chunk(  # noqa: PLR0917
         except FaceError as error:
             results[k] = PhotoResult(source, (), error.reason, str(error), digest)
             if cache is not None and digest:
-                failed = _Kept(reason=error.reason, message=str(error), source=source)
+                failed = _CachedPhoto(reason=error.reason, message=str(error), source=source)
                 cache.put(digest, settings, extractor.model_sha256, to_plain(failed), _NO_VECTORS)
         except DataError:  # of the cache, not of this photo
             raise
@@ -146,14 +146,14 @@ def _chunk(  # noqa: PLR0917
             results[k] = PhotoResult(prepared.photo, found, sha256=digest)
             if cache is not None and digest:
                 both = zip(prepared.faces, prepared.qualities, strict=True)
-                faces = tuple(_KeptFace(*one) for one in both)
-                kept_photo = _Kept(faces, prepared.faces_found, prepared.passed_over)
+                faces = tuple(_CachedFace(*one) for one in both)
+                kept_photo = _CachedPhoto(faces, prepared.faces_found, prepared.passed_over)
                 cache.put(digest, settings, extractor.model_sha256, to_plain(kept_photo), own)
     return [result for result in results if result is not None]
 
 
 def _read(extractor: Extractor, photo: Any, source: str) -> tuple[Any, str]:
-    """The encoded photo with its hash; pixels as they are, without one."""
+    """Returns the encoded photo with its hash; decoded pixels have none."""
     if isinstance(photo, (np.ndarray, PillowImage.Image)):
         return photo, ""
     data = images.read_bytes(photo, limits=extractor.options.limits, name=source)
@@ -175,9 +175,11 @@ def _prepared(
 def _restored(
     extractor: Extractor, source: str, digest: str, kept: dict[str, Any], vectors: Vectors
 ) -> PhotoResult:
-    record = msgspec.convert(kept, _Kept, dec_hook=lambda _, value: np.array(value, np.float32))
+    record = msgspec.convert(
+        kept, _CachedPhoto, dec_hook=lambda _, value: np.array(value, np.float32)
+    )
     if not record.faces:
-        # The same bytes may go by another name now.
+        # The same bytes may have another name now.
         message = record.message.replace(record.source, source, 1)
         return PhotoResult(source, (), record.reason, message, digest)
     prepared = Prepared(

@@ -1,4 +1,4 @@
-"""The space in which the faces of one collection are told apart: about their own mean."""
+"""Centers the templates of a collection on its own mean."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from visavis.faces.quality import POOR
 from visavis.types import Vectors
 
 FEWEST_PEOPLE: Final = 10
-"""Of fewer people the mean is mostly themselves (docs/concepts/clustering.md)."""
+"""Fewest people for centering; the mean of fewer is mostly themselves
+(docs/concepts/clustering.md)."""
 
 MOST_FACES: Final = 20_000
-"""Of more faces as many are drawn at random."""
+"""Most faces for the mean; more are sampled."""
 
 
 def about_own_mean(
     calibration: Calibration, vectors: Vectors, usability: NDArray[np.float64]
 ) -> Calibration:
-    """The calibration about a collection's own mean, or as it is where that is of no use.
+    """Returns the calibration for a collection's own mean, or the plain one if that does not help.
 
-    The faces are clustered as they are, then each cluster counts once in the mean, however many
+    Plain templates are clustered first; then each cluster counts once in the mean, however many
     photos it has; see ``docs/concepts/clustering.md``. Poor faces do not count.
 
     Args:
-        calibration: of the model.
-        vectors: ``(N, D)`` unit vectors, as the network makes them.
+        calibration: calibration of the model.
+        vectors: ``(N, D)`` plain unit vectors.
         usability: ``(N,)`` in [0, 1], see ``visavis.faces.quality``.
 
     Returns:
-        A calibration whose ``project`` centers templates; ``calibration`` itself where there are
-        fewer than 10 people, or where it knows no scores about a mean.
+        A calibration whose ``project`` centers templates; ``calibration`` itself for fewer than 10
+        people, or if it has no measurements on centered templates.
     """
     good = np.flatnonzero(usability >= POOR)
     if len(good) > MOST_FACES:

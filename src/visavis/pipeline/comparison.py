@@ -1,4 +1,4 @@
-"""From two photos' templates to a Verification."""
+"""Compares the templates of two photos."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def compare(
     rule: str = "largest",
     prior: float | None = None,
 ) -> Verification:
-    """Compare each template of one photo with each of the other; the closest pair counts.
+    """Compares all templates of two photos; the pair with the highest score counts.
 
-    Scores are about the calibration's mean, where it has one; of two cameras the first photo is
-    from the first.
+    Templates are centered on the calibration's mean, if it has one; for two cameras the first photo
+    is from the first camera.
 
-    With several comparisons the chance of a false match adds up, so the threshold is taken at
-    ``fmr`` divided by their number (Bonferroni), which keeps the answer's FMR at ``fmr``.
+    Several comparisons increase the probability of a false match, so the threshold is that of
+    ``fmr`` divided by their number (Bonferroni).
 
     Raises:
         ModelMismatchError: templates or calibration of different models.
-        UnsupportedFmrError: the calibration's data cannot support the rate.
+        UnsupportedFmrError: the calibration does not support the rate.
         OptionError: ``prior`` outside (0, 1).
     """
     if prior is not None and not 0 < prior < 1:
@@ -88,10 +88,10 @@ def compare(
 
 
 def _require_one_model(templates: Sequence[Template]) -> None:
-    """Check that templates may be compared.
+    """Checks that templates may be compared.
 
     Raises:
-        ModelMismatchError: two of them were made by different model files.
+        ModelMismatchError: they are from different model files.
     """
     for template in templates[1:]:
         first = templates[0]
@@ -140,7 +140,8 @@ def _words(passed: PassedOver) -> str:
 
 
 def _one_picture(a: Template, b: Template) -> list[str]:
-    """A warning if both faces are the same pixels; different photos never score so close to 1."""
+    """Returns a warning if both faces have the same pixels; different photos never score so close
+    to 1."""
     if float(a.vector @ b.vector) < _SAME_PIXELS or not np.allclose(a.face.box, b.face.box):
         return []
     return [
@@ -150,11 +151,11 @@ def _one_picture(a: Template, b: Template) -> list[str]:
 
 
 def calibration_warnings(calibration: Calibration, settings: str) -> list[str]:
-    """A sentence where a calibration was measured with another pipeline than the one in use.
+    """Returns a warning if a calibration was measured with another pipeline.
 
     Args:
         calibration: the calibration.
-        settings: of the pipeline in use.
+        settings: settings of the pipeline in use.
     """
     if calibration.settings == settings:
         return []
@@ -165,7 +166,13 @@ def calibration_warnings(calibration: Calibration, settings: str) -> list[str]:
     ]
 
 
-# Scores that cannot tell: the photos show too little for a score so near the threshold.
+# Undecidable scores: photos too poor for a score so near to the threshold. The less a network sees
+# of a face (blurred, dark, tiny, covered, turned away), the shorter is its vector before
+# normalization (Q. Meng et al., "MagFace: a universal representation for face recognition and
+# quality assessment", CVPR 2021). Scores of a poor photo with its mates fall toward non-mated
+# scores; scores of two poor photos with each other rise. So a score counts as "different" only if
+# it is below the threshold by more than the poorer photo may cost, and as "same" only if it is
+# above by more than two poor photos may add, which depends on the better one.
 #
 # The vector that a network makes of a face, before it is scaled to unit length, is the shorter the
 # less of the face the network could see: blurred, dark, tiny, covered, turned away (Q. Meng et al.,
@@ -178,12 +185,12 @@ def calibration_warnings(calibration: Calibration, settings: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """How near to the threshold a score cannot tell, by the magnitude of a template.
+    """Undecidable distance from the threshold, as a function of a template's magnitude.
 
     Attributes:
-        clear: magnitude from which on a score tells at any distance.
-        slope: margin for each unit of magnitude below that.
-        blind: magnitude below which no score tells.
+        clear: lowest magnitude at which every score is decidable.
+        slope: margin per unit of magnitude below that.
+        blind: magnitude below which no score is decidable.
 
     >>> margin = Margin(clear=11.0, slope=0.05, blind=7.0)
     >>> margin.at(12.0), margin.at(9.0), margin.at(6.0)
@@ -195,33 +202,33 @@ class Margin:
     blind: float
 
     def at(self, magnitude: float) -> float:
-        """Margin at a magnitude, 0 where it is not known."""
+        """Returns the margin at a magnitude; 0 if unknown."""
         if magnitude < self.blind:
             return inf
         return self.slope * (self.clear - magnitude) if magnitude < self.clear else 0.0
 
 
 MARGINS: Final = {BUILTIN["sface"].sha256: Margin(clear=11.0, slope=0.05, blind=7.0)}
-"""By the model's hash; no others are measured, so with other models every score tells. Chosen on
-LFW's View 1 training people: on seventeen kinds of degraded photos it takes away most of the wrong
-answers, and of all pairs of 3,443 photos as they are less than 1 right answer in 1,000.
-``benchmarks/cannot_tell.py`` measures it on other people."""
+"""By the model's hash; for other models every score is decided. Chosen on LFW's View 1 training
+people: on seventeen kinds of degraded photos it removes most of the wrong decisions, and of all
+pairs of 3,443 original photos less than 1 correct decision in 1,000. ``benchmarks/cannot_tell.py``
+measures it on other people."""
 
 
 def doubt(a: Template, b: Template, *, score: float, threshold: float) -> str | None:
-    """Why a score cannot tell whether two templates are one person's; ``None`` where it can.
+    """Returns why a score near the threshold is undecidable, or ``None``.
 
     Args:
-        a: the template of one photo.
-        b: that of the other.
+        a: template of one photo.
+        b: template of the other photo.
         score: their cosine similarity.
-        threshold: from which on a pair is decided mated.
+        threshold: decision threshold.
     """
     margin = MARGINS.get(a.model_sha256)
     if margin is None:
         return None
     poor, better = sorted((a, b), key=lambda one: margin.at(one.magnitude), reverse=True)
-    # What lowers scores is one poor photo; what raises them is that both are.
+    # One poor photo lowers scores; two poor photos raise them.
     deciding = poor if score < threshold else better
     if abs(score - threshold) >= margin.at(deciding.magnitude):
         return None

@@ -24,10 +24,10 @@ class RecognizerOptions:
 
     Attributes:
         runtime: ``openvino`` or ``onnxruntime``, for detector and embedder.
-        threads: CPU threads one call may use; all cores when ``None``.
+        threads: CPU threads per call; ``None``: one per core.
         flip: average each crop's template with its mirror image's (twice the embedding time).
-        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
-        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
+        min_face: smallest face, box height in pixels; ``None``: the detector's default.
+        min_confidence: lowest ``Face.score``, on the detector's own scale; ``None``: its default.
         limits: pixel and byte limits for photos.
     """
 
@@ -44,12 +44,12 @@ class Prepared:
     """One photo's chosen faces, ready to embed.
 
     Attributes:
-        photo: what the photo is called: its path, or a description of what was given.
-        faces: the faces chosen.
-        qualities: how usable each is.
+        photo: name of the photo: its path, or a description of the source.
+        faces: the chosen faces.
+        qualities: quality of each.
         crops: ``(len(faces), S, S, 3)`` RGB uint8.
         faces_found: faces in the photo.
-        passed_over: those that the rule did not choose, each with the reason.
+        passed_over: faces that the rule did not choose, each with the reason.
     """
 
     photo: str
@@ -61,22 +61,22 @@ class Prepared:
 
 
 _FEW: Final = 4
-"""Faces of a photo that are embedded on the photo's own cores; more of them get all."""
+"""Most faces of a photo that are embedded on the photo's own cores; more use all cores."""
 
 
 class Extractor:
-    """A detector and an embedder; loads each when first used.
+    """A detector and an embedder, each loaded on first use.
 
-    Safe to call from several threads at once.
+    Thread-safe.
 
     Args:
         model: registered embedder, see ``visavis models list``.
         detector: ``yunet``, ``mtcnn`` or ``dlib``, or your own ``Detector``.
-        aligned: photos are already crops aligned to the 112x112 template and used as they are; the
-            detector only checks this. See ``visavis.faces.aligned``.
+        aligned: photos are crops already aligned to the 112x112 template; the detector only checks
+            this. See ``visavis.faces.aligned``.
         options: runtime, threads, flip averaging, limits.
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
-        download: allow fetching missing model files from the network.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
+        download: download missing model files.
     """
 
     def __init__(
@@ -111,7 +111,8 @@ class Extractor:
                 home=home,
                 download=download,
                 runtime=options.runtime,
-                # Photos are looked at side by side, which beats many threads on one small look.
+                # Photos are processed in parallel, which is faster than many threads for one small
+                # pass.
                 threads=options.threads or 1,
                 min_face=options.min_face,
                 min_confidence=options.min_confidence,
@@ -123,8 +124,8 @@ class Extractor:
         if aligned:
             self._detector = Aligned(self._detector)
         if isinstance(self._detector, Aligned):
-            # Shrinking a crop adds a black frame, which makes all faces alike. On LFW View 1 this
-            # costs more than a face that is a little too large.
+            # Shrinking a crop adds a black frame, which makes all faces similar. On LFW View 1 this
+            # costs more than a slightly too large face.
             self._crop_scale = 1.0
 
     @property
@@ -159,13 +160,13 @@ class Extractor:
 
     @property
     def settings(self) -> str:
-        """Everything besides the model that changes scores, as one comparable line."""
+        """Id of the pipeline: everything besides the model that changes scores, on one line."""
         after = "flip" if self._options.flip else "plain"
         crop = f"similarity-5pt-{self._embedder.input_size}*{self._crop_scale:g}"
         return f"{self._detector.name}, {crop}, {after}"
 
     def detect(self, photo: Any, /) -> list[Face]:
-        """Faces of a photo, largest first; an empty list where there is none.
+        """Returns the faces of a photo, largest first; may be empty.
 
         Args:
             photo: path, bytes, file object, PIL image or RGB array.
@@ -184,7 +185,7 @@ class Extractor:
             raise NotAlignedError(f"{source}: {error.got}", error.remedy) from None
 
     def prepare(self, photo: Any, /, *, rule: str = "largest", name: str | None = None) -> Prepared:
-        """Decode, detect, choose, align and measure: all but the embedding."""
+        """Decodes, detects, chooses, aligns and measures; does not embed."""
         named = name or images.describe(photo)
         pixels = images.decode(photo, limits=self._options.limits, name=named)
         found = self._find(pixels, named)
@@ -214,7 +215,7 @@ class Extractor:
         )
 
     def templates(self, prepared: Prepared, vectors: Any) -> list[Template]:
-        """Join what ``prepare`` found with the vectors of its crops."""
+        """Combines the result of ``prepare`` with the vectors of its crops."""
         return [
             Template(
                 vector=vector,
@@ -234,18 +235,18 @@ class Extractor:
     def embed_photo(
         self, photo: Any, rule: str, *, name: str | None = None, threads: int | None = None
     ) -> list[Template]:
-        """Templates, with their magnitudes, of the faces that a rule keeps.
+        """Returns templates, with magnitudes, of the faces that a rule chooses.
 
         Args:
             photo: path, bytes, file object, PIL image or RGB array.
             rule: see ``visavis.pipeline.RULES``.
-            name: what messages call the photo.
-            threads: of the embedder, where a photo has few faces; those of the options when
-                ``None``.
+            name: name of the photo in messages.
+            threads: threads of the embedder for a photo with few faces; ``None``: as in the
+                options.
 
         Raises:
             ImageError: the photo cannot be read.
-            NoFaceError, SeveralFacesError: as the rule says.
+            NoFaceError, SeveralFacesError: according to the rule.
         """
         prepared = self.prepare(photo, rule=rule, name=name)
         embedder = self._embedder
@@ -256,7 +257,7 @@ class Extractor:
         return [replace(template, magnitude=float(magnitude)) for template, magnitude in found]
 
     def clone(self, *, threads: int | None = None, detector: Detector | None = None) -> Self:
-        """The same with other threads, for working side by side, or with another detector."""
+        """Returns a copy with other threads, for parallel work, or with another detector."""
         options = self._options if threads is None else replace(self._options, threads=threads)
         return type(self)(
             model=self.model,

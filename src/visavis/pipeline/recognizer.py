@@ -1,4 +1,4 @@
-"""The Recognizer: photos in, templates and decisions out."""
+"""The ``Recognizer``: templates and decisions from photos."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class Recognizer(Extractor):
-    """Detector, embedder and calibration brought together; loads each when first used.
+    """Detector, embedder and calibration, each loaded on first use.
 
-    Safe to call from several threads at once.
+    Thread-safe.
 
     Args:
         model: registered embedder, see ``visavis models list``.
         detector: ``yunet``, ``mtcnn`` or ``dlib``, or your own ``Detector``.
-        aligned: photos are already crops aligned to the 112x112 template and used as they are; the
-            detector only checks this. See ``visavis.faces.aligned``.
-        calibration: name of a saved calibration; the one shipped for the model when ``None``.
+        aligned: photos are crops already aligned to the 112x112 template; the detector only checks
+            this. See ``visavis.faces.aligned``.
+        calibration: name of a saved calibration; ``None``: the one shipped for the model.
         options: runtime, threads, flip averaging, limits.
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
-        download: allow fetching missing model files from the network.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
+        download: download missing model files.
 
     Example:
         >>> recognizer = Recognizer()  # doctest: +SKIP
@@ -68,9 +68,10 @@ class Recognizer(Extractor):
         """The calibration in use.
 
         Raises:
-            UnknownCalibrationError: none is saved under the name, or none ships for the model.
-            ModelMismatchError: it was made with another model file, or with levelled templates of a
-                former version.
+            UnknownCalibrationError: none is saved under that name, or none is shipped for the
+                model.
+            ModelMismatchError: it is for another model file, or for levelled templates of a former
+                version.
         """
         if self._calibration is None:
             asked = self._asked_calibration
@@ -90,7 +91,7 @@ class Recognizer(Extractor):
         return self._calibration
 
     def embed(self, photo: Any, /, *, rule: str = "largest") -> list[Template]:
-        """Templates of the faces of a photo that ``rule`` keeps, at least one.
+        """Returns the templates of the faces of a photo that ``rule`` chooses, at least one.
 
         Args:
             photo: path, bytes, file object, PIL image or RGB array.
@@ -103,10 +104,10 @@ class Recognizer(Extractor):
         return self._embed_many_photos([photo], rule)[0]
 
     def _embed_many_photos(self, photos: Sequence[Any], rule: str) -> list[list[Template]]:
-        """Templates of a few photos.
+        """Returns the templates of a few photos.
 
-        Each photo goes its way on cores of its own: the steps of one photo on all cores wait for
-        each other too often.
+        Each photo is processed on its own cores; one photo on all cores would wait too often
+        between steps.
         """
         cores = self._options.threads or os.cpu_count() or 1
         if len(photos) == 1 or cores == 1:
@@ -116,13 +117,13 @@ class Recognizer(Extractor):
             self._side_by_side().submit(self.embed_photo, photo, rule, threads=threads)
             for photo in photos
         ]
-        wait(tasks)  # what the caller gave is not in use any more, whatever is raised
+        wait(tasks)  # releases the caller's objects, whatever is raised
         return [task.result() for task in tasks]
 
     def _side_by_side(self) -> ThreadPoolExecutor:
-        """Threads for photos; kept, since memory new to a thread costs more than its start.
+        """Thread pool for photos; reused, because memory new to a thread costs more than its start.
 
-        A forked child has the object but not the threads.
+        A forked child has the object without the threads.
         """
         process = os.getpid()
         if self._pool is None or self._pool[0] != process:
@@ -141,19 +142,19 @@ class Recognizer(Extractor):
         skip: Callable[[int, str], bool] | None = None,
         look: Callable[[int, Image, Sequence[Face]], None] | None = None,
     ) -> Iterator[PhotoResult]:
-        """Templates of many photos, in their order; a bad photo is a result with a reason.
+        """Yields the templates of many photos, in order; a bad photo is a result with a reason.
 
         Args:
-            photos: paths, bytes, file objects, PIL images or RGB arrays; the last two have no
-                hash and are not cached.
-            names: what results and messages call them; paths as given when ``None``.
+            photos: paths, bytes, file objects, PIL images or RGB arrays; the last two have no hash
+                and are not cached.
+            names: names of the photos in results and messages; ``None``: the paths.
             rule: see ``visavis.pipeline.RULES``.
-            cache: keeps and finds templates by (photo hash, settings and rule, model hash).
-            workers: photos in work at once; all cores when ``None``.
+            cache: stores templates by (photo hash, settings and rule, model hash).
+            workers: photos processed in parallel; ``None``: one per core.
             progress: called with (done, total) after each photo.
-            skip: called with a photo's position and SHA-256, in any thread; true leaves the photo
-                out (``skipped``).
-            look: called with a photo's position, pixels and chosen faces unless it is cached, in
+            skip: called with a photo's position and SHA-256, in any thread; true skips the photo
+                (``skipped``).
+            look: called with position, pixels and chosen faces of each photo that is not cached, in
                 any thread.
         """
         rules.check(rule)
@@ -179,26 +180,26 @@ class Recognizer(Extractor):
         rule: str = "largest",
         prior: float | None = None,
     ) -> Verification:
-        """Are these two photos the same person?
+        """Decides whether two photos show the same person.
 
         Args:
             a: a photo: path, bytes, file object, PIL image or RGB array.
             b: the other photo.
-            fmr: the false match rate to decide at, in (0, 1).
+            fmr: false match rate of the decision, in (0, 1).
             rule: ``largest``, ``central``, ``clear``, ``best-match`` or ``refuse``.
-            prior: your prior probability, in (0, 1), that the two are the same person; adds the
-                posterior to the answer.
+            prior: your prior probability, in (0, 1), of the same person; adds the posterior to the
+                result.
 
         Raises:
             ImageError: a photo cannot be read.
             NoFaceError, SeveralFacesError: as the rule says.
-            UnsupportedFmrError: the calibration's data cannot support ``fmr``.
+            UnsupportedFmrError: the calibration does not support ``fmr``.
         """
         from visavis.pipeline.comparison import compare
 
         rules.check(rule, allow=("largest", "central", "clear", "best-match", "refuse"))
         calibration = self.calibration
-        calibration.operating_point(fmr)  # refuse before work is done
+        calibration.operating_point(fmr)  # check before any work
         first, second = self._embed_many_photos([a, b], rule)
         return compare(
             first,

@@ -1,4 +1,4 @@
-"""What the pipeline answers with."""
+"""Result records of the pipeline."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from visavis.types import Face, OperatingPoint, PassedOver, Quality, Record, Tem
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoResult(Record):
-    """What became of one photo of a batch: templates, or a reason why not.
+    """Result for one photo of a batch: templates, or a reason.
 
     Attributes:
-        photo: the photo's path, or a description of what was given.
-        templates: one for each face that the rule chose; empty when it failed.
-        reason: a short stable name such as ``no-face`` or ``image-truncated``; ``None`` when fine.
-        message: the error in one line; ``None`` when fine.
-        sha256: hash of the photo's bytes, by which it is known again under another name; empty
-            where they could not be read.
+        photo: path, or a description of the source.
+        templates: one per face that the rule chose; empty after a failure.
+        reason: a short stable code such as ``no-face`` or ``image-truncated``; ``None`` on success.
+        message: the error in one line; ``None`` on success.
+        sha256: hash of the photo's bytes; empty if they could not be read.
     """
 
     photo: str
@@ -29,15 +28,15 @@ class PhotoResult(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceUsed(Record):
-    """The face of one photo that a comparison used.
+    """The face of a photo used for a comparison.
 
     Attributes:
-        photo: what the photo is called: its path, or a description of what was given.
-        face: where it was found.
-        quality: how usable it is.
+        photo: name of the photo: its path, or a description of the source.
+        face: its position.
+        quality: its quality.
         faces_found: faces in the photo.
-        passed_over: those that the rule did not choose, each with the reason.
-        magnitude: of the template, see ``types.Template``.
+        passed_over: faces that the rule did not choose, each with the reason.
+        magnitude: magnitude of the template, see ``types.Template``.
     """
 
     photo: str
@@ -50,33 +49,33 @@ class FaceUsed(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verification(Record):
-    """The answer to "are these two photos the same person?".
+    """Result of a verification: whether two photos show the same person.
 
     Attributes:
-        same: whether ``score >= threshold``; ``None`` where the score cannot tell, for photos so
-            poor that near the threshold it speaks for neither, see ``visavis.pipeline.comparison``.
+        same: whether ``score >= threshold``; ``None`` if undecidable: the photos are too poor for a
+            score so near to the threshold, see ``visavis.pipeline.comparison``.
         score: cosine similarity of the two templates, in [-1, 1].
-        threshold: an observed score, from ``operating_point``.
-        fmr: the false match rate that was asked for; the measured one, with its interval, stands in
-            ``operating_point``.
-        llr: natural log of the likelihood ratio of the score, mated over non-mated; NaN (``None``
-            in JSON) where the calibration was made without mated pairs.
+        threshold: from ``operating_point``.
+        fmr: the requested false match rate; ``operating_point`` has the measured one with its
+            interval.
+        llr: natural log-likelihood ratio of the score, mated over non-mated; NaN (``None`` in JSON)
+            if the calibration was made without mated pairs.
         evidence: ``llr`` in words.
         model: model name.
         model_sha256: hash of the model file.
         settings: the pipeline's settings.
         calibration: name of the calibration in use.
-        operating_point: the measured error rates behind the threshold.
-        rule: how a face was chosen where a photo has several.
+        operating_point: the threshold with its measured error rates.
+        rule: how a face was chosen if a photo has several.
         comparisons: pairs of faces compared; above 1 only for ``best-match``, whose threshold is
             that of ``fmr / comparisons``.
         a: the face used of the first photo.
         b: the face used of the second photo.
-        posterior: probability of "same person" for the prior stated, or ``None``.
-        prior: that prior, or ``None``.
-        warnings: sentences about quality, several faces, or a calibration made otherwise.
-        reason: why the score cannot tell, and what to do; ``None`` where it can.
-        centered: whether the score is about the mean that the calibration carries.
+        posterior: probability of the same person, given ``prior``; or ``None``.
+        prior: the given prior, or ``None``.
+        warnings: sentences about quality, several faces, or a calibration for other settings.
+        reason: why the score is undecidable, and what to do; ``None`` otherwise.
+        centered: whether templates were centered on the calibration's mean.
     """
 
     same: bool | None

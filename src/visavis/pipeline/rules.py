@@ -1,4 +1,4 @@
-"""Which face counts where a photo has several."""
+"""Rules for choosing faces in photos with several."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from visavis.errors import NoFaceError, OptionError, SeveralFacesError
 from visavis.types import Face, PassedOver
 
 RULES: Final = ("largest", "central", "clear", "best-match", "refuse", "all")
-"""``largest``: the largest area times weight. ``central``: the one nearest the photo's center,
-among those that are not small next to the largest. ``clear``: the largest, if its area times weight
-is at least four times that of every other face; else several faces are an error. ``best-match``:
-all faces are compared and the closest pair counts (at a threshold corrected for the number of
-comparisons). ``refuse``: an error if several faces are clear. ``all``: every face, for embedding
-only. The weight of a face is its usability. Blur, small size, bad light, pose and low confidence of
-the detector reduce it."""
+"""``largest``: the largest area times weight. ``central``: the face nearest to the center, without
+those that are much smaller than the largest. ``clear``: the largest, if its area times weight is at
+least four times that of every other face; else an error. ``best-match``: all faces are compared and
+the best pair counts (at a threshold corrected for the number of comparisons). ``refuse``: an error
+if several faces are clear. ``all``: every face, for embedding only. The weight is the quality
+score, which blur, small size, bad light, pose and low confidence of the detector reduce."""
 
 _UNCLEAR: Final = 0.5
-"""A face below this share of the best weight is unclear, and ``refuse`` does not count it."""
+"""A face below this share of the best weight is unclear; ``refuse`` ignores it."""
 
 _SMALL: Final = 0.1
 """A face below this share of the largest area times weight is never chosen by ``central``."""
@@ -32,10 +31,10 @@ _REMEDY: Final = "crop the photo to one person, or choose the rule largest or ce
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The faces that a rule kept, and those that it did not.
+    """The faces that a rule chose, and the others.
 
     Attributes:
-        indices: positions of the kept faces, at least one.
+        indices: positions of the chosen faces, at least one.
         passed_over: the other faces, each with the reason.
     """
 
@@ -44,7 +43,7 @@ class Choice:
 
 
 def check(rule: str, *, allow: tuple[str, ...] = RULES) -> str:
-    """Return ``rule``, or raise OptionError naming the accepted ones."""
+    """Returns ``rule``; raises OptionError if it is not accepted."""
     if rule not in allow:
         raise OptionError(f"face rule {rule!r}", f"choose one of {', '.join(allow)}")
     return rule
@@ -58,20 +57,20 @@ def choose(
     photo: str,
     weights: Sequence[float] | None = None,
 ) -> Choice:
-    """The faces that ``rule`` keeps, at least one.
+    """Chooses faces by ``rule``, at least one.
 
     Args:
         faces: any order.
         rule: one of ``RULES``.
         size: width and height of the photo in pixels.
         photo: the photo's name, for messages.
-        weights: usability of each face in [0, 1] (``visavis.faces.quality``); the detector's
-            scores when ``None``.
+        weights: quality score of each face in [0, 1] (``visavis.faces.quality``); ``None``: the
+            detector's scores.
 
     Raises:
         NoFaceError: ``faces`` is empty.
-        SeveralFacesError: the rule is ``refuse`` and several faces are not unclear, or it is
-            ``clear`` and none is far larger than the others.
+        SeveralFacesError: the rule is ``refuse`` and several faces are clear, or it is ``clear``
+            and no face is much larger than the others.
     """
     check(rule)
     if not faces:

@@ -1,7 +1,6 @@
-"""Model files: which there are, what they may be used for, and a verified copy of each.
+"""Model files: registry, terms of use, and verified local copies.
 
-Nothing here touches the network unless asked to, and no byte of a model is used before its SHA-256
-is checked.
+Uses the network only on request, and uses no file before its SHA-256 is verified.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rules under which a user's model joins the registry."""
+"""Checks for adding a user's model to the registry."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CHUNK: Final = 1 << 20
 
 
 def identify(file: Path) -> tuple[str, int]:
-    """SHA-256 and size of the file to add.
+    """Returns SHA-256 and size of the file to add.
 
     Raises:
-        ModelUnavailableError: it is not there or cannot be read.
+        ModelUnavailableError: it is missing or cannot be read.
     """
     try:
         return sha256_of(file, afresh=True), file.stat().st_size
@@ -31,10 +31,10 @@ def identify(file: Path) -> tuple[str, int]:
 
 
 def check_same(known: ModelEntry, given: ModelEntry) -> None:
-    """Refuse to change what a name means; runtimes may differ, by what is installed.
+    """Refuses to change a registered model; its runtimes may change.
 
     Raises:
-        OptionError: the name is registered for another file or other settings.
+        OptionError: the name is registered with another file or other settings.
     """
     check_same_file(known, given.sha256)
     old, new = known.to_dict(), given.to_dict()
@@ -48,10 +48,10 @@ def check_same(known: ModelEntry, given: ModelEntry) -> None:
 
 
 def check_same_file(known: ModelEntry, sha256: str) -> None:
-    """Refuse another file under a name.
+    """Refuses another file for a registered name.
 
     Raises:
-        OptionError: the name is registered for another file.
+        OptionError: the name is registered with another file.
     """
     if known.sha256 != sha256:
         raise OptionError(
@@ -66,13 +66,13 @@ def _another_name(known: ModelEntry) -> str:
 
 
 def check_twins(given: ModelEntry, others: Iterable[ModelEntry]) -> None:
-    """Refuse the same file under another name with other input settings.
+    """Refuses the same file under another name with other input settings.
 
-    Templates are told apart by the model file's hash; two settings of one file would make
-    templates that look comparable and are not.
+    Templates are identified by the hash of the model file; with two settings of one file, templates
+    would look comparable but are not.
 
     Raises:
-        OptionError: there is such a twin.
+        OptionError: such a model is registered.
     """
     for other in others:
         if other.sha256 == given.sha256 and other.preprocessing != given.preprocessing:
@@ -87,11 +87,11 @@ def check_twins(given: ModelEntry, others: Iterable[ModelEntry]) -> None:
 
 
 def keep(source: Path, target: Path, entry: ModelEntry) -> None:
-    """Copy the file into the cache, unless it is there intact.
+    """Copies the file into the cache, unless an intact copy exists.
 
     Raises:
-        ModelDamagedError: the file changed since it was hashed.
-        ModelUnavailableError: it cannot be read any more.
+        ModelDamagedError: the file has changed since it was hashed.
+        ModelUnavailableError: it cannot be read.
         ModelError: the cache cannot be written.
     """
     if target.is_file() and sha256_of(target) == entry.sha256:

@@ -1,7 +1,7 @@
-"""The models that visavis knows by itself: plain data.
+"""The built-in models, as plain data.
 
-Sizes and hashes are of the files themselves; the tests recompute them from the installed carriers.
-Where a maker does not say what a file was trained on, neither do we.
+The tests recompute sizes and hashes from the installed files. Training data is stated only where
+the authors state it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from visavis.weights.entry import Carrier, ModelEntry
 
-# A commit that holds both directories as published; the pinned address cannot change its content.
+# A commit with both published directories; its content cannot change.
 _ZOO: Final = (
     "https://github.com/opencv/opencv_zoo/raw/47534e27c9851bb1128ccc0102f1145e27f23f98/models"
 )

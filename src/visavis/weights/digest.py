@@ -1,4 +1,4 @@
-"""SHA-256 of files, computed once a process for a file that has not changed."""
+"""SHA-256 of files, computed once per process for an unchanged file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final
 
 from visavis.reading import open_regular
 
-# A file written moments ago could change again within the file system's clock tick and look the
-# same, so what was hashed that early is not remembered. FAT's ticks are two seconds.
+# A recently written file could change again within one clock tick of the file system and look the
+# same, so its hash is not cached. FAT's ticks are two seconds.
 _SETTLED_NS: Final = 2_000_000_000
 
 _Identity = tuple[int, int, int, int, int]
@@ -20,13 +20,13 @@ _known: dict[str, tuple[_Identity, str]] = {}
 
 
 def sha256_of(path: Path, *, afresh: bool = False) -> str:
-    """SHA-256 of a file, 64 lower-case hexadecimal digits.
+    """Returns the SHA-256 of a file, 64 lower-case hexadecimal digits.
 
-    Remembered for this process under the file's path, device, inode, size and both change times:
-    10 MB take 7 ms on one core (SHA extensions), too little to trust a stamp kept on disk instead.
+    Cached in this process by path, device, inode, size and both change times. Not cached on disk:
+    10 MB take only 7 ms on one core (SHA extensions).
 
     Args:
-        afresh: read the file even if its hash is known.
+        afresh: read the file even if the hash is cached.
 
     Raises:
         OSError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Writing to the home folder: whole or not at all, one writer at a time."""
+"""Writes to the home folder atomically, with locks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from visavis.errors import ModelError, ModelUnavailableError
 
 
 def cannot_write(path: Path, error: OSError) -> ModelError:
-    """What to raise where the operating system refuses to write."""
+    """Returns the error for a failed write."""
     return ModelError(
         f"{path} cannot be written ({error.strerror or error})",
         "make room or allow writing there, or choose another home folder (VISAVIS_HOME for the "
@@ -23,9 +23,9 @@ def cannot_write(path: Path, error: OSError) -> ModelError:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of ``path`` when the block ends well.
+    """Opens a new file that replaces ``path`` if the block succeeds.
 
-    Under the name there is always the old file or the whole new one, also after a crash.
+    The name always refers to the old or the complete new file, also after a crash.
 
     Raises:
         ModelError: the folder or the file cannot be written.
@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def discard_partial(path: Path) -> None:
-    """Delete what killed writers of ``path`` left behind. Hold the lock of ``path``."""
+    """Deletes partial files of killed writers of ``path``. The caller holds the lock."""
     for left in path.parent.glob(f".{path.name}.{8 * '[0-9a-f]'}"):
         with contextlib.suppress(OSError):
             left.unlink()
@@ -47,14 +47,14 @@ def discard_partial(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, *, timeout: float) -> Iterator[None]:
-    """Hold the lock of a file, across processes; it ends with the process that holds it.
+    """Locks a file across processes; released if the process ends.
 
     Args:
-        timeout: seconds to wait for another holder.
+        timeout: seconds to wait for the lock.
 
     Raises:
         ModelError: the folder cannot be written.
-        ModelUnavailableError: somebody else held it for all that time.
+        ModelUnavailableError: another process held it for that time.
     """
     from filelock import FileLock, Timeout
 

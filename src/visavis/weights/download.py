@@ -1,4 +1,4 @@
-"""Fetch a model's file over HTTP(S), checked while it arrives, into the cache."""
+"""Downloads model files over HTTP(S) into the cache, verified on the way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from visavis.weights.disk import discard_partial, locked, replacing
 from visavis.weights.entry import ModelEntry
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes received so far and in all."""
+"""Called with bytes received and total bytes."""
 
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 30.0
@@ -21,7 +21,7 @@ _CHUNK: Final = 1 << 16
 
 
 class _Receiver:
-    """Passes chunks on to a file, refuses one byte too many, hashes what it saw."""
+    """Writes chunks to a file, limits the size, and computes the hash."""
 
     def __init__(self, file: BinaryIO, *, url: str, size: int, progress: Progress | None) -> None:
         self._file = file
@@ -48,7 +48,7 @@ class _Receiver:
             self._progress(self.received, self._size)
 
     def flush(self) -> None:
-        """Leave flushing to the file's own buffer; the downloader asks after each chunk."""
+        """Does nothing; the downloader calls it after each chunk."""
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
@@ -66,19 +66,19 @@ def download(
     progress: Progress | None = None,
     timeout: tuple[float, float] = (_CONNECT_SECONDS, _SILENCE_SECONDS),
 ) -> None:
-    """Write the content of ``url`` to ``file``. Redirects are followed, proxies respected.
+    """Downloads ``url`` to ``file``. Follows redirects and uses proxies.
 
     Args:
         url: ``http`` or ``https``.
-        file: open for writing; after an error its content is worthless.
+        file: open for writing; invalid after an error.
         size: registered size in bytes.
         sha256: registered hash.
         progress: called after each chunk.
         timeout: seconds to wait for a connection, and for the next bytes.
 
     Raises:
-        ModelUnavailableError: no connection, an error status, or the transfer broke off.
-        ModelDamagedError: what arrived is not the registered file.
+        ModelUnavailableError: no connection, an error status, or an interrupted transfer.
+        ModelDamagedError: the content is not the registered file.
         OSError: ``file`` cannot be written.
     """
     import pooch
@@ -87,7 +87,7 @@ def download(
     fetch = pooch.HTTPDownloader(chunk_size=_CHUNK, timeout=timeout)
     try:
         fetch(url, receiver, None)
-    except (OSError, ValueError) as error:  # whatever requests raises is one of the two
+    except (OSError, ValueError) as error:  # all exceptions of requests
         if receiver.disk_error is not None:
             raise receiver.disk_error from None
         raise ModelUnavailableError(f"{url}: {_reason(error)}", _REMEDY) from error
@@ -102,7 +102,7 @@ def download(
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the library's long chain of causes."""
+    """Short reason of an error, without the library's chain of causes."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None and status >= 400:
         return f"the server answered {status}"
@@ -112,11 +112,11 @@ def _reason(error: Exception) -> str:
 def fetch_into(
     target: Path, entry: ModelEntry, *, lock_timeout: float, progress: Progress | None = None
 ) -> None:
-    """Download the model to ``target``, unless another process just did.
+    """Downloads the model to ``target``, unless another process just did.
 
     Raises:
-        ModelUnavailableError: no address delivered it; each is named with its reason.
-        ModelDamagedError: the same, and one delivered something else. Nothing of it is kept.
+        ModelUnavailableError: no URL worked; each is named with its reason.
+        ModelDamagedError: the same, and one returned other content, which is discarded.
         ModelError: the folder cannot be written.
     """
     from visavis.weights.digest import sha256_of

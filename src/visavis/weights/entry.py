@@ -1,4 +1,4 @@
-"""What is known of one model file."""
+"""Registry entries of model files."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _REMEDY: Final = "give what the documentation of ModelEntry says"
 
 @dataclass(frozen=True, slots=True)
 class Carrier(Record):
-    """A Python distribution that carries a model file. Its code is never imported.
+    """A Python distribution that contains a model file. Its code is never imported.
 
     Attributes:
         distribution: name on the package index.
         path: the file inside the installed distribution, with ``/``.
-        extra: the extra of visavis that installs it; empty where the base install does.
+        extra: the visavis extra that installs it; empty if the base install does.
     """
 
     distribution: str
@@ -43,37 +43,37 @@ class Carrier(Record):
 class ModelEntry(Record):
     """One registered model file.
 
-    A copy is looked for in the local cache, then in the ``carriers``, then (only when a download is
-    allowed) at the ``urls``, each in the order given.
+    Copies are searched in the local cache, then in the ``carriers``, then (only if downloads are
+    allowed) at the ``urls``, each in order.
 
     Attributes:
         name: 1 to 64 of ``a-z 0-9 . _ -``, the first a letter or digit.
         kind: ``detector``, ``embedder`` or ``landmarks``.
-        filename: what its makers call the file.
-        sha256: of the file, 64 lower-case hexadecimal digits.
-        size: of the file, in bytes.
+        filename: original file name.
+        sha256: hash of the file, 64 lower-case hexadecimal digits.
+        size: size of the file in bytes.
         licence: SPDX expression.
-        use: what the file may be used for, in words.
-        training_data: what it was trained on, as far as its makers say.
-        paper: what to cite.
-        homepage: where it comes from.
-        carriers: distributions that carry it.
-        urls: where it can be downloaded.
+        use: permitted use, in words.
+        training_data: training data according to its authors.
+        paper: citation.
+        homepage: its origin.
+        carriers: distributions that contain it.
+        urls: download addresses.
         format: ``onnx``, ``dlib`` or ``joblib-lz4``.
         input_size: side of an embedder's square crop, in pixels.
         dimension: length of an embedder's vector; ``None`` until known.
         mean: see ``std``; in the order of ``colour``.
-        std: an embedder is fed ``(x - mean) / std``, x being the crop's channels in 0..255.
-        colour: channel order the embedder wants, ``rgb`` or ``bgr``.
-        layout: axis order the embedder wants, ``NCHW`` or ``NHWC``.
-        crop_scale: size of the face in the crop, relative to the 112x112 template's; below 1 the
-            crop shows more around it.
-        batch: crops an embedder takes at once; ``None`` when any number.
-        runtimes: those that were found to run the graph, by name.
-        added: when the user added it, ISO 8601 in UTC; empty for built-in models.
+        std: the input of an embedder is ``(x - mean) / std``, with crop channels x in 0..255.
+        colour: channel order, ``rgb`` or ``bgr``.
+        layout: axis order, ``NCHW`` or ``NHWC``.
+        crop_scale: size of the face in the crop relative to the 112x112 template; below 1 the crop
+            shows more around it.
+        batch: batch size of an embedder; ``None``: any.
+        runtimes: names of the runtimes that support the graph.
+        added: time of adding, ISO 8601 in UTC; empty for built-in models.
 
     Raises:
-        OptionError: a field outside what is said above.
+        OptionError: a field outside its range.
     """
 
     name: str
@@ -111,12 +111,12 @@ class ModelEntry(Record):
 
     @property
     def builtin(self) -> bool:
-        """Whether the model came with visavis."""
+        """Whether the model is built in."""
         return not self.added
 
     @property
     def preprocessing(self) -> tuple[object, ...]:
-        """All that decides which vector a crop becomes, besides the file itself."""
+        """Preprocessing settings that affect the vector of a crop."""
         return (
             *(self.input_size, self.mean, self.std, self.colour, self.layout),
             self.crop_scale,
@@ -124,7 +124,7 @@ class ModelEntry(Record):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelEntry:
-        """The entry that ``to_dict`` wrote, in this version or a former one.
+        """Reads an entry written by ``to_dict``, in this version or a former one.
 
         Raises:
             OptionError: a field is missing, unknown or outside its range.
@@ -143,13 +143,13 @@ def _wire_type() -> type[msgspec.Struct]:
 
 
 def check_name(name: object) -> str:
-    """The name itself, if a model may have it.
+    """Returns the name if it is valid for a model.
 
-    Names appear in commands and may become file names in other rooms, so they are lower-case ASCII
-    and never lead out of a folder.
+    Names occur in commands and may become file names, so they are lower-case ASCII and cannot lead
+    out of a folder.
 
     Raises:
-        OptionError: it may not.
+        OptionError: it is invalid.
 
     >>> check_name("arcface-r50.v2")
     'arcface-r50.v2'
@@ -163,10 +163,10 @@ def check_name(name: object) -> str:
 
 
 def triple(values: float | tuple[float, ...] | list[float], /) -> Triple:
-    """One number for all channels, or one for each, as three.
+    """Converts one number for all channels, or one per channel, to three.
 
     Raises:
-        OptionError: neither one nor three finite numbers.
+        OptionError: not one or three finite numbers.
 
     >>> triple(127.5)
     (127.5, 127.5, 127.5)

@@ -1,6 +1,6 @@
-"""Read a model directory, what training leaves behind: the file, what is known of it, the rest.
+"""Reads model directories written by training.
 
-No torch is needed to take one into use.
+Using one does not need torch.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ RECIPE: Final = "recipe.json"
 CARD: Final = "README.md"
 _REMEDY: Final = "restore it, or train the model anew"
 INSIDE_RUN: Final = "model"
-"""Name of the model directory inside the folder of a training run."""
+"""Name of the model directory in the folder of a training run."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDirectory(Record):
-    """A model directory whose graph is the one that its description speaks of.
+    """A model directory with a verified graph.
 
     Attributes:
         path: the folder.
-        entry: what to register the graph with.
+        entry: registry entry of the graph.
         graph: the ONNX file.
-        operating_points: the calibration measured while training; ``None`` where the validation
-            people were too few for one.
-        description: all of ``model.json``.
+        operating_points: calibration measured during training; ``None`` if there were too few
+            validation people.
+        description: content of ``model.json``.
     """
 
     path: Path
@@ -56,12 +56,12 @@ class ModelDirectory(Record):
 
 
 def read_directory(path: Path) -> ModelDirectory:
-    """Read a model directory, or the one inside the folder of a training run.
+    """Reads a model directory, or the one in the folder of a training run.
 
     Raises:
-        ModelUnavailableError: there is no model directory there, or a file of it is missing.
-        ModelDamagedError: the graph is not the file that was written.
-        ModelError: ``model.json`` is not as its format says.
+        ModelUnavailableError: no model directory, or a file is missing.
+        ModelDamagedError: the graph is not the one that was written.
+        ModelError: invalid ``model.json``.
     """
     folder = path if (path / DESCRIPTION).is_file() else path / INSIDE_RUN
     file = folder / DESCRIPTION

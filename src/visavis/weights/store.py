@@ -24,13 +24,13 @@ _LOCK_SECONDS: Final = 900.0
 class WeightStore:
     """Registered models and the files behind them.
 
-    A file is used from the local cache, else in place from an installed carrier, else (only with
-    ``download``) from the network into the cache. Its SHA-256 is checked when this process first
-    uses it and again whenever it has changed since. Any number of processes may share a home.
+    A file is used from the local cache, else from an installed distribution, else (only with
+    ``download``) from the network into the cache. Its SHA-256 is verified at the first use in a
+    process, and again whenever the file has changed. Several processes may share a home.
 
     Args:
-        home: folder for downloaded and added models; the user's data folder when ``None``. It need
-            not exist, and may be read-only where nothing is downloaded or added.
+        home: folder for downloaded and added models; ``None``: the user's data folder. It may be
+            missing, and may be read-only if nothing is downloaded or added.
         download: whether ``path`` may use the network.
 
     Example:
@@ -49,9 +49,9 @@ class WeightStore:
         self._user = UserModels(self.home / "models.json", lock_timeout=_LOCK_SECONDS)
 
     def entries(self) -> tuple[ModelEntry, ...]:
-        """All models: the built-in ones, then the user's by name.
+        """Returns all models: built-in ones, then the user's by name.
 
-        A built-in name hides a user's model of that name, should a newer visavis bring it.
+        A built-in model hides a user's model of the same name.
 
         Raises:
             ModelError: the list of added models cannot be read.
@@ -60,7 +60,7 @@ class WeightStore:
         return (*BUILTIN.values(), *added)
 
     def entry(self, name: str) -> ModelEntry:
-        """What is known of a model.
+        """Returns the entry of a model.
 
         Raises:
             UnknownModelError: no such model; similar names are suggested.
@@ -74,12 +74,12 @@ class WeightStore:
         raise unknown(name, [*BUILTIN, *added])
 
     def path(self, name: str) -> Path:
-        """A verified local file of the model.
+        """Returns a verified local file of the model.
 
         Raises:
             UnknownModelError: no such model.
             ModelDamagedError: the copy to use is not the registered file.
-            ModelUnavailableError: no copy here, and no download allowed or possible.
+            ModelUnavailableError: no local copy, and no download allowed or possible.
             ModelError: the home folder cannot be read or written.
         """
         entry = self.entry(name)
@@ -89,7 +89,7 @@ class WeightStore:
                 return Path(copy.path)
             wrong = wrong or copy
             if copy.cached:
-                break  # damage in our own folder is never papered over
+                break  # damage in our own folder is always reported
         if wrong is not None and (wrong.cached or not self._download):
             raise damaged(entry, wrong)
         if not self._download:
@@ -97,14 +97,14 @@ class WeightStore:
         return self.fetch(name)
 
     def read(self, name: str) -> bytes:
-        """The model's bytes: exactly those that were hashed.
+        """Returns the model's bytes, verified.
 
         Raises:
             As ``path``.
         """
         entry = self.entry(name)
         first = next(copies.find(entry, self._cached(entry)), None)
-        if first is not None:  # nearly always whole: read and hashed once
+        if first is not None:  # nearly always intact: read and hashed once
             data = _content(Path(first.path))
             if hashlib.sha256(data).hexdigest() == entry.sha256:
                 return data
@@ -116,7 +116,7 @@ class WeightStore:
         return data
 
     def copies(self, name: str) -> tuple[ModelCopy, ...]:
-        """Where the model's file is on this machine, in the order of use, without reading it.
+        """Returns the local copies in the order of use, without reading them.
 
         Raises:
             UnknownModelError: no such model.
@@ -125,11 +125,11 @@ class WeightStore:
         return tuple(copies.find(entry, self._cached(entry)))
 
     def verify(self, name: str) -> tuple[ModelCopy, ...]:
-        """Read and hash every copy on this machine.
+        """Reads and hashes every local copy.
 
         Raises:
             UnknownModelError: no such model.
-            ModelUnavailableError: there is no copy.
+            ModelUnavailableError: no copy exists.
             ModelDamagedError: one of them is not the registered file.
         """
         entry = self.entry(name)
@@ -142,7 +142,7 @@ class WeightStore:
         return found
 
     def fetch(self, name: str, *, progress: Progress | None = None) -> Path:
-        """Make the model available, from the network if need be; a damaged cached file is replaced.
+        """Makes the model available, by download if needed; replaces a damaged cached file.
 
         Args:
             progress: called with the bytes received so far and in all.
@@ -187,23 +187,23 @@ class WeightStore:
         homepage: str = "",
         sha256: str | None = None,
     ) -> ModelEntry:
-        """Register an embedder's ONNX file and keep a copy of it.
+        """Registers an embedder's ONNX file and stores a copy.
 
-        Adding the same file with the same settings again changes nothing, but mends a damaged copy.
-        Check the graph first (``visavis.embedding.check``); this looks at the settings only.
+        Adding the same file with the same settings again only repairs a damaged copy. Check the
+        graph first (``visavis.embedding.check``); only settings are checked here.
 
         Args:
-            name: see ``ModelEntry``, as for the arguments not named here.
+            name: see ``ModelEntry``, also for the arguments not listed.
             file: the ONNX file.
             mean: one number for all channels, or three in the order of ``colour``.
             std: likewise.
-            sha256: hash of the file that was checked; refused when it has changed since.
+            sha256: hash of the checked file; refused if it has changed since.
 
         Raises:
             OptionError: a setting is outside its range, the name is taken, or the same file is
                 registered with other input settings.
             ModelUnavailableError: the file cannot be read.
-            ModelDamagedError: the file is not the one that was checked.
+            ModelDamagedError: the file is not the checked one.
             ModelError: the home folder cannot be written.
         """
         self.check_free(name)
@@ -245,14 +245,14 @@ class WeightStore:
         return entry
 
     def check_free(self, name: str, *, sha256: str | None = None) -> None:
-        """Refuse a name before work is done under it.
+        """Checks a name before work is done for it.
 
         Args:
-            name: for a model.
+            name: name for a model.
             sha256: of its file, if that may be registered under the name already.
 
         Raises:
-            OptionError: the name is no name, is built in, or another file has it.
+            OptionError: the name is invalid, built in, or used by another file.
             ModelError: the home folder cannot be read.
         """
         if check_name(name) in BUILTIN:
@@ -264,10 +264,10 @@ class WeightStore:
     def remove(self, name: str) -> tuple[Path, ...]:
         """Erase a model from the home folder: its file, what was derived from it, its entry.
 
-        Carriers are not touched, nor a file that another registered model shares.
+        Distributions are not changed, nor a file shared with another registered model.
 
         Returns:
-            The files and folders that were erased.
+            The erased files and folders.
 
         Raises:
             UnknownModelError: no such model.
@@ -286,7 +286,7 @@ class WeightStore:
         return erased
 
     def derived(self, name: str) -> Path:
-        """Folder for what is computed from a model's file; ``remove`` erases it with the model.
+        """Returns the folder for files derived from a model; ``remove`` erases it.
 
         Raises:
             UnknownModelError: no such model.
@@ -294,7 +294,7 @@ class WeightStore:
         return self._derived(self.entry(name))
 
     def _cached(self, entry: ModelEntry) -> Path:
-        # By hash: no name leads out of the folder, and two names of one file share it.
+        # By hash: names cannot lead out of the folder, and two names of one file share it.
         suffix = Path(entry.filename).suffix.lower()
         return self._models / f"{entry.sha256}{suffix if suffix.isascii() else ''}"
 
@@ -322,7 +322,7 @@ class WeightStore:
 
 
 def _content(path: Path) -> bytes:
-    """What can be read of a file; whoever reads it in earnest says why it cannot be."""
+    """Returns the readable part of a file; errors are reported later by its reader."""
     try:
         return path.read_bytes()
     except OSError:
@@ -330,7 +330,7 @@ def _content(path: Path) -> bytes:
 
 
 def unknown(name: str, known: Iterable[str]) -> UnknownModelError:
-    """No model is called that."""
+    """Error: unknown model."""
     import difflib
 
     close = difflib.get_close_matches(str(name).lower(), list(known), n=3, cutoff=0.5)
@@ -341,7 +341,7 @@ def unknown(name: str, known: Iterable[str]) -> UnknownModelError:
 
 
 def unavailable(entry: ModelEntry) -> ModelUnavailableError:
-    """There is no copy on this machine."""
+    """Error: no local copy."""
     got = (
         f"model {entry.name!r} ({entry.filename}, {entry.size / 1e6:.1f} MB) is not on this machine"
     )
@@ -353,7 +353,7 @@ def unavailable(entry: ModelEntry) -> ModelUnavailableError:
 
 
 def damaged(entry: ModelEntry, copy: ModelCopy) -> ModelDamagedError:
-    """There is a copy, and it is not the registered file."""
+    """Error: the local copy is not the registered file."""
     if entry.urls:
         remedy = f"replace it: visavis models fetch {entry.name}"
     elif entry.carriers:

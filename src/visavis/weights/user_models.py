@@ -1,4 +1,4 @@
-"""The models a user added: one JSON file in the home folder."""
+"""Models added by the user, in one JSON file in the home folder."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class _Registry(msgspec.Struct):
 
 
 class UserModels:
-    """Entries by name, kept in a file that is written whole, by one process at a time.
+    """Entries by name, in a file that is written atomically and under a lock.
 
     Args:
-        file: need not exist.
-        lock_timeout: seconds to wait for another process that is changing it.
+        file: may be missing.
+        lock_timeout: seconds to wait for the lock.
     """
 
     def __init__(self, file: Path, *, lock_timeout: float) -> None:
@@ -39,7 +39,7 @@ class UserModels:
         self._lock_timeout = lock_timeout
 
     def load(self) -> dict[str, ModelEntry]:
-        """All entries, sorted by name; none where the file is missing.
+        """Returns all entries, sorted by name; empty if the file is missing.
 
         Raises:
             ModelError: the file cannot be read or is not a model registry.
@@ -75,11 +75,11 @@ class UserModels:
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, ModelEntry]]:
-        """The entries, to be changed in place; written when the block ends well.
+        """Yields the entries for changes in place; written if the block succeeds.
 
         Raises:
-            ModelError: as ``load``, or the file cannot be written.
-            ModelUnavailableError: another process keeps it locked.
+            ModelError: see ``load``, or the file cannot be written.
+            ModelUnavailableError: another process holds the lock.
         """
         with locked(self._file, timeout=self._lock_timeout):
             entries = self.load()

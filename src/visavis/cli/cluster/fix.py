@@ -14,7 +14,7 @@ from visavis.cli.output import console, echo_json, home, messages, stages
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
-    from visavis.albums.fixing import Fixed
+    from visavis.albums.fixing import CorrectionResult
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -171,7 +171,7 @@ def enroll(
         )
 
 
-def _tell(album: PhotoAlbum, fixed: Fixed, *, json: bool) -> None:
+def _tell(album: PhotoAlbum, fixed: CorrectionResult, *, json: bool) -> None:
     with stages(quiet=json) as update:
         album.save(progress=update)
     if json:
