@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from visavis.errors import DataError
-from visavis.evaluation.about import About, Projection
-from visavis.evaluation.scores.table import ScoreFile, texts
+from visavis.evaluation.scores.table import About, Projection, ScoreFile, texts
 from visavis.evaluation.verification import report
 from visavis.evaluation.verification.summary import summarize
 from visavis.types import OperatingPoint

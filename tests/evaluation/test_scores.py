@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from visavis.errors import DataError
 from visavis.evaluation import scores
-from visavis.evaluation.about import About, Projection
-from visavis.evaluation.scores.table import COLUMNS, CONSTANTS, ScoreFile, texts
+from visavis.evaluation.scores.table import COLUMNS, CONSTANTS, About, Projection, ScoreFile, texts
 from visavis.types import OperatingPoint
 
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)

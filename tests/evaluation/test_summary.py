@@ -10,8 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from visavis.errors import DataError
-from visavis.evaluation.about import About
-from visavis.evaluation.scores.table import ScoreFile, texts
+from visavis.evaluation.scores.table import About, ScoreFile, texts
 from visavis.evaluation.verification.summary import summarize
 from visavis.metrics.accuracy import kfold_accuracy, stratified_folds
 from visavis.metrics.likelihood import cllr

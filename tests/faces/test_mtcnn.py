@@ -15,8 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from visavis.errors import MissingExtraError, ModelDamagedError, OptionError
 from visavis.faces import mtcnn as room
 from visavis.faces.mtcnn import Mtcnn, MtcnnOptions
-from visavis.faces.mtcnn_graphs import build
-from visavis.faces.mtcnn_weights import read_arrays
+from visavis.faces.mtcnn_graphs import build, read_arrays
 from visavis.inference import load
 from visavis.weights import WeightStore
 

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from visavis.errors import OptionError
 from visavis.faces.boxes import check_photo, suppress
 from visavis.faces.image_pyramid import OUTSIDE, ImagePyramid
-from visavis.faces.mtcnn_graphs import INPUT_SIDE, build
-from visavis.faces.mtcnn_weights import read_arrays
+from visavis.faces.mtcnn_graphs import INPUT_SIDE, build, read_arrays
 from visavis.inference import Session, load
 from visavis.types import Face, Image
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from visavis.errors import DataError
+import msgspec
+
+from visavis.errors import DataError, decoding
 from visavis.images import describe, photos_below
 from visavis.reading import open_regular
 
@@ -165,16 +166,6 @@ def _attributes(table: Path, line: int, row: Mapping[str, str]) -> dict[str, Any
     text = (row.get(_JSON) or "").strip()
     if not text:
         return own
-    try:
-        plain = json.loads(text)
-    except ValueError as error:
-        raise DataError(
-            f"{table}, line {line}: attributes are not JSON ({error})",
-            'write an object, such as {"department": "press"}',
-        ) from error
-    if not isinstance(plain, dict):
-        raise DataError(
-            f"{table}, line {line}: attributes are {text[:40]!r}",
-            'write an object, such as {"department": "press"}',
-        )
-    return own | plain
+    remedy = 'write an object, such as {"department": "press"}'
+    with decoding(f"{table}, line {line}: attributes", DataError, remedy):
+        return own | msgspec.json.decode(text, type=dict[str, Any])

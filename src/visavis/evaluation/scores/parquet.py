@@ -9,8 +9,15 @@ from typing import Any, Final
 import numpy as np
 
 from visavis.errors import DataError
-from visavis.evaluation.about import About, from_json
-from visavis.evaluation.scores.table import COLUMNS, CONSTANTS, ScoreFile, checked, texts
+from visavis.evaluation.scores.table import (
+    COLUMNS,
+    CONSTANTS,
+    About,
+    ScoreFile,
+    checked,
+    from_json,
+    texts,
+)
 from visavis.reading import open_regular
 from visavis.writing import replacing
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from visavis import plots
 from visavis.evaluation import svg
-from visavis.evaluation.about import Projection
-from visavis.evaluation.scores.table import ScoreFile
+from visavis.evaluation.scores.table import Projection, ScoreFile
 from visavis.evaluation.verification.records import Summary
 from visavis.metrics.likelihood import pav_llr
 from visavis.metrics.verification import det_points, error_rates, fmr_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from visavis.evaluation.about import About
+from visavis.evaluation.scores.table import About
 from visavis.types import Record
 
 Interval: TypeAlias = tuple[float, float]

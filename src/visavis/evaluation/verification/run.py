@@ -17,9 +17,8 @@ from visavis import plots
 from visavis.decision.domain import Domain
 from visavis.decision.whitening import fit_domain
 from visavis.errors import DataError, OptionError
-from visavis.evaluation.about import About, Projection
 from visavis.evaluation.protocols import Protocol
-from visavis.evaluation.scores.table import ScoreFile, texts
+from visavis.evaluation.scores.table import About, Projection, ScoreFile, texts
 from visavis.faces.aligned import Aligned
 from visavis.types import Face, OperatingPoint, Vectors
 from visavis.version import __version__
