@@ -28,7 +28,7 @@ from visavis.images import decode
 from visavis.pipeline import Recognizer
 from visavis.pipeline.extractor import RecognizerOptions
 from visavis.pipeline.rules import choose
-from visavis.training.augment.masks import put_on
+from visavis.training.augment.masks import draw_masks
 from visavis.types import Image
 
 MOST_PER_PERSON = 8
@@ -59,7 +59,7 @@ def wear_in_photo(photo: Image, landmarks: NDArray[np.floating], *, seed: int) -
             f"a photo of shape {photo.shape} and type {photo.dtype}", "give (H, W, 3) uint8"
         )
     before = crop(photo, landmarks, size=size, scale=scale)
-    after = put_on(before[None], size=size, scale=scale, seed=seed)[0]
+    after = draw_masks(before[None], size=size, scale=scale, seed=seed)[0]
     # Only the difference goes back, so that what no mask covers keeps its sharpness.
     matrix = similarity(landmarks, positions(size=size, scale=scale))
     difference = cv2.warpAffine(

@@ -185,7 +185,7 @@ def embed(model: Model, test: Test, *, masked: bool) -> Vectors:
             ]
         )
         if masked:
-            crops = masks.put_on(crops, size=size, scale=scale, seed=UNSEEN + start)
+            crops = masks.draw_masks(crops, size=size, scale=scale, seed=UNSEEN + start)
         parts.append(model.embedder.embed(crops))
     return np.concatenate(parts)
 

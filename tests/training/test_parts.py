@@ -54,8 +54,8 @@ def test_cosine_rises_and_falls_and_constant_stays() -> None:
 
 def test_the_head_learns_alone_first() -> None:
     numbers = {"total": 20, "warmup": 4, "kind": "cosine", "head_first": 5}
-    network = [optimizers.network_factor(s, **numbers) for s in range(20)]
-    head = [optimizers.head_factor(s, **numbers) for s in range(20)]
+    network = [optimizers.group_factor(s, head=False, **numbers) for s in range(20)]
+    head = [optimizers.group_factor(s, head=True, **numbers) for s in range(20)]
     assert network[:5] == [0.0] * 5
     assert network[5] == pytest.approx(0.25)
     assert head[:9] == [1.0] * 9

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from visavis.training.data.leakage import Against, Leaks
+    from visavis.training.data.leakage import Leaks, ProtocolPhotos
     from visavis.training.data.pack import Pack
     from visavis.training.data.packing import Find
     from visavis.training.data.sources import Photo
@@ -147,7 +147,7 @@ def protocol_of(
     cache: bool = True,
     progress: Progress | None = None,
     **options: Unpack[DetectorOptions],
-) -> Against:
+) -> ProtocolPhotos:
     """People and photos of a test protocol at a place; of LFW, View 1's test people.
 
     Small gray pictures of the faces are kept beside the templates (``visavis cache``), so that the

@@ -11,7 +11,7 @@ from visavis.errors import require_extra
 
 if TYPE_CHECKING:
     from visavis.training.recipes import Recipe
-    from visavis.training.report.page import Made
+    from visavis.training.report.page import ReportFiles
 
 Place = str | PathLike[str]
 
@@ -23,7 +23,7 @@ def recipes() -> tuple[Recipe, ...]:
     return tuple(RECIPES.values())
 
 
-def report(run: Place, /, *, out: Place | None = None) -> Made:
+def report(run: Place, /, *, out: Place | None = None) -> ReportFiles:
     """Draw how a run went: one page that opens offline, and each picture as SVG and PNG.
 
     Args:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from visavis.training.estimate import Plan
     from visavis.training.loop.fitting import FitResult
     from visavis.training.loop.progress import ProgressEvent
-    from visavis.training.outcome.comparison import Contestant
+    from visavis.training.outcome.comparison import EvaluatedModel
     from visavis.training.outcome.directory import Outcome
     from visavis.training.recipes import Recipe
 
@@ -162,10 +162,13 @@ def train(data: str | PathLike[str], /, *, recipe: str, **options: Unpack[TrainO
         fitted = _fit(wanted, used, pack, out)
         outcome = None
         if wanted["first"]:
-            from visavis.training.outcome.describing import Declared, Origin
+            from visavis.training.outcome.describing import ModelOrigin
             from visavis.training.outcome.directory import write_directory
 
-            declared = Declared(
+            origin = ModelOrigin(
+                used,
+                pack,
+                fitted.split,
                 name=name,
                 licence=wanted["licence"],
                 use=wanted["use"],
@@ -175,7 +178,7 @@ def train(data: str | PathLike[str], /, *, recipe: str, **options: Unpack[TrainO
             _tell(wanted, "measuring on the validation people")
             outcome = write_directory(
                 fitted.network,
-                Origin(used, pack, fitted.split, declared),
+                origin,
                 out,
                 untouched=untouched,
                 threads=used.threads,
@@ -218,7 +221,7 @@ def _chosen(recipe: str, wanted: TrainOptions) -> tuple[Recipe, Path]:
 
 def _prepared(
     wanted: TrainOptions, data: Path, recipe: Recipe, out: Path, folder: Path, *, dry: bool
-) -> tuple[Recipe, Pack, tuple[str, ...], Contestant | None]:
+) -> tuple[Recipe, Pack, tuple[str, ...], EvaluatedModel | None]:
     """The recipe as it fits the data, the crops, notes, and the model that training starts from."""
     from visavis.training.data.split import split_people
     from visavis.training.recipes.small_data import fit_to
@@ -297,12 +300,12 @@ def _fit(wanted: TrainOptions, recipe: Recipe, pack: Pack, out: Path) -> FitResu
         raise
 
 
-def _untouched(wanted: TrainOptions, recipe: Recipe, pack: Pack) -> Contestant | None:
+def _untouched(wanted: TrainOptions, recipe: Recipe, pack: Pack) -> EvaluatedModel | None:
     """The model that training starts from, ready to be measured."""
     if not recipe.init:
         return None
     from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
-    from visavis.training.outcome.comparison import Contestant
+    from visavis.training.outcome.comparison import EvaluatedModel
     from visavis.training.outcome.model_file import serve
     from visavis.weights import WeightStore
     from visavis.weights.model_directory import read_directory
@@ -324,7 +327,7 @@ def _untouched(wanted: TrainOptions, recipe: Recipe, pack: Pack) -> Contestant |
             f"{pack.path} has ({pack.scale:g})",
             "pack with a smaller --crop-scale",
         )
-    return Contestant(label, embedder, scale)
+    return EvaluatedModel(label, embedder, scale)
 
 
 def _free_name(name: str) -> str:

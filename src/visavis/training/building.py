@@ -58,7 +58,7 @@ def build_head(recipe: Recipe, *, people: int) -> nn.Module:
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Take the weights of a safetensors file.
+    """Load weights from a safetensors file.
 
     Raises:
         TrainingError: it cannot be read, or is of another network.
@@ -96,7 +96,7 @@ _NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNor
 
 
 def freeze(network: nn.Module, convolutions: int) -> None:
-    """Take the first weights of a network out of training.
+    """Freeze the first layers of a network.
 
     It saves more than their updates: nothing is carried back to them, and what lies before the
     first weight that learns need not be kept for the way back.
@@ -130,7 +130,7 @@ def train_mode(network: nn.Module, *, convolutions: int, norms: bool) -> None:
 
 
 def _first(network: nn.Module, convolutions: int) -> list[nn.Module]:
-    """The leaves before the convolution after the first so many."""
+    """The modules before convolution number ``convolutions + 1``."""
     leaves = [module for module in network.modules() if next(module.children(), None) is None]
     starts = [k for k, leaf in enumerate(leaves) if isinstance(leaf, nn.Conv2d)]
     if convolutions and convolutions >= len(starts):

@@ -1,4 +1,4 @@
-"""The recipe's sampler over the training photos, and drawing hard examples more often."""
+"""The recipe's sampler, and its mining of hard examples."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def search_every(recipe: Recipe, *, per_epoch: int) -> int | None:
 def search(
     recipe: Recipe, vectors: Vectors, labels: NDArray[np.int64], *, step: int
 ) -> NDArray[np.int64]:
-    """What the recipe's sampler should draw from now on.
+    """Mine hard examples for the recipe's sampler.
 
     Args:
         recipe: its sampler decides what is looked for.

@@ -1,4 +1,4 @@
-"""What a run will take, before it begins: ``--dry-run``."""
+"""Estimate of time and memory of a run, for ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STEPS: Final = 2  # timed steps, after one to warm up
 
 @dataclass(frozen=True, slots=True)
 class Plan(Record):
-    """What a run will take, from a few steps that were tried on this machine.
+    """Estimate of a run from a few steps on this machine.
 
     Attributes:
         device: where it would run.
@@ -79,7 +79,7 @@ class Plan(Record):
 
 
 def plan(recipe: Recipe, pack: Pack, *, accelerator: str = "auto") -> Plan:
-    """Try a few steps, write nothing.
+    """Measure a few steps; write nothing.
 
     Without ``torch.compile``, which would take longer than it saves here.
 
@@ -150,7 +150,7 @@ def _plan(recipe: Recipe, pack: Pack, device: torch.device) -> Plan:
 
 
 class _Trial:
-    """Steps that change nothing but copies."""
+    """Runs trial steps."""
 
     def __init__(
         self, recipe: Recipe, pack: Pack, network: FaceNetwork, head: torch.nn.Module
@@ -166,7 +166,7 @@ class _Trial:
         self._optimizer = optimizers.build_optimizer(recipe, network, head)
 
     def run(self, rows: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
-        """Seconds of a step, and bytes that the way back needs."""
+        """Step time in seconds and backward-pass memory in bytes."""
         people = torch.as_tensor(labels, device=self._device)
         seconds, kept = [], 0
         for turn in range(1 + _STEPS):
@@ -198,7 +198,7 @@ class _Trial:
         return min(seconds), kept
 
     def look(self, rows: np.ndarray) -> float:
-        """Seconds that embedding rows takes."""
+        """Time in seconds to embed the rows."""
         hardware.wait(self._device)
         begun = time.perf_counter()
         images = self._images(rows, seed=0)

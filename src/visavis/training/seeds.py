@@ -1,4 +1,4 @@
-"""Seeds for whatever is random: each a function of the run's seed and of where in the run it is."""
+"""Seeds as functions of the run's seed, purpose and step."""
 
 from __future__ import annotations
 

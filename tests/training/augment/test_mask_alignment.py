@@ -18,8 +18,8 @@ from visavis.training.augment.masks import (
     FARTHEST,
     LOCATION,
     SCALE,
-    put_on,
-    wear,
+    apply_mask,
+    draw_masks,
 )
 
 
@@ -33,21 +33,21 @@ def noise(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint
 
 def test_a_worn_mask_comes_back_with_its_seed_row_by_row() -> None:
     before = noise(9, 72)
-    after = wear(before, size=72, scale=0.85, seed=4)
-    np.testing.assert_array_equal(after, wear(before, size=72, scale=0.85, seed=4))
-    np.testing.assert_array_equal(after[:4], wear(before[:4], size=72, scale=0.85, seed=4))
-    assert not np.array_equal(after, wear(before, size=72, scale=0.85, seed=5))
+    after = apply_mask(before, size=72, scale=0.85, seed=4)
+    np.testing.assert_array_equal(after, apply_mask(before, size=72, scale=0.85, seed=4))
+    np.testing.assert_array_equal(after[:4], apply_mask(before[:4], size=72, scale=0.85, seed=4))
+    assert not np.array_equal(after, apply_mask(before, size=72, scale=0.85, seed=5))
     np.testing.assert_array_equal(before, noise(9, 72))
-    assert wear(before[:0], size=72, scale=0.85, seed=4).shape == (0, 72, 72, 3)
+    assert apply_mask(before[:0], size=72, scale=0.85, seed=4).shape == (0, 72, 72, 3)
 
 
 @pytest.mark.parametrize(("size", "scale"), [(144, 0.85), (112, 1.0)])
 def test_the_crop_under_the_mask_moves_by_the_similarity_drawn(
     monkeypatch: pytest.MonkeyPatch, size: int, scale: float
 ) -> None:
-    monkeypatch.setattr(masks, "put_on", lambda crops, **_: crops.copy())
+    monkeypatch.setattr(masks, "draw_masks", lambda crops, **_: crops.copy())
     before = noise(8, size)
-    after = wear(before, size=size, scale=scale, seed=11)
+    after = apply_mask(before, size=size, scale=scale, seed=11)
     unit = size / 112 * scale
     middle = positions(size=size, scale=scale).mean(0)
     inner = slice(size // 3, -size // 3)
@@ -80,9 +80,9 @@ def test_moves_are_drawn_from_the_distribution_that_was_measured(
         drawn.append((zoom, turn, *shift))  # type: ignore[arg-type, misc]
         return crop
 
-    monkeypatch.setattr(masks, "put_on", lambda crops, **_: crops.copy())
+    monkeypatch.setattr(masks, "draw_masks", lambda crops, **_: crops.copy())
     monkeypatch.setattr(masks, "_moved", kept)
-    wear(np.zeros((6000, 8, 8, 3), np.uint8), size=8, scale=1.0, seed=5)
+    apply_mask(np.zeros((6000, 8, 8, 3), np.uint8), size=8, scale=1.0, seed=5)
     away = np.array(drawn) - LOCATION
     squared = np.einsum("nd,de,ne->n", away, np.linalg.inv(SCALE), away)
     assert squared.max() == pytest.approx(FARTHEST**2, rel=1e-6)  # cut off there, once in a while
@@ -155,7 +155,7 @@ def test_the_mask_in_a_photo_is_the_one_that_crops_get() -> None:
     size, scale = _CANVAS
     photo = noise(1, size)[0]
     after = wear_in_photo(photo, positions(size=size, scale=scale), seed=21)
-    expected = put_on(photo[None], size=size, scale=scale, seed=21)[0]
+    expected = draw_masks(photo[None], size=size, scale=scale, seed=21)[0]
     assert np.abs(after.astype(int) - expected).max() <= 1
 
 
@@ -172,4 +172,4 @@ def test_what_cannot_wear_a_mask_is_refused() -> None:
     with pytest.raises(OptionError, match="landmarks"):
         wear_in_photo(noise(1, 90)[0], np.zeros((5, 2)), seed=0)
     with pytest.raises(OptionError, match="mask seed -1"):
-        wear(noise(1, 72), size=72, scale=1.0, seed=-1)
+        apply_mask(noise(1, 72), size=72, scale=1.0, seed=-1)

@@ -8,7 +8,7 @@ import pytest
 from visavis.errors import OptionError
 from visavis.faces.align import positions
 from visavis.training.augment.mask_shapes import SHAPES, outline
-from visavis.training.augment.masks import PATTERNS, put_on
+from visavis.training.augment.masks import PATTERNS, draw_masks
 
 
 def skin(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -19,7 +19,7 @@ def skin(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
 @pytest.mark.parametrize(("size", "scale"), [(144, 0.85), (112, 1.0), (56, 1.0)])
 def test_nose_mouth_and_chin_are_covered_and_the_eyes_free(size: int, scale: float) -> None:
     before = skin(60, size)
-    after = put_on(before, size=size, scale=scale, seed=1)
+    after = draw_masks(before, size=size, scale=scale, seed=1)
     change = np.abs(after.astype(int) - before).max(-1)
     eyes, nose, mouth = np.split(positions(size=size, scale=scale).round().astype(int), [2, 3])
     radius = max(
@@ -49,24 +49,24 @@ def test_every_cut_covers_nose_tip_and_mouth_whatever_is_drawn(shape: object) ->
 
 def test_masks_differ_between_faces_and_come_back_with_the_seed() -> None:
     before = skin(12, 72)
-    after = put_on(before, size=72, scale=0.85, seed=9)
-    np.testing.assert_array_equal(after, put_on(before, size=72, scale=0.85, seed=9))
+    after = draw_masks(before, size=72, scale=0.85, seed=9)
+    np.testing.assert_array_equal(after, draw_masks(before, size=72, scale=0.85, seed=9))
     # A row's mask does not depend on how many come with it.
-    np.testing.assert_array_equal(after[:5], put_on(before[:5], size=72, scale=0.85, seed=9))
+    np.testing.assert_array_equal(after[:5], draw_masks(before[:5], size=72, scale=0.85, seed=9))
     assert len(np.unique(after.reshape(12, -1), axis=0)) == 12
-    assert not np.array_equal(after, put_on(before, size=72, scale=0.85, seed=10))
+    assert not np.array_equal(after, draw_masks(before, size=72, scale=0.85, seed=10))
     np.testing.assert_array_equal(before, skin(12, 72))
 
 
 def test_a_gray_photo_gets_a_gray_mask() -> None:
     gray = np.full((8, 72, 72, 3), 128, dtype=np.uint8)
-    after = put_on(gray, size=72, scale=0.85, seed=0).astype(int)
+    after = draw_masks(gray, size=72, scale=0.85, seed=0).astype(int)
     assert np.ptp(after, axis=-1).max() <= 1
 
 
 def test_a_mask_is_darker_in_a_dark_photo() -> None:
     dark, light = (
-        put_on(np.full((20, 72, 72, 3), level, np.uint8), size=72, scale=0.85, seed=0)
+        draw_masks(np.full((20, 72, 72, 3), level, np.uint8), size=72, scale=0.85, seed=0)
         for level in (40, 180)
     )
     assert dark[:, 45:60, 30:42].mean() < 0.75 * light[:, 45:60, 30:42].mean()
@@ -87,7 +87,7 @@ def test_patterns_have_both_colors(name: str) -> None:
 
 def test_bad_crops_and_seeds_are_refused() -> None:
     with pytest.raises(OptionError, match="give \\(N, 72, 72, 3\\)"):
-        put_on(skin(1, 70), size=72, scale=1.0, seed=0)
+        draw_masks(skin(1, 70), size=72, scale=1.0, seed=0)
     with pytest.raises(OptionError, match="seed -3"):
-        put_on(skin(1, 72), size=72, scale=1.0, seed=-3)
-    assert put_on(skin(0, 72), size=72, scale=1.0, seed=0).shape == (0, 72, 72, 3)
+        draw_masks(skin(1, 72), size=72, scale=1.0, seed=-3)
+    assert draw_masks(skin(0, 72), size=72, scale=1.0, seed=0).shape == (0, 72, 72, 3)

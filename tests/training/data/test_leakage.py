@@ -11,8 +11,8 @@ import pytest
 from visavis.errors import DataError, NoFaceError, OptionError
 from visavis.faces import align
 from visavis.training.data import leakage, perceptual_hash
-from visavis.training.data.leakage import Against
-from visavis.training.data.pack import LeftOut, Pack, without, write_pack
+from visavis.training.data.leakage import ProtocolPhotos
+from visavis.training.data.pack import Pack, SkippedPhoto, without, write_pack
 from visavis.training.data.sources import Photo
 
 SIZE, SCALE = 144, 0.85
@@ -42,18 +42,18 @@ def packed(path: Path, crops: list[np.ndarray], people: list[str], **options: ob
     return write_pack(path, crops, labels, known, names, **(given | options))  # type: ignore[arg-type]
 
 
-def protocol(crops: list[np.ndarray], people: list[str], **changed: object) -> Against:
+def protocol(crops: list[np.ndarray], people: list[str], **changed: object) -> ProtocolPhotos:
     given: dict[str, object] = {
         "name": "the test", "people": tuple(people),
         "names": tuple(f"test/{k}.jpg" for k in range(len(people))), "sources": ("",) * len(people),
-        "looks": perceptual_hash.looks(np.array(crops, np.uint8), size=SIZE, scale=SCALE),
+        "hashes": perceptual_hash.hash_crops(np.array(crops, np.uint8), size=SIZE, scale=SCALE),
     }  # fmt: skip
-    return Against(**(given | changed))  # type: ignore[arg-type]
+    return ProtocolPhotos(**(given | changed))  # type: ignore[arg-type]
 
 
 def test_looks_by_a_naive_computation() -> None:
     crop = cut(scene(0), size=perceptual_hash.VIEW, scale=1.0)
-    (row,) = perceptual_hash.looks(crop[None], size=perceptual_hash.VIEW, scale=1.0)
+    (row,) = perceptual_hash.hash_crops(crop[None], size=perceptual_hash.VIEW, scale=1.0)
     gray = crop.astype(float) @ [0.299, 0.587, 0.114]
     side = perceptual_hash.VIEW // perceptual_hash.SIDE
     small = gray.reshape(perceptual_hash.SIDE, side, perceptual_hash.SIDE, side).mean(axis=(1, 3))
@@ -66,8 +66,8 @@ def test_looks_by_a_naive_computation() -> None:
 
 def test_looks_do_not_depend_on_the_geometry() -> None:
     for size, scale in ((112, 0.9), (200, 0.7), (96, 1.0)):
-        other = perceptual_hash.looks(cut(scene(1), size, scale)[None], size=size, scale=scale)
-        own = perceptual_hash.looks(cut(scene(1))[None], size=SIZE, scale=SCALE)
+        other = perceptual_hash.hash_crops(cut(scene(1), size, scale)[None], size=size, scale=scale)
+        own = perceptual_hash.hash_crops(cut(scene(1))[None], size=SIZE, scale=SCALE)
         assert float((own @ other.T)[0, 0]) > 0.98
 
 
@@ -77,24 +77,24 @@ def test_looks_are_laid_over_each_other(turn: float, stretch: float, shift: floa
     matrix = cv2.getRotationMatrix2D((150, 150), turn, stretch)
     matrix[:, 2] += shift
     moved = cv2.warpAffine(picture, matrix, (300, 300), borderMode=cv2.BORDER_REFLECT)
-    one, other, strange = perceptual_hash.looks(
+    one, other, strange = perceptual_hash.hash_crops(
         np.stack([cut(picture), cut(moved), cut(scene(4))]), size=SIZE, scale=SCALE
     )
-    assert perceptual_hash.registered(one, other) > 0.95
-    assert perceptual_hash.registered(one, other) >= float(one @ other) - 0.01
-    assert perceptual_hash.registered(one, strange) < 0.9
-    assert perceptual_hash.registered(one, np.zeros_like(one)) == -1
+    assert perceptual_hash.registered_similarity(one, other) > 0.95
+    assert perceptual_hash.registered_similarity(one, other) >= float(one @ other) - 0.01
+    assert perceptual_hash.registered_similarity(one, strange) < 0.9
+    assert perceptual_hash.registered_similarity(one, np.zeros_like(one)) == -1
 
 
 def test_one_color_is_like_nothing() -> None:
     plain = np.full((1, SIZE, SIZE, 3), 90, np.uint8)
-    assert not perceptual_hash.looks(plain, size=SIZE, scale=SCALE).any()
+    assert not perceptual_hash.hash_crops(plain, size=SIZE, scale=SCALE).any()
 
 
 def test_mirrored_looks_are_looks_of_the_mirror_image() -> None:
     crop = cut(scene(2))
-    one = perceptual_hash.mirrored(perceptual_hash.looks(crop[None], size=SIZE, scale=SCALE))
-    other = perceptual_hash.looks(crop[None, :, ::-1], size=SIZE, scale=SCALE)
+    one = perceptual_hash.mirrored(perceptual_hash.hash_crops(crop[None], size=SIZE, scale=SCALE))
+    other = perceptual_hash.hash_crops(crop[None, :, ::-1], size=SIZE, scale=SCALE)
     # The template is not quite symmetric: half a pixel of difference.
     assert float((one @ other.T)[0, 0]) > 0.97
 
@@ -157,7 +157,7 @@ def test_a_file_in_both_is_refused_even_without_a_face(tmp_path: Path) -> None:
         tmp_path / "x", [cut(scene(k)) for k in range(2)], ["a", "b"], sources=["1f", "2f"]
     )
     blind = np.zeros((1, perceptual_hash.SIDE**2), np.float32)
-    tested = protocol([], ["c"], sources=("2f",), looks=blind)
+    tested = protocol([], ["c"], sources=("2f",), hashes=blind)
     leaks = leakage.find_leaks(pack, tested)
     assert leaks.without_look == 1
     with pytest.raises(DataError, match=r"1 of its files \(b/1\.jpg = test/0\.jpg\)"):
@@ -169,9 +169,9 @@ def test_a_few_copies_in_a_large_protocol_are_tolerated(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(1000, perceptual_hash.SIDE**2)).astype(np.float32)
     rows = noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    rows[3] = perceptual_hash.looks(cut(scene(1))[None], size=SIZE, scale=SCALE)[0]
+    rows[3] = perceptual_hash.hash_crops(cut(scene(1))[None], size=SIZE, scale=SCALE)[0]
     people = [f"q{k}" for k in range(1000)]
-    leaks = leakage.find_leaks(pack, protocol([], people, looks=rows))
+    leaks = leakage.find_leaks(pack, protocol([], people, hashes=rows))
     assert leaks.rows.tolist() == [1]
     leakage.check_disjoint(leaks)
     with pytest.raises(DataError, match="near-identical"):
@@ -187,7 +187,7 @@ def test_thresholds_are_checked(tmp_path: Path) -> None:
 def test_an_empty_protocol_has_nothing_in_common(tmp_path: Path) -> None:
     pack = packed(tmp_path / "x", [cut(scene(0))], ["a"])
     none = np.zeros((0, perceptual_hash.SIDE**2), np.float32)
-    leakage.check_disjoint(leakage.find_leaks(pack, protocol([], [], looks=none)))
+    leakage.check_disjoint(leakage.find_leaks(pack, protocol([], [], hashes=none)))
 
 
 def test_photos_of_a_protocol_are_looked_at_once(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_photos_of_a_protocol_are_looked_at_once(tmp_path: Path) -> None:
             raise NoFaceError("2.png", "look elsewhere")
         return MARKS
 
-    def read() -> Against:
+    def read() -> ProtocolPhotos:
         with EmbeddingCache(tmp_path / "cache.sqlite") as cache:
             return leakage.of_photos(
                 photos, name="t", finder=lambda: find, how="fixed", cache=cache, workers=1
@@ -216,10 +216,10 @@ def test_photos_of_a_protocol_are_looked_at_once(tmp_path: Path) -> None:
 
     tested = read()
     assert asked == ["0.png", "2.png", "3.png"]
-    assert tested.looks.any(axis=1).tolist() == [True, False, False, True, False]
+    assert tested.hashes.any(axis=1).tolist() == [True, False, False, True, False]
     again = read()
     assert len(asked) == 3
-    assert np.array_equal(again.looks, tested.looks)
+    assert np.array_equal(again.looks, tested.hashes)
     assert again.sources == tested.sources
     pack = packed(tmp_path / "x", [cut(scene(k)) for k in (8, 3)], ["a", "b"])
     leaks = leakage.find_leaks(pack, tested)
@@ -242,16 +242,19 @@ def test_a_pack_is_a_protocol_too(tmp_path: Path) -> None:
 def test_rows_are_left_out(tmp_path: Path) -> None:
     crops = [cut(scene(k)) for k in range(5)]
     pack = packed(
-        tmp_path / "x", crops, ["a", "a", "b", "c", "c"], left_out=[LeftOut("a/9.jpg", "no-face")]
+        tmp_path / "x",
+        crops,
+        ["a", "a", "b", "c", "c"],
+        left_out=[SkippedPhoto("a/9.jpg", "no-face")],
     )
-    why = [LeftOut("b/2.jpg", "in-test-protocol"), LeftOut("c/3.jpg", "in-test-protocol")]
+    why = [SkippedPhoto("b/2.jpg", "in-test-protocol"), SkippedPhoto("c/3.jpg", "in-test-protocol")]
     thin = without(pack, [2, 3], tmp_path / "thin", left_out=why)
     thin.verify()
     assert thin.people == ("a", "c")
     assert thin.labels.tolist() == [0, 0, 1]
     assert thin.names == ("a/0.jpg", "a/1.jpg", "c/4.jpg")
     assert np.array_equal(thin.crops, np.stack([crops[0], crops[1], crops[4]]))
-    assert thin.left_out == (LeftOut("a/9.jpg", "no-face"), *why)
+    assert thin.left_out == (SkippedPhoto("a/9.jpg", "no-face"), *why)
     assert without(pack, [], tmp_path / "all", left_out=[]).fingerprint == pack.fingerprint
     for rows, out, error in (
         ([5], tmp_path / "y", OptionError),

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visavis.errors import DataError, OptionError
-from visavis.training.data.pack import START, LeftOut, Pack, open_pack, write_pack
+from visavis.training.data.pack import START, Pack, SkippedPhoto, open_pack, write_pack
 
 
 def some_crops(count: int, size: int = 8, seed: int = 0) -> np.ndarray:
@@ -30,7 +30,7 @@ def small(path: Path, seed: int = 0) -> Pack:
         size=8,
         scale=0.85,
         origin="a test",
-        left_out=[LeftOut("Bo/empty.jpg", "no-face", "nobody there")],
+        left_out=[SkippedPhoto("Bo/empty.jpg", "no-face", "nobody there")],
     )
 
 
@@ -73,7 +73,7 @@ def test_what_a_pack_carries(tmp_path: Path) -> None:
     assert len(pack) == 5
     assert isinstance(pack.crops, np.memmap)
     assert not pack.crops.flags.writeable
-    assert pack.left_out == (LeftOut("Bo/empty.jpg", "no-face", "nobody there"),)
+    assert pack.left_out == (SkippedPhoto("Bo/empty.jpg", "no-face", "nobody there"),)
     assert pack.sources == ("",) * 5
     again = pickle.loads(pickle.dumps(pack))
     assert again.fingerprint == pack.fingerprint

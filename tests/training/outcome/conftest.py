@@ -12,7 +12,7 @@ from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.pack import Pack, write_pack
 from visavis.training.data.split import split_people
 from visavis.training.losses.options import LossOptions
-from visavis.training.outcome.describing import Declared, Origin
+from visavis.training.outcome.describing import ModelOrigin
 from visavis.training.outcome.directory import Outcome, write_directory
 from visavis.training.recipes.recipe import Recipe
 
@@ -73,21 +73,23 @@ def network() -> FaceNetwork:
 
 
 @pytest.fixture(scope="session")
-def origin(pack: Pack) -> Origin:
+def origin(pack: Pack) -> ModelOrigin:
     recipe = make_recipe()
     split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
-    declared = Declared(
+    return ModelOrigin(
+        recipe,
+        pack,
+        split,
         name="mine",
         licence="LicenseRef-Test",
         detector="some-detector",
         command="visavis train --recipe tiny",
     )
-    return Origin(recipe, pack, split, declared)
 
 
 @pytest.fixture(scope="session")
 def written(
-    origin: Origin, network: FaceNetwork, tmp_path_factory: pytest.TempPathFactory
+    origin: ModelOrigin, network: FaceNetwork, tmp_path_factory: pytest.TempPathFactory
 ) -> Outcome:
     """The model directory of the run; tests only read it."""
     return write_directory(network, origin, tmp_path_factory.mktemp("run"), threads=1)

@@ -20,8 +20,8 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.data.split import split_people
-from visavis.training.outcome.comparison import AS_THEY_ARE, MASKED, Contestant
-from visavis.training.outcome.describing import Origin
+from visavis.training.outcome.comparison import AS_THEY_ARE, MASKED, EvaluatedModel
+from visavis.training.outcome.describing import ModelOrigin
 from visavis.training.outcome.directory import VALIDATION, Outcome, write_directory
 from visavis.training.outcome.model_file import embed_rows, serve
 from visavis.training.recipes.recipe import Recipe
@@ -29,7 +29,7 @@ from visavis.weights.model_directory import read_directory
 
 
 def test_everything_that_a_model_is_lies_in_its_directory(
-    origin: Origin, network: FaceNetwork, written: Outcome
+    origin: ModelOrigin, network: FaceNetwork, written: Outcome
 ) -> None:
     outcome, folder = written, written.path
     tmp_path = folder.parent
@@ -65,7 +65,7 @@ def test_everything_that_a_model_is_lies_in_its_directory(
 
 
 def test_figures_are_those_of_the_file_on_the_validation_people(
-    origin: Origin, written: Outcome
+    origin: ModelOrigin, written: Outcome
 ) -> None:
     outcome, tmp_path = written, written.path.parent
     kept = np.load(tmp_path / VALIDATION)
@@ -95,7 +95,7 @@ def test_figures_are_those_of_the_file_on_the_validation_people(
 
 
 def test_a_second_time_takes_the_place_of_the_first(
-    origin: Origin, network: FaceNetwork, written: Outcome, tmp_path: Path
+    origin: ModelOrigin, network: FaceNetwork, written: Outcome, tmp_path: Path
 ) -> None:
     shutil.copytree(written.path.parent, tmp_path, dirs_exist_ok=True)
     (tmp_path / "model" / "leftover").touch()
@@ -110,7 +110,7 @@ def test_a_second_time_takes_the_place_of_the_first(
 
 
 def test_few_validation_people_give_words_in_place_of_points(
-    origin: Origin, network: FaceNetwork, tmp_path: Path
+    origin: ModelOrigin, network: FaceNetwork, tmp_path: Path
 ) -> None:
     few = split_people(origin.pack.labels, share=0.1, seed=0)
     outcome = write_directory(network, dataclasses.replace(origin, split=few), tmp_path, threads=1)
@@ -134,12 +134,12 @@ def test_serving_a_graph_leaves_nothing_behind(
 
 
 def test_before_and_after_stand_side_by_side(
-    origin: Origin, network: FaceNetwork, written: Outcome, tmp_path: Path
+    origin: ModelOrigin, network: FaceNetwork, written: Outcome, tmp_path: Path
 ) -> None:
     recipe = dataclasses.replace(origin.recipe, augment=AugmentOptions(mask=0.5), init="sface")
     entry = read_directory(written.path).entry
     served = serve(entry, written.path / "model.onnx", threads=1)
-    untouched = Contestant("untouched", served, entry.crop_scale)
+    untouched = EvaluatedModel("untouched", served, entry.crop_scale)
     outcome = write_directory(
         network,
         dataclasses.replace(origin, recipe=recipe),
@@ -160,7 +160,7 @@ def test_before_and_after_stand_side_by_side(
     assert len(kept["comparison"]) == 2
 
 
-def test_crops_reach_the_embedder_as_whole_gray_levels(origin: Origin, tmp_path: Path) -> None:
+def test_crops_reach_the_embedder_as_whole_gray_levels(origin: ModelOrigin, tmp_path: Path) -> None:
     class Recording:
         name, sha256, dimension, input_size = "r", "", 3, origin.pack.size
 
@@ -178,11 +178,8 @@ def test_crops_reach_the_embedder_as_whole_gray_levels(origin: Origin, tmp_path:
 
 
 def test_a_name_that_no_model_may_have_leaves_nothing(
-    origin: Origin, network: FaceNetwork, tmp_path: Path
+    origin: ModelOrigin, network: FaceNetwork, tmp_path: Path
 ) -> None:
-    declared = dataclasses.replace(origin.declared, name="No Name")
     with pytest.raises(OptionError, match="model name"):
-        write_directory(
-            network, dataclasses.replace(origin, declared=declared), tmp_path, threads=1
-        )
+        write_directory(network, dataclasses.replace(origin, name="No Name"), tmp_path, threads=1)
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import pytest
 
 from visavis.errors import DataError, OptionError
 from visavis.training.report import comparing, pictures, write
-from visavis.training.report.reading import RunFolder, Validated, read_run
+from visavis.training.report.reading import RunFolder, ValidationEmbeddings, read_run
 
 COLUMNS = "step,epoch,seconds,loss,active,mated,non_mated,rank,validation_auc"
 
@@ -37,13 +37,15 @@ def run_of(**columns: list[float]) -> RunFolder:
     return RunFolder(Path("r"), {"epochs": 3, "dimension": 8}, history, None, None, None)
 
 
-def people(count: int, photos: int, *, spread: float) -> Validated:
+def people(count: int, photos: int, *, spread: float) -> ValidationEmbeddings:
     rng = np.random.default_rng(0)
     middle = np.repeat(rng.normal(size=(count, 16)), photos, axis=0)
     vectors = middle + spread * rng.normal(size=middle.shape)
     labels = np.repeat(np.arange(count), photos)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Validated(unit.astype(np.float32), labels, np.array([f"P_{k}" for k in labels]))
+    return ValidationEmbeddings(
+        unit.astype(np.float32), labels, np.array([f"P_{k}" for k in labels])
+    )
 
 
 def test_empty_cells_and_a_half_written_row_are_left_out(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Everything that a batch of packed crops goes through on its way to the network."""
+"""Augments batches of packed crops and resamples them to the network's input geometry."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 from visavis.errors import OptionError
 from visavis.training.augment.camera import blur, change_color, compress, erase, lower_resolution
-from visavis.training.augment.masks import wear
+from visavis.training.augment.masks import apply_mask
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.augment.resampling import Geometry, Resampler
 
 
 class Augmenter:
-    """Changes crops as photos differ, and brings them to the network's geometry.
+    """Random augmentation, and resampling to the network's geometry.
 
     A crop is resampled once, for geometry, mirroring and jitter together; one that is given a mask
     twice. The order is that of the world: a mask is worn and misleads the alignment, the camera
@@ -41,7 +41,7 @@ class Augmenter:
         self._resampler = Resampler(source, target)
 
     def plain(self, crops: Tensor) -> Tensor:
-        """The crops as verification will see them: no randomness.
+        """Resample crops without augmentation, as for verification.
 
         Args:
             crops: ``(B, S, S, 3)`` uint8 RGB.
@@ -89,7 +89,7 @@ class Augmenter:
     def _masked(self, crops: Tensor, rng: np.random.Generator) -> Tensor:
         rows = np.flatnonzero(rng.random(len(crops)) < self.options.mask)
         size, scale = self.source
-        masked = wear(
+        masked = apply_mask(
             crops[rows].cpu().numpy(), size=size, scale=scale, seed=int(rng.integers(1 << 62))
         )
         crops = crops.clone()

@@ -18,7 +18,7 @@ _POINTS: Final = 13  # of the upper and of the lower edge
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """One cut of mask; pairs are the range that each mask is drawn from.
+    """One style of mask; each pair is the range that a value is drawn from.
 
     Attributes:
         name: what it is called.
@@ -164,7 +164,7 @@ SHAPES: Final = (
 
 
 def outline(shape: Shape, rng: np.random.Generator) -> Outline:
-    """Draw a mask of this cut, on a face that may be turned a little."""
+    """Draw the outline of one mask of this style, on a slightly turned face."""
     width, corner, bridge, peak, jaw, jaw_height, chin, round_chin = (
         rng.uniform(*pair)
         for pair in (

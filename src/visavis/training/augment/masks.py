@@ -95,8 +95,8 @@ _JITTER: Final = 1.2  # template pixels, standard deviation of where a mask sits
 _SKIN: Final = 130.0  # gray level of a face in ordinary light
 
 
-def put_on(crops: Crops, *, size: int, scale: float, seed: int) -> Crops:
-    """Every face with a mask of its own; nose tip, mouth and chin are covered, the eyes free.
+def draw_masks(crops: Crops, *, size: int, scale: float, seed: int) -> Crops:
+    """Draw a synthetic mask on each face: over nose tip, mouth and chin; the eyes stay visible.
 
     Args:
         crops: ``(N, size, size, 3)`` RGB uint8; not changed.
@@ -120,11 +120,13 @@ def put_on(crops: Crops, *, size: int, scale: float, seed: int) -> Crops:
     out = crops.copy()
     for i, crop in enumerate(out):
         rng = np.random.default_rng((seed, i))
-        _wear(crop, SHAPES[rng.integers(len(SHAPES))], size, scale, rng)
+        _draw_mask(crop, SHAPES[rng.integers(len(SHAPES))], size, scale, rng)
     return out
 
 
-def _wear(crop: Image, shape: Shape, size: int, scale: float, rng: np.random.Generator) -> None:
+def _draw_mask(
+    crop: Image, shape: Shape, size: int, scale: float, rng: np.random.Generator
+) -> None:
     eyes = positions(size=size, scale=scale)[:2].mean(0)
     unit = size / TEMPLATE_SIZE * scale  # crop pixels per template pixel
     middle = eyes + unit * np.clip(rng.normal(0, _JITTER, 2), -2 * _JITTER, 2 * _JITTER)
@@ -161,7 +163,7 @@ def _wear(crop: Image, shape: Shape, size: int, scale: float, rng: np.random.Gen
 
 
 def _light(crop: Image, top: int) -> NDArray[np.float32]:
-    """How bright the face is around each pixel, relative to a face in ordinary light."""
+    """Local brightness of the face, relative to a face in ordinary light."""
     size = len(crop)
     coarse = cv2.resize(crop, (6, 6), interpolation=cv2.INTER_AREA).astype(np.float32).mean(-1)
     level = max(float(coarse[2:5, 1:5].mean()), 1.0)
@@ -172,7 +174,7 @@ def _light(crop: Image, top: int) -> NDArray[np.float32]:
 
 
 def _bulge(grid: Grid, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Shades of a cloth over a nose and a chin, with light from one side and soft folds."""
+    """Shading of cloth over nose and chin, with light from one side and soft folds."""
     side, down = grid[0] / 38, (grid[1] - 38) / 30
     bulge = 1.05 - 0.22 * side**2 - 0.12 * down**2 + np.float32(rng.normal(0, 0.08)) * side
     coarse = rng.standard_normal((5, 6)).astype(np.float32)
@@ -187,7 +189,7 @@ def _lines(
     unit: float,
     sides: tuple[int, ...],
 ) -> NDArray[np.float32]:
-    """How much darker the pleats and the seam are, and how much lighter the wire."""
+    """Darkening by pleats and seam, minus brightening by the nose wire."""
     lines = np.zeros(sides, dtype=np.float32)
     thin = max(1, round(0.8 * unit))
     if shape.pleats:
@@ -238,11 +240,11 @@ FARTHEST: Final = 11.0
 """Longest draw in scales, 1 in 1,000; what lies farther is a face that was not found."""
 
 _FACTOR: Final = np.linalg.cholesky(np.array(SCALE))
-_STREAM: Final = 1  # put_on draws from (seed, row)
+_STREAM: Final = 1  # draw_masks draws from (seed, row)
 
 
-def wear(crops: Crops, *, size: int, scale: float, seed: int) -> Crops:
-    """Every face with a mask, and aligned as a detector would that sees the mask.
+def apply_mask(crops: Crops, *, size: int, scale: float, seed: int) -> Crops:
+    """Draw a mask on each face and shift its alignment as a detector would.
 
     Args:
         crops: ``(N, size, size, 3)`` RGB uint8; not changed.
@@ -254,15 +256,15 @@ def wear(crops: Crops, *, size: int, scale: float, seed: int) -> Crops:
         Like `crops`; the border is repeated where a moved frame reaches beyond the crop.
 
     Raises:
-        OptionError: as ``masks.put_on``.
+        OptionError: as ``masks.draw_masks``.
     """
-    out = put_on(crops, size=size, scale=scale, seed=seed)
-    for i, worn in enumerate(out):
+    out = draw_masks(crops, size=size, scale=scale, seed=seed)
+    for i, masked in enumerate(out):
         rng = np.random.default_rng((seed, i, _STREAM))
         draw = rng.standard_normal(4) / np.sqrt(rng.chisquare(DEGREES) / DEGREES)
         draw *= min(1.0, FARTHEST / np.linalg.norm(draw))
         zoom, turn, *shift = np.array(LOCATION) + _FACTOR @ draw
-        out[i] = _moved(worn, float(zoom), float(turn), np.array(shift), scale)
+        out[i] = _moved(masked, float(zoom), float(turn), np.array(shift), scale)
     return out
 
 

@@ -1,4 +1,4 @@
-"""What a training crop may be put through, and how much of it."""
+"""Options of augmentation."""
 
 from __future__ import annotations
 
@@ -63,8 +63,3 @@ class AugmentOptions(Record):
     def none(cls) -> AugmentOptions:
         """No augmentation at all."""
         return cls(flip=0.0)
-
-    @property
-    def moves(self) -> bool:
-        """Whether any crop is mirrored, turned, zoomed or shifted."""
-        return any((self.flip, self.rotation, self.zoom, self.shift))

@@ -1,4 +1,4 @@
-"""From the pack's crop geometry to the network's, with any similarity jitter, in one resampling.
+"""Resampling from the pack's crop geometry to the network's, jitter included, in one step.
 
 A crop geometry is `(size, scale)` as in `visavis.faces.align.crop`. Pixel positions are those of
 pixel centers, the first at 0.
@@ -29,7 +29,7 @@ _SLACK = 0.02
 
 
 class Resampler:
-    """Takes crops of one geometry to another, each through its own similarity.
+    """Resamples crops to another geometry, each by its own similarity transform.
 
     The border is repeated where a jittered frame reaches beyond the source.
 

@@ -1,1 +1,1 @@
-"""Photos of people made ready to train on: read, aligned, packed once, split, checked."""
+"""Training data: reading, alignment, packing, splitting, checking."""

@@ -1,4 +1,4 @@
-"""Whether photos that are called aligned crops are."""
+"""Checks that photos declared as aligned crops are aligned."""
 
 from __future__ import annotations
 

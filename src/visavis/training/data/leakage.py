@@ -1,9 +1,8 @@
-"""Training people who stand in the test protocol: found by name, by file and by picture."""
+"""Finds people and photos that are in both training data and test protocol."""
 
 from __future__ import annotations
 
 import os
-import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,47 +14,46 @@ from numpy.typing import NDArray
 
 from visavis import images
 from visavis.errors import DataError, OptionError, VisavisError
-from visavis.faces import align
 from visavis.training.data import perceptual_hash
-from visavis.training.data.pack import LeftOut, Pack
-from visavis.training.data.packing import Find
+from visavis.training.data.pack import Pack, SkippedPhoto
+from visavis.training.data.packing import Find, cropper
 from visavis.training.data.sources import Photo
 from visavis.types import Record
 
 if TYPE_CHECKING:
     from visavis.embedding.cache import EmbeddingCache
 
-_LOOK: Final = f"look-{perceptual_hash.SIDE}-1"  # stands where the cache has a model's hash
+_HASH: Final = f"look-{perceptual_hash.SIDE}-1"  # stands where the cache has a model's hash
 _NONE: Final = np.zeros((0, perceptual_hash.SIDE * perceptual_hash.SIDE), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Against:
-    """A protocol's photos.
+class ProtocolPhotos:
+    """The photos of a test protocol.
 
     Attributes:
         name: what messages call it.
         people: M names, the person of each photo.
         names: M names of photos.
         sources: M SHA-256 of their bytes, "" where unknown.
-        looks: ``(M, K)`` float32, see ``perceptual_hash.looks``; zero rows where no face was found.
+        hashes: ``(M, K)`` float32, see ``perceptual_hash``; zero rows where no face was found.
     """
 
     name: str
     people: tuple[str, ...]
     names: tuple[str, ...]
     sources: tuple[str, ...]
-    looks: NDArray[np.float32]
+    hashes: NDArray[np.float32]
 
 
-def of_pack(pack: Pack) -> Against:
-    """A protocol that was packed."""
-    return Against(
+def of_pack(pack: Pack) -> ProtocolPhotos:
+    """The photos of a packed protocol."""
+    return ProtocolPhotos(
         name=str(pack.path),
         people=tuple(pack.people[label] for label in pack.labels),
         names=pack.names,
         sources=pack.sources,
-        looks=perceptual_hash.looks(pack.crops, size=pack.size, scale=pack.scale),
+        hashes=perceptual_hash.hash_crops(pack.crops, size=pack.size, scale=pack.scale),
     )
 
 
@@ -68,19 +66,19 @@ def of_photos(
     cache: EmbeddingCache | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Against:
-    """A protocol whose photos lie in files.
+) -> ProtocolPhotos:
+    """The photos of a protocol in files.
 
     Args:
         photos: in any order.
         name: what messages call the protocol.
         finder: as in ``packing.pack``.
         how: names detector and rule; part of the cache's key.
-        cache: keeps looks between runs, under the photos' hashes.
+        cache: keeps hashes between runs, under the photos' hashes.
         workers: photos in work at once; all cores when ``None``.
         progress: called with (done, total).
     """
-    local = threading.local()
+    crop = cropper(finder, size=perceptual_hash.VIEW)
 
     def work(photo: Photo) -> tuple[str, NDArray[np.float32]]:
         try:
@@ -88,23 +86,16 @@ def of_photos(
         except VisavisError:
             return "", _NONE
         digest = images.digest(data)
-        kept = cache.get(digest, how, _LOOK) if cache is not None else None
+        kept = cache.get(digest, how, _HASH) if cache is not None else None
         if kept is not None:
             return digest, kept[1].reshape(-1, _NONE.shape[1])
         try:
-            pixels = images.decode(data, name=photo.name)
-            if finder is None:
-                landmarks = align.positions(size=pixels.shape[0])
-            else:
-                if not hasattr(local, "find"):
-                    local.find = finder()
-                landmarks = local.find(pixels, photo.name)
-            crop = align.crop(pixels, landmarks, size=perceptual_hash.VIEW)
-            row = perceptual_hash.looks(crop[None], size=perceptual_hash.VIEW, scale=1.0)
+            view = crop(photo, data)[None]
+            row = perceptual_hash.hash_crops(view, size=perceptual_hash.VIEW, scale=1.0)
         except VisavisError:
             row = _NONE
         if cache is not None:
-            cache.put(digest, how, _LOOK, {"faces": [{}] * len(row)}, row)
+            cache.put(digest, how, _HASH, {"faces": [{}] * len(row)}, row)
         return digest, row
 
     rows = np.zeros((len(photos), _NONE.shape[1]), dtype=np.float32)
@@ -115,12 +106,12 @@ def of_photos(
             rows[k] = row.sum(axis=0)  # of one row, or none
             if progress is not None:
                 progress(k + 1, len(photos))
-    return Against(
+    return ProtocolPhotos(
         name=name,
         people=tuple(photo.person for photo in photos),
         names=tuple(photo.name for photo in photos),
         sources=tuple(sources),
-        looks=rows,
+        hashes=rows,
     )
 
 
@@ -133,14 +124,14 @@ _SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Copy(Record):
-    """A training photo that is a protocol's photo.
+    """A training photo that is also a photo of the protocol.
 
     Attributes:
         row: the training photo's row in the pack.
         photo: its name in the pack.
         other: the protocol photo's name.
         kind: ``same-file``, ``near-identical``, or ``mirrored``.
-        similarity: of their looks laid over each other, at most 1.
+        similarity: of their registered hashes, at most 1.
     """
 
     row: int
@@ -178,7 +169,7 @@ class Leaks(Record):
 
 def find_leaks(
     pack: Pack,
-    against: Against,
+    against: ProtocolPhotos,
     *,
     threshold: float = perceptual_hash.THRESHOLD,
     names: bool = True,
@@ -192,7 +183,7 @@ def find_leaks(
         pack: the training data.
         against: the protocol.
         threshold: least similarity, in (0, 1], that makes two photos the same picture; each
-            training photo is compared with the test photo whose look is nearest.
+            training photo is compared with the test photo whose hash is nearest.
         names: compare names of people; leave it where they are mere numbers that mean others.
 
     Raises:
@@ -207,7 +198,7 @@ def find_leaks(
         people=tuple(person for person in pack.people if _plain(person) in known),
         copies=tuple(_copies(pack, against, threshold)),
         photos=len(against.names),
-        without_look=int((~against.looks.any(axis=1)).sum()),
+        without_look=int((~against.hashes.any(axis=1)).sum()),
     )
 
 
@@ -241,27 +232,27 @@ def check_disjoint(leaks: Leaks, *, tolerated: float = TOLERATED) -> None:
         )
 
 
-def _copies(pack: Pack, against: Against, threshold: float) -> list[Copy]:
+def _copies(pack: Pack, against: ProtocolPhotos, threshold: float) -> list[Copy]:
     files = {source: k for k, source in enumerate(against.sources) if source}
     found: list[Copy] = []
     for start in range(0, len(pack), _CHUNK):
-        own = perceptual_hash.looks(
+        own = perceptual_hash.hash_crops(
             pack.crops[start : start + _CHUNK], size=pack.size, scale=pack.scale
         )
         turned = perceptual_hash.mirrored(own)
-        plain, mirrored = _best(own, against.looks), _best(turned, against.looks)
+        plain, mirrored = _best(own, against.hashes), _best(turned, against.hashes)
         for k in range(len(own)):
             row = start + k
             same = files.get(pack.sources[row])
             if same is not None:
                 found.append(Copy(row, pack.names[row], against.names[same], "same-file", 1.0))
                 continue
-            look, kind, (near, other) = own[k], "near-identical", plain[k]
+            row_hash, kind, (near, other) = own[k], "near-identical", plain[k]
             if mirrored[k][0] > near:
-                look, kind, (near, other) = turned[k], "mirrored", mirrored[k]
+                row_hash, kind, (near, other) = turned[k], "mirrored", mirrored[k]
             if near < perceptual_hash.CANDIDATE:
                 continue
-            similarity = perceptual_hash.registered(look, against.looks[other])
+            similarity = perceptual_hash.registered_similarity(row_hash, against.hashes[other])
             if similarity >= threshold:
                 name = against.names[other]
                 found.append(Copy(row, pack.names[row], name, kind, round(similarity, 4)))
@@ -295,10 +286,10 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def left_out(leaks: Leaks) -> tuple[LeftOut, ...]:
+def left_out(leaks: Leaks) -> tuple[SkippedPhoto, ...]:
     """The photos of ``leaks.rows``, as a pack without them lists them."""
     return tuple(
-        LeftOut(
+        SkippedPhoto(
             copy.photo,
             "in-test-protocol",
             f"{copy.photo}: {copy.kind} to {copy.other} of {leaks.against} "

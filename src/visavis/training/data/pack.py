@@ -32,13 +32,13 @@ REMEDY: Final = "pack the photos again with `visavis data pack --anew`"
 
 
 def digest(crop: bytes | memoryview) -> str:
-    """32 hexadecimal digits that stand for a crop's pixels: half a SHA-256."""
+    """The first 32 hexadecimal digits of the SHA-256 of a crop's pixels."""
     return hashlib.sha256(crop).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What a pack says about its crops; attributes as in ``pack.Pack``, digests one a crop."""
+    """Index of a pack; attributes as in ``Pack``, one digest for each crop."""
 
     size: int
     scale: float
@@ -63,7 +63,7 @@ class Index:
 
 
 def finish(file: BinaryIO, index: Index) -> None:
-    """Write index and header around crops that stand in ``file`` from ``START`` on."""
+    """Write index and header; the crops are in ``file`` already, from ``START`` on."""
     fields = {name: getattr(index, name) for name in Index.__slots__}
     body = zlib.compress(_json(fields), 6)
     at = START + len(index.digests) * index.crop_bytes
@@ -139,7 +139,7 @@ that shifted and turned crops see real pixels."""
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut(Record):
+class SkippedPhoto(Record):
     """A photo that gave no crop.
 
     Attributes:
@@ -182,7 +182,7 @@ class Pack:
     people: tuple[str, ...]
     names: tuple[str, ...]
     sources: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedPhoto, ...]
     origin: str
     fingerprint: str
     request: str
@@ -235,7 +235,7 @@ def open_pack(path: Path) -> Pack:
         people=tuple(index.people),
         names=tuple(index.names),
         sources=tuple(index.sources),
-        left_out=tuple(LeftOut(*row) for row in index.left_out),
+        left_out=tuple(SkippedPhoto(*row) for row in index.left_out),
         origin=index.origin,
         fingerprint=index.fingerprint(),
         request=index.request,
@@ -261,9 +261,9 @@ def write_pack(
     scale: float,
     origin: str,
     sources: Sequence[str] | None = None,
-    left_out: Sequence[LeftOut] = (),
+    left_out: Sequence[SkippedPhoto] = (),
 ) -> Pack:
-    """Write crops that are there already, whole or not at all, and open the result.
+    """Write crops from memory to a pack, atomically, and open it.
 
     For photos, and for more than memory holds, see ``packing.pack``.
 
@@ -348,8 +348,8 @@ def _check(
         )
 
 
-def without(pack: Pack, rows: ArrayLike, out: Path, *, left_out: Sequence[LeftOut]) -> Pack:
-    """Write a pack that lacks ``rows``; people who lose their last crop go too.
+def without(pack: Pack, rows: ArrayLike, out: Path, *, left_out: Sequence[SkippedPhoto]) -> Pack:
+    """Write a copy of a pack without ``rows``; people without a crop are dropped.
 
     Args:
         pack: the pack to copy from.

@@ -1,4 +1,4 @@
-"""Photos to a pack: decode, find the face, align, write; killed at any time, it goes on."""
+"""Packing of photos: decode, detect, align, write; resumes after a kill."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from visavis.training.data.pack import (
     SIZE,
     START,
     Index,
-    LeftOut,
     Pack,
+    SkippedPhoto,
     digest,
     finish,
     open_pack,
@@ -42,14 +42,14 @@ _SYNC: Final = 256  # photos between two forced writes to disk
 
 @dataclass(frozen=True, slots=True)
 class PackedPhoto:
-    """A photo that gave a crop: digest of the crop, SHA-256 of the photo's bytes."""
+    """A packed photo: digest of its crop, SHA-256 of its bytes."""
 
     digest: str
     source: str
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A line of the journal: the request in the first, then one of both kinds a photo."""
+    """A journal line: first the request, then one line for each photo, packed or skipped."""
 
     request: str | None = None
     digest: str | None = None
@@ -60,7 +60,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Journal:
-    """The two files beside a pack that is being made; one process at a time.
+    """Progress journal of an unfinished pack: two files beside it, for one process at a time.
 
     Args:
         out: the pack to be.
@@ -85,7 +85,7 @@ class Journal:
         self.crops = out.with_name(f"{out.name}.partial")
         self.lines = out.with_name(f"{out.name}.partial.jsonl")
         self._crop_bytes = crop_bytes
-        self.done: list[PackedPhoto | LeftOut] = []
+        self.done: list[PackedPhoto | SkippedPhoto] = []
         begun = None if anew else self._begun()
         if replace and begun != request:
             begun = None
@@ -129,7 +129,7 @@ class Journal:
                 if row is None:
                     break
                 if row.digest is None:
-                    self.done.append(LeftOut(row.name, row.reason, row.message))
+                    self.done.append(SkippedPhoto(row.name, row.reason, row.message))
                 # A crop cut short has another digest too.
                 elif digest(crops.read(self._crop_bytes)) == row.digest:
                     self.done.append(PackedPhoto(row.digest, row.source))
@@ -138,9 +138,9 @@ class Journal:
                 length += len(line)
         return length
 
-    def add(self, result: tuple[Image, str] | LeftOut) -> None:
+    def add(self, result: tuple[Image, str] | SkippedPhoto) -> None:
         """Add the next photo: its crop and the SHA-256 of its bytes, or why it has no crop."""
-        if isinstance(result, LeftOut):
+        if isinstance(result, SkippedPhoto):
             self.done.append(result)
             line = _Line(name=result.photo, reason=result.reason, message=result.message)
         else:
@@ -156,7 +156,7 @@ class Journal:
             os.fsync(self._log.fileno())
 
     def finish(self, out: Path, index: Index) -> None:
-        """Make the crops a pack and give it its name."""
+        """Add index and header, and rename the file to its final name."""
         finish(self._file, index)
         os.fsync(self._file.fileno())
         self.close()
@@ -164,13 +164,13 @@ class Journal:
         self.lines.unlink(missing_ok=True)
 
     def drop(self) -> None:
-        """Remove both files: nothing in them is worth going on with."""
+        """Remove both files."""
         self.close()
         self.crops.unlink(missing_ok=True)
         self.lines.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close both files; what was done stays for the next time."""
+        """Close both files; progress is kept."""
         self._file.close()
         self._log.close()
 
@@ -291,7 +291,7 @@ def _by_person(photos: Sequence[Photo]) -> list[Photo]:
 
 
 def _request(photos: Sequence[Photo], size: int, scale: float, how: str) -> str:
-    """SHA-256 over what decides the pack's content: options, photos, and their files' state."""
+    """SHA-256 over options, photos, and size and time of their files."""
     state: dict[Path, tuple[int, int]] = {}
     state_hash = hashlib.sha256(json.dumps([size, scale, how]).encode())
     for photo in photos:
@@ -324,7 +324,7 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _set_aside(out: Path) -> None:
-    """Give the file a free name beside its own: it may have taken somebody hours."""
+    """Rename the file to a free name; making it may have taken hours."""
     names = (out.with_name(f"{out.stem}-{k}{out.suffix}") for k in itertools.count(1))
     out.rename(next(name for name in names if not name.exists()))
 
@@ -350,30 +350,21 @@ def _fill(
     workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Work off the photos that the journal lacks, side by side, and write them in order."""
+    """Process the photos that the journal lacks in parallel and write them in order."""
     workers = workers or os.cpu_count() or 1
-    local = threading.local()
+    crop = cropper(finder, size=geometry[0], scale=geometry[1])
 
-    def work(photo: Photo) -> tuple[Image, str] | LeftOut:
+    def work(photo: Photo) -> tuple[Image, str] | SkippedPhoto:
         try:
             data = photo.read()
-            pixels = images.decode(data, name=photo.name)
-            if finder is None:
-                landmarks = _landmarks_of_crop(pixels, photo.name)
-            else:
-                if not hasattr(local, "find"):
-                    local.find = finder()
-                landmarks = local.find(pixels, photo.name)
-            return align.crop(
-                pixels, landmarks, size=geometry[0], scale=geometry[1]
-            ), images.digest(data)
+            return crop(photo, data), images.digest(data)
         except VisavisError as error:
-            return LeftOut(photo.name, error.reason, str(error))
+            return SkippedPhoto(photo.name, error.reason, str(error))
 
     rest = iter(photos[len(journal.done) :])
     pool = ThreadPoolExecutor(workers)
     try:
-        ahead: deque[Future[tuple[Image, str] | LeftOut]] = deque()
+        ahead: deque[Future[tuple[Image, str] | SkippedPhoto]] = deque()
         while True:
             while len(ahead) < _AHEAD * workers and (photo := next(rest, None)) is not None:
                 ahead.append(pool.submit(work, photo))
@@ -386,13 +377,35 @@ def _fill(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _landmarks_of_crop(pixels: Image, name: str) -> NDArray[np.float64]:
-    height, width = pixels.shape[:2]
-    if height != width:
-        raise ImageUnsupportedError(
-            f"{name}: {width}x{height} pixels, an aligned crop is square", "pack it with a detector"
-        )
-    return align.positions(size=width)
+def cropper(
+    finder: Callable[[], Find] | None, *, size: int, scale: float = 1.0
+) -> Callable[[Photo, bytes], Image]:
+    """A function from a photo and its bytes to the aligned crop, for many threads at once.
+
+    Args:
+        finder: called once a thread; see ``pack``.
+        size: side of the crops in pixels.
+        scale: size of the face in them.
+    """
+    local = threading.local()
+
+    def crop(photo: Photo, data: bytes) -> Image:
+        pixels = images.decode(data, name=photo.name)
+        height, width = pixels.shape[:2]
+        if finder is not None:
+            if not hasattr(local, "find"):
+                local.find = finder()
+            landmarks = local.find(pixels, photo.name)
+        elif height == width:
+            landmarks = align.positions(size=width)
+        else:
+            raise ImageUnsupportedError(
+                f"{photo.name}: {width}x{height} pixels, an aligned crop is square",
+                "pack it with a detector",
+            )
+        return align.crop(pixels, landmarks, size=size, scale=scale)
+
+    return crop
 
 
 def _index(
@@ -407,7 +420,7 @@ def _index(
         for photo, row in zip(photos, journal.done, strict=True)
         if isinstance(row, PackedPhoto)
     ]
-    left_out = [row for row in journal.done if isinstance(row, LeftOut)]
+    left_out = [row for row in journal.done if isinstance(row, SkippedPhoto)]
     if not kept:
         raise DataError(
             f"none of {len(photos)} photos gave a crop, the first because: {left_out[0].message}",

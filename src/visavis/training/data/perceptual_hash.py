@@ -1,10 +1,10 @@
-"""What a crop looks like, in so few numbers that copies of a photo can be looked for.
+"""Perceptual hashes of crops, to find copies of a photo.
 
-A gray thumbnail of the aligned face without its coarse shading, which all faces share: what is
-left are the edges of this one picture. A photo saved again, scaled or cropped has its landmarks
-found a little elsewhere, so two looks are compared twice: by their plain product, which says who
-comes into question, and after laying the one over the other (``registered``), which decides.
-Measured on Labeled Faces in the Wild in ``docs/concepts/training-data.md``.
+A hash is a gray thumbnail of the aligned face without its coarse shading, which all faces share:
+what is left are the edges of this one picture. A photo that was saved again, scaled or cropped has
+its landmarks found a little elsewhere, so two hashes are compared twice: their product selects
+candidates, and ``registered_similarity``, which lays one over the other, decides. Measured on
+Labeled Faces in the Wild in ``docs/concepts/training-data.md``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from visavis.faces import align
 from visavis.types import Crops
 
 CANDIDATE: Final = 0.65
-"""Least product of looks with which two crops are laid over each other."""
+"""Least product of hashes with which two crops are laid over each other."""
 THRESHOLD: Final = 0.93
-"""From this similarity on, two crops laid over each other are taken for the same picture."""
+"""Least similarity, after registration, of two crops of the same picture."""
 SIDE: Final = 24
 VIEW: Final = 96
 """Side in pixels of the view, at scale 1, that is reduced to ``SIDE``."""
@@ -29,8 +29,8 @@ _MARGIN: Final = 2  # pixels at the border, where the one may lack what the othe
 _SHADING: Final = 3.0  # standard deviation, in pixels of SIDE, of the shading that is taken away
 
 
-def looks(crops: Crops, *, size: int, scale: float) -> NDArray[np.float32]:
-    """Looks of crops of one geometry, comparable with those of any other.
+def hash_crops(crops: Crops, *, size: int, scale: float) -> NDArray[np.float32]:
+    """Hashes of crops of one geometry, comparable with those of any other.
 
     Args:
         crops: ``(N, size, size, 3)`` RGB uint8.
@@ -61,13 +61,13 @@ def looks(crops: Crops, *, size: int, scale: float) -> NDArray[np.float32]:
 
 
 def mirrored(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Looks of the mirrored crops."""
+    """Hashes of the mirrored crops."""
     turned = rows.reshape(-1, SIDE, SIDE)[:, :, ::-1]
     return np.ascontiguousarray(turned).reshape(len(rows), SIDE * SIDE)
 
 
-def registered(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Similarity of two looks after laying the second over the first.
+def registered_similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Similarity of two hashes after the second was laid over the first.
 
     The affine map that correlates best is found by ECC (G. D. Evangelidis and E. Z. Psarakis,
     "Parametric image alignment using enhanced correlation coefficient maximization", IEEE TPAMI
@@ -83,7 +83,7 @@ def registered(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """
     import cv2
 
-    first, second = (np.reshape(look * SIDE, (SIDE, SIDE)) for look in (one, other))
+    first, second = (np.reshape(row * SIDE, (SIDE, SIDE)) for row in (one, other))
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
     start = np.eye(2, 3, dtype=np.float32)
     try:

@@ -113,7 +113,7 @@ def _listed(index: Path) -> Iterator[tuple[int, int]]:
 
 
 def _walked(path: Path, content: mmap.mmap) -> Iterator[tuple[int, int]]:
-    """Running numbers and offsets of the records of a file without index."""
+    """Record numbers and offsets of a file without index."""
     offset = key = 0
     while offset < len(content):
         flag, length = _record(path, content, offset)

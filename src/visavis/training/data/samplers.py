@@ -1,4 +1,4 @@
-"""Which photos make up each batch, as a pure function of seed and epoch.
+"""Batch samplers: pure functions of seed and epoch.
 
 All samplers take and offer the same (``Batches``); rows index the labels that a sampler was made
 from. torch's and pytorch-metric-learning's samplers draw from a global generator, so that a run
@@ -368,7 +368,7 @@ class PeopleBatches(Batches):
         return self._shaped(rows[np.argsort(self._keys(groups, rng)[group], kind="stable")])
 
     def _keys(self, groups: Rows, rng: np.random.Generator) -> NDArray[np.float64]:
-        """A number to sort each group by: random, or equal for the n-th groups of a cell."""
+        """Sort key of each group: random, or shared by the n-th groups of a cell."""
         if self._cells is None:
             return rng.random(int(groups.sum()))
         person = np.repeat(np.arange(groups.size), groups)

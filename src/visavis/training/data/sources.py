@@ -46,7 +46,7 @@ _PARTS: Final = ("train", "test")
 
 
 def folders(root: Path, *, part: Part = "train") -> tuple[Photo, ...]:
-    """Photos in a folder a person: anybody's own, CASIA-WebFace, VGGFace2.
+    """Photos from one folder per person: own photos, CASIA-WebFace, VGGFace2.
 
     Two forms of it: folders of people directly in ``root`` (CASIA-WebFace; a lone folder around
     them is passed through, as archives often unpack), or in ``root/train`` and ``root/test``
@@ -72,7 +72,7 @@ def folders(root: Path, *, part: Part = "train") -> tuple[Photo, ...]:
 
 
 def of_people(people: Mapping[str, Sequence[Path]], root: Path) -> tuple[Photo, ...]:
-    """Photos whose people are known, named relative to ``root`` where they lie below it."""
+    """Photos by person, named relative to ``root`` where they are below it."""
     return tuple(
         Photo(
             person,

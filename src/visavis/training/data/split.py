@@ -1,4 +1,4 @@
-"""People for training and people for validation: nobody is in both."""
+"""Splits people into training and validation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FEWEST: Final = 2  # validation people with two photos: the least that gives pa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split(Record):
-    """Rows of a pack, parted by person.
+    """Rows of a pack, split by person.
 
     Attributes:
         train_rows: rows to train on, ascending int64.
@@ -28,7 +28,7 @@ class Split(Record):
 
 
 def split_people(labels: ArrayLike, *, share: float, seed: int) -> Split:
-    """Draw validation people.
+    """Select validation people at random.
 
     The share counts people, and is taken of those with one photo and of those with more alike, so
     that both parts are of one kind. At least two validation people have two photos or more:

@@ -1,4 +1,4 @@
-"""How healthy embeddings are; stops a run whose embeddings collapse, and says what to change."""
+"""Detects collapse of the embeddings, stops the run, and advises what to change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from visavis.types import Record
 
 @dataclass(frozen=True, slots=True)
 class Health(Record):
-    """What a batch of embeddings says about the run.
+    """Collapse indicators of a batch of embeddings.
 
     Attributes:
         mated: mean score of the batch's mated pairs; NaN without such pairs.
@@ -34,7 +34,7 @@ class Health(Record):
 
 
 def examine(raw: Tensor, labels: Tensor) -> Health:
-    """Look at a batch.
+    """Compute the collapse indicators of a batch.
 
     Args:
         raw: ``(B, D)`` embeddings, of any length.
@@ -67,7 +67,7 @@ class _Look:
 
 
 class CollapseAlarm:
-    """Watches the health of batches after the warm-up.
+    """Stops a run whose embeddings have collapsed, judged after the warm-up.
 
     It stops a run in which, over a whole window of looks and without getting better within it,
 
@@ -90,7 +90,7 @@ class CollapseAlarm:
         self._validations = 0
 
     def look(self, step: int, *, loss: float, active: float, health: Health) -> None:
-        """Take in the state after ``step`` steps.
+        """Judge the state after ``step`` steps.
 
         Raises:
             CollapseError: the run has collapsed.
@@ -106,7 +106,7 @@ class CollapseAlarm:
             self._judge(step)
 
     def validated(self, step: int, metrics: ValidationMetrics) -> None:
-        """Take in a validation: the second in a row that tells nobody apart stops the run.
+        """Judge a validation; the second failure in a row stops the run.
 
         Raises:
             CollapseError: the run has collapsed.
@@ -125,7 +125,7 @@ class CollapseAlarm:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next looks depend on."""
+        """State for a checkpoint."""
         looks = [
             [x.step, x.loss, x.active, x.health.mated, x.health.non_mated, x.health.rank]
             for x in self._looks
@@ -133,7 +133,7 @@ class CollapseAlarm:
         return {"looks": looks, "validations": self._validations}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict``."""
+        """Restore the state."""
         self._looks = [_Look(int(x[0]), x[1], x[2], Health(*x[3:])) for x in state["looks"]]
         self._validations = int(state["validations"])
 
@@ -178,7 +178,7 @@ _BLOWN_UP: Final = "not finite"
 
 
 def remedy(recipe: Recipe, kind: str) -> str:
-    """What to change, most promising first, with the values in use."""
+    """Advice after a collapse, most promising first, with the values in use."""
     advice = [f"lower lr ({recipe.lr:g}; try {recipe.lr / 10:g})"]
     if kind == _BLOWN_UP:
         if recipe.clip is None:

@@ -1,4 +1,4 @@
-"""What happens after a step: averaging, looking, validating, mining, in this order.
+"""Callbacks after each step: weight averaging, monitoring, validation, mining.
 
 Lightning's callbacks do not fit an exact resume: its ``WeightAveraging`` also averages the
 classifier (an embedding a person) and has no warm-up, ``ModelCheckpoint`` keeps the earlier of two
@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel
 from visavis.embedding.torch import FaceNetwork
 from visavis.training.loop.alarm import CollapseAlarm, examine
 from visavis.training.loop.loaders import StepLoader
+from visavis.training.loop.logs import History
 from visavis.training.loop.module import Step, Training
 from visavis.training.loop.progress import Progress, ProgressEvent
 from visavis.training.loop.validation import Validation
@@ -99,17 +100,17 @@ class Patience:
         return self.allowed is not None and self.waited >= self.allowed
 
     def state_dict(self) -> dict[str, Any]:
-        """To go on from."""
+        """State for a checkpoint."""
         return {"auc": self.auc, "step": self.step, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on."""
+        """Restore the state."""
         self.auc, self.step, self.waited = state["auc"], int(state["step"]), int(state["waited"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
-    """When things happen, and what a step is worth.
+    """Step counts and intervals of a run.
 
     Attributes:
         total: steps of the run.
@@ -131,13 +132,14 @@ class StepPlan:
 
 
 class TrainingMonitor(pl.Callback):
-    """Looks at the run every few steps: alarm, log and live line; validates; keeps the best.
+    """Logs, validates, checks for collapse, reports progress, keeps the best network.
 
     All it knows is in the checkpoint, so that a resumed run logs, stops and keeps what the run
     would have done that was not killed.
 
     Args:
         plan: when.
+        history: the CSV log, written by the first process beside Lightning's loggers.
         alarm: told of every look and validation.
         patience: when to stop early.
         validate: embeds and compares the validation people.
@@ -152,6 +154,7 @@ class TrainingMonitor(pl.Callback):
         self,
         plan: StepPlan,
         *,
+        history: History,
         alarm: CollapseAlarm,
         patience: Patience,
         validate: Callable[[], Validation],
@@ -159,7 +162,7 @@ class TrainingMonitor(pl.Callback):
         ema: Ema | None,
         progress: Progress | None,
     ) -> None:
-        self._plan, self._alarm, self.patience = plan, alarm, patience
+        self._plan, self._history, self._alarm, self.patience = plan, history, alarm, patience
         self._validate, self._keep, self._ema, self._progress = validate, keep, ema, progress
         self._since: list[tuple[Tensor, Tensor]] = []
         self._auc = math.nan
@@ -202,11 +205,13 @@ class TrainingMonitor(pl.Callback):
             row |= {"epoch": step / plan.per_epoch, "seconds": self.seconds}
             for logger in trainer.loggers:
                 logger.log_metrics(row, step)
+            if trainer.is_global_zero:
+                self._history.log_metrics(row, step)
             if self._progress is not None and trainer.is_global_zero and "loss" in row:
                 self._progress(self._event(step, row))
 
     def state_dict(self) -> dict[str, Any]:
-        """To go on from."""
+        """State for a checkpoint."""
         state: dict[str, Any] = {
             "since": [[float(loss), float(active)] for loss, active in self._since],
             "auc": self._auc,
@@ -219,7 +224,7 @@ class TrainingMonitor(pl.Callback):
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on."""
+        """Restore the state."""
         self._since = [
             (torch.tensor(loss), torch.tensor(active)) for loss, active in state_dict["since"]
         ]
@@ -286,7 +291,7 @@ class TrainingMonitor(pl.Callback):
 
 
 class HardExampleMining(pl.Callback):
-    """Mines among all training photos every so many steps; the sampler draws from what it finds.
+    """Mines hard examples from all training photos at an interval, for the sampler.
 
     What was found is in the checkpoint: it depends on the weights of then.
 
@@ -313,11 +318,11 @@ class HardExampleMining(pl.Callback):
             self._use(self._mine(step))
 
     def state_dict(self) -> dict[str, Any]:
-        """To go on from."""
+        """State for a checkpoint."""
         return {"mined": None if self._mined is None else torch.from_numpy(self._mined)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on."""
+        """Restore the state."""
         if state_dict["mined"] is not None:
             self._use(np.asarray(state_dict["mined"].numpy(), dtype=np.int64))
 

@@ -1,4 +1,4 @@
-"""Checkpoints from which a killed run goes on, and Ctrl-C between two steps, which writes one."""
+"""Checkpoints, exact resume, and Ctrl-C between two steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from visavis.writing import private_folder, replacing
 
 
 class Interrupt:
-    """Takes the first Ctrl-C as a wish to stop; the next one stops at once.
+    """Defers the first Ctrl-C to the end of the step; the second one stops at once.
 
     A step that is broken off leaves weights and optimizer half changed: nothing to go on from
     exactly. So, once a run is ``ready`` for it, the first Ctrl-C only sets ``asked``, and whoever
@@ -66,7 +66,7 @@ _SHARE: Final = 50.0  # writing takes at most one part in so many of the time
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps the latest state of the whole run in one file, whole at any time.
+    """Keeps the latest state of the run in one file, replaced atomically.
 
     It is written after everything else that a step brings (Lightning calls checkpoint callbacks
     last), to a name beside the file that then takes its place: a run killed while writing still
@@ -116,7 +116,7 @@ class LastCheckpoint(Checkpoint):
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here, Ctrl-C stops at once again."""
+        """Let Ctrl-C stop at once again."""
         self._interrupt.ready = False
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -186,7 +186,7 @@ class Run:
 
     @property
     def last(self) -> Path:
-        """The latest checkpoint: everything that going on depends on."""
+        """The latest checkpoint: everything that resuming needs."""
         return self.folder / "checkpoints" / "last.ckpt"
 
     @property
@@ -224,7 +224,7 @@ class Run:
         return None
 
     def refuse_another(self, *, resume: bool) -> None:
-        """A run that is there already is gone on with, never overwritten.
+        """Refuse to overwrite a run.
 
         Raises:
             TrainingError: there is one, and ``resume`` is not set or its checkpoint was erased.
@@ -267,7 +267,7 @@ class Run:
 
 
 def steps_done(checkpoint: Path) -> int:
-    """Steps that a checkpoint has behind it.
+    """Number of steps done at a checkpoint.
 
     Raises:
         TrainingError: the file is damaged.

@@ -1,4 +1,4 @@
-"""Embedding rows of a pack while a run is on: for validation and for mining."""
+"""Embedding of packed crops during a run, for validation and mining."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from visavis.embedding.torch import FaceNetwork
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.augment.masks import wear
+from visavis.training.augment.masks import apply_mask
 from visavis.training.data.pack import Pack
 from visavis.training.loop import hardware
 from visavis.training.recipes.recipe import Recipe
@@ -25,7 +25,7 @@ Labels = NDArray[np.int64]
 
 
 class PackEmbedder:
-    """Plain crops to unit vectors, the work shared among all processes.
+    """Embeds packed crops, the work shared among all processes.
 
     Args:
         recipe: its precision and memory order are used.
@@ -41,23 +41,33 @@ class PackEmbedder:
         self._trainer = trainer
 
     def embed(
-        self, network: FaceNetwork, rows: NDArray[np.int64], *, masked: bool = False
+        self,
+        network: FaceNetwork,
+        rows: NDArray[np.int64],
+        *,
+        masked: bool = False,
+        alone: bool = False,
+        precise: bool = False,
     ) -> tuple[Vectors, Labels]:
-        """Vectors in the run's precision; every process calls it and gets all of them.
+        """Embed rows; unless ``alone``, every process calls it and gets all vectors.
 
         Args:
-            network: what embeds.
+            network: what embeds, on its device.
             rows: of the pack.
             masked: the share of the crops that wears a synthetic mask in training does so here;
                 always the same ones.
+            alone: this process embeds all rows.
+            precise: in full precision instead of the run's.
 
         Returns:
             ``(N, D)`` float32 of unit length, and the ``(N,)`` people of the pack.
         """
-        strategy, device = self._trainer.strategy, self._trainer.strategy.root_device
+        device = next(network.parameters()).device
         rank, world = self._trainer.global_rank, self._trainer.world_size
+        if alone:
+            rank, world = 0, 1
         mine = rows[rank::world]
-        half = hardware.uses_bf16(self._recipe, device)
+        half = hardware.uses_bf16(self._recipe, device) and not precise
         training = network.training
         network.eval()
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
@@ -65,31 +75,9 @@ class PackEmbedder:
         network.train(training)
         if world > 1:
             padded = functional.pad(vectors, (0, 0, 0, -(-len(rows) // world) - len(mine)))
-            joined = strategy.all_gather(padded.to(device))
+            joined = self._trainer.strategy.all_gather(padded.to(device))
             vectors = joined.transpose(0, 1).flatten(0, 1)[: len(rows)].cpu()
-        return _array(vectors), self._pack.labels[rows]
-
-    def embed_alone(
-        self,
-        network: FaceNetwork,
-        rows: NDArray[np.int64],
-        *,
-        masked: bool = False,
-        precise: bool = True,
-    ) -> tuple[Vectors, Labels]:
-        """Vectors in full precision, on the network's device, by this process alone.
-
-        Args:
-            network: what embeds.
-            rows: of the pack.
-            masked: as for ``embed``.
-            precise: or else in the run's precision.
-        """
-        device = next(network.parameters()).device
-        half = hardware.uses_bf16(self._recipe, device) and not precise
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            vectors = self._vectors(network, rows, device, masked)
-        return _array(vectors), self._pack.labels[rows]
+        return np.asarray(vectors.numpy(), dtype=np.float32), self._pack.labels[rows]
 
     def _vectors(
         self, network: FaceNetwork, rows: NDArray[np.int64], device: torch.device, masked: bool
@@ -103,7 +91,7 @@ class PackEmbedder:
             for start in range(0, len(rows), batch):
                 some = rows[start : start + batch]
                 crops = torch.from_numpy(
-                    self._worn(np.asarray(self._pack.crops[some]), some, share)
+                    self._with_masks(np.asarray(self._pack.crops[some]), some, share)
                 )
                 with torch.autocast(device.type, enabled=False):
                     images = self._augmenter.plain(crops.to(device))
@@ -112,17 +100,13 @@ class PackEmbedder:
                 parts.append(network(images).float().cpu())
         return torch.cat(parts)
 
-    def _worn(self, crops: Crops, rows: NDArray[np.int64], share: float) -> Crops:
-        """Crops of some rows with masks; which rows and masks, each row decides for itself."""
+    def _with_masks(self, crops: Crops, rows: NDArray[np.int64], share: float) -> Crops:
+        """Draw masks on a share of the crops; a function of each row's number."""
         for k, row in enumerate(rows if share else ()):
             rng = np.random.default_rng((_MASKS, row))
             if rng.random() < share:
                 seed = int(rng.integers(1 << 62))
-                crops[k : k + 1] = wear(
+                crops[k : k + 1] = apply_mask(
                     crops[k : k + 1], size=self._pack.size, scale=self._pack.scale, seed=seed
                 )
         return crops
-
-
-def _array(vectors: Tensor) -> Vectors:
-    return np.asarray(vectors.numpy(), dtype=np.float32)

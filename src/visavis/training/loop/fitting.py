@@ -1,4 +1,4 @@
-"""``fit``: a recipe and a pack in, a trained network out."""
+"""Training: ``fit`` turns a recipe and a pack into a trained network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from visavis.writing import replacing
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FitResult:
-    """What training came to.
+    """Result of training.
 
     Attributes:
         network: of the best validation, or of the end where nothing was validated; averaged
@@ -80,7 +80,7 @@ def fit(
     nodes: int = 1,
     checkpoint_every: int | None = None,
 ) -> FitResult:
-    """Train.
+    """Train a network.
 
     The folder gets ``run.json``, ``history.csv``, ``tensorboard/`` and ``checkpoints/``. Killed at
     any moment and called again with ``resume``, the run comes to the weights that it would have
@@ -137,7 +137,7 @@ def fit(
             num_nodes=nodes,
             strategy=_strategy(recipe, devices * nodes),
             precision="bf16-mixed" if computed_in == "bf16" else "32-true",
-            logger=[logs.History(run.history, resumed=done), board],
+            logger=board,
             max_epochs=1,
             limit_val_batches=0,
             num_sanity_val_steps=0,
@@ -152,7 +152,7 @@ def fit(
         fitting = _Fitting(recipe, pack, run, trainer)
         if recipe.distil or (recipe.head_from_init and checkpoint is None):
             fitting.ask_untouched()
-        monitor = fitting.monitor(progress)
+        monitor = fitting.monitor(progress, logs.History(run.history, resumed=done))
         last = LastCheckpoint(
             run.last,
             every=checkpoint_every,
@@ -174,7 +174,7 @@ def fit(
 
 
 class _Fitting:
-    """The parts of a run."""
+    """Builds and holds the parts of a run."""
 
     def __init__(self, recipe: Recipe, pack: Pack, run: Run, trainer: pl.Trainer) -> None:
         self._recipe, self._run, self._trainer = recipe, run, trainer
@@ -227,21 +227,21 @@ class _Fitting:
             head_first=self._head_first,
         )
         self._ema = Ema(self._network, decay=recipe.ema) if recipe.ema is not None else None
-        self._embed = PackEmbedder(recipe, pack, augmenter, trainer)
+        self._embedder = PackEmbedder(recipe, pack, augmenter, trainer)
         self._judged = self._network if self._ema is None else self._ema.network
 
     def ask_untouched(self) -> None:
-        """Teacher and first centers, while the network still has the weights that it began with."""
+        """Compute teacher and initial centers from the initial weights."""
         alone = FaceNetwork(self._network.backbone).eval()  # each crop by itself, as in training
         loader = self.steps.loader
-        vectors, _people = self._embed.embed_alone(alone, loader.rows, precise=False)
+        vectors, _people = self._embedder.embed(alone, loader.rows, alone=True)
         if self._recipe.distil:
             self.module.teacher = Teacher(vectors, loader.rows, weight=self._recipe.distil)
         if self._recipe.head_from_init:
             begin_at_means(self.module.loss, vectors, loader.labels)
 
-    def monitor(self, progress: Progress | None) -> TrainingMonitor:
-        """The callback that looks, validates and keeps the best."""
+    def monitor(self, progress: Progress | None, history: logs.History) -> TrainingMonitor:
+        """The monitoring callback."""
         plan, recipe, rows = self.plan, self._recipe, self._split.validation_rows
         warm = optimizers.warmup_steps(recipe, total=plan.total, head_first=self._head_first)
         window = max(10, min(40, plan.total // plan.log_every_n_steps // 20))
@@ -252,28 +252,29 @@ class _Fitting:
 
         return TrainingMonitor(
             plan,
+            history=history,
             alarm=CollapseAlarm(recipe, start=self._head_first + warm, window=window),
             patience=Patience(recipe.patience),
-            validate=lambda: validate(*self._embed.embed(self._judged, rows, masked=True)),
+            validate=lambda: validate(*self._embedder.embed(self._judged, rows, masked=True)),
             keep=keep,
             ema=self._ema,
             progress=progress,
         )
 
     def mining(self) -> list[pl.Callback]:
-        """The callback that mines, if the recipe does."""
+        """The mining callback, if the recipe mines."""
         if self._search_every is None:
             return []
 
         def mine(step: int) -> NDArray[np.int64]:
             loader = self.steps.loader
-            vectors, _people = self._embed.embed(self._judged, loader.rows)
+            vectors, _people = self._embedder.embed(self._judged, loader.rows)
             return drawing.search(self._recipe, vectors, loader.labels, step=step)
 
         return [HardExampleMining(self.steps, every=self._search_every, mine=mine)]
 
     def finish(self, steps: int, monitor: TrainingMonitor) -> FitResult:
-        """The network to ship, blended if asked for, with its validation in full precision."""
+        """The final network, blended if asked for, validated in full precision."""
         network, rows = self._judged.cpu(), self._split.validation_rows
         best, validation = steps, None
         if len(rows):
@@ -283,7 +284,9 @@ class _Fitting:
             blend(network, build_network(self._recipe), self._recipe.blend)
         if len(rows):
             network.eval()
-            validation = validate(*self._embed.embed_alone(network, rows, masked=True))
+            validation = validate(
+                *self._embedder.embed(network, rows, masked=True, alone=True, precise=True)
+            )
         network.requires_grad_(True).eval()
         return FitResult(
             network=network,
@@ -299,7 +302,7 @@ class _Fitting:
 
 
 def save_network(network: FaceNetwork, path: Path) -> None:
-    """Write a network's weights as safetensors, whole or not at all."""
+    """Write a network's weights as safetensors, atomically."""
     state = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }

@@ -1,4 +1,4 @@
-"""What the device computes in, how fast, and how much of its memory and threads is taken."""
+"""Precision, speed, memory and threads of the device."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def uses_bf16(recipe: Recipe, device: torch.device) -> bool:
 
 
 def precision_name(recipe: Recipe, device: torch.device) -> str:
-    """What a run of the recipe on the device computes in: ``32`` or ``bf16``."""
+    """Precision of a run of the recipe on the device: ``32`` or ``bf16``."""
     return "bf16" if uses_bf16(recipe, device) else "32"
 
 
 def expected_device(accelerator: str = "auto") -> torch.device:
-    """Where a run with Lightning's ``accelerator`` will compute."""
+    """The device of a run with Lightning's ``accelerator``."""
     if accelerator == "cpu":
         return torch.device("cpu")
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
@@ -64,7 +64,7 @@ def expected_device(accelerator: str = "auto") -> torch.device:
 
 @contextlib.contextmanager
 def threads(number: int | None) -> Iterator[None]:
-    """Within, PyTorch computes on so many threads; ``None`` leaves them as they are.
+    """Context with another number of PyTorch threads; ``None`` changes nothing.
 
     >>> with threads(1):
     ...     torch.get_num_threads()
@@ -85,7 +85,7 @@ _PRODUCTS: Final = 5
 
 
 def keep_memory(keep: bool = True) -> bool:
-    """Let this process keep what it frees, instead of handing it back to the system.
+    """Let this process keep freed memory instead of returning it to the system.
 
     glibc maps each block of more than 32 MB anew and unmaps it when it is freed. A step's
     activations are such blocks, and the system zeroes every page of them, at every step: on two
@@ -112,7 +112,7 @@ def keep_memory(keep: bool = True) -> bool:
 
 
 def training_flops(network: FaceNetwork) -> int:
-    """Floating point operations of one image's way forward and back.
+    """Floating point operations of the forward and backward pass of one image.
 
     Counted by PyTorch on a copy without data: nothing is computed. A multiplication and an
     addition are two.
@@ -125,7 +125,7 @@ def training_flops(network: FaceNetwork) -> int:
 
 @functools.cache
 def measured_peak(device: torch.device, dtype: torch.dtype, threads: int) -> float:
-    """Operations a second of a large square matrix product: what one can hope for.
+    """Floating point operations per second of a large matrix product.
 
     Args:
         device: where.
@@ -145,12 +145,12 @@ def measured_peak(device: torch.device, dtype: torch.dtype, threads: int) -> flo
 
 
 def device_name(device: torch.device) -> str:
-    """What the device calls itself."""
+    """Name of the device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""From a pack on disk to batches in memory, at any step of any epoch."""
+"""Loaders of batches from a pack, from any step of any epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from visavis.training.data.pack import Pack
 
 
 class Batch(NamedTuple):
-    """What one step of training gets.
+    """Input of one training step.
 
     Attributes:
         crops: ``(B, S, S, 3)`` uint8 RGB, at the pack's geometry.
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 
 class BatchSampler(Protocol):
-    """Which items come together, a pure function of the epoch."""
+    """Composition of batches, a pure function of the epoch."""
 
     def batches(self, epoch: int, /) -> Iterator[NDArray[np.int64]]:
         """Index arrays into the loader's `rows`, one a step."""

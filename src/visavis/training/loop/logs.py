@@ -1,4 +1,4 @@
-"""What a run writes down while it goes, and keeping Lightning quiet on the terminal."""
+"""The CSV log of a run, and silence of Lightning's messages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
-
-from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities import rank_zero_only
+from typing import Final
 
 COLUMNS: Final = (
     "step",
@@ -41,11 +38,11 @@ COLUMNS: Final = (
 """Columns of ``history.csv``; a row has training figures, validation figures, or both."""
 
 
-class History(Logger):
-    """``history.csv``: a row for each step that was looked at or validated.
+class History:
+    """``history.csv``: a row for each step that was logged or validated.
 
-    Unlike Lightning's ``CSVLogger`` it goes on where a killed run was resumed: rows after that
-    step are taken out, they are written again. Each row is on disk when ``log_metrics`` returns.
+    Lightning's ``CSVLogger`` cannot go on in a file: this one takes out the rows after the step
+    that a run was resumed from. Each row is on disk when ``log_metrics`` returns.
 
     Args:
         path: the file.
@@ -53,30 +50,9 @@ class History(Logger):
     """
 
     def __init__(self, path: Path, *, resumed: int = 0) -> None:
-        super().__init__()
         self._path, self._resumed, self._begun = path, resumed, False
 
-    @property
-    def name(self) -> str:
-        """Fixed."""
-        return "history"
-
-    @property
-    def version(self) -> str:
-        """Fixed: there is one a run."""
-        return "0"
-
-    @property
-    def save_dir(self) -> str:
-        """The folder of the file."""
-        return str(self._path.parent)
-
-    @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the recipe lies beside the file."""
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Append a row.
 
         Args:
@@ -119,7 +95,7 @@ def _spelled(value: float | None) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within, Lightning's notes and hints stay off the terminal; errors are raised as ever."""
+    """Context in which Lightning's messages and hints are suppressed; errors still raise."""
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

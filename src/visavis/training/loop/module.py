@@ -25,7 +25,7 @@ from visavis.types import Vectors
 
 
 class Teacher:
-    """What the weights that a run began with make of the crops before augmentation.
+    """Embeddings by the initial weights of the crops before augmentation.
 
     A network that is trained on so that it tells masked faces, say, forgets some of what it knew.
     Where its embedding of the changed crop is held to what the untouched network makes of the
@@ -87,7 +87,7 @@ def disagreement(raw: Tensor, wanted: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """What the last step left behind for those who watch; nothing has a gradient.
+    """Results of the last step for monitoring, detached.
 
     Attributes:
         value: the loss of the joined batch.
@@ -108,7 +108,7 @@ class _Images:
 
 
 class Training(pl.LightningModule):
-    """A network and its loss while they learn.
+    """Lightning module of a network and its loss.
 
     With several processes, each embeds its share of a batch; the embeddings are gathered with
     their gradients, and every process takes the loss of the joined batch: mining sees all of it,

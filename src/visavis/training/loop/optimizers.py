@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -52,24 +54,21 @@ def factor(step: int, *, total: int, warmup: int, kind: str) -> float:
     return _wave(1.0, 0.0, (step - warmup) / max(total - warmup, 1))
 
 
-def network_factor(step: int, *, total: int, warmup: int, kind: str, head_first: int) -> float:
-    """The network's factor where the head learns alone for the first ``head_first`` steps.
+def group_factor(
+    step: int, *, head: bool, total: int, warmup: int, kind: str, head_first: int
+) -> float:
+    """The factor of a group where the head learns alone for the first ``head_first`` steps.
 
-    >>> [network_factor(s, total=5, warmup=1, kind="constant", head_first=2) for s in range(4)]
+    The head's is whole while it learns alone, then as the network's, without a new rise.
+
+    >>> course = {"total": 5, "warmup": 1, "kind": "constant", "head_first": 2}
+    >>> [group_factor(step, head=False, **course) for step in range(4)]
     [0.0, 0.0, 1.0, 1.0]
     """
-    if step < head_first:
-        return 0.0
-    return factor(step - head_first, total=total - head_first, warmup=warmup, kind=kind)
-
-
-def head_factor(step: int, *, total: int, warmup: int, kind: str, head_first: int) -> float:
-    """The head's factor: whole while it learns alone, then as the network's, without a new rise."""
-    if step < head_first:
-        return 1.0
-    shared = factor(step - head_first, total=total - head_first, warmup=warmup, kind=kind)
-    rising = step - head_first < warmup
-    return 1.0 if head_first and rising else shared
+    since = step - head_first
+    if since < 0 or (head and head_first and since < warmup):
+        return float(head)
+    return factor(since, total=total - head_first, warmup=warmup, kind=kind)
 
 
 def _one_cycle(step: int, total: int, warmup: int) -> float:
@@ -162,14 +161,18 @@ def build_scheduler(
         total: number of steps of the run.
         head_first: steps at the start in which the head learns alone.
     """
-    warmup = warmup_steps(recipe, total=total, head_first=head_first)
-
-    def of(name: str, step: int) -> float:
-        rate = head_factor if name.startswith("head") else network_factor
-        return rate(step, total=total, warmup=warmup, kind=recipe.schedule, head_first=head_first)
-
-    rates = [_Rate(of, group["name"]) for group in optimizer.param_groups]
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, [rate.at for rate in rates])
+    course = partial(
+        group_factor,
+        total=total,
+        warmup=warmup_steps(recipe, total=total, head_first=head_first),
+        kind=recipe.schedule,
+        head_first=head_first,
+    )
+    # torch's chained schedulers give all groups one course; the head has another.
+    rates: list[Callable[[int], float]] = [
+        partial(course, head=group["name"].startswith("head")) for group in optimizer.param_groups
+    ]
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
 
 
 def warmup_steps(recipe: Recipe, *, total: int, head_first: int) -> int:
@@ -194,12 +197,3 @@ class _Muon(Muon):
             )
             for update in updates
         ]
-
-
-class _Rate:
-    def __init__(self, of: Any, name: str) -> None:
-        self._of, self._name = of, name
-
-    def at(self, step: int) -> float:
-        rate: float = self._of(self._name, step)
-        return rate

@@ -1,4 +1,4 @@
-"""What a run tells while it goes, and a line on the terminal that shows it."""
+"""Progress events of a run, and a progress line on the terminal."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class LiveLine:
         return self
 
     def __call__(self, event: ProgressEvent) -> None:
-        """Show a event."""
+        """Show an event."""
         epoch = f"{event.epoch:.1f}/{event.epochs:.3g}"
         if self._bar is None and self._console.is_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -1,4 +1,4 @@
-"""How well the people kept apart are told from each other."""
+"""Verification accuracy on the validation people."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Validation(Record):
 
 
 def effective_rank(vectors: Tensor) -> float:
-    """The number of directions that vectors spread over.
+    """Effective rank of a set of vectors.
 
     The exponential of the entropy of the singular values, each as a share of their sum; O. Roy and
     M. Vetterli, "The effective rank", EUSIPCO 2007. Taken about the origin, not the mean: vectors
@@ -96,7 +96,7 @@ def effective_rank(vectors: Tensor) -> float:
 def validate(
     vectors: NDArray[np.float32], labels: NDArray[np.int64], *, limit: int = LIMIT
 ) -> Validation:
-    """Compare everybody with everybody.
+    """Compare all photos with each other.
 
     Args:
         vectors: ``(N, D)`` float32 of unit length.

@@ -1,4 +1,4 @@
-"""Losses: raw embeddings and person numbers in, a number to make small out.
+"""Losses from raw embeddings and person labels.
 
 Each is a ``torch.nn.Module`` with ``forward(raw, labels) -> LossValue``: ``raw`` is the ``(B, D)``
 output of a network before it is brought to unit length, ``labels`` the ``(B,)`` int64 person of

@@ -1,4 +1,4 @@
-"""What a loss returns."""
+"""What losses share: their result, full precision, class centers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LossValue:
-    """A loss and how much of the batch is behind it.
+    """A loss with its statistics.
 
     Attributes:
         loss: scalar tensor with gradient.
@@ -40,7 +40,7 @@ def full_precision(raw: Tensor) -> Iterator[Tensor]:
 
 
 class Centers(nn.Module):
-    """Learned directions, one a person.
+    """Learned class centers, one for each person.
 
     Args:
         people: number of people, P.

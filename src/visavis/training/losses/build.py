@@ -1,4 +1,4 @@
-"""From options to a loss."""
+"""Builds a loss from its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparing a batch with embeddings of the batches before it."""
+"""Cross-batch memory, and triplets with a classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before and after: the untouched model and the fine-tuned one on the same validation people."""
+"""Compares the initial and the fine-tuned model on the same validation people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.training.augment.masks import wear
+from visavis.training.augment.masks import apply_mask
 from visavis.training.data.pack import Pack
 from visavis.training.outcome.figures import Figures, measure, powers, score_all, supported_rates
 from visavis.training.outcome.model_file import Change, embed_rows
@@ -35,7 +35,7 @@ class Comparison(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
+class EvaluatedModel:
     """A model to be compared.
 
     Attributes:
@@ -50,8 +50,8 @@ class Contestant:
 
 
 def compare(
-    before: Contestant,
-    after: Contestant,
+    before: EvaluatedModel,
+    after: EvaluatedModel,
     pack: Pack,
     rows: NDArray[np.int64],
     *,
@@ -102,6 +102,6 @@ def mask_of(pack: Pack) -> Change:
     for the same crop."""
 
     def change(crops: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:
-        return wear(crops, size=pack.size, scale=pack.scale, seed=first)
+        return apply_mask(crops, size=pack.size, scale=pack.scale, seed=first)
 
     return change

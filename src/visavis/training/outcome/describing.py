@@ -1,4 +1,4 @@
-"""What is said of a trained model: its registry entry, what its figures come from, its origin."""
+"""Registry entry, provenance and description of a trained model."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def git_revision(folder: Path | None = None) -> str:
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """What git says, or ``None`` where it fails."""
+    """Output of a git command; ``None`` if it fails."""
     try:
         done = subprocess.run(
             ["git", *words],
@@ -60,11 +60,14 @@ def _git(folder: Path, *words: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """What only the user can say of a model.
+@dataclass(frozen=True, slots=True)
+class ModelOrigin:
+    """Origin of a model: recipe, data, and what the user declares.
 
     Attributes:
+        recipe: how it was trained.
+        pack: the crops.
+        split: whose crops were trained on and whose were kept apart.
         name: what the model is called.
         licence: SPDX expression.
         use: what it may be used for, in words.
@@ -73,28 +76,14 @@ class Declared:
         command: the command that trains it again.
     """
 
-    name: str
-    licence: str = "LicenseRef-unspecified"
-    use: str = ""
-    detector: str
-    command: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a model was made by and from.
-
-    Attributes:
-        recipe: how it was trained.
-        pack: the crops.
-        split: whose crops were trained on and whose were kept apart.
-        declared: what only the user can say.
-    """
-
     recipe: Recipe
     pack: Pack
     split: Split
-    declared: Declared
+    name: str
+    licence: str = "LicenseRef-unspecified"
+    use: str = ""
+    detector: str = ""
+    command: str = ""
 
     def counts(self) -> dict[str, int]:
         """People and photos of both parts."""
@@ -119,13 +108,13 @@ class Origin:
         if self.recipe.init:
             trained_on += f"; began with the weights of {Path(self.recipe.init).name}"
         return ModelEntry(
-            name=self.declared.name,
+            name=self.name,
             kind="embedder",
             filename=names.GRAPH,
             sha256=sha256_of(graph, afresh=True),
             size=graph.stat().st_size,
-            licence=self.declared.licence,
-            use=self.declared.use or "not stated; the terms of the training photos apply",
+            licence=self.licence,
+            use=self.use or "not stated; the terms of the training photos apply",
             training_data=one_line(trained_on),
             paper=one_line(self.recipe.source),
             input_size=spec.input_size,
@@ -145,14 +134,14 @@ class Origin:
             name=entry.name,
             model=entry.name,
             model_sha256=entry.sha256,
-            settings=f"{self.declared.detector}, {crop}, plain",
+            settings=f"{self.detector}, {crop}, plain",
             dataset=one_line(
                 f"{figures.people:,} validation people of {self.pack.origin}; packed crops of "
                 f"{self.pack.size} px resampled once more, not cut from the photos"
             ),
             photos=figures.photos,
             created=datetime.now(UTC).date().isoformat(),
-            command=self.declared.command,
+            command=self.command,
         )
 
     def description(self, entry: ModelEntry) -> dict[str, Any]:
@@ -183,7 +172,7 @@ class Origin:
             "visavis": __version__,
             "torch": str(torch.__version__),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": self.declared.command,
+            "command": self.command,
         }
 
 

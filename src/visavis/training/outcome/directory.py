@@ -1,4 +1,4 @@
-"""Write a model directory: all that a trained model is, and what was measured of it."""
+"""Writes a model directory: model files, measured error rates, model card."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from visavis.embedding.torch import FaceNetwork
 from visavis.errors import writing_to
 from visavis.metrics.verification import fmr_name
 from visavis.plots import pages as templates_of
-from visavis.training.outcome.comparison import Comparison, Contestant, compare
-from visavis.training.outcome.describing import Origin
+from visavis.training.outcome.comparison import Comparison, EvaluatedModel, compare
+from visavis.training.outcome.describing import ModelOrigin
 from visavis.training.outcome.figures import Figures, measure, operating_points, powers, weakness
 from visavis.training.outcome.model_file import embed_rows, serve, write_onnx
 from visavis.training.recipes.recipe import Recipe
@@ -62,30 +62,16 @@ class Outcome(Record):
     parity: float
     warning: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """The record as JSON-ready values."""
-        return {
-            "path": str(self.path),
-            "name": self.name,
-            "sha256": self.sha256,
-            "figures": self.figures.to_dict(),
-            "points": to_plain(self.points),
-            "supported": self.supported,
-            "comparison": to_plain(self.comparison),
-            "parity": self.parity,
-            "warning": self.warning,
-        }
-
 
 def write_directory(
     network: FaceNetwork,
-    origin: Origin,
+    origin: ModelOrigin,
     folder: Path,
     *,
-    untouched: Contestant | None = None,
+    untouched: EvaluatedModel | None = None,
     threads: int | None = None,
 ) -> Outcome:
-    """Export, measure and describe a trained network; the directory is there whole or not at all.
+    """Export, measure and describe a trained network, atomically.
 
     Args:
         network: with the weights to ship; it stays as it is.
@@ -107,7 +93,7 @@ def write_directory(
             work = Path(temporary) / names.INSIDE_RUN
             work.mkdir()
             entry, parity = _write_network(network, origin, work)
-            served = Contestant(
+            served = EvaluatedModel(
                 entry.name, serve(entry, work / names.GRAPH, threads=threads), entry.crop_scale
             )
             measured = _measure(served, origin, entry, untouched)
@@ -139,7 +125,9 @@ class _Measured:
     comparison: tuple[Comparison, ...]
 
 
-def _write_network(network: FaceNetwork, origin: Origin, work: Path) -> tuple[ModelEntry, float]:
+def _write_network(
+    network: FaceNetwork, origin: ModelOrigin, work: Path
+) -> tuple[ModelEntry, float]:
     backbone = copy.deepcopy(network.backbone).cpu().eval()
     shipped = FaceNetwork(backbone, flip=origin.recipe.flip_embedding)
     parity = write_onnx(shipped, work / names.GRAPH)
@@ -150,7 +138,7 @@ def _write_network(network: FaceNetwork, origin: Origin, work: Path) -> tuple[Mo
 
 
 def _measure(
-    served: Contestant, origin: Origin, entry: ModelEntry, untouched: Contestant | None
+    served: EvaluatedModel, origin: ModelOrigin, entry: ModelEntry, untouched: EvaluatedModel | None
 ) -> _Measured:
     rows = origin.split.validation_rows
     labels = origin.pack.labels[rows]
@@ -165,7 +153,11 @@ def _measure(
 
 
 def _write_words(
-    work: Path, origin: Origin, entry: ModelEntry, outcome: Outcome, calibration: Calibration | None
+    work: Path,
+    origin: ModelOrigin,
+    entry: ModelEntry,
+    outcome: Outcome,
+    calibration: Calibration | None,
 ) -> None:
     if calibration is not None:
         _write(work / names.POINTS, calibration.to_json())
@@ -186,7 +178,7 @@ def _write_words(
     _write_json(work / names.DESCRIPTION, {**description, "files": files})
 
 
-def _keep_vectors(path: Path, origin: Origin, entry: ModelEntry, vectors: Vectors) -> None:
+def _keep_vectors(path: Path, origin: ModelOrigin, entry: ModelEntry, vectors: Vectors) -> None:
     """For the report. Embeddings say who somebody is: only their owner may read them."""
     rows = origin.split.validation_rows
     with replacing(path, private=True) as temporary, temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""What a model file reaches on the validation people, with intervals."""
+"""Error rates of a model file on the validation people, with intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TAIL: Final = 0.12  # a little more than HIGHEST: ties may reach below it
 
 
 def score_all(vectors: Vectors, labels: NDArray[np.int64]) -> PairScores:
-    """Everybody with everybody, with as long a tail as operating points want.
+    """Compare all photos; keep the tail of scores that operating points need.
 
     Args:
         vectors: ``(N, D)`` unit vectors.
@@ -40,7 +40,7 @@ def score_all(vectors: Vectors, labels: NDArray[np.int64]) -> PairScores:
 
 
 def supported_rates(pairs: PairScores) -> tuple[float, ...]:
-    """The false match rates that scores can show, highest first: ten a decade from 0.1 down.
+    """False match rates that the scores support, highest first, ten per decade from 0.1 down.
 
     ``operating_point.supported_count`` says what counts: ten false matches, each between another
     two people.
@@ -161,7 +161,7 @@ def measure(
     rates: Sequence[float] | None = None,
     replicates: int = REPLICATES,
 ) -> Figures:
-    """Compare everybody with everybody.
+    """Compare all photos with each other.
 
     Args:
         vectors: ``(N, D)`` unit vectors.
@@ -196,7 +196,7 @@ def measure(
 
 
 def weakness(figures: Figures) -> str:
-    """What to say of a model that hardly tells people apart; "" of any other."""
+    """Warning for a model hardly better than chance; "" for any other."""
     if figures.auc >= POOR:
         return ""
     return (

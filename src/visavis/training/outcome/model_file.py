@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file, compared with the network before anybody uses it."""
+"""ONNX export of a network with a parity check, and embedding by the exported file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OUTPUT: Final = "embeddings"
 
 
 def write_onnx(network: FaceNetwork, path: Path) -> float:
-    """Export a network and check that the file does what the network does.
+    """Export a network to ONNX and check its parity.
 
     The graph takes ``images``, ``(N, 3, S, S)`` float32 RGB of 0..255 with any N, and gives
     ``embeddings``, ``(N, D)`` unit vectors: gray conversion, normalization and, where the network
@@ -127,7 +127,7 @@ Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
 
 def serve(entry: ModelEntry, graph: Path, *, threads: int | None = None) -> OnnxEmbedder:
-    """The embedder that a graph becomes once it is registered, without registering it.
+    """The embedder of a graph, without registering the graph.
 
     Args:
         entry: what it would be registered with.

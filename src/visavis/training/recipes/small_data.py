@@ -1,4 +1,4 @@
-"""A recipe made for thousands of people, fitted to a few dozen."""
+"""Adapts recipes to small data sets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GENTLEST: Final = 0.3
 def fit_to(
     recipe: Recipe, labels: ArrayLike, *, fixed: Set[str] = frozenset()
 ) -> tuple[Recipe, tuple[str, ...]]:
-    """Change what a small set of photos cannot bear; a large set leaves the recipe as it is.
+    """Adapt a recipe to a small set of photos; for a large set it stays as it is.
 
     Args:
         recipe: what to start from.
@@ -71,7 +71,7 @@ def fit_to(
 
 
 def _batch(recipe: Recipe, people: int, photos: int) -> int:
-    """The largest batch, at most the recipe's, that the photos fill a few times over."""
+    """The largest batch size, at most the recipe's, for several batches an epoch."""
     if recipe.sampler == "people":
         unit, most = recipe.photos_per_person, people * recipe.photos_per_person
     else:

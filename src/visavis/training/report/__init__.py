@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from visavis.training.report.page import Made, write
+from visavis.training.report.page import ReportFiles, write
 
-__all__ = ["Made", "write"]
+__all__ = ["ReportFiles", "write"]

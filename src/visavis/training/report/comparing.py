@@ -1,4 +1,4 @@
-"""Several runs in one picture."""
+"""Compares several runs in one picture."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def compare(folders: Sequence[Path], out: Path) -> tuple[Path, Path]:
 
 
 def labels(runs: Sequence[RunFolder]) -> list[str]:
-    """What tells the runs apart: recipes' names or the first settings that differ, and folders."""
+    """Labels of runs: recipes' names or the first settings that differ, and folders."""
     flat = [flat_settings(run.recipe) for run in runs]
     silent = {"source", "expected", "threads", "workers"}
     keys = [k for k in flat[0] if k not in silent and len({str(one.get(k)) for one in flat}) > 1]

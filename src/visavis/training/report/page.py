@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from visavis.errors import DataError, writing_to
 from visavis.plots import pages as templates_of
@@ -18,7 +17,7 @@ from visavis.writing import replacing
 
 
 @dataclass(frozen=True, slots=True)
-class Made(Record):
+class ReportFiles(Record):
     """A written report.
 
     Attributes:
@@ -29,13 +28,9 @@ class Made(Record):
     page: Path
     pictures: tuple[Path, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The record as JSON-ready values."""
-        return {"page": str(self.page), "pictures": [str(path) for path in self.pictures]}
 
-
-def write(folder: Path, out: Path) -> Made:
-    """Draw a run: curves of what was logged, and, once it is over, what the model came to.
+def write(folder: Path, out: Path) -> ReportFiles:
+    """Write the report of a run: curves of the log and, once it is finished, its results.
 
     Args:
         folder: of the run.
@@ -54,11 +49,11 @@ def write(folder: Path, out: Path) -> Made:
         page = out / "report.html"
         with replacing(page) as temporary:
             temporary.write_text(_render(run, drawn), encoding="utf-8", errors="backslashreplace")
-    return Made(page, tuple(files))
+    return ReportFiles(page, tuple(files))
 
 
 def draw(run: RunFolder) -> list[Picture]:
-    """All pictures that the run has something for."""
+    """Draw all pictures that the run has data for."""
     found: list[Picture | None] = [
         pictures.loss(run),
         pictures.validation(run),

@@ -1,4 +1,4 @@
-"""A picture as SVG and PNG."""
+"""Pictures of a run: training curves, ROC, scores, projection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from visavis import plots
 from visavis.metrics.verification import roc_auc
 from visavis.training.loop.validation import pair_scores
-from visavis.training.report.reading import RunFolder, Series, Validated
+from visavis.training.report.reading import RunFolder, Series, ValidationEmbeddings
 from visavis.writing import replacing
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Picture:
 
 
 def finish(figure: Figure, *, name: str, title: str, caption: str) -> Picture:
-    """Render a figure twice."""
+    """Render a figure as SVG and PNG."""
     pixels = io.BytesIO()
     figure.savefig(pixels, format="png", dpi=_DPI)
     text = plots.as_svg(figure, name=name)
@@ -92,7 +92,7 @@ def loss(run: RunFolder) -> Picture | None:
 
 
 def active(run: RunFolder) -> Picture | None:
-    """Share of triplets or pairs that still teach something."""
+    """Share of triplets or pairs with a loss above zero."""
     x, y = run.series("active")
     if not len(x):
         return None
@@ -225,13 +225,13 @@ PHOTOS: Final = 30
 Scores = NDArray[np.float32]
 
 
-def split_scores(validated: Validated) -> tuple[Scores, Scores]:
+def split_scores(validated: ValidationEmbeddings) -> tuple[Scores, Scores]:
     """Scores of the mated and of the non-mated pairs."""
     return pair_scores(validated.vectors, validated.labels)
 
 
 def roc(mated: Scores, non_mated: Scores) -> Picture:
-    """True matches over false ones, these on a logarithmic axis."""
+    """ROC curve with a logarithmic axis of false matches."""
     drawn, panel = plots.axes()
     x, y = plots.roc(panel, mated, non_mated)
     missed = 1 - float(y[x >= 1 / len(non_mated)].min())
@@ -246,7 +246,7 @@ def roc(mated: Scores, non_mated: Scores) -> Picture:
 
 
 def histogram(mated: Scores, non_mated: Scores, thresholds: dict[str, float]) -> Picture:
-    """How the scores of both kinds lie.
+    """Histogram of mated and non-mated scores.
 
     Args:
         mated: scores of mated pairs.
@@ -264,7 +264,7 @@ def histogram(mated: Scores, non_mated: Scores, thresholds: dict[str, float]) ->
     )
 
 
-def projection(validated: Validated, *, seed: int = 0) -> Picture | None:
+def projection(validated: ValidationEmbeddings, *, seed: int = 0) -> Picture | None:
     """Embeddings of the people with most photos in the plane; ``None`` for too few."""
     people, counts = np.unique(validated.labels, return_counts=True)
     several = people[counts > 1]

@@ -1,4 +1,4 @@
-"""What the folder of a run holds, as far as it is there yet."""
+"""Reads the folder of a run, finished or not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Validated:
+class ValidationEmbeddings:
     """The validation people, embedded by the model file.
 
     Attributes:
@@ -41,7 +41,7 @@ class Validated:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunFolder:
-    """A run as it lies on disk.
+    """Contents of the folder of a run.
 
     Attributes:
         path: the folder.
@@ -57,7 +57,7 @@ class RunFolder:
     history: list[dict[str, float]]
     description: dict[str, Any] | None
     metrics: dict[str, Any] | None
-    validated: Validated | None
+    validated: ValidationEmbeddings | None
 
     def series(self, column: str) -> Series:
         """Epochs and values of a column of the log, where it has finite ones."""
@@ -99,12 +99,12 @@ def _history(file: Path) -> list[dict[str, float]]:
         raise DataError(f"{file} is damaged ({error})", _REMEDY) from error
 
 
-def _validated(file: Path) -> Validated | None:
+def _validated(file: Path) -> ValidationEmbeddings | None:
     if not file.is_file():
         return None  # whoever passed the run on kept it
     try:
         with np.load(file) as arrays:
-            return Validated(arrays["vectors"], arrays["labels"], arrays["people"])
+            return ValidationEmbeddings(arrays["vectors"], arrays["labels"], arrays["people"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{file} is damaged ({error})", "remove it, or train again with --resume"
