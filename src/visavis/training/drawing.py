@@ -37,32 +37,22 @@ def build_sampler(
         world: number of processes.
 
     Raises:
-        OptionError: an unknown sampler, or a batch that the processes cannot share.
+        OptionError: a batch that the processes cannot share.
         DataError: photos that make no batch.
     """
-    seed = recipe.seed
+    shared = {"seed": recipe.seed, "rank": rank, "world": world}
     if recipe.sampler == "people":
         photos = recipe.photos_per_person
         people = recipe.batch_size // photos
         return PeopleBatches(
-            labels,
-            people=people,
-            photos=photos,
-            seed=seed,
-            most=recipe.most_photos,
-            rank=rank,
-            world=world,
+            labels, people=people, photos=photos, most=recipe.most_photos, **shared
         )
-    kinds: dict[str, type[PairBatches | ShuffledBatches | TripletBatches]] = {
+    kinds: dict[str, type[Batches]] = {
         "pairs": PairBatches,
         "shuffled": ShuffledBatches,
         "triplets": TripletBatches,
     }
-    if recipe.sampler not in kinds:
-        raise OptionError(f"sampler {recipe.sampler!r}", "use pairs, people, shuffled or triplets")
-    return kinds[recipe.sampler](
-        labels, batch_size=recipe.batch_size, seed=seed, rank=rank, world=world
-    )
+    return kinds[recipe.sampler](labels, batch_size=recipe.batch_size, **shared)
 
 
 def search_every(recipe: Recipe, *, per_epoch: int) -> int | None:

@@ -219,7 +219,7 @@ def test_photos_of_a_protocol_are_looked_at_once(tmp_path: Path) -> None:
     assert tested.hashes.any(axis=1).tolist() == [True, False, False, True, False]
     again = read()
     assert len(asked) == 3
-    assert np.array_equal(again.looks, tested.hashes)
+    assert np.array_equal(again.hashes, tested.hashes)
     assert again.sources == tested.sources
     pack = packed(tmp_path / "x", [cut(scene(k)) for k in (8, 3)], ["a", "b"])
     leaks = leakage.find_leaks(pack, tested)

@@ -122,7 +122,7 @@ def build_optimizer(
     is no matrix and the loss's classifier, so one learning rate serves all.
 
     Raises:
-        OptionError: nothing to learn, or an unknown optimizer.
+        OptionError: nothing to learn.
     """
     groups = parameter_groups(recipe, network, loss)
     if not groups:
@@ -137,17 +137,15 @@ def build_optimizer(
             nesterov=recipe.momentum > 0,
             fused=fused,
         )
-    if recipe.optimizer == "muon":
-        for group in groups:
-            group["use_muon"] = group["name"] == "network-matrices"
-        return _Muon(
-            groups,
-            momentum=recipe.momentum,
-            use_adjusted_lr=True,
-            adamw_betas=(0.9, 0.999),
-            adamw_eps=1e-8,
-        )
-    raise OptionError(f"optimizer {recipe.optimizer!r}", "use adamw, sgd or muon")
+    for group in groups:
+        group["use_muon"] = group["name"] == "network-matrices"
+    return _Muon(
+        groups,
+        momentum=recipe.momentum,
+        use_adjusted_lr=True,
+        adamw_betas=(0.9, 0.999),
+        adamw_eps=1e-8,
+    )
 
 
 def build_scheduler(

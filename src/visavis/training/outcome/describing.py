@@ -23,6 +23,11 @@ from visavis.weights import model_directory as names
 from visavis.weights.digest import sha256_of
 
 _SECONDS: Final = 10
+_NETWORK: Final = (
+    "backbone", "dimension", "input_size", "crop_scale", "dropout", "width", "head",
+    "flip_embedding",
+)  # fmt: skip
+"""Fields of the recipe that describe the network."""
 
 
 def git_revision(folder: Path | None = None) -> str:
@@ -150,16 +155,7 @@ class ModelOrigin:
         return {
             "schema": names.SCHEMA,
             "model": entry.to_dict(),
-            "network": {
-                "backbone": recipe.backbone,
-                "dimension": recipe.dimension,
-                "input_size": recipe.input_size,
-                "crop_scale": recipe.crop_scale,
-                "dropout": recipe.dropout,
-                "width": recipe.width,
-                "head": recipe.head,
-                "flip_embedding": recipe.flip_embedding,
-            },
+            "network": {field: getattr(recipe, field) for field in _NETWORK},
             "recipe": recipe.name,
             "init": Path(recipe.init).name,
             "data": {
