@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from benchmarks import unlabelled
 from benchmarks.tables import Table
 from visavis import images
-from visavis.cli.cache import embeddings
+from visavis.api.options import embeddings
+from visavis.cli.output import home
 from visavis.embedding.cache import EmbeddingCache
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.evaluation.protocols import lfw
@@ -73,7 +74,7 @@ def templates(recognizer: Recognizer, files: list[Path | bytes]) -> list[Templat
     """Templates with their magnitudes; ``None`` where there is no face. Faces are kept."""
     embedder = OnnxEmbedder(recognizer.model, options=EmbedderOptions(threads=1))
     found: list[Template | None] = []
-    with EmbeddingCache(embeddings()) as cache:
+    with EmbeddingCache(embeddings(home())) as cache:
         rows = recognizer.embed_many(files, rule="central", cache=cache, workers=1)
         for file, row in zip(files, rows, strict=True):
             if not row.templates:

@@ -38,7 +38,8 @@ PARTS = ("train", "test", "all")
 def templates(lfw: Path) -> dict[str, NDArray[Any]]:
     """Template, person and usability of the central face of every photo; cached as the commands
     do."""
-    from visavis.cli.cache import embeddings
+    from visavis.api.options import embeddings
+    from visavis.cli.output import home
     from visavis.embedding.cache import EmbeddingCache
     from visavis.faces.quality import usability
     from visavis.pipeline import Recognizer, RecognizerOptions
@@ -46,7 +47,7 @@ def templates(lfw: Path) -> dict[str, NDArray[Any]]:
     photos = sorted((lfw / "lfw-deepfunneled").glob("*/*.jpg"))
     recognizer = Recognizer(options=RecognizerOptions(runtime="openvino"))
     vectors, who, usable = [], [], []
-    with EmbeddingCache(embeddings()) as cache:
+    with EmbeddingCache(embeddings(home())) as cache:
         for photo, result in zip(
             photos, recognizer.embed_many(photos, rule="central", cache=cache), strict=True
         ):

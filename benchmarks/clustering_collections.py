@@ -82,12 +82,13 @@ def _degraded(lfw: Path, part: str) -> Iterator[tuple[str, Faces]]:
 
 
 def _embedded(photos: list[tuple[Path, Path | bytes]]) -> Faces:
-    from visavis.cli.cache import embeddings
+    from visavis.api.options import embeddings
+    from visavis.cli.output import home
     from visavis.embedding.cache import EmbeddingCache
     from visavis.faces.quality import usability
     from visavis.pipeline import Recognizer
 
-    with EmbeddingCache(embeddings()) as cache:
+    with EmbeddingCache(embeddings(home())) as cache:
         rows = Recognizer().embed_many([file for _, file in photos], rule="central", cache=cache)
         found = [
             (row.templates[0], photo.parent.name)

@@ -41,7 +41,7 @@ from benchmarks.unlabelled import (
     spread,
     studio,
 )
-from visavis.cli.cache import embeddings
+from visavis.api.options import embeddings
 from visavis.cli.output import home
 from visavis.decision.check import shape_of
 from visavis.decision.cohort import SHRINKAGE
@@ -495,7 +495,7 @@ def main() -> None:
     )
     training, testing = (lfw.people(options.lfw, part) for part in ("train", "test"))
     photos = [photo for own in training.values() for photo in own]
-    with EmbeddingCache(embeddings()) as cache:
+    with EmbeddingCache(embeddings(home())) as cache:
         known = embed(recognizer, photos, photos, cache=cache)
         orl = studio(recognizer, options.orl, cache=cache) if options.orl else None
         if "shipped" in options.only:

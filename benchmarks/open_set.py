@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.tables import Table
-from visavis.cli.cache import embeddings
+from visavis.api.options import embeddings
 from visavis.cli.output import home
 from visavis.decision.open_set import open_set
 from visavis.decision.profile import Calibration
@@ -47,7 +47,7 @@ def embed(
     recognizer: Recognizer, photos: Sequence[Path | bytes], people: Sequence[str], keep: bool = True
 ) -> Faces:
     """Templates of photos whose people are known; photos without a face are left out."""
-    cache = EmbeddingCache(embeddings()) if keep else None
+    cache = EmbeddingCache(embeddings(home())) if keep else None
     rows = list(recognizer.embed_many(photos, rule="central", cache=cache))
     if cache is not None:
         cache.close()

@@ -27,7 +27,7 @@ from PIL import Image
 from sklearn.cluster import KMeans
 
 from benchmarks.tables import Table, write_section
-from visavis.cli.cache import embeddings
+from visavis.api.options import embeddings
 from visavis.cli.output import home
 from visavis.decision.check import TRUST_BELOW, shape_of
 from visavis.decision.cross_fit import CrossFit
@@ -508,7 +508,7 @@ def main() -> None:
     recognizer = Recognizer(home=home())
     shipped = recognizer.calibration
     people = lfw.people(options.lfw, options.part)
-    with EmbeddingCache(embeddings()) as cache:
+    with EmbeddingCache(embeddings(home())) as cache:
         taken = cameras(recognizer, people, quick=options.quick, cache=cache)
         found = populations(taken)
         if options.orl is not None:

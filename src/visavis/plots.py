@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import MissingExtraError, require_extra
-from visavis.metrics.verification import det_points
 from visavis.types import Vectors
 
 if TYPE_CHECKING:
@@ -132,9 +131,11 @@ class Drawn:
 
     @classmethod
     def of(cls, record: Any, **further: Any) -> Self:
-        """Converts a record to this class, which can draw it."""
-        values = {field.name: getattr(record, field.name) for field in fields(record)}
-        return cls(**values, **further)
+        """Converts a record to this class, which can draw it; ``further`` fills its own slots."""
+        made = cls(**{field.name: getattr(record, field.name) for field in fields(record)})
+        for name, value in further.items():
+            object.__setattr__(made, name, value)  # answers are frozen
+        return made
 
 
 def side_by_side(count: int, *, height: float = 3.5) -> tuple[Figure, list[Axes]]:
@@ -162,6 +163,8 @@ def percent(value: float, _place: float) -> str:
 
 def roc(panel: Axes, mated: Values, non_mated: Values) -> tuple[Values, Values]:
     """Draws the ROC curve with a logarithmic FMR axis; returns both rates."""
+    from visavis.metrics.verification import det_points
+
     fmr, fnmr = det_points(mated, non_mated)
     lowest = 1 / len(non_mated)
     # Steps, not interpolation: between two points FNMR is that of the lower FMR.

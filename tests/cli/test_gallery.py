@@ -374,7 +374,7 @@ def test_retention(run, place: Path, photo: Path, monkeypatch) -> None:
     assert "an expiry of ''" in one_line(run("enroll", photo, "--name", "Bo", "--expire", ""))
     from datetime import UTC, datetime, timedelta
 
-    import visavis.cli.gallery.app as command
+    import visavis.api.gallery as command
 
     class Later(datetime):
         @classmethod
@@ -532,7 +532,7 @@ def test_interrupted(run, place: Path, photo: Path, darker: Path, monkeypatch) -
 
 def test_a_change_of_model(run, place: Path, photo: Path, darker: Path, tmp_path: Path) -> None:
     """With a second model made for the test: kept crops move, other people wait."""
-    from tests.people.conftest import add_model
+    from tests.identification.conftest import add_model
 
     add_model(tmp_path / "home", "tiny", size=16, seed=1)
     run("enroll", photo, "--name", NAME, "--keep-crops")

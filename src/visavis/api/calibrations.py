@@ -21,12 +21,13 @@ from visavis.api.options import (
 )
 from visavis.api.people_photos import people_in
 from visavis.api.photos import listed
+from visavis.decision.profile import Calibration, CalibrationStore
 from visavis.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from visavis.decision.check import Check
     from visavis.decision.labelled import Provenance
-    from visavis.decision.profile import Calibration
+    from visavis.decision.open_set import SupportedFpir
     from visavis.pipeline import PhotoResult, Recognizer
     from visavis.types import Vectors
 
@@ -89,8 +90,6 @@ def calibrate(
         CalibrationError: too few of them.
         UnsupportedFmrError: the data cannot support a rate of ``fmr``.
     """
-    from visavis.decision.profile import CalibrationStore
-
     if sum(given is not None for given in (people, pairs, unlabelled)) != 1:
         raise OptionError("a calibration of nothing", "give one of people, pairs and unlabelled")
     if unlabelled_b is not None and unlabelled is None:
@@ -165,6 +164,46 @@ def check(
         failures=len(rows) + len(other_rows) - used,
         folder=str(photos) if isinstance(photos, (str, PathLike)) else "DIR",
     )
+
+
+def names(*, home: Path | None = None) -> tuple[str, ...]:
+    """Names of all calibrations, shipped ones first.
+
+    Args:
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+    """
+    return tuple(CalibrationStore(home).names())
+
+
+def show(name: str, *, home: Path | None = None) -> Calibration:
+    """A calibration by its name.
+
+    Raises:
+        UnknownCalibrationError: there is none.
+        CalibrationError: its file is damaged.
+    """
+    return CalibrationStore(home).load(name)
+
+
+def delete(name: str, *, home: Path | None = None) -> None:
+    """Erase a saved calibration.
+
+    Raises:
+        UnknownCalibrationError: none is saved under that name (shipped ones stay).
+    """
+    CalibrationStore(home).delete(name)
+
+
+def place(name: str, *, home: Path | None = None) -> Path:
+    """The file of a saved calibration of that name, whether it is there or not."""
+    return CalibrationStore(home).path(name)
+
+
+def supported_fpirs(made: Calibration) -> tuple[SupportedFpir, ...]:
+    """The lowest false positive identification rates that it supports, by size of the gallery."""
+    from visavis.decision import open_set
+
+    return open_set.supported_fpirs(made)
 
 
 @dataclass(frozen=True, slots=True)

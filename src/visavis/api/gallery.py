@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from visavis.api.options import DetectorOptions, PhotoOptions, Progress, log, make_recognizer, stage
 from visavis.errors import GalleryKeyError, OptionError
+from visavis.gallery.crypto.key import Key, readers
 from visavis.types import Record
 
 if TYPE_CHECKING:
-    from visavis.gallery.crypto.key import Key
+    from visavis.api.named import NamedPhoto
     from visavis.gallery.milvus import MilvusGallery
     from visavis.gallery.records import (
         AuditEntry,
@@ -33,11 +34,15 @@ if TYPE_CHECKING:
         EnrollRow,
         IdentifiedPhoto,
         Identifier,
+        IdentifyOptions,
+        Migration,
         MigrationProgress,
         PersonPhoto,
         SplitSuggestion,
     )
     from visavis.pipeline import Recognizer
+
+__all__ = ["EnrollReport", "Gallery", "GalleryAccess", "Key", "open_store", "readers"]
 
 Place = str | PathLike[str]
 _MANY = 1000
@@ -109,8 +114,6 @@ def open_store(
 
 
 def _key(given: Key | Place | None) -> Key | None:
-    from visavis.gallery.crypto.key import Key
-
     if isinstance(given, str):
         return Key.from_text(given)
     return Key.from_file(Path(given)) if isinstance(given, PathLike) else given
@@ -172,7 +175,7 @@ class Gallery:
 
     def enroll(
         self,
-        source: Place | Iterable[tuple[str, Any] | PersonPhoto],
+        source: Place | Iterable[tuple[Any, ...] | PersonPhoto],
         /,
         *,
         name: str | None = None,
@@ -193,8 +196,8 @@ class Gallery:
 
         Args:
             source: a folder that holds one a person; a CSV with the columns ``person`` and
-                ``path``; (name, photo) pairs, photos as paths or bytes; or, with ``name``, a photo
-                or a folder of photos.
+                ``path``; (name, photo) pairs, photos as paths or bytes (a third: what messages
+                call it); or, with ``name``, a photo or a folder of photos.
             name: whose photos these are.
             faces: where a photo has several: ``refuse`` (whose is the name?), ``clear``,
                 ``largest`` or ``central``.
@@ -247,8 +250,10 @@ class Gallery:
         options |= {"model": model, "home": self._home}
         return make_recognizer(**options)
 
-    def identify(self, photo: Any, /, **options: Any) -> IdentifiedPhoto:
+    def identify(self, photo: Any, /, **options: Any) -> NamedPhoto:
         """Who of the enrolled people is in a photo: ``.faces[k].person``, ``None`` for a stranger.
+
+        ``.plot()`` of the answer draws the photo with boxes and names.
 
         Args:
             photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
@@ -259,7 +264,9 @@ class Gallery:
             NoFaceError, SeveralFacesError: as the rule says.
             UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
         """
-        return self.identifier(**options).identify(photo)
+        from visavis.api.named import NamedPhoto
+
+        return NamedPhoto.of(self.identifier(**options).identify(photo), given=photo)
 
     def identify_many(
         self,
@@ -321,10 +328,10 @@ class Gallery:
             UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
             UnknownCalibrationError, ModelMismatchError: no such calibration, or of another model.
         """
-        from visavis.identification import Identifier, IdentifyOptions, recognizers
+        from visavis.identification import Identifier, recognizers
         from visavis.pipeline import RecognizerOptions
 
-        wanted = IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces, audit=audit)  # type: ignore[arg-type]
+        wanted = identify_options(fpir=fpir, top=top, faces=faces, fusion=fusion, audit=audit)
         asked = repr((wanted, model, calibrations, aligned, flip, options))
         if asked not in self._identifiers:
             given: dict[str, Any] = {**options, "flip": flip}
@@ -344,6 +351,10 @@ class Gallery:
                 log.warning("%s", sentence)
             self._identifiers[asked] = made
         return self._identifiers[asked]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether somebody of that name is enrolled."""
+        return self.store.has_person(name)
 
     def people(self) -> list[Person]:
         """Everybody who is enrolled: name, id, attributes, number of templates by model."""
@@ -433,27 +444,63 @@ class Gallery:
         """
         self.folder("the key").rekey(key, reencrypt=reencrypt)
 
+    def migration(self, model: str | None = None, /) -> MigrationProgress | None:
+        """How far a change of model has come, that to ``model`` or the one begun; or ``None``."""
+        from visavis.identification import migration
+
+        if model is not None:
+            return self._change(model).progress()
+        begun = migration.target(self.store)
+        return migration.progress(self.store, *begun) if begun else None
+
     def migrate(
-        self, model: str, /, *, finish: bool = False, progress: Progress | None = None
+        self,
+        model: str | None = None,
+        /,
+        *,
+        progress: Progress | None = None,
+        **options: Unpack[PhotoOptions],
     ) -> MigrationProgress:
         """Change to another model: embed anew what kept its crop; say who has to be enrolled again.
 
+        Both models are asked until ``finish_migration``. Stopped, it goes on when called again.
+
         Args:
-            model: the new one.
-            finish: erase the old templates, once everybody has new ones.
+            model: the new one; that of the change that was begun when ``None``.
             progress: called with ``migrate``, how many are done, and of how many.
+            **options: see ``visavis.api.options.PhotoOptions``.
 
         Raises:
-            GalleryError: ``finish`` while somebody has no new template.
+            OptionError: no model is named, or there is nothing to change.
         """
-        from visavis.identification import Migration
-
-        change = Migration(self.store, self.recognizer(model=model))
+        change = self._change(model, **options)
         self._identifiers.clear()
-        found = change.run(report=stage(progress, "migrate"))
-        if finish:
-            change.finish()
-        return found
+        return change.run(report=stage(progress, "migrate"))
+
+    def finish_migration(self, model: str | None = None, /) -> int:
+        """Erase the templates of other models, once everybody has new ones; how many.
+
+        Args:
+            model: the new one; that of the change that was begun when ``None``.
+
+        Raises:
+            GalleryError: somebody has no new template.
+        """
+        self._identifiers.clear()
+        return self._change(model).finish()
+
+    def _change(self, model: str | None, /, **options: Unpack[PhotoOptions]) -> Migration:
+        from visavis.identification import Migration, migration
+
+        if model is None:
+            begun = migration.target(self.store)
+            if begun is None:
+                raise OptionError(
+                    "no new model is named", "say --model NAME (`visavis models list`)"
+                )
+            model = begun[0]
+        options |= {"model": model}
+        return Migration(self.store, self.recognizer(**options))
 
     def export(
         self,
@@ -523,7 +570,7 @@ class Gallery:
         """
         from visavis.gallery import transfer
 
-        check_import(Path(file), existing)
+        check_import(file, existing)
         self._identifiers.clear()
         used = _key(key)
         if used is None and is_sealed(Path(file)):
@@ -602,8 +649,17 @@ def enroll_options(
     )
 
 
+def identify_options(
+    *, fpir: float | None, top: int, faces: str, fusion: str, audit: bool
+) -> IdentifyOptions:
+    """The options of ``Gallery.identifier``, or an OptionError before a gallery is opened."""
+    from visavis.identification import IdentifyOptions
+
+    return IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces, audit=audit)  # type: ignore[arg-type]
+
+
 def person_photos(
-    source: Place | Iterable[tuple[str, Any] | PersonPhoto], name: str | None = None
+    source: Place | Iterable[tuple[Any, ...] | PersonPhoto], name: str | None = None
 ) -> list[PersonPhoto]:
     """Whose photo is whose; see ``Gallery.enroll``.
 
@@ -617,7 +673,9 @@ def person_photos(
         return [
             one
             if isinstance(one, PersonPhoto)
-            else PersonPhoto(one[0], one[1] if isinstance(one[1], bytes) else Path(one[1]))
+            else PersonPhoto(
+                one[0], one[1] if isinstance(one[1], bytes) else Path(one[1]), *one[2:]
+            )
             for one in source
         ]
     path = Path(source)
@@ -639,11 +697,11 @@ def person_photos(
     raise OptionError(f"{source}, a photo of nobody", 'say whose it is: --name "..."')
 
 
-def check_import(file: Path, existing: str) -> None:
+def check_import(file: Place, existing: str) -> None:
     """Refuse what ``Gallery.import_`` would refuse before it opens the file."""
     if existing not in {"refuse", "merge", "skip"}:
         raise OptionError(f"--existing {existing}", "choose refuse, merge or skip")
-    if not file.is_file():
+    if not Path(file).is_file():
         raise OptionError(f"{file} is not there", "name a file that export made")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from visavis.api.options import Progress, stage
 from visavis.errors import (
+    MissingExtraError,
     ModelDamagedError,
     ModelMismatchError,
     ModelUnavailableError,
@@ -81,6 +82,36 @@ def copies(name: str, *, home: Path | None = None) -> tuple[ModelCopy, ...]:
         UnknownModelError: none of that name is registered.
     """
     return WeightStore(home).copies(name)
+
+
+def described(name: str, *, home: Path | None = None) -> dict[str, Any]:
+    """All of ``show`` and ``copies``, as JSON-ready values."""
+    store = WeightStore(home)
+    entry = store.entry(name)
+    copies = [copy.to_dict() for copy in store.copies(name)]
+    return {**entry.to_dict(), "builtin": entry.builtin, "copies": copies}
+
+
+def calibration(name: str, *, home: Path | None = None) -> Calibration | None:
+    """The calibration that an added model brought, or that was made for it under its name."""
+    from visavis.decision.profile import CalibrationStore
+
+    return CalibrationStore(home).own(name, show(name, home=home).sha256)
+
+
+def not_served(entry: ModelEntry) -> dict[str, str]:
+    """Runtimes in which a model cannot be used, each with the reason."""
+    from visavis.inference import RUNTIMES, check_options
+
+    found = {}
+    for runtime in sorted({*RUNTIMES} - {*entry.runtimes}):
+        try:
+            check_options(runtime, None)
+        except MissingExtraError as error:
+            found[runtime] = f"not tried in {runtime}: {error}"
+        else:
+            found[runtime] = f"not served right by {runtime}"
+    return found
 
 
 def fetch(name: str, *, progress: Progress | None = None, home: Path | None = None) -> Path:

@@ -98,6 +98,13 @@ def embeddings(home: Path | None) -> Path:
     return WeightStore(home).home / "cache" / "embeddings.sqlite"
 
 
+def downloads(home: Path | None) -> Path:
+    """Where ``visavis.evaluate.fetch_lfw`` puts Labeled Faces in the Wild."""
+    from visavis.weights import WeightStore
+
+    return WeightStore(home).home / "lfw"
+
+
 @contextmanager
 def kept_templates(home: Path | None, *, cache: bool) -> Iterator[EmbeddingCache | None]:
     """Yield the template cache, or ``None`` without; log what was added."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import Any, Final, Unpack
 
 from visavis import faces as faces_room
 from visavis import images
+from visavis.api.answers import DetectedFaces, VerifiedPair
 from visavis.api.options import (
     DetectorOptions,
     PhotoOptions,
@@ -21,8 +23,10 @@ from visavis.api.options import (
 )
 from visavis.errors import DataError, ImageNotFoundError, OptionError, VisavisError
 from visavis.pipeline import rules
-from visavis.pipeline.records import PhotoResult, Verification
+from visavis.pipeline.records import PhotoResult
 from visavis.types import Detector, Face, Record, Template
+
+read_bytes = images.read_bytes
 
 _BLOCK: Final = 64
 """Photos of an iterator that are taken at once."""
@@ -45,8 +49,8 @@ class DetectedPhoto(Record):
     message: str | None = None
 
 
-def detect(photo: Any, /, **options: Unpack[DetectorOptions]) -> list[Face]:
-    """Faces of a photo, largest first; an empty list where there is none.
+def detect(photo: Any, /, **options: Unpack[DetectorOptions]) -> DetectedFaces:
+    """Faces of a photo, largest first; an empty list where there is none. ``.plot()`` draws them.
 
     Args:
         photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
@@ -55,7 +59,9 @@ def detect(photo: Any, /, **options: Unpack[DetectorOptions]) -> list[Face]:
     Raises:
         ImageError: the photo cannot be read.
     """
-    return _detector(**options).detect(images.decode(photo))
+    found = DetectedFaces(_detector(**options).detect(images.decode(photo)))
+    found.photo = photo
+    return found
 
 
 def detect_many(
@@ -167,6 +173,55 @@ def embed_many(
     return rows()
 
 
+@contextmanager
+def save_templates(
+    out: str | PathLike[str], /, **options: Unpack[PhotoOptions]
+) -> Iterator[list[Template]]:
+    """Yield a list; the templates put into it become a ``.npz`` that only you can read.
+
+    >>> with save_templates("album.npz") as kept:  # doctest: +SKIP
+    ...     for row in embed_many("album/", faces="all"):
+    ...         kept += row.templates
+
+    Its arrays: ``photo`` ``(N,)`` text; ``vector`` ``(N, D)`` float32 of unit length; ``box``
+    ``(N, 4)``, ``(x, y, width, height)`` in pixels; ``model_sha256`` text. After an error
+    nothing is written.
+
+    Args:
+        out: the file; it is opened, in place of an older one, before any photo is embedded.
+        **options: those of ``embed_many``.
+
+    Raises:
+        OptionError: the file cannot be written.
+    """
+    import numpy as np
+
+    from visavis.writing import private_folder, replacing
+
+    kept: list[Template] = []
+    path = Path(out)
+    try:
+        private_folder(path.parent)
+        with replacing(path, private=True) as file:
+            yield kept
+            known = recognizer(**options)
+            nothing = np.zeros((0, known.embedder.dimension), np.float32)
+            with file.open("wb") as stream:
+                np.savez(
+                    stream,
+                    photo=np.array([template.photo for template in kept], dtype=np.str_),
+                    vector=np.stack([t.vector for t in kept]) if kept else nothing,
+                    box=np.array([template.face.box for template in kept]).reshape(-1, 4),
+                    model_sha256=np.array(known.model_sha256),
+                )
+    except OSError as error:
+        if isinstance(error, VisavisError):
+            raise
+        raise OptionError(
+            f"--out {path} cannot be written ({error.strerror or error})", "name another file"
+        ) from error
+
+
 def verify(
     a: Any,
     b: Any,
@@ -176,8 +231,8 @@ def verify(
     faces: str = "largest",
     prior: float | None = None,
     **options: Unpack[PhotoOptions],
-) -> Verification:
-    """Are these two photos the same person?
+) -> VerifiedPair:
+    """Are these two photos the same person? ``.plot()`` of the answer draws what was compared.
 
     Args:
         a: a photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
@@ -196,7 +251,8 @@ def verify(
         NotAlignedError: ``aligned`` is set and a photo is not an aligned crop.
         UnsupportedFmrError: the calibration's data cannot support ``fmr``.
     """
-    return recognizer(**options).verify(a, b, fmr=fmr, rule=faces, prior=prior)
+    answer = recognizer(**options).verify(a, b, fmr=fmr, rule=faces, prior=prior)
+    return VerifiedPair.of(answer, photos=(a, b))
 
 
 @lru_cache(maxsize=4)

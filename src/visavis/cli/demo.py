@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli import demo_picture
-from visavis.cli.cache import downloaded_photos
-from visavis.cli.output import console, home, messages
+from visavis.api import evaluate, photos
+from visavis.api.options import downloads
+from visavis.cli.output import console, home, messages, stages
 from visavis.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from visavis.pipeline import Recognizer
     from visavis.types import Image
 
 _EACH = 3
@@ -40,46 +39,42 @@ def demo(
 
     Example: `visavis demo --out demo-out`
     """
-    from visavis.pipeline import Recognizer
+    from visavis.api import pictures
+    from visavis.api.options import recognizer
 
     root = _lfw(lfw, fetch)
     pairs = _portrait_pairs() if root is None else _lfw_pairs(root)
-    recognizer = Recognizer(home=home())
-    console.print(
-        f"model {recognizer.model} ({recognizer.model_sha256[:12]}), {recognizer.settings}"
-    )
+    known = recognizer(home=home())
+    console.print(f"model {known.model} ({known.model_sha256[:12]}), {known.settings}")
     rows = []
     for title, a, b, mated in pairs:
-        answer = recognizer.verify(a, b, fmr=fmr, rule="central")
+        answer = photos.verify(a, b, fmr=fmr, faces="central", home=home())
         right = "" if answer.same in {mated, None} else "  <- wrong"
-        verdict = demo_picture.WORDS[answer.same]
+        verdict = pictures.WORDS[answer.same]
         console.print(f"{verdict:16}  score {answer.score:+.3f}  {title}{right}", markup=False)
         console.print(f"           {answer.evidence}", style="dim", markup=False)
-        rows.append((title, mated, answer, _picture_of(recognizer, a), _picture_of(recognizer, b)))
+        rows.append((title, mated, answer, a, b))
     point = rows[0][2].operating_point
     console.print(
         f"threshold {point.threshold:.4f} at FMR {fmr:g}, measured on {point.dataset}: "
         f"{point.pairs:,} non-mated pairs of {point.people:,} people",
         markup=False,
     )
-    picture = demo_picture.draw(rows, out / "demo.png")
+    picture = pictures.save(pictures.of_pairs(rows, title="What visavis saw"), out / "demo.png")
     console.print(f"picture of what was seen: {picture}", markup=False)
 
 
 def _lfw(named: Path | None, fetch: bool | None) -> Path | None:
     places = [named, os.environ.get("VISAVIS_LFW"), Path("..") / "shared" / "data" / "lfw"]
-    fetched = downloaded_photos()
+    fetched = downloads(home())
     for place in [*places, fetched]:
         if place and (Path(place) / "pairsDevTest.txt").exists():
             return Path(place)
     if fetch is None and sys.stdin.isatty():
         fetch = typer.confirm("Labeled Faces in the Wild is not here. Download it (243 MB)?")
     if fetch:
-        from visavis.cli.output import progress
-        from visavis.evaluation.fetching import fetch_lfw
-
-        with progress("download") as update:
-            return fetch_lfw(fetched, progress=update)
+        with stages() as update:
+            return evaluate.fetch_lfw(progress=update, home=home())
     messages.print(
         "no LFW here (VISAVIS_LFW names its folder; --fetch downloads it): "
         "using the portrait that scikit-image ships"
@@ -89,7 +84,7 @@ def _lfw(named: Path | None, fetch: bool | None) -> Path | None:
 
 def _lfw_pairs(root: Path) -> list[tuple[str, Path, Path, bool]]:
     """Every 150th mated and non-mated pair of View 1's test list."""
-    photos = next(p for p in (root / "lfw-deepfunneled", root / "lfw_funneled", root) if p.is_dir())
+    folder = next(p for p in (root / "lfw-deepfunneled", root / "lfw_funneled", root) if p.is_dir())
     count, *lines = (root / "pairsDevTest.txt").read_text(encoding="utf-8").splitlines()
     middle = int(count)
     chosen = [*lines[50:middle:150][:_EACH], *lines[middle + 50 :: 150][:_EACH]]
@@ -98,7 +93,7 @@ def _lfw_pairs(root: Path) -> list[tuple[str, Path, Path, bool]]:
         words = line.split("\t")
         mated = len(words) == 3
         name, i, other, j = (words[0], words[1], words[0], words[2]) if mated else words
-        a, b = (photos / n / f"{n}_{int(k):04d}.jpg" for n, k in ((name, i), (other, j)))
+        a, b = (folder / n / f"{n}_{int(k):04d}.jpg" for n, k in ((name, i), (other, j)))
         title = f"{name} {i} / {other} {j}".replace("_", " ")
         pairs.append((title, a, b, mated))
     return pairs
@@ -122,13 +117,3 @@ def _portrait_pairs() -> list[tuple[str, Image, Image, bool]]:
         ("portrait / a quarter of the pixels", photo, photo[::2, ::2].copy(), True),
         ("portrait / underexposed", photo, dark, True),
     ]
-
-
-def _picture_of(recognizer: Recognizer, photo: Path | Image) -> demo_picture.PhotoPanel:
-    from visavis import images
-    from visavis.faces import align
-
-    pixels = images.decode(photo)
-    faces = recognizer.detect(photo)
-    used = recognizer.embed(photo, rule="central")[0].face
-    return demo_picture.PhotoPanel(pixels, faces, used, align.crop(pixels, used.landmarks))

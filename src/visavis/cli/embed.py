@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +18,6 @@ from visavis.cli.output import (
     stages,
 )
 from visavis.cli.photos import gather
-from visavis.errors import OptionError, VisavisError
-from visavis.writing import private_folder, replacing
 
 if TYPE_CHECKING:
     from visavis.pipeline import PhotoResult
@@ -54,15 +51,15 @@ def embed(
 
     Example: `visavis embed album/ --faces all --out album.npz`
     """
-    from visavis.api.options import recognizer
-    from visavis.api.photos import embed_many
+    from visavis.api.photos import embed_many, save_templates
 
     found, names = gather(photos)
     begun = time.monotonic()
     failed = 0
     kept: list[Template] = []
     with ExitStack() as stack:
-        file = None if out is None else stack.enter_context(_replacing(out))
+        if out is not None:
+            kept = stack.enter_context(save_templates(out, **photo_options))
         quiet = len(found) < 5 or (out is None and rows_are_progress(json=json))
         update = stack.enter_context(stages(quiet=quiet))
         put = stack.enter_context(json_rows()) if json else _show
@@ -77,9 +74,6 @@ def embed(
                 put(row)
             if out is not None:
                 kept += row.templates
-        if file is not None:
-            known = recognizer(**photo_options)
-            _write(file, kept, known.embedder.dimension, known.model_sha256)
     if out is not None and not json:
         console.print(f"{out}: {len(kept)} templates of {len(found)} photos", markup=False)
     if len(found) > 1:
@@ -94,32 +88,3 @@ def embed(
 
 def _show(row: PhotoResult) -> None:
     console.print(f"{row.photo}: {len(row.templates)} template(s)", markup=False)
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """Yield the file to write, opened before any photo is embedded; only its owner can read it."""
-    try:
-        private_folder(out.parent)
-        with replacing(out, private=True) as file:
-            yield file
-    except OSError as error:
-        if isinstance(error, VisavisError):
-            raise
-        raise OptionError(
-            f"--out {out} cannot be written ({error.strerror or error})", "name another file"
-        ) from error
-
-
-def _write(file: Path, kept: list[Template], dimension: int, sha256: str) -> None:
-    import numpy as np
-
-    vectors = [template.vector for template in kept]
-    with file.open("wb") as stream:
-        np.savez(
-            stream,
-            photo=np.array([template.photo for template in kept], dtype=np.str_),
-            vector=np.stack(vectors) if vectors else np.zeros((0, dimension), np.float32),
-            box=np.array([template.face.box for template in kept]).reshape(-1, 4),
-            model_sha256=np.array(sha256),
-        )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from visavis.errors import ImageNotFoundError, ImageTruncatedError, OptionError
-from visavis.images import read_bytes
 
 STANDARD_INPUT: Final = frozenset({"-", "/dev/stdin"})
 _NAME: Final = "standard input"
@@ -68,6 +67,8 @@ def _check_once(given: Sequence[str]) -> None:
 
 
 def _standard_input() -> bytes:
+    from visavis.api.photos import read_bytes
+
     remedy = "pipe one photo into it, such as `visavis detect - < photo.jpg`"
     if sys.stdin is None:
         raise ImageNotFoundError("standard input is closed", remedy)

@@ -352,6 +352,11 @@ class SupportedFpir(Record):
     lowest_ci: tuple[float, float]
     default_ci: tuple[float, float] | None
 
+    @property
+    def default(self) -> float:
+        """The FPIR that ``default_ci`` is at."""
+        return DEFAULT_FPIR
+
 
 def supported_fpirs(
     calibration: Calibration, /, sizes: Sequence[int] = (10, 100, 1000)

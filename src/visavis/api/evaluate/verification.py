@@ -10,7 +10,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from visavis.api.options import PhotoOptions, Progress, kept_templates, make_recognizer, stage
+from visavis.api.options import (
+    PhotoOptions,
+    Progress,
+    downloads,
+    kept_templates,
+    make_recognizer,
+    stage,
+)
 from visavis.errors import OptionError, UnknownCalibrationError, require_extra
 from visavis.plots import Drawn
 
@@ -124,7 +131,7 @@ def lfw(
 
     Args:
         root: folder with ``pairs.txt`` and ``lfw-deepfunneled/``, as the archive unpacks; that of
-            ``visavis demo --fetch`` when ``None``.
+            ``fetch_lfw`` when ``None``.
         view: 1, to choose on (1,000 pairs), or 2, to report (6,000).
         part: of View 1: ``test``, or ``train`` (2,200 pairs).
         mean_people: people who are in no pair, about whose mean the pairs are scored as well: all
@@ -137,9 +144,8 @@ def lfw(
         DataError: the folder does not hold it.
     """
     from visavis.evaluation import protocols
-    from visavis.weights import WeightStore
 
-    place = Path(root) if root is not None else WeightStore(options.get("home")).home / "lfw"
+    place = Path(root) if root is not None else downloads(options.get("home"))
     if root is None and not place.is_dir():
         raise OptionError("no folder of Labeled Faces in the Wild", "name it")
     if part not in {"test", "train"}:
@@ -149,6 +155,23 @@ def lfw(
         protocols.pairs.write(Path(write_pairs), protocol)
     cohort = None if mean_people == 0 else protocols.lfw.cohort(place, protocol, mean_people)
     return _measure(protocol, cohort, **options)
+
+
+def fetch_lfw(*, progress: Progress | None = None, home: Path | None = None) -> Path:
+    """Download Labeled Faces in the Wild (243 MB), if it is not here yet; its folder.
+
+    ``visavis.cache.clear`` erases it.
+
+    Args:
+        progress: called with ``download``, how many bytes have come, and how many there are.
+        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+
+    Raises:
+        DataError: it cannot be fetched, or what came is not it.
+    """
+    from visavis.evaluation.fetching import fetch_lfw as fetch
+
+    return fetch(downloads(home), progress=stage(progress, "download"))
 
 
 def pairs(

@@ -5,17 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from visavis.api import calibrations
 from visavis.cli import options
 from visavis.cli.calibrate.show import show_calibration, show_check, show_list
 from visavis.cli.output import console, echo_json, home, messages, stages
 from visavis.errors import CalibrationError, OptionError
-
-if TYPE_CHECKING:
-    from visavis.decision.profile import CalibrationStore
 
 
 @options.photo_options("calibration")
@@ -142,7 +140,6 @@ def calibrate(
         return
     if check is None and name is None and out is None:
         raise OptionError("a calibration without a name", "give --name NAME")
-    from visavis.api import calibrations
 
     with stages(quiet=json) as update:
         if check is not None:
@@ -185,26 +182,23 @@ def calibrate(
             show_check(verdict)
         raise typer.Exit(0 if verdict.trusted else 1)
     if json:
-        from visavis.decision.open_set import supported_fpirs
-
-        echo_json({**made.to_dict(), "supported_fpirs": supported_fpirs(made)})
+        echo_json({**made.to_dict(), "supported_fpirs": calibrations.supported_fpirs(made)})
         return
     show_calibration(made)
-    console.print(f"saved: {out or _store().path(made.name)}", markup=False)
+    console.print(f"saved: {out or calibrations.place(made.name, home=home())}", markup=False)
     if out is None:
         console.print(f"use it: --calibration {made.name}", markup=False)
 
 
 def _manage(delete: str | None, *, json: bool) -> None:
-    store = _store()
     if delete is not None:
-        store.delete(delete)
+        calibrations.delete(delete, home=home())
         console.print(f"deleted calibration {delete}", markup=False)
         return
     found, damaged = [], False
-    for name in store.names():
+    for name in calibrations.names(home=home()):
         try:
-            found.append(store.load(name))
+            found.append(calibrations.show(name, home=home()))
         except CalibrationError as error:
             messages.print(f"visavis: {error}", markup=False)
             damaged = True
@@ -214,12 +208,6 @@ def _manage(delete: str | None, *, json: bool) -> None:
         show_list(found)
     if damaged:
         raise typer.Exit(1)
-
-
-def _store() -> CalibrationStore:
-    from visavis.decision.profile import CalibrationStore
-
-    return CalibrationStore(home())
 
 
 def _command() -> str:

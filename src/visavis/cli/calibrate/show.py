@@ -61,12 +61,13 @@ def _show_fpirs(made: Calibration) -> None:
     """Print the lowest FPIR that the calibration supports for several gallery sizes."""
     from rich.table import Table
 
-    from visavis.decision.open_set import DEFAULT_FPIR, supported_fpirs
+    from visavis.api.calibrations import supported_fpirs
 
+    found = supported_fpirs(made)
     table = Table(
-        "people enrolled", "lowest FPIR", "95 % interval", f"interval at {DEFAULT_FPIR:g}"
+        "people enrolled", "lowest FPIR", "95 % interval", f"interval at {found[0].default:g}"
     )
-    for one in supported_fpirs(made):
+    for one in found:
         table.add_row(
             f"{one.people:,}",
             f"{one.lowest:g}" if one.lowest < 1 else "none",

@@ -123,7 +123,7 @@ def run(
         people = None
         if gallery is not None:
             people = stack.enter_context(
-                gallery_options.open_whole(gallery, key_file=key_file, tenant=tenant)
+                gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant)
             )
         update = stack.enter_context(stages(quiet=json))
         album = albums.cluster(

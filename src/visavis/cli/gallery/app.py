@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visavis.api.gallery import Key
 from visavis.cli import options, output
 from visavis.cli.gallery import moves as gallery_moves
 from visavis.cli.gallery import options as gallery_options
@@ -38,12 +38,9 @@ def info(
 
     Example: `visavis gallery info --gallery door.gallery`
     """
-    from visavis.identification import migration
-
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        found = store.info()
-        begun = migration.target(store)
-        change = migration.progress(store, *begun) if begun else None
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
+        found = people.info()
+        change = people.migration()
     if json:
         echo_json({**found.to_dict(), "migration": change})
         return
@@ -102,8 +99,8 @@ def check(
 
     Example: `visavis gallery check --gallery door.gallery`
     """
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        found = store.check()
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
+        found = people.check()
     if json:
         echo_json(found)
     else:
@@ -130,10 +127,10 @@ def compact(
 
     Example: `visavis gallery compact --gallery door.gallery`
     """
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        before = store.info().bytes
-        store.compact()
-        after = store.info().bytes
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
+        before = people.info().bytes
+        people.compact()
+        after = people.info().bytes
     if json:
         echo_json({"bytes_before": before, "bytes_after": after})
     else:
@@ -155,8 +152,8 @@ def backup(
 
     Example: `visavis gallery backup copies/monday --gallery door.gallery`
     """
-    with gallery_options.open_folder(gallery, key_file=key_file, what="a backup") as store:
-        store.backup(destination)
+    with gallery_options.open_gallery(gallery, key_file=key_file) as people:
+        people.backup(destination)
     if json:
         echo_json({"backup": str(destination)})
     else:
@@ -196,13 +193,12 @@ def rekey(
 
     Example: `visavis gallery rekey --generate new.key --key-file old.key --gallery door.gallery`
     """
-    from visavis.gallery.crypto.key import Key
-
     if sum((new_key_file is not None, generate is not None, decrypt)) != 1:
         raise OptionError(
             "which key?", "give one of --new-key-file FILE, --generate FILE and --decrypt"
         )
-    with gallery_options.open_folder(gallery, key_file=key_file, what="the key") as store:
+    with gallery_options.open_gallery(gallery, key_file=key_file) as people:
+        people.folder("the key")  # or refuses, before a key is made
         new: Key | None = None
         if new_key_file is not None:
             new = gallery_options.key_in(new_key_file)
@@ -210,7 +206,7 @@ def rekey(
             new = Key.generate()
             new.to_file(generate)  # before anything is sealed with it
         try:
-            store.rekey(new, reencrypt=reencrypt)
+            people.rekey(new, reencrypt=reencrypt)
         except ErasureIncompleteError:
             raise
         except GalleryError as error:
@@ -241,8 +237,8 @@ def expire(
 
     Example: `visavis gallery expire --gallery door.gallery`
     """
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        erased = store.expire(datetime.now(UTC).isoformat())
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
+        erased = people.expire()
     if json:
         echo_json({"templates": erased})
     else:
@@ -270,8 +266,8 @@ def audit(
     """
     from collections import deque
 
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        entries = deque(store.audit(), maxlen=last)
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
+        entries = deque(people.audit(), maxlen=last)
     if json:
         echo_json(list(entries))
         return

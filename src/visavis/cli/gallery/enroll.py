@@ -130,7 +130,7 @@ def enroll(
     enroll_options(**wanted)  # refused before a gallery is made
     with (
         RowReport(report) as rows,
-        gallery_options.open_whole(
+        gallery_options.open_gallery(
             gallery, key_file=key_file, tenant=tenant, create=True
         ) as people,
     ):
@@ -178,11 +178,10 @@ def enroll(
 
 def _gather(sources: list[str], name: str | None) -> list[PersonPhoto]:
     from visavis.api.gallery import person_photos
-    from visavis.identification import PersonPhoto
 
     if name is not None:
         found = zip(*gather(sources), strict=True)
-        return [PersonPhoto(name, photo, source=called) for photo, called in found]
+        return person_photos([(name, photo, called) for photo, called in found])
     for source in STANDARD_INPUT.intersection(sources):
         raise OptionError(f"{source}, a photo of nobody", 'say whose it is: --name "..."')
     return [photo for source in sources for photo in person_photos(source)]

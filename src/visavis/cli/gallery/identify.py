@@ -83,11 +83,11 @@ def identify(
 
     Example: `visavis identify door.jpg --gallery door.gallery --fpir 0.001`
     """
-    from visavis.identification import IdentifyOptions
+    from visavis.api.gallery import identify_options
 
     given, names = gather(photos)
-    IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces)  # type: ignore[arg-type]  # or refuses
-    with gallery_options.open_whole(gallery, key_file=key_file, tenant=tenant) as people:
+    identify_options(fpir=fpir, top=top, faces=faces, fusion=fusion, audit=audit)  # or refuses
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
         identifier = people.identifier(
             fpir=fpir,
             top=top,

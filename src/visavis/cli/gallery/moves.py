@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visavis.api.gallery import check_import, is_sealed, require_export
 from visavis.cli import options, output
 from visavis.cli.gallery import options as gallery_options
-from visavis.cli.output import console, echo_json, home, messages, progress, stages
-from visavis.errors import OptionError
+from visavis.cli.output import console, echo_json, messages, stages
 
 if TYPE_CHECKING:
     from visavis.identification import MigrationProgress
@@ -52,32 +52,22 @@ def migrate(
 
     Example: `visavis gallery migrate --model arcface-r50 --gallery door.gallery`
     """
-    from visavis.identification import Migration, migration
-    from visavis.pipeline import Recognizer, RecognizerOptions
-
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        begun = migration.target(store)
-        if model is None and begun is None:
-            raise OptionError("no new model is named", "say --model NAME (`visavis models list`)")
-        name = model or (begun[0] if begun else "")
-        recognizer = Recognizer(
-            model=name, options=RecognizerOptions(runtime=runtime, flip=flip), home=home()
-        )
-        change = Migration(store, recognizer)
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
         if finish:
-            found = change.progress()
-            if found.complete:
+            change = people.migration(model)
+            if change is not None and change.complete:
                 gallery_options.confirm(
-                    f"Erase {found.old_faces} templates of other models?", yes=yes
+                    f"Erase {change.old_faces} templates of other models?", yes=yes
                 )
-            erased = change.finish()
+            erased = people.finish_migration(model)
             if json:
                 echo_json({"erased": erased})
             else:
+                name = change.model if change is not None else ""
                 console.print(f"erased {erased:,} old template(s): {name} is the only model now")
             return
-        with progress("migrate") as update:
-            found = change.run(report=update)
+        with stages() as update:
+            found = people.migrate(model, flip=flip, runtime=runtime, progress=update)
     if json:
         echo_json({**found.to_dict(), "complete": found.complete})
     else:
@@ -119,7 +109,7 @@ def export(
     Example: `visavis gallery export people.visavis --gallery door.gallery`
     """
     with (
-        gallery_options.open_whole(gallery, key_file=key_file, tenant=tenant) as people,
+        gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people,
         stages(quiet=json) as update,
     ):
         found = people.export(
@@ -165,8 +155,6 @@ def import_(
 
     Example: `visavis gallery import people.visavis --gallery http://milvus:19530`
     """
-    from visavis.api.gallery import check_import, is_sealed, require_export
-
     check_import(file, existing)
     key = gallery_options.key_in(file_key) if file_key is not None else None
     if key is None and is_sealed(file):
@@ -174,7 +162,7 @@ def import_(
     # Before a gallery is made, perhaps with a key that turns out to be the wrong one.
     require_export(file, key)
     with (
-        gallery_options.open_whole(
+        gallery_options.open_gallery(
             gallery, key_file=key_file, tenant=tenant, create=True
         ) as people,
         stages(quiet=json) as update,

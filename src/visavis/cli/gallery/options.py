@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from visavis.api import gallery as galleries
+from visavis.api.gallery import GalleryAccess, Key, readers
 from visavis.cli.output import home, messages
 from visavis.errors import OptionError
-
-if TYPE_CHECKING:
-    from visavis.api.gallery import Gallery as WholeGallery
-    from visavis.api.gallery import GalleryAccess
-    from visavis.gallery.crypto.key import Key
-    from visavis.gallery.milvus import MilvusGallery
-    from visavis.gallery.sqlite.store import SqliteGallery
 
 Gallery = Annotated[
     str | None,
@@ -48,8 +43,6 @@ def key_in(file: Path, *, quiet: bool = False) -> Key:
     Raises:
         GalleryKeyError: it cannot be read.
     """
-    from visavis.gallery.crypto.key import Key, readers
-
     key = Key.from_file(file)
     if not quiet and (who := readers(file)):
         messages.print(f"warning: {who} can read the key file {file}: `chmod 600` it", markup=False)
@@ -66,8 +59,6 @@ def key_from(file: Path | None, *, quiet: bool = False) -> Key | None:
     Raises:
         GalleryKeyError: it cannot be read.
     """
-    from visavis.gallery.crypto.key import Key
-
     if file is not None:
         return key_in(file, quiet=quiet)
     if text := os.environ.get(_KEY):
@@ -83,28 +74,15 @@ def open_gallery(
     key_file: Path | None = None,
     tenant: str = "default",
     create: bool = False,
-) -> SqliteGallery | MilvusGallery:
-    """The store of the gallery at a place; see ``open_whole``."""
-    return open_whole(location, key_file=key_file, tenant=tenant, create=create).store
-
-
-def open_whole(
-    location: str | None,
-    *,
-    key_file: Path | None = None,
-    tenant: str = "default",
-    create: bool = False,
-) -> WholeGallery:
+) -> galleries.Gallery:
     """The gallery at a place.
 
     Raises:
         OptionError: none is named.
         GalleryError: there is none, or it cannot be opened.
     """
-    from visavis.api.gallery import Gallery
-
     place = named(location)
-    return Gallery(place, create=create, home=home(), **access(place, key_file, tenant))
+    return galleries.Gallery(place, create=create, home=home(), **access(place, key_file, tenant))
 
 
 def named(location: str | None) -> str:
@@ -116,27 +94,11 @@ def named(location: str | None) -> str:
 
 def access(location: str, key_file: Path | None, tenant: str) -> GalleryAccess:
     """What opens a gallery, by the options and the environment."""
-    from visavis.api.gallery import in_milvus
-
     return {
-        "key": key_file if in_milvus(location) else key_from(key_file),
+        "key": key_file if galleries.in_milvus(location) else key_from(key_file),
         "tenant": tenant,
         "token": os.environ.get(_TOKEN) or None,
     }
-
-
-def open_folder(location: str | None, *, key_file: Path | None, what: str) -> SqliteGallery:
-    """The gallery in a folder, for what only such a one can do.
-
-    Raises:
-        OptionError: it is in Milvus.
-    """
-    gallery = open_whole(location, key_file=key_file)
-    try:
-        return gallery.folder(what)
-    except OptionError:
-        gallery.close()
-        raise
 
 
 def confirm(

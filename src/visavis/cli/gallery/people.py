@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from visavis.cli import options, output
 from visavis.cli.gallery import options as gallery_options
 from visavis.cli.output import console, echo_json, messages
 from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from visavis.api.gallery import Gallery
 
 app = typer.Typer(no_args_is_help=True, help="List, show, rename, merge, split and remove people.")
 
@@ -33,12 +36,12 @@ def list_people(
 
     Example: `visavis people list --gallery door.gallery`
     """
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
         if json:
-            echo_json(list(store.people()))
+            echo_json(people.people())
             return
         count = 0
-        for person in store.people():
+        for person in people.people():
             count += 1
             templates = sum(person.faces.values())
             extra = f"  {_attributes(person.attributes)}" if person.attributes else ""
@@ -63,9 +66,9 @@ def show(
 
     Example: `visavis people show "Anna Ivanova" --gallery door.gallery`
     """
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        person = store.person(name)
-        faces = list(store.faces(person=person.name))
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
+        person = people.person(name)
+        faces = people.faces(name)
     if json:
         echo_json({**person.to_dict(), "templates": faces})
         return
@@ -99,9 +102,9 @@ def rename(
 
     Example: `visavis people rename Anna_Ivanova "Anna Petrova" --gallery door.gallery`
     """
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        store.rename(old, new)
-        _done(store.person(new), f"{old} is {new} now", json)
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
+        people.rename(old, new)
+        _done(people.person(new), f"{old} is {new} now", json)
 
 
 @app.command("merge")
@@ -122,12 +125,12 @@ def merge(
 
     Example: `visavis people merge "Anna Ivanova" A_Ivanova --gallery door.gallery --yes`
     """
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
         for name in (into, *others):
-            store.person(name)
+            people.person(name)
         gallery_options.confirm(f"Merge {', '.join(others)} into {into}?", yes=yes)
-        store.merge(into, *others)
-        person = store.person(into)
+        people.merge(into, *others)
+        person = people.person(into)
         _done(person, f"{into} has {sum(person.faces.values())} template(s) now", json)
 
 
@@ -177,20 +180,20 @@ def split(
             "which templates, and who gets them?",
             "give their numbers and --into NAME; or give --suggest without either",
         )
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
         if suggest:
-            _suggest(store, name, calibration, json)
+            _suggest(people, name, calibration, json)
             return
         moved, other = templates or [], into or ""
-        if store.has_person(name) and store.has_person(other):
+        if name in people and other in people:
             gallery_options.confirm(
                 f"Give {len(set(moved))} template(s) of {name} to {other}?",
                 yes=yes,
                 why=f"{other} is enrolled already",
                 remedy="confirm it with --yes, or choose a new name",
             )
-        store.split(name, moved, into=other)
-        both = {"from": store.person(name), "into": store.person(other)}
+        people.split(name, moved, into=other)
+        both = {"from": people.person(name), "into": people.person(other)}
     if json:
         echo_json(both)
         return
@@ -200,10 +203,8 @@ def split(
         )
 
 
-def _suggest(store: Any, name: str, calibration: str | None, json: bool) -> None:
-    from visavis.identification import suggest_splits
-
-    found = suggest_splits(store, name, calibration=calibration, home=output.home())
+def _suggest(people: Gallery, name: str, calibration: str | None, json: bool) -> None:
+    found = people.suggest_splits(name, calibration=calibration)
     if json:
         echo_json({"person": name, "suggestions": found})
         return
@@ -247,15 +248,15 @@ def remove(
 
     Example: `visavis people remove "Anna Ivanova" --gallery door.gallery --yes`
     """
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        people = [store.person(name) for name in names]
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
+        found = [people.person(name) for name in names]
         if face:
-            erased = _remove_faces(store, [person.name for person in people], face, yes)
+            erased = _remove_faces(people, [person.name for person in found], face, yes)
         else:
-            templates = sum(sum(person.faces.values()) for person in people)
-            who = ", ".join(person.name for person in people)
+            templates = sum(sum(person.faces.values()) for person in found)
+            who = ", ".join(person.name for person in found)
             gallery_options.confirm(f"Erase {who} ({templates} templates)?", yes=yes)
-            erased = sum(store.remove(name) for name in dict.fromkeys(p.name for p in people))
+            erased = people.remove(*(person.name for person in found))
     if json:
         echo_json({"people": [] if face else names, "templates": erased})
     else:
@@ -263,17 +264,17 @@ def remove(
         console.print(f"erased {what}{erased} template(s)", markup=False)
 
 
-def _remove_faces(store: Any, names: list[str], faces: list[int], yes: bool) -> int:
+def _remove_faces(people: Gallery, names: list[str], faces: list[int], yes: bool) -> int:
     if len(names) != 1:
         raise OptionError(f"--face with {len(names)} people", "name one person")
-    known = {face.id for face in store.faces(person=names[0])}
+    known = {face.id for face in people.faces(names[0])}
     for number in faces:
         if number not in known:
             raise OptionError(
                 f"{names[0]} has no template {number}", f"`visavis people show {names[0]!r}`"
             )
     gallery_options.confirm(f"Erase {len(faces)} template(s) of {names[0]}?", yes=yes)
-    return int(store.remove_faces(faces))
+    return people.remove_faces(faces)
 
 
 @app.command("set")
@@ -298,11 +299,11 @@ def set_attributes(
     Example: `visavis people set "Anna Ivanova" department=press floor=3 --gallery door.gallery`
     """
     changes = dict(_pair(text) for text in pairs)
-    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as store:
-        before = store.person(name).attributes
+    with gallery_options.open_gallery(gallery, key_file=key_file, tenant=tenant) as people:
+        before = people.person(name).attributes
         merged = {key: value for key, value in (before | changes).items() if value != ""}
-        store.set_attributes(name, merged)
-        person = store.person(name)
+        people.set_attributes(name, merged)
+        person = people.person(name)
         _done(person, f"{person.name}: {_attributes(person.attributes) or 'no attributes'}", json)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from visavis.api import models
 from visavis.cli import output
 from visavis.cli.output import console, echo_json, home, messages, progress
-from visavis.errors import MissingExtraError, OptionError
-from visavis.weights import BUILTIN, ModelEntry, WeightStore
+from visavis.errors import OptionError
+
+if TYPE_CHECKING:
+    from visavis.weights import ModelEntry
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,10 +32,9 @@ def list_models(as_json: _Json = False) -> None:
 
     Example: `visavis models list`
     """
-    store = _store()
-    entries = store.entries()
+    entries = models.list(home=home())
     if as_json:
-        echo_json([_described(store, entry) for entry in entries])
+        echo_json([models.described(entry.name, home=home()) for entry in entries])
         return
     from rich.console import Console
     from rich.table import Table
@@ -52,7 +53,7 @@ def list_models(as_json: _Json = False) -> None:
             output.size(entry.size),
             entry.licence,
             entry.sha256[:12],
-            _where(store, entry.name),
+            _where(entry.name),
         )
     # Away from a terminal there is no width to keep to.
     Console(width=None if console.is_terminal else 200, highlight=False).print(table)
@@ -64,11 +65,10 @@ def show(name: _Name, as_json: _Json = False) -> None:
 
     Example: `visavis models show sface`
     """
-    store = _store()
-    entry = store.entry(name)
     if as_json:
-        echo_json(_described(store, entry))
+        echo_json(models.described(name, home=home()))
         return
+    entry = models.show(name, home=home())
     rows = {
         "name": entry.name,
         "kind": entry.kind,
@@ -84,7 +84,10 @@ def show(name: _Name, as_json: _Json = False) -> None:
         "added": entry.added,
         "carried by": ", ".join(carrier.distribution for carrier in entry.carriers),
         "download": "\n".join(entry.urls),
-        "here": "\n".join(f"{copy.path} ({copy.place})" for copy in store.copies(name)) or "no",
+        "here": "\n".join(
+            f"{copy.path} ({copy.place})" for copy in models.copies(name, home=home())
+        )
+        or "no",
     }
     for title, text in rows.items():
         for line in text.splitlines():
@@ -235,8 +238,6 @@ def add(
             f"{file} without {', '.join(missing)}",
             "the file cannot tell it: see `visavis models add --help`",
         )
-    from visavis.inference import RUNTIMES, check_options
-
     entry = models.add(
         name,
         file,
@@ -254,19 +255,15 @@ def add(
         home=home(),
     )
     if as_json:
-        echo_json(_described(_store(), entry))
+        echo_json(models.described(entry.name, home=home()))
         return
     _tell_added(entry)
-    for runtime in sorted({*RUNTIMES} - {*entry.runtimes}):
-        try:
-            check_options(runtime, None)
-        except MissingExtraError as error:
-            messages.print(f"not tried in {runtime}: {error}", markup=False)
-        else:
-            messages.print(f"not served right by {runtime}", markup=False)
+    for said in models.not_served(entry).values():
+        messages.print(said, markup=False)
     if entry.batch is not None:
         messages.print(f"its graph takes {entry.batch} crop(s) at a time: slow", markup=False)
-    shared = next((one for one in BUILTIN.values() if one.sha256 == entry.sha256), None)
+    known = (one for one in models.list(home=home()) if one.builtin)
+    shared = next((one for one in known if one.sha256 == entry.sha256), None)
     messages.print(
         f"it is the file of {shared.name}, whose thresholds are its own"
         if shared
@@ -277,12 +274,10 @@ def add(
 
 
 def _add_directory(name: str, file: Path | None, *, as_json: bool) -> None:
-    from visavis.decision.profile import CalibrationStore
-
     entry = models.add(name, file, home=home())
-    calibration = CalibrationStore(home()).own(entry.name, entry.sha256)
+    calibration = models.calibration(entry.name, home=home())
     if as_json:
-        echo_json({**_described(_store(), entry), "calibration": calibration})
+        echo_json({**models.described(entry.name, home=home()), "calibration": calibration})
         return
     _tell_added(entry)
     if calibration is None:
@@ -316,11 +311,10 @@ def remove(
 
     Example: `visavis models remove arcface-r50 --yes`
     """
-    store = _store()
-    if not (yes or store.entry(name).builtin):
+    if not (yes or models.show(name, home=home()).builtin):
         if not sys.stdin.isatty():
             raise OptionError(f"removing {name!r} cannot be undone", "confirm it with --yes")
-        typer.confirm(f"Erase model {name!r} from {store.home}?", abort=True, err=True)
+        typer.confirm(f"Erase model {name!r}?", abort=True, err=True)
     gone = models.remove(name, home=home())
     if as_json:
         echo_json(gone)
@@ -331,17 +325,8 @@ def remove(
         messages.print(f"left {path}: it belongs to an installed package", markup=False)
 
 
-def _store() -> WeightStore:
-    return WeightStore(home())
-
-
-def _described(store: WeightStore, entry: ModelEntry) -> dict[str, Any]:
-    copies = [copy.to_dict() for copy in store.copies(entry.name)]
-    return {**entry.to_dict(), "builtin": entry.builtin, "copies": copies}
-
-
-def _where(store: WeightStore, name: str) -> str:
-    copies = store.copies(name)
+def _where(name: str) -> str:
+    copies = models.copies(name, home=home())
     if not copies:
         return "not here"
     return "cache" if copies[0].cached else "wheel"
