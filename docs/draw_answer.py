@@ -6,7 +6,7 @@ ships; the second is mirrored, underexposed, and has a quarter of the pixels.
 
 from __future__ import annotations
 
-import tempfile
+import io
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +14,14 @@ import skimage.data
 from PIL import Image
 
 import visavis
-from visavis.cli import demo_picture
-from visavis.faces import align
 
 
 def main(target: Path) -> None:
     portrait = np.ascontiguousarray(skimage.data.astronaut())
     other = np.ascontiguousarray((portrait[::2, ::-2] * 0.35).astype(np.uint8))
-    recognizer = visavis.Recognizer()
-    answer = recognizer.verify(portrait, other, fmr=1e-4)
-    seen = [
-        demo_picture.PhotoPanel(
-            photo, recognizer.detect(photo), used, align.crop(photo, used.landmarks)
-        )
-        for photo in (portrait, other)
-        for used in [recognizer.embed(photo)[0].face]
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        png = demo_picture.draw([("", True, answer, *seen)], Path(folder) / "answer.png")
-        Image.open(png).convert("RGB").save(target, quality=85, optimize=True)
+    png = io.BytesIO()
+    visavis.verify(portrait, other, fmr=1e-4).plot().savefig(png, format="png", dpi=110)
+    Image.open(png).convert("RGB").save(target, quality=85, optimize=True)
 
 
 if __name__ == "__main__":

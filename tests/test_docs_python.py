@@ -95,8 +95,50 @@ def images(portrait: np.ndarray) -> Names:
     return {"data": Path("ann.jpg").read_bytes(), "path": Path("ann.jpg"), "cache": set()}
 
 
+def api(portrait: np.ndarray) -> Names:
+    """Photos under the page's names; what takes minutes or real data is called with the page's
+    arguments, and answers without the work."""
+    import inspect
+    from types import SimpleNamespace
+
+    import visavis as vv
+
+    both = ("a.jpg", "b.jpg")
+    photos(portrait, *both, "holiday/1.jpg", "holiday/2.jpg")
+    photos(portrait, *(f"photos/{name}" for name in both), "staff/Anna Ivanova/1.jpg")
+    Path("mine.csv").write_text("a,b,same\na.jpg,b.jpg,1\na.jpg,photos/b.jpg,0\n")
+
+    def instead(call: Callable[..., Any], answer: Any) -> Callable[..., Any]:
+        def bound(*given: Any, **named: Any) -> Any:
+            inspect.signature(call).bind(*given, **named)
+            return answer
+
+        return bound
+
+    drawn = SimpleNamespace(rank1=1.0, accuracy=0.99, trusted=True, plot=lambda: None)
+    model = SimpleNamespace(path="runs/mine/model")
+    asked = vv.verify
+    return {
+        "instead": {
+            (vv, "calibrate"): instead(vv.calibrate, None),
+            (vv, "check"): instead(vv.check, drawn),
+            (vv, "train"): instead(vv.train, SimpleNamespace(model=model)),
+            (vv, "verify"): lambda *given, **named: asked(
+                *given, **{k: v for k, v in named.items() if k != "calibration"}
+            ),
+            (vv.evaluate, "lfw"): instead(vv.evaluate.lfw, drawn),
+            (vv.evaluate, "identify"): instead(vv.evaluate.identify, drawn),
+            (vv.evaluate, "cluster"): instead(vv.evaluate.cluster, drawn),
+            (vv.models, "add"): instead(vv.models.add, None),
+            (vv.runs, "report"): instead(vv.runs.report, None),
+        }
+    }
+
+
 SETTINGS: dict[str, Callable[[np.ndarray], Names]] = {
     "README.md": readme,
+    "docs/api.md": api,
+    "docs/coming-from.md": api,
     "docs/concepts/detection.md": detection,
     "docs/concepts/gallery.md": gallery,
     "docs/concepts/identification.md": nothing,
@@ -120,6 +162,8 @@ def test_it_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     names = SETTINGS[page](portrait) if page in SETTINGS else {}
+    for (place, name), call in names.pop("instead", {}).items():
+        monkeypatch.setattr(place, name, call, raising=False)
     for block in BLOCKS[page]:
         tree = ast.parse(block)
         if page in NOT_RUN:

@@ -15,12 +15,19 @@ from typing import TYPE_CHECKING, Any
 from visavis.version import __version__
 
 if TYPE_CHECKING:
-    from visavis.api import data, evaluate, models, runs
+    from visavis.api import cache, calibrations, data, evaluate, models, runs
     from visavis.api.albums import PhotoAlbum, cluster
     from visavis.api.calibrations import calibrate, check
     from visavis.api.face_clusterer import FaceClusterer
-    from visavis.api.gallery import Gallery
-    from visavis.api.photos import detect, detect_many, embed, embed_many, verify
+    from visavis.api.gallery import Gallery, Key
+    from visavis.api.photos import (
+        detect,
+        detect_many,
+        embed,
+        embed_many,
+        save_templates,
+        verify,
+    )
     from visavis.api.training import train
     from visavis.decision.profile import Calibration, CalibrationStore
     from visavis.pipeline import Recognizer, Verification
@@ -30,15 +37,22 @@ _PLACES = {
     "api.albums": ("PhotoAlbum", "cluster"),
     "api.calibrations": ("calibrate", "check"),
     "decision.profile": ("Calibration", "CalibrationStore"),
-    "api.photos": ("detect", "detect_many", "embed", "embed_many", "verify"),
+    "api.photos": (
+        "detect",
+        "detect_many",
+        "embed",
+        "embed_many",
+        "save_templates",
+        "verify",
+    ),
     "api.face_clusterer": ("FaceClusterer",),
-    "api.gallery": ("Gallery",),
+    "api.gallery": ("Gallery", "Key"),
     "pipeline": ("Recognizer", "Verification"),
     "api.training": ("train",),
     "types": ("Face", "OperatingPoint", "Quality", "Template"),
 }
 
-_MODULES = ("data", "evaluate", "models", "runs")
+_MODULES = ("cache", "calibrations", "data", "evaluate", "models", "runs")
 
 __all__ = [
     "Calibration",
@@ -46,6 +60,7 @@ __all__ = [
     "Face",
     "FaceClusterer",
     "Gallery",
+    "Key",
     "OperatingPoint",
     "PhotoAlbum",
     "Quality",
@@ -53,7 +68,9 @@ __all__ = [
     "Template",
     "Verification",
     "__version__",
+    "cache",
     "calibrate",
+    "calibrations",
     "check",
     "cluster",
     "data",
@@ -64,6 +81,7 @@ __all__ = [
     "evaluate",
     "models",
     "runs",
+    "save_templates",
     "train",
     "verify",
 ]

@@ -52,7 +52,7 @@ def test_verify_draws_both_photos_both_crops_and_the_score(
 def test_an_answer_is_the_record_that_it_was(photo: Path, portrait: np.ndarray) -> None:
     answer = vv.verify(photo, portrait)
     assert answer.to_dict() == Recognizer().verify(photo, portrait).to_dict()
-    assert "photos" not in repr(answer)
+    assert "array(" not in repr(answer).partition("operating_point")[0]
     travelled = pickle.loads(pickle.dumps(answer))
     assert travelled.to_dict() == answer.to_dict()
     with pytest.raises(OptionError, match="without its photo"):
@@ -62,7 +62,7 @@ def test_an_answer_is_the_record_that_it_was(photo: Path, portrait: np.ndarray) 
 def test_detect_draws_every_face_and_reads_a_file_again(photo: Path, portrait: np.ndarray) -> None:
     twice = np.concatenate([portrait, portrait], axis=1)
     faces = vv.detect(twice)
-    assert sorted(boxes(faces.plot().axes[0])) == pytest.approx(sorted(f.box for f in faces))
+    np.testing.assert_allclose(boxes(faces.plot().axes[0]), [face.box for face in faces])
     stream = io.BytesIO(photo.read_bytes())
     assert vv.detect(stream)._repr_png_().startswith(b"\x89PNG")  # type: ignore[union-attr]
     gone = vv.detect(photo)

@@ -29,7 +29,7 @@ def test_enroll_and_identify(staff: Path, peers: Path, tmp_path: Path) -> None:
     with vv.Gallery(tmp_path / "door.gallery", create=True, home=tmp_path / "home") as people:
         report = people.enroll(staff, progress=lambda *now: told.append(now))
         assert report.counts == {"enrolled": 4}, [row.message for row in report.rows]
-        assert told[-1] == ("enrol", 4, 4)
+        assert told[-1] == ("enroll", 4, 4)
         again = people.enroll([("Angelina", staff / "Angelina" / "1.jpg")])
         assert again.counts == {"already-enrolled": 1}
         answer = people.identify(peers / "deepface" / "img4.jpg", fpir=1e-2, faces="largest")

@@ -29,7 +29,7 @@ def test_one_command_is_loaded_alone() -> None:
 
 
 def test_every_command_is_loaded_where_none_is_named() -> None:
-    assert loaded("--help") >= {"verify", "train", "gallery", "evaluate_cluster"}
+    assert loaded("--help") >= {"verify", "train", "gallery", "evaluate.cluster"}
 
 
 def test_alone_or_among_others_a_command_is_the_same() -> None:

@@ -137,6 +137,24 @@ def finder(rule: str, /, **options: Unpack[DetectorOptions]) -> tuple[Callable[[
     return make, f"{look().name}, {rule}"
 
 
+class AgainstOptions(DetectorOptions, total=False):
+    """How photos that will be tested with are read; ``DetectorOptions``, and further.
+
+    Attributes:
+        faces: which face where a photo has several: ``central`` (when left out) or ``largest``.
+        root: folder that the paths of a list start from.
+        workers: photos in work at once; all cores when ``None``.
+        cache: keep gray pictures in the home folder; ``True`` when left out.
+        progress: called with ``test photos``, how many are done, and of how many.
+    """
+
+    faces: str
+    root: Path | None
+    workers: int | None
+    cache: bool
+    progress: Progress | None
+
+
 def protocol_of(
     place: Path,
     /,
@@ -273,7 +291,7 @@ def check(
     drop: str | PathLike[str] | None = None,
     strict: bool = False,
     ignore_names: bool = False,
-    **options: Any,
+    **options: Unpack[AgainstOptions],
 ) -> tuple[Pack, Leaks | None]:
     """Check that every crop is as it was written, and that nobody in the pack is tested with.
 
@@ -284,8 +302,7 @@ def check(
         drop: write the pack to this file without the photos that are in the test too.
         strict: refuse even one near-identical photo, not only more than 1 in 1,000.
         ignore_names: people's names are numbers that mean others in the test.
-        **options: as for ``pack``: ``faces``, ``root``, ``workers``, ``cache``, ``progress`` and
-            ``DetectorOptions``, all for the photos of ``against``.
+        **options: see ``AgainstOptions``.
 
     Returns:
         The pack (that of ``drop`` if it was written), and what it shares with the test.

@@ -231,7 +231,7 @@ class Gallery:
             log.warning("%s", sentence)
         self._identifiers.clear()
         rows = []
-        for row in enroller.enroll(photos, progress=stage(progress, "enrol")):
+        for row in enroller.enroll(photos, progress=stage(progress, "enroll")):
             rows.append(row)
             if on_row is not None:
                 on_row(row)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from visavis.api.options import Progress, stage
 from visavis.errors import (
@@ -55,6 +55,25 @@ class RemovedModel(Record):
     name: str
     erased: tuple[str, ...]
     left: tuple[str, ...]
+
+
+class ModelNotes(TypedDict, total=False):
+    """What is kept of an added model besides.
+
+    Attributes:
+        crop_scale: size of the face in the crop relative to the usual 112x112 template; 1 when
+            left out.
+        use: what it may be used for, in words.
+        training_data: what it was trained on.
+        paper: what to cite.
+        homepage: where it comes from.
+    """
+
+    crop_scale: float
+    use: str
+    training_data: str
+    paper: str
+    homepage: str
 
 
 def list(*, home: Path | None = None) -> tuple[ModelEntry, ...]:
@@ -162,7 +181,7 @@ def add(
     input_size: int | None = None,
     layout: str | None = None,
     home: Path | None = None,
-    **about: Any,
+    **about: Unpack[ModelNotes],
 ) -> ModelEntry:
     """Add your own face embedder; from then on ``model=name`` selects it everywhere.
 
@@ -184,8 +203,7 @@ def add(
         input_size: side of the crop in pixels, if the graph leaves it open.
         layout: ``NCHW`` or ``NHWC``, if the graph's shape does not tell.
         home: folder of models, calibrations and caches; the user's data folder when ``None``.
-        **about: ``crop_scale`` (size of the face in the crop relative to the usual 112x112
-            template), and in words ``use``, ``training_data``, ``paper``, ``homepage``.
+        **about: see ``ModelNotes``.
 
     Raises:
         ModelError: it is no intact model directory, or its graph is refused.

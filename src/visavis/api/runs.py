@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from visavis.api.training import plan
 from visavis.errors import require_extra
 
 if TYPE_CHECKING:
     from visavis.training.recipes import Recipe
     from visavis.training.report.page import ReportFiles
+
+__all__ = ["compare", "fields", "forget", "plan", "recipe", "recipes", "report"]
 
 Place = str | PathLike[str]
 
@@ -21,6 +24,28 @@ def recipes() -> tuple[Recipe, ...]:
     from visavis.training.recipes import RECIPES
 
     return tuple(RECIPES.values())
+
+
+def recipe(name: str, /) -> Recipe:
+    """One recipe.
+
+    Raises:
+        OptionError: there is none of that name; it lists them.
+    """
+    from visavis.training.recipes import by_name
+
+    return by_name(name)
+
+
+def fields(recipe: Recipe, /) -> dict[str, Any]:
+    """The fields of a recipe with their values, as ``train(fields=...)`` takes them."""
+    from visavis.training.recipes.recipe import field_kinds
+
+    found = {}
+    for name in field_kinds(recipe):
+        part, dot, field = name.partition(".")
+        found[name] = getattr(getattr(recipe, part), field) if dot else getattr(recipe, name)
+    return found
 
 
 def report(run: Place, /, *, out: Place | None = None) -> ReportFiles:

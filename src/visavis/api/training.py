@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from visavis.training.data.pack import Pack
     from visavis.training.estimate import Plan
     from visavis.training.loop.fitting import FitResult
-    from visavis.training.loop.progress import ProgressEvent
+    from visavis.training.loop.progress import LiveLine, ProgressEvent
     from visavis.training.outcome.comparison import EvaluatedModel
     from visavis.training.outcome.directory import Outcome
     from visavis.training.recipes import Recipe
@@ -189,6 +189,17 @@ def train(data: str | PathLike[str], /, *, recipe: str, **options: Unpack[TrainO
         str(out), used, pack.fingerprint, fitted.steps, fitted.best_step, fitted.stopped_early,
         fitted.seconds, notes, outcome,
     )  # fmt: skip
+
+
+def live_line(console: Any, /) -> LiveLine:
+    """A progress line on a terminal, a ``rich.console.Console``: give it as ``on_step``.
+
+    >>> with live_line(Console()) as line:  # doctest: +SKIP
+    ...     train("staff/", recipe="finetune-sface", on_step=line)
+    """
+    from visavis.training.loop.progress import LiveLine
+
+    return LiveLine(console)
 
 
 def plan(

@@ -20,7 +20,7 @@ from visavis.cli.output import (
 from visavis.cli.photos import gather
 
 if TYPE_CHECKING:
-    from visavis.pipeline import PhotoResult
+    from visavis.api.records import PhotoResult
     from visavis.types import Template
 
 

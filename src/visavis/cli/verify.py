@@ -12,7 +12,7 @@ from visavis.cli.output import console, echo_json
 from visavis.cli.photos import single
 
 if TYPE_CHECKING:
-    from visavis.pipeline import Verification
+    from visavis.api.records import Verification
 
 
 CANNOT_TELL: Final = 3

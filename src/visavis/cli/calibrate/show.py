@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 from visavis.cli.output import console
 
 if TYPE_CHECKING:
-    from visavis.decision.check import Check
-    from visavis.decision.domain import Domain
-    from visavis.decision.profile import Calibration
+    from visavis.api.records import Calibration, Check, Domain
 
 
 def show_calibration(made: Calibration) -> None:

@@ -14,7 +14,7 @@ from visavis.cli.output import console, echo_json, home, messages, stages
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
-    from visavis.albums.fixing import CorrectionResult
+    from visavis.api.records import CorrectionResult
 
 app = typer.Typer(
     no_args_is_help=True,

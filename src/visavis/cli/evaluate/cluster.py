@@ -14,7 +14,7 @@ from visavis.cli import options
 from visavis.cli.output import console, echo_json, stages
 
 if TYPE_CHECKING:
-    from visavis.evaluation.clustering.records import ClusteringSummary
+    from visavis.api.records import ClusteringSummary
 
 
 @options.photo_options(workers=(options.Workers, None))
@@ -114,7 +114,7 @@ def _show_rows(summary: ClusteringSummary, algorithm: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from visavis.evaluation.clustering.plots import row_name
+    from visavis.api.wording import row_name
 
     table = Table(
         box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", title=algorithm,

@@ -16,7 +16,7 @@ from visavis.cli.evaluate.app import Out
 from visavis.cli.output import console, echo_json, stages
 
 if TYPE_CHECKING:
-    from visavis.evaluation.identification.records import Identification
+    from visavis.api.evaluate.identification import MeasuredIdentification
 
 _PLAIN = ("templates as they are", "95 % interval")
 
@@ -97,12 +97,10 @@ def identify(
     raise typer.Exit(1 if result.failures else 0)
 
 
-def _show(result: Identification) -> None:
+def _show(result: MeasuredIdentification) -> None:
     from rich.table import Table
 
-    from visavis.decision.open_set import MEANS
-    from visavis.evaluation.pages import number, percent, rate, span
-    from visavis.metrics.verification import fmr_name
+    from visavis.api.wording import MEANS, fmr_name, number, percent, rate, span
 
     console.print(
         f"{result.protocol}: {result.enrolled:,} people enrolled with {result.templates} "

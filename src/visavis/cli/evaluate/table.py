@@ -10,14 +10,14 @@ from visavis.cli.output import console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from visavis.evaluation.verification.records import Summary
+    from visavis.api.records import Summary
 
 
 def show(summary: Summary) -> None:
     """Print the main numbers with their intervals."""
     from rich.table import Table
 
-    from visavis.evaluation.pages import fixed, number, percent, rate, span
+    from visavis.api.wording import fixed, number, percent, rate, span
 
     ends = summary.intervals
     console.print(
@@ -65,8 +65,7 @@ def show(summary: Summary) -> None:
 
 
 def _show_points(summary: Summary) -> None:
-    from visavis.evaluation.pages import number, rate, span
-    from visavis.metrics.verification import fmr_name
+    from visavis.api.wording import fmr_name, number, rate, span
 
     table = _table(
         f"shipped thresholds ({summary.calibration})",
@@ -88,7 +87,7 @@ def _show_points(summary: Summary) -> None:
 def _show_groups(summary: Summary) -> None:
     from rich.markup import escape
 
-    from visavis.evaluation.pages import number, rate
+    from visavis.api.wording import number, rate
 
     table = _table(
         f"groups at threshold {number(summary.group_threshold)}",

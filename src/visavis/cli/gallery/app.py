@@ -15,7 +15,7 @@ from visavis.cli.output import console, echo_json, messages
 from visavis.errors import ErasureIncompleteError, GalleryError, ModelMismatchError, OptionError
 
 if TYPE_CHECKING:
-    from visavis.gallery.records import GalleryInfo
+    from visavis.api.records import GalleryInfo
 
 app = typer.Typer(
     no_args_is_help=True,

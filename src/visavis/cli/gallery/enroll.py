@@ -17,7 +17,7 @@ from visavis.cli.photos import STANDARD_INPUT, gather
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
-    from visavis.identification import EnrollRow, PersonPhoto
+    from visavis.api.records import EnrollRow, PersonPhoto
 
 
 _REMEDIES = {

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Self
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
-    from visavis.identification import EnrollRow
+    from visavis.api.records import EnrollRow
 
 COLUMNS = (
     *("photo", "person", "status", "usability", "faces_found", "own_score"),

@@ -20,7 +20,7 @@ from visavis.cli.output import (
 from visavis.cli.photos import gather
 
 if TYPE_CHECKING:
-    from visavis.identification import Identification, IdentifiedPhoto
+    from visavis.api.records import Identification, IdentifiedPhoto
 
 _UNREADABLE = ("image-", "not-an-image")  # how the reasons of ImageError begin
 

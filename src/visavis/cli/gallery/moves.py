@@ -13,7 +13,7 @@ from visavis.cli.gallery import options as gallery_options
 from visavis.cli.output import console, echo_json, messages, stages
 
 if TYPE_CHECKING:
-    from visavis.identification import MigrationProgress
+    from visavis.api.records import MigrationProgress
 
 
 def register(app: typer.Typer) -> None:

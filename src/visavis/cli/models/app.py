@@ -14,7 +14,7 @@ from visavis.cli.output import console, echo_json, home, messages, progress
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
-    from visavis.weights import ModelEntry
+    from visavis.api.records import ModelEntry
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -19,8 +19,8 @@ from visavis.cli.train.show import show_outcome, show_plan
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:
+    from visavis.api.records import Outcome
     from visavis.api.training import Trained
-    from visavis.training.outcome.directory import Outcome
 
 
 app = typer.Typer(
@@ -109,7 +109,6 @@ def run(
     Example: `visavis train --recipe finetune-sface photos/ --name mine --out runs/mine`
     """
     from visavis.api import training
-    from visavis.training.loop.progress import LiveLine
 
     plain, fields = take_apart(words)
     if len(plain) != 1:
@@ -118,7 +117,7 @@ def run(
             "give one pack or folder",
         )
     _refuse_misspelt(fields, recipe)
-    with stages(quiet=json) as update, LiveLine(messages) as live:
+    with stages(quiet=json) as update, training.live_line(messages) as live:
         wanted: training.TrainOptions = {
             "fields": fields,
             "out": out,
@@ -191,10 +190,9 @@ def _refuse_misspelt(fields: Collection[str], recipe: str) -> None:
     """What is no field of a recipe may be an option of the command, misspelled."""
     from difflib import get_close_matches
 
-    from visavis.training.recipes import by_name
-    from visavis.training.recipes.recipe import field_kinds
+    from visavis.api import runs
 
-    kinds = field_kinds(by_name(recipe))
+    kinds = runs.fields(runs.recipe(recipe))
     own = [name.replace("_", "-") for name in inspect.signature(run).parameters if name != "words"]
     for name in fields:
         close = get_close_matches(name.replace("_", "-"), own, n=1, cutoff=0.72)
@@ -213,19 +211,19 @@ def recipes(
 
     Example: `visavis train recipes margin-small`
     """
+    from visavis.api import runs
     from visavis.cli.train.show import show_recipe, show_recipes
-    from visavis.training.recipes import RECIPES, by_name
 
     if name is not None:
-        recipe = by_name(name)
+        recipe = runs.recipe(name)
         if json:
             echo_json(recipe)
         else:
             show_recipe(recipe)
     elif json:
-        echo_json([recipe.to_dict() for recipe in RECIPES.values()])
+        echo_json(list(runs.recipes()))
     else:
-        show_recipes(list(RECIPES.values()))
+        show_recipes(runs.recipes())
 
 
 @app.command("report")

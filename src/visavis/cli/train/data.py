@@ -13,8 +13,7 @@ from visavis.cli import options, output
 from visavis.cli.output import console, echo_json, home, messages, stages
 
 if TYPE_CHECKING:
-    from visavis.training.data.leakage import Leaks
-    from visavis.training.data.pack import Pack
+    from visavis.api.records import Leaks, Pack
 
 app = typer.Typer(no_args_is_help=True, help="Photos of people, packed to train on.")
 

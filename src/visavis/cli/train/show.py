@@ -10,11 +10,7 @@ from visavis.cli import output
 from visavis.cli.output import console
 
 if TYPE_CHECKING:
-    from visavis.training.estimate import Plan
-    from visavis.training.outcome.comparison import Comparison
-    from visavis.training.outcome.directory import Outcome
-    from visavis.training.outcome.figures import Figures
-    from visavis.training.recipes import Recipe
+    from visavis.api.records import Comparison, Figures, Outcome, Plan, Recipe
 
 
 def show_recipes(recipes: Sequence[Recipe]) -> None:
@@ -31,13 +27,11 @@ def show_recipes(recipes: Sequence[Recipe]) -> None:
 
 def show_recipe(recipe: Recipe) -> None:
     """Every field as it would be given on the command line."""
-    from visavis.training.recipes.recipe import field_kinds
+    from visavis.api import runs
 
     console.print(f"{recipe.name}: {recipe.source}", markup=False)
     console.print(f"expected: {recipe.expected}", markup=False)
-    for name in field_kinds(recipe):
-        part, dot, field = name.partition(".")
-        value = getattr(getattr(recipe, part), field) if dot else getattr(recipe, name)
+    for name, value in runs.fields(recipe).items():
         console.print(f"  --{name} {_spelled(value)}", markup=False)
 
 
@@ -100,7 +94,7 @@ def _show_comparison(one: Comparison) -> None:
 def _show_figures(columns: Sequence[Figures], *, title: str) -> None:
     from rich.table import Table
 
-    from visavis.metrics.verification import fmr_name
+    from visavis.api.wording import fmr_name
 
     table = Table(title=title, title_justify="left")
     table.add_column("")
