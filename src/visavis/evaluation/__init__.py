@@ -1,7 +1,7 @@
-"""Protocols in; scores, metrics and a report out.
+"""Evaluation: protocols, score files, metrics and reports.
 
-A protocol (which photos, which pairs) and a recognizer give a score file, and everything reported
-comes from that file, so that a report can be redone without the photos::
+A protocol (photos and pairs) and a recognizer give a score file. All reports are computed from this
+file, so they can be repeated without the photos::
 
     from visavis.evaluation import protocols
     from visavis.evaluation.verification import report, run, summary

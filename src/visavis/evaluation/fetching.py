@@ -1,7 +1,7 @@
-"""Labeled Faces in the Wild from its public mirror, each file checked by hash.
+"""Downloads Labeled Faces in the Wild from its public mirror, with verified hashes.
 
-The mirror and its hashes are those scikit-learn uses for ``fetch_lfw_people``: the original site is
-no longer served. The photos are the funneled ones; terms: research use.
+Mirror and hashes are those of scikit-learn's ``fetch_lfw_people``: the original site is offline.
+The photos are the funneled version; terms: research use.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from visavis.writing import private_folder
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One file of the data set.
+    """One file of the dataset.
 
     Attributes:
         name: file name.
-        url: where it is served.
+        url: download address.
         sha256: hash of its bytes.
     """
 
@@ -51,7 +51,7 @@ LFW_FILES: Final = (
         f"{_MIRROR}5976015",
         "b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a",
     ),
-    # Last: a folder that has it is complete.
+    # Last: it marks a complete folder.
     RemoteFile(
         "pairsDevTest.txt",
         f"{_MIRROR}5976009",
@@ -66,18 +66,17 @@ def fetch_lfw(
     files: tuple[RemoteFile, ...] = LFW_FILES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Download what is missing of LFW into ``folder`` (243 MB) and return the folder.
+    """Downloads missing files of LFW into ``folder`` (243 MB) and returns the folder.
 
-    Files that are there already with the right hash are not fetched again; archives are unpacked
-    beside them, in one step.
+    Existing files with the right hash are kept; archives are unpacked beside them, atomically.
 
     Args:
-        folder: made when missing.
-        files: what to fetch.
-        progress: called with (files done, files in all).
+        folder: created if missing.
+        files: files to download.
+        progress: called with (files done, all files).
 
     Raises:
-        DataError: a file cannot be downloaded, or its bytes are not the published ones.
+        DataError: a file cannot be downloaded, or its hash is wrong.
     """
     import pooch
     import requests
@@ -109,14 +108,14 @@ def _unpack(archive: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         try:
             with tarfile.open(archive) as tar:
-                # The "data" filter refuses paths that leave the folder, links and devices.
+                # The "data" filter refuses paths outside the folder, links and devices.
                 tar.extractall(temporary, filter="data")
         except (tarfile.TarError, OSError) as error:
             raise DataError(
                 f"{archive.name}: an archive that cannot be unpacked ({error})",
                 "delete it and run the command again",
             ) from error
-        for path in Path(temporary).rglob("*"):  # photos are for their owner alone
+        for path in Path(temporary).rglob("*"):  # private photos
             path.chmod(0o700 if path.is_dir() else 0o600)
         for part in sorted(Path(temporary).iterdir()):
             target = folder / part.name

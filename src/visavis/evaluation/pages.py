@@ -1,4 +1,4 @@
-"""What the HTML pages of evaluations share: their environment, and how numbers are written."""
+"""Shared parts of HTML reports: environment and number formats."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def save(path: Path, page: str, *, private: bool = False) -> None:
-    """Write a page whole or not at all; the folder is made.
+    """Writes a page atomically; creates the folder.
 
     Args:
         path: the HTML file.
-        page: its text.
-        private: only its owner can read it: it shows faces.
+        page: content.
+        private: readable by its owner only, because it shows faces.
 
     Raises:
         DataError: the file cannot be written.
@@ -35,7 +35,8 @@ def save(path: Path, page: str, *, private: bool = False) -> None:
 
 
 def environment() -> Environment:
-    """Where pages are made: templates of this room, text escaped, numbers by the filters below."""
+    """Returns the template environment: this package's templates, HTML escaping, and the filters
+    below."""
 
     made = templates_of("visavis.evaluation")
     made.filters.update(
@@ -52,7 +53,7 @@ def environment() -> Environment:
 
 
 def path_of(text: str) -> str:
-    """A path that may break after its slashes and underscores, as HTML.
+    """Formats a path as HTML with line breaks allowed after slashes and underscores.
 
     >>> path_of("Ann_Lee/1.jpg")
     Markup('Ann_<wbr>Lee/<wbr>1.jpg')
@@ -63,7 +64,7 @@ def path_of(text: str) -> str:
 
 
 def percent(value: float, digits: int = 2) -> str:
-    """A share in percent with so many decimals.
+    """Formats a share in percent.
 
     >>> percent(0.99417)
     '99.42 %'
@@ -72,7 +73,8 @@ def percent(value: float, digits: int = 2) -> str:
 
 
 def rate(value: float) -> str:
-    """An error rate with three digits that count: in percent, or below 0.01 % as a power of ten.
+    """Formats an error rate with three significant digits: in percent, or as a power of ten below
+    0.01 %.
 
     >>> rate(0.0), rate(0.00012345), rate(0.25), rate(9.99e-6)
     ('0 %', '0.0123 %', '25 %', '9.99e-6')
@@ -83,7 +85,7 @@ def rate(value: float) -> str:
 
 
 def span(ends: tuple[float, float] | None, digits: int | None = None) -> str:
-    """An interval of rates, both ends in one unit.
+    """Formats an interval of rates, both ends in one unit.
 
     >>> span((0.001, 0.02)), span((0.985, 0.998), 2), span((1e-6, 4.21e-5))
     ('0.1 – 2 %', '98.50 – 99.80 %', '1e-6 – 4.2e-5')
@@ -100,12 +102,12 @@ def span(ends: tuple[float, float] | None, digits: int | None = None) -> str:
 
 
 def _plain(value: float, digits: int = 3) -> str:
-    """Such as ``4.2e-5``, without the zeros that Python puts into exponents."""
+    """Formats like ``4.2e-5``, without Python's leading zeros in exponents."""
     return re.sub(r"e-0", "e-", f"{value:.{digits}g}")
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number with so many decimals.
+    """Formats a number with a given number of decimals.
 
     >>> number(0.03919)
     '0.0392'
@@ -114,7 +116,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def fixed(ends: tuple[float, float] | None, digits: int = 4) -> str:
-    """An interval of plain numbers.
+    """Formats an interval of numbers.
 
     >>> fixed((0.99425, 0.99982))
     '0.9942 – 0.9998'
@@ -125,7 +127,7 @@ def fixed(ends: tuple[float, float] | None, digits: int = 4) -> str:
 
 
 def count(value: int) -> str:
-    """A whole number with its thousands apart.
+    """Formats an integer with thousands separators.
 
     >>> count(12345)
     '12,345'

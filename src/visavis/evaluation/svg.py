@@ -1,7 +1,7 @@
-"""Matplotlib figures as SVG that takes its colors and fonts from the page around it.
+"""Matplotlib figures as SVG that uses the colors and fonts of its page.
 
-The colors of ``visavis.plots`` become CSS variables: one picture serves the light page, the dark
-page and paper.
+The colors of ``visavis.plots`` become CSS variables: one plot for the light theme, the dark theme
+and print.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _VARIABLES: Final = {
 
 
 def render(figure: Figure, *, name: str, title: str, description: str) -> str:
-    """The figure as an ``<svg>`` element to be put into HTML.
+    """Returns the figure as an ``<svg>`` element for HTML.
 
     Args:
-        figure: drawn in the colors of ``visavis.plots``.
-        name: unique on the page; prefixes all ids.
-        title: what a screen reader says first.
-        description: what the picture shows, for those who do not see it.
+        figure: figure in the colors of ``visavis.plots``.
+        name: unique name on the page, prefix of all ids.
+        title: title for screen readers.
+        description: description for screen readers.
     """
     from html import escape
 

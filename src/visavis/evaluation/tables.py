@@ -1,4 +1,4 @@
-"""CSV as people really write it: with a BOM, with semicolons, with names in any script."""
+"""Reads CSV tables tolerantly: with a BOM, with semicolons, with any script."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _FALSE: Final = frozenset({"0", "false", "no"})
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A CSV file read whole.
+    """The content of a CSV file.
 
     Attributes:
-        path: where it was read from.
-        columns: names of the header, in lower case, without blanks at their ends.
-        rows: the cells of each row after the header.
-        numbers: the row number of each, the header being row 1, as a spreadsheet shows it.
+        path: the file.
+        columns: header names, in lower case, stripped.
+        rows: cells of each row after the header.
+        numbers: row number of each; the header is row 1, as in spreadsheets.
     """
 
     path: Path
@@ -33,27 +33,27 @@ class Table:
     numbers: tuple[int, ...]
 
     def records(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Row number and cells by column name, for each row."""
+        """Yields row number and cells by column name."""
         for number, row in zip(self.numbers, self.rows, strict=True):
             yield number, dict(zip(self.columns, row, strict=True))
 
     def error(self, number: int, got: str, remedy: str) -> DataError:
-        """A DataError that names this file and the row."""
+        """Returns a DataError that names this file and the row."""
         return DataError(f"{self.path}, row {number}: {got}", remedy)
 
 
 def read_table(path: Path, *, required: Mapping[str, str]) -> Table:
-    """Read a CSV file with a header.
+    """Reads a CSV file with a header.
 
-    UTF-8 with or without a byte order mark; separated by commas, semicolons or tabs, whichever the
-    header has; empty rows are skipped.
+    UTF-8 with or without a byte order mark; separated by commas, semicolons or tabs, according to
+    the header; empty rows are skipped.
 
     Args:
         path: the file.
-        required: columns that must be there, each with what it holds.
+        required: required columns, each with its description.
 
     Raises:
-        DataError: no such file, not UTF-8 text, a column is missing or twice there, or a row has
+        DataError: no such file, not UTF-8 text, a missing or duplicate column, or a row with
             another number of cells than the header.
     """
     try:
@@ -115,7 +115,8 @@ def _header(path: Path, row: list[str], required: Mapping[str, str]) -> tuple[st
 
 
 def parse_flag(text: str) -> bool | None:
-    """``1``, ``true``, ``yes`` and ``0``, ``false``, ``no`` in any case; ``None`` for the rest.
+    """Parses ``1``, ``true``, ``yes`` and ``0``, ``false``, ``no`` in any case; ``None`` for
+    others.
 
     >>> parse_flag("Yes"), parse_flag("0"), parse_flag("maybe")
     (True, False, None)

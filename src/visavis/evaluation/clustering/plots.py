@@ -1,4 +1,4 @@
-"""The pictures of a clustering report."""
+"""Plots of a clustering report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BETWEEN: Final = (0.2, 0.8, 0.95, 0.98, 0.995, 0.998, 0.9995, 0.9998)
 
 
 def overview(summary: ClusteringSummary) -> Figure:
-    """B-cubed figures over the setting (if others were tried), and how large clusters are."""
+    """Plots B-cubed metrics by setting (if several were tried), and cluster sizes."""
     rows = _settings(summary)
     figure, panels = plots.side_by_side(1 if len(rows) < 2 else 2)
     if len(rows) >= 2:
@@ -32,7 +32,7 @@ def overview(summary: ClusteringSummary) -> Figure:
 
 
 def over_settings(summary: ClusteringSummary, metric: str) -> str:
-    """Precision, recall and F1 of the algorithm in front over its settings; "" for one setting.
+    """Plots precision, recall and F1 of the main algorithm by setting; "" for one setting.
 
     Args:
         summary: the evaluation.
@@ -60,7 +60,7 @@ def _settings(summary: ClusteringSummary) -> list[ClusteringRow]:
 def _over_settings(
     panel: Axes, summary: ClusteringSummary, rows: Sequence[ClusteringRow], metric: str
 ) -> PrecisionRecall:
-    """Draw them; those of the setting asked for."""
+    """Draws the curves and marks the requested setting."""
     by_score = rows[0].threshold is not None
     x = [(r.threshold if by_score else r.false_merge) or 0.0 for r in rows]
     of = _bcubed if metric == "bcubed" else _pairwise
@@ -91,7 +91,7 @@ def _over_settings(
 
 
 def trade_off(summary: ClusteringSummary) -> str:
-    """B-cubed precision over recall, a line an algorithm; "" for a single row."""
+    """Plots B-cubed precision over recall, one line per algorithm; "" for a single row."""
     if len(summary.rows) < 2:
         return ""
     figure, panel = plots.axes(size=(6.4, 4.6))
@@ -125,7 +125,7 @@ def trade_off(summary: ClusteringSummary) -> str:
 
 
 def cluster_sizes(summary: ClusteringSummary) -> str:
-    """How many people and how many clusters there are of each class of sizes."""
+    """Plots the number of people and clusters by size."""
     sizes = summary.sizes
     figure, panel = plots.axes()
     _cluster_sizes(panel, summary)
@@ -163,7 +163,7 @@ def _cluster_sizes(panel: Axes, summary: ClusteringSummary) -> None:
 
 
 def _curve(summary: ClusteringSummary) -> list[ClusteringRow]:
-    """Rows with metrics, without those of templates as they are, which only stand beside."""
+    """Rows with metrics, without those of plain templates."""
     return [r for r in summary.rows if r.scores is not None and not r.plain]
 
 
@@ -176,7 +176,7 @@ def _pairwise(scores: ClusteringScores) -> PrecisionRecall:
 
 
 def _edge(values: list[float]) -> float:
-    """How far from 1 (and 0) a share of 1 is drawn: the logit axis has it at infinity."""
+    """Offset at which 0 and 1 are drawn; the logit axis has them at infinity."""
     missing = [1 - v for v in values if v < 1]
     return max(1e-7, 0.4 * min([*missing, 0.02]))
 
@@ -186,7 +186,7 @@ def _inside(values: list[float], edge: float) -> list[float]:
 
 
 def _shares(panel: Axes, values: list[float], *, across: bool = False) -> None:
-    """A logit axis in percent: 99 and 99.9 % are as far apart as 90 and 99 %."""
+    """Applies a logit axis in percent: 99 and 99.9 % are as far apart as 90 and 99 %."""
     edge = _edge(values)
     inside = _inside([v for v in values if v > 0.3] or values, edge)
     (panel.set_xscale if across else panel.set_yscale)("logit")
@@ -196,7 +196,7 @@ def _shares(panel: Axes, values: list[float], *, across: bool = False) -> None:
     top = 1 - edge if max(values) >= 1 else 1.0
     marks = [t for t in _TICKS if ends[0] <= t <= ends[1] and 1 - t > 1.5 * (1 - top)]
     if len(marks) < 3:
-        # With few powers of ten in view the marks between them are named, too.
+        # With few powers of ten visible, minor ticks are labeled, too.
         between = [t for t in _BETWEEN if ends[0] <= t <= ends[1] and 1 - t > 1.5 * (1 - top)]
         marks = sorted([*marks, *between])
     labels = [f"{100 * t:.6g} %" for t in marks]
@@ -208,7 +208,7 @@ def _shares(panel: Axes, values: list[float], *, across: bool = False) -> None:
 
 
 def row_name(row: ClusteringRow) -> str:
-    """A setting in words.
+    """Describes a setting in words.
 
     >>> row_name(ClusteringRow("dbscan", None, 0.5, 1e-5, False, 1.0, None))
     'score 0.5000'

@@ -1,4 +1,4 @@
-"""What an evaluation of clustering answers with."""
+"""Result records of clustering evaluations."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class ClusteringRow(Record):
 
     Attributes:
         algorithm: its name.
-        false_merge: the false-merge rate asked for; ``None`` where a score was set instead.
-        threshold: the score it worked at; ``None`` for the default algorithm, whose scores follow
-            the number of clusters.
-        fmr: the false match rate that the calibration has there, or ``None``.
-        default: this is the setting that was asked for; the others were tried to see more.
-        seconds: wall time of the clustering alone, templates being there.
-        scores: its metrics; ``None`` where it refused.
-        reason: why it refused; "" where it did not.
-        plain: templates are as they are; all other rows are about the faces' own mean.
+        false_merge: the false-merge rate; ``None`` if a score was given.
+        threshold: its score threshold; ``None`` for the default algorithm, whose thresholds depend
+            on the number of clusters.
+        fmr: the calibration's false match rate there, or ``None``.
+        default: whether this is the requested setting.
+        seconds: wall time of clustering only, without embedding.
+        scores: its metrics; ``None`` if it was refused.
+        reason: reason of the refusal, or "".
+        plain: whether templates are plain; otherwise they are centered on their own mean.
     """
 
     algorithm: str
@@ -42,12 +42,12 @@ class ClusteringRow(Record):
 
 @dataclass(frozen=True, slots=True)
 class Sizes(Record):
-    """How large people are and how large the clusters found, in classes of doubling size.
+    """Number of people and clusters by size, in classes of doubling size.
 
     Attributes:
         names: the classes: ``1``, ``2``, ``3–4``, ``5–8``, ...
-        people: people in each.
-        clusters: clusters in each, at the setting asked for.
+        people: number of people per class.
+        clusters: number of clusters per class, at the requested setting.
     """
 
     names: tuple[str, ...]
@@ -57,29 +57,29 @@ class Sizes(Record):
 
 @dataclass(frozen=True, slots=True)
 class ClusteringSummary(Record):
-    """All that is reported of a clustering; ``--json`` prints it.
+    """Summary of a clustering evaluation; the content of ``--json``.
 
     Attributes:
-        name: what was clustered.
-        photos: photos looked at.
-        faces: faces clustered, one a photo.
-        poor: faces whose usability is below the bar: attached last.
-        people: people among the faces.
-        failures: photos that gave no face, by reason. They are in no metric.
-        algorithm: the algorithm in front.
-        false_merge: the false-merge rate asked for; ``None`` for labels that were given.
-        rows: every algorithm at every setting.
-        best: for each algorithm, the number of the row with the highest B-cubed F1: known
-            afterwards, not to be had by choosing beforehand.
-        sizes: of people and of clusters.
+        name: name of the data.
+        photos: number of photos.
+        faces: number of clustered faces, one per photo.
+        poor: number of poor faces, which are attached last.
+        people: number of people.
+        failures: photos without a face, by reason; not in any metric.
+        algorithm: the main algorithm.
+        false_merge: the false-merge rate; ``None`` for given labels.
+        rows: all algorithms at all settings.
+        best: for each algorithm, the row with the highest B-cubed F1, which cannot be known
+            beforehand.
+        sizes: sizes of people and clusters.
         model: model name, or "".
         model_sha256: hash of its file, or "".
-        settings: the pipeline, or "".
-        calibration: where the scores came from, or "".
+        settings: id of the pipeline, or "".
+        calibration: origin of the thresholds, or "".
         command: the command line.
-        created: when, ISO 8601 with its time zone.
+        created: time, ISO 8601 with time zone.
         version: version of visavis.
-        notes: sentences that a reader should know.
+        notes: remarks for readers.
     """
 
     name: str
@@ -104,19 +104,19 @@ class ClusteringSummary(Record):
 
     @property
     def asked(self) -> ClusteringRow:
-        """The algorithm in front at the setting asked for."""
+        """Returns the row of the main algorithm at the requested setting."""
         return next(r for r in self.rows if r.default and r.algorithm == self.algorithm)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledFaces(Record):
-    """Photos with who they show and which cluster they were put in.
+    """Photos with person and cluster.
 
     Attributes:
         photo: the photos.
-        person: the true person of each.
-        cluster: ``(P,)`` cluster found, -1 where there is none.
-        reason: why there is none; "" where there is.
+        person: true person of each.
+        cluster: ``(P,)`` cluster, -1 for none.
+        reason: why it has no cluster; "" if it has one.
     """
 
     photo: tuple[str, ...]
@@ -127,27 +127,27 @@ class LabelledFaces(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusteringEvaluation:
-    """A clustering with its answers.
+    """A clustering evaluation.
 
     Attributes:
-        summary: the numbers.
-        faces: photo by photo, at the setting asked for.
+        summary: metrics.
+        faces: photos with clusters, at the requested setting.
     """
 
     summary: ClusteringSummary
     faces: LabelledFaces
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary; photos are left to ``clusters.csv``."""
+        """Returns the summary; ``clusters.csv`` has the photos."""
         return self.summary.to_dict()
 
 
 def sizes(people: NDArray[np.int64], clusters: NDArray[np.int64]) -> Sizes:
-    """Count groups in classes of doubling size.
+    """Counts groups in classes of doubling size.
 
     Args:
         people: ``(P,)`` faces of each person.
-        clusters: ``(K,)`` faces in each cluster.
+        clusters: ``(K,)`` faces of each cluster.
 
     >>> sizes(np.array([1, 1, 3, 4, 9]), np.array([2, 16]))
     Sizes(names=('1', '2', '3–4', '5–8', '9–16'), people=(2, 0, 2, 0, 1), clusters=(0, 1, 0, 0, 1))

@@ -1,4 +1,4 @@
-"""A clustering evaluation as one HTML page that opens anywhere, offline, without scripts."""
+"""Clustering report: one self-contained HTML page without scripts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from visavis.writing import private_folder, replacing
 
 
 def write(folder: Path, result: ClusteringEvaluation) -> None:
-    """Write report.html, summary.json and clusters.csv, each whole or not at all.
+    """Writes report.html, summary.json and clusters.csv, each atomically.
 
     Raises:
         DataError: a file cannot be written.
@@ -35,7 +35,7 @@ def write(folder: Path, result: ClusteringEvaluation) -> None:
 
 
 def render(result: ClusteringEvaluation) -> str:
-    """The page as text."""
+    """Returns the page as text."""
     from markupsafe import Markup
 
     environment = templates_of("visavis.evaluation")
@@ -67,13 +67,13 @@ def render(result: ClusteringEvaluation) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mistake(Record):
-    """A cluster with its people, or a person with their clusters.
+    """A cluster of several people, or a person in several clusters.
 
     Attributes:
         name: the cluster or the person.
-        faces: faces of it.
-        parts: people (or clusters) in it with their faces, largest first.
-        pairs: wrong pairs of faces it holds (or right ones that it misses).
+        faces: number of faces.
+        parts: people (or clusters) with their number of faces, largest first.
+        pairs: wrong pairs of faces in it (or missed pairs).
     """
 
     name: str
@@ -83,7 +83,7 @@ class Mistake(Record):
 
 
 def mixed(faces: LabelledFaces, *, most: int = 10) -> list[Mistake]:
-    """The clusters that hold the most pairs of two people.
+    """Returns the clusters with the most pairs of two people.
 
     >>> found = LabelledFaces(("a", "b", "c"), ("Eva", "Eva", "Max"), np.array([4, 4, 4]))
     >>> mixed(found)[0].parts, mixed(found)[0].pairs
@@ -93,7 +93,7 @@ def mixed(faces: LabelledFaces, *, most: int = 10) -> list[Mistake]:
 
 
 def divided(faces: LabelledFaces, *, most: int = 10) -> list[Mistake]:
-    """The people of whom the most pairs of faces are in two clusters.
+    """Returns the people with the most pairs of faces in different clusters.
 
     >>> found = LabelledFaces(("a", "b", "c"), ("Eva", "Eva", "Max"), np.array([4, 5, 5]))
     >>> divided(found)

@@ -1,4 +1,4 @@
-"""Photos of known people in, how well they were sorted out."""
+"""Evaluates clustering on photos of known people."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ if TYPE_CHECKING:
     from visavis.pipeline import Recognizer
 
 RATES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
-"""False-merge rates that the default algorithm is tried at."""
+"""False-merge rates to try with the default algorithm."""
 
 FMRS: Final = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
-"""False match rates at whose scores the other algorithms are tried."""
+"""False match rates to try with the other algorithms."""
 
 _LOOSEST: Final = {"dbscan": 3e-4}
-"""Beyond this an algorithm that joins by single pairs makes one cluster of nearly all faces."""
+"""Above this, an algorithm that joins by single pairs makes one cluster of nearly all faces."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """One face of each photo that gave one.
+    """Embedded faces, one per photo.
 
     Attributes:
         photos: all photos, as paths below the folder.
-        people: the person each shows.
-        reasons: why a photo gave no face; "" where it did.
-        vectors: ``(N, D)`` templates of those that did.
-        usability: ``(N,)`` how usable each is.
+        people: person of each.
+        reasons: why a photo has no face; "" if it has one.
+        vectors: ``(N, D)`` templates of photos with a face.
+        usability: ``(N,)`` their quality scores.
     """
 
     photos: tuple[str, ...]
@@ -67,7 +67,7 @@ class Faces:
 
     @property
     def who(self) -> NDArray[np.str_]:
-        """``(N,)`` the person of each face."""
+        """Returns the ``(N,)`` person of each face."""
         return np.array(
             [p for p, reason in zip(self.people, self.reasons, strict=True) if not reason]
         )
@@ -83,21 +83,21 @@ def embed(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Faces:
-    """One template a photo; a photo that fails is a reason, never an end.
+    """Embeds one face per photo; a failed photo gets a reason.
 
     Args:
-        people: photos of each person.
-        recognizer: makes the templates.
-        root: folder that photos are named from.
-        rule: which face counts where a photo has several: ``central`` or ``largest``, or
-            ``refuse`` to leave such a photo out.
-        cache: keeps templates between runs.
-        workers: photos in work at once; all cores when ``None``.
+        people: photos by person.
+        recognizer: computes the templates.
+        root: folder that photo names are relative to.
+        rule: which face to use if a photo has several: ``central`` or ``largest``, or ``refuse`` to
+            skip the photo.
+        cache: the embedding cache.
+        workers: photos processed in parallel; ``None``: one per core.
         progress: called with (done, total) photos.
 
     Raises:
-        OptionError: another rule.
-        DataError: no photo gave a face.
+        OptionError: unknown rule.
+        DataError: no photo has a face.
     """
     if rule not in ("central", "largest", "refuse"):
         raise OptionError(f"face rule {rule!r}", "choose one of central, largest, refuse")
@@ -141,24 +141,24 @@ def evaluate(
     command: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> ClusteringEvaluation:
-    """Cluster at the setting asked for, and at others beside it, and compare with the truth.
+    """Clusters at the requested and other settings, and compares with the truth.
 
-    Like ``visavis cluster`` it scores about the faces' own mean where that is of use
-    (``pipeline.collection``); then the setting asked for is tried without it, too.
+    Like ``visavis cluster``, templates are centered on their own mean if that helps
+    (``pipeline.collection``); then plain templates are also tried.
 
     Args:
         faces: templates of known people, see ``embed``.
-        calibration: maps rates to scores.
-        name: what the report calls the photos.
-        algorithms: names from ``choose.NAMES``; the first is the one in front.
+        calibration: calibration for the thresholds.
+        name: name of the data in the report.
+        algorithms: names from ``choose.NAMES``; the first is the main one.
         false_merge: false-merge rate, in (0, 1).
-        sweep: also try other settings.
-        settings: the pipeline in words.
+        sweep: try other settings, too.
+        settings: id of the pipeline.
         command: the command line, for the record.
         progress: called with (done, total) clusterings.
 
     Raises:
-        OptionError: no such algorithm, or a rate outside (0, 1).
+        OptionError: unknown algorithm, or a rate outside (0, 1).
     """
     for algorithm in algorithms:
         choose.require(algorithm)
@@ -215,9 +215,9 @@ def evaluate(
 
 
 def best(rows: Sequence[ClusteringRow]) -> dict[str, int]:
-    """For each algorithm that has several rows, the place of the highest B-cubed F1.
+    """Returns, for each algorithm with several rows, the row with the highest B-cubed F1.
 
-    Of equals it is the one asked for, then the first.
+    Ties: the requested setting, then the first.
     """
     places: dict[str, int] = {}
     for name in dict.fromkeys(row.algorithm for row in rows):
@@ -245,7 +245,7 @@ class _Try:
 def _tries(
     name: str, strangers: FmrCurve, faces: int, asked: float, *, sweep: bool
 ) -> Iterator[_Try]:
-    """The setting asked for among those tried, from loose to strict."""
+    """Settings to try, including the requested one, from loose to strict."""
     if name == choose.DEFAULT:
         for rate in sorted({asked, *(RATES if sweep else ())}, reverse=True):
             clusterer = choose.by_name(name, strangers, false_merge_rate=rate)

@@ -1,4 +1,4 @@
-"""Labels as CSV: who each photo shows, and which cluster it was put in."""
+"""CSV tables of photos with person and cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from visavis.writing import replacing
 
 
 def write(path: Path, faces: LabelledFaces) -> None:
-    """Columns photo, person, cluster, reason; a photo without a cluster has a reason."""
+    """Writes the columns photo, person, cluster, reason; a photo without a cluster has a reason."""
     with (
         replacing(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
@@ -39,20 +39,20 @@ def write(path: Path, faces: LabelledFaces) -> None:
 
 
 def read(found: Path, labels: Path | None = None) -> LabelledFaces:
-    """Clusters that any system found, with the true people.
+    """Reads clusters from any system, with the true people.
 
     Args:
-        found: CSV with a column ``cluster`` (any text; empty: no cluster, the photo failed), and
-            ``person``, unless ``labels`` has it. What ``visavis cluster`` writes is such a file.
-        labels: CSV with ``photo`` and ``person``, or the folder that holds one a person, whose
-            photos ``found`` names relative to it; ``found`` then needs ``photo``. Both tables may
-            have ``face``, which tells faces of one photo apart. Where only ``found`` has it,
-            nobody can say which face of several is the person's: such photos count as failed. The
-            rows may differ in order; labelled faces that were not found count as failed.
+        found: CSV with a column ``cluster`` (any text; empty: failed photo), and ``person``, unless
+            ``labels`` has it. ``visavis cluster`` writes such files.
+        labels: CSV with ``photo`` and ``person``, or a folder with one subfolder per person, to
+            which the photos of ``found`` are relative; ``found`` then needs ``photo``. Both tables
+            may have ``face``, for several faces in a photo. If only ``found`` has it, the person's
+            face is unknown in photos with several, which count as failed. Row order is free;
+            labelled faces missing in ``found`` count as failed.
 
     Raises:
-        DataError: a file cannot be read or lacks a column, a face stands twice in a file, or a
-            found one has no label.
+        DataError: a file cannot be read or lacks a column, a face occurs twice in a file, or a face
+            of ``found`` has no label.
     """
     needed = {"cluster": "the cluster found"}
     if labels is None:
@@ -87,7 +87,7 @@ def read(found: Path, labels: Path | None = None) -> LabelledFaces:
 
 
 def evaluate(faces: LabelledFaces, *, name: str, command: str = "") -> ClusteringEvaluation:
-    """The metrics of labels, without photos."""
+    """Computes the metrics of given labels, without photos."""
     clustered = faces.cluster >= 0
     found = faces.cluster[clustered]
     who = np.array(faces.person)[clustered]
@@ -126,7 +126,7 @@ def evaluate(faces: LabelledFaces, *, name: str, command: str = "") -> Clusterin
 
 
 def _photo(row: dict[str, str]) -> str:
-    # `visavis cluster` writes ./=x.jpg where a spreadsheet would take =x.jpg for a formula.
+    # `visavis cluster` writes ./=x.jpg because spreadsheets take =x.jpg for a formula.
     return row.get("photo", "").removeprefix("./")
 
 
@@ -136,7 +136,7 @@ def _face(row: dict[str, str]) -> str:
 
 
 def _truth(labels: Path) -> tuple[dict[str, str], bool]:
-    """The person of each photo, or of each face; whether it is of faces."""
+    """Returns the person of each photo or face, and whether it is of faces."""
     if labels.is_dir():
         return {
             photo.relative_to(labels).as_posix(): person
@@ -155,7 +155,7 @@ def _truth(labels: Path) -> tuple[dict[str, str], bool]:
 
 
 def _by_face(table: Table) -> dict[str, tuple[str, str]]:
-    """Cluster and reason of each face."""
+    """Returns cluster and reason of each face."""
     values: dict[str, tuple[str, str]] = {}
     for number, row in table.records():
         face = _face(row)
@@ -166,7 +166,8 @@ def _by_face(table: Table) -> dict[str, tuple[str, str]]:
 
 
 def _by_photo(table: Table) -> dict[str, tuple[str, str]]:
-    """Cluster and reason of each photo; one with several clustered faces has no cluster."""
+    """Returns cluster and reason of each photo; a photo with several clustered faces has no
+    cluster."""
     if "face" not in table.columns:
         return _by_face(table)
     clusters: dict[str, list[str]] = {}

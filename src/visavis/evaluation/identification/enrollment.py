@@ -1,4 +1,4 @@
-"""One random enrollment: who is enrolled, who probes, and what the search finds."""
+"""One random enrollment: enrolled people, probes, and search results."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _BLOCK = 512
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """One template a photo, of people whose names are known.
+    """Templates of known people, one per photo.
 
     Attributes:
         vectors: ``(N, D)`` float32 unit vectors.
-        people: ``(N,)`` int64 from 0, whose photo each is.
+        people: ``(N,)`` int64 person of each photo, from 0.
         usability: ``(N,)`` float64 in [0, 1].
         names: name of each person.
     """
@@ -38,16 +38,16 @@ class Faces:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How people are enrolled.
+    """Plan of an enrollment.
 
     Attributes:
-        enrol: people enrolled; ``None`` for half of those with a photo to spare as a probe. Where
-            more are asked for, people without one fill up the gallery.
-        photos: photos enrolled of each.
-        strangers: strangers who probe, with one photo each; all people who are not enrolled when
-            ``None``.
-        fusion: how a person's templates become one score.
-        rank: how many candidates may hold the right one.
+        enrol: number of people enrolled; ``None``: half of those with an extra photo as a probe.
+            Larger numbers include people without one.
+        photos: enrolled photos per person.
+        strangers: number of non-mated probes, one photo per person; ``None``: all people who are
+            not enrolled.
+        fusion: how scores of a person's templates are combined.
+        rank: highest rank of the right candidate.
     """
 
     enrol: int | None = None
@@ -59,17 +59,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Round:
-    """What one enrollment's probes scored.
+    """Scores of one enrollment's probes.
 
     Attributes:
         mated: ``(Q,)`` score of each mated probe with its own person.
         places: ``(Q,)`` rank of the own person.
-        owners: ``(Q,)`` who each mated probe is.
-        best: ``(K,)`` highest score of each stranger.
-        strangers: ``(K,)`` who each is.
-        own: the gallery's own scores, as the product uses them for its threshold.
-        calibration: in whose space all these are; ``None`` for templates as they are.
-        plain: the same enrollment with templates as they are, where these scores are about a mean.
+        owners: ``(Q,)`` person of each mated probe.
+        best: ``(K,)`` highest score of each non-mated probe.
+        strangers: ``(K,)`` person of each non-mated probe.
+        own: non-mated scores of the gallery, as used for thresholds.
+        calibration: calibration that gives the space of the scores; ``None``: plain templates.
+        plain: the same enrollment with plain templates, if these scores are centered.
     """
 
     mated: NDArray[np.float64]
@@ -83,10 +83,10 @@ class Round:
 
 
 def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
-    """How many people a plan enrolls, and how many strangers probe.
+    """Returns the number of enrolled people and of non-mated probes.
 
     Raises:
-        DataError: too few people with enough photos, or nobody is left as a stranger.
+        DataError: too few people with enough photos, or nobody is left as a non-mated probe.
         OptionError: a number below 1, an unknown fusion.
     """
     if plan.fusion not in FUSIONS:
@@ -120,12 +120,12 @@ def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
 def draw(
     faces: Faces, plan: Plan, rng: np.random.Generator, calibration: Calibration | None = None
 ) -> Round:
-    """Enroll people at random and search for everybody else's photos.
+    """Enrolls people at random and searches for everybody else's photos.
 
-    With a calibration the search is about its mean or the gallery's own, as the product's is.
+    With a calibration, templates are centered on its mean or the gallery's own, as in a gallery.
 
-    Photos of an enrolled person that are not enrolled are mated probes, all of them; of each
-    stranger one photo, drawn at random, is a non-mated probe, so that every stranger counts once.
+    All other photos of enrolled people are mated probes; one random photo of each other person is a
+    non-mated probe, so that each person counts once.
     """
     enrol, strangers = size_of(faces, plan)
     photos = np.bincount(faces.people, minlength=len(faces.names))
@@ -138,7 +138,7 @@ def draw(
     others = rng.choice(others, strangers, replace=False)
     order = rng.permutation(len(faces.people))
     owner = faces.people[order]
-    # The place of each photo among its person's, in random order.
+    # Random rank of each photo among its person's photos.
     by_person = np.argsort(owner, kind="stable")
     starts = np.concatenate([[0], np.cumsum(photos)])
     turn = np.empty(len(owner), dtype=np.int64)
@@ -172,7 +172,7 @@ def _round(
     sides: tuple[Faces, Faces], plan: Plan, enrolled: tuple[_Rows, _Rows],
     probes: tuple[_Rows, _Rows], visitors: _Rows,
 ) -> Round:  # fmt: skip
-    """Search photos of side a for photos of side b: rows, and whose they are in the gallery."""
+    """Searches photos of side b among photos of side a."""
     faces, probed = sides
     vectors, weights, owners = faces.vectors[enrolled[0]], faces.usability[enrolled[0]], enrolled[1]
 

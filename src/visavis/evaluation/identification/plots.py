@@ -1,4 +1,4 @@
-"""The pictures of an identification report."""
+"""Plots of an identification report."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def match_characteristic(result: Identification) -> str:
-    """The cumulative match characteristic."""
+    """Plots the cumulative match characteristic."""
     figure, panel = plots.axes()
     places = np.arange(1, len(result.cmc) + 1)
     panel.plot(places, result.cmc, color=plots.MATED, linewidth=1.6, marker="o", markersize=3.2)
-    # Of too few people there is no interval.
+    # Too few people have no interval.
     low, high = np.where(np.isfinite(result.rank1_ci), result.rank1_ci, result.rank1)
     panel.vlines(1, low, high, color=plots.MATED, linewidth=1, alpha=0.55)
     panel.set_xlim(0.5, len(places) + 0.5)
@@ -40,7 +40,7 @@ def match_characteristic(result: Identification) -> str:
 
 
 def overview(result: Identification) -> Figure:
-    """FNIR over FPIR, and scores, side by side."""
+    """Plots FNIR over FPIR, and score histograms."""
     figure, panels = plots.side_by_side(2)
     _trade_off(panels[0], result)
     _histogram(panels[1], result)
@@ -48,7 +48,7 @@ def overview(result: Identification) -> Figure:
 
 
 def trade_off(result: Identification) -> str:
-    """FNIR over FPIR, both on logarithmic axes, with the product's own operating points."""
+    """Plots FNIR over FPIR on logarithmic axes, with the stated operating points."""
     figure, panel = plots.axes()
     _trade_off(panel, result)
     rates = "; ".join(f"{o.fnir:.4f} at FPIR {fmr_name(o.fpir)}" for o in result.open_set)
@@ -91,7 +91,8 @@ def _trade_off(panel: Axes, result: Identification) -> None:
 
 
 def histogram(result: Identification) -> str:
-    """Scores of mated probes with their own person, and the highest scores of strangers."""
+    """Plots scores of mated probes with their own person, and the highest scores of non-mated
+    probes."""
     figure, panel = plots.axes()
     _histogram(panel, result)
     return svg.render(

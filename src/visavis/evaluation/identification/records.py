@@ -1,4 +1,4 @@
-"""What an evaluation of identification found."""
+"""Result records of identification evaluations."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class OpenSetRate(Record):
-    """FNIR where the enrollments' own strangers set the threshold.
+    """FNIR at a threshold set by each enrollment's non-mated probes.
 
     Attributes:
-        fpir: the rate asked for; each enrollment's threshold is the lowest observed score that
-            keeps to it.
-        fnir: mean over enrollments, each probe counting once.
-        fnir_ci: 95 % interval, people resampled.
+        fpir: requested rate; each enrollment's threshold is the lowest observed score that keeps
+            it.
+        fnir: mean over enrollments, each probe counts once.
+        fnir_ci: 95 % bootstrap interval over people.
         fnir_sd: standard deviation over enrollments.
-        fnir_people: the same mean with each person counting once, whatever their photos.
+        fnir_people: the same mean, each person counts once.
         threshold: mean over enrollments.
     """
 
@@ -33,22 +33,22 @@ class OpenSetRate(Record):
 
 @dataclass(frozen=True, slots=True)
 class StatedRate(Record):
-    """What became of the FPIR that the product states: its threshold was fixed beforehand.
+    """Check of a stated FPIR, whose threshold was fixed beforehand.
 
     Attributes:
-        stated: the FPIR asked for.
-        stated_ci: the interval that was stated, mean over enrollments.
-        basis: what the threshold rested on, in words (of the first enrollment).
+        stated: the stated FPIR.
+        stated_ci: the stated interval, mean over enrollments.
+        basis: data behind the threshold, in words (of the first enrollment).
         threshold: mean over enrollments.
-        measured: FPIR of the strangers at it, mean over enrollments.
-        measured_ci: 95 % interval of it, people resampled.
+        measured: measured FPIR at it, mean over enrollments.
+        measured_ci: its 95 % bootstrap interval over people.
         fnir: FNIR at it, mean over enrollments.
-        fnir_ci: 95 % interval of it, people resampled.
-        inside: share of the enrollments whose measured FPIR lies in the stated interval.
-        consistent: share in which it does, or its own exact binomial interval reaches into it:
-            few strangers measure no small rate well.
+        fnir_ci: its 95 % bootstrap interval over people.
+        inside: share of the enrollments with a measured FPIR in the stated interval.
+        consistent: share in which it is, or its own exact binomial interval overlaps; few probes do
+            not measure low rates well.
         enrollments: those with a threshold; the others' data did not support the rate.
-        refused: enrollments for which it was refused.
+        refused: enrollments for which the rate was refused.
     """
 
     stated: float
@@ -67,16 +67,16 @@ class StatedRate(Record):
 
 @dataclass(frozen=True, slots=True)
 class Curves(Record):
-    """What is drawn.
+    """Data of the plots.
 
     Attributes:
-        fpir: grid of rates, falling.
+        fpir: rates, descending.
         fnir: mean FNIR at each.
-        fnir_low: least of the enrollments'.
-        fnir_high: greatest.
-        edges: of the bins of the histograms, one more than bins.
+        fnir_low: lowest of the enrollments.
+        fnir_high: highest of the enrollments.
+        edges: edges of the histogram bins.
         mated: share of mated scores in each bin.
-        strangers: share of strangers' highest scores in each bin.
+        strangers: share of the non-mated probes' highest scores in each bin.
     """
 
     fpir: tuple[float, ...]
@@ -90,39 +90,38 @@ class Curves(Record):
 
 @dataclass(frozen=True, slots=True)
 class Identification(Record):
-    """Identification over many random enrollments.
+    """Identification results over many random enrollments.
 
     Attributes:
         protocol: name of the data.
-        command: the command that made this.
+        command: the command line.
         created: ISO 8601 time.
         version: of visavis.
         model: model name.
         model_sha256: hash of its file.
-        settings: the pipeline that made the scores.
-        calibration: behind the stated rates, or "".
-        notes: sentences a reader should know.
-        people: people with a usable photo.
-        photos: usable photos.
-        failures: photos without a template by reason; they are left out.
-        enrolled: people enrolled in each enrollment.
-        templates: photos enrolled of each.
-        fusion: how they become one score.
-        rank: how many candidates may hold the right one in the open set.
+        settings: id of the pipeline that made the scores.
+        calibration: calibration for the stated rates, or "".
+        notes: remarks for readers.
+        people: number of people with a usable photo.
+        photos: number of usable photos.
+        failures: photos without a template, by reason; left out.
+        enrolled: people per enrollment.
+        templates: enrolled photos per person.
+        fusion: how their scores are combined.
+        rank: highest rank of the right candidate in the open set.
         rounds: number of enrollments.
-        strangers: non-mated probes in each.
-        mated: mated probes in each, mean.
+        strangers: non-mated probes per enrollment.
+        mated: mated probes per enrollment, mean.
         rank1: closed set, mean over enrollments.
-        rank1_ci: 95 % interval, people resampled.
+        rank1_ci: 95 % bootstrap interval over people.
         rank1_sd: standard deviation over enrollments.
-        rank1_people: each person counting once.
+        rank1_people: the same, each person counts once.
         cmc: closed set, ranks 1 to 20.
-        open_set: FNIR at each FPIR that the strangers support.
-        mean: about which mean scores are: ``gallery`` (each enrollment's own), ``calibration``, or
-            ``none``.
-        plain: ``open_set`` of templates as they are; empty where that is the same.
-        stated: what became of the product's own thresholds; empty without a calibration.
-        curves: what is drawn.
+        open_set: FNIR at each FPIR that the non-mated probes support.
+        mean: mean for centering: ``gallery`` (each enrollment's own), ``calibration``, or ``none``.
+        plain: ``open_set`` of plain templates; empty if that is the same.
+        stated: checks of the stated rates; empty without a calibration.
+        curves: data of the plots.
         replicates: bootstrap replicates behind the intervals.
     """
 

@@ -1,4 +1,4 @@
-"""An evaluation of identification as one HTML page: offline, without scripts, without a face."""
+"""Identification report: one self-contained HTML page without scripts or faces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from visavis.version import __version__
 
 
 def write(path: Path, result: Identification) -> None:
-    """Write the report whole or not at all; the folder is made.
+    """Writes the report atomically; creates the folder.
 
     Raises:
         DataError: the file cannot be written.
@@ -21,7 +21,7 @@ def write(path: Path, result: Identification) -> None:
 
 
 def render(result: Identification) -> str:
-    """The page as text."""
+    """Returns the page as text."""
     from markupsafe import Markup
 
     env = pages.environment()

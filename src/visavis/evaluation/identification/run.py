@@ -1,10 +1,10 @@
-"""Identification by many random enrollments: closed set, open set, and the rates that are stated.
+"""Evaluates identification by many random enrollments: closed set, open set, and stated rates.
 
 The protocol follows the benchmark of large-scale unconstrained face recognition (S. Liao, Z. Lei,
 D. Yi and S. Z. Li, "A benchmark study of large-scale unconstrained face recognition", IJCB 2014):
-people are split at random into enrolled and strangers, again and again. Every enrollment also
-derives its threshold as the product does, from calibration, size and the gallery's own scores, and
-counts how often the strangers reach it.
+people are repeatedly split at random into enrolled and non-mated. Each enrollment also derives its
+threshold like a real gallery, from calibration, size and its own scores, and counts how often
+non-mated probes reach it.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ _LEVEL: Final = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the faces come from, for the record.
+    """Origin of the faces.
 
     Attributes:
         protocol: name of the data.
         model: model name.
         model_sha256: hash of its file.
-        settings: the pipeline that made the templates.
-        failures: photos without a template by reason.
+        settings: id of the pipeline that made the templates.
+        failures: photos without a template, by reason.
         command: the command line.
-        notes: sentences a reader should know.
+        notes: remarks for readers.
     """
 
     protocol: str = ""
@@ -78,23 +78,23 @@ def evaluate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Identification:
-    """Enroll at random, search, and sum up.
+    """Evaluates identification over random enrollments.
 
     Args:
-        faces: one template a photo.
-        plan: how people are enrolled.
-        origin: where the faces come from.
-        calibration: for the stated rates; ``None`` for none.
-        rates: FPIRs; those that the strangers cannot show are left out.
+        faces: templates, one per photo.
+        plan: plan of the enrollments.
+        origin: origin of the faces.
+        calibration: for the stated rates; ``None``: none.
+        rates: FPIRs; those that the non-mated probes do not support are left out.
         rounds: number of enrollments.
-        replicates: bootstrap replicates of the people behind the intervals.
-        seed: decides the enrollments.
+        replicates: bootstrap replicates for the intervals.
+        seed: random seed.
         progress: called with (done, total) enrollments.
 
     Raises:
         DataError: too few people or photos for the plan.
-        OptionError: a number or rate outside what is accepted.
-        ModelMismatchError: the calibration is of another model.
+        OptionError: a number or rate outside its range.
+        ModelMismatchError: the calibration is for another model.
     """
     enrolled, strangers = size_of(faces, plan)
     if rounds < 1 or replicates < 20:
@@ -263,7 +263,7 @@ def _floats(values: Floats) -> tuple[float, ...]:
 
 
 def _weights(people: int, replicates: int, seed: int) -> Floats:
-    """``(R, P)``: how often each person is drawn in each replicate."""
+    """``(R, P)`` draws of each person in each replicate."""
     rng = np.random.default_rng([seed, 1 << 20])
     return np.stack(
         [np.bincount(rng.integers(0, people, people), minlength=people) for _ in range(replicates)]
@@ -271,7 +271,7 @@ def _weights(people: int, replicates: int, seed: int) -> Floats:
 
 
 def _means(values: Floats, people: NDArray[np.int64], weights: Floats) -> Floats:
-    """``(R,)`` weighted means of the probes' values; NaN where nobody was drawn."""
+    """``(R,)`` weighted means of the probes' values; NaN if nobody was drawn."""
     size = weights.shape[1]
     sums = weights @ np.bincount(people, values, size)
     totals = weights @ np.bincount(people, minlength=size).astype(np.float64)
@@ -280,11 +280,11 @@ def _means(values: Floats, people: NDArray[np.int64], weights: Floats) -> Floats
 
 
 def _replicated_fnir(r: Round, found: Floats, rate: float, weights: Floats) -> Floats:
-    """FNIR at the FPIR in each replicate, which sets its own threshold."""
+    """FNIR at the FPIR in each replicate, with the replicate's own threshold."""
     order = np.argsort(-r.best, kind="stable")
     best, drawn = r.best[order], weights[:, r.strangers[order]]
     allowed = rate * drawn.sum(axis=1) * (1 + 1e-12)
-    # How many of the highest may be named: those above the first that would be too many.
+    # Most non-mated probes that may be above the threshold.
     count = (np.cumsum(drawn, axis=1) <= allowed[:, None]).sum(axis=1)
     refused = np.where(count < len(best), best[np.minimum(count, len(best) - 1)], -np.inf)
     out = np.full(len(weights), np.nan)
@@ -300,8 +300,7 @@ def _interval(
 ) -> Interval:
     """Percentiles of the replicates' mean over enrollments.
 
-    No replicate shows an error that nobody made, nor a success where all failed: there the exact
-    binomial bound, a person counting as one trial.
+    Without any errors (or successes) the exact binomial bound is used, one trial per person.
     """
     mean = np.mean(np.stack(replicated), axis=0)
     kept = mean[~np.isnan(mean)]

@@ -1,4 +1,4 @@
-"""Which photos, which pairs, which of them are mated: one kind of list a file."""
+"""Evaluation protocols: photos and labelled pairs. One kind of list per file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The ``.bin`` sets that face recognition papers report on (LFW, CFP-FP, AgeDB-30, CALFW, CPLFW).
+"""Reads and writes the ``.bin`` datasets of face recognition papers (LFW, CFP-FP, AgeDB-30, CALFW,
+CPLFW).
 
-A pickled pair ``(images, issame)``: encoded images, two a pair, and one flag a pair. A pickle can
-run any code when it is read, so this reader lets it name nothing but a few stand-ins of our own,
-and takes lists, bytes and booleans out of them.
+A file is a pickled pair ``(images, issame)``: encoded images, two per pair, and one flag per pair.
+A pickle can execute code, so this reader allows only a few harmless stand-ins and takes lists,
+bytes and booleans from them.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ FOLDS: Final = 10
 
 
 def read(path: Path) -> Protocol:
-    """Read a ``.bin`` set, written by Python 2 or 3.
+    """Reads a ``.bin`` dataset, written by Python 2 or 3.
 
-    The folds are those the papers use: ten consecutive tenths of the list.
+    The folds are those of the papers: ten consecutive tenths of the list.
 
     Args:
         path: the file.
 
     Raises:
-        DataError: the file is not such a set, or is a pickle of anything else.
+        DataError: the file is not such a dataset, or is another pickle.
     """
     images, same = _load(path)
     if len(images) != 2 * len(same):
@@ -69,7 +70,8 @@ def read(path: Path) -> Protocol:
 
 
 def consecutive_folds(pairs: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Folds 1 .. 10 of consecutive pairs, the first ones longer where ten does not divide.
+    """Returns folds 1 .. 10 of consecutive pairs; the first ones are longer if not divisible by
+    ten.
 
     >>> consecutive_folds(12)
     array([ 1,  1,  2,  2,  3,  4,  5,  6,  7,  8,  9, 10])
@@ -81,16 +83,16 @@ def consecutive_folds(pairs: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def write(path: Path, images: Sequence[bytes | Pixels], same: Sequence[bool]) -> None:
-    """Write a ``.bin`` set; it shows faces, so only its owner can read it.
+    """Writes a ``.bin`` dataset, private because it shows faces.
 
     Args:
         path: the file to write.
         images: 2N images, each as bytes (JPEG or PNG) or as pixels, ``(H, W, 3)`` RGB uint8, which
-            are kept without loss; pair k is images 2k and 2k + 1.
+            are stored lossless; pair k is images 2k and 2k + 1.
         same: N flags.
 
     Raises:
-        OptionError: the numbers do not fit, or something is no image or no flag.
+        OptionError: the numbers do not match, or an item is not an image or flag.
         DataError: the file cannot be written.
     """
     if len(images) != 2 * len(same) or not len(same):
@@ -108,7 +110,7 @@ def write(path: Path, images: Sequence[bytes | Pixels], same: Sequence[bool]) ->
 
 
 def _encoded(k: int, image: bytes | Pixels) -> bytes:
-    """An image as the bytes of a file."""
+    """Returns an image as an encoded file."""
     from PIL import Image
 
     if isinstance(image, np.ndarray) and image.ndim > 1:
@@ -204,17 +206,17 @@ def _flag(path: Path, k: int, value: object) -> bool:
 
 
 class _Dtype:
-    """Stands in for ``numpy.dtype``: remembers the code, knows two kinds."""
+    """Stand-in for ``numpy.dtype``: stores the code, supports two kinds."""
 
     def __init__(self, code: object, *_: object) -> None:
         self.code = code.decode("ascii") if isinstance(code, bytes) else str(code)
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and fields, which one-byte kinds do not have."""
+        """Ignores byte order and fields, which one-byte types do not have."""
 
 
 class _Array:
-    """Stands in for a ``numpy`` array or scalar of booleans or bytes: nothing of numpy runs."""
+    """Stand-in for a ``numpy`` array or scalar of booleans or bytes; runs no numpy code."""
 
     def __init__(self, dtype: object = None, data: object = b"") -> None:
         self.dtype = dtype
@@ -225,7 +227,7 @@ class _Array:
         self.data = _as_bytes(data)
 
     def items(self) -> list[int]:
-        """The elements as whole numbers; none where they are not booleans or bytes."""
+        """Returns the elements as integers; empty for other types."""
         if not isinstance(self.dtype, _Dtype) or self.dtype.code not in ("b1", "u1", "i1", "?"):
             return []
         return list(self.data)
@@ -238,7 +240,7 @@ def _as_bytes(data: object) -> bytes:
 
 
 def _encode(text: object, encoding: object) -> bytes:
-    """What Python 3 writes for bytes in old pickles; only the one harmless codec."""
+    """Python 3's encoding of bytes in old pickles; supports only that codec."""
     name = encoding.decode("ascii") if isinstance(encoding, bytes) else str(encoding)
     if name not in {"latin1", "latin-1", "iso-8859-1"} or not isinstance(text, str):
         raise pickle.UnpicklingError(f"encoding {name!r}")
@@ -258,13 +260,13 @@ def _from_buffer(data: object, dtype: object, _shape: object, _order: object) ->
 
 
 def _bytes(*arguments: object) -> bytes:
-    """An empty ``bytes`` or a copy; never ``bytes(10**12)``."""
+    """Returns empty ``bytes`` or a copy; never ``bytes(10**12)``."""
     return _as_bytes(arguments[0]) if arguments else b""
 
 
 @dataclass(frozen=True, slots=True)
 class _StandIn:
-    """Calls a function, and has no attribute that a pickle could overwrite."""
+    """Calls a function; has no attribute that a pickle could overwrite."""
 
     function: Callable[..., object]
 
@@ -272,7 +274,7 @@ class _StandIn:
         return self.function(*arguments)
 
     def __setstate__(self, state: object) -> None:
-        # The one that dataclasses make would let a pickle put anything in the function's place.
+        # The dataclass default would let a pickle replace the function.
         raise pickle.UnpicklingError("a function has no state")
 
 
@@ -298,7 +300,7 @@ _STAND_INS: Final = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds nothing but the stand-ins."""
+    """Unpickler that finds only the stand-ins."""
 
     def find_class(self, module: str, name: str, /) -> _StandIn:
         found = _STAND_INS.get((module, name))

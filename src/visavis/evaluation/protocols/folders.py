@@ -1,4 +1,4 @@
-"""A folder of photos a person: all pairs among them, or a sample."""
+"""Protocols from folders of photos per person: all pairs, or a sample."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["among", "photos_by_person", "read"]
 
 
 def read(root: Path, *, most: int = 1_000_000, seed: int = 0) -> Protocol:
-    """Pairs among the photos below ``root``, where each direct subfolder is a person.
+    """Returns pairs of photos below ``root``, where each direct subfolder is a person.
 
     Args:
-        root: folder of folders. Files directly in it, hidden ones, and files without a photo's
-            suffix are not photos.
+        root: folder of folders. Files directly in it, hidden files, and files without a photo
+            suffix are ignored.
         most: most pairs of each kind; where there are more, so many are drawn.
         seed: decides which.
 
@@ -40,11 +40,11 @@ def among(
     most: int = 1_000_000,
     seed: int = 0,
 ) -> Protocol:
-    """Pairs among photos whose people are known.
+    """Returns pairs of photos of known people.
 
     Args:
-        people: photos of each person.
-        name: what reports call the list.
+        people: photos by person.
+        name: name in reports.
         root: folder that labels are relative to.
         most: most pairs of each kind; where there are more, so many are drawn.
         seed: decides which.
@@ -63,7 +63,7 @@ def among(
             "give a folder that holds a folder a person, two people or more, one of them with two "
             "photos or more",
         )
-    ends = np.repeat(np.cumsum(sizes), sizes)  # where each photo's person ends
+    ends = np.repeat(np.cumsum(sizes), sizes)  # end of each photo's person
     places = np.arange(len(ends))
     rng = np.random.default_rng(seed)
     total_mated, mated = _pairs(ends - 1 - places, places + 1, most, rng)
@@ -95,13 +95,13 @@ def _label(photo: Path, root: Path) -> str:
 def _pairs(
     partners: NDArray[np.int64], first: NDArray[np.int64], most: int, rng: np.random.Generator
 ) -> tuple[int, NDArray[np.int64]]:
-    """How many pairs there are, and up to ``most`` of them, ``(N, 2)``, in order.
+    """Returns the number of pairs, and up to ``most`` of them, ``(N, 2)``, in order.
 
     Args:
-        partners: how many later photos each photo makes a pair with; they follow each other.
-        first: the first of them.
+        partners: number of later photos that each photo forms pairs with; they are consecutive.
+        first: first partner of each.
         most: most pairs.
-        rng: draws among more.
+        rng: for sampling.
     """
     before = np.concatenate([[0], np.cumsum(partners)])
     total = int(before[-1])

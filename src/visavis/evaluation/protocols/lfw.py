@@ -1,12 +1,12 @@
-"""Labeled Faces in the Wild: View 1 to choose on, View 2 to report on.
+"""Labeled Faces in the Wild: View 1 for development, View 2 for reporting.
 
 G. B. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild: a database for
 studying face recognition in unconstrained environments", UMass Amherst TR 07-49, 2007.
 
-The root folder is as the official archive unpacks: ``pairs.txt``, ``pairsDevTest.txt``,
-``pairsDevTrain.txt``, ``peopleDevTest.txt``, ``peopleDevTrain.txt`` in it, and the photos in a
-folder ``lfw-deepfunneled``, ``lfw_funneled``, ``lfw-funneled`` or ``lfw`` beside them, or directly
-in folders of people.
+The root folder is the unpacked official archive: ``pairs.txt``, ``pairsDevTest.txt``,
+``pairsDevTrain.txt``, ``peopleDevTest.txt``, ``peopleDevTrain.txt``, and the photos in a folder
+``lfw-deepfunneled``, ``lfw_funneled``, ``lfw-funneled`` or ``lfw``, or directly in folders of
+people.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _PEOPLE: Final[dict[Part, str]] = {"train": "peopleDevTrain.txt", "test": "peopl
 
 
 def view(number: int, root: Path, *, part: Part = "test") -> Protocol:
-    """A view's pairs.
+    """Returns the pairs of a view.
 
-    View 1 is for choosing (models, thresholds, options): 1,000 pairs of ``pairsDevTest.txt``, or
+    View 1 is for choosing models, thresholds and options: 1,000 pairs of ``pairsDevTest.txt``, or
     with ``part="train"`` the 2,200 of ``pairsDevTrain.txt``. View 2, the 6,000 pairs of
-    ``pairs.txt`` in ten folds, is for reporting alone.
+    ``pairs.txt`` in ten folds, is for reporting only.
 
     Args:
         number: 1 or 2.
         root: folder of the data set.
-        part: which half of View 1.
+        part: half of View 1.
 
     Raises:
-        DataError: the folder is not LFW's, or a list is not as its format says.
-        OptionError: there is no such view.
+        DataError: the folder is not LFW's, or a list is invalid.
+        OptionError: unknown view.
     """
     if number not in (1, 2):
         raise OptionError(f"view {number} of LFW", "there are 1 (to choose on) and 2 (to report)")
@@ -87,7 +87,7 @@ def view(number: int, root: Path, *, part: Part = "test") -> Protocol:
 
 
 def people(root: Path, part: Part) -> dict[str, tuple[Path, ...]]:
-    """View 1's people, each with all their photos; nobody is in both parts.
+    """Returns View 1's people with all their photos; nobody is in both parts.
 
     Args:
         root: folder of the data set.
@@ -95,8 +95,8 @@ def people(root: Path, part: Part) -> dict[str, tuple[Path, ...]]:
             1,711 people).
 
     Raises:
-        DataError: the folder is not LFW's, or the list is not as its format says.
-        OptionError: there is no such part.
+        DataError: the folder is not LFW's, or the list is invalid.
+        OptionError: unknown part.
     """
     if part not in ("test", "train"):
         raise OptionError(f"part {part!r} of LFW's people", "there are train and test")
@@ -123,20 +123,19 @@ def people(root: Path, part: Part) -> dict[str, tuple[Path, ...]]:
 def cohort(
     root: Path, protocol: Protocol, count: int | None = None, *, seed: int = 0
 ) -> dict[str, tuple[Path, ...]]:
-    """People who are in no pair of a view, with all their photos: what a mean may be made of.
+    """Returns people who are in no pair of a view, with all their photos, for computing a mean.
 
-    Of View 1's people those of the other part; for View 2 the 1,053 training people who are in no
-    pair.
+    For View 1 the people of the other part; for View 2 the 1,053 training people in no pair.
 
     Args:
         root: folder of the data set.
-        protocol: a view's pairs.
-        count: people, drawn at random; all when ``None`` or if there are fewer. ``None`` and no
-            list of people in the folder: none.
-        seed: decides who.
+        protocol: pairs of a view.
+        count: number of randomly drawn people; ``None``, or if there are fewer: all. ``None``
+            without a list of people in the folder: none.
+        seed: random seed.
 
     Raises:
-        DataError: as ``people``.
+        DataError: see ``people``.
     """
     used = set(protocol.people or ())
     part: Part = "test" if protocol.name == "LFW View 1 train" else "train"
@@ -151,12 +150,12 @@ def cohort(
 
 
 def photo_folder(root: Path) -> Path:
-    """The folder of ``root`` that holds a folder a person.
+    """Returns the folder in ``root`` with one subfolder per person.
 
     Raises:
-        DataError: there is none.
+        DataError: none exists.
     """
-    # Some archives nest the folder in one of its own name.
+    # Some archives nest the folder in one of the same name.
     nested = [root / name / name for name in _FOLDERS]
     for folder in (*nested, *(root / name for name in _FOLDERS), root):
         if folder.is_dir() and next(folder.glob("*/*_0001.jpg"), None) is not None:
@@ -183,7 +182,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _header(path: Path, line: str) -> tuple[int, int]:
-    """Number of folds, and of pairs of each kind in one."""
+    """Returns the number of folds, and of pairs of each kind per fold."""
     match line.split():
         case [each] if each.isdecimal():
             return 1, int(each)

@@ -1,4 +1,4 @@
-"""Your own pair list: a CSV file with columns a, b, same, and optionally fold, group, people."""
+"""Pair lists in CSV files with columns a, b, same, and optionally fold, group, people."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _REQUIRED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class PairList:
-    """The rows of a pair list, photos by name.
+    """Rows of a pair list.
 
     Attributes:
-        photos: names, each once.
-        pairs: for each row the places of its two photos in ``photos``, and whether it is mated.
+        photos: unique names.
+        pairs: per row, the indices of its two photos in ``photos``, and whether it is mated.
         fold: fold of each row, or ``None``.
         group: group of each row, or ``None``.
-        people: person of each photo, or ``None`` where the list does not say.
-        repeated: rows that repeat a pair.
+        people: person of each photo, or ``None`` if unknown.
+        repeated: number of rows that repeat a pair.
     """
 
     photos: tuple[str, ...]
@@ -44,7 +44,7 @@ class PairList:
 
 
 def read_list(path: Path) -> PairList:
-    """Read the rows of a pair list; mated rows alone are enough here.
+    """Reads the rows of a pair list; mated rows alone are enough here.
 
     Columns ``a`` and ``b`` (paths below ``root``, or absolute) and ``same`` (1/0, true/false,
     yes/no); optionally ``fold`` (whole numbers), ``group`` (any text), ``person_a`` and
@@ -54,7 +54,7 @@ def read_list(path: Path) -> PairList:
         path: the CSV file, UTF-8.
 
     Raises:
-        DataError: a column or cell is not as said; names the file, the row and the remedy.
+        DataError: an invalid column or cell; names the file, the row and the remedy.
     """
     table = read_table(path, required=_REQUIRED)
     if "person_a" in table.columns and "person_b" not in table.columns:
@@ -94,15 +94,15 @@ def read_list(path: Path) -> PairList:
 
 
 def read(path: Path, root: Path | None = None) -> Protocol:
-    """Read a pair list as a protocol to evaluate; for columns see ``read_list``.
+    """Reads a pair list as a protocol; for columns see ``read_list``.
 
     Args:
         path: the CSV file, UTF-8.
-        root: folder that paths start from; the CSV file's own when ``None``.
+        root: folder that paths are relative to; ``None``: the CSV file's own.
 
     Raises:
-        DataError: a column or cell is not as said, or all rows are of one kind; names the file,
-            the row and the remedy.
+        DataError: an invalid column or cell, or all rows are of one kind; names the file, the row
+            and the remedy.
     """
     listed = read_list(path)
     folder = root if root is not None else path.parent
@@ -181,11 +181,11 @@ def _name_people(
 
 
 def write(path: Path, protocol: Protocol) -> None:
-    """Write any protocol whose photos have paths as a pair list that ``read`` takes.
+    """Writes a protocol whose photos are files as a pair list for ``read``.
 
     Args:
         path: the CSV file to write.
-        protocol: its ``labels`` become the paths.
+        protocol: the protocol; its ``labels`` become the paths.
     """
     columns: list[tuple[str, Callable[[int], object]]] = [
         ("a", lambda k: protocol.labels[protocol.first[k]]),

@@ -1,4 +1,4 @@
-"""The value that every kind of pair list becomes."""
+"""The protocol record: the common form of pair lists."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from visavis.errors import DataError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Protocol:
-    """Photos and the pairs of them to compare.
+    """Photos and pairs to compare.
 
     Attributes:
-        name: what reports call it, such as ``LFW View 2``.
-        photos: P photos, each once: paths, or the bytes of encoded images.
-        labels: P names of the photos for score files, stable between machines (relative paths).
+        name: name in reports, such as ``LFW View 2``.
+        photos: P unique photos: paths, or encoded images.
+        labels: P names of the photos for score files, independent of the machine (relative paths).
         first: ``(N,)`` int64 index of each pair's first photo.
         second: ``(N,)`` int64 index of its second photo.
         same: ``(N,)`` bool, whether the pair is mated.
         fold: ``(N,)`` int64 fold of each pair, or ``None``.
         group: group of each pair, or ``None``.
-        people: person of each photo, or ``None`` where nobody said.
-        aligned: the photos are aligned crops already, to be embedded without detection.
-        notes: sentences about the list that a reader of the report should know.
+        people: person of each photo, or ``None`` if unknown.
+        aligned: whether the photos are aligned crops, to be embedded without detection.
+        notes: remarks for readers of the report.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Protocol:
 
 
 def require_photos(name: str, photos: tuple[Path | bytes, ...]) -> None:
-    """Refuse a root folder under which none of the photos lies: surely the wrong one.
+    """Refuses a root folder without any of the photos: probably the wrong folder.
 
-    Single missing photos are failures of their pairs, to be counted, not errors.
+    Single missing photos are counted as failures of their pairs.
 
     Raises:
-        DataError: no photo exists.
+        DataError: none of the photos exists.
     """
     paths = [photo for photo in photos if isinstance(photo, Path)]
     if paths and not any(path.is_file() for path in paths):

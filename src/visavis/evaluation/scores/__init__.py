@@ -1,4 +1,4 @@
-"""Score files, read and written by their extension; see ``table`` for what is in them."""
+"""Reads and writes score files by extension; see ``table`` for the content."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["ScoreFile", "read", "require_known", "write"]
 
 
 def write(path: Path, scores: ScoreFile) -> None:
-    """Write a score file whole or not at all; the folder is made.
+    """Writes a score file atomically; creates the folder.
 
     Args:
         path: ends in ``.csv`` or ``.parquet``.
-        scores: what to write.
+        scores: the score file.
 
     Raises:
         DataError: another extension, or the file cannot be written.
@@ -29,24 +29,24 @@ def write(path: Path, scores: ScoreFile) -> None:
 
 
 def read(path: Path) -> ScoreFile:
-    """Read a score file.
+    """Reads a score file.
 
     Args:
         path: ends in ``.csv`` or ``.parquet``.
 
     Raises:
-        DataError: another extension, or the file is not as said above; names row and remedy.
+        DataError: another extension, or an invalid file; names row and remedy.
     """
     found: ScoreFile = _format(path).read(path)
     return found
 
 
 def require_known(path: Path) -> None:
-    """Refuse an extension that no score file has.
+    """Refuses an extension that no score file has.
 
     Raises:
-        DataError: it is neither ``.csv`` nor ``.parquet``.
-        MissingExtraError: it is ``.parquet``, and pyarrow is not installed.
+        DataError: neither ``.csv`` nor ``.parquet``.
+        MissingExtraError: ``.parquet`` without pyarrow.
     """
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise DataError(f"{path}: a score file of unknown kind", "name it .csv or .parquet")
@@ -55,6 +55,6 @@ def require_known(path: Path) -> None:
 
 
 def _format(path: Path) -> Any:
-    """The module that reads and writes this kind of file."""
+    """Returns the module for this kind of file."""
     require_known(path)
     return import_module(f"visavis.evaluation.scores.{path.suffix.lower()[1:]}")

@@ -1,4 +1,4 @@
-"""Score files as CSV, with their metadata in a JSON file beside them."""
+"""Score files as CSV, with metadata in a separate JSON file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write(path: Path, scores: ScoreFile) -> None:
 
 def _cells(name: str, values: Any) -> list[str]:
     if name in _NUMBERS:
-        # repr is the shortest text that reads back as the same double.
+        # repr is the shortest text that restores the same double.
         return ["" if np.isnan(value) else repr(value) for value in values.tolist()]
     if name == "same":
         return ["1" if value else "0" for value in values.tolist()]

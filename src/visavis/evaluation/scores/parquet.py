@@ -1,4 +1,4 @@
-"""Score files as Parquet, with their metadata in the file's own."""
+"""Score files as Parquet, with metadata in the same file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write(path: Path, scores: ScoreFile) -> None:
         if values.dtype == np.object_:
             arrays[name] = pa.array([_valid(text) for text in values], pa.string())
         elif name in ("score", "llr"):
-            # NaN means "no score": a null, as every reader of Parquet expects.
+            # NaN means "no score": a null, as usual in Parquet.
             arrays[name] = pa.array(values, pa.float64(), mask=np.isnan(values))
         else:
             arrays[name] = pa.array(values)
@@ -51,7 +51,7 @@ def write(path: Path, scores: ScoreFile) -> None:
 
 
 def _valid(text: str) -> str:
-    """Without the lone surrogates that stand for undecodable bytes of file names."""
+    """Removes lone surrogates, which represent undecodable bytes of file names."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

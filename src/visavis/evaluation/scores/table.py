@@ -1,6 +1,6 @@
-"""Score files: every pair with its score or the reason why it has none.
+"""Score files: pairs with a score, or the reason of a failure.
 
-A table with one row a pair, as CSV or Parquet by the file's extension. Columns:
+A table with one row per pair, as CSV or Parquet by the file's extension. Columns:
 
 ========================  =========================================================================
 ``a``, ``b``              the two photos, as the pair list names them
@@ -14,8 +14,8 @@ A table with one row a pair, as CSV or Parquet by the file's extension. Columns:
 ``settings``              the pipeline's settings
 ========================  =========================================================================
 
-To report on scores of your own, write ``a``, ``b``, ``same`` and ``score``; the rest is optional.
-Parquet carries the metadata inside; a CSV file has it beside itself, in ``NAME.csv.meta.json``.
+To report on your own scores, write ``a``, ``b``, ``same`` and ``score``; the rest is optional.
+Parquet files contain the metadata; for CSV they are in ``NAME.csv.meta.json``.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _REMEDY: Final = "write the score file again"
 
 @dataclass(frozen=True, slots=True)
 class Projection(Record):
-    """Templates drawn in the plane; the templates cannot be had back from it.
+    """Templates projected to the plane; they cannot be recovered from it.
 
     Attributes:
         labels: the photos.
         people: the person of each.
         x: first coordinate of each.
         y: second coordinate of each.
-        method: how it was made, in a sentence.
+        method: the method, in a sentence.
     """
 
     labels: tuple[str, ...]
@@ -56,19 +56,19 @@ class Projection(Record):
 
 @dataclass(frozen=True, slots=True)
 class About(Record):
-    """Where the rows of a score file come from.
+    """Origin of a score file.
 
     Attributes:
         protocol: name of the pair list.
-        command: the command that made the file, or "".
-        created: when, ISO 8601 with its time zone, or "".
+        command: the command line, or "".
+        created: time, ISO 8601 with time zone, or "".
         version: version of visavis, or "".
-        notes: sentences that a reader of the report should know.
-        photos: number of photos in the pair list; 0 where unknown.
-        photo_failures: number of photos by reason for which no template could be made.
-        calibration: name of the calibration behind the ``llr`` column, or "".
-        operating_points: the thresholds of this calibration to check.
-        projection: templates drawn in the plane, or ``None``.
+        notes: remarks for readers of the report.
+        photos: number of photos in the pair list; 0 if unknown.
+        photo_failures: number of photos without a template, by reason.
+        calibration: name of the calibration for the ``llr`` column, or "".
+        operating_points: thresholds of this calibration, to check.
+        projection: projected templates, or ``None``.
     """
 
     protocol: str = ""
@@ -112,17 +112,17 @@ class ScoreFile(Record):
         a: ``(N,)`` first photos.
         b: ``(N,)`` second photos.
         same: ``(N,)`` bool, whether a pair is mated.
-        score: ``(N,)`` float64, NaN where the comparison failed.
-        failure: ``(N,)`` reasons, "" where there is a score.
+        score: ``(N,)`` float64, NaN for failed comparisons.
+        failure: ``(N,)`` reasons, "" for scored pairs.
         fold: ``(N,)`` int64, or ``None``.
         group: ``(N,)`` texts, or ``None``.
         person_a: ``(N,)`` names, or ``None``.
         person_b: ``(N,)`` names, or ``None``.
-        llr: ``(N,)`` float64, NaN where the comparison failed; ``None`` without a calibration.
+        llr: ``(N,)`` float64, NaN for failed comparisons; ``None`` without a calibration.
         model: name of the model.
         model_sha256: hash of its file.
         settings: the pipeline's settings.
-        about: where the rows come from.
+        about: metadata.
     """
 
     a: Texts
@@ -161,19 +161,19 @@ class ScoreFile(Record):
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """``(N,)`` whether each pair has a score."""
+        """Returns ``(N,)`` flags of scored pairs."""
         return ~np.isnan(self.score)
 
 
 COLUMNS = ("a", "b", "same", "score", "failure", "fold", "group", "person_a", "person_b", "llr")
-"""The columns with a value a pair, in the order of the file."""
+"""Columns with a value per pair, in the order of the file."""
 
 CONSTANTS = ("model", "model_sha256", "settings")
-"""The columns that hold one value throughout."""
+"""Columns with one value for all rows."""
 
 
 def texts(values: Any) -> Texts:
-    """Strings as an ``(N,)`` object array."""
+    """Returns strings as an ``(N,)`` object array."""
     listed = list(values)
     array = np.empty(len(listed), dtype=np.object_)
     array[:] = listed
@@ -183,14 +183,14 @@ def texts(values: Any) -> Texts:
 def checked(
     path: Path, columns: Mapping[str, Any], about: About, *, row: Callable[[int], str]
 ) -> ScoreFile:
-    """A score file from columns that were read.
+    """Creates a score file from columns, and checks them.
 
     Args:
-        path: where they come from.
-        columns: arrays by name, as in ``ScoreFile``; ``CONSTANTS`` as lists of texts. A failure may
-            be missing where there is no score.
+        path: the file, for messages.
+        columns: arrays by name, see ``ScoreFile``; ``CONSTANTS`` as lists of texts. A failure may
+            be missing for a pair without a score.
         about: the metadata.
-        row: what to call a row, counted from 0.
+        row: names a row by its index, from 0.
 
     Raises:
         DataError: the columns contradict each other.

@@ -1,4 +1,4 @@
-"""Aligned faces as pictures inside a report. Made only for a reader who asks for them."""
+"""Aligned faces as images in a report, on request only."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SIDE: Final = 144
 
 
 def of_pairs(evaluation: Evaluation, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
-    """Data URIs of both aligned faces of some pairs.
+    """Returns data URIs of both aligned faces of some pairs.
 
     Args:
-        evaluation: a scored protocol whose photos are still there.
-        rows: which pairs.
+        evaluation: a scored protocol whose photos still exist.
+        rows: indices of the pairs.
 
     Returns:
-        By row, JPEG data URIs of ``SIDE`` pixels; a pair whose photo is gone has none.
+        JPEG data URIs of ``SIDE`` pixels by row; missing photos are left out.
     """
     protocol, embedded = evaluation.protocol, evaluation.embedded
     found: dict[int, tuple[str, str]] = {}
@@ -42,7 +42,7 @@ def of_pairs(evaluation: Evaluation, rows: Sequence[int]) -> dict[int, tuple[str
                 for k, which in ((i, best[0]), (j, best[1]))
             ]
         except VisavisError:
-            # The photo was there when it was embedded: a report does without its picture.
+            # The photo was deleted after embedding: the report leaves it out.
             continue
         found[row] = (pair[0], pair[1])
     return found

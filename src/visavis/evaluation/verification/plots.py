@@ -1,4 +1,4 @@
-"""The pictures of a report: curves of errors, scores and templates."""
+"""Plots of a verification report: error curves, scores and templates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def roc(scores: ScoreFile, summary: Summary) -> str:
-    """True matches over false matches, false ones on a logarithmic axis."""
+    """Plots the ROC curve with a logarithmic FMR axis."""
     mated, non_mated = _split(scores)
     figure, panel = plots.axes()
     plots.roc(panel, mated, non_mated)
@@ -41,7 +41,7 @@ def roc(scores: ScoreFile, summary: Summary) -> str:
 
 
 def overview(scores: ScoreFile, summary: Summary) -> Figure:
-    """ROC curve and scores side by side, as a figure of their own."""
+    """Plots ROC curve and score histograms side by side, as one figure."""
     mated, non_mated = _split(scores)
     figure, panels = plots.side_by_side(2)
     plots.roc(panels[0], mated, non_mated)
@@ -92,7 +92,7 @@ def det(scores: ScoreFile, summary: Summary) -> str:
 
 
 def histogram(scores: ScoreFile, summary: Summary) -> str:
-    """How the scores of both kinds of pairs lie, with the thresholds between them."""
+    """Plots histograms of mated and non-mated scores with thresholds."""
     mated, non_mated = _split(scores)
     figure, panel = plots.axes()
     plots.histogram(panel, mated, non_mated, _lines(summary))
@@ -106,7 +106,7 @@ def histogram(scores: ScoreFile, summary: Summary) -> str:
 
 
 def rates(scores: ScoreFile, summary: Summary) -> str:
-    """Both error rates over the threshold, on a logarithmic axis."""
+    """Plots both error rates over the threshold, on a logarithmic axis."""
     mated, non_mated = _split(scores)
     curve = error_rates(mated, non_mated)
     figure, panel = plots.axes()
@@ -139,7 +139,7 @@ def rates(scores: ScoreFile, summary: Summary) -> str:
 
 
 def reliability(scores: ScoreFile, summary: Summary) -> str:
-    """What the likelihood ratios say against what the scores bear out."""
+    """Plots stated over observed likelihood ratios."""
     if scores.llr is None or np.isnan(summary.cllr):
         return ""
     scored = scores.scored
@@ -154,12 +154,12 @@ def reliability(scores: ScoreFile, summary: Summary) -> str:
     mated, non_mated = (np.clip(v, low * ln10, high * ln10) for v in (mated, non_mated))
     fit = pav_llr(mated, non_mated)
     panel.plot([low, high], [low, high], color=plots.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
-    # A step with one kind of pair only bears out no finite ratio: there the line is interrupted.
+    # A step with one kind of pair has an infinite ratio: interrupt the line.
     x = np.append(fit.scores, high * ln10) / ln10
     y = np.append(fit.llrs, fit.llrs[-1]) / ln10
     y[~np.isfinite(y)] = np.nan
     panel.plot(x, y, color=plots.ACCENT, linewidth=1.6, drawstyle="steps-post")
-    # Where the pairs lie: without this, the ends of the steps look as sure as the middle.
+    # Shows the density of pairs; otherwise the ends look as certain as the middle.
     span = high - low
     for values, color, side in ((non_mated, plots.NON_MATED, low), (mated, plots.MATED, high)):
         share, edges = np.histogram(values / ln10, np.linspace(low, high, 50))
@@ -185,7 +185,7 @@ def reliability(scores: ScoreFile, summary: Summary) -> str:
 
 
 def projection(points: Projection) -> str:
-    """Templates in the plane, a color and a shape a person."""
+    """Plots projected templates, with a color and a marker per person."""
     figure = plots.in_the_plane(np.array(points.x), np.array(points.y), points.people)
     return svg.render(
         figure,
@@ -201,7 +201,7 @@ def _split(scores: ScoreFile) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _lines(summary: Summary) -> list[tuple[str, float]]:
-    """The thresholds to draw: the shipped ones, else this list's own; at most four."""
+    """Thresholds to draw: the shipped ones, else this list's own; at most four."""
     if summary.operating_points:
         named = [(fmr_name(p.target_fmr), p.threshold) for p in summary.operating_points]
     else:

@@ -1,4 +1,4 @@
-"""What a score file comes to."""
+"""Result records of verification evaluations."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from visavis.evaluation.scores.table import About
 from visavis.types import Record
 
 Interval: TypeAlias = tuple[float, float]
-"""Low and high end; NaN where there is none."""
+"""Low and high end; NaN if undefined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fold(Record):
-    """One fold of the accuracy.
+    """Accuracy on one fold.
 
     Attributes:
-        fold: its label.
-        pairs: scored pairs in it.
+        fold: label.
+        pairs: number of scored pairs.
         threshold: chosen by the other folds.
-        accuracy: share of right decisions among its scored pairs.
-        accuracy_failures_different: the same over all its pairs, failed ones decided "different".
+        accuracy: share of correct decisions among its scored pairs.
+        accuracy_failures_different: the same over all its pairs, with failed ones decided
+            "different".
     """
 
     fold: int
@@ -36,9 +37,9 @@ class PointCheck(Record):
     """A shipped operating point, measured on this list.
 
     Attributes:
-        target_fmr: the rate that users ask for.
+        target_fmr: the requested rate.
         threshold: the shipped threshold.
-        claimed_fmr: the FMR measured where the point was made.
+        claimed_fmr: FMR according to the calibration.
         claimed_fmr_ci: its interval.
         fmr: the FMR on this list.
         fmr_ci: its interval.
@@ -47,8 +48,8 @@ class PointCheck(Record):
         fnmr: the FNMR on this list.
         fnmr_ci: its interval.
         verdict: ``holds`` if the measured FMR is not above the claimed interval; ``within chance``
-            if it is, but its own interval reaches into the claimed one; ``too few pairs`` if there
-            is no false match and the claim is for less than one among so many; else ``exceeded``.
+            if it is, but the intervals overlap; ``too few pairs`` if there is no false match and
+            fewer than one is expected; else ``exceeded``.
     """
 
     target_fmr: float
@@ -66,7 +67,7 @@ class PointCheck(Record):
 
 @dataclass(frozen=True, slots=True)
 class Group(Record):
-    """One group's rows.
+    """Error rates of one group.
 
     Attributes:
         group: its name.
@@ -76,10 +77,10 @@ class Group(Record):
         non_mated: scored non-mated pairs.
         auc: area under the group's ROC curve; NaN unless it has both kinds.
         eer: the group's equal error rate; NaN unless it has both kinds.
-        fmr: at the one threshold that all groups share; NaN without non-mated pairs.
-        fmr_ci: exact binomial interval of it, over pairs.
-        fnmr: at the same threshold; NaN without mated pairs.
-        fnmr_ci: exact binomial interval of it, over pairs.
+        fmr: FMR at the common threshold; NaN without non-mated pairs.
+        fmr_ci: its exact binomial interval, over pairs.
+        fnmr: FNMR at the same threshold; NaN without mated pairs.
+        fnmr_ci: its exact binomial interval, over pairs.
     """
 
     group: str
@@ -113,27 +114,27 @@ class Summary(Record):
         scored_mated: mated pairs with a score.
         scored_non_mated: non-mated pairs with a score.
         accuracy: mean over folds, each at the threshold of the others, scored pairs only.
-        accuracy_se: standard error of it.
-        accuracy_failures_different: the same over all pairs, failed ones decided "different".
-        accuracy_failures_different_se: standard error of it.
+        accuracy_se: its standard error.
+        accuracy_failures_different: the same over all pairs, with failed ones decided "different".
+        accuracy_failures_different_se: its standard error.
         accuracy_threshold: median of the folds' thresholds.
-        folds: each fold.
-        folds_from: where the folds come from, in a sentence.
+        folds: all folds.
+        folds_from: origin of the folds, in a sentence.
         auc: area under the ROC curve.
         eer: equal error rate.
-        fnmr_at_fmr: FMR as text, such as ``1e-3``, to the FNMR there.
-        thresholds: FMR as text to the lowest observed score at which it holds.
+        fnmr_at_fmr: FNMR by FMR as text, such as ``1e-3``.
+        thresholds: lowest observed score by FMR as text.
         cllr: cost of the likelihood ratios in bits; NaN without a calibration.
-        min_cllr: what the best monotone calibration of these scores would cost.
-        intervals: name of a metric (``fnmr_at_fmr[1e-3]`` for those) to its interval.
+        min_cllr: the same for the best monotone calibration of these scores.
+        intervals: interval by name of a metric (such as ``fnmr_at_fmr[1e-3]``).
         level: coverage of the intervals.
         replicates: bootstrap replicates.
-        resampled: what was drawn, ``people`` or ``pairs``.
-        people: number of people drawn; 0 where pairs were.
-        operating_points: the calibration's thresholds, measured on this list.
-        groups: each group, where the list has them.
-        group_threshold: the threshold that all groups share; NaN without groups.
-        about: where the scores come from.
+        resampled: resampled units, ``people`` or ``pairs``.
+        people: number of people; 0 if pairs were resampled.
+        operating_points: checks of the calibration's thresholds on this list.
+        groups: all groups, if the list has any.
+        group_threshold: common threshold of all groups; NaN without groups.
+        about: metadata of the score file.
     """
 
     protocol: str

@@ -1,4 +1,4 @@
-"""A score file as one HTML page that opens anywhere, offline, without scripts."""
+"""Verification report: one self-contained HTML page without scripts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """Rows of a score file, the worst first.
+    """The worst rows of a score file, worst first.
 
     Attributes:
         matches: the non-mated pairs with the highest scores.
@@ -37,11 +37,11 @@ class Worst:
 
 
 def worst(scores: ScoreFile, *, most: int = MOST) -> Worst:
-    """The ``most`` worst pairs of each kind.
+    """Returns the ``most`` worst pairs of each kind.
 
     Args:
         scores: the score file.
-        most: how many of a kind.
+        most: most pairs of a kind.
     """
 
     def first(rows: NDArray[np.bool_], badness: NDArray[np.float64]) -> tuple[int, ...]:
@@ -62,13 +62,13 @@ def write(
     *,
     pictures: Mapping[int, tuple[str, str]] | None = None,
 ) -> None:
-    """Write the report whole or not at all; the folder is made.
+    """Writes the report atomically; creates the folder.
 
     Args:
         path: the HTML file.
         scores: the score file.
         summary: its metrics.
-        pictures: by row, data URIs of both faces of the pairs shown; ``None`` to show no faces.
+        pictures: data URIs of both faces by row; ``None`` to show no faces.
 
     Raises:
         DataError: the file cannot be written.
@@ -82,7 +82,7 @@ def render(
     *,
     pictures: Mapping[int, tuple[str, str]] | None = None,
 ) -> str:
-    """The page as text; see ``write``."""
+    """Returns the page as text; see ``write``."""
     from markupsafe import Markup
 
     env = pages.environment()

@@ -1,4 +1,4 @@
-"""Protocol and recognizer in, score file out."""
+"""Computes score files from protocols."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedPhotos:
-    """What became of each of P photos.
+    """Templates of P photos.
 
     Attributes:
-        vectors: P arrays ``(K, D)`` of unit rows, K the faces that the rule kept; K is 0 where the
-            photo failed.
-        faces: the faces of these rows.
-        reasons: why a photo failed, such as ``no-face``; "" where it did not.
+        vectors: P arrays ``(K, D)`` of unit rows, K chosen faces; K is 0 for a failed photo.
+        faces: faces of these rows.
+        reasons: why a photo failed, such as ``no-face``; "" if it did not.
     """
 
     vectors: tuple[Vectors, ...]
@@ -54,7 +53,7 @@ def embed(
     workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> EmbeddedPhotos:
-    """Templates of all photos; one that fails is a reason, never an end."""
+    """Embeds all photos; a failed photo gets a reason."""
     none = np.zeros((0, recognizer.embedder.dimension), dtype=np.float32)
     vectors: list[Vectors] = []
     faces: list[tuple[Face, ...]] = []
@@ -70,20 +69,20 @@ def embed(
 
 
 RULES: Final = ("largest", "central", "best-match", "refuse")
-"""How a photo with several faces can be evaluated; see ``visavis.pipeline.RULES``."""
+"""Rules for photos with several faces; see ``visavis.pipeline.RULES``."""
 
 _CHUNK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """A scored protocol, with what is needed to draw it.
+    """A scored protocol, with data for plots.
 
     Attributes:
         scores: the score file.
         protocol: the pair list.
         embedded: templates and faces of its photos.
-        about_mean: the same pairs scored about a domain's mean; ``None`` where none was given.
+        about_mean: the same pairs with centered templates, or ``None``.
     """
 
     scores: ScoreFile
@@ -104,18 +103,18 @@ def evaluate(
     command: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Score every pair of a protocol.
+    """Scores all pairs of a protocol.
 
-    A pair of which a photo gives no template stays in the table, without a score and with the
-    reason. A killed run goes on where it stopped if it has a cache.
+    A pair with a failed photo stays in the table with a reason instead of a score. With a cache, an
+    interrupted run can be continued.
 
     Args:
         protocol: the pair list.
         recognizer: makes the templates.
-        calibration: adds likelihood ratios, and thresholds to check; ``None`` for neither.
-        about_mean: a calibration with a domain: the pairs are scored about its mean as well.
-        rule: which face counts where a photo has several: one of ``RULES``. ``best-match`` takes
-            the highest score among the faces.
+        calibration: for likelihood ratios and thresholds to check; ``None``: neither.
+        about_mean: a calibration with a domain, for an additional evaluation of centered templates.
+        rule: which face to use if a photo has several: one of ``RULES``. ``best-match`` uses the
+            highest score among the faces.
         cache: keeps templates between runs.
         workers: photos in work at once; all cores when ``None``.
         command: the command line, for the record.
@@ -123,7 +122,7 @@ def evaluate(
 
     Raises:
         OptionError: unknown rule.
-        ModelMismatchError: the calibration was made with another model.
+        ModelMismatchError: the calibration is for another model.
     """
     if rule not in RULES:
         raise OptionError(f"face rule {rule!r}", f"choose one of {', '.join(RULES)}")
@@ -154,17 +153,17 @@ def mean_of(
     cache: EmbeddingCache | None = None,
     workers: int | None = None,
 ) -> Domain:
-    """The mean of per-person mean templates of people who are in no pair.
+    """Returns the mean of per-person mean templates of people in no pair.
 
     Args:
-        people: their photos; those without a usable face are passed over.
+        people: their photos; those without a usable face are skipped.
         recognizer: makes the templates.
         rule: which face counts where a photo has several.
         cache: keeps templates between runs.
         workers: photos in work at once; all cores when ``None``.
 
     Raises:
-        DataError: no photo gave a face.
+        DataError: no photo has a face.
     """
     listed = [(k, photo) for k, photos in enumerate(people.values()) for photo in photos]
     rows = recognizer.embed_many(
@@ -187,7 +186,7 @@ def _scored(
     calibration: Calibration | None,
     record: tuple[str, str],
 ) -> ScoreFile:
-    """Every pair in the calibration's space; ``record`` is settings and command."""
+    """Scores all pairs in the calibration's space; ``record`` is settings and command."""
     settings, command = record
     sides = embedded.vectors, embedded.vectors
     notes = list(protocol.notes)
@@ -247,16 +246,16 @@ def score_pairs(
     second: NDArray[np.int64],
     other: Sequence[Vectors] | None = None,
 ) -> NDArray[np.float64]:
-    """Cosine similarity of each pair, ``(N,)`` float64; NaN where a photo has no template.
+    """Returns the cosine similarity of each pair, ``(N,)`` float64; NaN without a template.
 
-    Where a photo has several templates the highest score counts. Summed in float64, so that a
-    pair's score does not depend on the list it stands in.
+    If a photo has several templates, the highest score is used. Summation is in float64, so that a
+    pair's score does not depend on other pairs.
 
     Args:
         vectors: per photo ``(K, D)`` float32 unit rows.
         first: ``(N,)`` index of each pair's first photo.
         second: ``(N,)`` index of its second photo.
-        other: the templates of the same photos where they are second; ``vectors`` when ``None``.
+        other: templates of the same photos as second photo of a pair; ``None``: ``vectors``.
 
     >>> a, b = np.array([[1, 0]], np.float32), np.array([[0.6, 0.8], [1, 0]], np.float32)
     >>> score_pairs([a, b, a[:0]], np.array([0, 0]), np.array([1, 2]))
@@ -282,7 +281,7 @@ def score_pairs(
 
 
 def _first_rows(vectors: Sequence[Vectors]) -> Vectors:
-    """``(P, D)``: the first template of each photo, zeros where there is none."""
+    """``(P, D)`` first template of each photo; zeros if there is none."""
     out = np.zeros((len(vectors), vectors[0].shape[1] if vectors else 0), dtype=np.float32)
     for k, own in enumerate(vectors):
         if len(own):
@@ -291,7 +290,7 @@ def _first_rows(vectors: Sequence[Vectors]) -> Vectors:
 
 
 def _decades(points: tuple[OperatingPoint, ...]) -> tuple[OperatingPoint, ...]:
-    """The points at 1e-1, 1e-2, ...: a calibration may have many between. All, if it has none."""
+    """The points at 1e-1, 1e-2, ...; all points if there are none."""
     kept = [p for p in points if abs(log10(p.target_fmr) - round(log10(p.target_fmr))) < 1e-6]
     return tuple(kept) or points
 
@@ -317,14 +316,14 @@ def project(
     photos: int = PHOTOS,
     seed: int = 0,
 ) -> Projection | None:
-    """t-SNE of the people with most photos in the list; ``None`` where nobody said who is who.
+    """Projects the people with the most photos by t-SNE; ``None`` without names.
 
     Args:
-        protocol: names the people.
-        vectors: per photo ``(K, D)`` unit rows; the first row of each counts.
-        people: most people to draw.
-        photos: most photos of each, the first in the list.
-        seed: decides where the iteration starts.
+        protocol: protocol with people.
+        vectors: per photo ``(K, D)`` unit rows; the first row of each is used.
+        people: most people.
+        photos: most photos per person, the first ones.
+        seed: random seed.
     """
     if protocol.people is None:
         return None
@@ -332,7 +331,7 @@ def project(
     for k, person in enumerate(protocol.people):
         if len(vectors[k]):
             owned[person].append(k)
-    # Most photos first; by name among equals, so that the choice does not depend on the order.
+    # Most photos first; ties by name, independent of the order.
     several = [person for person in owned if len(owned[person]) > 1]
     chosen = sorted(several, key=lambda person: (-len(owned[person]), person))[:people]
     rows = [k for person in chosen for k in owned[person][:photos]]

@@ -1,4 +1,4 @@
-"""From a score file to its metrics."""
+"""Computes the metrics of a score file."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ LEVEL: Final = 0.95
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spread:
-    """Intervals at one level.
+    """Confidence intervals at one level.
 
     Attributes:
-        metrics: metric name to interval.
+        metrics: interval by metric name.
         fmr: interval of the FMR at each fixed threshold.
         fnmr: interval of the FNMR at each fixed threshold.
-        level: their coverage.
+        level: coverage.
         resampled: ``people`` or ``pairs``.
-        people: number of people drawn; 0 where pairs were.
+        people: number of people; 0 if pairs were resampled.
     """
 
     metrics: dict[str, Interval]
@@ -60,25 +60,25 @@ def spread(
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> Spread:
-    """Bootstrap over people where the score file names them, else over pairs.
+    """Bootstraps over people if the score file names them, else over pairs.
 
-    Thresholds that were fixed beforehand stay fixed; those that a metric picks (FNMR at an FMR,
-    EER) are picked anew in each replicate; the folds' thresholds of the accuracy are held.
+    Fixed thresholds stay fixed; those that a metric selects (FNMR at an FMR, EER) are selected
+    again in each replicate; the thresholds of the accuracy folds stay.
 
     Args:
         scores: the score file, with scored pairs of both kinds.
         fmrs: rates for FNMR at FMR.
         thresholds: fixed thresholds.
-        right: ``(N,)`` whether each pair is decided right, or ``None``.
-        replicates: how many to draw.
-        seed: decides them.
+        right: ``(N,)`` whether each pair is decided correctly, or ``None``.
+        replicates: number of replicates.
+        seed: random seed.
         progress: called with (done, total).
     """
     first, second = scores.scored & scores.same, scores.scored & ~scores.same
     mated, non_mated = scores.score[first], scores.score[second]
     assigned = cells.assign(mated, non_mated)
     resampler = _resampler(scores, first, second)
-    # Statistics that are a mean over pairs of one kind: a matrix product gives all of them.
+    # Means over pairs of one kind, all by one matrix product.
     means_m = [(mated < t).astype(np.float64) for t in thresholds]
     means_n = [(non_mated >= t).astype(np.float64) for t in thresholds]
     has_llr = scores.llr is not None and not np.isnan(scores.llr[scores.scored]).any()
@@ -136,14 +136,14 @@ def spread(
 
 
 def _unseen(value: float, low: float, high: float, trials: int) -> Interval:
-    """No errors seen: every replicate sees none, too, and the exact binomial bound is used."""
+    """Without errors, all replicates have none, and the exact binomial bound is used."""
     if value == 0 and high == 0:
         return 0.0, proportion_interval(0, trials, level=LEVEL)[1]
     return low, high
 
 
 def _trials(people: NDArray[np.int64] | None, pairs: int) -> int:
-    """Independent trials at most: different people, or pairs of people, behind the pairs."""
+    """Upper limit of independent trials: people, or pairs of people."""
     return pairs if people is None else len(np.unique(np.sort(people, axis=1), axis=0))
 
 
@@ -172,16 +172,16 @@ def summarize(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
-    """All metrics of a score file.
+    """Computes all metrics of a score file.
 
-    Failed pairs have no score and enter no metric but two: ``failures`` counts them, and
-    ``accuracy_failures_different`` decides them "different". A list without folds is cut into ten
-    by ``stratified_folds``, or fewer where a kind has fewer pairs.
+    Failed pairs have no score and are in no metric except ``failures``, which counts them, and
+    ``accuracy_failures_different``, which decides them "different". A list without folds is divided
+    into ten by ``stratified_folds``, or fewer if a kind has fewer pairs.
 
     Args:
         scores: the score file.
-        replicates: bootstrap replicates; 0 for no intervals.
-        seed: decides the replicates.
+        replicates: bootstrap replicates; 0: no intervals.
+        seed: random seed.
         progress: called with (done, total) replicates.
 
     Raises:
@@ -282,7 +282,8 @@ def _accuracy(scores: ScoreFile, fold: NDArray[np.int64] | None) -> tuple[Fold, 
         result.accuracies.tolist(),
         strict=True,
     ):
-        # A failed pair is right if it is non-mated, at every threshold: the choice stays the same.
+        # A failed pair is correct if it is non-mated, at every threshold, so the choice is
+        # unchanged.
         failed = ~scored & (fold == label)
         right = round(accuracy * pairs) + int((failed & ~scores.same).sum())
         rows.append(Fold(label, pairs, threshold, accuracy, right / (pairs + int(failed.sum()))))
@@ -292,7 +293,7 @@ def _accuracy(scores: ScoreFile, fold: NDArray[np.int64] | None) -> tuple[Fold, 
 def _right(
     scores: ScoreFile, fold: NDArray[np.int64] | None, folds: tuple[Fold, ...]
 ) -> NDArray[np.bool_] | None:
-    """``(N,)`` whether each scored pair is decided right at its fold's threshold."""
+    """``(N,)`` whether each scored pair is decided correctly at its fold's threshold."""
     if fold is None or not folds:
         return None
     threshold = np.full(len(scores), np.nan)
@@ -315,7 +316,7 @@ def _shared_threshold(
     mated: NDArray[np.float64],
     non_mated: NDArray[np.float64],
 ) -> float:
-    """The threshold at which groups are compared: the shipped one for 1e-3, or this list's own."""
+    """Common threshold of groups: the shipped one for 1e-3, or this list's own."""
     for point in scores.about.operating_points:
         if np.isclose(point.target_fmr, 1e-3):
             return point.threshold
@@ -362,14 +363,14 @@ def _check_points(
 
 
 def by_group(scores: ScoreFile, threshold: float) -> tuple[Group, ...]:
-    """One row a group, in the order of their names; none where the list has no groups.
+    """Returns one row per group, sorted by name; empty without groups.
 
-    A threshold of its own would hide from each group what the others pay: users get one threshold,
-    so groups are compared at one.
+    Users get one threshold, so all groups are compared at the same one. Separate thresholds would
+    hide differences.
 
     Args:
         scores: the score file.
-        threshold: the one that all groups share; NaN to leave FMR and FNMR out.
+        threshold: the common threshold; NaN to leave FMR and FNMR out.
     """
     if scores.group is None:
         return ()
