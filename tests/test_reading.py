@@ -71,9 +71,9 @@ def _list(path: Path) -> object:
 
 
 def _graph(path: Path) -> object:
-    from visavis.embedding.check import _read
+    from visavis.embedding.check import check_graph
 
-    return _read(path)
+    return check_graph(path)
 
 
 @pytest.mark.parametrize("read", [_table, _people, _bin, _pack, _records, _scores, _list, _graph])

@@ -9,12 +9,12 @@ from tests.contracts.clusterer import people
 
 from visavis.clustering.clusterer import Constraints
 from visavis.clustering.constraints import resolve
-from visavis.clustering.staged import _attached
+from visavis.clustering.staged import attach_poor
 
 
 def attach(labels, vectors, resolved, *, threshold):
     """Labels of any numbering; clusters keep their label."""
-    found = _attached(labels, vectors, np.ones(len(labels)), resolved, threshold)
+    found = attach_poor(labels, vectors, np.ones(len(labels)), resolved, threshold)
     return np.array([labels[name] if name >= 0 else -1 for name in found])
 
 

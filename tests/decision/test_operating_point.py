@@ -81,7 +81,7 @@ def test_many_photos_of_few_people_do_not_stand_in_for_people(simulate) -> None:
     x, who = simulate(np.random.default_rng(0), 12, each=40, noise=0.05)
     pairs = all_pairs(x, who)
     assert pairs.non_mated > 100_000
-    with pytest.raises(UnsupportedFmrError, match="between different pairs of people"):
+    with pytest.raises(UnsupportedFmrError):
         supported_count(pairs, 1e-3)
 
 

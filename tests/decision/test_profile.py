@@ -54,7 +54,7 @@ def test_between_two_points_the_stricter_one_is_given(made, rate) -> None:
 
 
 def test_below_the_support_it_refuses(made) -> None:
-    with pytest.raises(UnsupportedFmrError, match="calibrate on more people"):
+    with pytest.raises(UnsupportedFmrError):
         made.operating_point(1e-6)
     with pytest.raises(OptionError):
         made.operating_point(0)

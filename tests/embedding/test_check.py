@@ -299,7 +299,7 @@ def test_files_that_are_no_onnx(tmp_path: Path, content: bytes) -> None:
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.onnx", tmp_path):
-        with pytest.raises(ModelUnavailableError, match="cannot be read"):
+        with pytest.raises(ModelUnavailableError):
             check_graph(path)
 
 

@@ -17,7 +17,7 @@ from visavis.errors import ModelMismatchError, OptionError, UnknownPersonError
 from visavis.gallery.sqlite.store import SqliteGallery
 from visavis.identification import STATUSES, Enroller, EnrollOptions, PersonPhoto
 from visavis.identification.cut_out import cut_out
-from visavis.identification.enroller import _batches
+from visavis.identification.enroller import batches as cut
 from visavis.images import decode, reading
 from visavis.pipeline import Recognizer
 
@@ -205,7 +205,7 @@ def test_options_are_checked(wrong: dict) -> None:
 def test_batches_keep_people_together() -> None:
     def sizes(counts: list[int], size: int) -> list[int]:
         photos = [PersonPhoto(str(k), b"") for k, n in enumerate(counts) for _ in range(n)]
-        batches = list(_batches(photos, size))
+        batches = list(cut(photos, size))
         assert [p for batch in batches for p in batch] == photos
         return [len(batch) for batch in batches]
 
@@ -221,7 +221,7 @@ def test_batches_end_and_hold_everything(counts: list[int], size: int, data: st.
     names = [data.draw(st.sampled_from("abc")) for _ in counts]
     photos = [PersonPhoto(n, b"") for n, count in zip(names, counts, strict=True)
               for _ in range(count)]  # fmt: skip
-    batches = list(itertools.islice(_batches(photos, size), len(photos) + 1))
+    batches = list(itertools.islice(cut(photos, size), len(photos) + 1))
     assert [p for batch in batches for p in batch] == photos
     assert all(1 <= len(batch) <= size for batch in batches)
     half = max(1, size // 2)

@@ -213,7 +213,7 @@ def test_recognizers_of_a_gallery(enrolled, old: Recognizer, tiles_home: Path) -
     (found,) = recognizers(enrolled, home=tiles_home, calibrations=("old-tiles",))
     assert found.model_sha256 == old.model_sha256
     assert found.calibration.name == "old-tiles"
-    with pytest.raises(ModelMismatchError, match="no template of new"):
+    with pytest.raises(ModelMismatchError):
         recognizers(enrolled, model="new", home=tiles_home)
     with pytest.raises(ModelMismatchError, match="'new-tiles' was made with new"):
         recognizers(enrolled, home=tiles_home, calibrations=("new-tiles",))

@@ -39,9 +39,9 @@ def test_transparency_goes_on_white() -> None:
 def test_damage_and_size() -> None:
     pytest.importorskip("pillow_heif")
     data = heic(noise())
-    with pytest.raises(ImageTruncatedError, match="is a HEIF that"):
+    with pytest.raises(ImageTruncatedError):
         images.decode(data[: len(data) // 2])
-    with pytest.raises(ImageTruncatedError, match="is a HEIF that"):
+    with pytest.raises(ImageTruncatedError):
         images.decode(_HEADER)
     with pytest.raises(ImageTooLargeError, match="64 x 48"):
         images.decode(data, limits=images.Limits(max_pixels=99))

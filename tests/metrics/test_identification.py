@@ -60,7 +60,7 @@ def test_fnir_at_fpir_is_the_best_that_any_observed_threshold_gives(case, rate, 
     places, best = ranks(mated, owners), strangers.max(axis=1)
     mine = mated[np.arange(len(mated)), owners]
     if rate < 1 / len(best):
-        with pytest.raises(UnsupportedFmrError, match="give at least"):
+        with pytest.raises(UnsupportedFmrError):
             fnir_at_fpir(mine, places, best, rate, rank=rank)
         return
     observed = [*{float(v) for v in (*mine, *best)}, np.inf]

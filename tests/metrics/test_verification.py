@@ -119,7 +119,7 @@ def test_fnmr_at_fmr_is_the_best_observed(
     candidates = [*{*mated, *non_mated}, float("inf")]
     allowed = [t for t in candidates if sum(n >= t for n in non_mated) / len(non_mated) <= fmr]
     if fmr < 1 / len(non_mated):
-        with pytest.raises(UnsupportedFmrError, match="non-mated pairs"):
+        with pytest.raises(UnsupportedFmrError):
             fnmr_at_fmr(mated, non_mated, fmr)
         return
     expected = min(sum(m < t for m in mated) / len(mated) for t in allowed)

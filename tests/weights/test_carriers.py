@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from visavis.weights import BUILTIN, Carrier
-from visavis.weights.copies import _beside_its_metadata, _by_metadata, locate
+from visavis.weights.copies import beside_its_metadata, by_metadata, locate
 
 CARRIERS = [carrier for entry in BUILTIN.values() for carrier in entry.carriers]
 
@@ -21,12 +21,12 @@ def test_both_ways_find_what_is_installed(carrier: Carrier) -> None:
     except PackageNotFoundError:
         pytest.skip(f"{carrier.distribution} is not installed")
     place = f"{carrier.distribution} {version(carrier.distribution)}"
-    assert _beside_its_metadata(carrier) == _by_metadata(carrier) == (expected, place)
+    assert beside_its_metadata(carrier) == by_metadata(carrier) == (expected, place)
 
 
 def test_a_made_up_carrier_is_found_without_being_imported(carrier, content: bytes) -> None:
     made_up = carrier()
-    for find in (locate, _beside_its_metadata, _by_metadata):
+    for find in (locate, beside_its_metadata, by_metadata):
         found = find(made_up)
         assert found is not None
         assert found[0].read_bytes() == content
@@ -46,14 +46,14 @@ def test_a_folder_of_that_name_is_no_carrier(
 
 def test_a_carrier_with_an_unusual_metadata_folder(carrier, content: bytes) -> None:
     made_up = carrier()
-    found = _by_metadata(made_up)
+    found = by_metadata(made_up)
     assert found is not None
     info = found[0].parents[1] / "toy_carrier-2.1.dist-info"
     info.rename(info.with_name("Toy.Carrier-2.1.egg-info"))
     (info.with_name("Toy.Carrier-2.1.egg-info") / "METADATA").rename(
         info.with_name("Toy.Carrier-2.1.egg-info") / "PKG-INFO"
     )
-    assert _beside_its_metadata(made_up) is None
+    assert beside_its_metadata(made_up) is None
     assert locate(made_up) == (found[0], "toy-carrier 2.1")
 
 

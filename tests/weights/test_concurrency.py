@@ -87,7 +87,7 @@ def test_waiting_for_a_lock_has_an_end(
     (home / "models").mkdir(parents=True)
     with (
         FileLock(home / "models" / f".{entry.sha256}.onnx.lock"),
-        pytest.raises(ModelUnavailableError, match="another process"),
+        pytest.raises(ModelUnavailableError),
     ):
         WeightStore(home).fetch("toy")
     assert server.requests == []

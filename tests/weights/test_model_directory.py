@@ -41,7 +41,7 @@ def test_the_directory_itself_or_the_run_around_it(folder: Path) -> None:
 
 def test_a_place_that_is_none_is_named(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(ModelUnavailableError, match="no model directory") as refused:
+        with pytest.raises(ModelUnavailableError) as refused:
             read_directory(place)
         assert str(place) in str(refused.value)
 

@@ -169,7 +169,7 @@ def _ordered(
     points = Points(_units(total, vectors, resolved), weight, resolved)
     labels = np.full(count, -1, dtype=np.int64)
     labels[has_good] = _group(points, has_good, total, algorithm, threshold)
-    labels = _attached(labels, total, weight, resolved, threshold)
+    labels = attach_poor(labels, total, weight, resolved, threshold)
     left = labels < 0
     if left.any():
         labels[left] = (
@@ -178,7 +178,7 @@ def _ordered(
     return renumber(labels)[resolved.group]
 
 
-def _attached(
+def attach_poor(
     labels: Labels,
     total: NDArray[np.float64],
     weight: NDArray[np.float64],

@@ -133,7 +133,7 @@ class Enroller:
             progress: called with (done, total).
         """
         done = 0
-        for batch in _batches(photos, self._options.batch):
+        for batch in batches(photos, self._options.batch):
 
             def update(k: int, _: int, before: int = done) -> None:
                 if progress is not None:
@@ -271,7 +271,7 @@ def _several(found: str) -> str:
     return f"{found}, and one name; crop it to one person, or take the largest or central face"
 
 
-def _batches(photos: Sequence[PersonPhoto], size: int) -> Iterator[Sequence[PersonPhoto]]:
+def batches(photos: Sequence[PersonPhoto], size: int) -> Iterator[Sequence[PersonPhoto]]:
     """Yields batches of ``size`` photos at most; tries to keep a person's photos together."""
     people = [photo.person for photo in photos]
     start = 0

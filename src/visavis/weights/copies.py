@@ -19,10 +19,10 @@ def locate(carrier: Carrier) -> tuple[Path, str] | None:
 
     ``None`` if the distribution is not installed or lacks the file.
     """
-    return _beside_its_metadata(carrier) or _by_metadata(carrier)
+    return beside_its_metadata(carrier) or by_metadata(carrier)
 
 
-def _beside_its_metadata(carrier: Carrier) -> tuple[Path, str] | None:
+def beside_its_metadata(carrier: Carrier) -> tuple[Path, str] | None:
     """Usual case: searches the package folder without importlib.metadata, which is slow to load."""
     name = re.sub(r"[-_.]+", "_", carrier.distribution).lower()
     for folder in sys.path:
@@ -34,7 +34,8 @@ def _beside_its_metadata(carrier: Carrier) -> tuple[Path, str] | None:
     return None
 
 
-def _by_metadata(carrier: Carrier) -> tuple[Path, str] | None:
+def by_metadata(carrier: Carrier) -> tuple[Path, str] | None:
+    """Searches with importlib.metadata; result as for ``locate``."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:

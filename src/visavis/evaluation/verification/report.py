@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,6 @@ from visavis.evaluation.scores.table import ScoreFile
 from visavis.evaluation.verification import plots
 from visavis.evaluation.verification.records import Summary
 from visavis.version import __version__
-
-if TYPE_CHECKING:
-    pass
-
 
 MOST: Final = 12
 
