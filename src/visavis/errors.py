@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 
 class VisavisError(Exception):
     """Base of everything visavis raises on purpose.
@@ -237,6 +235,7 @@ def writing_to(path: Path, remedy: str = "choose another folder") -> Iterator[No
 def decoding(source: object, error: type[VisavisError], remedy: str) -> Iterator[None]:
     """Turn what msgspec has against a document into an error that names the source and the field.
 
+    >>> import msgspec
     >>> with decoding("a.json", DataError, "write it again"):
     ...     msgspec.convert({"points": [1, "x"]}, dict[str, list[int]])
     Traceback (most recent call last):
@@ -244,7 +243,11 @@ def decoding(source: object, error: type[VisavisError], remedy: str) -> Iterator
     """
     try:
         yield
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as wrong:
+    except Exception as wrong:
+        from msgspec import MsgspecError  # slow to load
+
+        if not isinstance(wrong, (MsgspecError, RecursionError, UnicodeError)):
+            raise
         text, _, path = str(wrong).partition(" - at `$")
         field = path.removesuffix("`").removeprefix(".")
         what = f"{field}: {text[:1].lower()}{text[1:]}" if field else text

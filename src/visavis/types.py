@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Protocol, runtime_checkable
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -191,6 +190,8 @@ class OperatingPoint(Record):
         Raises:
             msgspec.ValidationError: other values than ``to_dict`` writes.
         """
+        import msgspec
+
         nan = float("nan")
         values = {key: nan if value is None else value for key, value in plain.items()}
         for key in ("fmr_ci", "fnmr_ci"):
