@@ -20,13 +20,12 @@ score equal to the threshold is at it.
 
 from __future__ import annotations
 
-from math import ceil, floor
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visavis.errors import OptionError, UnsupportedFmrError
+from visavis.errors import OptionError
 from visavis.metrics.checks import Scores, as_scores
+from visavis.metrics.verification import highest_refused
 
 Ranks = NDArray[np.int64]
 
@@ -195,20 +194,5 @@ def _found(mated: ArrayLike, places: ArrayLike, rank: int) -> NDArray[np.float64
 
 
 def _highest_refused(strangers: Scores, rate: float) -> np.float64:
-    """Returns the score v such that FPIR is at most ``rate`` exactly for thresholds above v."""
-    if not 0 < rate < 1:
-        raise OptionError(
-            f"a false positive identification rate of {rate}", "give one in (0, 1), such as 1e-2"
-        )
-    count = len(strangers)
-    # Rounding errors are at most one.
-    allowed = floor(rate * count)
-    allowed = allowed - 1 if allowed / count > rate else allowed
-    allowed = allowed + 1 if (allowed + 1) / count <= rate else allowed
-    if allowed < 1:
-        raise UnsupportedFmrError(
-            f"an FPIR of {rate:g} from {count:,} non-mated probes",
-            f"give at least {ceil(round(1 / rate, 6)):,}, or ask for {1 / count:.2g} or more",
-        )
-    # rate < 1, so at least one probe is refused.
-    return np.float64(np.partition(strangers, count - 1 - allowed)[count - 1 - allowed])
+    name = "false positive identification rate"
+    return highest_refused(strangers, rate, name=name, of="non-mated probes")

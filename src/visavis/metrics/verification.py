@@ -150,7 +150,7 @@ def threshold_at_fmr(mated: ArrayLike, non_mated: ArrayLike, fmr: float) -> floa
     """
     m = as_scores(mated, "mated scores", empty=True)
     n = as_scores(non_mated, "non-mated scores")
-    limit = _highest_refused(n, fmr)
+    limit = highest_refused(n, fmr)
     above = [part.min() for part in (m[m > limit], n[n > limit]) if part.size]
     return float(min(above)) if above else float("inf")
 
@@ -177,7 +177,7 @@ def fnmr_at_fmr(mated: ArrayLike, non_mated: ArrayLike, fmr: float) -> float:
     """
     m = as_scores(mated, "mated scores")
     n = as_scores(non_mated, "non-mated scores")
-    return float(np.count_nonzero(m <= _highest_refused(n, fmr)) / len(m))
+    return float(np.count_nonzero(m <= highest_refused(n, fmr)) / len(m))
 
 
 def supported_fmrs(non_mated: int) -> tuple[float, ...]:
@@ -249,17 +249,31 @@ def _allowed(fmr: float, pairs: int) -> int:
     return count + 1 if (count + 1) / pairs <= fmr else count
 
 
-def _highest_refused(non_mated: Scores, fmr: float) -> np.float64:
-    """Returns the score v such that FMR is at most ``fmr`` exactly for thresholds above v."""
-    if not 0 < fmr < 1:
-        raise OptionError(f"a false match rate of {fmr}", "give one in (0, 1), such as 1e-3")
-    allowed = _allowed(fmr, len(non_mated))
+def highest_refused(
+    scores: Scores, rate: float, *, name: str = "false match rate", of: str = "non-mated pairs"
+) -> np.float64:
+    """Returns the score v such that the share of scores at a threshold is at most ``rate`` exactly
+    for thresholds above v.
+
+    Args:
+        scores: ``(N,)`` non-mated scores.
+        rate: a share of at least 1 / N.
+        name: its name for messages.
+        of: what the scores are of, for messages.
+
+    Raises:
+        OptionError: ``rate`` is outside (0, 1).
+        UnsupportedFmrError: ``rate`` is below 1 / N.
+    """
+    if not 0 < rate < 1:
+        raise OptionError(f"a {name} of {rate}", "give one in (0, 1), such as 1e-3")
+    allowed = _allowed(rate, len(scores))
     if allowed < 1:
         raise UnsupportedFmrError(
-            f"a false match rate of {fmr:g} from {len(non_mated):,} non-mated pairs",
-            f"give at least {ceil(round(1 / fmr, 6)):,} non-mated pairs, or ask for "
-            f"{1 / len(non_mated):.2g} or more",
+            f"a {name} of {rate:g} from {len(scores):,} {of}",
+            f"give at least {ceil(round(1 / rate, 6)):,} {of}, or ask for "
+            f"{1 / len(scores):.2g} or more",
         )
-    place = len(non_mated) - 1 - allowed
+    place = len(scores) - 1 - allowed
     # np.float64: a Python float would be rounded to float32 scores before comparing with them.
-    return np.float64(np.partition(non_mated, place)[place])
+    return np.float64(np.partition(scores, place)[place])

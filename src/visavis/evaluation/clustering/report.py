@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from visavis.errors import writing_to
+from visavis.evaluation import pages
 from visavis.evaluation.clustering import plots, tables
 from visavis.evaluation.clustering.records import ClusteringEvaluation, LabelledFaces
-from visavis.evaluation.pages import count, number, path_of, percent
 from visavis.metrics.clustering import contingency
-from visavis.plots import pages as templates_of
 from visavis.types import Record
 from visavis.version import __version__
 from visavis.writing import private_folder, replacing
@@ -38,10 +37,8 @@ def render(result: ClusteringEvaluation) -> str:
     """Returns the page as text."""
     from markupsafe import Markup
 
-    environment = templates_of("visavis.evaluation")
-    environment.filters.update(
-        percent=percent, number=number, count=count, path=path_of, setting=plots.row_name
-    )
+    environment = pages.environment()
+    environment.filters.update(setting=plots.row_name)
     summary = result.summary
     several = len({row.algorithm for row in summary.rows}) > 1
     return environment.get_template("clustering.html.jinja").render(
