@@ -1,4 +1,4 @@
-"""Assembles the commands and runs the one that is named."""
+"""Assembles the commands and runs the requested one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from visavis.cli.ending import UnexpectedError, end
 from visavis.errors import VisavisError
 from visavis.version import __version__
 
-# Commands and groups of commands, and the module that each is in.
+# Module of each command and command group.
 _COMMANDS: Final = {
     "verify": "verify",
     "detect": "detect",
@@ -37,7 +37,7 @@ _GROUPS: Final = {
 
 
 class _Commands(TyperGroup):
-    """Wraps errors that Typer itself would turn into exit status 1."""
+    """Wraps errors for which Typer would exit with status 1."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
@@ -55,11 +55,11 @@ def _version(asked: bool) -> None:
 
 
 def build(only: str | None = None) -> typer.Typer:
-    """The ``visavis`` command.
+    """Builds the ``visavis`` command.
 
     Args:
-        only: the command that is asked for: to leave out the others saves half of the start. All
-            of them where it is none, or no command.
+        only: the requested command; leaving out the others halves the start-up time. All commands
+            if it is unknown or ``None``.
     """
     app = typer.Typer(
         name="visavis",
@@ -106,7 +106,7 @@ def _whole() -> typer.Typer:
 
 
 def __getattr__(name: str) -> typer.Typer:
-    """``app``: all commands, made when somebody asks for them."""
+    """``app``: all commands, built on demand."""
     if name == "app":
         return _whole()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -117,7 +117,7 @@ def _module(name: str) -> Any:
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command line; print any error as one line and exit with its status."""
+    """Runs the command line; prints errors as one line and exits with their status."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         build(words[0] if words else None)(arguments)

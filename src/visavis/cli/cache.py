@@ -1,4 +1,4 @@
-"""``visavis cache``: what is kept between runs, and erasing it."""
+"""``visavis cache``: shows and erases the template cache."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from visavis.api import cache
 from visavis.cli import options
 from visavis.cli.output import console, echo_json, home
 
-app = typer.Typer(no_args_is_help=True, help="Templates kept between runs.")
+app = typer.Typer(no_args_is_help=True, help="Cached templates.")
 
 
 @app.command()
 def info(json: options.Json = False) -> None:
-    """Say where templates are kept, and how many photos they come from.
+    """Show the location of the template cache, and the number of photos in it.
 
     Example: `visavis cache info`
     """
@@ -26,10 +26,10 @@ def info(json: options.Json = False) -> None:
 
 @app.command()
 def clear() -> None:
-    """Erase every template and every photo from the home folder of visavis.
+    """Erase all cached templates and photos from visavis's home folder.
 
     These are the template cache and the copy of Labeled Faces in the Wild from `demo --fetch`.
-    Folders that you named are not touched: docs/concepts/privacy.md says how to erase them.
+    Other folders are not changed: docs/concepts/privacy.md says how to erase them.
 
     Example: `visavis cache clear`
     """

@@ -1,4 +1,4 @@
-"""``visavis demo``: the main job on real photos, and a picture of what was seen."""
+"""``visavis demo``: verifies real photos and draws the results."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _EACH = 3
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the picture.")] = Path("demo-out"),
+    out: Annotated[Path, typer.Option("--out", help="Output folder.")] = Path("demo-out"),
     lfw: Annotated[
         Path | None,
-        typer.Option("--lfw", help="LFW's folder; VISAVIS_LFW or ../shared/data/lfw otherwise."),
+        typer.Option("--lfw", help="LFW's folder. Default: VISAVIS_LFW, or ../shared/data/lfw."),
     ] = None,
-    fmr: Annotated[float, typer.Option("--fmr", help="False match rate to decide at.")] = 1e-3,
+    fmr: Annotated[float, typer.Option("--fmr", help="False match rate of the decision.")] = 1e-3,
     fetch: Annotated[
         bool | None,
-        typer.Option("--fetch/--no-fetch", help="Download LFW (243 MB) if it is not here."),
+        typer.Option("--fetch/--no-fetch", help="Download LFW (243 MB) if it is missing."),
     ] = None,
 ) -> None:
-    """Verify real photo pairs, print the answers and draw what was seen.
+    """Verify real photo pairs, print the results and draw them.
 
-    Uses Labeled Faces in the Wild where it is, else offers to fetch it, else falls back to the
-    portrait that scikit-image ships, and says which.
+    Uses Labeled Faces in the Wild if it is available, or offers to download it; otherwise uses the
+    portrait that scikit-image ships. Prints which.
 
     Example: `visavis demo --out demo-out`
     """
@@ -100,7 +100,7 @@ def _lfw_pairs(root: Path) -> list[tuple[str, Path, Path, bool]]:
 
 
 def _portrait_pairs() -> list[tuple[str, Image, Image, bool]]:
-    """The portrait against itself mirrored, smaller, and darker: three mated pairs."""
+    """The portrait compared with itself mirrored, smaller, and darker: three mated pairs."""
     import numpy as np
 
     try:

@@ -1,4 +1,4 @@
-"""``visavis detect``: the faces of photos."""
+"""``visavis detect``: detects faces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def detect(
     json: options.Json = False,
     **detector_options: Any,
 ) -> None:
-    """Find faces: box, five landmarks, confidence.
+    """Detect faces: box, five landmarks, confidence.
 
     Exit code 0: every photo was read (with or without faces); 1: some could not be read;
     2: none could.

@@ -1,4 +1,4 @@
-"""``visavis embed``: the templates of photos."""
+"""``visavis embed``: computes templates."""
 
 from __future__ import annotations
 
@@ -31,23 +31,24 @@ def embed(
         Path | None,
         typer.Option(
             "--out",
-            help="Write templates to this .npz, which only you can read. Its arrays are `photo`, "
-            "`vector` and `box`.",
+            help="Write templates to this private .npz file with the arrays `photo`, `vector` "
+            "and `box`.",
         ),
     ] = None,
     faces: Annotated[
         str,
         typer.Option(
-            "--faces", help="Where a photo has several: largest, central, clear, refuse, all."
+            "--faces",
+            help="Face to use if a photo has several: largest, central, clear, refuse, all.",
         ),
     ] = "largest",
     workers: options.Workers = None,
     json: options.Json = False,
     **photo_options: Any,
 ) -> None:
-    """Turn faces into templates: unit vectors whose cosine is the score.
+    """Compute templates of faces: unit vectors whose cosine is the score.
 
-    Exit code 0: every photo gave a template; 1: some did not, each with its reason; 2: none did.
+    Exit code 0: every photo has a template; 1: some do not, each with its reason; 2: none does.
 
     Example: `visavis embed album/ --faces all --out album.npz`
     """

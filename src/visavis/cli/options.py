@@ -1,4 +1,4 @@
-"""Options that several commands share, worded once."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from visavis.cli.output import home
 
 
 class RunByDefault(typer.core.TyperGroup):
-    """``GROUP ARGUMENT`` is ``GROUP run ARGUMENT``."""
+    """Makes ``GROUP ARGUMENT`` mean ``GROUP run ARGUMENT``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":
@@ -28,7 +28,7 @@ MinFace = Annotated[
     int | None,
     typer.Option(
         "--min-face",
-        help="Height of the smallest face to find, in pixels of the photo; 8 or more.",
+        help="Smallest face to detect: box height in pixels, 8 or more.",
         show_default="20",
     ),
 ]
@@ -36,45 +36,47 @@ MinConfidence = Annotated[
     float | None,
     typer.Option(
         "--min-confidence",
-        help="Lowest confidence of a face, on the detector's own scale from 0 to 1.",
+        help="Lowest confidence of a face, 0 to 1, on the detector's own scale.",
         show_default="0.8 for yunet",
     ),
 ]
 Photos = Annotated[
     list[str],
-    typer.Argument(metavar="PHOTO...", help="Photos or folders; - is a photo on standard input."),
+    typer.Argument(metavar="PHOTO...", help="Photos or folders; - is a photo from standard input."),
 ]
 Aligned = Annotated[
     bool,
     typer.Option(
         "--aligned",
-        help="The photos are square crops aligned to the usual 112x112 template. They are used as "
-        "they are; other pictures are refused.",
+        help="The photos are square crops aligned to the 112x112 template. They are used as "
+        "they are; other images are refused.",
     ),
 ]
 CalibrationName = Annotated[
     str | None,
     typer.Option(
         "--calibration",
-        help="A calibration saved by `visavis calibrate`; the model's own when left out.",
+        help="A calibration saved by `visavis calibrate`. Default: the model's own.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Flip = Annotated[
     bool,
-    typer.Option("--flip", help="Average each face with its mirror image: twice the time."),
+    typer.Option(
+        "--flip", help="Average the templates of each face and its mirror image: twice the time."
+    ),
 ]
 Runtime = Annotated[str, typer.Option("--runtime", help="onnxruntime (default) or openvino.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads; all cores when left out.")
+    int | None, typer.Option("--threads", min=1, help="CPU threads. Default: one per core.")
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Photos in work at once; all cores when left out."),
+    typer.Option("--workers", min=1, help="Photos processed in parallel. Default: one per core."),
 ]
 NoCache = Annotated[
     bool,
-    typer.Option("--no-cache", help="Neither read nor keep templates between runs."),
+    typer.Option("--no-cache", help="Do not use the template cache."),
 ]
 
 _DETECTOR: Final = {
@@ -94,18 +96,18 @@ _PHOTO: Final = {
 
 
 def detector_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ``DetectorOptions``, in place of its ``**options``."""
+    """Adds the options of ``DetectorOptions`` to a command, replacing its ``**options``."""
     return _taking(command, _DETECTOR)
 
 
 def photo_options(
     *without: str, **further: tuple[Any, Any]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of ``PhotoOptions``, in place of its ``**options``.
+    """Adds the options of ``PhotoOptions`` to a command, replacing its ``**options``.
 
     Args:
-        without: those that it does not take, or declares itself.
-        **further: others that several commands share: annotation and default of each.
+        without: options to leave out.
+        **further: other shared options: annotation and default of each.
     """
     kept = {name: known for name, known in _PHOTO.items() if name not in without} | further
     return lambda command: _taking(command, kept)
@@ -120,7 +122,7 @@ def _taking(
         inspect.Parameter(name, kind, default=default, annotation=annotation)
         for name, (annotation, default) in shared.items()
     ]
-    # Before --json, which stands last.
+    # Before --json, which is last.
     head = [p.replace(kind=kind) for p in own[:-1] if p.name != "json"]
     tail = [p.replace(kind=kind) for p in own if p.name == "json"]
 

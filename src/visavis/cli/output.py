@@ -1,4 +1,4 @@
-"""What every command shares: where results, progress and errors go.
+"""Output of all commands: results, progress and errors.
 
 Results go to standard output, everything else to standard error, so that ``--json`` can be piped.
 """
@@ -23,7 +23,7 @@ messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class _Messages(logging.Handler):
-    """Prints what the use cases log: warnings marked as such, the rest as it is."""
+    """Prints log messages of the API; marks warnings."""
 
     def emit(self, record: logging.LogRecord) -> None:
         lead = "warning: " if record.levelno >= logging.WARNING else ""
@@ -43,7 +43,7 @@ def home() -> Path | None:
 
 
 def people(count: int) -> str:
-    """So many people, in words that fit one.
+    """Formats a number of people.
 
     >>> people(1), people(1200)
     ('1 person', '1,200 people')
@@ -52,7 +52,7 @@ def people(count: int) -> str:
 
 
 def size(count: int) -> str:
-    """So many bytes, in the unit that fits.
+    """Formats a number of bytes in a suitable unit.
 
     >>> size(2_500_000), size(900)
     ('2.5 MB', '1 kB')
@@ -61,7 +61,7 @@ def size(count: int) -> str:
 
 
 def echo_json(value: Any) -> None:
-    """Print a record, or plain values, as one JSON document on standard output."""
+    """Prints a record, or plain values, as one JSON document on standard output."""
     _write(_text(value) + "\n")
 
 
@@ -78,10 +78,10 @@ def _write(text: str) -> None:
 def json_rows(
     head: Mapping[str, Any] | None = None, *, key: str = "", tail: Mapping[str, Any] | None = None
 ) -> Iterator[Callable[[Any], None]]:
-    """Print one JSON document row by row; yields the function that prints a row.
+    """Prints one JSON document row by row; yields the function that prints a row.
 
     The document is a list. With a ``key`` it is an object: the values of ``head``, the rows under
-    ``key``, then the values that ``tail`` holds at the end. After an error it stays incomplete.
+    ``key``, then the values of ``tail``. After an error it is incomplete.
     """
     lead = f'{_text(head)[:-2]},\n  "{key}": [' if key else "["
     indent = "\n    " if key else "\n  "
@@ -100,9 +100,9 @@ def json_rows(
 
 @contextmanager
 def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error; yields ``update(done, total)``.
+    """Shows a progress bar on standard error; yields ``update(done, total)``.
 
-    Away from a terminal it prints a plain line at most every ten seconds instead.
+    Without a terminal it prints a plain line at most every ten seconds.
     """
     if quiet:
         yield lambda done, total: None
@@ -126,7 +126,7 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int]
 
 @contextmanager
 def stages(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar a stage, one after another; yields ``update(stage, done, total)``."""
+    """Shows one progress bar per stage; yields ``update(stage, done, total)``."""
     with ExitStack() as stack:
         bars: dict[str, Callable[[int, int], None]] = {}
 

@@ -1,4 +1,4 @@
-"""``visavis verify``: are these two photos the same person?"""
+"""``visavis verify``: compares two photos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 CANNOT_TELL: Final = 3
-"""Exit code: not 0, so that no door opens; not 1, so that a script can ask for another photo."""
+"""Exit code for undecidable: not 0, so that no door opens; not 1, so that a script can ask for
+another photo."""
 
 
 @options.photo_options()
@@ -27,7 +28,7 @@ def verify(
         float,
         typer.Option(
             "--fmr",
-            help="False match rate to decide at: how often two different people may pass as one.",
+            help="False match rate: accepted share of different people who pass as one.",
         ),
     ] = 1e-3,
     faces: Annotated[
@@ -43,17 +44,17 @@ def verify(
         float | None,
         typer.Option(
             "--prior",
-            help="Your prior probability that they are the same person; prints the posterior.",
+            help="Your prior probability of the same person; prints the posterior.",
         ),
     ] = None,
     json: options.Json = False,
     **photo_options: Any,
 ) -> None:
-    """Decide whether two photos show the same person, at an error rate that was measured.
+    """Decide whether two photos show the same person, at a measured error rate.
 
-    Exit code 0: same; 1: different; 2: error (grep's habit), also if the answer cannot be
-    written; 3: cannot tell, since the photos show too little for a score so near the threshold;
-    141: nobody reads the answer (`visavis verify a.jpg b.jpg | true`).
+    Exit code 0: same; 1: different; 2: error (as in grep), also if the result cannot be written; 3:
+    undecidable, because the photos are too poor for a score so near to the threshold; 141: standard
+    output was closed by its reader (`visavis verify a.jpg b.jpg | true`).
 
     Example: `visavis verify passport.jpg door.jpg --fmr 1e-4`
     """
@@ -64,7 +65,7 @@ def verify(
     if json:
         echo_json(answer)
     else:
-        with console:  # in one piece, so that a reader who takes one line breaks nothing
+        with console:  # in one write, so that a reader of one line breaks nothing
             _show(answer)
     raise typer.Exit({True: 0, False: 1, None: CANNOT_TELL}[answer.same])
 

@@ -1,4 +1,4 @@
-"""``visavis calibrate``: thresholds for your own photos, and whether given ones can be trusted."""
+"""``visavis calibrate``: makes and checks calibrations."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ from visavis.errors import CalibrationError, OptionError
 def calibrate(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Labelled photos: a folder that holds one a person."),
+        typer.Argument(
+            metavar="[DIR]", help="Labelled photos: a folder with one subfolder per person."
+        ),
     ] = None,
     pairs: Annotated[
         Path | None,
         typer.Option("--pairs", help="Labelled pairs instead: a CSV with columns a, b, same."),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option("--root", help="Folder that the paths of --pairs start from.")
+        Path | None,
+        typer.Option("--root", help="Folder that the paths of --pairs are relative to."),
     ] = None,
     unlabelled: Annotated[
         Path | None,
         typer.Option(
             "--unlabelled",
             metavar="DIR",
-            help="Photos of mostly different people, names unknown; 200 or more do well.",
+            help="Photos of mostly different people, without names; 200 or more recommended.",
         ),
     ] = None,
     unlabelled_b: Annotated[
@@ -42,8 +45,8 @@ def calibrate(
         typer.Option(
             "--unlabelled-b",
             metavar="DIR",
-            help="With --unlabelled or --check: photos of the second camera, where photos of one "
-            "are compared with photos of the other. Say `verify FIRST SECOND` then.",
+            help="With --unlabelled or --check: photos of the second camera, if photos of one "
+            "camera are compared with photos of another. Use `verify FIRST SECOND` then.",
         ),
     ] = None,
     check: Annotated[
@@ -51,26 +54,27 @@ def calibrate(
         typer.Option(
             "--check",
             metavar="DIR",
-            help="Do the error rates of --calibration hold on these unlabelled photos?",
+            help="Check whether the error rates of --calibration hold on these unlabelled photos.",
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="What to save the calibration as.")
+        str | None, typer.Option("--name", help="Name of the saved calibration.")
     ] = None,
     fmr: Annotated[
         list[float] | None,
-        typer.Option("--fmr", help="A false match rate that must be supported; repeatable."),
+        typer.Option("--fmr", help="False match rate that must be supported; repeatable."),
     ] = None,
     people_list: Annotated[
         Path | None,
         typer.Option(
             "--people-list",
-            help="Use only the folders named in this file, one a line; after a tab, anything.",
+            help="Use only the folders named in this file, one per line; text after a tab is "
+            "ignored.",
         ),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", help="What the photos are, for people to read."),
+        typer.Option("--dataset", help="Description of the photos."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the calibration to this file instead.")
@@ -79,8 +83,8 @@ def calibrate(
         bool,
         typer.Option(
             "--no-mean",
-            help="For labelled photos: a calibration for other photos than these, too. It does not "
-            "contain their mean template.",
+            help="For labelled photos: make a calibration for any photos, without the mean "
+            "template of these.",
         ),
     ] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the calibrations.")] = False,
@@ -91,8 +95,8 @@ def calibrate(
         str | None,
         typer.Option(
             "--calibration",
-            help="For --check and --unlabelled: the labelled calibration to compare with; the "
-            "model's own when left out.",
+            help="For --check and --unlabelled: the labelled calibration to compare with. "
+            "Default: the model's own.",
         ),
     ] = None,
     workers: options.Workers = None,
@@ -100,15 +104,15 @@ def calibrate(
     json: options.Json = False,
     **photo_options: Any,
 ) -> None:
-    """Measure thresholds on your own photos, labelled or not, or check given ones.
+    """Measure thresholds on your own photos, labelled or not, or check existing ones.
 
-    What your photos have in common, their mean template, is part of the calibration and is
-    subtracted before templates are compared: fewer mated pairs are missed at the same false match
-    rate. From labelled photos a whitening may be added where cross-validation shows that it helps.
+    The mean template of your photos is part of the calibration and is subtracted before templates
+    are compared: fewer mated pairs are missed at the same false match rate. For labelled photos a
+    whitening is added if cross-validation shows that it helps.
 
-    With --check, exit code 0: the error rates can be trusted on these photos; 1: they cannot; 2:
-    error. With --list, 1: a saved calibration is damaged. Otherwise 0: saved; 2: error. Photos
-    without a usable face are left out and listed.
+    With --check, exit code 0: the error rates hold for these photos; 1: they do not; 2: error. With
+    --list, 1: a saved calibration is damaged. Otherwise 0: saved; 2: error. Photos without a usable
+    face are left out and listed.
 
     Example: `visavis calibrate --unlabelled gate/ --name gate`
     """
@@ -211,6 +215,6 @@ def _manage(delete: str | None, *, json: bool) -> None:
 
 
 def _command() -> str:
-    """The command line, with folders by their last name: records travel, paths don't."""
+    """The command line, with folders reduced to their last name, because records are shared."""
     words = (Path(word).name if Path(word).exists() else word for word in sys.argv[1:])
     return shlex.join(["visavis", *words])

@@ -1,4 +1,4 @@
-"""How ``visavis calibrate`` tells people what it found."""
+"""Prints the results of ``visavis calibrate``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show_calibration(made: Calibration) -> None:
-    """A table of the powers of ten, and what lies behind them."""
+    """Prints a table of the powers of ten, and the data behind them."""
     from rich.table import Table
 
     people = f" of {made.people:,} people" if made.people else ""
@@ -56,7 +56,7 @@ def _domain_in_words(domain: Domain) -> str:
 
 
 def _show_fpirs(made: Calibration) -> None:
-    """Print the lowest FPIR that the calibration supports for several gallery sizes."""
+    """Prints the lowest FPIR that the calibration supports for several gallery sizes."""
     from rich.table import Table
 
     from visavis.api.calibrations import supported_fpirs
@@ -77,7 +77,7 @@ def _show_fpirs(made: Calibration) -> None:
 
 
 def show_check(result: Check) -> None:
-    """Verdict first, then the rates, then the remedy."""
+    """Prints verdict, rates and remedy."""
     from rich.table import Table
 
     console.print(result.verdict, style="green" if result.trusted else "bold red", markup=False)
@@ -104,7 +104,7 @@ def show_check(result: Check) -> None:
 
 
 def show_list(found: Sequence[Calibration]) -> None:
-    """One line a calibration."""
+    """Prints one line per calibration."""
     from rich.table import Table
 
     table = Table("name", "method", "model", "photos", "lowest FMR", "data", "made")

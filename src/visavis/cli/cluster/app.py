@@ -1,4 +1,4 @@
-"""``visavis cluster``: sort photos by person."""
+"""``visavis cluster``: sorts photos by person."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from visavis.cli.output import console, echo_json, messages, stages
 app = typer.Typer(
     cls=options.RunByDefault,
     no_args_is_help=True,
-    help="Sort photos by person, without names, and correct the result for good. "
-    "`visavis cluster DIR --out OUT` is all it takes; `fix` corrects, `forget` erases.",
+    help="Sort photos by person, without names, and correct the result. `visavis cluster"
+    " DIR --out OUT` sorts; `fix` corrects, `forget` erases.",
 )
 app.add_typer(cluster_fix.app, name="fix")
 
@@ -27,20 +27,22 @@ app.add_typer(cluster_fix.app, name="fix")
 @app.command("run")
 @options.photo_options("threads", workers=(options.Workers, None))
 def run(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders as they are.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of photos, with subfolders.")
+    ],
     out: Annotated[
         Path,
         typer.Option(
             "--out",
-            help="Folder for the contact sheet, tables, a folder of links a person, and the "
-            "memory of this collection.",
+            help="Output folder: contact sheet, tables, a folder of links per person, and the "
+            "state of this collection.",
         ),
     ],
     false_merge: Annotated[
         float,
         typer.Option(
             "--false-merge",
-            help="Accepted share of faces that end up beside a stranger.",
+            help="Accepted share of faces in a cluster with another person.",
         ),
     ] = 0.01,
     algorithm: Annotated[
@@ -52,10 +54,10 @@ def run(
     ] = "graph-linkage",
     must: Annotated[
         Path | None,
-        typer.Option("--must", help="CSV, two faces a line (f12 or photo.jpg#2): one person."),
+        typer.Option("--must", help="CSV, two faces per line (f12 or photo.jpg#2): same person."),
     ] = None,
     cannot: Annotated[
-        Path | None, typer.Option("--cannot", help="CSV, two faces a line: two people.")
+        Path | None, typer.Option("--cannot", help="CSV, two faces per line: different people.")
     ] = None,
     no_same_photo_rule: Annotated[
         bool,
@@ -67,7 +69,7 @@ def run(
         bool,
         typer.Option(
             "--anew",
-            help="Do not start from the clusters of earlier runs. Corrections hold all the same.",
+            help="Ignore the clusters of earlier runs. Corrections still hold.",
         ),
     ] = False,
     gallery: Annotated[
@@ -75,7 +77,7 @@ def run(
         typer.Option(
             "--gallery",
             metavar="DIR|URI",
-            help="Name clusters by the people enrolled in this gallery.",
+            help="Name clusters after the people enrolled in this gallery.",
         ),
     ] = None,
     key_file: gallery_options.KeyFile = None,
@@ -84,12 +86,12 @@ def run(
         float | None,
         typer.Option(
             "--fpir",
-            help="Accepted share of strangers' clusters that the gallery names. When left out: "
-            "0.01, or the lowest supported rate if that is higher.",
+            help="Accepted false positive identification rate of clusters. Default: 0.01, or the"
+            " lowest supported rate if that is higher.",
         ),
     ] = None,
     copy: Annotated[
-        bool, typer.Option("--copy", help="Copies in the folders of people, in place of links.")
+        bool, typer.Option("--copy", help="Put copies into the folders of people instead of links.")
     ] = False,
     min_size: Annotated[
         int,
@@ -97,13 +99,11 @@ def run(
     ] = 1,
     pictures: Annotated[
         bool,
-        typer.Option("--pictures/--no-pictures", help="Show faces on the contact sheet, or none."),
+        typer.Option("--pictures/--no-pictures", help="Show faces on the contact sheet, or not."),
     ] = True,
     state: Annotated[
         Path | None,
-        typer.Option(
-            "--state", help="Where to remember the collection; OUT/album.sqlite when left out."
-        ),
+        typer.Option("--state", help="State file of the collection. Default: OUT/album.sqlite."),
     ] = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
@@ -111,11 +111,11 @@ def run(
 ) -> None:
     """Sort a folder of photos by person.
 
-    `run` may be left out. Run it again when photos were added: they join the clusters that are
-    there, whose numbers stay, and corrections hold. Photos are only read, never changed.
+    `run` may be omitted. Run it again when photos were added: they join the existing clusters,
+    whose numbers stay, and corrections still hold. Photos are never changed.
 
-    Exit code 0: every photo was read (one without a face is fine); 1: some could not be, each
-    with its reason in clusters.csv; 2: error.
+    Exit code 0: every photo was read (with or without faces); 1: some could not be read, each with
+    its reason in clusters.csv; 2: error.
 
     Example: `visavis cluster holiday/ --out sorted/`
     """
@@ -142,13 +142,13 @@ def run(
 @app.command("forget")
 def forget(
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder that `visavis cluster` wrote.")
+        Path, typer.Argument(metavar="OUT", help="The output folder of `visavis cluster`.")
     ],
     json: options.Json = False,
 ) -> None:
-    """Erase what is known of a collection: corrections, names, pictures, tables and folders.
+    """Erase the results for a collection: corrections, names, images, tables and folders.
 
-    Photos stay as they are. Templates are kept elsewhere: `visavis cache clear` erases them.
+    Photos are not changed. Templates are in the template cache: `visavis cache clear` erases them.
 
     Example: `visavis cluster forget sorted/`
     """
@@ -163,7 +163,7 @@ def forget(
 
 
 def tell(sorted_album: albums.PhotoAlbum) -> None:
-    """The result in a few lines."""
+    """Prints a summary of the result."""
     album = sorted_album.record
     failed = [file for file in album.files if file.failed]
     for file in failed[:20]:

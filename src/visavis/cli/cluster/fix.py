@@ -1,4 +1,4 @@
-"""``visavis cluster fix``: corrections that hold for good."""
+"""``visavis cluster fix``: lasting corrections."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Correct what `visavis cluster` found, at once and at every later run. A cluster is a "
-    "number or a name given before; a face is `f12` or `photo.jpg#2`, from left to right.",
+    help="Correct the result of `visavis cluster`, now and for later runs. A cluster is "
+    "a number or a given name; a face is `f12` or `photo.jpg#2` (second from the "
+    "left).",
 )
 
 Clusters = Annotated[list[str], typer.Argument(metavar="CLUSTER...", help="Numbers or names.")]
@@ -33,12 +34,12 @@ FaceRefs = Annotated[
 def _place(
     context: typer.Context,
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder that `visavis cluster` wrote.")
+        Path, typer.Argument(metavar="OUT", help="The output folder of `visavis cluster`.")
     ],
 ) -> None:
-    """Correct what `visavis cluster` found, at once and at every later run.
+    """Correct the result of `visavis cluster`, now and for later runs.
 
-    A cluster is a number, or a name given before; a face is `f12` or `photo.jpg#2`.
+    A cluster is a number or a given name; a face is `f12` or `photo.jpg#2`.
 
     Example: `visavis cluster fix sorted/ merge 3 7`
     """
@@ -47,7 +48,7 @@ def _place(
 
 @app.command()
 def merge(context: typer.Context, clusters: Clusters, json: options.Json = False) -> None:
-    """Several clusters are one person. The first keeps its number, and its name if it has one.
+    """Merge clusters of one person. The first keeps its number and its name, if any.
 
     Example: `visavis cluster fix sorted/ merge 3 7`
     """
@@ -58,7 +59,7 @@ def merge(context: typer.Context, clusters: Clusters, json: options.Json = False
 def split(
     context: typer.Context, cluster: Cluster, faces: FaceRefs, json: options.Json = False
 ) -> None:
-    """Some faces of a cluster are one other person; they become a cluster of their own.
+    """Split faces of one other person off a cluster; they become a new cluster.
 
     Example: `visavis cluster fix sorted/ split 3 f12 f15`
     """
@@ -74,7 +75,7 @@ def move(
     ],
     json: options.Json = False,
 ) -> None:
-    """Some faces belong to another cluster, and not to the one they are in.
+    """Move faces to another cluster.
 
     Example: `visavis cluster fix sorted/ move f12 5`
     """
@@ -85,7 +86,7 @@ def move(
 
 @app.command("not-a-face")
 def not_a_face(context: typer.Context, faces: FaceRefs, json: options.Json = False) -> None:
-    """Something that was taken for a face is none, or is not to be sorted.
+    """Remove false detections, or faces that should not be sorted.
 
     Example: `visavis cluster fix sorted/ not-a-face f12`
     """
@@ -97,11 +98,11 @@ def name(
     context: typer.Context,
     cluster: Cluster,
     called: Annotated[
-        str, typer.Argument(metavar="NAME", help='Who it is; "" takes the name away.')
+        str, typer.Argument(metavar="NAME", help='Name of the person; "" removes the name.')
     ],
     json: options.Json = False,
 ) -> None:
-    """Say who a cluster is. This confirms the faces that are in it now.
+    """Name a cluster. This confirms its current faces.
 
     Example: `visavis cluster fix sorted/ name 3 "Anna"`
     """
@@ -110,7 +111,7 @@ def name(
 
 @app.command()
 def undo(context: typer.Context, json: options.Json = False) -> None:
-    """Take the last correction back; again, the one before it.
+    """Undo the last correction; again: the one before it.
 
     Example: `visavis cluster fix sorted/ undo`
     """
@@ -119,7 +120,7 @@ def undo(context: typer.Context, json: options.Json = False) -> None:
 
 @app.command("list")
 def list_all(context: typer.Context, json: options.Json = False) -> None:
-    """All corrections, in the order they were made.
+    """List all corrections, in order.
 
     Example: `visavis cluster fix sorted/ list`
     """
@@ -145,15 +146,15 @@ def enroll(
     gallery: gallery_options.Gallery = None,
     called: Annotated[
         str | None,
-        typer.Option("--name", help="Who it is; the cluster's own name when left out."),
+        typer.Option("--name", help="Name of the person. Default: the cluster's name."),
     ] = None,
     key_file: gallery_options.KeyFile = None,
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Enroll a cluster as a person of a gallery: its most typical faces.
+    """Enroll the most typical faces of a cluster as a person of a gallery.
 
-    The cluster gets the name, too.
+    The cluster also gets the name.
 
     Example: `visavis cluster fix sorted/ enroll 3 --gallery family/ --name Anna`
     """

@@ -1,4 +1,4 @@
-"""``visavis evaluate``: measure verification on pairs whose answer is known."""
+"""``visavis evaluate``: measures error rates on labelled data."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Measure error rates on pairs whose answer is known. "
-    "Exit code 0: every pair was scored; 1: some failed and were counted; 2: error.",
+    help="Measure error rates on labelled data. Exit code 0: every pair was scored; 1: "
+    "some failed and were counted; 2: error.",
 )
 
 Faces = Annotated[
     str,
     typer.Option(
         "--faces",
-        help="Where a photo has several: central (default; a benchmark's subject is in the "
-        "middle), largest, best-match or refuse (the pair then counts as failed).",
+        help="Face to use if a photo has several: central (default; a benchmark's subject is"
+        " in the center), largest, best-match or refuse (the pair then counts as "
+        "failed).",
     ),
 ]
 Out = Annotated[
@@ -43,13 +44,13 @@ Scores = Annotated[
 ]
 Bootstrap = Annotated[
     int,
-    typer.Option("--bootstrap", min=0, help="Replicates behind the intervals; 0 for none."),
+    typer.Option("--bootstrap", min=0, help="Bootstrap replicates for the intervals; 0 for none."),
 ]
 Pictures = Annotated[
     bool,
     typer.Option(
         "--pictures/--no-pictures",
-        help="Put the faces of the worst pairs into the report. Off: it holds no face.",
+        help="Show the faces of the worst pairs in the report.",
     ),
 ]
 
@@ -69,17 +70,18 @@ _SHARED = {
 @options.photo_options(**_SHARED)
 def lfw(
     view: Annotated[
-        int, typer.Option("--view", help="1: to choose on (1,000 pairs). 2: to report (6,000).")
+        int,
+        typer.Option("--view", help="1: for development (1,000 pairs). 2: for reporting (6,000)."),
     ] = 1,
     part: Annotated[
-        str, typer.Option("--part", help="Of View 1: test, or train (2,200 pairs).")
+        str, typer.Option("--part", help="Part of View 1: test, or train (2,200 pairs).")
     ] = "test",
     root: Annotated[
         Path | None,
         typer.Option(
             "--root",
             envvar="VISAVIS_LFW",
-            help="Folder with pairs.txt and lfw-deepfunneled/, as the archive unpacks.",
+            help="Folder with pairs.txt and lfw-deepfunneled/, as in the archive.",
         ),
     ] = None,
     write_pairs: Annotated[
@@ -91,18 +93,18 @@ def lfw(
         typer.Option(
             "--mean-people",
             min=0,
-            help="People who are in no pair, about whose mean the pairs are scored, too: all that "
-            "the protocol has, or so many drawn at random; 0: none.",
+            help="Number of people, in no pair, for a mean template on which the pairs are also "
+            "scored. Default: all that the protocol has; 0: none.",
         ),
     ] = None,
     json: options.Json = False,
     **wanted: Any,
 ) -> None:
-    """Labeled Faces in the Wild by its own protocol.
+    """Evaluate on Labeled Faces in the Wild by its protocol.
 
-    Reported twice: templates as they are, with the thresholds that ship; and about the mean
-    template of people who are in no pair (of View 2: of the training list), as `visavis calibrate`
-    would take it from your photos.
+    Reports two results: for plain templates with the shipped thresholds; and for templates centered
+    on the mean of people who are in no pair (for View 2: of the training list), as after `visavis
+    calibrate` on your photos.
 
     Example: `visavis evaluate lfw --view 2 --root lfw/ --out lfw-report/`
     """
@@ -131,12 +133,12 @@ def pairs(
     ],
     root: Annotated[
         Path | None,
-        typer.Option("--root", help="Folder that a and b start from; the CSV's own if left out."),
+        typer.Option("--root", help="Folder that a and b are relative to. Default: the CSV's own."),
     ] = None,
     json: options.Json = False,
     **wanted: Any,
 ) -> None:
-    """Your own list of pairs.
+    """Evaluate on your own list of pairs.
 
     Example: `visavis evaluate pairs gate.csv --root photos/ --out gate-report/`
     """
@@ -150,10 +152,10 @@ def bin_set(
     json: options.Json = False,
     **wanted: Any,
 ) -> None:
-    """A .bin set of aligned crops, as insightface publishes them.
+    """Evaluate on a .bin dataset of aligned crops, as published by insightface.
 
-    LFW, CFP-FP, AgeDB-30, CALFW and CPLFW come this way. The file is a pickle; it is read without
-    running anything that it names.
+    LFW, CFP-FP, AgeDB-30, CALFW and CPLFW are available in this format. The file is a pickle; it is
+    read without executing code.
 
     Example: `visavis evaluate bin agedb_30.bin --out agedb-report/`
     """
@@ -163,15 +165,17 @@ def bin_set(
 @app.command()
 @options.photo_options(**{**_SHARED, "bootstrap": (Bootstrap, 200)})
 def folders(
-    root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that holds one a person.")],
+    root: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder with one subfolder per person.")
+    ],
     most: Annotated[
-        int, typer.Option("--most", min=1, help="Most pairs of each kind; above, a sample.")
+        int, typer.Option("--most", min=1, help="Most pairs of each kind; more are sampled.")
     ] = 1_000_000,
-    seed: Annotated[int, typer.Option("--seed", help="Decides the sample.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the sample.")] = 0,
     json: options.Json = False,
     **wanted: Any,
 ) -> None:
-    """All pairs among photos sorted into one folder a person.
+    """Evaluate on all pairs of photos in a folder with one subfolder per person.
 
     Example: `visavis evaluate folders staff/ --out staff-report/`
     """
@@ -189,9 +193,9 @@ def report(
     bootstrap: Bootstrap = 1000,
     json: options.Json = False,
 ) -> None:
-    """Metrics and report from a score file, without the photos.
+    """Compute metrics and a report from a score file, without the photos.
 
-    Scores of any other system do, too: a CSV with columns a, b, same and score (higher is closer).
+    Works for scores of any system: a CSV with columns a, b, same and score (higher is closer).
 
     Example: `visavis evaluate report lfw-report/scores.parquet --out report.html`
     """

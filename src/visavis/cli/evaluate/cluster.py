@@ -1,4 +1,4 @@
-"""``visavis evaluate cluster``: how well people are told apart without names."""
+"""``visavis evaluate cluster``: measures clustering on known people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def cluster(
     root: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="A folder that holds one a person."),
+        typer.Argument(metavar="[DIR]", help="A folder with one subfolder per person."),
     ] = None,
     algorithm: Annotated[
         str,
@@ -30,7 +30,7 @@ def cluster(
     false_merge: Annotated[
         float,
         typer.Option(
-            "--false-merge", help="Accepted share of faces that end up beside a stranger."
+            "--false-merge", help="Accepted share of faces in a cluster with another person."
         ),
     ] = 0.01,
     sweep: Annotated[
@@ -40,16 +40,17 @@ def cluster(
         Path | None,
         typer.Option(
             "--found",
-            help="In place of DIR: a CSV of any system's clusters, with columns photo, cluster "
-            "and person. Or clusters.csv of `visavis cluster`, together with --labels.",
+            help="Instead of DIR: a CSV with clusters from any system, with columns photo, "
+            "cluster and person. Or clusters.csv of `visavis cluster`, together with "
+            "--labels.",
         ),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
             "--labels",
-            help="With --found: who is in each photo: a CSV with columns photo and person, or the "
-            "folder that holds one folder per person.",
+            help="With --found: the person in each photo: a CSV with columns photo and person, "
+            "or a folder with one subfolder per person.",
         ),
     ] = None,
     out: Annotated[
@@ -58,18 +59,20 @@ def cluster(
     ] = None,
     faces: Annotated[
         str,
-        typer.Option("--faces", help="Where a photo has several: central, largest or refuse."),
+        typer.Option(
+            "--faces", help="Face to use if a photo has several: central, largest or refuse."
+        ),
     ] = "central",
     no_cache: options.NoCache = False,
     json: options.Json = False,
     **wanted: Any,
 ) -> None:
-    """Sort photos of known people without their names, and count what went wrong.
+    """Cluster photos of known people and measure the errors.
 
-    One face a photo. Thresholds come from the model's calibration, so nothing is fitted to these
-    photos; the best setting of the sweep is told apart as known afterwards.
+    Uses one face per photo. Thresholds come from the model's calibration, so nothing is fitted to
+    these photos; the best setting of the sweep is marked as known only afterwards.
 
-    Exit code 0: every photo gave a face; 1: some did not and were counted; 2: error.
+    Exit code 0: every photo has a face; 1: some do not and were counted; 2: error.
 
     Example: `visavis evaluate cluster staff/ --out staff-clusters/`
     """
@@ -110,7 +113,7 @@ def _show(summary: ClusteringSummary) -> None:
 
 
 def _show_rows(summary: ClusteringSummary, algorithm: str) -> None:
-    """The settings of one algorithm, in eighty columns."""
+    """Prints the settings of one algorithm, in eighty columns."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""``visavis evaluate identify``: how well people are found, and strangers are not."""
+"""``visavis evaluate identify``: measures open-set identification."""
 
 from __future__ import annotations
 
@@ -26,58 +26,63 @@ def identify(
     root: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="A folder that holds one a person, or the root of LFW's archive."
+            metavar="DIR",
+            help="A folder with one subfolder per person, or the root of LFW's archive.",
         ),
     ],
     people_list: Annotated[
         Path | None,
-        typer.Option("--people-list", help="Only these people: a text file, one name a line."),
+        typer.Option(
+            "--people-list", help="Use only these people: a text file, one name per line."
+        ),
     ] = None,
     enrol: Annotated[
         int | None,
         typer.Option(
             "--enrol",
             min=1,
-            help="People enrolled each time; half of those with a photo to spare when left out.",
+            help="People enrolled per round. Default: half of those with a photo left as a probe.",
         ),
     ] = None,
-    photos: Annotated[int, typer.Option("--photos", min=1, help="Photos enrolled of each.")] = 1,
+    photos: Annotated[int, typer.Option("--photos", min=1, help="Enrolled photos per person.")] = 1,
     strangers: Annotated[
         int | None,
-        typer.Option("--strangers", min=1, help="Strangers each time; all others when left out."),
+        typer.Option("--strangers", min=1, help="Non-mated people per round. Default: all others."),
     ] = None,
     fusion: Annotated[
         str,
-        typer.Option("--fusion", help="Several photos, one score: weighted, mean or max."),
+        typer.Option("--fusion", help="Fusion of a person's templates: weighted, mean or max."),
     ] = "weighted",
     fpir: Annotated[
         list[float] | None,
-        typer.Option("--fpir", help="Chance that a stranger is named; may be repeated."),
+        typer.Option("--fpir", help="False positive identification rate; repeatable."),
     ] = None,
     rounds: Annotated[
-        int, typer.Option("--rounds", min=1, help="Random enrollments to average over.")
+        int, typer.Option("--rounds", min=1, help="Number of random enrollments.")
     ] = 20,
     rank: Annotated[
-        int, typer.Option("--rank", min=1, help="Open set: the right one may be among so many.")
+        int, typer.Option("--rank", min=1, help="Open set: highest rank that counts as found.")
     ] = 1,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the enrollments.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the enrollments.")] = 0,
     faces: Annotated[
         str,
-        typer.Option("--faces", help="Where a photo has several: central, largest or refuse."),
+        typer.Option(
+            "--faces", help="Face to use if a photo has several: central, largest or refuse."
+        ),
     ] = "central",
     out: Out = None,
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=20, help="Replicates behind the intervals.")
+        int, typer.Option("--bootstrap", min=20, help="Bootstrap replicates for the intervals.")
     ] = 200,
     no_cache: options.NoCache = False,
     json: options.Json = False,
     **wanted: Any,
 ) -> None:
-    """Enroll people at random, search for all the others: 1:N.
+    """Enroll people at random and search for all others (1:N).
 
-    Closed set: how often the right person comes first. Open set: how many are missed when
-    strangers may be named at most so often, and whether the rate that the program states for each
-    gallery holds. Nobody is both enrolled and a stranger.
+    Closed set: how often the right person comes first. Open set: how many are missed at a false
+    positive identification rate, and whether the rate stated for each gallery holds. Nobody is both
+    enrolled and non-mated.
 
     Example: `visavis evaluate identify staff/ --enrol 100 --photos 2 --out staff-report/`
     """

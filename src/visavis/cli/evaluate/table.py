@@ -1,4 +1,4 @@
-"""The numbers of an evaluation on a terminal."""
+"""Prints the results of an evaluation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show(summary: Summary) -> None:
-    """Print the main numbers with their intervals."""
+    """Prints the main metrics with their intervals."""
     from rich.table import Table
 
     from visavis.api.wording import fixed, number, percent, rate, span

@@ -1,4 +1,4 @@
-"""``visavis gallery``: what a gallery holds, whether it is sound, and its upkeep."""
+"""``visavis gallery``: inspects and maintains galleries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look at a gallery, check it, back it up, move it, change its key or its model.",
+    help="Inspect, check, back up and move a gallery; change its key or model.",
 )
 gallery_moves.register(app)
 
@@ -31,8 +31,8 @@ def info(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Say what a gallery holds: people, templates by model, index, size, and how far a change of
-    model has come.
+    """Show the content of a gallery: people, templates by model, index, size, and the progress of a
+    migration.
 
     Exit code 0; 2: error.
 
@@ -78,7 +78,7 @@ def _show(found: GalleryInfo) -> None:
 
 
 def _show_head(audit_head: str) -> None:
-    """The hash that proves the audit, in full."""
+    """Prints the full head hash of the audit log."""
     if audit_head:
         console.print(f"  audit's head: {audit_head}", markup=False, soft_wrap=True)
 
@@ -90,12 +90,12 @@ def check(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Verify every template, the index against the table, and the chain of the audit.
+    """Verify every template, the index, and the hash chain of the audit log.
 
-    Compare the audit's head, or an entry of `visavis gallery audit`, with the hash you noted last:
-    who can write the files can make a whole new chain.
+    Compare the head hash, or an entry of `visavis gallery audit`, with the one you noted last:
+    whoever can write the files can make a whole new chain.
 
-    Exit code 0: sound; 1: problems were found; 2: it cannot be opened.
+    Exit code 0: no problems; 1: problems; 2: it cannot be opened.
 
     Example: `visavis gallery check --gallery door.gallery`
     """
@@ -121,7 +121,7 @@ def compact(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Give back the room of what was removed, and write the index anew.
+    """Free the space of removed data, and rebuild the index.
 
     Exit code 0; 2: error.
 
@@ -144,9 +144,9 @@ def backup(
     key_file: gallery_options.KeyFile = None,
     json: options.Json = False,
 ) -> None:
-    """Copy a gallery as it is at one moment, while others go on using it.
+    """Copy a consistent snapshot of a gallery, while it stays in use.
 
-    The copy is a gallery itself, with the same key. Whoever is removed later stays in it.
+    The copy is a gallery with the same key. People removed later stay in it.
 
     Exit code 0; 2: error.
 
@@ -168,26 +168,25 @@ def rekey(
     ] = None,
     generate: Annotated[
         Path | None,
-        typer.Option("--generate", help="Make a new random key and write it to this new file."),
+        typer.Option("--generate", help="Generate a random key and write it to this new file."),
     ] = None,
-    decrypt: Annotated[
-        bool, typer.Option("--decrypt", help="Let the gallery not be encrypted any more.")
-    ] = False,
+    decrypt: Annotated[bool, typer.Option("--decrypt", help="Decrypt the gallery.")] = False,
     reencrypt: Annotated[
         bool,
         typer.Option(
             "--reencrypt",
-            help="Seal every value anew, as after the old key and a copy came into wrong hands.",
+            help="Encrypt every value again, for example after the old key and a copy were "
+            "disclosed.",
         ),
     ] = False,
     gallery: gallery_options.Gallery = None,
     key_file: gallery_options.KeyFile = None,
     json: options.Json = False,
 ) -> None:
-    """Encrypt a gallery, give it another key, or decrypt it; killed midway it loses nothing.
+    """Encrypt a gallery, change its key, or decrypt it; an interruption loses nothing.
 
-    Copies made before keep the old key. The key file of --generate is written before the key is in
-    force: after an error keep this file, and do what the message says.
+    Earlier copies keep the old key. The key file of --generate is written before the key is used:
+    after an error keep this file, and follow the message.
 
     Exit code 0; 2: error.
 
@@ -198,13 +197,13 @@ def rekey(
             "which key?", "give one of --new-key-file FILE, --generate FILE and --decrypt"
         )
     with gallery_options.open_gallery(gallery, key_file=key_file) as people:
-        people.folder("the key")  # or refuses, before a key is made
+        people.folder("the key")  # checks before a key is generated
         new: Key | None = None
         if new_key_file is not None:
             new = gallery_options.key_in(new_key_file)
         elif generate is not None:
             new = Key.generate()
-            new.to_file(generate)  # before anything is sealed with it
+            new.to_file(generate)  # before anything is encrypted with it
         try:
             people.rekey(new, reencrypt=reencrypt)
         except ErasureIncompleteError:
@@ -231,7 +230,7 @@ def expire(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Erase the faces whose time is over (`visavis enroll --expire`), and people left without any.
+    """Erase expired faces (`visavis enroll --expire`), and people without any left.
 
     Run it daily. Exit code 0; 2: error.
 
@@ -248,17 +247,17 @@ def expire(
 @app.command("audit")
 def audit(
     last: Annotated[
-        int | None, typer.Option("--last", min=1, help="Only so many, the latest.")
+        int | None, typer.Option("--last", min=1, help="Number of latest entries.")
     ] = None,
     gallery: gallery_options.Gallery = None,
     key_file: gallery_options.KeyFile = None,
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Print what was done to a gallery: one line an entry, people by opaque id.
+    """Print the audit log of a gallery: one line per entry, people by opaque id.
 
-    Each entry's hash covers the one before; `visavis gallery check` verifies the chain. Keep the
-    last hash elsewhere to notice a chain that was made anew.
+    Each entry's hash covers the previous one; `visavis gallery check` verifies the chain. Store the
+    last hash elsewhere to detect a rewritten chain.
 
     Exit code 0; 2: error.
 

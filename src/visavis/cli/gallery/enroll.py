@@ -1,4 +1,4 @@
-"""``visavis enroll``: people into a gallery."""
+"""``visavis enroll``: enrolls people in a gallery."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ def enroll(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Photos of one person (with --name; - is standard input), a folder that holds a "
-            "folder for each person, or a CSV with the columns person and path.",
+            help="Photos of one person (with --name; - is standard input), a folder with one "
+            "subfolder per person, or a CSV with the columns person and path.",
         ),
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Whose photos these are; folders then count whole.")
+        str | None,
+        typer.Option("--name", help="Name of the person in all these photos and folders."),
     ] = None,
     gallery: gallery_options.Gallery = None,
     key_file: gallery_options.KeyFile = None,
@@ -46,67 +47,66 @@ def enroll(
         str,
         typer.Option(
             "--faces",
-            help="Where a photo has several: refuse (whose is the name?), clear (the largest if it "
-            "has four times the area of any other), largest, or central (nearest the middle).",
+            help="Face to use if a photo has several: refuse, clear (the largest if it has four "
+            "times the area of any other), largest, or central (nearest to the center).",
         ),
     ] = "refuse",
     min_usability: Annotated[
         float | None,
         typer.Option(
             "--min-usability",
-            help="Refuse faces below this, 0 to 1: the share of a flawless photo's power to tell "
-            "people apart that is left.",
+            help="Lowest quality score of a face, 0 to 1.",
             show_default="0.6",
         ),
     ] = None,
     any_quality: Annotated[
-        bool, typer.Option("--any-quality", help="Refuse no face for its quality.")
+        bool, typer.Option("--any-quality", help="Accept faces of any quality.")
     ] = False,
     keep_crops: Annotated[
         bool,
         typer.Option(
             "--keep-crops",
-            help="Keep the face (not the photo), so that the model can be changed later without "
-            "the photos.",
+            help="Store the face crop (not the photo), so that the model can be changed later "
+            "without the photos.",
         ),
     ] = False,
     expire: Annotated[
         str | None,
         typer.Option(
             "--expire",
-            help="Erase the faces after this: 90d, 12h, 2w, or a date. Done by `visavis gallery "
-            "expire`.",
+            help="Expiry of the faces: 90d, 12h, 2w, or a date. `visavis gallery expire` erases "
+            "them.",
         ),
     ] = None,
     fpir: Annotated[
         float,
         typer.Option(
             "--fpir",
-            help="Chance accepted that a newcomer is said to look like somebody already enrolled.",
+            help="Accepted rate of false warnings that a new person looks like an enrolled one.",
         ),
     ] = 0.01,
     report: Annotated[
         Path | None,
-        typer.Option("--report", help="Write one line a photo to this CSV, as it goes."),
+        typer.Option("--report", help="Write one line per photo to this CSV."),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", help="Embedder; the gallery's own when left out, sface for a new gallery."
+            "--model", help="Embedder. Default: the gallery's own; sface for a new gallery."
         ),
     ] = None,
     workers: options.Workers = None,
     json: options.Json = False,
     **photo_options: Any,
 ) -> None:
-    """Enroll people: templates of their photos go into a gallery, photos do not.
+    """Enroll people in a gallery: it stores templates, not photos.
 
-    What was enrolled before is skipped, so a run that was stopped goes on when started again. Poor
-    faces are refused. You are warned where a face looks like somebody else who is enrolled, or
-    unlike the person's other photos.
+    Photos enrolled before are skipped, so an interrupted run can be repeated. Poor faces are
+    refused. Warnings tell if a face looks like another enrolled person, or unlike the person's
+    other photos.
 
-    Exit code 0: every photo is enrolled, now or before; 1: some are not, each with its reason;
-    2: none is, or an error; 130: interrupted, and what was reported is kept.
+    Exit code 0: every photo is enrolled, now or before; 1: some are not, each with its reason; 2:
+    none is, or an error; 130: interrupted, reported photos are enrolled.
 
     Example: `visavis enroll staff/ --gallery door.gallery`
     """
@@ -115,7 +115,7 @@ def enroll(
 
     photos = _gather(sources, name)
     if model is not None:
-        models.show(model, home=home())  # before a gallery is made
+        models.show(model, home=home())  # before a gallery is created
         photo_options["model"] = model
     if any_quality and min_usability is not None:
         raise OptionError("--min-usability and --any-quality", "give one of them")
@@ -127,7 +127,7 @@ def enroll(
         "fpir": fpir,
         "workers": workers,
     }
-    enroll_options(**wanted)  # refused before a gallery is made
+    enroll_options(**wanted)  # refused before a gallery is created
     with (
         RowReport(report) as rows,
         gallery_options.open_gallery(
@@ -188,9 +188,9 @@ def _gather(sources: list[str], name: str | None) -> list[PersonPhoto]:
 
 
 def _tell(row: EnrollRow, *, alone: bool) -> None:
-    """Say what needs attention, as it comes."""
+    """Prints warnings and failures as they occur."""
     if row.message is not None:
-        # What to do about it is said once, in the summary.
+        # The summary says what to do about it.
         said = row.message if alone else row.message.partition("; ")[0]
         messages.print(f"{row.status}: {said}", markup=False)
     for sentence in row.warnings:

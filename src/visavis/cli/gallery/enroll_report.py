@@ -1,4 +1,4 @@
-"""The table of what became of each photo, written while it happens."""
+"""The CSV report of an enrollment, written row by row."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COLUMNS = (
 
 
 class RowReport:
-    """Rows so far, and, where a path is given, a CSV that has them all at any moment.
+    """Collects rows, and writes them to a CSV at once if a path is given.
 
     Args:
-        path: the CSV; an older one is replaced.
+        path: the CSV; replaces an older one.
 
     Raises:
         OptionError: it cannot be written.
@@ -44,7 +44,7 @@ class RowReport:
             self._write(COLUMNS)
 
     def add(self, row: EnrollRow) -> None:
-        """Note what became of a photo."""
+        """Adds the result of a photo."""
         self.rows.append(row)
         self.counts[row.status] += 1
         self._write(tuple(_cell(getattr(row, column)) for column in COLUMNS))
@@ -65,7 +65,7 @@ class RowReport:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            with suppress(OSError):  # every row was flushed; where that failed, it was said
+            with suppress(OSError):  # every row was flushed; errors were reported
                 self._file.close()
 
 

@@ -1,4 +1,4 @@
-"""``visavis identify``: who of the enrolled people is this, or nobody we know?"""
+"""``visavis identify``: identifies people in photos."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from visavis.cli.photos import gather
 if TYPE_CHECKING:
     from visavis.api.records import Identification, IdentifiedPhoto
 
-_UNREADABLE = ("image-", "not-an-image")  # how the reasons of ImageError begin
+_UNREADABLE = ("image-", "not-an-image")  # prefix of the reasons of ImageError
 
 
 @options.photo_options("model", "calibration", "threads")
@@ -35,11 +35,11 @@ def identify(
         float | None,
         typer.Option(
             "--fpir",
-            help="Chance accepted that a stranger is named; it decides the threshold for this "
-            "gallery. When left out: 0.01, or the lowest supported rate if that is higher.",
+            help="Accepted false positive identification rate, which sets the threshold. "
+            "Default: 0.01, or the lowest supported rate if that is higher.",
         ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", help="Candidates to list for each face.")] = 3,
+    top: Annotated[int, typer.Option("--top", help="Candidates per face.")] = 3,
     faces: Annotated[
         str,
         typer.Option("--faces", help="Where a photo has several: all, largest, central or refuse."),
@@ -48,8 +48,7 @@ def identify(
         str,
         typer.Option(
             "--fusion",
-            help="How a person's templates become one score: weighted (mean by usability), mean "
-            "or max (the closest).",
+            help="Fusion of a person's templates: weighted (mean by quality), mean or max.",
         ),
     ] = "weighted",
     model: Annotated[
@@ -69,17 +68,18 @@ def identify(
     audit: Annotated[
         bool,
         typer.Option(
-            "--audit", help="Note each photo's hash and answer in the gallery's audit, by ids."
+            "--audit",
+            help="Record each photo's hash and result in the gallery's audit log, by ids.",
         ),
     ] = False,
     workers: options.Workers = None,
     json: options.Json = False,
     **photo_options: Any,
 ) -> None:
-    """Name the people in photos, or say "unknown": nobody of the gallery comes close enough.
+    """Identify the people in photos, or report "unknown" if no enrolled person matches.
 
-    Exit code 0: every face of every photo is named; 1: somebody is unknown, or a photo has no
-    face or could not be read; 2: an error, or no photo could be read (grep's habit).
+    Exit code 0: every face of every photo is identified; 1: somebody is unknown, or a photo has no
+    face or could not be read; 2: an error, or no photo could be read (as in grep).
 
     Example: `visavis identify door.jpg --gallery door.gallery --fpir 0.001`
     """
@@ -134,7 +134,7 @@ def _show(row: IdentifiedPhoto, told: set[tuple[str, float]], *, alone: bool) ->
 
 
 def _threshold(face: Identification, told: set[tuple[str, float]]) -> None:
-    """Say once where a threshold comes from."""
+    """Prints once where a threshold comes from."""
     point = face.threshold
     if point is None or (point.model_sha256, point.threshold) in told:
         return

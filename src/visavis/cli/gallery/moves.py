@@ -1,4 +1,4 @@
-"""``visavis gallery migrate | export | import``: to another model, to another place."""
+"""``visavis gallery migrate | export | import``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``visavis gallery``."""
+    """Adds the commands of this file to ``visavis gallery``."""
     app.command("migrate")(migrate)
     app.command("export")(export)
     app.command("import")(import_)
@@ -32,7 +32,7 @@ def migrate(
     ] = None,
     finish: Annotated[
         bool,
-        typer.Option("--finish", help="Erase the old templates, once everybody has new ones."),
+        typer.Option("--finish", help="Erase the old templates when everybody has new ones."),
     ] = False,
     yes: gallery_options.Yes = False,
     gallery: gallery_options.Gallery = None,
@@ -42,13 +42,14 @@ def migrate(
     runtime: options.Runtime = "onnxruntime",
     json: options.Json = False,
 ) -> None:
-    """Change to another model: embed anew what kept its crop, and wait for the rest.
+    """Migrate to another model: embed the stored crops again, and wait for the other people.
 
-    Templates of two models are never compared. Until everybody is enrolled with the new one, both
-    stay side by side, and `visavis identify` asks both. Stopped, it goes on when run again.
+    Templates of different models are never compared. Until everybody is enrolled with the new
+    model, both stay, and `visavis identify` searches both. An interrupted migration continues when
+    run again.
 
-    Exit code 0: everybody has templates of the new model; 1: some have to be enrolled again (or it
-    was not confirmed); 2: error.
+    Exit code 0: everybody has templates of the new model; 1: some must be enrolled again (or not
+    confirmed); 2: error.
 
     Example: `visavis gallery migrate --model arcface-r50 --gallery door.gallery`
     """
@@ -78,29 +79,29 @@ def migrate(
 
 _FileKey = Annotated[
     Path | None,
-    typer.Option("--file-key", help="Key of the exported file; the gallery's own when left out."),
+    typer.Option("--file-key", help="Key of the exported file. Default: the gallery's own."),
 ]
 
 
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to make.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Output file.")],
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="Do not encrypt the file, though the gallery has a key."),
+        typer.Option("--plain", help="Do not encrypt the file even if the gallery is encrypted."),
     ] = False,
     file_key: _FileKey = None,
     no_crops: Annotated[
-        bool, typer.Option("--no-crops", help="Leave out the crops that were kept.")
+        bool, typer.Option("--no-crops", help="Leave out the stored crops.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+        bool, typer.Option("--overwrite", help="Replace an existing file.")
     ] = False,
     gallery: gallery_options.Gallery = None,
     key_file: gallery_options.KeyFile = None,
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Write everybody to one file, a SQLite database, for another gallery or another tool.
+    """Export a gallery to one SQLite file, for another gallery or tool.
 
     The export of an encrypted gallery is encrypted with the same key.
 
@@ -131,13 +132,15 @@ def export(
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export made.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File written by `visavis gallery export`.")
+    ],
     existing: Annotated[
         str,
         typer.Option(
             "--existing",
-            help="People whom the gallery knows: refuse the file, merge (add the templates they "
-            "lack), or skip them.",
+            help="People who are in the gallery already: refuse the file, merge (add missing "
+            "templates), or skip them.",
         ),
     ] = "refuse",
     file_key: _FileKey = None,
@@ -146,10 +149,10 @@ def import_(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Take in what `visavis gallery export` wrote, into a new gallery or one that is there.
+    """Import a file of `visavis gallery export` into a new or existing gallery.
 
-    Everything in the file is verified first. Interrupted, it goes on when run again;
-    what is there already is not added twice.
+    The whole file is verified first. An interrupted import continues when run again; nothing is
+    added twice.
 
     Exit code 0; 2: error.
 
@@ -159,7 +162,7 @@ def import_(
     key = gallery_options.key_in(file_key) if file_key is not None else None
     if key is None and is_sealed(file):
         key = gallery_options.key_from(key_file, quiet=True)
-    # Before a gallery is made, perhaps with a key that turns out to be the wrong one.
+    # Before a gallery is created, perhaps with the wrong key.
     require_export(file, key)
     with (
         gallery_options.open_gallery(

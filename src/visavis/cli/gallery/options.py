@@ -1,4 +1,4 @@
-"""Opening the gallery that a command names."""
+"""Opens the gallery of a command."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ Gallery = Annotated[
         "--gallery",
         envvar="VISAVIS_GALLERY",
         metavar="DIR|URI",
-        help="The gallery: a folder; or in Milvus: http://HOST:PORT, or a name ending in .db.",
+        help="The gallery: a folder; or for Milvus http://HOST:PORT, or a name ending in .db.",
     ),
 ]
 KeyFile = Annotated[
     Path | None,
     typer.Option(
         "--key-file",
-        help="Key of an encrypted gallery: 32 bytes, raw, in hexadecimal or in base64. Else "
-        "VISAVIS_GALLERY_KEY holds it as text, or VISAVIS_GALLERY_PASSPHRASE a passphrase.",
+        help="Key file of an encrypted gallery: 32 bytes, raw, hexadecimal or base64. "
+        "Otherwise VISAVIS_GALLERY_KEY holds the key as text, or "
+        "VISAVIS_GALLERY_PASSPHRASE a passphrase.",
     ),
 ]
 Tenant = Annotated[
-    str, typer.Option("--tenant", help="Whose gallery, where several share one Milvus.")
+    str, typer.Option("--tenant", help="Tenant, if several galleries share one Milvus server.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 _KEY, _PASSPHRASE, _TOKEN = (f"VISAVIS_GALLERY_{name}" for name in ("KEY", "PASSPHRASE", "TOKEN"))
 
 
 def key_in(file: Path, *, quiet: bool = False) -> Key:
-    """The key in a file; warns if others can read it.
+    """Reads a key file; warns if others can read it.
 
     Raises:
         GalleryKeyError: it cannot be read.
@@ -50,11 +51,11 @@ def key_in(file: Path, *, quiet: bool = False) -> Key:
 
 
 def key_from(file: Path | None, *, quiet: bool = False) -> Key | None:
-    """The key named by an option or by the environment, if any.
+    """Returns the key from an option or the environment, if any.
 
     Args:
         file: value of the option.
-        quiet: do not warn if others can read the file; the caller has done so.
+        quiet: do not warn again if others can read the file.
 
     Raises:
         GalleryKeyError: it cannot be read.
@@ -75,25 +76,25 @@ def open_gallery(
     tenant: str = "default",
     create: bool = False,
 ) -> galleries.Gallery:
-    """The gallery at a place.
+    """Opens a gallery.
 
     Raises:
-        OptionError: none is named.
-        GalleryError: there is none, or it cannot be opened.
+        OptionError: no gallery is given.
+        GalleryError: it does not exist, or cannot be opened.
     """
     place = named(location)
     return galleries.Gallery(place, create=create, home=home(), **access(place, key_file, tenant))
 
 
 def named(location: str | None) -> str:
-    """The place of a gallery; raises OptionError where there is none."""
+    """Returns the location of the gallery; raises OptionError if none is given."""
     if not location:
         raise OptionError("no gallery is named", "say --gallery DIR, or set VISAVIS_GALLERY")
     return location
 
 
 def access(location: str, key_file: Path | None, tenant: str) -> GalleryAccess:
-    """What opens a gallery, by the options and the environment."""
+    """Returns the access data of a gallery from options and environment."""
     return {
         "key": key_file if galleries.in_milvus(location) else key_from(key_file),
         "tenant": tenant,
@@ -108,16 +109,16 @@ def confirm(
     why: str = "this cannot be undone",
     remedy: str = "confirm it with --yes",
 ) -> None:
-    """Ask on standard error, unless told not to.
+    """Asks for confirmation on standard error, unless ``yes``.
 
     Args:
-        question: ends in a question mark.
+        question: ends with a question mark.
         yes: the user has already confirmed.
-        why: the reason to think twice, for the error.
-        remedy: what to do where nobody can be asked.
+        why: the risk, for the error.
+        remedy: what to do without a terminal.
 
     Raises:
-        OptionError: there is nobody to ask.
+        OptionError: no terminal.
     """
     import sys
 

@@ -1,4 +1,4 @@
-"""``visavis people``: who is enrolled."""
+"""``visavis people``: lists and edits enrolled people."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def list_people(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """List everybody: name, number of templates, since when, attributes.
+    """List all people: name, number of templates, enrollment time, attributes.
 
     Exit code 0; 2: error.
 
@@ -62,7 +62,7 @@ def show(
 ) -> None:
     """Show one person: id, attributes, and each template's number, photo, model and expiry.
 
-    Exit code 0; 2: nobody of that name (similar names are suggested), or another error.
+    Exit code 0; 2: unknown name (similar names are suggested), or another error.
 
     Example: `visavis people show "Anna Ivanova" --gallery door.gallery`
     """
@@ -89,16 +89,16 @@ def show(
 
 @app.command("rename")
 def rename(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The name now.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The name to be.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Current name.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="New name.")],
     gallery: gallery_options.Gallery = None,
     key_file: gallery_options.KeyFile = None,
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Give a person another name; the old one is erased.
+    """Rename a person; the old name is erased.
 
-    Exit code 0; 2: nobody of that name, the new name is taken or unusable, or another error.
+    Exit code 0; 2: unknown name, the new name is taken or invalid, or another error.
 
     Example: `visavis people rename Anna_Ivanova "Anna Petrova" --gallery door.gallery`
     """
@@ -109,9 +109,9 @@ def rename(
 
 @app.command("merge")
 def merge(
-    into: Annotated[str, typer.Argument(metavar="INTO", help="The person who stays.")],
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The name to keep.")],
     others: Annotated[
-        list[str], typer.Argument(metavar="OTHER...", help="The same person under other names.")
+        list[str], typer.Argument(metavar="OTHER...", help="Other names of the same person.")
     ],
     yes: gallery_options.Yes = False,
     gallery: gallery_options.Gallery = None,
@@ -119,7 +119,7 @@ def merge(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Make several names one person: the others' templates move, their names are erased.
+    """Merge several names into one person: the templates move, the other names are erased.
 
     Exit code 0; 1: not confirmed; 2: nobody of a name, or another error.
 
@@ -145,15 +145,13 @@ def split(
     ] = None,
     into: Annotated[
         str | None,
-        typer.Option(
-            "--into", help="Person who gets these templates: a new name, or somebody enrolled."
-        ),
+        typer.Option("--into", help="Target: a new name, or an enrolled person."),
     ] = None,
     suggest: Annotated[
         bool,
         typer.Option(
             "--suggest",
-            help="Change nothing; list the templates that do not look like the person's others.",
+            help="Change nothing; list the templates that are unlike the person's others.",
         ),
     ] = False,
     calibration: options.CalibrationName = None,
@@ -163,14 +161,13 @@ def split(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Move templates from one person to another, where two people share one name.
+    """Move templates to another person, if two people share one name.
 
-    --into makes a new person, or names an enrolled one; for an enrolled one you are asked first.
-    To undo it, use `visavis people merge`, or split again. With --suggest nothing is changed, and
-    the templates to look at are listed.
+    --into is a new name, or an enrolled person (asks first). To undo it, use `visavis people
+    merge`, or split again. With --suggest nothing is changed, and suspicious templates are listed.
 
-    Exit code 0; 1: not confirmed; 2: an unknown name, a number of another person's template, or
-    another error.
+    Exit code 0; 1: not confirmed; 2: an unknown name, a template of another person, or another
+    error.
 
     Example: `visavis people split "Anna Ivanova" 17 21 --into "Anna Petrova"
     --gallery door.gallery`
@@ -231,7 +228,7 @@ def remove(
         list[int] | None,
         typer.Option(
             "--face",
-            help="Erase only this template of the person, a number from `visavis people show`.",
+            help="Erase only this template, a number from `visavis people show`.",
         ),
     ] = None,
     yes: gallery_options.Yes = False,
@@ -240,9 +237,9 @@ def remove(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Erase people, or some of a person's templates: no byte of them stays in any file.
+    """Erase people, or some templates of a person, from all files.
 
-    Backups and exports made before are not touched: erase people there, too.
+    Earlier backups and exports are not changed: erase people there, too.
 
     Exit code 0; 1: not confirmed; 2: nobody of a name, or another error.
 
@@ -284,7 +281,7 @@ def set_attributes(
         list[str],
         typer.Argument(
             metavar="KEY=VALUE...",
-            help="Attributes; a VALUE that is JSON counts as such, an empty one removes the key.",
+            help="Attributes; a VALUE may be JSON, an empty one removes the key.",
         ),
     ],
     gallery: gallery_options.Gallery = None,
@@ -292,9 +289,9 @@ def set_attributes(
     tenant: gallery_options.Tenant = "default",
     json: options.Json = False,
 ) -> None:
-    """Set attributes of a person; others stay.
+    """Set attributes of a person; other attributes stay.
 
-    Exit code 0; 2: nobody of that name, or another error.
+    Exit code 0; 2: unknown name, or another error.
 
     Example: `visavis people set "Anna Ivanova" department=press floor=3 --gallery door.gallery`
     """

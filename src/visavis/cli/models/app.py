@@ -1,4 +1,4 @@
-"""``visavis models``: which model files there are, where they lie, and adding one's own."""
+"""``visavis models``: lists, checks, downloads, adds and removes model files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Names = Annotated[list[str], typer.Argument(help="Names from `visavis models li
 
 @app.command("list")
 def list_models(as_json: _Json = False) -> None:
-    """List all models: size, license, hash, and where each is now.
+    """List all models: size, license, hash, and location.
 
     Example: `visavis models list`
     """
@@ -55,13 +55,13 @@ def list_models(as_json: _Json = False) -> None:
             entry.sha256[:12],
             _where(entry.name),
         )
-    # Away from a terminal there is no width to keep to.
+    # Without a terminal the width is unlimited.
     Console(width=None if console.is_terminal else 200, highlight=False).print(table)
 
 
 @app.command("show")
 def show(name: _Name, as_json: _Json = False) -> None:
-    """Show all that is known of one model: license, permitted use, training data, paper, sources.
+    """Show one model: license, permitted use, training data, paper, sources.
 
     Example: `visavis models show sface`
     """
@@ -96,7 +96,7 @@ def show(name: _Name, as_json: _Json = False) -> None:
 
 @app.command("fetch")
 def fetch(names: _Names, as_json: _Json = False) -> None:
-    """Make models available here, downloading what no installed package carries.
+    """Download models that no installed package contains.
 
     Each download is checked against the registered SHA-256; a damaged copy is replaced.
 
@@ -117,13 +117,13 @@ def fetch(names: _Names, as_json: _Json = False) -> None:
 @app.command("verify")
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names; all models that are here if none.")
+        list[str] | None, typer.Argument(help="Names. Default: all local models.")
     ] = None,
     as_json: _Json = False,
 ) -> None:
     """Read every local copy and compare its SHA-256 with the registered one.
 
-    Exit status 2 if one is damaged, or if a model that was named is not here.
+    Exit status 2 if one is damaged, or if a named model is missing.
 
     Example: `visavis models verify sface yunet`
     """
@@ -143,32 +143,35 @@ def add(
         str,
         typer.Argument(
             metavar="NAME|DIR",
-            help="What to call it: a-z 0-9 . _ -. Or, alone, a model directory that `visavis "
-            "train` wrote, which brings a name of its own.",
+            help="Name for the model: a-z 0-9 . _ -. Or, alone, a model directory of `visavis "
+            "train`, which has a name.",
         ),
     ],
     file: Annotated[
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help="The ONNX file, or a model directory that is to be called NAME; it is copied.",
+            help="The ONNX file, or a model directory to register as NAME; it is copied.",
         ),
     ] = None,
     *,
     mean: Annotated[
         str | None,
         typer.Option(
-            help="Subtracted from the pixel values 0..255: one number, or three in the order of "
+            help="Mean of the pixel values 0..255: one number, or three in the order of "
             "--colour, such as 127.5 or 123.7,116.3,103.5. Needed for an ONNX file."
         ),
     ] = None,
     std: Annotated[
         str | None,
-        typer.Option(help="Then divided by this: one number, or three. Needed for an ONNX file."),
+        typer.Option(
+            help="Divisor after subtracting the mean: one number, or three. Needed for an ONNX "
+            "file."
+        ),
     ] = None,
     colour: Annotated[
         str | None,
-        typer.Option(help="Channel order the network wants: rgb or bgr. Needed for an ONNX file."),
+        typer.Option(help="Channel order of the input: rgb or bgr. Needed for an ONNX file."),
     ] = None,
     licence: Annotated[
         str | None,
@@ -183,24 +186,23 @@ def add(
         float | None,
         typer.Option(
             "--crop-scale",
-            help="Size of the face in the crop relative to the usual 112x112 template; below 1 "
-            "shows more around it. 1 when left out.",
+            help="Size of the face in the crop relative to the 112x112 template; below 1 shows "
+            "more around it. Default: 1.",
         ),
     ] = None,
     layout: Annotated[
-        str | None, typer.Option(help="NCHW or NHWC, if the graph's shape does not tell.")
+        str | None, typer.Option(help="NCHW or NHWC, if the graph's shape is ambiguous.")
     ] = None,
-    use: Annotated[str | None, typer.Option(help="What it may be used for, in words.")] = None,
-    training_data: Annotated[str | None, typer.Option(help="What it was trained on.")] = None,
-    paper: Annotated[str | None, typer.Option(help="What to cite.")] = None,
-    homepage: Annotated[str | None, typer.Option(help="Where it comes from.")] = None,
+    use: Annotated[str | None, typer.Option(help="Permitted use, in words.")] = None,
+    training_data: Annotated[str | None, typer.Option(help="Training data.")] = None,
+    paper: Annotated[str | None, typer.Option(help="Citation.")] = None,
+    homepage: Annotated[str | None, typer.Option(help="Origin, such as a web page.")] = None,
     as_json: _Json = False,
 ) -> None:
-    """Add your own face embedder; from then on every command takes `--model NAME`.
+    """Add your own face embedder; then every command accepts it as `--model NAME`.
 
-    A model directory of `visavis train` says everything itself, and its operating points become
-    the model's calibration. The graph is checked and run first: one image in, one vector for each
-    crop out.
+    A model directory of `visavis train` needs no options, and its operating points become the
+    model's calibration. The graph is checked and run first: one image input, one vector per crop.
 
     Example: `visavis models add arcface-r50 w600k_r50.onnx --mean 127.5 --std 127.5 --colour rgb
     --licence LicenseRef-Non-Commercial --use research`, or `visavis models add runs/mine/model`
@@ -307,7 +309,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Erase a model's file, what was computed from it, and, if you added it, its entry.
+    """Erase a model's file, derived files, and, if you added it, its entry.
 
     Example: `visavis models remove arcface-r50 --yes`
     """

@@ -1,4 +1,4 @@
-"""``visavis train``: a model of your own from photos of people."""
+"""``visavis train``: trains models on photos of people."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=options.RunByDefault,
     no_args_is_help=True,
-    help="Train a model on photos of people, and measure it on people kept apart. "
-    "`visavis train --recipe NAME DATA` is all it takes; `visavis train run --help` lists its "
+    help="Train a model on photos of people, and measure it on other people. `visavis "
+    "train --recipe NAME DATA` trains; `visavis train run --help` lists the "
     "options.",
 )
 
@@ -38,10 +38,10 @@ def run(
         list[str],
         typer.Argument(
             metavar="DATA [--FIELD VALUE]...",
-            help="A pack of `visavis data pack`, or what that takes: a folder that holds one a "
-            "person, the folder of Labeled Faces in the Wild, a .rec file, a pair list. And any "
-            "field of the recipe with its new value, such as --epochs 5 or --loss.margin 0.3; "
-            "`visavis train recipes NAME` lists them.",
+            help="A pack of `visavis data pack`, or its input: a folder with one subfolder per "
+            "person, the folder of Labeled Faces in the Wild, a .rec file, a pair list. And"
+            " any field of the recipe with its new value, such as --epochs 5 or "
+            "--loss.margin 0.3; `visavis train recipes NAME` lists them.",
         ),
     ],
     *,
@@ -52,7 +52,7 @@ def run(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option("--name", help="What to call the model; the recipe's name when left out."),
+        typer.Option("--name", help="Name of the model. Default: the recipe's name."),
     ] = None,
     licence: Annotated[
         str,
@@ -60,24 +60,25 @@ def run(
             help="SPDX expression for the model. The training photos' terms apply besides."
         ),
     ] = "LicenseRef-unspecified",
-    use: Annotated[str, typer.Option(help="What it may be used for, in words.")] = "",
+    use: Annotated[str, typer.Option(help="Permitted use, in words.")] = "",
     against: Annotated[
         Path | None,
         typer.Option(
             "--against",
             metavar="LFW|DIR|PAIRS",
-            help="Refuse training people who stand in this test protocol. LFW checks itself.",
+            help="Refuse training people who are in this test protocol. For LFW this is automatic.",
         ),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say steps, time and memory that it would take; train not."),
+        typer.Option(
+            "--dry-run", help="Print the expected steps, time and memory, without training."
+        ),
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     part: Annotated[
-        str | None, typer.Option("--part", help="Of data that has parts; train when left out.")
+        str | None,
+        typer.Option("--part", help="Part of the data, if it has parts. Default: train."),
     ] = None,
     detector: options.DetectorName = "yunet",
     min_face: options.MinFace = None,
@@ -86,8 +87,8 @@ def run(
         bool,
         typer.Option(
             "--keep-pack",
-            help="Keep OUT/data.pack, the crops of the faces, for further runs. Otherwise it is "
-            "removed at the end of the run.",
+            help="Keep OUT/data.pack, the face crops, for further runs. Otherwise it is removed "
+            "at the end.",
         ),
     ] = False,
     no_cache: options.NoCache = False,
@@ -96,15 +97,15 @@ def run(
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
     json: options.Json = False,
 ) -> None:
-    """Train by a recipe; `run` may be left out.
+    """Train a model with a recipe; `run` may be omitted.
 
-    What comes out, OUT/model, is a model directory: weights, an ONNX file, operating points from
-    people kept apart, a model card. `visavis models add` takes it as it is. To erase the faces and
-    templates that a run keeps, use `visavis train forget`.
+    The result, OUT/model, is a model directory: weights, an ONNX file, operating points from
+    held-out people, a model card. `visavis models add` registers it. `visavis train forget` erases
+    the faces and templates of a run.
 
-    A warning tells you if the model is hardly better than chance.
+    Warns if the model is hardly better than chance.
 
-    Exit code 0: trained; 2: error, or the run was stopped because it collapsed.
+    Exit code 0: trained; 2: error, or stopped after a collapse.
 
     Example: `visavis train --recipe finetune-sface photos/ --name mine --out runs/mine`
     """
@@ -176,18 +177,18 @@ def _tell(trained: Trained, model: Outcome, *, json: bool) -> None:
 
 
 def _first_process() -> bool:
-    """Whether this is the first of those that Lightning or torchrun started."""
+    """Whether this is the first process of Lightning or torchrun."""
     return all(int(os.environ.get(key, "0")) == 0 for key in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
 
 def _command() -> str:
-    """The command line, with folders by their last name: models travel, paths don't."""
+    """The command line, with folders reduced to their last name, because models are shared."""
     words = (Path(word).name if Path(word).exists() else word for word in sys.argv[1:])
     return shlex.join(["visavis", *words])
 
 
 def _refuse_misspelt(fields: Collection[str], recipe: str) -> None:
-    """What is no field of a recipe may be an option of the command, misspelled."""
+    """Refuses a misspelled option, which is no field of the recipe either."""
     from difflib import get_close_matches
 
     from visavis.api import runs
@@ -203,11 +204,11 @@ def _refuse_misspelt(fields: Collection[str], recipe: str) -> None:
 @app.command("recipes")
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Show this one with all its fields.")
+        str | None, typer.Argument(metavar="[NAME]", help="Show all fields of this recipe.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """List the recipes, or all fields of one.
+    """List all recipes, or all fields of one.
 
     Example: `visavis train recipes margin-small`
     """
@@ -235,9 +236,9 @@ def report(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Draw how a run went: loss, validation, ROC, scores, embeddings in the plane.
+    """Plot a run: loss, validation, ROC, scores, projected embeddings.
 
-    Writes one page that opens offline, and each picture as SVG and PNG.
+    Writes one self-contained page, and each plot as SVG and PNG.
 
     Example: `visavis train report runs/mine`
     """
@@ -255,9 +256,9 @@ def forget(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")],
     json: options.Json = False,
 ) -> None:
-    """Erase faces and templates of a run: crops, checkpoint, templates of validation people.
+    """Erase the faces and templates of a run: crops, checkpoint, templates of validation people.
 
-    The model directory and the log stay; the run cannot be resumed any more.
+    The model directory and the log stay; the run cannot be resumed.
 
     Example: `visavis train forget runs/mine`
     """
@@ -280,7 +281,7 @@ def compare(
     ] = Path(),
     json: options.Json = False,
 ) -> None:
-    """Draw several runs in one picture: validation AUC, active fraction, gap between mean scores.
+    """Plot several runs together: validation AUC, active fraction, gap between mean scores.
 
     Example: `visavis train compare runs/semihard runs/hard --out figures`
     """

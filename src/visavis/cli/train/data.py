@@ -1,4 +1,4 @@
-"""``visavis data``: photos of people made ready to train on."""
+"""``visavis data``: packs photos of people for training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from visavis.cli.output import console, echo_json, home, messages, stages
 if TYPE_CHECKING:
     from visavis.api.records import Leaks, Pack
 
-app = typer.Typer(no_args_is_help=True, help="Photos of people, packed to train on.")
+app = typer.Typer(no_args_is_help=True, help="Packs of face crops for training.")
 
-PackFile = Annotated[Path, typer.Argument(metavar="PACK", help="A file that `data pack` made.")]
+PackFile = Annotated[
+    Path, typer.Argument(metavar="PACK", help="A pack made by `visavis data pack`.")
+]
 
 
 @app.command()
@@ -26,36 +28,39 @@ def pack(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="A folder that holds one a person (CASIA-WebFace, VGGFace2, your own), the folder "
-            "of Labeled Faces in the Wild, insightface's train.rec, or a pair list in CSV.",
+            help="A folder with one subfolder per person (CASIA-WebFace, VGGFace2, your own), "
+            "the folder of Labeled Faces in the Wild, insightface's train.rec, or a pair "
+            "list in CSV.",
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to make.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Output file.")],
     part: Annotated[
         str | None,
         typer.Option(
             "--part",
-            help="Of data that has parts: train (when left out), test or, of LFW, all. LFW's are "
-            "View 1's people.",
+            help="Part of the data, if it has parts: train (default), test or, for LFW, all. "
+            "LFW's are View 1's people.",
         ),
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option("--size", help="Side of the crops in pixels; 144, or 112 of a .rec file."),
+        typer.Option(
+            "--size", help="Side of the crops in pixels. Default: 144, or 112 for a .rec file."
+        ),
     ] = None,
     crop_scale: Annotated[
         float | None,
         typer.Option(
             "--crop-scale",
-            help="Size of the face in the crop against the usual template; 0.85, or 1 of a .rec "
-            "file.",
+            help="Size of the face in the crop relative to the 112x112 template. Default: 0.85, "
+            "or 1 for a .rec file.",
         ),
     ] = None,
     aligned: Annotated[
         bool,
         typer.Option(
             "--aligned",
-            help="The photos are square crops aligned to the usual template: no detection.",
+            help="The photos are square crops aligned to the 112x112 template: no detection.",
         ),
     ] = False,
     detector: options.DetectorName = "yunet",
@@ -63,24 +68,26 @@ def pack(
     min_confidence: options.MinConfidence = None,
     faces: Annotated[
         str,
-        typer.Option("--faces", help="Where a photo has several: central, largest or refuse."),
+        typer.Option(
+            "--faces", help="Face to use if a photo has several: central, largest or refuse."
+        ),
     ] = "central",
     root: Annotated[
         Path | None,
-        typer.Option("--root", help="Folder that a pair list's paths start from."),
+        typer.Option("--root", help="Folder that the paths of a pair list are relative to."),
     ] = None,
     workers: options.Workers = None,
     anew: Annotated[
-        bool, typer.Option("--anew", help="Drop what was begun or made before.")
+        bool, typer.Option("--anew", help="Start again: discard an earlier or unfinished pack.")
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Detect, align and write every face once, into one file that training reads at memory speed.
+    """Detect, align and write all faces to one file for fast training.
 
-    Killed at any time, the same command goes on from there. Photos that give no crop are left out,
-    each with its reason.
+    An interrupted command continues when run again. Photos without a crop are left out, each with
+    its reason.
 
-    Exit code 0: every photo is in; 1: some were left out; 2: error.
+    Exit code 0: every photo is included; 1: some were left out; 2: error.
 
     Example: `visavis data pack photos/ photos.pack`
     """
@@ -111,7 +118,7 @@ def pack(
 
 @app.command()
 def show(pack: PackFile, json: options.Json = False) -> None:
-    """Say what a pack holds, what it was made from, and what was left out and why.
+    """Show the content and origin of a pack, and what was left out and why.
 
     Example: `visavis data show photos.pack`
     """
@@ -130,8 +137,8 @@ def check(
         typer.Option(
             "--against",
             metavar="DIR|PAIRS|PACK",
-            help="What will be tested with: LFW (View 1's test people), a folder a person, a pair "
-            "list, or a pack of them.",
+            help="Test data: LFW (View 1's test people), a folder with one subfolder per person,"
+            " a pair list, or a pack of them.",
         ),
     ] = None,
     drop: Annotated[
@@ -139,8 +146,8 @@ def check(
         typer.Option(
             "--drop",
             metavar="OUT",
-            help="Write the pack to this file without the photos that are in the test too. People "
-            "whose names are in both are refused all the same.",
+            help="Write the pack to this file without the photos that are also in the test data."
+            " People whose names are in both are still refused.",
         ),
     ] = None,
     strict: Annotated[
@@ -154,7 +161,8 @@ def check(
         bool,
         typer.Option(
             "--ignore-names",
-            help="People's names are numbers that mean others in the test: compare photos alone.",
+            help="Compare photos only: the people's names are numbers that mean others in the "
+            "test data.",
         ),
     ] = False,
     detector: options.DetectorName = "yunet",
@@ -162,22 +170,24 @@ def check(
     min_confidence: options.MinConfidence = None,
     faces: Annotated[
         str,
-        typer.Option("--faces", help="Where a test photo has several: central, largest, refuse."),
+        typer.Option(
+            "--faces", help="Face to use if a test photo has several: central, largest, refuse."
+        ),
     ] = "central",
     root: Annotated[
         Path | None,
-        typer.Option("--root", help="Folder that a pair list's paths start from."),
+        typer.Option("--root", help="Folder that the paths of a pair list are relative to."),
     ] = None,
     workers: options.Workers = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
 ) -> None:
-    """Check that every crop is as it was written, and that nobody in it is tested with.
+    """Check the crops of a pack, and that no person is also in the test data.
 
-    People are in both if their name is, if one of their files is, byte for byte, or if more than
-    1 in 1,000 test photos is near-identical to a training photo (fewer are listed).
+    A person is in both if the name is, if a file is identical, or if more than 1 in 1,000 test
+    photos is near-identical to a training photo (fewer are listed).
 
-    Exit code 0: sound and disjoint; 2: damaged, or not disjoint.
+    Exit code 0: intact and disjoint; 2: damaged, or not disjoint.
 
     Example: `visavis data check photos.pack --against lfw/`
     """

@@ -1,4 +1,4 @@
-"""``--FIELD VALUE`` for every field of a recipe: taken apart before the recipe looks at them."""
+"""Parses ``--FIELD VALUE`` for every field of a recipe."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from visavis.errors import OptionError
 
 
 def take_apart(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Split what a command line has besides its own options.
+    """Splits the rest of a command line into words and fields.
 
     Args:
-        words: plain words, ``--field value`` and ``--field=value``, in their order.
+        words: plain words, ``--field value`` and ``--field=value``, in order.
 
     Returns:
         The plain words, and the values by field.

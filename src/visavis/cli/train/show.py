@@ -1,4 +1,4 @@
-"""How ``visavis train`` tells people about recipes, plans and results."""
+"""Prints recipes, plans and results of ``visavis train``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show_recipes(recipes: Sequence[Recipe]) -> None:
-    """A line each."""
+    """Prints one line per recipe."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -26,7 +26,7 @@ def show_recipes(recipes: Sequence[Recipe]) -> None:
 
 
 def show_recipe(recipe: Recipe) -> None:
-    """Every field as it would be given on the command line."""
+    """Prints every field as given on the command line."""
     from visavis.api import runs
 
     console.print(f"{recipe.name}: {recipe.source}", markup=False)
@@ -36,7 +36,7 @@ def show_recipe(recipe: Recipe) -> None:
 
 
 def show_plan(recipe: Recipe, plan: Plan) -> None:
-    """What a run will take."""
+    """Prints the expected time and memory of a run."""
     end = f", at most {recipe.max_steps:,} steps" if recipe.max_steps else ""
     rows = {
         "recipe": f"{recipe.name}: {recipe.backbone}, {recipe.input_size} px, "
@@ -60,7 +60,7 @@ def show_plan(recipe: Recipe, plan: Plan) -> None:
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """Formats a duration.
 
     >>> _duration(42), _duration(400), _duration(9000)
     ('42 s', '7 min', '2.5 h')
@@ -71,7 +71,7 @@ def _duration(seconds: float) -> str:
 
 
 def show_outcome(outcome: Outcome) -> None:
-    """What was reached, what can be asked for, and before and after."""
+    """Prints the results: metrics, operating points, and before and after."""
     if outcome.comparison:
         for one in outcome.comparison:
             _show_comparison(one)
