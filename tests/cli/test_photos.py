@@ -76,7 +76,7 @@ def test_the_cache_is_told_and_erased(run, home: Path) -> None:
 def test_help_and_version(run) -> None:
     assert run("--version").out.strip() == f"visavis {visavis.__version__}"
     text = run("verify", "--help").out
-    assert "grep's habit" in text
+    assert "as in grep" in text
     assert "--fmr" in text
 
 
