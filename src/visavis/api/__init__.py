@@ -1,1 +1,2 @@
-"""The use cases, one function or class each: what ``import visavis`` offers and commands call."""
+"""The Python API: one function or class per use case, exported by ``visavis`` and called by the
+commands."""

@@ -1,4 +1,4 @@
-"""``cluster``: photos sorted by person; ``PhotoAlbum``: the result, and corrections that stay."""
+"""``cluster`` sorts photos by person; ``PhotoAlbum`` is the result, with lasting corrections."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def cluster(
     progress: Progress | None = None,
     **options: Unpack[PhotoOptions],
 ) -> PhotoAlbum:
-    """Sort a folder of photos by person, without names; photos are only read.
+    """Sorts a folder of photos by person, without names. Photos are never changed.
 
-    Call it again when photos were added: they join the clusters that are there, whose numbers
-    stay, and corrections hold.
+    Call it again when photos were added: they join the existing clusters, whose numbers stay, and
+    corrections still hold.
 
     >>> album = cluster("holiday/", out="sorted/")  # doctest: +SKIP
     >>> album.merge(3, 7); album.name(3, "Anna"); album.save()  # doctest: +SKIP
@@ -91,8 +91,8 @@ def cluster(
         min_size: faces of the smallest cluster on the contact sheet, 1 or more.
         pictures: show faces on the contact sheet.
         state: where to remember the collection; ``album.sqlite`` in ``out`` when ``None``.
-        cache: keep templates in the home folder, and find those kept there.
-        workers: photos in work at once; all cores when ``None``.
+        cache: use the template cache in the home folder.
+        workers: photos processed in parallel; ``None``: one per core.
         progress: called with ``photos`` or ``pictures``, how many are done, and of how many.
         **options: see ``visavis.api.options.PhotoOptions``.
 
@@ -141,15 +141,15 @@ def cluster(
 
 @dataclass(frozen=True, slots=True)
 class CorrectionRow(Record):
-    """A correction, as a list of them shows it.
+    """A correction in the list of corrections.
 
     Attributes:
         id: 1, 2, 3, ... in the order they were made.
         time: ISO 8601 UTC.
         kind: ``merge``, ``split``, ``move``, ``not-a-face`` or ``name``.
-        text: what was asked, such as ``merge 3 7``.
-        undone: taken back.
-        replaced_by: a later correction that overrides a part of it; ``None``: it holds whole.
+        text: the request, such as ``merge 3 7``.
+        undone: whether it was undone.
+        replaced_by: a later correction that overrides a part of it, or ``None``.
     """
 
     id: int
@@ -162,12 +162,12 @@ class CorrectionRow(Record):
 
 @dataclass(frozen=True, slots=True)
 class EnrolledCluster(Record):
-    """A cluster that became a person of a gallery.
+    """Result of enrolling a cluster.
 
     Attributes:
         cluster: its number.
-        person: the name.
-        enrolled: how many of its faces were not there yet.
+        person: name of the person.
+        enrolled: number of newly enrolled faces.
     """
 
     cluster: int
@@ -177,11 +177,11 @@ class EnrolledCluster(Record):
 
 @dataclass(frozen=True, slots=True)
 class ForgottenAlbum(Record):
-    """What forgetting a collection has erased.
+    """Result of erasing a collection's results.
 
     Attributes:
-        erased: names of files and folders in the folder of results.
-        kept: folders that hold somebody's own files and stay.
+        erased: erased files and folders in the output folder.
+        kept: folders with other files, which stay.
     """
 
     erased: tuple[str, ...]
@@ -189,10 +189,10 @@ class ForgottenAlbum(Record):
 
 
 class PhotoAlbum:
-    """A folder that ``cluster`` wrote. Corrections are remembered at once, and hold at later runs.
+    """An output folder of ``cluster``. Corrections are stored at once and hold for later runs.
 
-    A cluster is given by its number, or by a name given before; a face by its number, or as
-    ``"f12"`` or ``"photo.jpg#2"``, from left to right.
+    A cluster is given by its number or name; a face by its number, or as ``"f12"`` or
+    ``"photo.jpg#2"`` (second from the left).
 
     >>> album = PhotoAlbum("sorted/")  # doctest: +SKIP
     >>> album.split("Anna", "f12", "beach.jpg#2").done  # doctest: +SKIP
@@ -201,7 +201,7 @@ class PhotoAlbum:
     Args:
         out: the folder of results.
         state: where the collection is remembered, if ``out`` does not say.
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
 
     Raises:
         DataError: there is no sorted collection.
@@ -223,7 +223,7 @@ class PhotoAlbum:
 
     @property
     def record(self) -> Album:
-        """All that is known of the collection, as ``clusters.json`` has it."""
+        """All data of the collection, as in ``clusters.json``."""
         if self._album is None:
             with self._open() as store:
                 self._album = self._look(store)
@@ -231,30 +231,30 @@ class PhotoAlbum:
 
     @property
     def clusters(self) -> tuple[AlbumCluster, ...]:
-        """The people, largest cluster first; ``faces`` of each, the most typical first."""
+        """Clusters, largest first; ``faces`` of each, most typical first."""
         return self.record.clusters
 
     @property
     def faces(self) -> tuple[AlbumFace, ...]:
-        """Every face, those that a correction said are none included."""
+        """All faces, including false detections."""
         return tuple(self.record.faces.values())
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """``(N,)`` the cluster's number of each of ``faces``; -1: said to be no face."""
+        """``(N,)`` cluster number of each of ``faces``; -1 for false detections."""
         import numpy as np
 
         return np.array([f.cluster if f.cluster is not None else -1 for f in self.faces], np.int64)
 
     @property
     def contact_sheet(self) -> Path:
-        """The page that shows everybody."""
+        """Path of the contact sheet."""
         from visavis.albums import outputs
 
         return self.out / outputs.SHEET
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``clusters.json`` holds, and the folder."""
+        """Returns the content of ``clusters.json``, and the folder."""
         return {**self.record.to_dict(), "out": str(self.out)}
 
     def __repr__(self) -> str:
@@ -265,65 +265,65 @@ class PhotoAlbum:
         )
 
     def merges(self) -> tuple[str, ...]:
-        """Which clusters of earlier runs the last run made one, and why, in sentences."""
+        """Sentences about earlier clusters that the last run merged, and why."""
         from visavis.albums.sheet import merge_lines
 
         return tuple(merge_lines(self.record))
 
     def merge(self, *clusters: int | str) -> CorrectionResult:
-        """Several clusters are one person; the first keeps its number and, if it has one, its name.
+        """Merges clusters of one person; the first keeps its number and its name, if any.
 
         Raises:
-            OptionError: fewer than two, or no such cluster.
+            OptionError: fewer than two, or an unknown cluster.
         """
         return self._fix(lambda fixer, look: fixer.merge([look.cluster(str(c)) for c in clusters]))
 
     def split(self, cluster: int | str, /, *faces: int | str) -> CorrectionResult:
-        """Some faces of a cluster are one other person; they become a cluster of their own.
+        """Splits faces of one other person off a cluster; they become a new cluster.
 
         Raises:
-            OptionError: no such cluster, faces that are not in it, or all of it.
+            OptionError: unknown cluster, faces that are not in it, or all of its faces.
         """
         return self._fix(
             lambda fixer, look: fixer.split(look.cluster(str(cluster)), look.faces(_refs(faces)))
         )
 
     def move(self, *faces: int | str, to: int | str) -> CorrectionResult:
-        """Some faces are the person of another cluster, and not that of the one they are in.
+        """Moves faces to another cluster; they are not the person of their current one.
 
         Raises:
-            OptionError: no such cluster or face, or they are there already.
+            OptionError: unknown cluster or face, or they are in it already.
         """
         return self._fix(
             lambda fixer, look: fixer.move(look.faces(_refs(faces)), look.cluster(str(to)))
         )
 
     def not_a_face(self, *faces: int | str) -> CorrectionResult:
-        """Something that was taken for a face is none, or is not to be sorted.
+        """Removes false detections, or faces that should not be sorted.
 
         Raises:
-            OptionError: no such face, or all are out already.
+            OptionError: unknown face, or all are removed already.
         """
         return self._fix(lambda fixer, look: fixer.not_a_face(look.faces(_refs(faces))))
 
     def name(self, cluster: int | str, name: str, /) -> CorrectionResult:
-        """Say who a cluster is, which confirms the faces in it now; ``""`` takes the name away.
+        """Names a cluster and confirms its current faces; ``""`` removes the name.
 
         Raises:
-            OptionError: no such cluster, a name that cannot be used, or another cluster's.
+            OptionError: unknown cluster, or a name that is invalid or in use.
         """
         return self._fix(lambda fixer, look: fixer.name(look.cluster(str(cluster)), name))
 
     def undo(self) -> CorrectionResult:
-        """Take the last correction back; again, the one before it.
+        """Undoes the last correction; again: the one before it.
 
         Raises:
-            OptionError: there is none.
+            OptionError: nothing to undo.
         """
         return self._fix(lambda fixer, look: fixer.undo())
 
     def corrections(self) -> tuple[CorrectionRow, ...]:
-        """All corrections, in the order they were made."""
+        """Returns all corrections, in order."""
         from visavis.albums.knowledge import replay
 
         with self._open() as store:
@@ -346,17 +346,17 @@ class PhotoAlbum:
         name: str | None = None,
         **access: Unpack[GalleryAccess],
     ) -> EnrolledCluster:
-        """Enroll a cluster as a person of a gallery: its most typical faces. It gets the name, too.
+        """Enrolls the most typical faces of a cluster as a person of a gallery, and names it.
 
         Args:
             cluster: its number or name.
-            gallery: a ``Gallery``, or where it is: made there if there is none.
-            name: who it is; the cluster's own name when ``None``.
-            **access: see ``visavis.api.gallery.GalleryAccess``, where ``gallery`` is a place.
+            gallery: a ``Gallery``, or its location; created if missing.
+            name: name of the person; ``None``: the cluster's name.
+            **access: see ``visavis.api.gallery.GalleryAccess``, if ``gallery`` is a location.
 
         Raises:
-            OptionError: no such cluster, or it has no name and none is given.
-            ModelMismatchError: the templates cannot be compared with those of the gallery.
+            OptionError: unknown cluster, or no name is given or known.
+            ModelMismatchError: the gallery's templates are not comparable.
         """
         from visavis.albums.fixing import Fixer
         from visavis.albums.naming import new_faces
@@ -375,7 +375,7 @@ class PhotoAlbum:
                 with store.changing():
                     fixer.name(number, person)
                 self._album = None
-                # Whoever names a cluster vouches for its faces: none of them is in doubt any more.
+                # Naming a cluster confirms its faces: no face is doubtful any more.
                 faces = new_faces(self._look(store), number, person, vectors)
             with opened(gallery, create=True, **access) as people:
                 people.info().require_plain(faces[0].model_sha256)
@@ -390,14 +390,14 @@ class PhotoAlbum:
         return EnrolledCluster(number, person, len(fresh))
 
     def save(self, *, workers: int = 2, progress: Progress | None = None) -> Path:
-        """Write contact sheet, tables and folders anew; the contact sheet's file.
+        """Writes contact sheet, tables and folders; returns the contact sheet's path.
 
         Args:
-            workers: photos in work at once.
-            progress: called with ``pictures``, how many are done, and of how many.
+            workers: photos processed in parallel.
+            progress: called with ``pictures``, done, and total.
 
         Raises:
-            DataError: something cannot be written.
+            DataError: a file cannot be written.
         """
         from visavis.albums import outputs
 
@@ -410,12 +410,13 @@ class PhotoAlbum:
         return self.contact_sheet
 
     def forget(self) -> ForgottenAlbum:
-        """Erase what is known of the collection: corrections, names, pictures, tables and folders.
+        """Erases the results for the collection: corrections, names, images, tables and folders.
 
-        Photos stay as they are. Templates are kept elsewhere: ``visavis.cache.clear`` erases them.
+        Photos are not changed. Templates are in the template cache: ``visavis.cache.clear`` erases
+        them.
 
         Raises:
-            DataError: something cannot be removed.
+            DataError: a file cannot be removed.
         """
         from visavis.albums import outputs
         from visavis.albums.store import erase, locked
@@ -440,7 +441,7 @@ class PhotoAlbum:
 
     @contextmanager
     def _open(self, *, write: bool = False) -> Iterator[AlbumStore]:
-        """The state. Whoever writes is refused where results could not be written, too."""
+        """Opens the state; with ``write``, checks first that results can be written."""
         from visavis.albums import outputs
         from visavis.albums.store import AlbumStore, locked
 
@@ -457,7 +458,7 @@ class PhotoAlbum:
         return album_of(store, self._templates(store))
 
     def _templates(self, store: AlbumStore) -> Templates:
-        """Templates by face: those of the run, or those that the cache holds."""
+        """Returns templates by face, from the run or the cache."""
         if self._vectors is None:
             from visavis.albums.vectors import kept
             from visavis.embedding.cache import EmbeddingCache
@@ -481,7 +482,7 @@ def _refs(faces: Sequence[int | str]) -> list[str]:
 
 @dataclass(slots=True)
 class _Sorter:
-    """What is asked of a run, besides looking at the photos."""
+    """Options of a run except those of detection."""
 
     recognizer: Recognizer
     algorithm: str
@@ -496,9 +497,9 @@ class _Sorter:
     copy: bool
 
     def check(self) -> None:
-        """Raise option errors before any photo is read, and decide the FPIR.
+        """Checks the options before any photo is read, and decides the FPIR.
 
-        If no rate was given and the data do not support the default, the lowest supported one is
+        If no rate was given and the data do not support the default, the lowest supported rate is
         used.
         """
         self._clusterer(self.recognizer.calibration)
@@ -520,7 +521,7 @@ class _Sorter:
         self.fpir = rate
 
     def sort(self, store: AlbumStore, folder: Path, found: DetectedPhotos) -> Templates:
-        """Cluster what was found and remember it; templates by face."""
+        """Clusters the faces and stores the result; returns templates by face."""
         from visavis.albums import link_lists, sorting
         from visavis.albums.references import References
         from visavis.albums.view import album_of
@@ -575,7 +576,7 @@ class _Sorter:
             vectors,
             people,
             calibration=self.recognizer.calibration,
-            fpir=self.fpir or 0.0,  # decided by check
+            fpir=self.fpir or 0.0,  # set by check
         )
         with store.changing():
             store.set_gallery_names({k: (name.name, name.score) for k, name in names.items()})

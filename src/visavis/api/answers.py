@@ -1,4 +1,4 @@
-"""Answers that draw themselves: ``.plot()``, which Jupyter shows. They keep the photo given."""
+"""Results with ``.plot()``, which Jupyter displays. They keep a reference to the photo."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class VerifiedPair(Drawn, Verification):
-    """A ``Verification``, with the two photos for ``plot``."""
+    """A ``Verification`` with its two photos, for ``plot``."""
 
     __slots__ = ("photos",)
     photos: tuple[Any, Any]
 
     def plot(self) -> Figure:
-        """Draw both photos with their faces, both crops, and the score against the threshold.
+        """Draws both photos with faces, both crops, and the score with the threshold.
 
         Raises:
-            ImageError: a photo is not there any more.
+            ImageError: a photo no longer exists.
             MissingExtraError: matplotlib is not installed.
         """
         from visavis.api import pictures
@@ -39,10 +39,10 @@ class DetectedFaces(Drawn, list[Face]):
     photo: Any
 
     def plot(self) -> Figure:
-        """Draw the photo with a box, landmarks and the detector's score for every face.
+        """Draws the photo with box, landmarks and detector score of every face.
 
         Raises:
-            ImageError: the photo is not there any more.
+            ImageError: the photo no longer exists.
             MissingExtraError: matplotlib is not installed.
         """
         from visavis.api import pictures
@@ -51,10 +51,10 @@ class DetectedFaces(Drawn, list[Face]):
 
 
 def kept(answer: Drawn, name: str) -> Any:
-    """The photo of an answer.
+    """Returns the photo of a result.
 
     Raises:
-        OptionError: it was left behind, as where the answer was pickled.
+        OptionError: the photo is missing, for example after pickling.
     """
     found = getattr(answer, name, None)
     if found is None:

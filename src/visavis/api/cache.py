@@ -1,4 +1,4 @@
-"""What is kept in the home folder between runs, and erasing it."""
+"""The template cache in the home folder: information and erasure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from visavis.types import Record
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo(Record):
-    """Templates that are kept.
+    """Content of the template cache.
 
     Attributes:
-        path: the file, whether it is there or not.
-        photos: how many photos they come from.
+        path: the file, whether it exists or not.
+        photos: number of photos.
     """
 
     path: str
@@ -27,11 +27,11 @@ class CacheInfo(Record):
 
 @dataclass(frozen=True, slots=True)
 class ClearedCache(Record):
-    """What clearing has erased.
+    """Result of clearing the cache.
 
     Attributes:
-        photos: how many photos' templates.
-        downloads: the folder of downloaded photos that went; ``None`` where there was none.
+        photos: number of photos whose templates were erased.
+        downloads: erased folder of downloaded photos, or ``None``.
     """
 
     photos: int
@@ -39,10 +39,10 @@ class ClearedCache(Record):
 
 
 def info(*, home: Path | None = None) -> CacheInfo:
-    """Where templates are kept, and how many photos they come from.
+    """Returns the location of the template cache, and the number of photos in it.
 
     Args:
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
     """
     from visavis.embedding.cache import EmbeddingCache
 
@@ -54,16 +54,16 @@ def info(*, home: Path | None = None) -> CacheInfo:
 
 
 def clear(*, home: Path | None = None) -> ClearedCache:
-    """Erase every template, and every photo that ``evaluate.fetch_lfw`` downloaded.
+    """Erases all cached templates, and all photos downloaded by ``evaluate.fetch_lfw``.
 
     Args:
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
     """
     from visavis.embedding.cache import EmbeddingCache
 
     path, photos = embeddings(home), 0
     if path.exists():
-        with suppress(DataError), EmbeddingCache(path) as cache:  # a damaged file goes, too
+        with suppress(DataError), EmbeddingCache(path) as cache:  # also removes a damaged file
             photos = cache.clear()
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Calibrations of one's own photos, and whether a given one can be trusted on photos."""
+"""Makes calibrations from photos, and checks them on other photos."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def calibrate(
     progress: Progress | None = None,
     **options: Unpack[PhotoOptions],
 ) -> Calibration:
-    """Measure thresholds on your own photos: labelled ones, pairs, or unlabelled ones.
+    """Measures thresholds on your own photos: labelled photos, pairs, or unlabelled photos.
 
     >>> calibrate(unlabelled="gate/", name="gate")  # doctest: +SKIP
     >>> verify("a.jpg", "b.jpg", calibration="gate")  # doctest: +SKIP
@@ -78,9 +78,9 @@ def calibrate(
         root: folder that the paths of ``pairs`` start from.
         people_list: use only the folders named in this file, one a line; after a tab, anything.
         command: what makes the calibration again, for people to read.
-        cache: keep templates in the home folder, and find those kept there.
-        workers: photos in work at once; all cores when ``None``.
-        progress: called with ``photos``, how many are done, and of how many.
+        cache: use the template cache in the home folder.
+        workers: photos processed in parallel; ``None``: one per core.
+        progress: called with ``photos``, done, and total.
         **options: see ``visavis.api.options.PhotoOptions``; ``calibration`` is the labelled one
             that unlabelled photos are compared with.
 
@@ -130,21 +130,21 @@ def check(
     progress: Progress | None = None,
     **options: Unpack[PhotoOptions],
 ) -> Check:
-    """Do the error rates of a calibration hold on these unlabelled photos? See ``.trusted``.
+    """Checks whether the error rates of a calibration hold on unlabelled photos, see ``.trusted``.
 
     Args:
-        photos: photos of mostly different people: a folder, or photos as for ``embed``.
-        other: photos of the second camera, for a calibration of two.
-        fmr: the false match rate that the verdict is about, in (0, 1).
-        cache: keep templates in the home folder, and find those kept there.
-        workers: photos in work at once; all cores when ``None``.
-        progress: called with ``photos``, how many are done, and of how many.
-        **options: see ``visavis.api.options.PhotoOptions``; the model's own calibration is
-            checked unless ``calibration`` names another.
+        photos: photos of mostly different people: a folder, or as for ``embed``.
+        other: photos of the second camera, for a calibration of two cameras.
+        fmr: the decisive false match rate, in (0, 1).
+        cache: use the template cache in the home folder.
+        workers: photos processed in parallel; ``None``: one per core.
+        progress: called with ``photos``, done, and total.
+        **options: see ``visavis.api.options.PhotoOptions``; checks the model's own calibration
+        unless ``calibration`` names another.
 
     Raises:
         CalibrationError: fewer than 50 photos; a calibration of two cameras needs ``other``.
-        UnsupportedFmrError: the calibration does not reach down to ``fmr``.
+        UnsupportedFmrError: the calibration has no rate as low as ``fmr``.
     """
     from visavis.decision.check import check as compare
 
@@ -167,40 +167,40 @@ def check(
 
 
 def names(*, home: Path | None = None) -> tuple[str, ...]:
-    """Names of all calibrations, shipped ones first.
+    """Returns the names of all calibrations, shipped ones first.
 
     Args:
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
     """
     return tuple(CalibrationStore(home).names())
 
 
 def show(name: str, *, home: Path | None = None) -> Calibration:
-    """A calibration by its name.
+    """Returns a calibration by its name.
 
     Raises:
-        UnknownCalibrationError: there is none.
+        UnknownCalibrationError: unknown name.
         CalibrationError: its file is damaged.
     """
     return CalibrationStore(home).load(name)
 
 
 def delete(name: str, *, home: Path | None = None) -> None:
-    """Erase a saved calibration.
+    """Erases a saved calibration.
 
     Raises:
-        UnknownCalibrationError: none is saved under that name (shipped ones stay).
+        UnknownCalibrationError: none is saved under that name (shipped ones cannot be erased).
     """
     CalibrationStore(home).delete(name)
 
 
 def place(name: str, *, home: Path | None = None) -> Path:
-    """The file of a saved calibration of that name, whether it is there or not."""
+    """Returns the path for a calibration of that name, whether it exists or not."""
     return CalibrationStore(home).path(name)
 
 
 def supported_fpirs(made: Calibration) -> tuple[SupportedFpir, ...]:
-    """The lowest false positive identification rates that it supports, by size of the gallery."""
+    """Returns the lowest supported false positive identification rates, by gallery size."""
     from visavis.decision import open_set
 
     return open_set.supported_fpirs(made)
@@ -215,7 +215,7 @@ class _Work:
     progress: Progress | None
 
     def embed(self, photos: Iterable[Any]) -> list[PhotoResult]:
-        """Templates of the central faces."""
+        """Embeds the central faces."""
         with kept_templates(self.home, cache=self.cache) as kept:
             rows = list(
                 self.recognizer.embed_many(
@@ -236,12 +236,12 @@ class _Work:
         return rows
 
     def vectors(self, rows: Sequence[PhotoResult]) -> Vectors:
-        """``(N, D)`` templates; the same photo under two names counts once."""
+        """Returns ``(N, D)`` templates; duplicate photos count once."""
         import numpy as np
 
         nothing = np.zeros((0, self.recognizer.embedder.dimension), np.float32)
         found = [r.templates[0].vector for r in rows if r.templates]
-        # The same photo under two names has the same template to the last bit.
+        # Duplicate photos have identical templates.
         different = list({vector.tobytes(): vector for vector in found}.values())
         if len(different) < len(found):
             log.info("%d photos are copies of others: counted once", len(found) - len(different))
@@ -324,7 +324,7 @@ def _of_pairs(
     first, second, same = protocol.first[usable], protocol.second[usable], protocol.same[usable]
     people = protocol.people or people_of_pairs(len(rows), first, second, same)
     owners = np.unique(people, return_inverse=True)[1]
-    place = np.cumsum(good) - 1  # of each photo among those with a template
+    place = np.cumsum(good) - 1  # index of each photo among those with a template
     return calibrate_pairs(
         np.stack([row.templates[0].vector for row in rows if row.templates]),
         owners[good],

@@ -1,4 +1,4 @@
-"""Photos of people, in whatever layout, packed to train on."""
+"""Packs photos of people for training, from various layouts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What a place holds.
+    """Photos found at a location.
 
     Attributes:
-        photos: each with its person.
-        origin: what they are, in words.
-        aligned: they are aligned crops already.
+        photos: the photos with their person.
+        origin: description of the data.
+        aligned: whether they are aligned crops.
     """
 
     photos: tuple[Photo, ...]
@@ -38,17 +38,17 @@ class Gathered:
 
 
 def gather(place: Path, *, part: str | None = None, root: Path | None = None) -> Gathered:
-    """Photos of people at a place.
+    """Finds photos of people at a location.
 
     Args:
-        place: Labeled Faces in the Wild, a folder with ``train.rec`` or such a file, a pair list
-            in CSV, or a folder that holds one a person (in VGGFace2's layout too).
-        part: ``train``, ``test`` or ``all`` of data that has parts; ``train`` when ``None``.
-        root: folder that the paths of a pair list start from.
+        place: Labeled Faces in the Wild, a folder with ``train.rec`` or such a file, a pair list in
+            CSV, or a folder with one subfolder per person (also in VGGFace2's layout).
+        part: ``train``, ``test`` or ``all``, for data with parts; ``None``: ``train``.
+        root: folder that the paths of a pair list are relative to.
 
     Raises:
         DataError: nothing of that kind is there.
-        OptionError: no such part.
+        OptionError: unknown part.
     """
     from visavis.training.data import rec, sources
 
@@ -108,7 +108,7 @@ def _lfw(root: Path, part: str) -> Gathered:
 
 
 def finder(rule: str, /, **options: Unpack[DetectorOptions]) -> tuple[Callable[[], Find], str]:
-    """What makes one face finder a worker, and the words that name it.
+    """Returns a factory of face detectors, one per worker, and its description.
 
     Raises:
         OptionError: unknown detector, or a rule that does not keep one face.
@@ -138,14 +138,14 @@ def finder(rule: str, /, **options: Unpack[DetectorOptions]) -> tuple[Callable[[
 
 
 class AgainstOptions(DetectorOptions, total=False):
-    """How photos that will be tested with are read; ``DetectorOptions``, and further.
+    """Options for reading test data: ``DetectorOptions`` and more.
 
     Attributes:
-        faces: which face where a photo has several: ``central`` (when left out) or ``largest``.
-        root: folder that the paths of a list start from.
-        workers: photos in work at once; all cores when ``None``.
-        cache: keep gray pictures in the home folder; ``True`` when left out.
-        progress: called with ``test photos``, how many are done, and of how many.
+        faces: which face to use if a photo has several: ``central`` (default) or ``largest``.
+        root: folder that the paths of a list are relative to.
+        workers: photos processed in parallel; ``None``: one per core.
+        cache: cache gray thumbnails in the home folder; default ``True``.
+        progress: called with ``test photos``, done, and total.
     """
 
     faces: str
@@ -166,10 +166,10 @@ def protocol_of(
     progress: Progress | None = None,
     **options: Unpack[DetectorOptions],
 ) -> ProtocolPhotos:
-    """People and photos of a test protocol at a place; of LFW, View 1's test people.
+    """Returns people and photos of a test protocol; for LFW, View 1's test people.
 
-    Small gray pictures of the faces are kept beside the templates (``visavis cache``), so that the
-    second time takes seconds. A pack is a place too, and needs no detection.
+    Gray thumbnails of the faces are cached beside the templates (``visavis cache``), so that the
+    second time takes seconds. A pack needs no detection.
 
     Raises:
         DataError: nothing of that kind is there.
@@ -196,11 +196,11 @@ def protocol_of(
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A pack that was made.
+    """Result of packing.
 
     Attributes:
-        pack: it, open; ``left_out`` has the photos that gave no crop, each with the reason.
-        people_left_out: people of whom no photo gave a crop.
+        pack: the open pack; ``left_out`` has the photos without a crop, each with the reason.
+        people_left_out: people without a crop.
     """
 
     pack: Pack
@@ -223,29 +223,30 @@ def pack(
     progress: Progress | None = None,
     **options: Unpack[DetectorOptions],
 ) -> Packed:
-    """Detect, align and write every face once, into one file that training reads at memory speed.
+    """Detects, aligns and writes all faces to one file for fast training.
 
-    Killed at any time, the same call goes on from there.
+    An interrupted call continues when made again.
 
     Args:
-        place: a folder that holds one a person, the folder of Labeled Faces in the Wild,
+        place: a folder with one subfolder per person, the folder of Labeled Faces in the Wild,
             insightface's ``train.rec``, or a pair list in CSV.
-        out: the file to make.
-        part: of data that has parts: ``train`` (when ``None``), ``test``, or, of LFW, ``all``.
-        size: side of the crops in pixels; 144 when ``None``, or 112 of a record file.
-        crop_scale: size of the face in the crop against the usual template; 0.85 when ``None``, or
-            1 of a record file.
-        aligned: the photos are square crops aligned to the usual template: no detection.
-        faces: which face where a photo has several: ``central``, ``largest`` or ``refuse``.
-        root: folder that a pair list's paths start from.
-        workers: photos in work at once; all cores when ``None``.
-        anew: drop what was begun or made before.
-        progress: called with ``photos``, how many are done, and of how many.
+        out: output file.
+        part: part of the data, if it has parts: ``train`` (``None``), ``test``, or, for LFW,
+            ``all``.
+        size: side of the crops in pixels; ``None``: 144, or 112 for a record file.
+        crop_scale: size of the face in the crop relative to the 112x112 template; ``None``: 0.85,
+            or 1 for a record file.
+        aligned: the photos are square crops aligned to the 112x112 template: no detection.
+        faces: which face to use if a photo has several: ``central``, ``largest`` or ``refuse``.
+        root: folder that the paths of a pair list are relative to.
+        workers: photos processed in parallel; ``None``: one per core.
+        anew: discard an earlier or unfinished pack.
+        progress: called with ``photos``, done, and total.
         **options: see ``visavis.api.options.DetectorOptions``.
 
     Raises:
         DataError: nothing of that kind is there, or no photo gives a crop.
-        OptionError: no such part, rule or detector.
+        OptionError: unknown part, rule or detector.
     """
     from visavis.training.data import packing
     from visavis.training.data.alignment import check_aligned
@@ -273,10 +274,10 @@ def pack(
 
 
 def show(pack: str | PathLike[str], /) -> Pack:
-    """Open a pack: what it holds, what it was made from, and what was left out and why.
+    """Opens a pack; shows content, origin, and left-out photos with reasons.
 
     Raises:
-        DataError: it is no pack.
+        DataError: not a pack.
     """
     from visavis.training.data.pack import open_pack
 
@@ -293,23 +294,23 @@ def check(
     ignore_names: bool = False,
     **options: Unpack[AgainstOptions],
 ) -> tuple[Pack, Leaks | None]:
-    """Check that every crop is as it was written, and that nobody in the pack is tested with.
+    """Checks the crops of a pack, and that no person is also in the test data.
 
     Args:
         pack: the file.
-        against: what will be tested with: LFW (View 1's test people), a folder a person, a pair
-            list, or a pack of them.
-        drop: write the pack to this file without the photos that are in the test too.
+        against: test data: LFW (View 1's test people), a folder with one subfolder per person, a
+            pair list, or a pack of them.
+        drop: write the pack to this file without the photos that are also in the test data.
         strict: refuse even one near-identical photo, not only more than 1 in 1,000.
-        ignore_names: people's names are numbers that mean others in the test.
+        ignore_names: ignore people's names, which are numbers that mean others in the test data.
         **options: see ``AgainstOptions``.
 
     Returns:
-        The pack (that of ``drop`` if it was written), and what it shares with the test.
+        The pack (that of ``drop`` if written), and its overlap with the test data.
 
     Raises:
         DataError: damaged, or not disjoint.
-        OptionError: ``drop`` is there already, or ``against`` is missing.
+        OptionError: ``drop`` exists, or ``against`` is missing.
     """
     from visavis.training.data import leakage
     from visavis.training.data.pack import without

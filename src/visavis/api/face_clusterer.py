@@ -1,4 +1,4 @@
-"""``FaceClusterer``: templates to people by scikit-learn's contract."""
+"""``FaceClusterer``: clustering with scikit-learn's estimator API."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Groups templates by person, without names and without a number of people.
+    """Clusters templates by person; the number of people is not needed.
 
-    Thresholds come from the model's calibration, so nothing is fitted but the mean template of
-    the collection. ``visavis.cluster`` does the same with photos.
+    Thresholds come from the model's calibration; only the mean template of the collection is
+    fitted. ``visavis.cluster`` does the same with photos.
 
     >>> X = np.stack([t.vector for t in templates])  # doctest: +SKIP
     >>> FaceClusterer(false_merge=0.01).fit_predict(X)  # doctest: +SKIP
@@ -75,23 +75,23 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         must: ArrayLike | None = None,
         cannot: ArrayLike | None = None,
     ) -> Self:
-        """Group the faces; ``fit_predict`` takes the same arguments and returns ``labels_``.
+        """Clusters the faces; ``fit_predict`` takes the same arguments and returns ``labels_``.
 
         Args:
             X: ``(N, D)`` templates of one model, N at least 1; rows are scaled to unit length.
-            y: not looked at.
+            y: ignored.
             usability: ``(N,)`` in [0, 1], see ``visavis.faces.quality``; poor faces never join
                 two clusters. ``None``: all are good.
-            photos: ``(N,)`` integers, the photo each face is in: two faces of one photo are two
-                people. ``None``, or -1 for a face: not known.
-            must: ``(M, 2)`` rows of faces that are one person.
-            cannot: ``(C, 2)`` rows of faces that are two people.
+            photos: ``(N,)`` integers, the photo of each face: two faces in one photo are two
+                people. ``None``, or -1 for a face: unknown.
+            must: ``(M, 2)`` rows of faces of one person.
+            cannot: ``(C, 2)`` rows of faces of two people.
 
         Raises:
             ValueError: wrong shapes, numbers that are not finite, or templates of another length
                 than the model's (as ``OptionError`` where scikit-learn does not check it).
-            ConstraintError: the constraints contradict each other or name no such face.
-            UnknownModelError, UnknownCalibrationError: there is none of that name.
+            ConstraintError: the constraints contradict each other or name an unknown face.
+            UnknownModelError, UnknownCalibrationError: unknown name.
         """
         array = validate_data(self, X, dtype=[np.float64, np.float32])
         known = self._known(array.shape[1])

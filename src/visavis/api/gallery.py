@@ -1,4 +1,4 @@
-"""``Gallery``: who is enrolled, and who of them is in a photo."""
+"""``Gallery``: enrollment and identification of people."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ _MANY = 1000
 
 
 class GalleryAccess(TypedDict, total=False):
-    """What opens a gallery besides its place.
+    """Access data of a gallery.
 
     Attributes:
-        key: of an encrypted gallery in a folder: a ``visavis.gallery.crypto.key.Key``, its text,
-            or (as a ``Path``) its file. A new gallery is encrypted if there is one.
-        tenant: whose gallery, where several share one Milvus; ``default`` when left out.
-        token: for a Milvus server that asks for one.
+        key: key of an encrypted gallery in a folder: a ``visavis.gallery.crypto.key.Key``, its
+            text, or its file (a ``Path``). A new gallery with a key is encrypted.
+        tenant: tenant, if several galleries share one Milvus server; default ``default``.
+        token: access token of a Milvus server.
     """
 
     key: Key | Place | None
@@ -65,27 +65,27 @@ class GalleryAccess(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EnrollReport(Record):
-    """What became of photos that were to be enrolled.
+    """Result of an enrollment.
 
     Attributes:
-        rows: one a photo, in their order; ``status`` is one of ``visavis.identification.STATUSES``.
+        rows: one per photo, in order; ``status`` is one of ``visavis.identification.STATUSES``.
     """
 
     rows: tuple[EnrollRow, ...]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many photos came to each status."""
+        """Number of photos by status."""
         return dict(Counter(row.status for row in self.rows))
 
     @property
     def failed(self) -> tuple[EnrollRow, ...]:
-        """Rows of photos that are not in the gallery, each with its reason."""
+        """Rows of photos that are not enrolled, each with its reason."""
         return tuple(row for row in self.rows if not row.there)
 
 
 def in_milvus(location: str) -> bool:
-    """Whether a gallery's name means one in Milvus."""
+    """Whether a location means a gallery in Milvus."""
     return "://" in location or location.endswith(".db")
 
 
@@ -98,7 +98,7 @@ def open_store(
     tenant: str = "default",
     token: str | None = None,
 ) -> SqliteGallery | MilvusGallery:
-    """The store behind a gallery; arguments and errors are those of ``Gallery``."""
+    """Opens the store of a gallery; arguments and errors are those of ``Gallery``."""
     if in_milvus(str(location)):
         from visavis.gallery.milvus import MilvusGallery
 
@@ -120,7 +120,7 @@ def _key(given: Key | Place | None) -> Key | None:
 
 
 class Gallery:
-    """People, and who of them is in a photo.
+    """A gallery of enrolled people: enroll, identify, edit, maintain.
 
     >>> with Gallery("door.gallery", create=True) as people:  # doctest: +SKIP
     ...     people.enroll("staff/").counts
@@ -131,10 +131,10 @@ class Gallery:
     Args:
         location: a folder, or a Milvus server (``http://HOST:PORT``) or file (``people.db``).
         create: make it if it is not there.
-        key: of an encrypted gallery in a folder: a ``visavis.gallery.crypto.key.Key``, its text,
-            or (as a ``Path``) its file. A new gallery is encrypted if there is one.
-        tenant: whose gallery, where several share one Milvus.
-        token: for a Milvus server that asks for one.
+        key: key of an encrypted gallery in a folder: a ``visavis.gallery.crypto.key.Key``, its
+            text, or its file (a ``Path``). A new gallery with a key is encrypted.
+        tenant: tenant, if several galleries share one Milvus server; default ``default``.
+        token: access token of a Milvus server.
         home: folder of models and calibrations; the user's data folder when ``None``.
 
     Attributes:
@@ -170,7 +170,7 @@ class Gallery:
         self.close()
 
     def close(self) -> None:
-        """Let the files or the connection go."""
+        """Closes files and connections."""
         self.store.close()
 
     def enroll(
@@ -189,27 +189,27 @@ class Gallery:
         progress: Progress | None = None,
         **options: Unpack[PhotoOptions],
     ) -> EnrollReport:
-        """Enroll people: templates of their photos go into the gallery, photos do not.
+        """Enrolls people: stores templates of their photos, not the photos.
 
-        Done when it returns. What was enrolled before is skipped, so that a call that was stopped
-        goes on when it is made again.
+        Complete when it returns. Photos enrolled before are skipped, so an interrupted call can be
+        repeated.
 
         Args:
-            source: a folder that holds one a person; a CSV with the columns ``person`` and
-                ``path``; (name, photo) pairs, photos as paths or bytes (a third: what messages
-                call it); or, with ``name``, a photo or a folder of photos.
-            name: whose photos these are.
-            faces: where a photo has several: ``refuse`` (whose is the name?), ``clear``,
-                ``largest`` or ``central``.
-            min_usability: faces below this are refused, 0 to 1; 0.6 when ``None``, 0 takes any.
-            keep_crops: keep the face, so that the model can be changed later without photos.
-            expire: erase the faces after this (``90d``, ``12h``, ``2w``, a date), see ``expire``.
-            fpir: chance accepted, in (0, 1), that a newcomer is said to look like somebody else.
-            workers: photos in work at once; all cores when ``None``.
-            on_row: called with each row once it is committed.
-            progress: called with ``enroll``, how many are done, and of how many.
-            **options: see ``visavis.api.options.PhotoOptions``; ``model`` is the gallery's own
-                when left out.
+            source: a folder with one subfolder per person; a CSV with the columns ``person`` and
+                ``path``; (name, photo) pairs, photos as paths or bytes (optional third item: the
+                photo's name in messages); or, with ``name``, a photo or a folder of photos.
+            name: name of the person in all these photos.
+            faces: which face to use if a photo has several: ``refuse``, ``clear``, ``largest`` or
+                ``central``.
+            min_usability: lowest quality score of a face, 0 to 1; ``None``: 0.6.
+            keep_crops: store face crops, so that the model can be changed later without photos.
+            expire: expiry of the faces (``90d``, ``12h``, ``2w``, a date), see ``expire``.
+            fpir: accepted rate of false warnings, in (0, 1), that a new person resembles another.
+            workers: photos processed in parallel; ``None``: one per core.
+            on_row: called with each row after its commit.
+            progress: called with ``enroll``, done, and total.
+            **options: see ``visavis.api.options.PhotoOptions``; default ``model``: the gallery's
+            own.
 
         Raises:
             DataError, OptionError: the source cannot be read, or names nobody.
@@ -239,10 +239,10 @@ class Gallery:
         return EnrollReport(tuple(rows))
 
     def recognizer(self, **options: Unpack[PhotoOptions]) -> Recognizer:
-        """What enrolls: a recognizer of the model asked for, or of the gallery's own.
+        """Returns the recognizer for enrollment: of the given model, or of the gallery's own.
 
         Raises:
-            UnknownModelError: no such model is registered.
+            UnknownModelError: unknown model.
         """
         from visavis.identification.models import model_to_enroll
 
@@ -251,9 +251,9 @@ class Gallery:
         return make_recognizer(**options)
 
     def identify(self, photo: Any, /, **options: Any) -> NamedPhoto:
-        """Who of the enrolled people is in a photo: ``.faces[k].person``, ``None`` for a stranger.
+        """Identifies the faces in a photo: ``.faces[k].person``, or ``None`` for unknown people.
 
-        ``.plot()`` of the answer draws the photo with boxes and names.
+        ``.plot()`` of the result draws the photo with boxes and names.
 
         Args:
             photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
@@ -278,13 +278,13 @@ class Gallery:
         progress: Progress | None = None,
         **options: Any,
     ) -> Iterator[IdentifiedPhoto]:
-        """Who is in each of many photos, in their order; a bad photo is a row with a reason.
+        """Identifies faces in many photos, in order; a bad photo is a row with a reason.
 
         Args:
             photos: a folder, or photos as for ``identify``.
-            names: what results and messages call them; described as given when ``None``.
-            workers: photos in work at once; all cores when ``None``.
-            progress: called with ``photos``, how many are done, and of how many.
+            names: names of the photos in results and messages; ``None``: descriptions.
+            workers: photos processed in parallel; ``None``: one per core.
+            progress: called with ``photos``, done, and total.
             **options: see ``identifier``.
         """
         from visavis.api.photos import listed
@@ -307,26 +307,27 @@ class Gallery:
         flip: bool = False,
         **options: Unpack[DetectorOptions],
     ) -> Identifier:
-        """What names faces, kept for the next call with the same options.
+        """Returns the identifier for these options, cached for further calls.
 
         Args:
-            fpir: chance accepted, in (0, 1), that a stranger is named; it decides the threshold
-                for this gallery. ``None`` for 0.01, or the lowest supported rate if that is higher.
-            top: candidates to list for each face, 1 or more.
-            faces: where a photo has several: ``all``, ``largest``, ``central`` or ``refuse``.
-            fusion: how a person's templates become one score: ``weighted`` (mean by usability),
+            fpir: accepted false positive identification rate, in (0, 1), which sets the threshold.
+                ``None``: 0.01, or the lowest supported rate if that is higher.
+            top: candidates per face, 1 or more.
+            faces: which faces to identify: ``all``, ``largest``, ``central`` or ``refuse``.
+            fusion: how scores of a person's templates are combined: ``weighted`` (mean by quality),
                 ``mean`` or ``max``.
-            audit: note each photo's hash and answer in the gallery's audit, by ids.
-            model: ask this model's templates only; all that are there when ``None``.
-            calibrations: names of saved calibrations, at most one a model.
-            aligned: photos are already crops aligned to the 112x112 template.
-            flip: average each face with its mirror image: twice the time.
+            audit: record each photo's hash and result in the audit log, by ids.
+            model: use this model's templates only; ``None``: all.
+            calibrations: names of saved calibrations, at most one per model.
+            aligned: photos are crops already aligned to the 112x112 template.
+            flip: average the templates of each face and its mirror image: twice the time.
             **options: see ``visavis.api.options.DetectorOptions``.
 
         Raises:
             OptionError: an option is out of its range.
             UnsupportedFmrError: the data cannot support so low a rate in so large a gallery.
-            UnknownCalibrationError, ModelMismatchError: no such calibration, or of another model.
+            UnknownCalibrationError, ModelMismatchError: unknown calibration, or one for another
+                model.
         """
         from visavis.identification import Identifier, recognizers
         from visavis.pipeline import RecognizerOptions
@@ -353,79 +354,79 @@ class Gallery:
         return self._identifiers[asked]
 
     def __contains__(self, name: str) -> bool:
-        """Whether somebody of that name is enrolled."""
+        """Whether a person of that name is enrolled."""
         return self.store.has_person(name)
 
     def people(self) -> list[Person]:
-        """Everybody who is enrolled: name, id, attributes, number of templates by model."""
+        """Returns all people: name, id, attributes, number of templates by model."""
         return list(self.store.people())
 
     def person(self, name: str, /) -> Person:
-        """One person.
+        """Returns one person.
 
         Raises:
-            UnknownPersonError: nobody of that name; it suggests similar ones.
+            UnknownPersonError: unknown name; suggests similar ones.
         """
         return self.store.person(name)
 
     def faces(self, name: str, /) -> list[StoredFace]:
-        """A person's templates: number, photo, model, usability, expiry."""
+        """Returns a person's templates: number, photo, model, quality, expiry."""
         return list(self.store.faces(person=self.store.person(name).name))
 
     def rename(self, old: str, new: str, /) -> None:
-        """Give a person another name; the old one is erased."""
+        """Renames a person; the old name is erased."""
         self.store.rename(old, new)
 
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
-        """Replace a person's attributes, which are JSON values."""
+        """Replaces a person's attributes, which are JSON values."""
         self.store.set_attributes(name, attributes)
 
     def merge(self, into: str, /, *others: str) -> None:
-        """Make several names one person: the others' templates move, their names are erased."""
+        """Merges several names into one person: the templates move, the other names are erased."""
         self.store.merge(into, *others)
 
     def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
-        """Move templates, by number, from one person to another, who may be new."""
+        """Moves templates, by number, to another or new person."""
         self.store.split(name, faces, into=into)
 
     def suggest_splits(
         self, name: str, /, *, calibration: str | None = None
     ) -> tuple[SplitSuggestion, ...]:
-        """Templates of a person that do not look like the others; nothing is changed."""
+        """Suggests templates of a person that are unlike the others; changes nothing."""
         from visavis.identification import suggest_splits
 
         return suggest_splits(self.store, name, calibration=calibration, home=self._home)
 
     def remove(self, *names: str) -> int:
-        """Erase people, and return how many templates: no byte of them stays in any file."""
+        """Erases people from all files; returns the number of templates."""
         return sum(self.store.remove(name) for name in dict.fromkeys(names))
 
     def remove_faces(self, faces: Sequence[int], /) -> int:
-        """Erase templates by number, and return how many there were."""
+        """Erases templates by number; returns the number erased."""
         return self.store.remove_faces(faces)
 
     def info(self) -> GalleryInfo:
-        """What the gallery holds: people, templates by model, index, size."""
+        """Returns the content of the gallery: people, templates by model, index, size."""
         return self.store.info()
 
     def check(self) -> CheckReport:
-        """Verify every template, the index against the table, and the chain of the audit."""
+        """Verifies every template, the index, and the hash chain of the audit log."""
         return self.store.check()
 
     def audit(self) -> Iterator[AuditEntry]:
-        """What was done to the gallery, oldest first, people by opaque id."""
+        """Returns the audit log, oldest first, people by opaque id."""
         return self.store.audit()
 
     def expire(self) -> int:
-        """Erase the faces whose time is over, and people left without any; how many templates."""
+        """Erases expired faces, and people left without any; returns the number of templates."""
         return self.store.expire(datetime.now(UTC).isoformat())
 
     def compact(self) -> None:
-        """Give back the room of what was removed, and write the index anew."""
+        """Frees the space of removed data, and rebuilds the index."""
         self.store.compact()
 
     def backup(self, destination: Place, /) -> None:
-        """Copy the gallery as it is at one moment into a new or empty folder, with the same key.
+        """Copies a consistent snapshot to a new or empty folder, with the same key.
 
         Raises:
             OptionError: it is in Milvus.
@@ -433,11 +434,11 @@ class Gallery:
         self.folder("a backup").backup(Path(destination))
 
     def rekey(self, key: Key | None, /, *, reencrypt: bool = False) -> None:
-        """Encrypt with another key, or with ``None`` not any more; killed midway it loses nothing.
+        """Encrypts with another key, or decrypts with ``None``; an interruption loses nothing.
 
         Args:
-            key: the new one.
-            reencrypt: seal every value anew, as after the old key came into wrong hands.
+            key: the new key.
+            reencrypt: encrypt every value again, for example after the old key was disclosed.
 
         Raises:
             OptionError: it is in Milvus.
@@ -445,7 +446,8 @@ class Gallery:
         self.folder("the key").rekey(key, reencrypt=reencrypt)
 
     def migration(self, model: str | None = None, /) -> MigrationProgress | None:
-        """How far a change of model has come, that to ``model`` or the one begun; or ``None``."""
+        """Returns the progress of the migration to ``model``, or of the unfinished one; or
+        ``None``."""
         from visavis.identification import migration
 
         if model is not None:
@@ -461,30 +463,31 @@ class Gallery:
         progress: Progress | None = None,
         **options: Unpack[PhotoOptions],
     ) -> MigrationProgress:
-        """Change to another model: embed anew what kept its crop; say who has to be enrolled again.
+        """Migrates to another model: embeds stored crops; reports who must be enrolled again.
 
-        Both models are asked until ``finish_migration``. Stopped, it goes on when called again.
+        Both models are searched until ``finish_migration``. An interrupted call continues when made
+        again.
 
         Args:
             model: the new one; that of the change that was begun when ``None``.
-            progress: called with ``migrate``, how many are done, and of how many.
+            progress: called with ``migrate``, done, and total.
             **options: see ``visavis.api.options.PhotoOptions``.
 
         Raises:
-            OptionError: no model is named, or there is nothing to change.
+            OptionError: no model is given, or there is nothing to migrate.
         """
         change = self._change(model, **options)
         self._identifiers.clear()
         return change.run(report=stage(progress, "migrate"))
 
     def finish_migration(self, model: str | None = None, /) -> int:
-        """Erase the templates of other models, once everybody has new ones; how many.
+        """Erases the templates of other models when everybody has new ones; returns their number.
 
         Args:
             model: the new one; that of the change that was begun when ``None``.
 
         Raises:
-            GalleryError: somebody has no new template.
+            GalleryError: a person has no new template.
         """
         self._identifiers.clear()
         return self._change(model).finish()
@@ -513,19 +516,19 @@ class Gallery:
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> TransferReport:
-        """Write everybody to one file: a SQLite database, encrypted where the gallery is.
+        """Exports the gallery to one SQLite file, encrypted if the gallery is.
 
         Args:
-            file: the file to make.
+            file: output file.
             key: of the file; the gallery's own when ``None``.
-            plain: do not encrypt the file, though the gallery has a key.
-            crops: with the crops that were kept.
-            overwrite: replace the file if it is there.
-            progress: called with ``export``, how many are done, and of how many.
+            plain: do not encrypt the file even if the gallery is encrypted.
+            crops: include the stored crops.
+            overwrite: replace an existing file.
+            progress: called with ``export``, done, and total.
 
         Raises:
             OptionError: both ``key`` and ``plain``.
-            GalleryError: the file is there, or cannot be written.
+            GalleryError: the file exists, or cannot be written.
         """
         from visavis.gallery import transfer
 
@@ -555,18 +558,18 @@ class Gallery:
         key: Key | Place | None = None,
         progress: Progress | None = None,
     ) -> TransferReport:
-        """Take in what ``export`` wrote. Everything in the file is verified first.
+        """Imports a file written by ``export``, after verifying the whole file.
 
         Args:
             file: the file.
-            existing: people whom the gallery knows: ``refuse`` the file, ``merge`` (add the
-                templates they lack), or ``skip`` them.
+            existing: what to do with people who are in the gallery already: ``refuse`` the file,
+                ``merge`` (add missing templates), or ``skip`` them.
             key: of the file; the gallery's own when ``None``.
-            progress: called with ``import``, how many are done, and of how many.
+            progress: called with ``import``, done, and total.
 
         Raises:
-            OptionError: no such file or choice.
-            GalleryError: the file is damaged, or its key is another.
+            OptionError: unknown file or choice.
+            GalleryError: the file is damaged, or has another key.
         """
         from visavis.gallery import transfer
 
@@ -592,7 +595,7 @@ class Gallery:
         return found
 
     def folder(self, what: str, /) -> SqliteGallery:
-        """The store, for what only a gallery in a folder can do.
+        """Returns the store, for operations of galleries in folders.
 
         Raises:
             OptionError: it is in Milvus.
@@ -610,7 +613,7 @@ class Gallery:
 def opened(
     gallery: Gallery | Place | None, *, create: bool = False, **access: Unpack[GalleryAccess]
 ) -> Iterator[Any]:
-    """Yield a gallery that was given, as it is; one that is named is opened, and closed again."""
+    """Yields a given gallery unchanged; opens and closes one given by location."""
     if gallery is None or isinstance(gallery, Gallery):
         yield gallery
         return
@@ -619,7 +622,7 @@ def opened(
 
 
 def keep_index(store: GalleryStore, added: int) -> None:
-    """After many were added, keep the index, so that the next process starts at once."""
+    """Saves the index after many additions, so that the next process starts at once."""
     from visavis.gallery.sqlite.store import SqliteGallery
 
     if added >= _MANY and isinstance(store, SqliteGallery):
@@ -635,7 +638,7 @@ def enroll_options(
     fpir: float = 0.01,
     workers: int | None = None,
 ) -> EnrollOptions:
-    """The options of ``Gallery.enroll``, or an OptionError before a gallery is made."""
+    """Checks the options of ``Gallery.enroll`` before a gallery is created."""
     from visavis.identification import EnrollOptions, expiry
 
     bar: dict[str, Any] = {} if min_usability is None else {"min_usability": min_usability}
@@ -652,7 +655,7 @@ def enroll_options(
 def identify_options(
     *, fpir: float | None, top: int, faces: str, fusion: str, audit: bool
 ) -> IdentifyOptions:
-    """The options of ``Gallery.identifier``, or an OptionError before a gallery is opened."""
+    """Checks the options of ``Gallery.identifier`` before a gallery is opened."""
     from visavis.identification import IdentifyOptions
 
     return IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces, audit=audit)  # type: ignore[arg-type]
@@ -661,7 +664,7 @@ def identify_options(
 def person_photos(
     source: Place | Iterable[tuple[Any, ...] | PersonPhoto], name: str | None = None
 ) -> list[PersonPhoto]:
-    """Whose photo is whose; see ``Gallery.enroll``.
+    """Returns photos with their person; see ``Gallery.enroll``.
 
     Raises:
         DataError, OptionError: the source cannot be read, or names nobody.
@@ -698,7 +701,7 @@ def person_photos(
 
 
 def check_import(file: Place, existing: str) -> None:
-    """Refuse what ``Gallery.import_`` would refuse before it opens the file."""
+    """Checks the arguments of ``Gallery.import_`` before the file is opened."""
     if existing not in {"refuse", "merge", "skip"}:
         raise OptionError(f"--existing {existing}", "choose refuse, merge or skip")
     if not Path(file).is_file():
@@ -706,14 +709,14 @@ def check_import(file: Place, existing: str) -> None:
 
 
 def is_sealed(file: Path) -> bool:
-    """Whether an exported file needs a key; what is wrong with it is for the import to say."""
+    """Whether an exported file needs a key; the import reports other problems."""
     from visavis.gallery.transfer import needs_key
 
     return needs_key(file)
 
 
 def require_export(file: Path, key: Key | None) -> None:
-    """Refuse what is not an exported file, or not opened by the key, before a gallery is made."""
+    """Checks an exported file and its key before a gallery is created."""
     from visavis.gallery.transfer import ExportFile
 
     with ExportFile(file, key):

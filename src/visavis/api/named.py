@@ -1,4 +1,4 @@
-"""The answer of ``Gallery.identify``, which draws itself."""
+"""The result of ``Gallery.identify``, with ``plot``."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class NamedPhoto(Drawn, IdentifiedPhoto):
-    """An ``IdentifiedPhoto``, with the photo for ``plot``."""
+    """An ``IdentifiedPhoto`` with its photo, for ``plot``."""
 
     __slots__ = ("given",)
     given: Any
 
     def plot(self) -> Figure:
-        """Draw the photo with a box for every face, who it is, and the score.
+        """Draws the photo with box, name and score of every face.
 
         Raises:
-            ImageError: the photo is not there any more.
+            ImageError: the photo no longer exists.
             MissingExtraError: matplotlib is not installed.
         """
         from visavis.api import pictures

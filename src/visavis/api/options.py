@@ -1,4 +1,4 @@
-"""What all use cases have in common: how photos become templates, and what is kept."""
+"""Options shared by all use cases: detection, embedding, calibration."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from visavis.pipeline import Recognizer
 
 log: Final = logging.getLogger("visavis")
-"""Where use cases say what is no error: warnings, and (as ``INFO``) what was left out."""
+"""Logger of the use cases: warnings, and (as ``INFO``) what was left out."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with the stage (such as ``photos``), how many are done, and how many there are."""
+"""Called with the stage (such as ``photos``), done, and total."""
 
 
 class DetectorOptions(TypedDict, total=False):
-    """How faces are found.
+    """Options of detection.
 
     Attributes:
-        detector: ``yunet`` (when left out), ``mtcnn`` or ``dlib``.
-        min_face: smallest face to find, box height in pixels; the detector's own when ``None``.
-        min_confidence: least ``Face.score``, on the detector's own scale; its own when ``None``.
-        runtime: ``onnxruntime`` (when left out) or ``openvino``.
-        threads: CPU threads of one call; all cores when ``None``.
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        detector: ``yunet`` (default), ``mtcnn`` or ``dlib``.
+        min_face: smallest face, box height in pixels; ``None``: the detector's default.
+        min_confidence: lowest ``Face.score``, on the detector's own scale; ``None``: its default.
+        runtime: ``onnxruntime`` (default) or ``openvino``.
+        threads: CPU threads per call; ``None``: one per core.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
     """
 
     detector: str
@@ -41,13 +41,13 @@ class DetectorOptions(TypedDict, total=False):
 
 
 class PhotoOptions(DetectorOptions, total=False):
-    """How photos become templates and scores: ``DetectorOptions``, and further.
+    """Options of embedding and scoring: ``DetectorOptions`` and more.
 
     Attributes:
-        model: registered embedder, see ``visavis.models.list``; ``sface`` when left out.
-        aligned: photos are already crops aligned to the 112x112 template; used as they are.
-        calibration: name of a saved calibration; the one shipped with the model when ``None``.
-        flip: average each face with its mirror image: twice the time.
+        model: registered embedder, see ``visavis.models.list``; default ``sface``.
+        aligned: photos are crops already aligned to the 112x112 template.
+        calibration: name of a saved calibration; ``None``: the one shipped with the model.
+        flip: average the templates of each face and its mirror image: twice the time.
     """
 
     model: str
@@ -57,7 +57,7 @@ class PhotoOptions(DetectorOptions, total=False):
 
 
 def make_recognizer(**options: Unpack[PhotoOptions]) -> Recognizer:
-    """A new recognizer by these options."""
+    """Creates a recognizer with these options."""
     from visavis.pipeline import Recognizer, RecognizerOptions
 
     given: dict[str, Any] = dict(options)
@@ -67,7 +67,7 @@ def make_recognizer(**options: Unpack[PhotoOptions]) -> Recognizer:
 
 
 def recognizer(**options: Unpack[PhotoOptions]) -> Recognizer:
-    """The recognizer of these options, loaded once a process, anew where calibrations changed."""
+    """Returns the recognizer with these options, cached per process until calibrations change."""
     from visavis.decision.profile import CalibrationStore
 
     return _loaded(CalibrationStore(options.get("home")).changed(), **options)
@@ -79,12 +79,12 @@ def _loaded(_changed: int, /, **options: Unpack[PhotoOptions]) -> Recognizer:
 
 
 def stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    """The part of a progress callback that one stage reports to."""
+    """Returns a progress callback for one stage."""
     return partial(progress, name) if progress is not None else None
 
 
 def warn_about(known: Recognizer) -> None:
-    """Say where the calibration was made otherwise than what it is used for."""
+    """Logs a warning if the calibration was made with other settings."""
     from visavis.pipeline.comparison import calibration_warnings
 
     for sentence in calibration_warnings(known.calibration, known.settings):
@@ -92,14 +92,14 @@ def warn_about(known: Recognizer) -> None:
 
 
 def embeddings(home: Path | None) -> Path:
-    """The file of kept templates."""
+    """Returns the path of the template cache."""
     from visavis.weights import WeightStore
 
     return WeightStore(home).home / "cache" / "embeddings.sqlite"
 
 
 def downloads(home: Path | None) -> Path:
-    """Where ``visavis.evaluate.fetch_lfw`` puts Labeled Faces in the Wild."""
+    """Returns the download folder of ``visavis.evaluate.fetch_lfw``."""
     from visavis.weights import WeightStore
 
     return WeightStore(home).home / "lfw"
@@ -107,7 +107,7 @@ def downloads(home: Path | None) -> Path:
 
 @contextmanager
 def kept_templates(home: Path | None, *, cache: bool) -> Iterator[EmbeddingCache | None]:
-    """Yield the template cache, or ``None`` without; log what was added."""
+    """Yields the template cache, or ``None``; logs what was added."""
     if not cache:
         yield None
         return

@@ -1,4 +1,4 @@
-"""Photos of people whose names are known: a folder that holds one a person."""
+"""Photos of known people: a folder with one subfolder per person."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from visavis.reading import read_text
 
 
 def people_in(folder: Path, people_list: Path | None) -> tuple[list[Path], list[str]]:
-    """Photos below a folder that holds one a person, and whose each is.
+    """Returns photos below a folder with one subfolder per person, and the person of each.
 
     Raises:
         DataError: fewer than two people with photos.
@@ -35,7 +35,7 @@ def people_in(folder: Path, people_list: Path | None) -> tuple[list[Path], list[
 
 
 def names_in(people_list: Path) -> set[str]:
-    """Names of people, one a line; what follows a tab is ignored.
+    """Reads names of people, one per line; text after a tab is ignored.
 
     Raises:
         DataError: the file cannot be read as text.
@@ -44,5 +44,5 @@ def names_in(people_list: Path) -> set[str]:
         lines = read_text(people_list).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{people_list} ({error})", "give a text file, one name a line") from error
-    # LFW's lists start with how many names follow, and give each name's number of photos.
+    # LFW's lists start with the number of names, and give each person's number of photos.
     return {line.split("\t")[0].strip() for line in lines if not line.strip().isdigit()} - {""}

@@ -1,4 +1,4 @@
-"""Photos in; faces, templates and decisions out. Models load once a process."""
+"""Detection, embedding and verification of photos. Models are loaded once per process."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from visavis.types import Detector, Face, Record, Template
 read_bytes = images.read_bytes
 
 _BLOCK: Final = 64
-"""Photos of an iterator that are taken at once."""
+"""Photos read from an iterator at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedPhoto(Record):
-    """The faces of one photo of many, or a reason why it could not be read.
+    """Faces of one photo, or the reason why it could not be read.
 
     Attributes:
-        photo: the photo's path, or a description of what was given.
-        faces: largest first; empty where there is none.
-        reason: a short stable name such as ``image-truncated``; ``None`` when fine.
-        message: the error in one line; ``None`` when fine.
+        photo: path, or a description of the source.
+        faces: largest first; may be empty.
+        reason: a short stable code such as ``image-truncated``; ``None`` on success.
+        message: the error in one line; ``None`` on success.
     """
 
     photo: str
@@ -50,7 +50,7 @@ class DetectedPhoto(Record):
 
 
 def detect(photo: Any, /, **options: Unpack[DetectorOptions]) -> DetectedFaces:
-    """Faces of a photo, largest first; an empty list where there is none. ``.plot()`` draws them.
+    """Detects the faces of a photo, largest first; may be empty. ``.plot()`` draws them.
 
     Args:
         photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
@@ -72,11 +72,11 @@ def detect_many(
     progress: Progress | None = None,
     **options: Unpack[DetectorOptions],
 ) -> Iterator[DetectedPhoto]:
-    """Faces of many photos, in their order; a bad photo is a row with a reason.
+    """Detects faces in many photos, in order; a bad photo is a row with a reason.
 
     Args:
         photos: a folder, or photos as for ``detect``, in a list or from any iterator.
-        names: what results and messages call them; described as given when ``None``.
+        names: names of the photos in results and messages; ``None``: descriptions.
         progress: called with ``photos``, how many are done, and of how many (0: not known).
         **options: see ``visavis.api.options.DetectorOptions``.
 
@@ -104,12 +104,11 @@ def detect_many(
 def embed(
     photo: Any, /, *, faces: str = "largest", **options: Unpack[PhotoOptions]
 ) -> list[Template]:
-    """Templates of the faces of a photo, at least one; ``vector`` is ``(D,)``, of unit length.
+    """Embeds the faces of a photo, at least one; ``vector`` is ``(D,)``, of unit length.
 
     Args:
         photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
-        faces: which face where there are several: ``largest``, ``central``, ``clear``,
-            ``refuse`` or ``all``.
+        faces: which face to use if there are several: see ``visavis.pipeline.RULES``.
         **options: see ``visavis.api.options.PhotoOptions``.
 
     Raises:
@@ -131,18 +130,17 @@ def embed_many(
     progress: Progress | None = None,
     **options: Unpack[PhotoOptions],
 ) -> Iterator[PhotoResult]:
-    """Templates of many photos, in their order; a bad photo is a row with a reason.
+    """Embeds many photos, in order; a bad photo is a row with a reason.
 
     >>> for row in embed_many("photos/"):  # doctest: +SKIP
     ...     print(row.photo, row.reason or row.templates[0].vector.shape)
 
     Args:
         photos: a folder, or photos as for ``embed``, in a list or from any iterator.
-        faces: which face where there are several: ``largest``, ``central``, ``clear``,
-            ``refuse`` or ``all``.
-        names: what results and messages call them; described as given when ``None``.
-        cache: keep templates in the home folder, and find those kept there.
-        workers: photos in work at once; all cores when ``None``.
+        faces: which face to use if there are several: see ``visavis.pipeline.RULES``.
+        names: names of the photos in results and messages; ``None``: descriptions.
+        cache: use the template cache in the home folder.
+        workers: photos processed in parallel; ``None``: one per core.
         progress: called with ``photos``, how many are done, and of how many (0: not known).
         **options: see ``visavis.api.options.PhotoOptions``.
 
@@ -177,7 +175,7 @@ def embed_many(
 def save_templates(
     out: str | PathLike[str], /, **options: Unpack[PhotoOptions]
 ) -> Iterator[list[Template]]:
-    """Yield a list; the templates put into it become a ``.npz`` that only you can read.
+    """Yields a list; the templates added to it are written to a private ``.npz`` file.
 
     >>> with save_templates("album.npz") as kept:  # doctest: +SKIP
     ...     for row in embed_many("album/", faces="all"):
@@ -232,24 +230,23 @@ def verify(
     prior: float | None = None,
     **options: Unpack[PhotoOptions],
 ) -> VerifiedPair:
-    """Are these two photos the same person? ``.plot()`` of the answer draws what was compared.
+    """Decides whether two photos show the same person. ``.plot()`` of the result draws it.
 
     Args:
         a: a photo: path, bytes, file object, PIL image or RGB uint8 array ``(H, W, 3)``.
         b: the other photo.
-        fmr: the false match rate to decide at, in (0, 1); it must be one that the calibration's
-            data supports.
-        faces: which face where there are several: ``largest``, ``central``, ``clear``,
+        fmr: false match rate of the decision, in (0, 1); must be supported by the calibration.
+        faces: which face to use if there are several: ``largest``, ``central``, ``clear``,
             ``best-match`` or ``refuse``.
-        prior: your prior probability, in (0, 1), that the two are the same person; adds the
-            posterior to the answer.
+        prior: your prior probability, in (0, 1), of the same person; adds the posterior to the
+            result.
         **options: see ``visavis.api.options.PhotoOptions``.
 
     Raises:
         ImageError: a photo cannot be read.
         NoFaceError, SeveralFacesError: as the rule says.
         NotAlignedError: ``aligned`` is set and a photo is not an aligned crop.
-        UnsupportedFmrError: the calibration's data cannot support ``fmr``.
+        UnsupportedFmrError: the calibration does not support ``fmr``.
     """
     answer = recognizer(**options).verify(a, b, fmr=fmr, rule=faces, prior=prior)
     return VerifiedPair.of(answer, photos=(a, b))
@@ -261,22 +258,22 @@ def _detector(detector: str = "yunet", **options: Any) -> Detector:
 
 
 def listed(photos: str | PathLike[str] | Iterable[Any]) -> Iterable[Any]:
-    """Photos of a folder, or those given; a list of them if their number is known."""
+    """Returns the photos of a folder, or the given ones; a list if their number is known."""
     if isinstance(photos, (str, PathLike)):
         return photos_in(Path(photos))
     return photos if isinstance(photos, Iterator) else list(photos)
 
 
 def photos_in(folder: Path, *, without: Set[Path] = frozenset()) -> list[Path]:
-    """Every photo below a folder, in order.
+    """Returns all photos below a folder, in order.
 
     Args:
-        folder: where they are.
-        without: folders below it that do not count.
+        folder: the folder.
+        without: subfolders to leave out.
 
     Raises:
-        DataError: it is not a folder.
-        ImageNotFoundError: it holds no photo.
+        DataError: not a folder.
+        ImageNotFoundError: it has no photo.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder", "give a folder of photos")

@@ -1,4 +1,4 @@
-"""What was seen in photos, drawn: boxes, landmarks, crops, score against threshold."""
+"""Draws photos with boxes, landmarks, crops, and scores with the threshold."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from visavis.pipeline.records import FaceUsed, Verification
 
 WORDS: Final = {True: "same person", False: "different people", None: "cannot tell"}
-"""What an answer of ``verify`` says."""
+"""Words for the result of ``verify``."""
 
 _GOOD, _BAD, _QUIET = plots.ACCENT, "#b23a48", plots.MUTED
 _WIDTH, _ROW = 11.0, 2.35  # inches
 
 
 def of_faces(photo: Any, faces: Sequence[Face]) -> Figure:
-    """A photo with a box and landmarks for every face."""
+    """Draws a photo with box and landmarks of every face."""
     figure, panel = _alone(pixels := _pixels(photo))
     panel.imshow(pixels)
     for face in faces:
@@ -34,7 +34,7 @@ def of_faces(photo: Any, faces: Sequence[Face]) -> Figure:
 
 
 def of_people(photo: Any, found: Sequence[Identification]) -> Figure:
-    """A photo with a box for every face, and who it is."""
+    """Draws a photo with box and name of every face."""
     figure, panel = _alone(pixels := _pixels(photo))
     panel.imshow(pixels)
     for one in found:
@@ -49,12 +49,12 @@ def of_people(photo: Any, found: Sequence[Identification]) -> Figure:
 def of_pairs(
     rows: Sequence[tuple[str, bool | None, Verification, Any, Any]], *, title: str = ""
 ) -> Figure:
-    """A line a pair: both photos with boxes, both crops, score and verdict between them.
+    """Draws one row per pair: both photos with boxes, both crops, score and result.
 
     Args:
-        rows: what the pair is called, whether it is mated (``None``: not known), the answer, and
-            the two photos.
-        title: above all.
+        rows: name of the pair, whether it is mated (``None``: unknown), the result, and the two
+            photos.
+        title: title of the figure.
     """
     head = 0.45 if title else 0.05
     height = _ROW * len(rows) + head
@@ -88,7 +88,7 @@ def of_pairs(
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as a PNG that only its owner can read, since it shows faces."""
+    """Writes a figure as a private PNG, because it shows faces."""
     from visavis.writing import private_folder, replacing
 
     private_folder(path.parent)
@@ -99,7 +99,7 @@ def save(figure: Figure, path: Path) -> Path:
 
 def _pixels(photo: Any) -> Image:
     if hasattr(photo, "seek") and hasattr(photo, "read"):
-        photo.seek(0)  # a file that was read to its end
+        photo.seek(0)  # a file object that was read to its end
     return images.decode(photo)
 
 
@@ -145,7 +145,7 @@ def _verdict(panel: Axes, title: str, mated: bool | None, answer: Verification) 
     panel.text(0.5, 0.66, word, ha="center", va="center", fontsize=14, weight="bold", color=color)
     if not right:
         panel.text(0.5, 0.54, "wrong", ha="center", va="center", fontsize=9, color=color)
-    # Score from -0.2 to 1 on a line, with the threshold marked.
+    # Score axis from -0.2 to 1, with the threshold marked.
     panel.plot([0.08, 0.92], [0.36, 0.36], color="#d1d5db", linewidth=3, solid_capstyle="round")
     place = [
         0.08 + 0.84 * (min(max(v, -0.2), 1) + 0.2) / 1.2 for v in (answer.score, answer.threshold)

@@ -1,4 +1,4 @@
-"""Classes of answers, for annotations; each is in a module of its own at run time."""
+"""Result classes, for annotations."""
 
 from typing import TYPE_CHECKING
 

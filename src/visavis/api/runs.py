@@ -20,17 +20,17 @@ Place = str | PathLike[str]
 
 
 def recipes() -> tuple[Recipe, ...]:
-    """All recipes, with every field."""
+    """Returns all recipes, with all fields."""
     from visavis.training.recipes import RECIPES
 
     return tuple(RECIPES.values())
 
 
 def recipe(name: str, /) -> Recipe:
-    """One recipe.
+    """Returns one recipe.
 
     Raises:
-        OptionError: there is none of that name; it lists them.
+        OptionError: unknown name; lists the known ones.
     """
     from visavis.training.recipes import by_name
 
@@ -38,7 +38,7 @@ def recipe(name: str, /) -> Recipe:
 
 
 def fields(recipe: Recipe, /) -> dict[str, Any]:
-    """The fields of a recipe with their values, as ``train(fields=...)`` takes them."""
+    """Returns the fields of a recipe with their values, for ``train(fields=...)``."""
     from visavis.training.recipes.recipe import field_kinds
 
     found = {}
@@ -49,14 +49,14 @@ def fields(recipe: Recipe, /) -> dict[str, Any]:
 
 
 def report(run: Place, /, *, out: Place | None = None) -> ReportFiles:
-    """Draw how a run went: one page that opens offline, and each picture as SVG and PNG.
+    """Plots a run: one self-contained page, and each plot as SVG and PNG.
 
     Args:
         run: folder of a run, finished or not.
-        out: folder for page and pictures; ``report`` in the run's when ``None``.
+        out: folder for page and plots; ``None``: ``report`` in the run's folder.
 
     Raises:
-        DataError: it is no run's folder, or ``out`` cannot be written.
+        DataError: not a run's folder, or ``out`` cannot be written.
         MissingExtraError: the extra ``train``, which brings ``report``, is not installed.
     """
     _require_drawing()
@@ -66,11 +66,11 @@ def report(run: Place, /, *, out: Place | None = None) -> ReportFiles:
 
 
 def compare(runs: Sequence[Place], /, *, out: Place = ".") -> tuple[Path, ...]:
-    """Draw several runs in one picture; the files written, ``comparison.svg`` and ``.png``.
+    """Plots several runs together; returns the files ``comparison.svg`` and ``.png``.
 
     Raises:
-        DataError: one is no run's folder, or ``out`` cannot be written.
-        MissingExtraError: as ``report``.
+        DataError: one is not a run's folder, or ``out`` cannot be written.
+        MissingExtraError: see ``report``.
     """
     _require_drawing()
     from visavis.training.report.comparing import compare as draw
@@ -84,10 +84,10 @@ def _require_drawing() -> None:
 
 
 def forget(run: Place, /) -> tuple[str, ...]:
-    """Erase faces and templates of a run, and say what is gone; the model directory stays.
+    """Erases the faces and templates of a run; the model directory stays. Returns what was erased.
 
     Raises:
-        DataError: it is no run's folder, or something cannot be removed.
+        DataError: not a run's folder, or a file cannot be removed.
     """
     from visavis.training.forgetting import forget as erase
 

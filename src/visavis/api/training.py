@@ -1,4 +1,4 @@
-"""Train a model of one's own: data, leakage check, training, model directory."""
+"""Trains models: data, leakage check, training, model directory."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ if TYPE_CHECKING:
 
 LFW_TEST: Final = "peopleDevTest.txt"
 _MARGIN: Final = 0.94
-"""A packed crop shows a little more around the face than the network's, for jitter."""
+"""Packed crops show a little more around the face than the network's input, for jitter."""
 
 
 class TrainOptions(TypedDict, total=False):
-    """How a model is trained.
+    """Options of training.
 
     Attributes:
-        fields: fields of the recipe with other values, such as ``{"epochs": 5}``.
-        out: folder of the run; ``runs/RECIPE`` when ``None``.
-        name: what to call the model; the recipe's name when ``None``.
+        fields: changed fields of the recipe, such as ``{"epochs": 5}``.
+        out: folder of the run; ``None``: ``runs/RECIPE``.
+        name: name of the model; ``None``: the recipe's name.
         licence: SPDX expression for the model; the training photos' terms apply besides.
-        use: what it may be used for, in words.
-        against: refuse training people who stand in this test protocol: LFW's folder, a folder a
-            person, a pair list or a pack. LFW checks itself.
-        lfw: LFW's folder, for packs that were made of LFW; used as ``against``.
-        resume: go on with a run that was stopped.
-        part: of data that has parts; ``train`` when ``None``.
-        looking: how faces are found, see ``visavis.api.options.DetectorOptions``.
-        keep_pack: keep ``data.pack`` in ``out``, the crops of the faces, for further runs.
-        cache: keep gray pictures of test photos in the home folder; ``True`` when left out.
+        use: permitted use, in words.
+        against: refuse training people who are in this test protocol: LFW's folder, a folder with
+            one subfolder per person, a pair list or a pack. Automatic for LFW.
+        lfw: LFW's folder, for packs made of LFW; used as ``against``.
+        resume: continue an interrupted run.
+        part: part of the data, if it has parts; ``None``: ``train``.
+        looking: options of detection, see ``visavis.api.options.DetectorOptions``.
+        keep_pack: keep ``data.pack``, the face crops, in ``out`` for further runs.
+        cache: cache gray thumbnails of test photos in the home folder; default ``True``.
         accelerator: ``auto``, ``cpu``, ``gpu`` or ``mps``.
         devices: processes on this machine.
         nodes: machines.
         command: the command line, for the record.
-        first: false in the further processes that Lightning or torchrun started: they write
-            nothing, and return ``None`` for the model.
-        progress: called with ``photos``, how many are done, and of how many, while crops are made.
+        first: false in the additional processes of Lightning or torchrun: they write nothing, and
+            return ``None`` for the model.
+        progress: called with ``photos``, done, and total, while crops are made.
         on_step: called every few steps with the state of the run.
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
     """
 
     fields: Mapping[str, Any]
@@ -110,15 +110,15 @@ class Trained(Record):
 
     Attributes:
         run: its folder.
-        recipe: as it was used.
+        recipe: the recipe as used.
         data: fingerprint of the training data.
-        steps: steps done.
-        best_step: the step that the model is of.
+        steps: number of steps.
+        best_step: the step of the model.
         stopped_early: whether validation ended the run before its last step.
-        seconds: of training, all parts of a resumed run together.
-        notes: what was changed to fit the data or the device.
-        model: the written model directory with what was measured; ``visavis.models.add`` takes its
-            ``path``. ``None`` in a process that is not the first.
+        seconds: training time, including earlier parts of a resumed run.
+        notes: changes made to fit the data or the device.
+        model: the written model directory with its measurements; ``visavis.models.add`` takes its
+            ``path``. ``None`` in additional processes.
     """
 
     run: str
@@ -133,7 +133,7 @@ class Trained(Record):
 
 
 def train(data: str | PathLike[str], /, *, recipe: str, **options: Unpack[TrainOptions]) -> Trained:
-    """Train by a recipe on photos of people, and measure on people kept apart.
+    """Trains with a recipe on photos of people, and measures on held-out people.
 
     >>> train("staff/", recipe="finetune-sface", out="runs/mine").model.path  # doctest: +SKIP
 
@@ -192,7 +192,7 @@ def train(data: str | PathLike[str], /, *, recipe: str, **options: Unpack[TrainO
 
 
 def live_line(console: Any, /) -> LiveLine:
-    """A progress line on a terminal, a ``rich.console.Console``: give it as ``on_step``.
+    """Returns a progress line on a terminal, for ``on_step``.
 
     >>> with live_line(Console()) as line:  # doctest: +SKIP
     ...     train("staff/", recipe="finetune-sface", on_step=line)
@@ -205,7 +205,8 @@ def live_line(console: Any, /) -> LiveLine:
 def plan(
     data: str | PathLike[str], /, *, recipe: str, **options: Unpack[TrainOptions]
 ) -> tuple[Recipe, Pack, Plan]:
-    """Try a few steps, write nothing: the recipe as it would be used, its data, and what it takes.
+    """Tries a few steps without writing: returns the final recipe, its data, and the expected time
+    and memory.
 
     Arguments and errors are those of ``train``.
     """
@@ -233,7 +234,7 @@ def _chosen(recipe: str, wanted: TrainOptions) -> tuple[Recipe, Path]:
 def _prepared(
     wanted: TrainOptions, data: Path, recipe: Recipe, out: Path, folder: Path, *, dry: bool
 ) -> tuple[Recipe, Pack, tuple[str, ...], EvaluatedModel | None]:
-    """The recipe as it fits the data, the crops, notes, and the model that training starts from."""
+    """Returns the recipe adapted to the data, the crops, notes, and the initial model."""
     from visavis.training.data.split import split_people
     from visavis.training.recipes.small_data import fit_to
 
@@ -248,16 +249,16 @@ def _prepared(
 
 
 def _tell(wanted: TrainOptions, text: str) -> None:
-    """Say something once for all processes."""
+    """Logs a message once for all processes."""
     if wanted["first"]:
         log.info("visavis: %s", text)
 
 
 def make_folder(out: Path) -> None:
-    """Make the folder of the run, for its owner alone.
+    """Creates the private folder of the run.
 
     Raises:
-        DataError: it cannot be made.
+        DataError: it cannot be created.
     """
     from visavis.writing import private_folder
 
@@ -279,7 +280,7 @@ def _precision(wanted: TrainOptions, recipe: Recipe) -> tuple[str, ...]:
 
 
 def _look_for_a_run(wanted: TrainOptions, out: Path) -> None:
-    """Before photos are packed for nothing."""
+    """Checks for an earlier run before photos are packed."""
     from visavis.training.loop.checkpoints import Run
 
     run = Run(out)
@@ -312,7 +313,7 @@ def _fit(wanted: TrainOptions, recipe: Recipe, pack: Pack, out: Path) -> FitResu
 
 
 def _untouched(wanted: TrainOptions, recipe: Recipe, pack: Pack) -> EvaluatedModel | None:
-    """The model that training starts from, ready to be measured."""
+    """The initial model, to be measured."""
     if not recipe.init:
         return None
     from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
@@ -362,9 +363,9 @@ def _detector_name(wanted: TrainOptions) -> str:
 def _place_for_crops(
     wanted: TrainOptions, data: Path, out: Path, *, dry: bool = False
 ) -> Iterator[Path]:
-    """Yield the folder for crops of photos; remove the crops after a finished or dry run.
+    """Yields the folder for crops; removes them after a finished or dry run.
 
-    After an interrupted run the crops stay, so that it can be resumed, and the user is told.
+    After an interruption the crops stay, so that the run can be resumed, and a message says so.
     """
     from visavis.training.forgetting import DISJOINT, PACK
 
@@ -394,7 +395,7 @@ def _place_for_crops(
 
 
 def _folder_for_a_try(place: Path) -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder on the disk of the future run, where there is space."""
+    """A temporary folder on the disk of the run, where there is space."""
     try:
         return tempfile.TemporaryDirectory(dir=place, prefix=".visavis-dry-run-")
     except OSError as error:
@@ -404,12 +405,12 @@ def _folder_for_a_try(place: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _are_photos(data: Path) -> bool:
-    """Whether the data are photos, not a pack, so that crops have to be made first."""
+    """Whether the data are photos, of which crops must be made first; not a pack."""
     return data.is_dir() or data.suffix.lower() in {".rec", ".csv", ".tsv"}
 
 
 def _pack_photos(wanted: TrainOptions, data: Path, recipe: Recipe, out: Path, folder: Path) -> Pack:
-    """Open the given pack, or make one from the given photos."""
+    """Opens the given pack, or makes one from the given photos."""
     from visavis.training.data import packing
     from visavis.training.data.pack import SCALE, SIZE, open_pack
     from visavis.training.forgetting import PACK
@@ -451,7 +452,7 @@ def _pack_photos(wanted: TrainOptions, data: Path, recipe: Recipe, out: Path, fo
 
 
 def _without_leaks(wanted: TrainOptions, data: Path, pack: Pack, out: Path, *, dry: bool) -> Pack:
-    """The pack without photos of the test protocol; raises if its people are in the pack.
+    """Returns the pack without photos of the test protocol; raises if its people are in the pack.
 
     The protocol is that of ``--against``, or LFW's if the pack was made of LFW.
     """
@@ -482,7 +483,7 @@ def _without_leaks(wanted: TrainOptions, data: Path, pack: Pack, out: Path, *, d
 
 
 def _own_protocol(wanted: TrainOptions, data: Path, pack: Pack) -> Path | None:
-    """LFW's folder where LFW is trained on, if it is known."""
+    """Returns LFW's folder for training on LFW, if known."""
     if (data / LFW_TEST).is_file():
         return data
     if not pack.origin.startswith("LFW"):

@@ -1,4 +1,4 @@
-"""How commands and reports write figures and names, alike."""
+"""Formats of numbers and names, shared by commands and reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error rates on photos whose answer is known: ``visavis.evaluate.lfw``, ``.pairs`` and so on."""
+"""Error rates on labelled photos: ``visavis.evaluate.lfw``, ``.pairs`` and so on."""
 
 from visavis.api.evaluate.clustering import cluster
 from visavis.api.evaluate.identification import identify

@@ -1,4 +1,4 @@
-"""``visavis.evaluate.cluster``: how well people are told apart without names."""
+"""``visavis.evaluate.cluster``: measures clustering on known people."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Place = str | PathLike[str]
 
 
 class MeasuredClusters(Drawn, ClusteringEvaluation):
-    """A clustering with its figures; see ``visavis.evaluation.clustering.records``."""
+    """Result of a clustering evaluation; see ``visavis.evaluation.clustering.records``."""
 
     __slots__ = ()
 
     def plot(self) -> Figure:
-        """Draw B-cubed precision, recall and F1 over the settings tried, and sizes of clusters."""
+        """Plots B-cubed precision, recall and F1 by setting, and cluster sizes."""
         from visavis.evaluation.clustering import plots
 
         return plots.overview(self.summary)
@@ -46,10 +46,10 @@ def cluster(
     progress: Progress | None = None,
     **options: Unpack[PhotoOptions],
 ) -> MeasuredClusters:
-    """Sort photos of known people without their names, and count what went wrong.
+    """Clusters photos of known people and measures the errors.
 
-    One face a photo. Thresholds come from the model's calibration, so nothing is fitted to these
-    photos; the best setting of the sweep is told apart as known afterwards.
+    Uses one face per photo. Thresholds come from the model's calibration, so nothing is fitted to
+    these photos; the best setting of the sweep is marked as known only afterwards.
 
     >>> cluster("staff/").summary.asked.scores.bcubed.f1  # doctest: +SKIP
 
@@ -64,8 +64,8 @@ def cluster(
             the folder that holds one a person.
         faces: which face where a photo has several: ``central``, ``largest`` or ``refuse``.
         out: folder for ``report.html``, ``clusters.csv`` and ``summary.json``.
-        cache: keep templates in the home folder, and find those kept there.
-        workers: photos in work at once; all cores when ``None``.
+        cache: use the template cache in the home folder.
+        workers: photos processed in parallel; ``None``: one per core.
         command: the command line, for the record.
         progress: called with ``photos`` or ``clusterings``, how many are done, and of how many.
         **options: see ``visavis.api.options.PhotoOptions``.
@@ -100,7 +100,7 @@ def cluster(
         folder = Path(root or "")
         people = photos_by_person(folder)
         recognizer = make_recognizer(**options)
-        used = recognizer.calibration  # refused before the work, not after it
+        used = recognizer.calibration  # checked before the work
         with kept_templates(options.get("home"), cache=cache) as kept:
             seen = run.embed(
                 people,

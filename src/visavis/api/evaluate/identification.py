@@ -1,4 +1,4 @@
-"""``visavis.evaluate.identify``: how well people are found, and strangers are not."""
+"""``visavis.evaluate.identify``: measures open-set identification."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _RULES = ("central", "largest", "refuse")
 
 
 class MeasuredIdentification(Drawn, Identification):
-    """Identification over many random enrollments, with the attributes of its record."""
+    """Identification results over many random enrollments, with the attributes of their record."""
 
     __slots__ = ()
 
     def plot(self) -> Figure:
-        """Draw people missed over strangers named, and the scores of both."""
+        """Plots FNIR over FPIR, and the scores."""
         from visavis.evaluation.identification import plots
 
         return plots.overview(self)
@@ -61,11 +61,11 @@ def identify(
     progress: Progress | None = None,
     **options: Unpack[PhotoOptions],
 ) -> MeasuredIdentification:
-    """Enroll people at random, search for all the others, many times: 1:N.
+    """Enrolls people at random and searches for all others, repeatedly (1:N).
 
-    Closed set: how often the right person comes first. Open set: how many are missed when
-    strangers may be named at most so often, and whether the rate that ``Gallery`` states for each
-    enrollment holds. Nobody is both enrolled and a stranger.
+    Closed set: how often the right person comes first. Open set: how many are missed at a false
+    positive identification rate, and whether the rate that ``Gallery`` states for each enrollment
+    holds. Nobody is both enrolled and non-mated.
 
     >>> identify("staff/", enroll=100, photos=2).rank1  # doctest: +SKIP
 
@@ -83,8 +83,8 @@ def identify(
         faces: which face where a photo has several: ``central``, ``largest`` or ``refuse``.
         bootstrap: replicates behind the intervals, 20 or more.
         out: folder for ``report.html`` and ``identification.json``.
-        cache: keep templates in the home folder, and find those kept there.
-        workers: photos in work at once; all cores when ``None``.
+        cache: use the template cache in the home folder.
+        workers: photos processed in parallel; ``None``: one per core.
         command: the command line, for the record.
         progress: called with ``photos`` or ``enrollments``, how many are done, and of how many.
         **options: see ``visavis.api.options.PhotoOptions``.
@@ -158,7 +158,7 @@ def identify(
 
 
 def _people_folder(root: Path) -> Path:
-    """The folder that holds one a person; LFW's archive has it below its lists."""
+    """Returns the folder with one subfolder per person; in LFW's archive it is beside the lists."""
     from visavis.evaluation.protocols.lfw import photo_folder
 
     listed = any((root / name).is_file() for name in ("people.txt", "pairs.txt"))

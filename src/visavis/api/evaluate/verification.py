@@ -1,4 +1,4 @@
-"""Error rates of pairs of photos whose answer is known."""
+"""Error rates of labelled pairs of photos."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ Place = str | PathLike[str]
 
 
 class EvaluateOptions(PhotoOptions, total=False):
-    """How pairs of photos are scored and reported; ``PhotoOptions``, and further.
+    """Options of scoring and reporting: ``PhotoOptions`` and more.
 
     Attributes:
-        faces: which face where a photo has several: ``central`` (when left out), ``largest``,
+        faces: which face to use if a photo has several: ``central`` (default), ``largest``,
             ``best-match`` or ``refuse`` (the pair then counts as failed).
-        bootstrap: replicates behind the intervals, 20 or more; 0 for none; 1000 when left out.
+        bootstrap: bootstrap replicates for the intervals, 20 or more; 0 for none; default 1000.
         out: folder for ``report.html``, ``scores.parquet`` and ``summary.json``; the scores are
             written before the intervals are computed.
         scores: also write the score file here, ``.csv`` or ``.parquet``.
         pictures: put the faces of the worst pairs into the report.
-        cache: keep templates in the home folder, and find those kept there; ``True`` when left out.
-        workers: photos in work at once; all cores when ``None``.
+        cache: use the template cache in the home folder; default ``True``.
+        workers: photos processed in parallel; ``None``: one per core.
         command: the command line, for the record.
-        progress: called with ``photos`` or ``intervals``, how many are done, and of how many.
+        progress: called with ``photos`` or ``intervals``, done, and total.
     """
 
     faces: str
@@ -67,11 +67,11 @@ class Measured(Drawn):
     """Error rates of pairs. Has the attributes of its ``summary``, such as ``accuracy``.
 
     Attributes:
-        summary: the numbers, with their intervals; see ``visavis.evaluation.verification.records``.
+        summary: metrics with intervals; see ``visavis.evaluation.verification.records``.
         scores: every pair with its score.
-        about_mean: the same pairs scored about the mean of people who are in no pair, or about
-            that of the calibration asked for; ``None`` where there is no such mean.
-        evaluation: templates and faces behind it; ``None`` of scores that were read from a file.
+        about_mean: the same pairs with templates centered on the mean of people in no pair, or on
+            that of the calibration; ``None`` without such a mean.
+        evaluation: templates and faces; ``None`` for scores read from a file.
     """
 
     summary: Summary
@@ -85,21 +85,21 @@ class Measured(Drawn):
         return getattr(self.summary, name)
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary as JSON-ready values, with that ``about_mean`` (or ``None``)."""
+        """Returns the summary, with that of ``about_mean`` (or ``None``)."""
         about = self.about_mean
         return {**self.summary.to_dict(), "about_mean": about and about.summary.to_dict()}
 
     def plot(self) -> Figure:
-        """Draw the ROC curve, and the scores of both kinds of pairs."""
+        """Plots the ROC curve and the score histograms."""
         from visavis.evaluation.verification import plots
 
         return plots.overview(self.scores, self.summary)
 
     def save(self, folder: Place, *, pictures: bool = False) -> Path:
-        """Write report, scores and summary into a folder, and return the report's file.
+        """Writes report, scores and summary to a folder, and returns the report's path.
 
         Args:
-            folder: made for its owner alone; ``about_mean`` goes into a folder inside.
+            folder: created as private; ``about_mean`` goes into a subfolder.
             pictures: put the faces of the worst pairs into the report.
 
         Raises:
@@ -125,7 +125,7 @@ def lfw(
     write_pairs: Place | None = None,
     **options: Unpack[EvaluateOptions],
 ) -> Measured:
-    """Labeled Faces in the Wild by its own protocol.
+    """Evaluates on Labeled Faces in the Wild by its protocol.
 
     >>> lfw("lfw/", view=2).accuracy  # doctest: +SKIP
 
@@ -158,16 +158,16 @@ def lfw(
 
 
 def fetch_lfw(*, progress: Progress | None = None, home: Path | None = None) -> Path:
-    """Download Labeled Faces in the Wild (243 MB), if it is not here yet; its folder.
+    """Downloads Labeled Faces in the Wild (243 MB), if missing; returns its folder.
 
     ``visavis.cache.clear`` erases it.
 
     Args:
-        progress: called with ``download``, how many bytes have come, and how many there are.
-        home: folder of models, calibrations and caches; the user's data folder when ``None``.
+        progress: called with ``download``, received bytes, and total bytes.
+        home: folder of models, calibrations and caches; ``None``: the user's data folder.
 
     Raises:
-        DataError: it cannot be fetched, or what came is not it.
+        DataError: the download failed, or has a wrong hash.
     """
     from visavis.evaluation.fetching import fetch_lfw as fetch
 
@@ -177,12 +177,12 @@ def fetch_lfw(*, progress: Progress | None = None, home: Path | None = None) -> 
 def pairs(
     file: Place, /, *, root: Place | None = None, **options: Unpack[EvaluateOptions]
 ) -> Measured:
-    """Your own list of pairs.
+    """Evaluates on your own list of pairs.
 
     Args:
         file: a CSV with columns ``a``, ``b``, ``same`` (1 or 0); optional ``fold``, ``group``,
             ``person_a``, ``person_b``.
-        root: folder that ``a`` and ``b`` start from; the CSV's own when ``None``.
+        root: folder that ``a`` and ``b`` are relative to; ``None``: the CSV's own.
         **options: see ``EvaluateOptions``.
 
     Raises:
@@ -195,17 +195,17 @@ def pairs(
 
 
 def bin(file: Place, /, **options: Unpack[EvaluateOptions]) -> Measured:
-    """A ``.bin`` set of aligned crops, as insightface publishes them.
+    """Evaluates on a ``.bin`` dataset of aligned crops, as published by insightface.
 
-    LFW, CFP-FP, AgeDB-30, CALFW and CPLFW come this way. The file is a pickle; it is read without
-    running anything that it names.
+    LFW, CFP-FP, AgeDB-30, CALFW and CPLFW are available in this format. The file is a pickle; it is
+    read without executing code.
 
     Args:
         file: such as ``agedb_30.bin``.
         **options: see ``EvaluateOptions``.
 
     Raises:
-        DataError: it is no such file.
+        DataError: not such a file.
     """
     from visavis.evaluation import protocols
 
@@ -215,12 +215,12 @@ def bin(file: Place, /, **options: Unpack[EvaluateOptions]) -> Measured:
 def folders(
     root: Place, /, *, most: int = 1_000_000, seed: int = 0, **options: Unpack[EvaluateOptions]
 ) -> Measured:
-    """All pairs among photos sorted into one folder a person.
+    """Evaluates on all pairs of photos in a folder with one subfolder per person.
 
     Args:
-        root: the folder that holds one a person.
-        most: most pairs of each kind; above, a sample.
-        seed: decides the sample.
+        root: the folder with one subfolder per person.
+        most: most pairs of each kind; more are sampled.
+        seed: random seed of the sample.
         **options: see ``EvaluateOptions``.
 
     Raises:
@@ -239,17 +239,17 @@ def report(
     bootstrap: int = 1000,
     progress: Progress | None = None,
 ) -> Measured:
-    """Error rates from a score file of any system, without the photos.
+    """Computes error rates from a score file of any system, without the photos.
 
     Args:
         scores: a score file, or a CSV with columns ``a``, ``b``, ``same`` and ``score`` (higher is
             closer).
-        out: the page to write, ``.html``, or a folder.
-        bootstrap: replicates behind the intervals; 0 for none.
-        progress: called with ``intervals``, how many are done, and of how many.
+        out: output page, ``.html``, or a folder.
+        bootstrap: bootstrap replicates for the intervals; 0 for none.
+        progress: called with ``intervals``, done, and total.
 
     Raises:
-        DataError: it is no score file.
+        DataError: not a score file.
     """
     from visavis.evaluation import scores as score_files
 
@@ -281,7 +281,7 @@ def _measure(
     from visavis.evaluation import scores as score_files
     from visavis.evaluation.verification import run
 
-    # What can be refused is refused before the work, not after it.
+    # Check everything before the work.
     if scores is not None:
         score_files.require_known(Path(scores))
     if 0 < bootstrap < 20:
@@ -315,7 +315,7 @@ def _measure(
         if table is None:
             continue
         if place is not None:
-            # First the scores: they are the work of minutes, the rest can be redone from them.
+            # Write the scores first: they take minutes; the rest can be recomputed from them.
             score_files.write(make_folder(place) / "scores.parquet", table)
         made = Measured(_summarize(table, bootstrap, progress), table, evaluation=result)
         if place is not None:
@@ -327,7 +327,7 @@ def _measure(
 def _spaces(
     known: Calibration | None, recognizer: Recognizer, home: Path | None
 ) -> tuple[Calibration | None, Calibration | None]:
-    """A calibration for templates as they are, and one about a mean, if that was asked for."""
+    """Returns a calibration for plain templates, and one for centered templates, if requested."""
     from visavis.decision.profile import CalibrationStore
 
     if known is None or known.domain is None:
@@ -344,7 +344,7 @@ def _spaces(
 
 
 def calibration_of(recognizer: Recognizer, asked: str | None) -> Calibration | None:
-    """The calibration asked for, or the model's own if it has one."""
+    """Returns the requested calibration, or the model's own, if any."""
     try:
         return recognizer.calibration
     except UnknownCalibrationError:
@@ -354,10 +354,10 @@ def calibration_of(recognizer: Recognizer, asked: str | None) -> Calibration | N
 
 
 def make_folder(out: Path) -> Path:
-    """Make the folder for a report, or refuse it before the work.
+    """Creates the folder for a report before the work.
 
     Raises:
-        OptionError: it cannot be made.
+        OptionError: it cannot be created.
         MissingExtraError: a package that reports need is not installed.
     """
     from visavis.writing import private_folder

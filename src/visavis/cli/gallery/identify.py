@@ -53,9 +53,7 @@ def identify(
     ] = "weighted",
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model", help="Ask this model's templates only; all that are there when left out."
-        ),
+        typer.Option("--model", help="Use this model's templates only. Default: all."),
     ] = None,
     calibration: Annotated[
         list[str] | None,

@@ -27,7 +27,7 @@ def migrate(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", help="The new embedder; the one that was begun with when left out."
+            "--model", help="The new embedder. Default: that of the unfinished migration."
         ),
     ] = None,
     finish: Annotated[

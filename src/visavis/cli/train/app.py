@@ -48,7 +48,7 @@ def run(
     recipe: Annotated[str, typer.Option("--recipe", help="A name from `visavis train recipes`.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder of the run; runs/RECIPE when left out."),
+        typer.Option("--out", help="Folder of the run. Default: runs/RECIPE."),
     ] = None,
     name: Annotated[
         str | None,

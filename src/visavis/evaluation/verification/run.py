@@ -116,7 +116,7 @@ def evaluate(
         rule: which face to use if a photo has several: one of ``RULES``. ``best-match`` uses the
             highest score among the faces.
         cache: keeps templates between runs.
-        workers: photos in work at once; all cores when ``None``.
+        workers: photos processed in parallel; ``None``: one per core.
         command: the command line, for the record.
         progress: called with (done, total) photos.
 
@@ -160,7 +160,7 @@ def mean_of(
         recognizer: makes the templates.
         rule: which face counts where a photo has several.
         cache: keeps templates between runs.
-        workers: photos in work at once; all cores when ``None``.
+        workers: photos processed in parallel; ``None``: one per core.
 
     Raises:
         DataError: no photo has a face.
