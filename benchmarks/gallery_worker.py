@@ -116,6 +116,7 @@ def search(people: int, folder: Path) -> dict[str, Any]:
     """The index alone: exact against one matrix-vector product and against approximate search."""
     from threadpoolctl import threadpool_limits
 
+    from visavis.gallery.crypto.value_cipher import PlainCipher
     from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
 
     with np.load(folder / "truth.npz") as arrays:
@@ -143,13 +144,14 @@ def search(people: int, folder: Path) -> dict[str, Any]:
             ten.append(np.isin(right, ids[0]).mean())
         recalls = {"recall": float(np.mean(first)), "recall_ten": float(np.mean(ten))}
         out[name] = recalls | _times(walls, cpus)
-    index.save(folder / "index", state=0)
-    exact = TemplateIndex.load(folder / "index", options=IndexOptions(recall=1))
-    blocks = [block for _, block in exact._body.rows.blocks()]
+    plain = PlainCipher(bytes(32))
+    index.save(folder / "index", state=0, cipher=plain)
+    exact = TemplateIndex.load(folder / "index", options=IndexOptions(recall=1), cipher=plain)
+    rows = exact.columns().vectors
     del index
 
     def product(probe: Vectors) -> object:
-        return [block @ probe[0] for block in blocks]
+        return rows @ probe[0]
 
     def whole(probe: Vectors) -> object:
         return exact.search(probe, 5)

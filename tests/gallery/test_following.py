@@ -127,7 +127,7 @@ def test_an_index_that_fails_is_dropped_and_made_from_the_table(
         store.add([new("A", VECTORS[0])])
 
         def full(self: TemplateIndex, *_: object, **__: object) -> None:
-            self._numbers.append(np.array([999]))  # half done
+            self._columns._ids.append(np.array([999]))  # half done
             raise MemoryError
 
         with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Rows in small blocks, numbers in any order, exact search over both ways to compute it."""
+"""The columns of an index against plain lists; exact search over both ways to compute it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from visavis.gallery.index import columns as module
+from visavis.gallery.index.columns import Column, TemplateColumns
 from visavis.gallery.index.exact import nearest, top_scores
-from visavis.gallery.index.person_index import IdMap
-from visavis.gallery.index.vector_store import VectorStore
 
 D = 4
 
@@ -20,59 +20,67 @@ def vectors(count: int, *, seed: int = 0, dimension: int = D) -> NDArray[np.floa
     return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
-@settings(max_examples=80, deadline=None)
-@given(
-    steps=st.lists(
-        st.tuples(st.booleans(), st.integers(0, 25), st.integers(0, 2**32 - 1)), max_size=10
-    ),
-    per_block=st.integers(1, 9),
+STEP = st.tuples(
+    st.sampled_from(["append", "keep", "assign"]), st.integers(0, 25), st.integers(0, 2**32 - 1)
 )
-def test_rows_and_numbers_equal_an_array(
-    steps: list[tuple[bool, int, int]], per_block: int
-) -> None:
-    rows, numbers = VectorStore(D, block_bytes=4 * D * per_block), IdMap()
-    array, ids = np.empty((0, D), np.float32), np.empty(0, np.int64)
-    for add, count, seed in steps:
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=st.lists(STEP, max_size=12), loose=st.sampled_from([0, 3, 8192]))
+def test_columns_equal_lists(steps: list[tuple[str, int, int]], loose: int) -> None:
+    columns, last = TemplateColumns(D), 0
+    plain: list[tuple[int, int, float, tuple[float, ...]]] = []
+    for kind, count, seed in steps:
         rng = np.random.default_rng(seed)
-        if add:
-            new = np.setdiff1d(rng.integers(0, 200, count), ids)
-            new = rng.permutation(new) if seed % 2 else new
-            part = vectors(len(new), seed=seed)
-            rows.append(part)
-            numbers.append(new)
-            array, ids = np.concatenate([array, part]), np.concatenate([ids, new])
-        else:
-            gone = np.sort(rng.permutation(len(ids))[:count])
-            end = len(ids) - len(gone)
-            movers = np.setdiff1d(np.arange(end, len(ids)), gone)
-            holes = gone[gone < end]
-            rows.fill(holes, movers, end)
-            numbers.fill(holes, movers, end)
-            array[holes], ids[holes] = array[movers], ids[movers]
-            array, ids = array[:end], ids[:end]
-        assert len(rows) == len(numbers) == len(ids)
-        np.testing.assert_array_equal(numbers.ids, ids)
-        places = {number: at for at, number in enumerate(ids.tolist())}
-        asked = np.arange(-1, 201)
-        wanted = [places.get(number, -1) for number in asked.tolist()]
-        np.testing.assert_array_equal(numbers.rows(asked), wanted)
-        at = rng.integers(0, max(len(ids), 1), 7 if len(ids) else 0)
-        probe = vectors(1, seed=3)[0]
-        got = rows.products(probe, np.sort(at))
-        np.testing.assert_allclose(got, array[np.sort(at)] @ probe, rtol=0, atol=1e-6)
-        np.testing.assert_array_equal(rows.take(at), array[at])
-        np.testing.assert_array_equal(rows.take(np.sort(at)), array[np.sort(at)])
-        whole = [block for _, block in rows.blocks()]
-        if whole:
-            np.testing.assert_array_equal(np.concatenate(whole), array)
-        assert [first for first, _ in rows.blocks()] == list(range(0, len(ids), per_block))
+        if kind == "append":
+            ids = last + 1 + np.cumsum(rng.integers(1, 3, count))
+            last = int(ids[-1]) if count else last
+            people, usability = rng.integers(0, 7, count), rng.random(count)
+            rows = vectors(count, seed=seed)
+            columns.append(ids, people, usability, rows)
+            new = (ids.tolist(), people.tolist(), usability.tolist(), map(tuple, rows.tolist()))
+            plain += zip(*new, strict=True)
+        elif kind == "keep":
+            kept = rng.random(len(plain)) < 0.7
+            columns.keep(kept)
+            plain = [row for row, stays in zip(plain, kept.tolist(), strict=True) if stays]
+        elif plain:
+            at, person = rng.integers(0, len(plain), 3), rng.integers(0, 7, 3)
+            _, first = np.unique(at, return_index=True)
+            columns.assign(at[first], person[first])
+            for row, who in zip(at[first].tolist(), person[first].tolist(), strict=True):
+                plain[row] = (plain[row][0], who, *plain[row][2:])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_LOOSE", loose)
+            for wanted in ([0], [5, 1, 1], list(range(7)), []):
+                found = columns.rows_of(np.array(wanted, np.int64)).tolist()
+                assert found == [at for at, row in enumerate(plain) if row[1] in wanted]
+    assert len(columns) == len(plain)
+    places = {row[0]: at for at, row in enumerate(plain)}
+    asked = range(-1, last + 3)
+    assert columns.rows(np.array(asked)).tolist() == [places.get(number, -1) for number in asked]
+    for at, row in enumerate(plain):
+        assert (columns.ids[at], columns.people[at], columns.usability[at]) == row[:3]
+        assert tuple(columns.vectors[at].tolist()) == row[3]
+
+
+def test_growing_and_shrinking_leaves_views_and_no_rows() -> None:
+    column = Column(np.float32, (D,))
+    whole, seen = vectors(5000), None
+    for start in range(0, 5000, 7):
+        column.append(whole[start : start + 7])
+        seen = column.values if start == 700 else seen
+    np.testing.assert_array_equal(seen, whole[:707])
+    kept = np.arange(5000) % 3 > 0
+    column.keep(kept)
+    np.testing.assert_array_equal(column.values, whole[kept])
+    assert not column._data[len(column) : 5000].any()
 
 
 def test_rising_scores_keep_the_last() -> None:
     """Every row is closer than all before it: nothing can be told from what was found so far."""
     angle = np.linspace(1.5, 0, 20_000)
-    rows = VectorStore(2)
-    rows.append(np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32))
+    rows = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     probes = np.tile(np.array([[1, 0]], np.float32), (30, 1))
     wanted = np.sort(np.cos(angle))[:-6:-1]
     np.testing.assert_allclose(top_scores(rows, probes, 5), np.tile(wanted, (30, 1)), atol=1e-6)
@@ -80,17 +88,15 @@ def test_rising_scores_keep_the_last() -> None:
 
 @pytest.mark.parametrize("queries", [3, 60])
 @pytest.mark.parametrize("k", [1, 10, 40, 3000])
-def test_nearest_over_many_blocks_holds_all_ties(queries: int, k: int) -> None:
+def test_nearest_holds_all_ties(queries: int, k: int) -> None:
     held = np.concatenate([vectors(900), np.repeat(vectors(4, seed=5), 30, axis=0)])
-    rows = VectorStore(D, block_bytes=4 * D * 100)
-    rows.append(held)
     asked = np.concatenate([vectors(4, seed=5), vectors(56, seed=6)])[:queries]
     scores = asked.astype(np.float64) @ held.T.astype(np.float64)
-    for found, score in zip(nearest(rows, asked, k), scores, strict=True):
+    for found, score in zip(nearest(held, asked, k), scores, strict=True):
         assert len(np.unique(found)) == len(found)
         bar = np.sort(score)[::-1][min(k, len(score)) - 1]
         assert set(np.flatnonzero(score >= bar - 1e-9)) <= set(found.tolist())
         assert np.all(score[found] >= bar - 1e-5)
     if k <= len(held):
         wanted = np.sort(scores, axis=1)[:, ::-1][:, :k]
-        np.testing.assert_allclose(top_scores(rows, asked, k), wanted, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(top_scores(held, asked, k), wanted, rtol=0, atol=1e-6)

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.gallery.index.vector_store import VectorStore
 from visavis.types import Vectors
 
 Ids = NDArray[np.int64]
@@ -43,7 +42,7 @@ def all_processors() -> AbstractContextManager[None]:
     return faiss_threads(os.cpu_count() or 1)
 
 
-def among(rows: VectorStore, query: Vectors, at: Ids, k: int) -> Ids:
+def among(rows: Vectors, query: Vectors, at: Ids, k: int) -> Ids:
     """Those of the rows ``at`` that hold the ``k`` closest to a ``(D,)`` probe.
 
     All that tie with the k-th, within rounding, are among them; where there are few to leave out,
@@ -51,14 +50,13 @@ def among(rows: VectorStore, query: Vectors, at: Ids, k: int) -> Ids:
     """
     if 2 * k >= len(at):
         return at
-    at = np.sort(at)
-    rough = rows.products(query, at)
+    rough = rows[at] @ query
     held: Ids = at[rough >= np.partition(rough, -k)[-k] - ROUNDING]
     return held
 
 
 def closest(
-    rows: VectorStore, query: Vectors, at: Ids, ids: Ids, k: int
+    rows: Vectors, query: Vectors, at: Ids, ids: Ids, k: int
 ) -> tuple[NDArray[np.float32], Ids]:
     """The ``k`` of some rows that are closest to a ``(D,)`` probe, or all if there are fewer.
 
@@ -74,50 +72,46 @@ def closest(
     Returns:
         Inner products, summed in float64, as float32, from high to low, and the rows.
     """
-    scores = (rows.take(at).astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
+    scores = (rows[at].astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
     first = np.lexsort((ids[at], -scores))[:k]
     return scores[first], at[first]
 
 
-def nearest(rows: VectorStore, queries: Vectors, k: int) -> list[Ids]:
+def nearest(rows: Vectors, queries: Vectors, k: int) -> list[Ids]:
     """Rows that hold the ``k`` highest scores of each ``(Q, D)`` probe.
 
     All rows that tie with the k-th, within rounding, are among them, so there may be more than
     ``k``. One pass over the memory for some probes, matrix products for many.
     """
-    spare = k + _SPARE
+    if k >= len(rows):
+        return [np.arange(len(rows))] * len(queries)
+    spare = min(k + _SPARE, len(rows))
     values, places = (_few if len(queries) < _MANY else _many)(rows, queries, spare)
     found = []
     for query, value, place in zip(queries, values, places, strict=True):
-        if k >= len(rows):
-            found.append(place[place >= 0])
-            continue
         bar = np.partition(value, -k)[-k] - ROUNDING
         # Where the last of the spare places is a tie as well, there may be more of them.
-        cut = len(rows) > spare and np.partition(value, -spare)[-spare] >= bar
-        found.append(_above(rows, query, bar) if cut else place[value >= bar])
+        tied = len(rows) > spare and value.min() >= bar
+        found.append(np.flatnonzero(rows @ query >= bar) if tied else place[value >= bar])
     return found
 
 
-def top_scores(rows: VectorStore, queries: Vectors, k: int) -> NDArray[np.float32]:
+def top_scores(rows: Vectors, queries: Vectors, k: int) -> NDArray[np.float32]:
     """The ``k`` highest scores of each probe, ``(Q, k)`` from high to low."""
     values, _ = _many(rows, queries, k)
     return -np.sort(-values, axis=1)
 
 
-def _few(rows: VectorStore, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
+def _few(rows: Vectors, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
     import faiss
 
-    values, places = [], []
-    for first, block in rows.blocks():
-        count = min(top, len(block))
-        value, place = faiss.knn(queries, block, count, metric=faiss.METRIC_INNER_PRODUCT)
-        values.append(value)
-        places.append(place + first)
-    return np.concatenate(values, axis=1), np.concatenate(places, axis=1)
+    found: tuple[NDArray[np.float32], Ids] = faiss.knn(
+        queries, rows, top, metric=faiss.METRIC_INNER_PRODUCT
+    )
+    return found
 
 
-def _many(rows: VectorStore, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
+def _many(rows: Vectors, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
     import faiss
     from threadpoolctl import threadpool_limits
 
@@ -125,17 +119,16 @@ def _many(rows: VectorStore, queries: Vectors, top: int) -> tuple[NDArray[np.flo
     places = np.full((len(queries), top), -1, np.int64)
     # numpy's own BLAS: several times as fast as the one that FAISS brings.
     with threadpool_limits(faiss.omp_get_max_threads(), user_api="blas"):
-        for first, block in rows.blocks():
-            for start in range(0, len(block), _PIECE):
-                product = queries @ block[start : start + _PIECE].T
-                bar = values.min(axis=1)
-                hot = np.flatnonzero(product.max(axis=1) > bar)
-                value, place = _new(product[hot], bar[hot], top)
-                value = np.concatenate([values[hot], value], axis=1)
-                place = np.concatenate([places[hot], place + (first + start)], axis=1)
-                kept = np.argpartition(value, -top, axis=1)[:, -top:]
-                values[hot] = np.take_along_axis(value, kept, 1)
-                places[hot] = np.take_along_axis(place, kept, 1)
+        for start in range(0, len(rows), _PIECE):
+            product = queries @ rows[start : start + _PIECE].T
+            bar = values.min(axis=1)
+            hot = np.flatnonzero(product.max(axis=1) > bar)
+            value, place = _new(product[hot], bar[hot], top)
+            value = np.concatenate([values[hot], value], axis=1)
+            place = np.concatenate([places[hot], place + start], axis=1)
+            kept = np.argpartition(value, -top, axis=1)[:, -top:]
+            values[hot] = np.take_along_axis(value, kept, 1)
+            places[hot] = np.take_along_axis(place, kept, 1)
     return values, places
 
 
@@ -154,8 +147,3 @@ def _new(
     nth = np.arange(len(line)) - np.repeat(np.cumsum(counts) - counts, counts)
     value[line, nth], place[line, nth] = product[line, column], column
     return value, place
-
-
-def _above(rows: VectorStore, query: Vectors, bar: np.float32) -> Ids:
-    hits = [first + np.flatnonzero(block @ query >= bar) for first, block in rows.blocks()]
-    return np.concatenate(hits)

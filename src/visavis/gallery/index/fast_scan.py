@@ -6,55 +6,43 @@ table look-ups that the processor does 64 at a time (André, Kermarrec, Le Scoua
 PAMI 2021; FAISS's ``PQFastScan``). All templates are looked at: why not an inverted file or a
 graph is in ``docs/concepts/search.md``.
 
-The codes are read from end to end at every search, so they lie in few large pages instead of many
-small ones: the processor fetches ahead within a page only and looks each page up. Over 2 MiB pages
-the scan of a million templates takes a sixth less. numpy asks for them itself, FAISS does not.
+How many proposals must be compared exactly for the recall asked for is measured with two kinds of
+probes made from the templates themselves, half of each to choose by and half to report by.
+*Mated*: a template turned away from itself until their score is one that two photos of a person
+have, in a direction along which templates differ. *Strangers*: a normal deviate with the templates'
+mean and covariance, of unit length: nobody in particular who looks like the enrolled.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from functools import cache
+import math
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import OptionError
-from visavis.gallery.index.snapshot import CHUNK
-from visavis.types import Vectors
-
-_COLLAPSE: Final = 25
-"""``MADV_COLLAPSE`` of Linux 6.1, at once; elsewhere it happens in time or not at all."""
-
-
-def ask_for_large_pages(memory: NDArray[np.uint8]) -> None:
-    """Have Linux put an array, which stays what and where it is, into large pages if it can."""
-    if sys.platform == "linux":
-        import mmap
-
-        start = -(-memory.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
-        size = memory.ctypes.data + memory.nbytes - start
-        if size > 0:
-            _madvise()(start, size, mmap.MADV_HUGEPAGE)
-            _madvise()(start, size, _COLLAPSE)
-
-
-@cache
-def _madvise() -> Any:
-    import ctypes
-
-    call = ctypes.CDLL(None).madvise
-    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    return call
-
+from visavis.gallery.index.exact import ROUNDING, all_processors, top_scores
+from visavis.types import Record, Vectors
 
 Ids = NDArray[np.int64]
+
+MATED_SCORES: Final = (0.45, 0.80)
+"""Scores between a mated probe and its template, evenly spread: the lowest 3 % of SFace's mated
+pairs score below, a tenth above (LFW, View 1 training people)."""
+
+MOST_CANDIDATES: Final = 2048
+DEEP: Final = 10
+
 # More pieces overflow the 16 bits that the sum of look-ups is kept in.
-_MOST_PIECES = 256
-_LARGEST_PIECE = 8
-_RESERVOIR = 13
+_MOST_PIECES: Final = 256
+_LARGEST_PIECE: Final = 8
+_TRAINED_ON: Final = 20_000
+_ADDED: Final = 100_000
+_GONE: Final = 50
+_PROBES: Final = 128
+_SAMPLE: Final = 4096
+_SPARE: Final = 1.5
 
 
 def pieces(dimension: int) -> int | None:
@@ -71,107 +59,205 @@ def pieces(dimension: int) -> int | None:
 
 
 class FastScan:
-    """Codes of all rows, in the rows' order.
+    """FAISS's index over all rows. What is removed is passed over, and gone when it is made anew.
 
     Args:
-        dimension: length of a template, one that ``pieces`` accepts.
+        rows: ``(N, D)`` templates, of a length that ``pieces`` accepts; the same ones give the same
+            scan.
     """
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, rows: Vectors) -> None:
         import faiss
 
-        self.dimension = dimension
-        cut = pieces(dimension)
-        if cut is None:
-            raise OptionError(f"dimension {dimension} for a fast scan", "search it exactly")
-        index: Any = faiss.IndexPQFastScan(dimension, cut, 4, faiss.METRIC_INNER_PRODUCT)
-        self._index = index
+        dimension = rows.shape[1]
+        self._index: Any = faiss.IndexPQFastScan(
+            dimension, pieces(dimension) or 1, 4, faiss.METRIC_INNER_PRODUCT
+        )
         self._index.pq.cp.min_points_per_centroid = 1
-        self._packer: Any = self._index.get_CodePacker()
-        self._asked = (0, 0)
+        sample = np.random.default_rng(0).choice(
+            len(rows), min(_TRAINED_ON, len(rows)), replace=False
+        )
+        self._index.train(rows[np.sort(sample)])
+        self.refill(rows)
 
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
+    @classmethod
+    def of_bytes(cls, data: bytes) -> FastScan:
+        """A scan from what ``to_bytes`` gave.
+
+        Raises:
+            RuntimeError: it is something else.
+        """
+        import faiss
+
+        scan = object.__new__(cls)
+        scan._index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
+        if not isinstance(scan._index, faiss.IndexPQFastScan):
+            raise RuntimeError("not a fast scan")
+        scan._rows = np.arange(scan._index.ntotal, dtype=np.int32)
+        return scan
+
+    def to_bytes(self) -> memoryview:
+        """The whole scan, in FAISS's own format; ``refill`` it before if anything was removed."""
+        import faiss
+
+        data: NDArray[np.uint8] = faiss.serialize_index(self._index)
+        return data.data
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows in it, and their length."""
+        return int(self._index.ntotal), int(self._index.d)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the codes."""
         return int(self._index.codes.size())
 
-    def train(self, sample: Vectors) -> None:
-        """Choose the representatives from ``(N, D)`` templates, the same for the same templates."""
-        self._index.train(sample)
-
-    def add(self, vectors: Vectors) -> None:
-        """Put ``(M, D)`` after the last row."""
-        if len(vectors):  # FAISS 1.15 reads where nothing is
-            self._index.add(np.ascontiguousarray(vectors))
-            self._lie_in_large_pages()
-
-    def candidates(self, queries: Vectors, count: int) -> Ids:
-        """Rows that seem closest to each ``(Q, D)`` probe, best first, ``(Q, count)``."""
-        # For one probe the kernel that keeps a reservoir is a sixth faster than FAISS's own choice.
-        # Blocks of 64 would take a tenth less still, but FAISS 1.15 changes single codes only in
-        # blocks of 32.
-        self._index.implem = _RESERVOIR if len(queries) == 1 else 0
-        _, rows = self._index.search(queries, count)
-        found: Ids = rows
-        return found
-
-    def fill(self, holes: Ids, movers: Ids, count: int) -> None:
-        """Copy the codes of rows ``movers`` over ``holes``, keep the first ``count`` rows."""
-        packed = self._packed()
-        per, blank = self._packer.nvec, np.zeros(self._packer.code_size, np.uint8)
-        for hole, mover in zip(holes.tolist(), movers.tolist(), strict=True):
-            code = self._packer.unpack_1(packed[mover // per][None], mover % per)
-            self._packer.pack_1(code, hole % per, packed[hole // per][None])
-        for row in range(count, len(self)):
-            self._packer.pack_1(blank, row % per, packed[row // per][None])
-        self._resize(count)
-
-    def chunks(self) -> Iterator[memoryview]:
-        """The codes as they lie in memory, some MiB at a time."""
-        flat = self._packed().reshape(-1)
-        for start in range(0, len(flat), CHUNK):
-            yield flat[start : start + CHUNK].data
-
-    def restore(self, count: int) -> NDArray[np.uint8]:
-        """Make room for ``count`` rows; returns the bytes to fill with what ``chunks`` gave."""
-        self._resize(count)
-        return self._packed().reshape(-1)
+    @property
+    def gone(self) -> int:
+        """Rows in it that were removed."""
+        return int(np.count_nonzero(self._rows < 0))
 
     @property
-    def representatives(self) -> NDArray[np.float32]:
-        """What training made, ``(pieces * 16 * D / pieces,)`` float32."""
-        import faiss
+    def worn(self) -> bool:
+        """Whether so many were removed that it should be filled again."""
+        return self.gone * _GONE > len(self._rows)
 
-        out: NDArray[np.float32] = faiss.vector_to_array(self._index.pq.centroids)
+    def refill(self, rows: Vectors) -> None:
+        """Encode all rows again, with the representatives that were trained."""
+        self._index.reset()
+        self._rows = np.empty(0, np.int32)
+        with all_processors():
+            for start in range(0, len(rows), _ADDED):
+                self.add(rows[start : start + _ADDED], start)
+
+    def add(self, rows: Vectors, first: int) -> None:
+        """Add rows that are numbered from ``first`` on."""
+        if len(rows):  # FAISS 1.15 reads where nothing is
+            self._index.add(np.ascontiguousarray(rows))
+            self._rows = np.append(self._rows, np.arange(first, first + len(rows), dtype=np.int32))
+
+    def remove(self, kept: NDArray[np.bool_]) -> None:
+        """Take note of rows that are no longer there; the others are numbered anew."""
+        after = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+        self._rows = np.append(after, np.int32(-1))[self._rows]  # the gone stay so
+
+    def candidates(self, queries: Vectors, count: int) -> list[Ids]:
+        """Up to ``count`` rows that seem closest to each ``(Q, D)`` probe, best first."""
+        _, found = self._index.search(queries, min(count, len(self._rows)))
+        proposed = (self._rows[line[line >= 0]].astype(np.int64) for line in found)
+        return [rows[rows >= 0] for rows in proposed]
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning(Record):
+    """What was chosen and measured.
+
+    Attributes:
+        size: templates when it was.
+        one: candidates for the closest template.
+        ten: candidates for the ten closest.
+        mated: share of mated probes whose closest template is found.
+        strangers: the same for strangers.
+        mated_ten: share of the ten closest that are found, of mated probes.
+        strangers_ten: the same for strangers.
+        probes: probes of each kind that these were measured with.
+    """
+
+    size: int
+    one: int
+    ten: int
+    mated: float
+    strangers: float
+    mated_ten: float
+    strangers_ten: float
+    probes: int
+
+    def candidates(self, k: int, size: int) -> int:
+        """Candidates for the ``k`` closest among ``size`` templates.
+
+        Up to ten, a power of ``k`` through what was measured for one and for ten; beyond, four for
+        each asked for: the first ten keep their recall, those after them may have less.
+        """
+        many: float = self.one * min(k, DEEP) ** math.log10(self.ten / self.one)
+        return math.ceil(max(many, 4 * k) * math.sqrt(max(size / self.size, 1)))
+
+
+def tune(rows: Vectors, scan: FastScan, *, recall: float) -> Tuning | None:
+    """Measure, choose, and measure the choice on other probes; ``None`` where even
+    ``MOST_CANDIDATES`` are too few for mated probes.
+
+    The choice holds for strangers as well wherever ``MOST_CANDIDATES`` allow.
+    """
+    rng = np.random.default_rng(len(rows))
+    mated, strangers = probes(rows, 2 * _PROBES, rng)
+    first, ten = _ranks(rows, scan, np.concatenate([mated, strangers]))
+    chosen_first, shown_first = first.reshape(2, 2, _PROBES).swapaxes(0, 1)
+    chosen_ten, shown_ten = ten.reshape(2, 2, _PROBES, DEEP).swapaxes(0, 1)
+    # Of so few probes the last one or two are luck, so halfway from the recall to all of them; ten
+    # times as many ranks need no such care.
+    sure = (1 + recall) / 2
+    if _needed(chosen_first[0], sure) > MOST_CANDIDATES:
+        return None
+    count = [
+        min(int(_SPARE * max(_needed(kind, share) for kind in kinds)) + 16, MOST_CANDIDATES)
+        for kinds, share in ((chosen_first, sure), (chosen_ten, recall))
+    ]
+    count[1] = max(count)
+    return Tuning(
+        size=len(rows),
+        one=count[0],
+        ten=count[1],
+        mated=float((shown_first[0] < count[0]).mean()),
+        strangers=float((shown_first[1] < count[0]).mean()),
+        mated_ten=float((shown_ten[0] < count[1]).mean()),
+        strangers_ten=float((shown_ten[1] < count[1]).mean()),
+        probes=_PROBES,
+    )
+
+
+def probes(rows: Vectors, count: int, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
+    """``count`` mated probes and as many strangers, ``(count, D)`` each; see above."""
+    sample = rows[np.sort(rng.choice(len(rows), min(_SAMPLE, len(rows)), replace=False))]
+    mean = sample.mean(axis=0)
+    spread = (sample - mean) / np.float32(np.sqrt(len(sample)))
+
+    def deviates() -> Vectors:
+        weights = rng.standard_normal((count, len(sample)), np.float32)
+        out: Vectors = weights @ spread
         return out
 
-    @representatives.setter
-    def representatives(self, values: NDArray[np.float32]) -> None:
-        import faiss
+    own = rows[rng.choice(len(rows), count)]
+    away = deviates()
+    away -= np.sum(away * own, axis=1, keepdims=True) * own
+    cosine = rng.permutation(np.linspace(*MATED_SCORES, count, dtype=np.float32))[:, None]
+    mated = cosine * own + np.sqrt(1 - cosine**2) * _unit(away)
+    return _unit(mated), _unit(mean + deviates())
 
-        faiss.copy_array_to_vector(values, self._index.pq.centroids)
-        self._index.is_trained = True
 
-    def _packed(self) -> NDArray[np.uint8]:
-        import faiss
+def _unit(vectors: Vectors) -> Vectors:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    out: Vectors = vectors / np.maximum(length, np.float32(1e-12))
+    return out
 
-        codes = self._index.codes
-        view: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size())
-        return view.reshape(-1, self._packer.block_size)
 
-    def _resize(self, count: int) -> None:
-        blocks = -(-count // self._packer.nvec)
-        self._index.codes.resize(blocks * self._packer.block_size)
-        self._index.ntotal = count
-        self._index.ntotal2 = blocks * self._packer.nvec
-        self._lie_in_large_pages()
+def _ranks(
+    rows: Vectors, scan: FastScan, queries: Vectors
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places among the candidates, from 0, of the true closest ``(Q,)`` and of the true ten
+    ``(Q, 10)``. Who is that is told by score: equal templates stand for each other."""
+    ten = np.full((len(queries), DEEP), MOST_CANDIDATES, np.int64)
+    first = np.full(len(queries), MOST_CANDIDATES, np.int64)
+    with all_processors():
+        true = top_scores(rows, queries, DEEP)
+        proposed = scan.candidates(queries, MOST_CANDIDATES)
+    for number, (query, best, at) in enumerate(zip(queries, true, proposed, strict=True)):
+        scores = rows[at] @ query
+        hits = np.flatnonzero(scores >= best[-1] - ROUNDING)[:DEEP]
+        ten[number, : len(hits)] = hits
+        first[number] = min(np.flatnonzero(scores >= best[0] - ROUNDING), default=MOST_CANDIDATES)
+    return first, ten
 
-    def _lie_in_large_pages(self) -> None:
-        """Ask for them where the codes have moved or become an eighth more since."""
-        codes, (where, size) = self._packed(), self._asked
-        if codes.ctypes.data != where or codes.nbytes > size + size // 8:
-            ask_for_large_pages(codes)
-            self._asked = codes.ctypes.data, codes.nbytes
+
+def _needed(ranks: NDArray[np.int64], recall: float) -> int:
+    return int(np.quantile(ranks, recall, method="higher")) + 1

@@ -1,134 +1,136 @@
-"""Files of checked chunks: written in a stream, read in a stream, every byte accounted for.
+"""An index on disk: a header, the columns some thousand rows at a time, the fast scan.
 
-A file is a magic word, then chunks. A chunk is its length (4 bytes) and a body: SHA-256 over the
-file's random number, the chunk's place and its payload; then the payload. With a seal the body is
-sealed, so that chunks of another file, another order or another length are noticed in either case.
-The first chunk is a JSON header that holds the random number; the last is empty.
+The file is a sequence of sealed chunks, each after its length (4 bytes). They are sealed by the
+gallery's cipher about the file's name, a random number in its header and their place: a flipped
+bit, a cut, or a chunk of another place or file is noticed. The header says how much follows.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
-from visavis.errors import GalleryDamagedError, GalleryKeyError
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-CHUNK = 8 << 20
-_MAGIC = {False: b"visavis index 1\n", True: b"visavis sealed 1"}
-_DIGEST = 32
-_REMEDY = "delete it: it is made again from the gallery's table"
+from visavis.errors import GalleryDamagedError
+from visavis.gallery.crypto.value_cipher import ValueCipher
+from visavis.gallery.index.columns import TemplateColumns
+from visavis.gallery.index.fast_scan import FastScan, Tuning
+from visavis.writing import replacing
 
-ValueCipher = Callable[[bytes], bytes]
+CHUNK: Final = 8 << 20
+_KINDS: Final = ("<i8", "<i8", "<f8", "<f4")
 
 
-class Writer:
-    """Writes the chunks of one file.
+class Header(msgspec.Struct, frozen=True):
+    """What a snapshot says first.
 
-    Args:
-        file: open for writing, at its start.
-        header: JSON values.
-        seal: encrypts a body, or ``None``.
+    Attributes:
+        dimension: length of a template.
+        count: rows.
+        state: the caller's mark.
+        nonce: of this file.
+        scan: bytes of the fast scan; 0: there is none.
+        recall: what the scan was tuned for.
+        tuning: what was measured of it.
     """
 
-    def __init__(
-        self, file: BinaryIO, header: dict[str, Any], *, cipher: ValueCipher | None
-    ) -> None:
-        self._file, self._cipher, self._place = file, cipher, 0
-        self._nonce = secrets.token_bytes(16)
-        file.write(_MAGIC[cipher is not None])
-        nonce, self._nonce = self._nonce, b""
-        self.write(json.dumps({**header, "nonce": nonce.hex()}).encode())
-        self._nonce = nonce
-
-    def write(self, payload: bytes | memoryview) -> None:
-        """Append a chunk."""
-        digest = _digest(self._nonce, self._place, payload)
-        self._place += 1
-        if self._cipher is None:
-            self._file.write((_DIGEST + len(payload)).to_bytes(4, "little"))
-            self._file.write(digest)
-            self._file.write(payload)
-            return
-        body = self._cipher(b"".join((digest, payload)))
-        self._file.write(len(body).to_bytes(4, "little"))
-        self._file.write(body)
-
-    def end(self) -> None:
-        """Append the empty chunk that says nothing is missing."""
-        self.write(b"")
+    dimension: int
+    count: int
+    state: int
+    nonce: str
+    scan: int = 0
+    recall: float = 0.0
+    tuning: Tuning | None = None
 
 
-class Reader:
-    """Reads the chunks of one file.
+def save(
+    path: Path, columns: TemplateColumns, *, state: int, cipher: ValueCipher,
+    scan: FastScan | None, tuning: Tuning | None, recall: float,
+) -> None:  # fmt: skip
+    """Write a snapshot, whole or not at all; on return it is on the disk."""
+    codes = memoryview(b"") if scan is None else scan.to_bytes()
+    dimension = columns.vectors.shape[1]
+    nonce = secrets.token_hex(16)
+    header = Header(dimension, len(columns), state, nonce, len(codes), recall, tuning)
+    with replacing(path, private=True, durable=True) as partial, partial.open("wb") as file:
+        chunks = _Chunks(file, path, cipher)
+        chunks.write(msgspec.json.encode(header))
+        chunks.nonce = nonce
+        parts: tuple[NDArray[Any], ...] = (
+            columns.ids, columns.people, columns.usability, columns.vectors,
+        )  # fmt: skip
+        for start in range(0, len(columns), _rows(dimension)):
+            for part, kind in zip(parts, _KINDS, strict=True):
+                chunks.write(part[start : start + _rows(dimension)].astype(kind, copy=False).data)
+        for start in range(0, len(codes), CHUNK):
+            chunks.write(codes[start : start + CHUNK])
 
-    Args:
-        file: open for reading, at its start.
-        path: what errors name.
-        decrypt: decrypts a body, or ``None``.
+
+def load(path: Path, cipher: ValueCipher) -> tuple[Header, TemplateColumns, FastScan | None]:
+    """Read a snapshot.
 
     Raises:
-        GalleryDamagedError: a chunk is not what was written.
-        GalleryKeyError: the file is sealed and ``decrypt`` is missing, or the other way round.
+        GalleryDamagedError: it is not what was written with this cipher, or of another version.
+        FileNotFoundError: there is none.
     """
-
-    def __init__(self, file: BinaryIO, *, path: Path, decrypt: ValueCipher | None) -> None:
-        self._file, self._path, self._decrypt, self._place = file, path, decrypt, 0
-        self._nonce = b""
-        magic = file.read(len(_MAGIC[True]))
-        if magic == _MAGIC[decrypt is None]:
-            what = "give the gallery's key" if decrypt is None else "open it without a key"
-            raise GalleryKeyError(f"{path} is {'' if decrypt is None else 'not '}encrypted", what)
-        if magic != _MAGIC[decrypt is not None]:
-            raise self._damaged("does not start like an index")
+    with path.open("rb") as file:
+        chunks = _Chunks(file, path, cipher)
         try:
-            self.header: dict[str, Any] = json.loads(bytes(self.read()))
-            self._nonce = bytes.fromhex(self.header["nonce"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._damaged("has no header") from error
+            header = msgspec.json.decode(chunks.read(), type=Header)
+            chunks.nonce = header.nonce
+            columns = TemplateColumns(header.dimension)
+            for start in range(0, header.count, _rows(header.dimension)):
+                columns.append(*_block(chunks, header, start))
+            codes = b"".join([chunks.read() for _ in range(0, header.scan, CHUNK)])
+            scan = FastScan.of_bytes(codes) if codes else None
+            if file.read(1) or (scan is not None and scan.size != (header.count, header.dimension)):
+                raise ValueError("too long")
+        except (ValueError, TypeError, RuntimeError) as error:  # msgspec's are ValueErrors
+            raise GalleryDamagedError(
+                f"{path} is not an index of this version", "delete it: it is made again"
+            ) from error
+    return header, columns, scan
 
-    def read(self) -> memoryview | bytes:
-        """The next chunk's payload.
 
-        Raises:
-            GalleryDamagedError: it is not what was written, or missing.
-        """
+def _block(chunks: _Chunks, header: Header, start: int) -> list[NDArray[Any]]:
+    rows = min(header.count - start, _rows(header.dimension))
+    block = [np.frombuffer(chunks.read(), kind) for kind in _KINDS]
+    block[3] = block[3].reshape(rows, header.dimension)
+    if any(len(part) != rows for part in block):
+        raise ValueError(rows)
+    return block
+
+
+def _rows(dimension: int) -> int:
+    return max(CHUNK // (8 * max(dimension, 1)), 1)
+
+
+class _Chunks:
+    """The chunks of one file, from its start."""
+
+    def __init__(self, file: BinaryIO, path: Path, cipher: ValueCipher) -> None:
+        self._file, self._path, self._cipher, self._place = file, path, cipher, 0
+        self.nonce = ""
+
+    def write(self, data: bytes | memoryview) -> None:
+        sealed = self._cipher.encrypt(bytes(data), self._about())
+        self._file.write(len(sealed).to_bytes(4, "little"))
+        self._file.write(sealed)
+
+    def read(self) -> bytes:
         length = int.from_bytes(self._file.read(4), "little")
-        if not _DIGEST <= length <= 2 * CHUNK:
-            raise self._damaged(f"has no chunk {self._place}")
-        body = self._file.read(length)
-        if len(body) != length:
-            raise self._damaged("ends early")
-        if self._decrypt is not None:
-            body = self._decrypt(body)
-        payload = memoryview(body)[_DIGEST:]
-        if body[:_DIGEST] != _digest(self._nonce, self._place, payload):
-            raise self._damaged(f"differs from what was written in chunk {self._place}")
+        sealed = self._file.read(min(length, 2 * CHUNK))
+        data = self._cipher.decrypt(sealed, self._about())
+        if data is None:
+            raise GalleryDamagedError(
+                f"{self._path} is not what was written", "delete it: it is made again"
+            )
+        return data
+
+    def _about(self) -> bytes:
         self._place += 1
-        return payload if self._place > 1 else bytes(payload)
-
-    def chunks(self, size: int) -> Iterator[memoryview | bytes]:
-        """Payloads until ``size`` bytes have been read."""
-        while size > 0:
-            payload = self.read()
-            size -= len(payload)
-            if not len(payload) or size < 0:
-                raise self._damaged("has a chunk of the wrong length")
-            yield payload
-
-    def end(self) -> None:
-        """Check that the file ends here."""
-        if len(self.read()) or self._file.read(1):
-            raise self._damaged("goes on after its end")
-
-    def _damaged(self, what: str) -> GalleryDamagedError:
-        return GalleryDamagedError(f"{self._path} {what}", _REMEDY)
-
-
-def _digest(nonce: bytes, place: int, payload: bytes | memoryview) -> bytes:
-    hashed = hashlib.sha256(nonce + place.to_bytes(8, "little"))
-    hashed.update(payload)
-    return hashed.digest()
+        return f"index {self._path.name} {self.nonce} {self._place}".encode()

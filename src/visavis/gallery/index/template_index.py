@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visavis.errors import OptionError
-from visavis.gallery.index import file as index_file
-from visavis.gallery.index.exact import among, closest, faiss_threads
+from visavis.gallery.crypto.value_cipher import ValueCipher
+from visavis.gallery.index import snapshot
+from visavis.gallery.index.columns import TemplateColumns
+from visavis.gallery.index.exact import among, closest, faiss_threads, nearest
+from visavis.gallery.index.fast_scan import FastScan, Tuning, pieces, tune
 from visavis.gallery.index.options import EXACT_UP_TO, IndexOptions
-from visavis.gallery.index.person_index import IdMap, PersonIndex
-from visavis.gallery.index.snapshot import ValueCipher
-from visavis.gallery.index.vector_store import VectorStore
-from visavis.gallery.index.vectors import VectorIndex
 from visavis.types import Vectors
 
 __all__ = ["EXACT_UP_TO", "IndexOptions", "TemplateIndex"]
 
 Ids = NDArray[np.int64]
-_QUERIES = 256
-_TOLERANCE = 3e-3  # of the squared length: more than ``entries.UNIT_TOLERANCE`` lets in
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Columns:
-    """What is known of each row of an index, for reading until the index changes.
-
-    Attributes:
-        numbers: template number by row.
-        owners: person and usability by row, and the rows of a person.
-        templates: the templates by row.
-    """
-
-    numbers: IdMap
-    owners: PersonIndex
-    templates: VectorStore
+_QUERIES: Final = 256
+_GROWTH: Final = 3
+_TOLERANCE: Final = 3e-3  # of the squared length: more than ``entries.UNIT_TOLERANCE`` lets in
 
 
 class TemplateIndex:
     """Templates by number, and the closest of them to a probe.
 
     Scores are inner products of unit vectors, so cosine similarities; those returned are computed
-    from the templates themselves, whatever structure proposed them. (Where a memory limit left no
-    room for the templates, from their codes; ``describe`` says so.) The same calls give the same
+    from the templates themselves, whatever structure proposed them. The same calls give the same
     answers. Not for use by two threads at once: the caller locks.
 
     Args:
@@ -73,16 +56,17 @@ class TemplateIndex:
         self.dimension = dimension
         self.options = options
         self.state = 0
-        self._body = VectorIndex(dimension, options=options)
-        self._numbers = IdMap()
-        self._owners = PersonIndex()
+        self._columns = TemplateColumns(dimension)
+        self._scan: FastScan | None = None
+        self._tuning: Tuning | None = None
+        self._hopeless = 0
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._columns)
 
     def ids(self) -> Ids:
         """Numbers of all templates, rising, ``(N,)`` int64."""
-        return np.sort(self._numbers.ids)
+        return self._columns.ids.copy()
 
     def add(
         self,
@@ -92,59 +76,66 @@ class TemplateIndex:
         people: ArrayLike = -1,
         usability: ArrayLike = 1.0,
     ) -> None:
-        """Add ``(N, D)`` float32 unit vectors under ``(N,)`` numbers that are not there yet.
+        """Add ``(N, D)`` float32 unit vectors under ``(N,)`` rising numbers.
 
         What searching them needs beside is made by the next search, by ``save`` or ``settle``.
 
         Args:
-            ids: numbers, 0 or more.
+            ids: numbers, 0 or more, above all that are there.
             vectors: templates.
             people: number of the person each is of.
             usability: how usable each is.
 
         Raises:
-            OptionError: wrong shapes, a number below 0, twice or there already, a vector that is
-                not of unit length.
+            OptionError: wrong shapes, numbers that do not rise, a vector that is not of unit
+                length.
         """
         numbers, rows = self._checked_ids(ids), self._checked(vectors)
         if len(numbers) != len(rows):
             raise OptionError(f"{len(numbers)} ids for {len(rows)} vectors", "give one id each")
-        if len(np.unique(numbers)) != len(numbers):
-            raise OptionError("the same id twice", "give each template its own number")
-        there = numbers[self._numbers.rows(numbers) >= 0]
-        if len(there):
-            raise OptionError(f"template {there[0]} is in the index", "remove it first")
-        if len(numbers):
+        if not len(numbers):
+            return
+        last = self._columns.ids[-1:]
+        if np.any(np.diff(np.concatenate([last, numbers])) <= 0):
+            raise OptionError("ids that do not rise", "give numbers above all that are there")
+        if self._scan is not None:
             with faiss_threads(self.options.threads):
-                self._body.append(rows)
-            self._numbers.append(numbers)
-            self._owners.append(
-                np.broadcast_to(np.asarray(people, np.int64), numbers.shape),
-                np.broadcast_to(np.asarray(usability, np.float64), numbers.shape),
-            )
+                self._scan.add(rows, len(self))
+        self._columns.append(
+            numbers,
+            np.broadcast_to(np.asarray(people, np.int64), numbers.shape),
+            np.broadcast_to(np.asarray(usability, np.float64), numbers.shape),
+            rows,
+        )
 
     def remove(self, ids: ArrayLike) -> int:
-        """Remove templates by number and overwrite them in memory; returns how many there were."""
-        rows = self._numbers.rows(np.unique(self._checked_ids(ids)))
-        gone = np.sort(rows[rows >= 0])
-        # The last rows move into the holes, so that no hole is left to be searched.
-        count = len(self) - len(gone)
-        movers = np.setdiff1d(np.arange(count, len(self)), gone, assume_unique=True)
-        holes = gone[gone < count]
-        self._body.fill(holes, movers, count)
-        self._numbers.fill(holes, movers, count)
-        self._owners.fill(holes, movers, count)
+        """Remove templates by number and overwrite them in memory; returns how many there were.
+
+        Their codes in a fast scan are overwritten when it is made anew (``settle``).
+        """
+        rows = self._columns.rows(np.unique(self._checked_ids(ids)))
+        gone = rows[rows >= 0]
+        if not len(gone):
+            return 0
+        kept = np.ones(len(self), np.bool_)
+        kept[gone] = False
+        self._columns.keep(kept)
+        # Half as many: a gallery around the bound does not build and drop in turn.
+        if len(self) <= self.options.exact_up_to // 2:
+            self._scan = self._tuning = None
+        elif self._scan is not None:
+            self._scan.remove(kept)
         return len(gone)
 
     def assign(self, ids: ArrayLike, people: ArrayLike) -> None:
         """Give templates to other people; numbers that are not there are passed over."""
-        rows = self._numbers.rows(self._checked_ids(ids))
+        rows = self._columns.rows(self._checked_ids(ids))
         there = rows >= 0
-        self._owners.assign(rows[there], np.asarray(people, np.int64)[there])
+        self._columns.assign(rows[there], np.asarray(people, np.int64)[there])
 
-    def columns(self) -> Columns:
+    def columns(self) -> TemplateColumns:
         """Whose templates these are, by row; for reading until the next change."""
-        return Columns(self._numbers, self._owners, self._body.rows)
+        return self._columns
 
     def people(self, ids: ArrayLike) -> Ids:
         """Person of each of these numbers, ``(N,)``.
@@ -152,7 +143,7 @@ class TemplateIndex:
         Raises:
             OptionError: a number that is not there.
         """
-        return self._owners.people[self._found(ids)]
+        return self._columns.people[self._found(ids)]
 
     def vectors(self, ids: ArrayLike) -> Vectors:
         """The templates of these numbers, ``(N, D)`` float32.
@@ -160,7 +151,7 @@ class TemplateIndex:
         Raises:
             OptionError: a number that is not there.
         """
-        return self._body.rows.take(self._found(ids))
+        return self._columns.vectors[self._found(ids)]
 
     def search(self, vectors: ArrayLike, k: int) -> tuple[NDArray[np.float32], Ids]:
         """The ``k`` closest templates to each of ``(Q, D)`` probes.
@@ -178,9 +169,10 @@ class TemplateIndex:
         scores = np.full((len(queries), k), -np.inf, np.float32)
         ids = np.full((len(queries), k), -1, np.int64)
         held = self.holding(queries, min(k, len(self))) if len(self) else []
-        for number, at in enumerate(held):
-            score, row = closest(self._body.rows, queries[number], at, self._numbers.ids, k)
-            scores[number, : len(row)], ids[number, : len(row)] = score, self._numbers.ids[row]
+        rows, numbers = self._columns.vectors, self._columns.ids
+        for place, at in enumerate(held):
+            score, row = closest(rows, queries[place], at, numbers, k)
+            scores[place, : len(row)], ids[place, : len(row)] = score, numbers[row]
         return scores, ids
 
     def holding(self, queries: Vectors, k: int) -> list[Ids]:
@@ -191,65 +183,114 @@ class TemplateIndex:
             queries: probes that were looked at: C-contiguous float32 of unit length.
             k: from 1 to the number of templates.
         """
-        held = []
+        held, rows = [], self._columns.vectors
         with faiss_threads(self.options.threads):
-            self._body.settle()
+            self._settle()
             for start in range(0, len(queries), _QUERIES):
                 part = queries[start : start + _QUERIES]
-                for query, rows in zip(part, self._body.propose(part, k), strict=True):
-                    held.append(among(self._body.rows, query, rows, k))
+                for query, proposed in zip(part, self._proposed(part, k), strict=True):
+                    held.append(among(rows, query, proposed, k))
         return held
+
+    def _proposed(self, queries: Vectors, k: int) -> list[Ids]:
+        """Rows that hold the ``k`` closest to each probe: all of them, or with the recall asked."""
+        if self._scan is not None and self._tuning is not None:
+            count = self._tuning.candidates(k, len(self)) + self._scan.gone
+            if 8 * count <= len(self):
+                return self._scan.candidates(queries, count)
+        return nearest(self._columns.vectors, queries, k)
 
     @property
     def settled(self) -> bool:
         """Whether a search finds its structure made and measured."""
-        return self._body.settled
+        size = len(self)
+        return (
+            size <= self.options.exact_up_to
+            or self.options.recall == 1
+            or pieces(self.dimension) is None
+            or size < _GROWTH * (self._tuning.size if self._tuning else self._hopeless)
+        ) and not (self._scan is not None and self._scan.worn)
 
     def settle(self) -> None:
         """Make and measure the structure now rather than at the next search.
 
         It takes some seconds a million templates, where they have become many or three times as
-        many as when it was measured; parts of it take all processors.
+        many as when it was measured, or one in 50 was removed; parts of it take all processors.
         """
         with faiss_threads(self.options.threads):
-            self._body.settle()
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.settled:
+            return
+        rows, recall = self._columns.vectors, self.options.recall
+        if self._scan is not None and self._scan.worn:
+            self._scan.refill(rows)
+            self._settle()
+            return
+        if self._scan is not None:
+            self._tuning = tune(rows, self._scan, recall=recall)
+        if self._tuning is None or self._scan is None:
+            self._scan = FastScan(rows)
+            self._tuning = tune(rows, self._scan, recall=recall)
+        if self._tuning is None:
+            self._scan, self._hopeless = None, len(self)
 
     def describe(self) -> str:
         """The structure in words: kind, asked and measured recall."""
-        return self._body.describe()
+        if not self.settled:
+            return f"{len(self):,} templates (float32), arranged at the next search"
+        if self._scan is None or self._tuning is None:
+            why = ""
+            if self._hopeless:
+                why = "; a fast scan did not reach the recall asked"
+            return f"exact search of {len(self):,} templates (float32){why}"
+        t = self._tuning
+        return (
+            f"fast scan of {len(self):,} templates (4-bit product quantizer, "
+            f"{self._scan.nbytes // max(len(self), 1)} bytes each), the best "
+            f"{t.candidates(1, len(self))} compared exactly (float32); recall of "
+            f"the closest: asked {self.options.recall:g}, measured at {t.size:,} templates "
+            f"{t.mated:.3f} for mated probes, {t.strangers:.3f} for strangers; of the ten closest "
+            f"{t.mated_ten:.3f} and {t.strangers_ten:.3f} ({t.probes} probes each)"
+        )
 
-    def save(self, path: Path, *, state: int, cipher: ValueCipher | None = None) -> None:
-        """Write a snapshot, whole or not at all.
+    def save(self, path: Path, *, state: int, cipher: ValueCipher) -> None:
+        """Write a snapshot, whole or not at all; on return it is on the disk.
 
         Args:
             path: the file, replaced if there.
             state: the caller's mark, given back as ``state`` by ``load``.
-            seal: encrypts bytes, called with up to 8 MiB at a time; ``None``: plain.
+            cipher: seals it, about the file's name.
         """
         self.settle()
-        parts = index_file.Parts(self._body, self._numbers, self._owners)
-        index_file.save(path, parts, state=state, cipher=cipher)
+        if self._scan is not None and self._scan.gone:
+            self._scan.refill(self._columns.vectors)  # no code of what was removed goes to the disk
+        snapshot.save(
+            path, self._columns, state=state, cipher=cipher, scan=self._scan, tuning=self._tuning,
+            recall=self.options.recall,
+        )  # fmt: skip
         self.state = state
 
     @classmethod
-    def load(cls, path: Path, *, options: IndexOptions, decrypt: ValueCipher | None = None) -> Self:
+    def load(cls, path: Path, *, options: IndexOptions, cipher: ValueCipher) -> Self:
         """Read a snapshot.
 
         Raises:
-            GalleryDamagedError: it is not what was written.
-            GalleryKeyError: it is sealed and ``unseal`` is missing, or the other way round.
+            GalleryDamagedError: it is not what was written with this cipher, or of another version.
             FileNotFoundError: there is none.
         """
-        with faiss_threads(options.threads):
-            parts, state = index_file.load(path, options=options, decrypt=decrypt)
-        index = cls(parts.body.dimension, options=options)
-        index._body, index._numbers, index._owners = parts.body, parts.numbers, parts.owners
-        index.state = state
+        header, columns, scan = snapshot.load(path, cipher)
+        index = cls(header.dimension, options=options)
+        index._columns, index.state = columns, header.state
+        if header.recall == options.recall and len(columns) > options.exact_up_to // 2:
+            index._scan, index._tuning = scan, header.tuning
+        index.settle()
         return index
 
     def _found(self, ids: ArrayLike) -> Ids:
         numbers = self._checked_ids(ids)
-        rows = self._numbers.rows(numbers)
+        rows = self._columns.rows(numbers)
         if len(rows) and rows.min() < 0:
             raise OptionError(f"no template {numbers[rows < 0][0]}", "ask for those of ids()")
         return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import sqlite3
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visavis.errors import GalleryDamagedError, GalleryError, GalleryKeyError
+from visavis.errors import GalleryDamagedError, GalleryError
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
 from visavis.gallery.sqlite.database import Database, State
@@ -20,7 +19,6 @@ from visavis.gallery.sqlite.row_codec import FACE_COLUMNS, open_vectors
 from visavis.gallery.sqlite.write import WriteResult
 
 _BATCH = 20_000
-_ABOUT = b"index"
 
 
 @dataclass(slots=True)
@@ -222,17 +220,16 @@ class LiveIndexes:
         origin = "made from the table"
         if row is not None:
             file, at = row
-            decrypt = _Decrypt(cipher, self._folder / file) if cipher.encrypted else None
             try:
                 index = TemplateIndex.load(
-                    self._folder / file, options=self._options, decrypt=decrypt
+                    self._folder / file, options=self._options, cipher=cipher
                 )
                 if (index.dimension, index.state) == (dimension, at) and at >= state.floor:
                     return _Live(index, at, at, True, "loaded from a snapshot")
                 origin += " (the snapshot is not of this gallery)"
             except FileNotFoundError:
                 origin += " (the snapshot is gone)"
-            except (GalleryDamagedError, GalleryKeyError, OSError):
+            except (GalleryDamagedError, OSError):
                 origin += " (the snapshot is damaged)"
         # Faces removed until now are not in the table that it will be filled from.
         index = TemplateIndex(dimension, options=self._options)
@@ -282,45 +279,9 @@ class LiveIndexes:
             with self._database.reading() as (db, state):
                 index = self.current(db, state, model, cipher)
             file = f"{model}-{secrets.token_hex(8)}.index"
-            path = self._folder / file
-            sealed = _Sealed(cipher, path) if cipher.encrypted else None
-            index.save(path, state=state.clock, cipher=sealed)
-            _sync(path)
+            index.save(self._folder / file, state=state.clock, cipher=cipher)
             with self._database.writing() as (db, _):
                 row = (model, file, state.clock)
                 db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)", row)
             self._eraser.drop_stale_snapshots()
             self._live[model].saved, self._live[model].changes = True, 0
-
-
-class _Sealed:
-    """Encrypts the pieces of one snapshot, each about its place."""
-
-    def __init__(self, cipher: ValueCipher, path: Path) -> None:
-        self._cipher, self._about, self._place = cipher, path.name.encode(), 0
-
-    def __call__(self, data: bytes, /) -> bytes:
-        self._place += 1
-        return self._cipher.encrypt(data, b"%s %s %d" % (_ABOUT, self._about, self._place))
-
-
-class _Decrypt:
-    """Decrypts them again."""
-
-    def __init__(self, cipher: ValueCipher, path: Path) -> None:
-        self._cipher, self._path, self._place = cipher, path, 0
-
-    def __call__(self, data: bytes, /) -> bytes:
-        self._place += 1
-        about = b"%s %s %d" % (_ABOUT, self._path.name.encode(), self._place)
-        opened = self._cipher.decrypt(data, about)
-        if opened is None:
-            raise GalleryDamagedError(
-                f"{self._path} is not what was written", "delete it: it is made again"
-            )
-        return opened
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

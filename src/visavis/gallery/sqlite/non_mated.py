@@ -86,15 +86,13 @@ def people_mean(
     indexes.prepare(model[0], cipher)
     with database.reading() as (db, state):
         columns = indexes.current(db, state, model[0], cipher).columns()
-        owners, clock, faces = columns.owners.people, state.clock, len(columns.owners)
+        owners, clock, faces = columns.people, state.clock, len(columns)
         if not faces:
             return None
         numbers, who, photos = np.unique(owners, return_inverse=True, return_counts=True)
         weight, total = 1 / photos[who], np.zeros(model[1])
-        for first, block in columns.templates.blocks():
-            for at in range(0, len(block), _PIECE):
-                part = block[at : at + _PIECE]
-                total += weight[first + at : first + at + len(part)] @ part
+        for at in range(0, faces, _PIECE):
+            total += weight[at : at + _PIECE] @ columns.vectors[at : at + _PIECE]
     mean = (total / len(numbers)).astype(np.float32)
     if faces >= fewest:
         kept = np.append(mean, np.float32(len(numbers)))

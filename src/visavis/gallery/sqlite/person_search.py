@@ -2,14 +2,13 @@
 
 The index proposes faces and knows whose they are; it has followed the table up to the read
 transaction in which names are looked up, so an answer is of one moment. Scores are computed from
-the templates that the index holds in memory; where a memory limit made it keep less than those,
-from the table's. With ``max``, faces are fetched until no face beyond them can change the first
-``k`` people. With means, the people among the closest ``CANDIDATES`` faces (more for a large ``k``)
-are candidates, and their fused scores are computed from all their templates: a person whose mean is
-close though none of their templates is among those faces can be missed, which takes templates that
-contradict each other. The same goes for every fusion where a domain is given: faces are proposed by
-``Domain.query`` (whose people are the right ones: docs/concepts/gallery.md), people are scored in
-the domain's space.
+the templates that the index holds in memory. With ``max``, faces are fetched until no face beyond
+them can change the first ``k`` people. With means, the people among the closest ``CANDIDATES``
+faces (more for a large ``k``) are candidates, and their fused scores are computed from all their
+templates: a person whose mean is close though none of their templates is among those faces can be
+missed, which takes templates that contradict each other. The same goes for every fusion where a
+domain is given: faces are proposed by ``Domain.query`` (whose people are the right ones:
+docs/concepts/gallery.md), people are scored in the domain's space.
 """
 
 from __future__ import annotations
@@ -135,10 +134,10 @@ class PersonSearch:
         fusion: Fusion,
     ) -> _People:  # fmt: skip
         """Candidates from the rows of the closest ``fetched`` faces."""
-        owners = self._columns.owners
+        columns = self._columns
         by_face = self._domain is None and fusion == "max"
         while True:
-            mine = rows if by_face else owners.rows(owners.people[rows])
+            mine = rows if by_face else columns.rows_of(columns.people[rows])
             ranked = self._scored(probe, mine, fusion)
             enough = len(ranked.scores) >= k
             if enough and by_face:
@@ -150,9 +149,9 @@ class PersonSearch:
             (rows,) = self._index.holding(query[None], fetched)
 
     def _scored(self, probe: Vectors, rows: NDArray[np.int64], fusion: Fusion) -> _People:
-        owners = self._columns.owners
-        faces, people = self._columns.numbers.ids[rows], owners.people[rows]
-        vectors = self._columns.templates.take(rows).astype(np.float64)
+        columns = self._columns
+        faces, people = columns.ids[rows], columns.people[rows]
+        vectors = columns.vectors[rows].astype(np.float64)
         if self._domain is not None:
             vectors = self._domain.apply(vectors).astype(np.float64)
         wide = probe.astype(np.float64)
@@ -168,7 +167,7 @@ class PersonSearch:
             means = mean_templates(
                 vectors[by_face].astype(np.float32),
                 np.repeat(np.arange(len(starts)), counts),
-                weights=owners.usability[rows[by_face]] if fusion == "weighted" else None,
+                weights=columns.usability[rows[by_face]] if fusion == "weighted" else None,
                 people=len(starts),
             )
             fused = np.clip((means * wide).sum(axis=1), -1.0, 1.0)
@@ -191,8 +190,8 @@ class PersonSearch:
         self._learn_names(numbers)
         order = sorted(range(count), key=lambda at: (-scores[at], self._names[numbers[at]][0]))[:k]
         if ranked.counts is None:
-            owners = self._columns.owners
-            mine = owners.people[owners.rows(ranked.numbers[order])]
+            columns = self._columns
+            mine = columns.people[columns.rows_of(ranked.numbers[order])]
             counts = [int(np.count_nonzero(mine == numbers[at])) for at in order]
         else:
             counts = ranked.counts[order].tolist()

@@ -1,0 +1,143 @@
+"""What is known of the templates of an index, row by row in order of number."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.types import Vectors
+
+Ids = NDArray[np.int64]
+
+_STEP: Final = 8 << 20
+_LOOSE: Final = 8192
+
+
+class Column:
+    """An array that grows in place: rows that fit take no other memory while it does.
+
+    Args:
+        dtype: of the values.
+        shape: of a row.
+    """
+
+    def __init__(self, dtype: Any, shape: tuple[int, ...] = ()) -> None:
+        self._data = np.empty((0, *shape), dtype)
+        self._spare = max(_STEP // max(self._data.itemsize * int(np.prod(shape)), 1), 1)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The rows, a view to be let go before the next change."""
+        return self._data[: self._count]
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Put rows after the last one."""
+        end = self._count + len(rows)
+        if end > len(self._data):
+            shape = (end + min(self._spare, end // 8), *self._data.shape[1:])
+            try:
+                self._data.resize(shape)  # Linux moves pages, it does not copy them
+            except ValueError:  # somebody looks at it
+                grown = np.empty(shape, self._data.dtype)
+                grown[: self._count] = self.values
+                self._data = grown
+        self._data[self._count : end] = rows
+        self._count = end
+
+    def keep(self, which: NDArray[np.bool_]) -> None:
+        """Keep some of the rows, in their order, and overwrite the others with zeros."""
+        done = 0
+        for start in range(0, self._count, self._spare):
+            part = self.values[start : start + self._spare][which[start : start + self._spare]]
+            self._data[done : done + len(part)] = part
+            done += len(part)
+        self._data[done : self._count] = 0
+        self._count = done
+
+
+class TemplateColumns:
+    """Number, person, usability and template of each row; numbers rise.
+
+    The rows of a person are found in an order that is sorted when it is first asked for; rows that
+    came since are looked through one by one, and sorted in when they are many.
+
+    Args:
+        dimension: length of a template.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self._ids, self._people = Column(np.int64), Column(np.int64)
+        self._usability, self._vectors = Column(np.float64), Column(np.float32, (dimension,))
+        self._keys, self._order = np.empty(0, np.int64), np.empty(0, np.int32)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def ids(self) -> Ids:
+        """Template number of each row, ``(N,)``, rising; a view, as the others."""
+        return self._ids.values
+
+    @property
+    def people(self) -> Ids:
+        """Person of each row, ``(N,)``."""
+        return self._people.values
+
+    @property
+    def usability(self) -> NDArray[np.float64]:
+        """Usability of each row, ``(N,)``."""
+        return self._usability.values
+
+    @property
+    def vectors(self) -> Vectors:
+        """Template of each row, ``(N, D)`` float32."""
+        return self._vectors.values
+
+    def append(
+        self, ids: Ids, people: Ids, usability: NDArray[np.float64], vectors: Vectors
+    ) -> None:
+        """Add rows, whose numbers rise and are above all that are there."""
+        self._ids.append(ids)
+        self._people.append(people)
+        self._usability.append(usability)
+        self._vectors.append(vectors)
+
+    def keep(self, which: NDArray[np.bool_]) -> None:
+        """Keep some of the rows, in their order, and overwrite the others."""
+        for column in (self._ids, self._people, self._usability, self._vectors):
+            column.keep(which)
+        self._unsort()
+
+    def assign(self, rows: Ids, people: Ids) -> None:
+        """Give rows to other people."""
+        self.people[rows] = people
+        self._unsort()
+
+    def rows(self, ids: Ids) -> Ids:
+        """Row of each number, -1 where it is not there."""
+        if not len(self):
+            return np.full(len(ids), -1, np.int64)
+        at = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
+        return np.where(self.ids[at] == ids, at, -1)
+
+    def rows_of(self, people: Ids) -> Ids:
+        """All rows of these people, rising."""
+        if len(self) - len(self._keys) > _LOOSE:
+            self._order = np.argsort(self.people, kind="stable").astype(np.int32)
+            self._keys = self.people[self._order]
+        wanted = np.unique(people)
+        starts = np.searchsorted(self._keys, wanted)
+        counts = np.searchsorted(self._keys, wanted, side="right") - starts
+        spans = np.repeat(starts - np.cumsum(counts) + counts, counts)
+        sorted_in = np.sort(self._order[spans + np.arange(len(spans))].astype(np.int64))
+        loose = np.flatnonzero(np.isin(self.people[len(self._keys) :], wanted)) + len(self._keys)
+        return np.concatenate([sorted_in, loose])
+
+    def _unsort(self) -> None:
+        self._keys, self._order = self._keys[:0], self._order[:0]
