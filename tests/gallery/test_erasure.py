@@ -11,17 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from visavis.errors import GalleryBusyError
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.index.template_index import TemplateIndex
-from visavis.gallery.sqlite import open_files
 from visavis.gallery.sqlite.database import Database
 from visavis.gallery.sqlite.erase import Eraser
 from visavis.gallery.sqlite.options import GalleryOptions
-from visavis.gallery.sqlite.remnants import Remnants
 from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -82,19 +78,24 @@ def test_rows_that_moved_leave_no_copies(tmp_path: Path) -> None:
                     store.set_attributes(name, {"a": "y" * chooser.randrange(900)})
 
 
-def test_a_remnant_makes_the_database_be_written_anew(
+def test_what_erases_writes_the_database_anew_and_nothing_else_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
     vacuum = Database.vacuum
     monkeypatch.setattr(Database, "vacuum", lambda self: (written.append(1), vacuum(self)))
     with SqliteGallery(tmp_path / "g", create=True) as store:
-        crowd(store)
-        store.add([new("Twin", VECTORS[7])])  # the bytes of Person 07 are there all the same
-        store.remove("Person 03")
+        numbers = crowd(store)
+        store.split("Person 05", numbers[5:6], into="Somebody")
+        assert store.remove_faces([10**6]) == 0
+        store.rename("Person 06", "Person 06")
+        assert store.expire("2030-06-01T00:00:00+00:00") == 0
         assert written == []
-        store.remove("Person 07")
-        assert written == [1]
+        store.remove("Person 03")
+        store.remove_faces(numbers[7:8])
+        store.rename("Person 06", "Another")
+        store.merge("Person 01", "Person 02")
+        assert len(written) == 4
         assert store.check().ok
 
 
@@ -231,51 +232,3 @@ def test_no_snapshot_is_written_while_somebody_erases(
         store.load_index()
         assert removed == [False]
         assert store.person("Person 04").faces == {MODEL: 2}
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 99),
-    start=st.integers(0, 100),
-    length=st.integers(0, 64),
-    at=st.integers(0, 4000) | st.none(),
-)
-def test_a_stretch_of_fifteen_bytes_is_found_wherever_it_lies(
-    tmp_path_factory: pytest.TempPathFactory,
-    seed: int,
-    start: int,
-    length: int,
-    at: int | None,
-) -> None:
-    random_blob = random.Random(seed).randbytes(164)
-    page = bytearray(8192)
-    piece = random_blob[start : start + length]
-    if at is not None:
-        page[at : at + len(piece)] = piece
-    path = tmp_path_factory.mktemp("x") / "file"
-    path.write_bytes(page)
-    inode = open_files.acquire_fd(path)
-    try:
-        found = Remnants([random_blob], []).are_in(inode)
-        assert not found or at is not None
-        if at is not None and len(piece) >= 16:
-            assert found
-        text = random_blob[3:9]
-        page[8185:8191] = text
-        path.write_bytes(page)
-        assert Remnants([], [text, b"other"]).are_in(inode)
-        assert not Remnants([], [b"other"]).are_in(inode)
-    finally:
-        open_files.release_fd(inode)
-
-
-def test_a_file_is_read_in_overlapping_pieces(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(bytes(range(100)))
-    inode = open_files.acquire_fd(tmp_path / "f")
-    assert open_files.acquire_fd(tmp_path / "f") == inode
-    open_files.release_fd(inode)
-    pieces = list(open_files.read(inode, step=40, overlap=8))
-    assert pieces[0] == bytes(range(48))
-    assert pieces[1] == bytes(range(40, 88))
-    assert pieces[2] == bytes(range(80, 100))
-    open_files.release_fd(inode)

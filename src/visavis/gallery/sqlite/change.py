@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,11 +14,17 @@ from visavis.gallery.entries import splittable
 from visavis.gallery.names import composed
 from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import State
+from visavis.gallery.sqlite.erase import Erased
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
 from visavis.gallery.sqlite.read import required_person
-from visavis.gallery.sqlite.rekey import reseal_faces
-from visavis.gallery.sqlite.remove import Deletion, batches, delete_faces, delete_person, forget
-from visavis.gallery.sqlite.row_codec import FACE_COLUMNS, about_person, written_uid
+from visavis.gallery.sqlite.row_codec import (
+    FACE_COLUMNS,
+    about_person,
+    batches,
+    face_about,
+    open_body,
+    written_uid,
+)
 from visavis.gallery.sqlite.write import find_or_make, find_person
 
 
@@ -26,15 +33,16 @@ class Change:
 
     Args:
         db: inside the transaction.
-        seal: of the gallery.
+        cipher: of the gallery.
         state: as the transaction found it.
-        deleted: is told what was deleted.
+
+    Attributes:
+        erased: what was deleted.
     """
 
-    def __init__(
-        self, db: sqlite3.Connection, cipher: ValueCipher, state: State, deleted: Deletion
-    ) -> None:
-        self._db, self._cipher, self._state, self._deleted = db, cipher, state, deleted
+    def __init__(self, db: sqlite3.Connection, cipher: ValueCipher, state: State) -> None:
+        self._db, self._cipher, self._state = db, cipher, state
+        self.erased = Erased.NOTHING
 
     def rename(self, old: str, new: str) -> None:
         """Give a person another name (usable, composed).
@@ -50,13 +58,12 @@ class Change:
             raise PersonExistsError(
                 f"'{new}' is another person of the gallery", "merge them, or choose a name"
             )
-        (before,) = self._db.execute("SELECT name FROM person WHERE id = ?", (number,)).fetchone()
         sealed = self._cipher.encrypt(new.encode(), about_person(number, uid, "name"))
         tag = self._cipher.blind(b"name", new)
         self._db.execute(
             "UPDATE person SET name = ?, name_tag = ? WHERE id = ?", (sealed, tag, number)
         )
-        forget(before, deleted=self._deleted)
+        self.erased = Erased.NAMES
         self._record("rename", uid, {})
 
     def merge(self, into: str, others: Sequence[str]) -> None:
@@ -74,9 +81,8 @@ class Change:
             rows = self._db.execute(
                 f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? ORDER BY id", (other,)
             ).fetchall()
-            reseal_faces(self._db, self._cipher, rows, person=number)
-            self._note_moved(rows, number)
-            delete_person(self._db, other, self._deleted)
+            self._give(rows, number)
+            self._delete_person(other)
         if people:
             self._record("merge", uid, {"from": [written_uid(other) for other in people.values()]})
 
@@ -104,8 +110,7 @@ class Change:
             rows = self._db.execute(
                 f"SELECT {FACE_COLUMNS} FROM face WHERE id IN ({marks}) ORDER BY id", part
             ).fetchall()
-            reseal_faces(self._db, self._cipher, rows, person=other)
-            self._note_moved(rows, other)
+            self._give(rows, other)
         details = {"into": written_uid(other_uid), "faces": len(wanted), "new": known is None}
         self._record("split", uid, details)
 
@@ -117,36 +122,66 @@ class Change:
         """
         number, uid = self._person(name)
         rows = self._db.execute("SELECT id FROM face WHERE person = ?", (number,)).fetchall()
-        delete_faces(self._db, self._cipher, self._state, [face for (face,) in rows], self._deleted)
-        delete_person(self._db, number, self._deleted)
-        self._record("remove", uid, {"faces": self._deleted.faces})
-        return self._deleted.faces
+        self._delete_faces([face for (face,) in rows])
+        self._delete_person(number)
+        self._record("remove", uid, {"faces": len(rows)})
+        return len(rows)
 
     def remove_faces(self, faces: Sequence[int]) -> int:
         """Delete faces by number; returns how many there were."""
-        owners = delete_faces(self._db, self._cipher, self._state, faces, self._deleted)
+        owners = self._delete_faces(faces)
         for number, count in owners.items():
             self._record("remove", self._uid(number), {"faces": count})
-        return self._deleted.faces
+        return sum(owners.values())
 
     def expire(self, when: int) -> int:
         """Delete faces that expired before ``when``, and people left without any by that."""
         rows = self._db.execute("SELECT id FROM face WHERE expires < ?", (when,)).fetchall()
-        owners = delete_faces(
-            self._db, self._cipher, self._state, [face for (face,) in rows], self._deleted
-        )
+        owners = self._delete_faces([face for (face,) in rows])
         for number, count in owners.items():
             uid = self._uid(number)
             left = self._db.execute(
                 "SELECT 1 FROM face WHERE person = ? LIMIT 1", (number,)
             ).fetchone()
             if left is None:
-                delete_person(self._db, number, self._deleted)
+                self._delete_person(number)
             self._record("expire", uid, {"faces": count, "person": left is None})
-        return self._deleted.faces
+        return sum(owners.values())
 
-    def _note_moved(self, rows: Sequence[Sequence[Any]], person: int) -> None:
-        """Let the indexes in memory follow; drop own scores, which are no longer valid."""
+    def _delete_faces(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Delete faces that are there; returns how many of each person (by row number)."""
+        clock, owners = self._state.clock, Counter[int]()
+        for marks, part in batches(sorted(set(numbers))):
+            rows = self._db.execute(
+                f"SELECT id, person, model FROM face WHERE id IN ({marks}) ORDER BY id", part
+            ).fetchall()
+            self._db.execute(f"DELETE FROM crop WHERE face IN ({marks})", part)
+            self._db.execute(f"DELETE FROM face WHERE id IN ({marks})", part)
+            self._db.executemany(
+                "INSERT INTO removal VALUES (?, ?, ?)",
+                [(seq, face, model) for seq, (face, _, model) in enumerate(rows, clock + 1)],
+            )
+            clock += len(rows)
+            owners.update(person for _, person, _ in rows)
+        self._db.execute("UPDATE state SET clock = ?", (clock,))
+        if owners:
+            self.erased = Erased.TEMPLATES
+        return dict(owners)
+
+    def _delete_person(self, number: int) -> None:
+        """Delete a person who has no faces any more."""
+        self._db.execute("DELETE FROM person WHERE id = ?", (number,))
+        self.erased = max(self.erased, Erased.NAMES)
+
+    def _give(self, rows: Sequence[tuple[Any, ...]], person: int) -> None:
+        """Give faces (rows as ``FACE_COLUMNS``) to another person, and let the indexes in memory
+        follow; drop own scores, which are no longer valid."""
+        changed = []
+        for row in rows:
+            about = face_about((row[0], person, *row[2:]))
+            body = self._cipher.encrypt(open_body(self._cipher, row), about)
+            changed.append((person, body, row[0]))
+        self._db.executemany("UPDATE face SET person = ?, body = ? WHERE id = ?", changed)
         drop_scores(self._db)
         (clock,) = self._db.execute("SELECT clock FROM state").fetchone()
         self._db.executemany(

@@ -20,7 +20,6 @@ from typing import Protocol, TypeVar
 
 from visavis.errors import GalleryBusyError, GalleryError, GalleryKeyError
 from visavis.gallery.sqlite.failures import is_busy, translate_errors, translated
-from visavis.gallery.sqlite.open_files import acquire_fd, release_fd
 
 T = TypeVar("T")
 
@@ -90,12 +89,9 @@ class Database:
         self._process = os.getpid()
         self.generation: int | None = None
         with translate_errors(folder):
-            self._inode = acquire_fd(path)
-            try:
-                self._db = self._patiently(self._connect)
-            except BaseException:
-                release_fd(self._inode)
-                raise
+            found = path.stat()
+            self._inode = (found.st_dev, found.st_ino)
+            self._db = self._patiently(self._connect)
         self._open = True
 
     def _connect(self) -> sqlite3.Connection:
@@ -117,17 +113,11 @@ class Database:
                 self._open = False
                 with contextlib.suppress(sqlite3.Error):
                     self._db.close()
-                release_fd(self._inode)
 
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""
         return not self._open
-
-    @property
-    def inode(self) -> tuple[int, int]:
-        """Names the open file for ``open_files.read``."""
-        return self._inode
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:

@@ -1,16 +1,19 @@
 """Deleting so that nothing is left in any file of the gallery.
 
 An erasure holds the gallery's lock, deletes in one transaction that also notes ``erasing``, then
-drops the index snapshots, empties the write-ahead log into the database, looks through the database
-for remnants, and clears the note. Whoever finds the note with nobody holding the lock (the eraser
-was killed, or its disk was full) finishes the work by rewriting the whole database.
+drops the index snapshots, writes the database anew, empties the write-ahead log, and clears the
+note. SQLite's ``secure_delete`` overwrites what is deleted, but not the copies that its B-trees
+leave in unused parts of a page when rows move to another page: hence the new database. Whoever
+finds the note with nobody holding the lock (the eraser was killed, or its disk was full) finishes
+the work.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from enum import IntEnum
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,10 +26,16 @@ from visavis.errors import (
 from visavis.gallery.sqlite.database import Database, State, exclusive
 from visavis.gallery.sqlite.failures import translate_errors
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
-from visavis.gallery.sqlite.remnants import Remnants
-from visavis.gallery.sqlite.remove import Deletion
 
 T = TypeVar("T")
+
+
+class Erased(IntEnum):
+    """What a transaction deleted."""
+
+    NOTHING = 0
+    NAMES = 1
+    TEMPLATES = 2
 
 
 class Eraser:
@@ -51,7 +60,7 @@ class Eraser:
         wait = self._timeout if timeout is None else timeout
         return exclusive(self._folder / ".lock", folder=self._folder, timeout=wait)
 
-    def erase(self, delete: Callable[[sqlite3.Connection, State, Deletion], T]) -> T:
+    def erase(self, delete: Callable[[sqlite3.Connection, State], tuple[T, Erased]]) -> T:
         """Run ``delete`` in a transaction and make sure that nothing of it is left.
 
         Raises:
@@ -62,23 +71,21 @@ class Eraser:
                 not be cleaned (a full disk); they are cleaned when it is next opened.
         """
         with self.lock():
-            deleted = Deletion()
             with self._database.writing() as (db, state):
-                result = delete(db, state, deleted)
-                if not (deleted.blobs or deleted.texts):
+                result, erased = delete(db, state)
+                if erased is Erased.NOTHING:
                     return result
                 db.execute("UPDATE state SET erasing = 1")
-                if deleted.blobs:
+                if erased is Erased.TEMPLATES:
                     db.execute("DELETE FROM snapshot")
-                    deleted.blobs += drop_scores(db)
-            with self._done("done, and no answer knows of it any more"):
-                self._clean(deleted, anew=state.erasing)
+                    drop_scores(db)
+            self.rewrite_locked("done, and no answer knows of it any more")
             return result
 
     def rewrite(self) -> None:
         """Rewrite the whole database."""
         with self.lock():
-            self._clean(Deletion(), anew=True)
+            self._clean()
 
     def rewrite_locked(self, done: str) -> None:
         """Rewrite the whole database after everything in it has changed. Hold the lock.
@@ -89,8 +96,16 @@ class Eraser:
         Raises:
             ErasureIncompleteError: the change is made, but the files could not be cleaned.
         """
-        with self._done(done):
-            self._clean(Deletion(), anew=True)
+        try:
+            self._clean()
+        except (GalleryBusyError, GalleryDamagedError):
+            raise
+        except GalleryError as error:
+            raise ErasureIncompleteError(
+                f"{done}, but bytes of what was erased or replaced may still be in its files "
+                f"({error.got})",
+                f"{error.remedy}, then run `visavis gallery compact`: that erases them",
+            ) from error
 
     def finish_if_left(self) -> None:
         """Complete an erasure that another process left unfinished, unless one is working on it.
@@ -107,27 +122,11 @@ class Eraser:
             if left:
                 self.rewrite_locked("the gallery can be used")
 
-    @contextlib.contextmanager
-    def _done(self, done: str) -> Iterator[None]:
-        """Turn errors of the cleaning into ones that say that the change itself was made."""
-        try:
-            yield
-        except (GalleryBusyError, GalleryDamagedError):
-            raise
-        except GalleryError as error:
-            raise ErasureIncompleteError(
-                f"{done}, but bytes of what was erased or replaced may still be in its files "
-                f"({error.got})",
-                f"{error.remedy}, then run `visavis gallery compact`: that erases them",
-            ) from error
-
-    def _clean(self, deleted: Deletion, *, anew: bool) -> None:
+    def _clean(self) -> None:
         self.drop_stale_snapshots()
+        self._truncate()  # which makes room
+        self._database.vacuum()
         self._truncate()
-        remnants = Remnants(deleted.blobs, deleted.texts)
-        if anew or remnants.too_many or remnants.are_in(self._database.inode):
-            self._database.vacuum()
-            self._truncate()
         # All is clean. If the note stays, the next opening only cleans again.
         with contextlib.suppress(GalleryError), self._database.writing() as (db, _):
             db.execute("UPDATE state SET erasing = 0")

@@ -73,15 +73,12 @@ def keep_scores(
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_PREFIX + about, sealed))
 
 
-def drop_scores(db: sqlite3.Connection) -> list[bytes]:
-    """Forget all, and return the bytes as they lay there.
+def drop_scores(db: sqlite3.Connection) -> None:
+    """Forget all.
 
     Call it inside a write transaction that erases somebody or changes the key.
     """
-    like = (_PREFIX + "%",)
-    kept = db.execute("SELECT CAST(value AS BLOB) FROM meta WHERE key LIKE ?", like).fetchall()
-    db.execute("DELETE FROM meta WHERE key LIKE ?", like)
-    return [value[_HEAD.size :] for (value,) in kept]
+    db.execute("DELETE FROM meta WHERE key LIKE ?", (_PREFIX + "%",))
 
 
 def _digest(domain: Domain | None) -> bytes:

@@ -30,8 +30,7 @@ from visavis.gallery.records import Match
 from visavis.gallery.sqlite.database import Database, State
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.read import model_of
-from visavis.gallery.sqlite.remove import batches
-from visavis.gallery.sqlite.row_codec import person_names
+from visavis.gallery.sqlite.row_codec import batches, person_names
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 

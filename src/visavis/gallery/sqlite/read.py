@@ -15,11 +15,11 @@ from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.names import unknown_person
 from visavis.gallery.records import Person, StoredFace
 from visavis.gallery.sqlite.database import Readable
-from visavis.gallery.sqlite.remove import batches
 from visavis.gallery.sqlite.row_codec import (
     FACE_COLUMNS,
     OpenFace,
     about_crop,
+    batches,
     open_face,
     open_text,
     person_names,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ FACE_COLUMNS: Final = "id, person, model, setting, source_tag, created, expires,
 
 _FACE_ABOUT = struct.Struct("<qqqqqq?")
 _NEVER = -(2**63)
+_BATCH = 500
+
+T = TypeVar("T")
 _USABILITY = struct.Struct("<d")
 
 
@@ -73,12 +77,6 @@ def open_body(cipher: ValueCipher, row: Sequence[Any]) -> bytes:
             "restore the gallery from a backup, or erase the face: `remove_faces`",
         )
     return data
-
-
-def vector_and_texts(body: bytes, dimension: int) -> tuple[bytes, bytes]:
-    """The bytes of the template, and what follows them."""
-    end = _USABILITY.size + 4 * dimension
-    return body[_USABILITY.size : end], body[end:]
 
 
 def source_sha256_of(body: bytes, dimension: int) -> str:
@@ -151,10 +149,14 @@ def open_text(cipher: ValueCipher, number: int, uid: bytes, column: str, blob: b
 
 def written_uid(uid: bytes) -> str:
     """A person's opaque id as users see it."""
-    text = uid.hex()
-    if len(uid) != 16:
-        return text
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return str(uuid.UUID(bytes=uid))
+
+
+def batches(values: Sequence[T]) -> Iterator[tuple[str, tuple[T, ...]]]:
+    """Values in parts with the placeholders for each."""
+    for start in range(0, len(values), _BATCH):
+        part = tuple(values[start : start + _BATCH])
+        yield ",".join("?" * len(part)), part
 
 
 def person_names(

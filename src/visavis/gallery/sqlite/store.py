@@ -35,12 +35,12 @@ from visavis.gallery.sqlite import read as reading
 from visavis.gallery.sqlite import write as writing
 from visavis.gallery.sqlite.change import Change
 from visavis.gallery.sqlite.counting import FaceCounts, LevelledFaces
-from visavis.gallery.sqlite.erase import Eraser
+from visavis.gallery.sqlite.database import State
+from visavis.gallery.sqlite.erase import Erased, Eraser
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.open import INDEX, opened
 from visavis.gallery.sqlite.options import GalleryOptions
 from visavis.gallery.sqlite.person_search import search_people
-from visavis.gallery.sqlite.remove import Deletion
 from visavis.gallery.sqlite.row_codec import about_person, written_uid
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
@@ -141,7 +141,7 @@ class SqliteGallery:
         """Move some of a person's faces to another. See ``GalleryStore.split``."""
         other = usable_name(into)
         with self._db.writing() as (db, state):
-            Change(db, self._cipher, state, Deletion()).split(name, faces, other)
+            Change(db, self._cipher, state).split(name, faces, other)
 
     # --- erasing -----------------------------------------------------------------------------
 
@@ -396,9 +396,11 @@ class SqliteGallery:
         self.close()
 
     def _erase(self, change: Callable[[Change], T]) -> T:
-        return self._eraser.erase(
-            lambda db, state, deleted: change(Change(db, self._cipher, state, deleted))
-        )
+        def delete(db: sqlite3.Connection, state: State) -> tuple[T, Erased]:
+            work = Change(db, self._cipher, state)
+            return change(work), work.erased
+
+        return self._eraser.erase(delete)
 
     def _person(self, db: sqlite3.Connection, name: str) -> tuple[int, bytes]:
         return reading.required_person(db, self._cipher, composed(name))

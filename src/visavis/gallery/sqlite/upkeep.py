@@ -6,7 +6,9 @@ import contextlib
 import os
 import secrets
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from visavis.errors import GalleryError, GalleryKeyError
 from visavis.gallery.crypto.key import Key
@@ -19,7 +21,19 @@ from visavis.gallery.sqlite.failures import is_busy, is_damage, translate_errors
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
 from visavis.gallery.sqlite.open import DATABASE, INDEX
-from visavis.gallery.sqlite.rekey import reseal_everything
+from visavis.gallery.sqlite.read import crop_of
+from visavis.gallery.sqlite.row_codec import (
+    FACE_COLUMNS,
+    about_crop,
+    about_person,
+    face_about,
+    open_body,
+    open_text,
+    source_sha256_of,
+)
+from visavis.gallery.sqlite.write import source_tag
+
+_RESEALED = 2000
 
 
 def rekey(
@@ -48,7 +62,7 @@ def rekey(
                     data_key = old.data_key if keep and isinstance(old, AesCipher) else None
                     text, wanted = wrapped_keyring(new, data_key=data_key, cost=cost)
                 if not keep:
-                    reseal_everything(db, old, wanted)
+                    _reseal_everything(db, old, wanted)
                     db.execute("UPDATE state SET generation = ?", (state.generation + 1,))
                     db.execute("DELETE FROM snapshot")
                     drop_scores(db)
@@ -145,3 +159,62 @@ def _copy(database: Database, target: Path) -> None:
         copy.close()
     with target.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _reseal_everything(db: sqlite3.Connection, old: ValueCipher, new: ValueCipher) -> None:
+    """Seal every value anew; call it inside a write transaction.
+
+    Raises:
+        GalleryDamagedError: a value is not what was written.
+    """
+    dimensions = dict(db.execute("SELECT id, dimension FROM model").fetchall())
+    for rows in _parts(db, "SELECT id, uid, name, attributes FROM person"):
+        db.executemany(
+            "UPDATE person SET name_tag = ?, name = ?, attributes = ? WHERE id = ?",
+            [_resealed_person(old, new, row) for row in rows],
+        )
+    for rows in _parts(db, f"SELECT {FACE_COLUMNS} FROM face"):
+        db.executemany(
+            "UPDATE face SET source_tag = ?, body = ? WHERE id = ?",
+            [_resealed_face(old, new, row, dimensions[row[2]]) for row in rows],
+        )
+    for rows in _parts(db, "SELECT face FROM crop", key="face"):
+        db.executemany(
+            "UPDATE crop SET png = ? WHERE face = ?",
+            [(new.encrypt(crop_of(db, old, n) or b"", about_crop(n)), n) for (n,) in rows],
+        )
+    audit.reseal(db, new)
+
+
+def _parts(
+    db: sqlite3.Connection, select: str, *, key: str = "id"
+) -> Iterator[list[tuple[Any, ...]]]:
+    after = 0
+    while rows := db.execute(
+        f"{select} WHERE {key} > ? ORDER BY {key} LIMIT ?", (after, _RESEALED)
+    ).fetchall():
+        after = rows[-1][0]
+        yield rows
+
+
+def _resealed_person(
+    old: ValueCipher, new: ValueCipher, row: tuple[Any, ...]
+) -> tuple[bytes, bytes, bytes, int]:
+    number, uid, name, attributes = row
+    plain = open_text(old, number, uid, "name", name)
+    kept = open_text(old, number, uid, "attributes", attributes)
+    return (
+        new.blind(b"name", plain),
+        new.encrypt(plain.encode(), about_person(number, uid, "name")),
+        new.encrypt(kept.encode(), about_person(number, uid, "attributes")),
+        number,
+    )
+
+
+def _resealed_face(
+    old: ValueCipher, new: ValueCipher, row: tuple[Any, ...], dimension: int
+) -> tuple[bytes | None, bytes, int]:
+    body = open_body(old, row)
+    tag = source_tag(new, source_sha256_of(body, dimension))
+    about = face_about((*row[:4], tag, *row[5:8]))
+    return tag, new.encrypt(body, about), row[0]

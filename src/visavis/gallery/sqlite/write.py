@@ -14,10 +14,10 @@ from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.entries import FaceColumns
 from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import State
-from visavis.gallery.sqlite.remove import batches
 from visavis.gallery.sqlite.row_codec import (
     about_crop,
     about_person,
+    batches,
     face_about,
     face_body,
     written_uid,
