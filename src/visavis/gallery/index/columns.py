@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -16,32 +13,6 @@ Ids = NDArray[np.int64]
 
 _STEP: Final = 8 << 20
 _LOOSE: Final = 8192
-
-
-_COLLAPSE: Final = 25
-"""``MADV_COLLAPSE`` of Linux 6.1, at once; elsewhere it happens in time or not at all."""
-
-
-def ask_for_large_pages(memory: NDArray[Any]) -> None:
-    """Have Linux put an array, which stays what and where it is, into 2 MiB pages if it can.
-
-    A million templates lie in 130,000 small pages; with large ones a search takes a sixth less.
-    numpy asks for them where it makes an array, not where one grows, and FAISS does not.
-    """
-    if sys.platform == "linux" and memory.nbytes >= _STEP:
-        import mmap
-
-        start = -(-memory.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
-        size = memory.ctypes.data + memory.nbytes - start
-        for advice in (mmap.MADV_HUGEPAGE, _COLLAPSE):
-            _madvise()(start, size, advice)
-
-
-@cache
-def _madvise() -> Any:
-    call = ctypes.CDLL(None).madvise
-    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    return call
 
 
 class Column:
@@ -72,7 +43,6 @@ class Column:
             shape = (end + min(self._spare, end // 8), *self._data.shape[1:])
             try:
                 self._data.resize(shape)  # Linux moves pages, it does not copy them
-                ask_for_large_pages(self._data[self._count :])
             except ValueError:  # somebody looks at it
                 grown = np.empty(shape, self._data.dtype)
                 grown[: self._count] = self.values

@@ -15,14 +15,16 @@ mean and covariance, of unit length: nobody in particular who looks like the enr
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.gallery.index.columns import ask_for_large_pages
 from visavis.gallery.index.exact import ROUNDING, all_processors, top_scores
 from visavis.types import Record, Vectors
 
@@ -60,12 +62,41 @@ def pieces(dimension: int) -> int | None:
     return None
 
 
+_WORTH: Final = 4 << 20
+_COLLAPSE: Final = 25
+"""``MADV_COLLAPSE`` of Linux 6.1, at once; elsewhere it happens in time or not at all."""
+
+
+def ask_for_large_pages(memory: NDArray[Any]) -> None:
+    """Have Linux put an array, which stays what and where it is, into 2 MiB pages if it can.
+
+    The codes are read from end to end at every search; with large pages that takes a sixth less.
+    """
+    if sys.platform == "linux" and memory.nbytes >= _WORTH:
+        import mmap
+
+        start = -(-memory.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
+        size = memory.ctypes.data + memory.nbytes - start
+        for advice in (mmap.MADV_HUGEPAGE, _COLLAPSE):
+            _madvise()(start, size, advice)
+
+
+@cache
+def _madvise() -> Any:
+    call = ctypes.CDLL(None).madvise
+    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return call
+
+
 class FastScan:
     """FAISS's index over all rows. What is removed is passed over, and gone when it is made anew.
 
     Args:
         rows: ``(N, D)`` templates, of a length that ``pieces`` accepts; the same ones give the same
             scan.
+
+    Attributes:
+        gone: rows in it that were removed.
     """
 
     def __init__(self, rows: Vectors) -> None:
@@ -95,7 +126,7 @@ class FastScan:
         scan._index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
         if not isinstance(scan._index, faiss.IndexPQFastScan):
             raise RuntimeError("not a fast scan")
-        scan._rows = np.arange(scan._index.ntotal, dtype=np.int32)
+        scan._rows, scan.gone = np.arange(scan._index.ntotal, dtype=np.int32), 0
         scan._lie_in_large_pages()
         return scan
 
@@ -118,11 +149,6 @@ class FastScan:
         return int(self._index.codes.size())
 
     @property
-    def gone(self) -> int:
-        """Rows in it that were removed."""
-        return int(np.count_nonzero(self._rows < 0))
-
-    @property
     def worn(self) -> bool:
         """Whether so many were removed that it should be filled again."""
         return self.gone * _GONE > len(self._rows)
@@ -130,7 +156,7 @@ class FastScan:
     def refill(self, rows: Vectors) -> None:
         """Encode all rows again, with the representatives that were trained."""
         self._index.reset()
-        self._rows = np.empty(0, np.int32)
+        self._rows, self.gone = np.empty(0, np.int32), 0
         with all_processors():
             for start in range(0, len(rows), _ADDED):
                 self.add(rows[start : start + _ADDED], start)
@@ -155,6 +181,7 @@ class FastScan:
         """Take note of rows that are no longer there; the others are numbered anew."""
         after = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
         self._rows = np.append(after, np.int32(-1))[self._rows]  # the gone stay so
+        self.gone = int(np.count_nonzero(self._rows < 0))
 
     def candidates(self, queries: Vectors, count: int) -> list[Ids]:
         """Up to ``count`` rows that seem closest to each ``(Q, D)`` probe, best first."""
