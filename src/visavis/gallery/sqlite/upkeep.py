@@ -62,7 +62,7 @@ def rekey(
                     data_key = old.data_key if keep and isinstance(old, AesCipher) else None
                     text, wanted = wrapped_keyring(new, data_key=data_key, cost=cost)
                 if not keep:
-                    _reseal_everything(db, old, wanted)
+                    reseal_everything(db, old, wanted)
                     db.execute("UPDATE state SET generation = ?", (state.generation + 1,))
                     db.execute("DELETE FROM snapshot")
                     drop_scores(db)
@@ -161,7 +161,7 @@ def _copy(database: Database, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _reseal_everything(db: sqlite3.Connection, old: ValueCipher, new: ValueCipher) -> None:
+def reseal_everything(db: sqlite3.Connection, old: ValueCipher, new: ValueCipher) -> None:
     """Seal every value anew; call it inside a write transaction.
 
     Raises:
