@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import pickle
 import tempfile
@@ -13,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visavis.errors import DataError, OptionError
-from visavis.training.data.pack import START, Pack, SkippedPhoto, open_pack, write_pack
+from visavis.training.data.pack import (
+    START,
+    Pack,
+    SkippedPhoto,
+    finish,
+    open_pack,
+    read_index,
+    write_pack,
+)
 
 
 def some_crops(count: int, size: int = 8, seed: int = 0) -> np.ndarray:
@@ -186,3 +195,14 @@ def test_crops_of_another_size_are_refused_and_no_file_is_left(tmp_path: Path) -
             tmp_path / "no" / "x", some_crops(1), [0], ["a"], ["b"], size=8, scale=1, origin=""
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_of_other_types_is_refused_by_its_field(tmp_path: Path) -> None:
+    """Its hash fits, so another program wrote it."""
+    path = tmp_path / "odd.pack"
+    crop = np.zeros((1, 8, 8, 3), np.uint8)
+    write_pack(path, crop, [0], ["A"], ["A/1"], size=8, scale=1.0, origin="black")
+    with path.open("r+b") as file:
+        finish(file, dataclasses.replace(read_index(path), labels=["first"]))  # type: ignore[list-item]
+    with pytest.raises(DataError, match=r"odd\.pack.*\$\.labels"):
+        open_pack(path)

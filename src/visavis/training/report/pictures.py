@@ -77,8 +77,7 @@ def loss(run: RunFolder) -> Picture | None:
     if not len(x):
         return None
     drawn, panel = plots.axes()
-    panel.plot(x, y, color=plots.MATED, linewidth=0.7, alpha=0.35)
-    panel.plot(x, smooth(y), color=plots.MATED, linewidth=1.6)
+    _trend(panel, x, y, plots.MATED)
     if y.min() > 0 and y.max() / y.min() > 50:
         panel.set_yscale("log")
     _epochs(panel, run)
@@ -97,8 +96,7 @@ def active(run: RunFolder) -> Picture | None:
     if not len(x):
         return None
     drawn, panel = plots.axes()
-    panel.plot(x, 100 * y, color=plots.ACCENT, linewidth=0.7, alpha=0.35)
-    panel.plot(x, 100 * smooth(y), color=plots.ACCENT, linewidth=1.6)
+    _trend(panel, x, 100 * y, plots.ACCENT)
     panel.set_ylim(0, max(5.0, min(100.0, 112 * float(y.max()))))
     _epochs(panel, run)
     panel.set_ylabel("active triplets or pairs (%)")
@@ -125,8 +123,7 @@ def scores(run: RunFolder) -> Picture | None:
         return None
     drawn, panel = plots.axes()
     for name, color, (x, y) in lines:
-        panel.plot(x, y, color=color, linewidth=0.7, alpha=0.3)
-        panel.plot(x, smooth(y), color=color, linewidth=1.4, label=f"{name}, in batches")
+        _trend(panel, x, y, color, label=f"{name}, in batches")
         own_x, own_y = points[name]
         panel.plot(
             own_x,
@@ -178,8 +175,7 @@ def rank(run: RunFolder) -> Picture | None:
     if not len(x):
         return None
     drawn, panel = plots.axes()
-    panel.plot(x, y, color=plots.ACCENT, linewidth=0.7, alpha=0.35)
-    panel.plot(x, smooth(y), color=plots.ACCENT, linewidth=1.5, label="batches")
+    _trend(panel, x, y, plots.ACCENT, label="batches")
     own_x, own_y = run.series("validation_rank")
     if len(own_x):
         panel.plot(own_x, own_y, "o", color=plots.MATED, markersize=4.5, label="validation")
@@ -208,6 +204,19 @@ def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
         total, weight = keep * total + value, keep * weight + 1
         out[k] = total / weight
     return out
+
+
+def _trend(
+    panel: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    color: str,
+    *,
+    label: str | None = None,
+) -> None:
+    """Draw values thinly and their running mean on top."""
+    panel.plot(x, y, color=color, linewidth=0.7, alpha=0.35)
+    panel.plot(x, smooth(y), color=color, linewidth=1.6, label=label)
 
 
 def _epochs(panel: Axes, run: RunFolder) -> None:
