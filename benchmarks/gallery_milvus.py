@@ -35,7 +35,7 @@ NAMES = {"sqlite": "SQLite + FAISS", "milvus": "Milvus Lite"}
 def opened(kind: str, folder: Path) -> Any:
     """The gallery, made at the first call."""
     if kind == "milvus":
-        from visavis.gallery.milvus import MilvusGallery
+        from visavis.gallery.milvus.store import MilvusGallery
 
         return MilvusGallery(str(folder / "gallery.db"), create=True)
     from visavis.gallery.sqlite.store import SqliteGallery

@@ -304,7 +304,7 @@ api/photos.py api/pictures.py cli/gallery/enroll_report.py decision/profile.py e
 evaluation/clustering/report.py evaluation/clustering/tables.py evaluation/fetching.py
 evaluation/pages.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
 evaluation/scores/csv.py evaluation/scores/parquet.py gallery/crypto/key.py
-gallery/index/snapshot.py gallery/milvus_connection.py gallery/sqlite/open.py
+gallery/index/snapshot.py gallery/sqlite/open.py
 gallery/sqlite/upkeep.py gallery/transfer.py inference/folding.py inference/onnxruntime.py
 training/data/pack.py training/data/packing.py training/loop/checkpoints.py training/loop/fitting.py
 training/loop/logs.py training/outcome/directory.py training/outcome/model_file.py

@@ -57,7 +57,7 @@ def _cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _milvus(folder: Path) -> GalleryStore:
     pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
-    from visavis.gallery.milvus import MilvusGallery
+    from visavis.gallery.milvus.store import MilvusGallery
 
     return MilvusGallery(str(folder / "gallery.db"), create=True)
 

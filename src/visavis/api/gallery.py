@@ -18,7 +18,7 @@ from visavis.types import Record
 
 if TYPE_CHECKING:
     from visavis.api.named import NamedPhoto
-    from visavis.gallery.milvus import MilvusGallery
+    from visavis.gallery.milvus.store import MilvusGallery
     from visavis.gallery.records import (
         AuditEntry,
         CheckReport,
@@ -97,17 +97,18 @@ def open_store(
     key: Key | Place | None = None,
     tenant: str = "default",
     token: str | None = None,
+    home: Path | None = None,
 ) -> SqliteGallery | MilvusGallery:
     """Opens the store of a gallery; arguments and errors are those of ``Gallery``."""
     if in_milvus(str(location)):
-        from visavis.gallery.milvus import MilvusGallery
+        from visavis.gallery.milvus.store import MilvusGallery
 
         if key is not None:
             raise GalleryKeyError(
                 f"a key for {location}: visavis does not encrypt what is in Milvus",
                 "leave --key-file out, and encrypt the disks of the cluster",
             )
-        return MilvusGallery(str(location), tenant=tenant, token=token, create=create)
+        return MilvusGallery(str(location), tenant=tenant, token=token, create=create, home=home)
     from visavis.gallery.sqlite.store import SqliteGallery
 
     return SqliteGallery(Path(location), create=create, key=_key(key))
@@ -135,7 +136,8 @@ class Gallery:
             text, or its file (a ``Path``). A new gallery with a key is encrypted.
         tenant: tenant, if several galleries share one Milvus server; default ``default``.
         token: access token of a Milvus server.
-        home: folder of models and calibrations; the user's data folder when ``None``.
+        home: folder of models, calibrations, and audits of galleries on Milvus servers; the user's
+            data folder when ``None``.
 
     Attributes:
         location: as given.
@@ -159,7 +161,9 @@ class Gallery:
     ) -> None:
         self._key = key = _key(key)
         self.location = str(location)
-        self.store = open_store(location, create=create, key=key, tenant=tenant, token=token)
+        self.store = open_store(
+            location, create=create, key=key, tenant=tenant, token=token, home=home
+        )
         self._home = home
         self._identifiers: dict[str, Identifier] = {}
 

@@ -1,24 +1,17 @@
-"""A connection to Milvus: a cluster by its URI, or a Milvus Lite folder inside this process."""
+"""A connection to Milvus: a server by its URI, or a Milvus Lite folder in this process."""
 
 from __future__ import annotations
 
 import shutil
 import threading
-import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-from visavis.errors import (
-    GalleryBusyError,
-    GalleryError,
-    OptionError,
-    require_extra,
-)
-from visavis.gallery.milvus_options import MilvusOptions
+from visavis.errors import GalleryBusyError, GalleryError, OptionError, require_extra
+from visavis.gallery.milvus.options import MilvusOptions
 
-_CATALOGUE: Final = threading.RLock()
+_REGISTRY: Final = threading.RLock()
 _LOCKS: Final[dict[str, threading.RLock]] = {}
 _OPEN: Final[dict[str, int]] = {}
 
@@ -32,7 +25,7 @@ class Connection:
 
     Args:
         uri: a folder's path ending in ``.db``, or ``http://host:19530`` and the like.
-        token: ``user:password`` or an API key of a cluster.
+        token: ``user:password`` or an API key.
         create: whether a folder that is not there is made.
         options: wait and timeout are used here.
 
@@ -40,6 +33,7 @@ class Connection:
         MissingExtraError: pymilvus, or for a folder milvus-lite, is not installed.
         GalleryBusyError: another process has the folder open.
         GalleryError: there is no such folder, or nobody answers at the URI.
+        OptionError: a path that does not end in ``.db``.
     """
 
     def __init__(
@@ -51,10 +45,12 @@ class Connection:
         self.closed = False
         if self.lite and not self.uri.endswith(".db"):
             raise OptionError(
-                f"the gallery {uri}", "give a path ending in .db, or the URI of a Milvus cluster"
+                f"the gallery {uri}", "give a path ending in .db, or the URI of a Milvus server"
             )
-        _packages(lite=self.lite)
-        with _CATALOGUE:
+        require_extra("milvus", "a gallery on Milvus", module="pymilvus")
+        if self.lite:
+            require_extra("milvus", "a Milvus Lite folder", module="milvus_lite.server_manager")
+        with _REGISTRY:
             self.lock = _LOCKS.setdefault(self.uri, threading.RLock())
         with self.lock:
             if self.lite:
@@ -91,63 +87,44 @@ class Connection:
         except MilvusException as error:
             raise GalleryError(
                 f"Milvus at {self.uri} refused {method} ({error.message})",
-                "see its log; nothing half-written stays visible",
+                "see its log; what was to be written can be sent again",
             ) from error
 
     def reading(self) -> AbstractContextManager[object]:
         """Held while a search runs. In a Milvus Lite folder it keeps writers out, who might
-        rewrite a collection; a cluster needs nothing."""
+        rewrite a collection; a server needs nothing."""
         return self.lock if self.lite else nullcontext()
 
-    def collection(self, alias: str) -> str:
-        """The collection that an alias stands for."""
-        return str(self.call("describe_alias", alias)["collection_name"])
+    def before(self, major: int, minor: int) -> bool:
+        """Whether this is a server of an earlier version."""
+        if self.lite:
+            return False
+        numbers = str(self.call("get_server_version")).lstrip("v").split(".")[:2]
+        return all(n.isdigit() for n in numbers) and [int(n) for n in numbers] < [major, minor]
 
     def generation(self, alias: str) -> int:
         """A number that no collection of this alias has."""
-        taken = [
-            int(name.removeprefix(f"{alias}_v"))
-            for name in self.call("list_collections")
-            if name.startswith(f"{alias}_v") and name.removeprefix(f"{alias}_v").isdigit()
-        ]
-        return max(taken, default=0) + 1
+        return 1 + max((n for a, n in self._collections() if a == alias), default=0)
+
+    def _collections(self) -> list[tuple[str, int]]:
+        split = [name.rpartition("_v") for name in self.call("list_collections")]
+        return [(alias, int(number)) for alias, _, number in split if number.isdigit()]
 
     def drop_leftovers(self, prefix: str) -> None:
         """Drop what an interrupted rewrite left in a Milvus Lite folder: collections of ours that
         no alias names, and folders of collections that were only half deleted."""
-        named: dict[str, str] = {}
-        for name in self.call("list_collections"):
-            alias, _, number = name.rpartition("_v")
-            if name.startswith(f"{prefix}_") and number.isdigit():
-                if alias not in named:
-                    known = self.call("has_collection", alias)
-                    named[alias] = self.collection(alias) if known else ""
-                if name != named[alias]:
+        for alias, number in self._collections():
+            name = f"{alias}_v{number}"
+            if name.startswith(f"{prefix}_"):
+                known = self.call("has_collection", alias)
+                if not known or self.call("describe_alias", alias)["collection_name"] != name:
                     self.call("drop_collection", name)
         for folder in (Path(self.uri) / "collections").glob(f"{prefix}_*_v*"):
             if not (folder / "schema.json").exists():
                 shutil.rmtree(folder)
 
-    def everything(
-        self, collection: str, *, whole_numbers: bool, page: int
-    ) -> Iterator[list[dict[str, Any]]]:
-        """All rows of a collection, of all tenants, page by page."""
-        last: int | str = -(2**63) if whole_numbers else ""
-        while True:
-            where = f"id > {last}" if whole_numbers else f'id > "{last}"'
-            found = self.call(
-                "query", collection, filter=where, output_fields=["*"], limit=page,
-                iterator="True", guarantee_timestamp=0, reduce_stop_for_best=True,
-            )  # fmt: skip
-            rows = sorted((dict(row) for row in found), key=lambda row: row["id"])
-            if rows:
-                yield rows
-            if len(rows) < page:
-                return
-            last = rows[-1]["id"]
-
     def size(self) -> int:
-        """Bytes of a Milvus Lite folder; 0 for a cluster."""
+        """Bytes of a Milvus Lite folder; 0 for a server."""
         if not self.lite:
             return 0
         return sum(p.stat().st_size for p in Path(self.uri).rglob("*") if p.is_file())
@@ -164,12 +141,6 @@ class Connection:
                 from milvus_lite.server_manager import server_manager_instance
 
                 server_manager_instance.release_server(self.uri)
-
-
-def _packages(*, lite: bool) -> None:
-    require_extra("milvus", "a gallery on Milvus", module="pymilvus")
-    if lite:
-        require_extra("milvus", "a gallery on Milvus", module="milvus_lite.server_manager")
 
 
 def _prepare(folder: Path, *, create: bool, wait: float) -> None:
@@ -190,22 +161,14 @@ def _prepare(folder: Path, *, create: bool, wait: float) -> None:
 
 def _wait_for(lock: Path, wait: float) -> None:
     # Milvus Lite would log a traceback where the folder is taken, and not wait.
+    from filelock import FileLock, Timeout
+
     try:
-        import fcntl
-    except ImportError:  # Windows: Milvus Lite itself refuses
-        return
-    end = time.monotonic() + wait
-    while True:
-        with lock.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if time.monotonic() >= end:
-                    raise GalleryBusyError(
-                        f"another process has the gallery {lock.parent} open",
-                        "a Milvus Lite folder serves one process at a time; close it there, or use "
-                        "a SQLite gallery or a Milvus server",
-                    ) from error
-            else:
-                return
-        time.sleep(0.05)
+        with FileLock(lock, timeout=wait):
+            return
+    except Timeout as error:
+        raise GalleryBusyError(
+            f"another process has the gallery {lock.parent} open",
+            "a Milvus Lite folder serves one process at a time; close it there, or use a SQLite "
+            "gallery or a Milvus server",
+        ) from error

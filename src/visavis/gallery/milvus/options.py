@@ -29,13 +29,12 @@ class MilvusOptions(Record):
             It sets the search effort from a table (docs/concepts/scale-out.md). What it gives on
             your faces is not measured: compare with ``flat`` on some of them.
         partitions: physical partitions among which Milvus spreads the tenants by hash; 0: none,
-            tenants are told apart by a filter. ``None``: 0 in a Milvus Lite folder, 64 elsewhere.
+            tenants are told apart by a filter. ``None``: 64 on a server from 2.4 on, else 0
+            (earlier servers put what is written again into another partition).
         shards: write channels of a new collection.
         replicas: copies in the memory of the query nodes.
-        writer: number of this machine among those that write to one tenant, 0 to 1023. Two
-            processes that write at the same time must have different ones.
-        stale_after: seconds after which an unfinished write of another process counts as dead and
-            is undone or finished.
+        writer: number of this machine among those that write to one tenant, 0 to 1023; machines
+            must have different ones.
         wait: seconds to wait for a Milvus Lite folder that another process has open.
         timeout: seconds that one request may take.
         erase: ``now`` rewrites a Milvus Lite folder at each removal, so that no byte stays;
@@ -49,7 +48,6 @@ class MilvusOptions(Record):
     shards: int = 1
     replicas: int = 1
     writer: int = 0
-    stale_after: float = 600.0
     wait: float = 5.0
     timeout: float = 60.0
     erase: Literal["now", "later"] = "now"
@@ -63,7 +61,6 @@ class MilvusOptions(Record):
             "shards": not 1 <= self.shards <= 16,
             "replicas": self.replicas < 1,
             "writer": not 0 <= self.writer < MOST_WRITERS,
-            "stale_after": not self.stale_after > 0,
             "wait": not self.wait >= 0,
             "timeout": not self.timeout > 0,
             "erase": self.erase not in {"now", "later"},
@@ -73,7 +70,7 @@ class MilvusOptions(Record):
             if is_wrong:
                 raise OptionError(
                     f"the Milvus option {name} is {getattr(self, name)!r}",
-                    "see visavis.gallery.milvus_options.MilvusOptions for what is accepted",
+                    "see visavis.gallery.milvus.options.MilvusOptions for what is accepted",
                 )
 
 

@@ -12,9 +12,10 @@ from visavis.decision.domain import Domain, people_mean
 from visavis.errors import ModelMismatchError, OptionError
 from visavis.gallery.entries import usable_vectors
 from visavis.gallery.fusion import FUSIONS, fused_scores
-from visavis.gallery.milvus_options import score_error, search_parameters
-from visavis.gallery.milvus_tables import MOST_HITS, Row, Tables
-from visavis.gallery.milvus_writes import Model
+from visavis.gallery.milvus.faces import Model
+from visavis.gallery.milvus.options import score_error, search_parameters
+from visavis.gallery.milvus.people import People
+from visavis.gallery.milvus.tables import MOST_HITS, Row, Tables
 from visavis.gallery.records import Match
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
@@ -35,8 +36,8 @@ class MilvusSearch:
     domain the candidates are those closest to ``Domain.query``, as in a SQLite gallery.
     """
 
-    def __init__(self, tables: Tables) -> None:
-        self.tables = tables
+    def __init__(self, tables: Tables, people: People) -> None:
+        self.tables, self.people = tables, people
 
     def checked(self, vectors: Vectors, model: Model | None, k: int, fusion: str) -> Vectors:
         """Probes that can be searched.
@@ -57,10 +58,10 @@ class MilvusSearch:
         return probes
 
     def search(
-        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion, hidden: str,
+        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion,
         domain: Domain | None = None,
     ) -> list[list[Match]]:  # fmt: skip
-        """As ``GalleryStore.search``; ``hidden`` is a filter for the faces that count."""
+        """As ``GalleryStore.search``."""
         answers: list[list[Match]] = []
         queries = probes
         if domain is not None:
@@ -69,31 +70,29 @@ class MilvusSearch:
         for start in range(0, len(probes), _PROBES):
             part = slice(start, start + _PROBES)
             candidates = self._candidates(
-                queries[part], model, k=k, fusion=fusion, hidden=hidden, all_hits=domain is not None
+                queries[part], model, k=k, fusion=fusion, all_hits=domain is not None
             )
             answers += self._scored(
-                probes[part], candidates, model, k=k, fusion=fusion, hidden=hidden, domain=domain
+                probes[part], candidates, model, k=k, fusion=fusion, domain=domain
             )
         return answers
 
     def _candidates(
-        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion, hidden: str, all_hits: bool
+        self, probes: Vectors, model: Model, *, k: int, fusion: Fusion, all_hits: bool
     ) -> list[list[str]]:
-        by_face = fusion == "max"
-        table = model.faces if by_face else model.centres
-        field = {"max": "vector", "mean": "mean", "weighted": "weighted"}[fusion]
+        table = dict(zip(FUSIONS, (model.faces, *model.means), strict=True))[fusion]
         found: list[list[str]] = [[] for _ in probes]
         open_ = list(range(len(probes)))
         limit = min(max(4 * k, _CANDIDATES if all_hits else 32), MOST_HITS)
         doubt = 2 * score_error(self.tables.index)  # of the k-th, and of who may be before it
         while open_:
-            hits = self._hits(table, field, probes[open_], limit, hidden if by_face else "")
-            people = self.names({self._owner(hit) for each in hits for hit in each})
+            hits = self._hits(table, probes[open_], limit)
+            people = self.people.names({_owner(hit) for each in hits for hit in each})
             unsure = []
             for at, each in zip(open_, hits, strict=True):
                 best: dict[str, float] = {}
                 for hit in each:
-                    person = self._owner(hit)
+                    person = _owner(hit)
                     if person in people:
                         best[person] = max(best.get(person, -2.0), hit["distance"])
                 ranked = sorted(best.values(), reverse=True)
@@ -108,38 +107,20 @@ class MilvusSearch:
             open_, limit = unsure, min(limit * 4, MOST_HITS)
         return found
 
-    def _hits(
-        self, table: str, field: str, probes: Vectors, limit: int, where: str
-    ) -> list[list[Row]]:
-        options = self.tables.options
+    def _hits(self, table: str, probes: Vectors, limit: int) -> list[list[Row]]:
         fields = ["person"] if table.startswith("faces_") else []
-        parameters = search_parameters(self.tables.index, options.recall, limit=limit)
-        return self.tables.search(
-            table, field, probes, limit=limit, where=where, fields=fields, parameters=parameters
-        )
-
-    @staticmethod
-    def _owner(hit: Row) -> str:
-        return str(hit.get("person", hit["id"]))
-
-    def names(self, people: set[str], hidden: str = "") -> dict[str, str]:
-        """Names of those of these people who are there, by id."""
-        rows = self.tables.read_in_parts(
-            "people", "id", sorted(people), ["id", "name"], also=hidden
-        )
-        return {row["id"]: row["name"] for row in rows}
+        parameters = search_parameters(self.tables.index, self.tables.options.recall, limit=limit)
+        return self.tables.search(table, probes, limit=limit, fields=fields, parameters=parameters)
 
     def _scored(
         self, probes: Vectors, candidates: list[list[str]], model: Model, *, k: int,
-        fusion: Fusion, hidden: str, domain: Domain | None,
+        fusion: Fusion, domain: Domain | None,
     ) -> list[list[Match]]:  # fmt: skip
         everybody = {person for each in candidates for person in each}
-        names = self.names(everybody, hidden)
+        names = self.people.names(everybody)
         faces: dict[str, list[Row]] = defaultdict(list)
-        for row in self.tables.read_in_parts(
-            model.faces, "person", sorted(names), ["id", "person", "usability", "vector"],
-            also=hidden,
-        ):  # fmt: skip
+        fields = ["id", "person", "usability", "vector"]
+        for row in self.tables.read(model.faces, "person", sorted(names), fields):
             faces[row["person"]].append(row)
         held = {person: _Held(sorted(rows, key=_number), domain) for person, rows in faces.items()}
         answers = []
@@ -153,39 +134,39 @@ class MilvusSearch:
         return answers
 
     def non_mated(
-        self, model: Model, *, most: int, fusion: Fusion, hidden: str, domain: Domain | None
+        self, model: Model, *, most: int, fusion: Fusion, domain: Domain | None
     ) -> NDArray[np.float32]:
         """As ``GalleryStore.non_mated``; in a gallery of more than 200,000 faces the people are
         chosen among the owners of the first 200,000."""
-        owners = self._owners(model, hidden)
-        there = self.names(set(owners))
+        owners = self._owners(model)
+        there = self.people.names(owners)
         people = sorted(person for person in owners if person in there)
         rng = np.random.default_rng(0)
         picked: dict[int, str] = {}
         for at in rng.permutation(len(people))[: max(most, 0)].tolist():
             numbers = owners[people[at]]
             picked[numbers[int(rng.integers(len(numbers)))]] = people[at]
-        found = self.tables.read_in_parts(model.faces, "id", sorted(picked), ["id", "vector"])
+        found = self.tables.read(model.faces, "id", sorted(picked), ["id", "vector"])
         rows = {row["id"]: row["vector"] for row in found}
         numbers = [number for number in picked if number in rows]
         if len(people) < 2 or not numbers:
             return np.zeros(0, dtype=np.float32)
         probes = np.array([rows[number] for number in numbers], dtype=np.float32)
-        answers = self.search(probes, model, k=2, fusion=fusion, hidden=hidden, domain=domain)
+        answers = self.search(probes, model, k=2, fusion=fusion, domain=domain)
         closest = [
             next((match.score for match in matches if match.person_id != picked[number]), None)
             for number, matches in zip(numbers, answers, strict=True)
         ]
         return np.array([score for score in closest if score is not None], dtype=np.float32)
 
-    def mean(self, model: Model, hidden: str) -> tuple[NDArray[np.float32], int] | None:
+    def mean(self, model: Model) -> tuple[NDArray[np.float32], int] | None:
         """As ``GalleryStore.mean``, of the first faces."""
         rows: list[Row] = []
-        for page in self.tables.pages(model.faces, hidden, ["person", "vector"]):
+        for page in self.tables.pages(model.faces, "", ["person", "vector"]):
             rows += page
             if len(rows) >= _AVERAGED:
                 break
-        there = self.names({row["person"] for row in rows})
+        there = self.people.names({row["person"] for row in rows})
         rows = [row for row in rows if row["person"] in there]
         if not rows:
             return None
@@ -193,10 +174,10 @@ class MilvusSearch:
         vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
         return people_mean(vectors, owners), len(there)
 
-    def _owners(self, model: Model, hidden: str) -> dict[str, list[int]]:
+    def _owners(self, model: Model) -> dict[str, list[int]]:
         owners: dict[str, list[int]] = defaultdict(list)
         scanned = 0
-        for rows in self.tables.pages(model.faces, hidden, ["person"]):
+        for rows in self.tables.pages(model.faces, "", ["person"]):
             for row in rows:
                 owners[row["person"]].append(row["id"])
             scanned += len(rows)
@@ -213,6 +194,10 @@ def require_fusion(fusion: str) -> None:
     """
     if fusion not in FUSIONS:
         raise OptionError(f"the fusion {fusion!r}", f"choose one of {', '.join(FUSIONS)}")
+
+
+def _owner(hit: Row) -> str:
+    return str(hit.get("person", hit["id"]))
 
 
 def _number(row: Row) -> int:

@@ -1,0 +1,1 @@
+"""A gallery on Milvus: a ``GalleryStore`` over pymilvus, its audit in a SQLite file beside it."""

@@ -1,0 +1,290 @@
+"""Collections of a Milvus gallery: made, written, read in pages, rewritten."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import numpy as np
+
+from visavis.errors import GalleryError, OptionError
+from visavis.gallery.milvus.connection import Connection
+from visavis.gallery.milvus.options import MilvusOptions, index_kind, index_parameters
+
+PAGE: Final = 1000
+ROWS_AT_ONCE: Final = 1000
+BYTES_AT_ONCE: Final = 8 << 20
+MOST_HITS: Final = 16_384
+"""Most hits that Milvus gives a probe."""
+
+LONGEST_TEXT: Final = 65_535
+"""Bytes of Milvus's longest text field."""
+
+TEXT_LIMITS: Final = {"settings": 4096, "photo": 8192, "photo_sha256": 256, "model": 1024}
+
+_TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Fields beside id, tenant and vector: bytes of a text, or the kind of a number.
+_FIELDS: Final[Mapping[str, Mapping[str, int | str]]] = {
+    "models": {"sha256": 64, "name": 1024, "dimension": "int"},
+    "people": {"name": 1024, "name_key": 64, "attributes": LONGEST_TEXT, "created": "int"},
+    "crops": {"face": "int", "part": "int", "data": LONGEST_TEXT},
+    "faces": {
+        "person": 32, "settings": 4096, "usability": "float", "source": 8192, "source_sha256": 256,
+        "source_key": 32, "created": "int", "expires": "int", "crop": "int", "levelled": "int",
+        "tag": 32,
+    },
+    "mean": {},
+    "weighted": {},
+}  # fmt: skip
+# Known to servers since 2.3; INVERTED is not.
+_SCALAR_INDEX: Final = {
+    "person": "Trie", "name_key": "Trie", "face": "STL_SORT", "expires": "STL_SORT",
+}  # fmt: skip
+_NOTHING: Final = [0.0, 0.0]
+
+Row = dict[str, Any]
+
+
+def is_one(field: str, value: str | int) -> str:
+    """A filter for one value. Texts are hexadecimal digits, made by this package: nothing that a
+    user typed is ever part of a filter."""
+    return f"{field} == {_written(value)}"
+
+
+def one_of(field: str, values: Iterable[str | int]) -> str:
+    """A filter for any of some values."""
+    return f"{field} in [{', '.join(map(_written, values))}]"
+
+
+def _written(value: str | int) -> str:
+    if isinstance(value, int):
+        return str(value)
+    if not set(value) <= set("0123456789abcdef"):
+        raise OptionError(f"{value!r} in a filter", "hexadecimal digits are accepted")
+    return f'"{value}"'
+
+
+def dimension_of(table: str) -> int:
+    """Length of the vectors of a table, which its name ends in; 0 where it holds none."""
+    return int(table.rpartition("_")[2]) if "_" in table else 0
+
+
+class Tables:
+    """The collections of one tenant. Their names: ``people``, ``faces_HASH_DIMENSION``, ...
+
+    Every collection is reached by an alias, so that it can be rewritten as a whole, and is there
+    once the alias is. Those without templates carry a vector of two zeros, which Milvus asks for.
+    All writes are upserts: one that was sent twice is there once.
+    """
+
+    def __init__(self, connection: Connection, tenant: str, options: MilvusOptions) -> None:
+        if not _TENANT.fullmatch(tenant):
+            raise OptionError(
+                f"the tenant {tenant!r}", "1 to 64 letters, digits, _ and - are accepted"
+            )
+        self.connection, self.tenant, self.options = connection, tenant, options
+        self.index = index_kind(options, lite=connection.lite)
+        self._ready: set[str] = set()
+
+    def require_layout(self) -> None:
+        """Raise GalleryError where the collections are those of a former version."""
+        if self.connection.call("has_collection", self._name("audit")):
+            raise GalleryError(
+                f"the gallery {self.connection.uri} was made by an earlier visavis",
+                "export it with that version, and import the file into a new gallery",
+            )
+
+    def _name(self, table: str) -> str:
+        return f"{self.options.prefix}_{table}"
+
+    def exists(self, table: str) -> bool:
+        """Whether a table has been made; it is loaded then."""
+        name = self._name(table)
+        if name not in self._ready and self.connection.call("has_collection", name):
+            self.connection.call("load_collection", name)
+            self._ready.add(name)
+        return name in self._ready
+
+    def ensure(self, *tables: str) -> None:
+        """Make tables that are not there."""
+        made = {
+            self._name(table): self._create(table) for table in tables if not self.exists(table)
+        }
+        with ThreadPoolExecutor(max(len(made), 1)) as pool:  # a server takes seconds for each
+            list(pool.map(self._load, made.values()))
+        for alias, collection in made.items():
+            self.connection.call("create_alias", collection, alias)
+            self._ready.add(alias)
+
+    def _load(self, collection: str) -> None:
+        self.connection.call("load_collection", collection, replica_number=self.options.replicas)
+
+    def _create(self, table: str) -> str:
+        from pymilvus import DataType, MilvusClient
+
+        made = f"{self._name(table)}_v{self.connection.generation(self._name(table))}"
+        kind, dimension, partitions = (
+            table.split("_", maxsplit=1)[0],
+            dimension_of(table),
+            self._partitions(),
+        )
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        if kind == "faces":
+            schema.add_field("id", DataType.INT64, is_primary=True)
+        else:
+            schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=128)
+        key = {"is_partition_key": True} if partitions else {}
+        schema.add_field("tenant", DataType.VARCHAR, max_length=64, **key)
+        numbers = {"int": DataType.INT64, "float": DataType.DOUBLE}
+        indexes = MilvusClient.prepare_index_params()
+        for field, type_ in _FIELDS[kind].items():
+            if isinstance(type_, int):
+                schema.add_field(field, DataType.VARCHAR, max_length=type_)
+            else:
+                schema.add_field(field, numbers[type_])
+            if field in _SCALAR_INDEX and not self.connection.lite:
+                indexes.add_index(field, index_type=_SCALAR_INDEX[field])
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension or len(_NOTHING))
+        type_, parameters = index_parameters(self.index) if dimension else ("FLAT", {})
+        indexes.add_index("vector", index_type=type_, metric_type="IP", params=parameters)
+        counts = {"num_partitions": partitions} if partitions else {}
+        self.connection.call(
+            "create_collection", made, schema=schema, consistency_level="Strong",
+            num_shards=self.options.shards, **counts,
+        )  # fmt: skip
+        # The index of an empty collection is there at once; waiting would cost half a second.
+        self.connection.call("create_index", made, indexes, sync=False)
+        return made
+
+    def _partitions(self) -> int:
+        asked = self.options.partitions
+        if asked == 0 or (asked is None and self.connection.lite):
+            return 0
+        old = self.connection.before(2, 4)
+        if asked and old:
+            raise OptionError(
+                f"{asked} partitions on the server {self.connection.uri}",
+                "servers before 2.4 misplace what is written again; leave the option out, or "
+                "update the server",
+            )
+        return 0 if old else asked or 64
+
+    def put(self, table: str, rows: Sequence[Row], *, collection: str = "") -> None:
+        """Upsert rows, in requests of a size that Milvus takes; of the tenant unless they say."""
+        batch: list[Row] = []
+        size = 0
+        for row in rows:
+            full = {"tenant": self.tenant, "vector": _NOTHING, **row}
+            weight = sum(len(v) * 4 if not isinstance(v, int | float) else 8 for v in full.values())
+            if batch and (len(batch) == ROWS_AT_ONCE or size + weight > BYTES_AT_ONCE):
+                self.connection.call("upsert", collection or self._name(table), batch)
+                batch, size = [], 0
+            batch.append(full)
+            size += weight
+        if batch:
+            self.connection.call("upsert", collection or self._name(table), batch)
+
+    def delete(self, table: str, field: str, values: Iterable[str | int]) -> None:
+        """Delete the tenant's rows whose field has one of some values."""
+        wanted = list(values)
+        for start in range(0, len(wanted) if self.exists(table) else 0, ROWS_AT_ONCE):
+            where = self._mine(one_of(field, wanted[start : start + ROWS_AT_ONCE]))
+            self.connection.call("delete", self._name(table), filter=where)
+
+    def _mine(self, where: str) -> str:
+        mine = f'tenant == "{self.tenant}"'
+        return f"{mine} and {where}" if where else mine
+
+    def read(
+        self, table: str, field: str, values: Iterable[str | int], fields: Sequence[str], *,
+        also: str = "",
+    ) -> Iterator[Row]:  # fmt: skip
+        """The tenant's rows whose field has one of some values, in any order."""
+        wanted = list(values)
+        for start in range(0, len(wanted) if self.exists(table) else 0, 250):
+            where = one_of(field, wanted[start : start + 250])
+            found = self.connection.call(
+                "query", self._name(table), output_fields=list(fields),
+                filter=self._mine(f"{where} and {also}" if also else where),
+                consistency_level="Strong",
+            )  # fmt: skip
+            yield from map(dict, found)
+
+    def pages(
+        self, table: str, where: str, fields: Sequence[str], *, after: int | str | None = None
+    ) -> Iterator[list[Row]]:
+        """The tenant's rows by rising ``id``, page by page."""
+        if self.exists(table):
+            yield from self._pages(self._name(table), table, self._mine(where), fields, after=after)
+
+    def _pages(
+        self, collection: str, table: str, where: str, fields: Sequence[str], *,
+        after: int | str | None = None, size: int = PAGE,
+    ) -> Iterator[list[Row]]:  # fmt: skip
+        last: int | str = (-1 if table.startswith("faces_") else "") if after is None else after
+        full = True
+        while full:  # ``last`` rises with each page
+            above = f"id > {last}" if isinstance(last, int) else f'id > "{last}"'
+            # What Milvus's own iterator sets: rows come in the order of the primary key.
+            found = self.connection.call(
+                "query", collection, filter=f"{where} and {above}" if where else above,
+                output_fields=["id", *fields], limit=size, consistency_level="Strong",
+                iterator="True", guarantee_timestamp=0, reduce_stop_for_best=True,
+            )  # fmt: skip
+            rows = sorted(map(dict, found), key=lambda row: row["id"])
+            if rows:
+                last = rows[-1]["id"]
+                yield rows
+            full = len(rows) == size
+
+    def count(self, table: str, where: str = "") -> int:
+        """How many of the tenant's rows a filter names."""
+        if not self.exists(table):
+            return 0
+        (row,) = self.connection.call(
+            "query", self._name(table), filter=self._mine(where), output_fields=["count(*)"],
+            consistency_level="Strong",
+        )  # fmt: skip
+        return int(row["count(*)"])
+
+    def search(
+        self, table: str, probes: np.ndarray[Any, Any], *, limit: int, fields: Sequence[str],
+        parameters: Mapping[str, Any],
+    ) -> list[list[Row]]:  # fmt: skip
+        """The tenant's rows closest to each probe, best first, with ``id`` and ``distance``."""
+        if not self.exists(table):
+            return [[] for _ in probes]
+        found = self.connection.call(
+            "search", self._name(table), data=list(probes), anns_field="vector", limit=limit,
+            filter=self._mine(""), output_fields=list(fields), consistency_level="Strong",
+            search_params={"metric_type": "IP", "params": dict(parameters)},
+        )  # fmt: skip
+        return [
+            [{"id": hit["id"], "distance": hit["distance"], **hit["entity"]} for hit in hits]
+            for hits in found
+        ]
+
+    def erase(self, tables: Iterable[str]) -> None:
+        """See to it that deleted rows leave the files: rewrite the tables in a Milvus Lite folder,
+        ask a server to compact them."""
+        for table in sorted(tables):
+            if not self.exists(table):
+                continue
+            if self.connection.lite:
+                self._rewrite(table)
+            else:
+                self.connection.call("compact", self._name(table))
+
+    def _rewrite(self, table: str) -> None:
+        """Copy what is left of a table, of all tenants, and drop the old one with its files."""
+        alias = self._name(table)
+        old = self.connection.call("describe_alias", alias)["collection_name"]
+        new = self._create(table)
+        self._load(new)
+        size = 100 if table == "crops" else 5 * PAGE
+        for rows in self._pages(old, table, "", ["*"], size=size):
+            self.put(table, rows, collection=new)
+        self.connection.call("alter_alias", new, alias)
+        self.connection.call("drop_collection", old)
