@@ -113,7 +113,7 @@ def test_a_batch_sent_again_after_the_server_was_killed(
     server.start()
     with MilvusGallery(server.uri, tenant="disturbed", home=tmp_path) as store:
         there = [face.photo for face in store.faces()]
-        assert len(set(there)) == len(there) < 2200
+        assert 1100 < len(set(there)) == len(there) < 2200  # a part of the batch
         assert [face.id for face in store.faces()][:1100] == acknowledged
         assert store.check().ok, store.check().problems  # what came through is whole
         again = store.add(batch(2))
