@@ -32,13 +32,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/visavis demo --out demo-out
 
-MILVUS_TESTS = $(addprefix tests/gallery/test_,milvus.py milvus_server.py contract_milvus.py transfer.py)
+MILVUS_TESTS = $(addprefix tests/gallery/test_,milvus.py contract_milvus.py transfer.py)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not milvus" $(TESTS)
-	@# In processes of their own: they start servers, and clients with threads. A file each: one server.
+	@# In processes of their own: they start Milvus Lite, and clients with threads.
 	@# 5: TESTS has none of them.
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "milvus and not slow" $(or $(TESTS),$(MILVUS_TESTS)) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "milvus and not slow" $(or $(TESTS),$(MILVUS_TESTS)) || [ $$? -eq 5 ]
 
 milvus-test: $(STAMP)
 	$(BIN)/python -m pytest -m milvus tests/gallery/test_milvus_server.py

@@ -508,7 +508,7 @@ def test_interrupted(run, place: Path, photo: Path, darker: Path, monkeypatch) -
     from visavis.identification import Enroller, EnrollOptions
     from visavis.identification import enroller as module
 
-    monkeypatch.setattr(module, "_batches", lambda photos, size: ([p] for p in photos))
+    monkeypatch.setattr(module, "batches", lambda photos, size: ([p] for p in photos))
     commit, calls = Enroller._commit, []
 
     def interrupted(self, rows, accepted):

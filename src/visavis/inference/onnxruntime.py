@@ -56,11 +56,6 @@ class OnnxRuntimeSession:
 # start-up time: 120 of 150 ms. With the weights in a separate memory-mapped file, the cached graph
 # loads in 15 ms and uses half the memory. It is valid for one processor type and one version of
 # ONNX Runtime, so both are part of the key.
-#
-# Optimizing SFace takes most of the time of starting: 120 of 150 ms. ONNX Runtime writes its own
-# result out on request; kept with the weights in a file beside it, which is mapped and not read, it
-# loads in 15 ms and takes half the memory. The result suits one kind of processor and one version
-# of ONNX Runtime, so both are part of its key.
 
 _VERSION = 1  # part of the key: increase it whenever the cached format changes
 _GRAPH, _WEIGHTS, _STAMP = "graph.onnx", "weights.bin", "stamp"
