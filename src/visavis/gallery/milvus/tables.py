@@ -93,8 +93,8 @@ class Tables:
         if self.connection.call("has_collection", self._name("audit")):
             raise GalleryError(
                 f"the gallery {self.connection.uri} was made by an earlier visavis",
-                "with that version, export it and import the file into a gallery in a folder, which "
-                "this version opens",
+                "with that version, export it and import the file into a gallery in a folder, "
+                "which this version opens",
             )
 
     def _name(self, table: str) -> str:
