@@ -170,3 +170,9 @@ def test_json_of_no_rows_and_of_some() -> None:
             text = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
             whole = {**head, key: rows, **tail} if key else rows
             assert text == json.dumps(whole, indent=2) + "\n"
+
+
+def test_a_long_text_is_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    long = "photos of the door, " * 20
+    monkeypatch.setattr("sys.argv", ["visavis", "calibrate", str(tmp_path), "--dataset", long])
+    assert output.command_line() == f"visavis calibrate {tmp_path.name} --dataset '{long}'"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -160,3 +161,15 @@ def _plain_updates(label: str) -> Callable[[int, int], None]:
             messages.print(f"{label}: {done} of {total}")
 
     return update
+
+
+def command_line() -> str:
+    """The command as it was typed, files and folders by their last name: records are shared."""
+
+    def short(word: str) -> str:
+        try:
+            return Path(word).name if Path(word).exists() else word
+        except OSError:  # too long for a path: a text
+            return word
+
+    return shlex.join(["visavis", *map(short, sys.argv[1:])])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +10,7 @@ import typer
 from visavis.api import calibrations
 from visavis.cli import options
 from visavis.cli.calibrate.show import show_calibration, show_check, show_list
-from visavis.cli.output import console, echo_json, home, messages, stages
+from visavis.cli.output import command_line, console, echo_json, home, messages, stages
 from visavis.errors import CalibrationError, OptionError
 
 
@@ -172,7 +170,7 @@ def calibrate(
                 fmr=fmr,
                 root=root,
                 people_list=people_list,
-                command=_command(),
+                command=command_line(),
                 cache=not no_cache,
                 workers=workers,
                 progress=update,
@@ -212,9 +210,3 @@ def _manage(delete: str | None, *, json: bool) -> None:
         show_list(found)
     if damaged:
         raise typer.Exit(1)
-
-
-def _command() -> str:
-    """The command line, with folders reduced to their last name, because records are shared."""
-    words = (Path(word).name if Path(word).exists() else word for word in sys.argv[1:])
-    return shlex.join(["visavis", *words])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import shlex
-import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visavis.cli import options
-from visavis.cli.output import console, echo_json, home, messages, stages
+from visavis.cli.output import command_line, console, echo_json, home, messages, stages
 from visavis.cli.train.fields import take_apart
 from visavis.cli.train.show import show_outcome, show_plan
 from visavis.errors import OptionError
@@ -139,7 +137,7 @@ def run(
             "accelerator": accelerator,
             "devices": devices,
             "nodes": nodes,
-            "command": _command(),
+            "command": command_line(),
             "first": _first_process(),
             "progress": update,
             "on_step": None if json else live,
@@ -179,12 +177,6 @@ def _tell(trained: Trained, model: Outcome, *, json: bool) -> None:
 def _first_process() -> bool:
     """Whether this is the first process of Lightning or torchrun."""
     return all(int(os.environ.get(key, "0")) == 0 for key in ("RANK", "LOCAL_RANK", "NODE_RANK"))
-
-
-def _command() -> str:
-    """The command line, with folders reduced to their last name, because models are shared."""
-    words = (Path(word).name if Path(word).exists() else word for word in sys.argv[1:])
-    return shlex.join(["visavis", *words])
 
 
 def _refuse_misspelt(fields: Collection[str], recipe: str) -> None:
