@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from visavis.api import cache, calibrations, data, evaluate, models, runs
     from visavis.api.albums import PhotoAlbum, cluster
     from visavis.api.calibrations import calibrate, check
+    from visavis.api.engine import Engine
     from visavis.api.face_clusterer import FaceClusterer
     from visavis.api.gallery import Gallery, Key
     from visavis.api.photos import (
@@ -45,6 +46,7 @@ _PLACES = {
         "save_templates",
         "verify",
     ),
+    "api.engine": ("Engine",),
     "api.face_clusterer": ("FaceClusterer",),
     "api.gallery": ("Gallery", "Key"),
     "pipeline": ("Recognizer", "Verification"),
@@ -57,6 +59,7 @@ _MODULES = ("cache", "calibrations", "data", "evaluate", "models", "runs")
 __all__ = [
     "Calibration",
     "CalibrationStore",
+    "Engine",
     "Face",
     "FaceClusterer",
     "Gallery",

@@ -152,6 +152,10 @@ def require_extra(extra: str, purpose: str, *, module: str | None = None) -> Non
             ) from error
 
 
+class BusyError(VisavisError):
+    """Too much is waiting already, or the end has come; the same request may succeed later."""
+
+
 class CalibrationError(VisavisError):
     """Scores cannot support what was asked of them."""
 
@@ -192,7 +196,7 @@ class GalleryKeyError(GalleryError):
     """The gallery is encrypted and the key is missing or wrong, or it is not and one was given."""
 
 
-class GalleryBusyError(GalleryError):
+class GalleryBusyError(GalleryError, BusyError):
     """Another process kept the gallery locked for too long."""
 
 

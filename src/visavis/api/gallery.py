@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import threading
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from visavis.gallery.crypto.key import Key, readers
 from visavis.types import Record
 
 if TYPE_CHECKING:
+    from visavis.api.engine import Engine
     from visavis.api.named import NamedPhoto
     from visavis.gallery.milvus.store import MilvusGallery
     from visavis.gallery.records import (
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from visavis.identification import (
         EnrollOptions,
         EnrollRow,
+        GalleryThreshold,
         IdentifiedPhoto,
         Identifier,
         IdentifyOptions,
@@ -46,6 +49,8 @@ __all__ = ["EnrollReport", "Gallery", "GalleryAccess", "Key", "open_store", "rea
 
 Place = str | PathLike[str]
 _MANY = 1000
+_KEPT = 16
+"""Most identifiers, and open-set models, that a gallery keeps."""
 
 
 class GalleryAccess(TypedDict, total=False):
@@ -138,6 +143,7 @@ class Gallery:
         token: access token of a Milvus server.
         home: folder of models, calibrations, and audits of galleries on Milvus servers; the user's
             data folder when ``None``.
+        engine: shares its models and queue with other galleries and threads; ``None``: own models.
 
     Attributes:
         location: as given.
@@ -158,6 +164,7 @@ class Gallery:
         tenant: str = "default",
         token: str | None = None,
         home: Path | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self._key = key = _key(key)
         self.location = str(location)
@@ -165,7 +172,10 @@ class Gallery:
             location, create=create, key=key, tenant=tenant, token=token, home=home
         )
         self._home = home
-        self._identifiers: dict[str, Identifier] = {}
+        self._engine = engine
+        self._identifiers: OrderedDict[tuple[Any, ...], Identifier] = OrderedDict()
+        self._thresholds: dict[tuple[Any, ...], GalleryThreshold] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -233,7 +243,7 @@ class Gallery:
         enroller = Enroller(self.store, self.recognizer(**options), options=wanted)
         for sentence in enroller.warnings():
             log.warning("%s", sentence)
-        self._identifiers.clear()
+        self._forget_identifiers()
         rows = []
         for row in enroller.enroll(photos, progress=stage(progress, "enroll")):
             rows.append(row)
@@ -252,6 +262,8 @@ class Gallery:
 
         model = options.get("model") or model_to_enroll(self.store, home=self._home)
         options |= {"model": model, "home": self._home}
+        if self._engine is not None:
+            return self._engine.recognizer(**options)
         return make_recognizer(**options)
 
     def identify(self, photo: Any, /, **options: Any) -> NamedPhoto:
@@ -333,12 +345,25 @@ class Gallery:
             UnknownCalibrationError, ModelMismatchError: unknown calibration, or one for another
                 model.
         """
-        from visavis.identification import Identifier, recognizers
-        from visavis.pipeline import RecognizerOptions
+        from visavis.decision.profile import CalibrationStore
+        from visavis.identification import GalleryThreshold, Identifier, recognizers
+        from visavis.pipeline import Recognizer, RecognizerOptions
 
         wanted = identify_options(fpir=fpir, top=top, faces=faces, fusion=fusion, audit=audit)
-        asked = repr((wanted, model, calibrations, aligned, flip, options))
-        if asked not in self._identifiers:
+        measured = (fusion, tuple(calibrations), CalibrationStore(self._home).changed())
+        asked = (wanted, model, measured, aligned, flip, *sorted(options.items()))
+        with self._lock:
+            if asked in self._identifiers:
+                self._identifiers.move_to_end(asked)
+                return self._identifiers[asked]
+            if measured not in self._thresholds:
+                stale = len(self._thresholds) >= _KEPT or any(
+                    known[-1] != measured[-1] for known in self._thresholds
+                )
+                if stale:
+                    self._thresholds.clear()
+                    self._identifiers.clear()
+                self._thresholds[measured] = GalleryThreshold(self.store, fusion=wanted.fusion)
             given: dict[str, Any] = {**options, "flip": flip}
             given.pop("home", None)
             found = recognizers(
@@ -349,13 +374,22 @@ class Gallery:
                 calibrations=tuple(calibrations),
                 options=RecognizerOptions(**given),
                 home=self._home,
+                make=Recognizer if self._engine is None else self._engine.make,
             )
-            made = Identifier(self.store, found, options=wanted)
+            made = Identifier(
+                self.store, found, options=wanted, threshold=self._thresholds[measured]
+            )
             made.require_supported()
             for sentence in made.warnings():
                 log.warning("%s", sentence)
             self._identifiers[asked] = made
-        return self._identifiers[asked]
+            while len(self._identifiers) > _KEPT:
+                self._identifiers.popitem(last=False)
+            return made
+
+    def _forget_identifiers(self) -> None:
+        with self._lock:
+            self._identifiers.clear()
 
     def __contains__(self, name: str) -> bool:
         """Whether a person of that name is enrolled."""
@@ -481,7 +515,7 @@ class Gallery:
             OptionError: no model is given, or there is nothing to migrate.
         """
         change = self._change(model, **options)
-        self._identifiers.clear()
+        self._forget_identifiers()
         return change.run(report=stage(progress, "migrate"))
 
     def finish_migration(self, model: str | None = None, /) -> int:
@@ -493,7 +527,7 @@ class Gallery:
         Raises:
             GalleryError: a person has no new template.
         """
-        self._identifiers.clear()
+        self._forget_identifiers()
         return self._change(model).finish()
 
     def _change(self, model: str | None, /, **options: Unpack[PhotoOptions]) -> Migration:
@@ -578,7 +612,7 @@ class Gallery:
         from visavis.gallery import transfer
 
         check_import(file, existing)
-        self._identifiers.clear()
+        self._forget_identifiers()
         used = _key(key)
         if used is None and is_sealed(Path(file)):
             used = self._key

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from visavis.identification.enroller import Enroller, EnrollOptions
 from visavis.identification.expiry import expiry
-from visavis.identification.identifier import Identifier, IdentifyOptions
+from visavis.identification.identifier import GalleryThreshold, Identifier, IdentifyOptions
 from visavis.identification.migration import Migration, MigrationProgress
 from visavis.identification.models import recognizers
 from visavis.identification.photos import PersonPhoto, of_folders, of_one, of_table
@@ -31,6 +31,7 @@ __all__ = [
     "EnrollOptions",
     "EnrollRow",
     "Enroller",
+    "GalleryThreshold",
     "Identification",
     "IdentifiedPhoto",
     "Identifier",

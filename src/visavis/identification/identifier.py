@@ -21,7 +21,7 @@ from visavis.gallery.space import calibration_in
 from visavis.identification.answers import ModelMatches, fuse
 from visavis.identification.models import enrolled_otherwise
 from visavis.identification.records import Identification, IdentifiedPhoto
-from visavis.pipeline import rules
+from visavis.pipeline import batch, rules
 from visavis.types import Template
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class Identifier:
         recognizers: one per model of the gallery, see ``recognizers``. Each compares its own
             templates only; the answer with the better support is returned.
         options: rate, candidates, fusion, rule, audit.
+        threshold: open-set models to share with other identifiers of the same calibrations and
+            fusion; ``None``: own ones.
 
     Raises:
         OptionError: no recognizer, or two of one model.
@@ -94,6 +96,7 @@ class Identifier:
         recognizers: Sequence[Recognizer],
         *,
         options: IdentifyOptions = IdentifyOptions(),
+        threshold: GalleryThreshold | None = None,
     ) -> None:
         hashes = {recognizer.model_sha256 for recognizer in recognizers}
         if not hashes or len(hashes) < len(recognizers):
@@ -103,7 +106,9 @@ class Identifier:
         self._gallery = gallery
         self._recognizers = tuple(recognizers)
         self._options = options
-        self._strangers = GalleryThreshold(gallery, fusion=options.fusion, own=options.own_scores)
+        self._strangers = threshold or GalleryThreshold(
+            gallery, fusion=options.fusion, own=options.own_scores
+        )
         self._known: tuple[float, GalleryInfo] | None = None
 
     @property
@@ -160,12 +165,13 @@ class Identifier:
             NoFaceError, SeveralFacesError: according to the rule.
             UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
         """
-        loaded = images.load(photo, limits=self._recognizers[0].options.limits)
+        name = images.describe(photo)
+        data, digest = batch.read(self._recognizers[0], photo, name)
         templates = [
-            recognizer.embed_photo(loaded.pixels, self._options.rule, name=loaded.description)
+            recognizer.embed_photo(data, self._options.rule, name=name)
             for recognizer in self._recognizers
         ]
-        return self._answer(loaded.description, loaded.sha256, templates)
+        return self._answer(name, digest or images.digest(images.decode(photo)), templates)
 
     def identify_many(
         self,

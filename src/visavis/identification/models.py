@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,6 +49,7 @@ def recognizers(
     calibrations: Sequence[str] = (),
     options: RecognizerOptions | None = None,
     home: Path | None = None,
+    make: Callable[..., Recognizer] = Recognizer,
 ) -> tuple[Recognizer, ...]:
     """Creates a recognizer for each model of the gallery, the one with the most templates first.
 
@@ -63,6 +64,7 @@ def recognizers(
             calibration shipped with them.
         options: runtime, threads, flip averaging, limits.
         home: folder of models and calibrations; the user's data folder when ``None``.
+        make: creates a recognizer.
 
     Raises:
         ModelMismatchError: the gallery has no template of ``model``, or a calibration is for
@@ -82,7 +84,7 @@ def recognizers(
     made = CalibrationStore(home)
     loaded = [made.load(name) for name in calibrations]
     found = [
-        Recognizer(
+        make(
             model=name,
             detector=detector,
             aligned=aligned,

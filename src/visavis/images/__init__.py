@@ -2,14 +2,13 @@
 
 >>> from visavis import images
 >>> pixels = images.decode("people/ann.jpg")  # doctest: +SKIP
->>> photo = images.load("people/ann.jpg")  # doctest: +SKIP
->>> photo.pixels.shape, photo.sha256, photo.description  # doctest: +SKIP
-((480, 640, 3), '9f86d0...', 'people/ann.jpg')
+>>> pixels.shape  # doctest: +SKIP
+(480, 640, 3)
 """
 
 from __future__ import annotations
 
-from visavis.images.decoding import LoadedImage, decode, digest, load
+from visavis.images.decoding import decode, digest
 from visavis.images.describe import describe
 from visavis.images.limits import DEFAULT_LIMITS, Limits
 from visavis.images.listing import PHOTO_SUFFIXES, photos_below, photos_by_person
@@ -19,11 +18,9 @@ __all__ = [
     "DEFAULT_LIMITS",
     "PHOTO_SUFFIXES",
     "Limits",
-    "LoadedImage",
     "decode",
     "describe",
     "digest",
-    "load",
     "photos_below",
     "photos_by_person",
     "read_bytes",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -31,31 +30,6 @@ _TURN: Final = {
     7: PillowImage.Transpose.TRANSVERSE,
     8: PillowImage.Transpose.ROTATE_90,
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedImage:
-    """A decoded photo with its hash and name.
-
-    Attributes:
-        pixels: upright RGB, ``(H, W, 3)`` uint8, C-contiguous.
-        sha256: hash of the encoded bytes; of shape and pixels for an array or a PIL image.
-        description: the source's name for messages.
-    """
-
-    pixels: Image
-    sha256: str
-    description: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns hash, size and name, without pixels."""
-        height, width, _ = self.pixels.shape
-        return {
-            "description": self.description,
-            "sha256": self.sha256,
-            "width": width,
-            "height": height,
-        }
 
 
 def decode(source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> Image:
@@ -90,18 +64,6 @@ def decode(source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None 
     if isinstance(source, PillowImage.Image):
         return _decode_pillow(source, limits, name)
     return _decode_bytes(read_bytes(source, limits=limits, name=name), limits, name)
-
-
-def load(
-    source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None
-) -> LoadedImage:
-    """Decodes and hashes a photo, reading it once; arguments and errors of :func:`decode`."""
-    name = describe(source) if name is None else name
-    if isinstance(source, (np.ndarray, PillowImage.Image)):
-        pixels = decode(source, limits=limits, name=name)
-        return LoadedImage(pixels, digest(pixels), name)
-    data = read_bytes(source, limits=limits, name=name)
-    return LoadedImage(_decode_bytes(data, limits, name), digest(data), name)
 
 
 def digest(data: bytes | Image, /) -> str:

@@ -114,7 +114,7 @@ def _chunk(  # noqa: PLR0917
     for k, (number, photo, source) in enumerate(photos):
         digest = ""
         try:
-            data, digest = _read(extractor, photo, source)
+            data, digest = read(extractor, photo, source)
             if skip is not None and skip(number, digest):
                 results[k] = PhotoResult(source, (), SKIPPED, "left out as asked", digest)
                 continue
@@ -152,7 +152,7 @@ def _chunk(  # noqa: PLR0917
     return [result for result in results if result is not None]
 
 
-def _read(extractor: Extractor, photo: Any, source: str) -> tuple[Any, str]:
+def read(extractor: Extractor, photo: Any, source: str) -> tuple[Any, str]:
     """Returns the encoded photo with its hash; decoded pixels have none."""
     if isinstance(photo, (np.ndarray, PillowImage.Image)):
         return photo, ""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import repeat
+from math import nan
 from pathlib import Path
 from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from visavis import faces as faces_room
 from visavis import images
@@ -14,7 +20,17 @@ from visavis.faces import align, quality
 from visavis.faces.aligned import Aligned
 from visavis.faces.quality import usability
 from visavis.pipeline import rules
-from visavis.types import Crops, Detector, Embedder, Face, Image, PassedOver, Quality, Template
+from visavis.types import (
+    Crops,
+    Detector,
+    Embedder,
+    Face,
+    Image,
+    PassedOver,
+    Quality,
+    Template,
+    Vectors,
+)
 from visavis.weights import WeightStore
 
 
@@ -176,9 +192,12 @@ class Extractor:
             NotAlignedError: ``aligned`` is set and the photo is not an aligned crop.
         """
         source = images.describe(photo)
-        return self._find(images.decode(photo, limits=self._options.limits, name=source), source)
+        return self.detect_in(
+            images.decode(photo, limits=self._options.limits, name=source), source
+        )
 
-    def _find(self, pixels: Image, source: str) -> list[Face]:
+    def detect_in(self, pixels: Image, source: str) -> list[Face]:
+        """Returns the faces of a decoded photo; ``source`` is its name in messages."""
         try:
             return self._detector.detect(pixels)
         except NotAlignedError as error:
@@ -188,7 +207,7 @@ class Extractor:
         """Decodes, detects, chooses, aligns and measures; does not embed."""
         named = name or images.describe(photo)
         pixels = images.decode(photo, limits=self._options.limits, name=named)
-        found = self._find(pixels, named)
+        found = self.detect_in(pixels, named)
         measured = [
             quality.measure(pixels, face, align.crop(pixels, face.landmarks)) for face in found
         ]
@@ -214,8 +233,11 @@ class Extractor:
             passed_over=chosen.passed_over,
         )
 
-    def templates(self, prepared: Prepared, vectors: Any) -> list[Template]:
-        """Combines the result of ``prepare`` with the vectors of its crops."""
+    def templates(
+        self, prepared: Prepared, vectors: Any, magnitudes: Iterable[float] | None = None
+    ) -> list[Template]:
+        """Combines the result of ``prepare`` with the vectors and magnitudes of its crops."""
+        lengths = repeat(nan, len(prepared.faces)) if magnitudes is None else magnitudes
         return [
             Template(
                 vector=vector,
@@ -226,9 +248,10 @@ class Extractor:
                 photo=prepared.photo,
                 faces_found=prepared.faces_found,
                 passed_over=prepared.passed_over,
+                magnitude=float(length),
             )
-            for vector, face, measured in zip(
-                vectors, prepared.faces, prepared.qualities, strict=True
+            for vector, face, measured, length in zip(
+                vectors, prepared.faces, prepared.qualities, lengths, strict=True
             )
         ]
 
@@ -252,9 +275,11 @@ class Extractor:
         embedder = self._embedder
         if threads is not None and len(prepared.faces) <= _FEW:
             embedder = embedder.clone(threads=threads)
-        vectors, magnitudes = embedder.embed_with_magnitudes(prepared.crops)
-        found = zip(self.templates(prepared, vectors), magnitudes, strict=True)
-        return [replace(template, magnitude=float(magnitude)) for template, magnitude in found]
+        return self.templates(prepared, *embedder.embed_with_magnitudes(prepared.crops))
+
+    def embed_with_magnitudes(self, crops: Crops, /) -> tuple[Vectors, NDArray[np.float32]]:
+        """Returns the vectors of crops; see ``OnnxEmbedder.embed_with_magnitudes``."""
+        return self._embedder.embed_with_magnitudes(crops)
 
     def clone(self, *, threads: int | None = None, detector: Detector | None = None) -> Self:
         """Returns a copy with other threads, for parallel work, or with another detector."""
