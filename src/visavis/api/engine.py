@@ -154,16 +154,17 @@ class Engine:
     def make(
         self,
         *,
+        options: RecognizerOptions,
         model: str = "sface",
         detector: str = "yunet",
         aligned: bool = False,
         calibration: str | Calibration | None = None,
-        options: RecognizerOptions,
-        home: Path | None = None,
+        **_: Any,
     ) -> SharedRecognizer:
         """Returns a recognizer; arguments are those of ``visavis.pipeline.Recognizer``.
 
-        Recognizers that differ in calibration only share their models. ``home`` is the engine's.
+        Recognizers that differ in calibration only share their models. ``home`` is ignored: it is
+        the engine's.
         """
         options = replace(options, limits=self._limits)
         key = (model, detector, aligned, options)

@@ -12,13 +12,20 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from visavis.api.options import DetectorOptions, PhotoOptions, Progress, log, make_recognizer, stage
+from visavis.api.options import (
+    DetectorOptions,
+    PhotoOptions,
+    Progress,
+    RecognizerSource,
+    log,
+    make_recognizer,
+    stage,
+)
 from visavis.errors import GalleryKeyError, OptionError
 from visavis.gallery.crypto.key import Key, readers
 from visavis.types import Record
 
 if TYPE_CHECKING:
-    from visavis.api.engine import Engine
     from visavis.api.named import NamedPhoto
     from visavis.gallery.milvus.store import MilvusGallery
     from visavis.gallery.records import (
@@ -164,7 +171,7 @@ class Gallery:
         tenant: str = "default",
         token: str | None = None,
         home: Path | None = None,
-        engine: Engine | None = None,
+        engine: RecognizerSource | None = None,
     ) -> None:
         self._key = key = _key(key)
         self.location = str(location)

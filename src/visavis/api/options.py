@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from visavis.embedding.cache import EmbeddingCache
@@ -54,6 +54,18 @@ class PhotoOptions(DetectorOptions, total=False):
     aligned: bool
     calibration: str | None
     flip: bool
+
+
+class RecognizerSource(Protocol):
+    """Makes recognizers that share models, such as ``visavis.api.engine.Engine``."""
+
+    def recognizer(self, **options: Unpack[PhotoOptions]) -> Recognizer:
+        """Returns the recognizer with these options."""
+        ...
+
+    def make(self, **options: Any) -> Recognizer:
+        """Returns a recognizer; arguments are those of ``visavis.pipeline.Recognizer``."""
+        ...
 
 
 def make_recognizer(**options: Unpack[PhotoOptions]) -> Recognizer:
