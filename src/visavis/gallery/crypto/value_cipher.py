@@ -132,7 +132,9 @@ def derived(secret: bytes, purpose: bytes, *, salt: bytes | None = None) -> byte
 
 
 def _checksum(data: bytes, about: bytes) -> bytes:
-    return hashlib.blake2b(about + data, digest_size=_TAG).digest()
+    code = hashlib.blake2b(about, digest_size=_TAG)
+    code.update(data)  # not joined: parts of an index are large
+    return code.digest()
 
 
 def _blind(keyed: hmac.HMAC, kind: bytes, text: str) -> bytes:

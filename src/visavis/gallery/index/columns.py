@@ -21,10 +21,11 @@ class Column:
     Args:
         dtype: of the values.
         shape: of a row.
+        reserve: rows to have room for.
     """
 
-    def __init__(self, dtype: Any, shape: tuple[int, ...] = ()) -> None:
-        self._data = np.empty((0, *shape), dtype)
+    def __init__(self, dtype: Any, shape: tuple[int, ...] = (), *, reserve: int = 0) -> None:
+        self._data = np.empty((reserve, *shape), dtype)
         self._spare = max(_STEP // max(self._data.itemsize * int(np.prod(shape)), 1), 1)
         self._count = 0
 
@@ -69,11 +70,14 @@ class TemplateColumns:
 
     Args:
         dimension: length of a template.
+        reserve: rows to have room for.
     """
 
-    def __init__(self, dimension: int) -> None:
-        self._ids, self._people = Column(np.int64), Column(np.int64)
-        self._usability, self._vectors = Column(np.float64), Column(np.float32, (dimension,))
+    def __init__(self, dimension: int, *, reserve: int = 0) -> None:
+        self._ids = Column(np.int64, reserve=reserve)
+        self._people = Column(np.int64, reserve=reserve)
+        self._usability = Column(np.float64, reserve=reserve)
+        self._vectors = Column(np.float32, (dimension,), reserve=reserve)
         self._keys, self._order = np.empty(0, np.int64), np.empty(0, np.int32)
 
     def __len__(self) -> int:

@@ -82,7 +82,8 @@ def load(path: Path, cipher: ValueCipher) -> tuple[Header, TemplateColumns, Fast
         try:
             header = msgspec.json.decode(chunks.read(), type=Header)
             chunks.nonce = header.nonce
-            columns = TemplateColumns(header.dimension)
+            room = path.stat().st_size // (4 * header.dimension)  # a header may say anything
+            columns = TemplateColumns(header.dimension, reserve=min(header.count, room))
             for start in range(0, header.count, _rows(header.dimension)):
                 columns.append(*_block(chunks, header, start))
             codes = b"".join([chunks.read() for _ in range(0, header.scan, CHUNK)])
