@@ -217,8 +217,8 @@ def _session(runtime: str, graph: Graph, threads: int) -> Session | None:
     """A session that has run once, or ``None`` where the runtime refuses the graph."""
     import numpy as np
 
-    from visavis.inference.onnxruntime import OnnxRuntimeSession
     from visavis.inference.openvino import OpenVinoSession
+    from visavis.inference.session import OnnxRuntimeSession
 
     session: Session
     try:

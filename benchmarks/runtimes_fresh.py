@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.measuring import own_peak
-from visavis.inference.onnxruntime import OnnxRuntimeSession
 from visavis.inference.openvino import OpenVinoSession
+from visavis.inference.session import OnnxRuntimeSession
 
 _CLASSES: Final[dict[str, type[OnnxRuntimeSession | OpenVinoSession]]] = {
     "onnxruntime": OnnxRuntimeSession,

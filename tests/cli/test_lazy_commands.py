@@ -25,7 +25,7 @@ def loaded(command: str) -> set[str]:
 
 
 def test_one_command_is_loaded_alone() -> None:
-    assert loaded("verify") == {"app", "ending", "verify", "options", "output", "photos"}
+    assert loaded("verify") == {"app", "ending", "verify", "options", "output"}
 
 
 def test_every_command_is_loaded_where_none_is_named() -> None:

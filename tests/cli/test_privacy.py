@@ -305,11 +305,11 @@ evaluation/clustering/report.py evaluation/clustering/tables.py evaluation/fetch
 evaluation/pages.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
 evaluation/scores/csv.py evaluation/scores/parquet.py gallery/crypto/key.py
 gallery/index/snapshot.py gallery/sqlite/open.py gallery/sqlite/upkeep.py gallery/transfer.py
-inference/folding.py inference/onnxruntime.py training/data/pack.py training/data/packing.py
+inference/folding.py inference/session.py training/data/pack.py training/data/packing.py
 training/loop/checkpoints.py training/loop/fitting.py training/loop/logs.py
 training/outcome/directory.py training/outcome/model_file.py training/report/page.py
-training/report/pictures.py weights/adding.py weights/disk.py weights/download.py
-weights/user_models.py writing.py
+training/report/pictures.py weights/registry.py weights/files.py weights/download.py
+weights/registry.py writing.py
 """
 """Files of the library that write files, each looked at with the page's tables."""
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visavis.faces.boxes import suppress
+from visavis.faces.detecting import suppress
 
 box = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 30), st.integers(0, 30)).map(
     lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from visavis.errors import OptionError
-from visavis.faces.boxes import check_photo
+from visavis.faces.detecting import check_photo
 
 
 def test_a_plain_photo_passes_as_it_is() -> None:

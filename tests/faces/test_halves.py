@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from visavis.faces.image_pyramid import OUTSIDE, ImagePyramid
+from visavis.faces.detecting import OUTSIDE, ImagePyramid
 
 
 def ramp(height: int, width: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visavis.faces import yunet
-from visavis.faces.image_pyramid import ImagePyramid
+from visavis.faces.detecting import ImagePyramid
 from visavis.faces.yunet import YuNet, YuNetOptions
 
 LONGEST = 12_000

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from visavis import inference
-from visavis.inference.onnxruntime import optimized
+from visavis.inference.session import optimized
 from visavis.weights import WeightStore
 
 SHAPE = ("n", 3, 112, 112)
@@ -89,5 +89,5 @@ def test_a_disk_that_is_full_is_only_slower(
     def full(*_: object) -> None:
         raise InvalidProtobuf("Protobuf serialization failed.")
 
-    monkeypatch.setattr("visavis.inference.onnxruntime._keep", full)
+    monkeypatch.setattr("visavis.inference.session._keep", full)
     assert optimized(model, input_shape=SHAPE, cache=tmp_path) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from visavis.weights import BUILTIN, Carrier
-from visavis.weights.copies import beside_its_metadata, by_metadata, locate
+from visavis.weights.store import beside_its_metadata, by_metadata, locate
 
 CARRIERS = [carrier for entry in BUILTIN.values() for carrier in entry.carriers]
 

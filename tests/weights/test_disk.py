@@ -16,7 +16,7 @@ import pytest
 import visavis
 from visavis.errors import ModelError
 from visavis.weights import WeightStore
-from visavis.weights.disk import replacing
+from visavis.weights.files import replacing
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from visavis.errors import (
     UnknownModelError,
 )
 from visavis.weights import ModelEntry, WeightStore
-from visavis.weights.entry import check_name, triple
-from visavis.weights.user_models import UserModels
+from visavis.weights.registry import UserModels, check_name, triple
 
 pytestmark = pytest.mark.usefixtures("no_network")
 

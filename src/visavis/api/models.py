@@ -226,7 +226,7 @@ def add(
     missing = [key for key, value in stated.items() if value is None]
     if missing or mean is None or std is None or colour is None or licence is None:
         raise OptionError(f"{file} without {', '.join(missing)}", "the file cannot tell it")
-    from visavis.weights.entry import triple
+    from visavis.weights.registry import triple
 
     means, stds = (triple(v if isinstance(v, (int, float)) else tuple(v)) for v in (mean, std))
     if min(stds) <= 0:
@@ -269,7 +269,7 @@ def _register(
     **about: Any,
 ) -> ModelEntry:
     from visavis.embedding.check import check_graph
-    from visavis.weights.entry import triple
+    from visavis.weights.registry import triple
 
     checked = check_graph(
         file, mean=triple(mean), std=triple(std), input_size=input_size, layout=layout

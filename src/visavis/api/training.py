@@ -344,7 +344,7 @@ def _untouched(wanted: TrainOptions, recipe: Recipe, pack: Pack) -> EvaluatedMod
 
 def _free_name(name: str) -> str:
     from visavis.weights import BUILTIN
-    from visavis.weights.entry import check_name
+    from visavis.weights.registry import check_name
 
     if check_name(name) in BUILTIN:
         raise OptionError(f"--name {name}, a built-in model", "choose another name")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from visavis.cli import options
+from visavis.cli.options import gather
 from visavis.cli.output import (
     console,
     echo_json,
@@ -17,7 +18,6 @@ from visavis.cli.output import (
     rows_are_progress,
     stages,
 )
-from visavis.cli.photos import gather
 
 if TYPE_CHECKING:
     from visavis.api.photos import DetectedPhoto

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visavis.cli import options
+from visavis.cli.options import gather
 from visavis.cli.output import (
     console,
     json_rows,
@@ -17,7 +18,6 @@ from visavis.cli.output import (
     rows_are_progress,
     stages,
 )
-from visavis.cli.photos import gather
 
 if TYPE_CHECKING:
     from visavis.api.records import PhotoResult

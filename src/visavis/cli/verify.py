@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from visavis.cli import options
+from visavis.cli.options import single
 from visavis.cli.output import console, echo_json
-from visavis.cli.photos import single
 
 if TYPE_CHECKING:
     from visavis.api.records import Verification

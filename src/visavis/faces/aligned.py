@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import NotAlignedError
 from visavis.faces import align
-from visavis.faces.boxes import check_photo
+from visavis.faces.detecting import check_photo
 from visavis.types import Detector, Face, Image
 
 FARTHEST: Final = 0.2

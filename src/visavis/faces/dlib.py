@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import OptionError, require_extra
-from visavis.faces.boxes import check_photo
-from visavis.faces.image_pyramid import OUTSIDE, ImagePyramid
+from visavis.faces.detecting import OUTSIDE, ImagePyramid, check_photo
 from visavis.types import Face, Image
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import OptionError
-from visavis.faces.boxes import check_photo, suppress
-from visavis.faces.image_pyramid import OUTSIDE, ImagePyramid
+from visavis.faces.detecting import OUTSIDE, ImagePyramid, check_photo, suppress
 from visavis.faces.mtcnn_graphs import INPUT_SIDE, build, read_arrays
 from visavis.inference import Session, load
 from visavis.types import Face, Image

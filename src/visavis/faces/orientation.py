@@ -11,8 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.faces.boxes import check_photo
-from visavis.faces.image_pyramid import ImagePyramid
+from visavis.faces.detecting import ImagePyramid, check_photo
 from visavis.faces.pose import estimate_pose
 from visavis.types import Detector, Face, Image
 

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import OptionError
-from visavis.faces.boxes import check_photo, suppress
-from visavis.faces.image_pyramid import ImagePyramid
+from visavis.faces.detecting import ImagePyramid, check_photo, suppress
 from visavis.inference import load
 from visavis.types import Face, Image
 

@@ -9,10 +9,8 @@
 from __future__ import annotations
 
 from visavis.images.decoding import decode, digest
-from visavis.images.describe import describe
-from visavis.images.limits import DEFAULT_LIMITS, Limits
 from visavis.images.listing import PHOTO_SUFFIXES, photos_below, photos_by_person
-from visavis.images.reading import read_bytes
+from visavis.images.reading import DEFAULT_LIMITS, Limits, describe, read_bytes
 
 __all__ = [
     "DEFAULT_LIMITS",

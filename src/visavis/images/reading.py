@@ -6,13 +6,151 @@ import errno
 import os
 import re
 import stat
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final, NoReturn
 
-from visavis.errors import ImageNotFoundError, ImageTruncatedError, ImageUnsupportedError
-from visavis.images.describe import describe
-from visavis.images.limits import DEFAULT_LIMITS, Limits
+import numpy as np
+from PIL import Image as PillowImage
+
+from visavis.errors import (
+    ImageNotFoundError,
+    ImageTooLargeError,
+    ImageTruncatedError,
+    ImageUnsupportedError,
+    OptionError,
+)
 from visavis.reading import FLAGS, kind_of
+from visavis.types import Record
+
+_MOST_EXIF: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits(Record):
+    """Limits that are checked before memory is used.
+
+    Attributes:
+        max_pixels: most pixels (width x height), checked on the header before decoding. Decoding
+            needs 10 bytes per pixel for a JPEG, up to 22 for a WebP with transparency.
+        max_bytes: most bytes of an encoded photo, checked before it is read completely.
+        min_side: lowest width and height in pixels.
+
+    Raises:
+        OptionError: a limit is not an integer of at least 1.
+    """
+
+    max_pixels: int = 100_000_000
+    max_bytes: int = 100_000_000
+    min_side: int = 1
+
+    def __post_init__(self) -> None:
+        for option in ("max_pixels", "max_bytes", "min_side"):
+            value = getattr(self, option)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise OptionError(
+                    f"Limits({option}={value!r})", "give a whole number of at least 1"
+                )
+
+    def check_bytes(self, count: int, name: str) -> None:
+        """Refuses an encoded photo of too many bytes."""
+        if count > self.max_bytes:
+            raise ImageTooLargeError(
+                f"{name} has more than {self.max_bytes:,} bytes",
+                "store the photo smaller, or raise Limits(max_bytes=...)",
+            )
+
+    def check_size(self, width: int, height: int, name: str) -> None:
+        """Refuses a photo of too many or too few pixels."""
+        if width * height > self.max_pixels:
+            raise ImageTooLargeError(
+                f"{name} claims {width} x {height} = {width * height:,} pixels, "
+                f"more than {self.max_pixels:,}",
+                "scale the photo down, or raise Limits(max_pixels=...) if you trust it",
+            )
+        if min(width, height) < self.min_side:
+            raise ImageUnsupportedError(
+                f"{name} is {width} x {height} pixels",
+                f"give a photo of at least {self.min_side} x {self.min_side}",
+            )
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def check_exif(size: int, name: str) -> None:
+    """Refuses too much EXIF data, because reading it is slow."""
+    if size > _MOST_EXIF:
+        raise ImageUnsupportedError(
+            f"{name} has more than {_MOST_EXIF:,} bytes of EXIF data", "save it without them"
+        )
+
+
+def refuse_excess(name: str, kind: str, what: str) -> NoReturn:
+    """Refuses a file that needs too much time or memory relative to its image.
+
+    Args:
+        name: name of the photo in messages.
+        kind: its format.
+        what: the excessive part.
+    """
+    raise ImageUnsupportedError(
+        f"{name} is {with_article(kind)} with {what}", "save it anew as a plain JPEG or PNG"
+    )
+
+
+_LONGEST = 240
+
+
+def describe(source: Any, /) -> str:
+    """Returns the name of a source for messages, on one printable line.
+
+    Args:
+        source: anything; see :func:`visavis.images.decode`.
+
+    Returns:
+        The path, or the kind and size of the source. Paths that do not print plainly (control
+        characters, invalid text, spaces at the ends) are quoted and escaped; very long ones are
+        shortened in the middle.
+
+    >>> describe("people/ann.jpg")
+    'people/ann.jpg'
+    >>> describe(bytes(1234))
+    'bytes (1,234 B)'
+    >>> describe(np.zeros((480, 640, 3), np.uint8))
+    'array (480, 640, 3) uint8'
+    """
+    if isinstance(source, np.ndarray):
+        return f"array {source.shape} {source.dtype}"
+    if isinstance(source, PillowImage.Image):
+        return f"PIL image ({source.mode} {source.width} x {source.height})"
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"bytes ({memoryview(source).nbytes:,} B)"
+    if isinstance(source, (str, os.PathLike)):
+        return printable(os.fsdecode(source))
+    if hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        return printable(name) if isinstance(name, str) and name else "file object"
+    return f"object of type {type(source).__name__}"
+
+
+def printable(text: str) -> str:
+    """Returns text unchanged if it prints plainly on one line; otherwise quoted and escaped."""
+    if not text or not text.isprintable() or text != text.strip():
+        text = repr(text)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
+    return text
+
+
+def with_article(noun: str) -> str:
+    """Adds ``a`` or ``an`` to a noun.
+
+    >>> with_article("icon"), with_article("JPEG")
+    ('an icon', 'a JPEG')
+    """
+    return f"{'an' if noun[0] in 'aeioAEIO' else 'a'} {noun}"
+
 
 _URL = re.compile(r"(?i)(https?|ftps?|s3|gs|file|data):")
 _NO_NETWORK = (

@@ -6,8 +6,7 @@ Uses the network only on request, and uses no file before its SHA-256 is verifie
 from __future__ import annotations
 
 from visavis.weights.builtin import BUILTIN
-from visavis.weights.copies import ModelCopy
-from visavis.weights.entry import Carrier, ModelEntry
-from visavis.weights.store import WeightStore
+from visavis.weights.registry import Carrier, ModelEntry
+from visavis.weights.store import ModelCopy, WeightStore
 
 __all__ = ["BUILTIN", "Carrier", "ModelCopy", "ModelEntry", "WeightStore"]

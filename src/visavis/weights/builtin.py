@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from visavis.weights.entry import Carrier, ModelEntry
+from visavis.weights.registry import Carrier, ModelEntry
 
 # A commit with both published directories; its content cannot change.
 _ZOO: Final = (

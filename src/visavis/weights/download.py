@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from visavis.errors import ModelDamagedError, ModelError, ModelUnavailableError
-from visavis.weights.disk import discard_partial, locked, replacing
-from visavis.weights.entry import ModelEntry
+from visavis.weights.files import discard_partial, locked, replacing
+from visavis.weights.registry import ModelEntry
 
 Progress = Callable[[int, int], None]
 """Called with bytes received and total bytes."""
@@ -119,7 +119,7 @@ def fetch_into(
         ModelDamagedError: the same, and one returned other content, which is discarded.
         ModelError: the folder cannot be written.
     """
-    from visavis.weights.digest import sha256_of
+    from visavis.weights.files import sha256_of
 
     with locked(target, timeout=lock_timeout):
         if target.is_file() and sha256_of(target) == entry.sha256:

@@ -19,8 +19,7 @@ from visavis.errors import (
     decoding,
 )
 from visavis.types import Record
-from visavis.weights.adding import identify
-from visavis.weights.entry import ModelEntry
+from visavis.weights.registry import ModelEntry, identify
 
 SCHEMA: Final = 1
 DESCRIPTION: Final = "model.json"

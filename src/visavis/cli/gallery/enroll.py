@@ -12,8 +12,8 @@ import typer
 from visavis.cli import options, output
 from visavis.cli.gallery import options as gallery_options
 from visavis.cli.gallery.enroll_report import RowReport
+from visavis.cli.options import STANDARD_INPUT, gather
 from visavis.cli.output import console, home, json_rows, messages, stages
-from visavis.cli.photos import STANDARD_INPUT, gather
 from visavis.errors import OptionError
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import typer
 
 from visavis.cli import options, output
 from visavis.cli.gallery import options as gallery_options
+from visavis.cli.options import gather
 from visavis.cli.output import (
     console,
     json_rows,
@@ -17,7 +18,6 @@ from visavis.cli.output import (
     progress,
     rows_are_progress,
 )
-from visavis.cli.photos import gather
 
 if TYPE_CHECKING:
     from visavis.api.records import Identification, IdentifiedPhoto

@@ -20,7 +20,7 @@ from visavis.training.recipes.recipe import Recipe
 from visavis.version import __version__
 from visavis.weights import ModelEntry
 from visavis.weights import model_directory as names
-from visavis.weights.digest import sha256_of
+from visavis.weights.files import sha256_of
 
 _SECONDS: Final = 10
 _NETWORK: Final = (

@@ -26,7 +26,7 @@ from visavis.training.recipes.recipe import Recipe
 from visavis.types import OperatingPoint, Record, Vectors, to_plain
 from visavis.weights import ModelEntry
 from visavis.weights import model_directory as names
-from visavis.weights.digest import sha256_of
+from visavis.weights.files import sha256_of
 from visavis.writing import private_folder, replacing
 
 if TYPE_CHECKING:
