@@ -52,13 +52,6 @@ class InceptionResNetV1(Backbone):
         dropout: float = 0.6,
     ) -> None:
         super().__init__()
-        check_options(
-            "inception_resnet_v1",
-            dimension=dimension,
-            dropout=dropout,
-            input_size=input_size,
-            smallest=75,
-        )
         self.spec = Spec(
             name="inception_resnet_v1",
             input_size=input_size,
@@ -69,6 +62,7 @@ class InceptionResNetV1(Backbone):
             std=128.0,
             source=_SOURCE,
         )
+        check_options(self.spec, dropout=dropout, smallest=75)
         self.conv2d_1a = _Convolution(3, 32, 3, stride=2)
         self.conv2d_2a = _Convolution(32, 32, 3)
         self.conv2d_2b = _Convolution(32, 64, 3, padding=1)

@@ -15,6 +15,7 @@ side from 32; state dicts fit the side that they were trained at).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from torch import Tensor, nn
@@ -51,9 +52,6 @@ class IResNet(Backbone):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_options(
-            name, dimension=dimension, dropout=dropout, input_size=input_size, smallest=32
-        )
         self.spec = Spec(
             name=name,
             input_size=input_size,
@@ -64,6 +62,7 @@ class IResNet(Backbone):
             std=127.5,
             source=_SOURCE,
         )
+        check_options(self.spec, dropout=dropout, smallest=32)
         self.conv1 = nn.Conv2d(3, _WIDTHS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(_WIDTHS[0])
         self.prelu = nn.PReLU(_WIDTHS[0])
@@ -89,40 +88,11 @@ class IResNet(Backbone):
         return embeddings
 
 
-def iresnet18(
-    *,
-    dimension: int = 512,
-    input_size: int = 112,
-    crop_scale: float = 1.0,
-    dropout: float = 0.0,
-) -> IResNet:
-    """Two blocks a stage. Arguments as ``IResNet``."""
-    return IResNet(
-        "iresnet18",
-        (2, 2, 2, 2),
-        dimension=dimension,
-        input_size=input_size,
-        crop_scale=crop_scale,
-        dropout=dropout,
-    )
+iresnet18: Final = partial(IResNet, "iresnet18", (2, 2, 2, 2))
+"""Two blocks a stage. Arguments as ``IResNet``."""
 
-
-def iresnet50(
-    *,
-    dimension: int = 512,
-    input_size: int = 112,
-    crop_scale: float = 1.0,
-    dropout: float = 0.0,
-) -> IResNet:
-    """3, 4, 14 and 3 blocks. Arguments as ``IResNet``."""
-    return IResNet(
-        "iresnet50",
-        (3, 4, 14, 3),
-        dimension=dimension,
-        input_size=input_size,
-        crop_scale=crop_scale,
-        dropout=dropout,
-    )
+iresnet50: Final = partial(IResNet, "iresnet50", (3, 4, 14, 3))
+"""3, 4, 14 and 3 blocks. Arguments as ``IResNet``."""
 
 
 class _Block(nn.Module):

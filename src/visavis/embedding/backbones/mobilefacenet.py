@@ -18,7 +18,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from visavis.embedding.backbones.spec import Backbone, Spec, check_options, halved
+from visavis.embedding.backbones.spec import Backbone, Spec, check_options, convolution, halved
 
 _SOURCE: Final = "Chen et al., MobileFaceNets, CCBR 2018, arXiv:1804.07573"
 
@@ -48,13 +48,6 @@ class MobileFaceNet(Backbone):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_options(
-            "mobilefacenet",
-            dimension=dimension,
-            dropout=dropout,
-            input_size=input_size,
-            smallest=32,
-        )
         self.spec = Spec(
             name="mobilefacenet",
             input_size=input_size,
@@ -65,6 +58,7 @@ class MobileFaceNet(Backbone):
             std=128.0,
             source=_SOURCE,
         )
+        check_options(self.spec, dropout=dropout, smallest=32)
         layers: list[nn.Module] = [
             _convolution(3, 64, kernel=3, stride=2),
             _convolution(64, 64, kernel=3, groups=64),
@@ -116,16 +110,5 @@ class _Bottleneck(nn.Module):
 def _convolution(
     before: int, after: int, *, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(
-            before,
-            after,
-            kernel,
-            stride=stride,
-            padding=kernel // 2,
-            groups=groups,
-            bias=False,
-        ),
-        nn.BatchNorm2d(after),
-        nn.PReLU(after),
-    )
+    slope = nn.PReLU(after)
+    return convolution(before, after, slope, kernel=kernel, stride=stride, groups=groups)

@@ -22,7 +22,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from visavis.embedding.backbones.spec import Backbone, Spec, check_options, widened
+from visavis.embedding.backbones.spec import Backbone, Spec, check_options, convolution, widened
 from visavis.errors import OptionError
 
 HEADS: Final = ("average", "flatten")
@@ -34,7 +34,7 @@ _SOURCE: Final = (
 _HALVED: Final = 5  # times, up to the last feature map
 
 # Output channels and stride of each depthwise-separable pair.
-_PAIRS: Final = (
+PAIRS: Final = (
     (64, 1),
     (128, 2),
     (128, 1),
@@ -75,13 +75,6 @@ class MobileNetV1(Backbone):
         head: str = "average",
     ) -> None:
         super().__init__()
-        check_options(
-            "mobilenet_v1",
-            dimension=dimension,
-            dropout=dropout,
-            input_size=input_size,
-            smallest=32,
-        )
         if not 0 <= slope < 1:
             raise OptionError(f"mobilenet_v1 with slope {slope}", "give a number in [0, 1)")
         if head not in HEADS:
@@ -96,12 +89,15 @@ class MobileNetV1(Backbone):
             std=128.0,
             source=_SOURCE,
         )
+        check_options(self.spec, dropout=dropout, smallest=32)
         before = widened((32,), width)[0]
-        layers = [_convolution(3, before, slope, stride=2)]
-        for channels, stride in _PAIRS:
+        layers = [convolution(3, before, _activation(slope), stride=2)]
+        for channels, stride in PAIRS:
             after = widened((channels,), width)[0]
-            layers.append(_convolution(before, before, slope, stride=stride, groups=before))
-            layers.append(_convolution(before, after, slope, kernel=1))
+            layers += [
+                convolution(before, before, _activation(slope), stride=stride, groups=before),
+                convolution(before, after, _activation(slope), kernel=1),
+            ]
             before = after
         self.features = nn.Sequential(*layers)
         if head == "flatten":
@@ -125,19 +121,5 @@ class MobileNetV1(Backbone):
         return embeddings
 
 
-def _convolution(
-    before: int, after: int, slope: float, *, kernel: int = 3, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(
-            before,
-            after,
-            kernel,
-            stride=stride,
-            padding=kernel // 2,
-            groups=groups,
-            bias=False,
-        ),
-        nn.BatchNorm2d(after),
-        nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU6(),
-    )
+def _activation(slope: float) -> nn.Module:
+    return nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU6()

@@ -54,9 +54,6 @@ class PreluNet(Backbone):
         width: float = 1.0,
     ) -> None:
         super().__init__()
-        check_options(
-            "prelu_net", dimension=dimension, dropout=dropout, input_size=input_size, smallest=64
-        )
         if not 2 <= len(widths) <= 4 or min(widths) < 1:
             raise OptionError(f"prelu_net with widths {tuple(widths)}", "give 2 to 4, 1 or more")
         self.spec = Spec(
@@ -69,6 +66,7 @@ class PreluNet(Backbone):
             std=127.5,
             source=_SOURCE,
         )
+        check_options(self.spec, dropout=dropout, smallest=64)
         widths = widened(widths, width)
         layers: list[nn.Module] = []
         before, side = 1, input_size

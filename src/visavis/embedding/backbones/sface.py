@@ -21,25 +21,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from visavis.embedding.backbones.mobilenet_v1 import PAIRS
 from visavis.embedding.backbones.spec import Backbone, Spec, check_options, halved
 from visavis.errors import ModelRefusedError
 from visavis.inference.folding import folded
 from visavis.weights import WeightStore
 
 _SOURCE: Final = "Zhong et al., SFace, IEEE TIP 30, 2021; layers of the OpenCV Zoo's file"
-
-# Output channels and stride of each depthwise-separable pair, conv_2 to conv_14.
-_PAIRS: Final = (
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    *((512, 1),) * 5,
-    (1024, 2),
-    (1024, 1),
-)
 
 
 class SFace(Backbone):
@@ -64,9 +52,6 @@ class SFace(Backbone):
         dropout: float = 0.4,
     ) -> None:
         super().__init__()
-        check_options(
-            "sface", dimension=dimension, dropout=dropout, input_size=input_size, smallest=32
-        )
         self.spec = Spec(
             name="sface",
             input_size=input_size,
@@ -77,16 +62,17 @@ class SFace(Backbone):
             std=128.0,
             source=_SOURCE,
         )
+        check_options(self.spec, dropout=dropout, smallest=32)
         self.features = nn.Sequential()
         self.features.add_module("conv_1", _Convolution(3, 32, kernel=3, stride=1))
         before = 32
-        for k, (after, stride) in enumerate(_PAIRS, start=2):
+        for k, (after, stride) in enumerate(PAIRS, start=2):
             self.features.add_module(
                 f"conv_{k}_dw", _Convolution(before, before, kernel=3, stride=stride, groups=before)
             )
             self.features.add_module(f"conv_{k}", _Convolution(before, after, kernel=1))
             before = after
-        side = halved(input_size, sum(stride == 2 for _, stride in _PAIRS))
+        side = halved(input_size, sum(stride == 2 for _, stride in PAIRS))
         self.bn1 = nn.BatchNorm2d(before, eps=2e-5)
         self.dropout = nn.Dropout(dropout)
         self.pre_fc1 = nn.Linear(before * side * side, dimension)

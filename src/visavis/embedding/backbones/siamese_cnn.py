@@ -48,13 +48,6 @@ class SiameseCnn(Backbone):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_options(
-            "siamese_cnn",
-            dimension=dimension,
-            dropout=dropout,
-            input_size=input_size,
-            smallest=32,
-        )
         self.spec = Spec(
             name="siamese_cnn",
             input_size=input_size,
@@ -65,6 +58,7 @@ class SiameseCnn(Backbone):
             std=255.0,
             source=_SOURCE,
         )
+        check_options(self.spec, dropout=dropout, smallest=32)
         self.features = nn.Sequential(
             nn.Conv2d(3, 16, 7, stride=2, padding=3),
             nn.ReLU(),

@@ -19,7 +19,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from visavis.embedding.backbones.spec import Backbone, Spec, check_options, widened
+from visavis.embedding.backbones.spec import Backbone, Spec, check_options, convolution, widened
 from visavis.errors import OptionError
 
 _SOURCE: Final = "ours, after He et al., CVPR 2016, and Deng et al., ArcFace, CVPR 2019"
@@ -62,13 +62,6 @@ class SmallResNet(Backbone):
         width: float = 1.0,
     ) -> None:
         super().__init__()
-        check_options(
-            "small_resnet",
-            dimension=dimension,
-            dropout=dropout,
-            input_size=input_size,
-            smallest=32,
-        )
         _check_stages(widths, blocks, head)
         self.spec = Spec(
             name="small_resnet",
@@ -80,11 +73,15 @@ class SmallResNet(Backbone):
             std=128.0,
             source=_SOURCE,
         )
+        check_options(self.spec, dropout=dropout, smallest=32)
         widths = widened(widths, width)
         before, side = 1, input_size
         layers: list[nn.Module] = []
         for k, (channels, count) in enumerate(zip(widths, blocks, strict=True)):
-            layers += [_convolution(before, channels, kernel=3 if k else 5), nn.MaxPool2d(2)]
+            layers += [
+                convolution(before, channels, _activation(), kernel=3 if k else 5),
+                nn.MaxPool2d(2),
+            ]
             layers.extend(_Residual(channels) for _ in range(count))
             before, side = channels, side // 2
         self.features = nn.Sequential(*layers)
@@ -106,10 +103,10 @@ class _Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _convolution(channels, channels)
+        self.first = convolution(channels, channels, _activation())
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(channels)
-        self.activation = nn.LeakyReLU(_SLOPE, inplace=True)
+        self.activation = _activation()
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape as ``x``."""
@@ -117,12 +114,8 @@ class _Residual(nn.Module):
         return y
 
 
-def _convolution(before: int, after: int, *, kernel: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(after),
-        nn.LeakyReLU(_SLOPE, inplace=True),
-    )
+def _activation() -> nn.Module:
+    return nn.LeakyReLU(_SLOPE, inplace=True)
 
 
 def _depthwise(channels: int, side: int, dimension: int, dropout: float) -> nn.Sequential:

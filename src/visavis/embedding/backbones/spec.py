@@ -50,22 +50,39 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-def check_options(
-    network: str, *, dimension: int, dropout: float, input_size: int, smallest: int
-) -> None:
+def check_options(spec: Spec, *, dropout: float, smallest: int) -> None:
     """Checks the options of a network.
 
     Raises:
         OptionError: a dimension below 2, a dropout outside [0, 1), a crop too small.
     """
-    if dimension < 2:
-        raise OptionError(f"{network} with dimension {dimension}", "choose 2 or more")
+    if spec.dimension < 2:
+        raise OptionError(f"{spec.name} with dimension {spec.dimension}", "choose 2 or more")
     if not 0 <= dropout < 1:
-        raise OptionError(f"{network} with dropout {dropout}", "choose from [0, 1)")
-    if input_size < smallest:
+        raise OptionError(f"{spec.name} with dropout {dropout}", "choose from [0, 1)")
+    if spec.input_size < smallest:
         raise OptionError(
-            f"{network} with input size {input_size}", f"choose {smallest} pixels or more"
+            f"{spec.name} with input size {spec.input_size}", f"choose {smallest} pixels or more"
         )
+
+
+def convolution(
+    before: int,
+    after: int,
+    activation: nn.Module,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    groups: int = 1,
+) -> nn.Sequential:
+    """Returns a padded convolution without bias, batch normalization, and the activation."""
+    return nn.Sequential(
+        nn.Conv2d(
+            before, after, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
+        ),
+        nn.BatchNorm2d(after),
+        activation,
+    )
 
 
 def halved(side: int, times: int) -> int:
