@@ -125,7 +125,7 @@ def check_peers(peers: Path, work: Path) -> None:
 def check_identification(lfw: Path, home: Path) -> None:
     """1,000 people with one photo each, 4,000 strangers."""
     found = run(
-        *("evaluate", "identify", lfw, "--enrol", 1000, "--photos", 1, "--strangers", 4000),
+        *("evaluate", "identify", lfw, "--enroll", 1000, "--photos", 1, "--non-mated", 4000),
         *("--fpir", 1e-1, "--fpir", 1e-2, "--rounds", 5),
         home=home,
     )

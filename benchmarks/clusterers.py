@@ -105,7 +105,7 @@ def _embed(root: Path, file: Path) -> Path:
         seen = clustering.embed(
             folders.photos_by_person(root), recognizer, root=root, rule="central", cache=cache
         )
-    np.savez(file, vectors=seen.vectors, who=seen.who, usability=seen.usability)
+    np.savez(file, vectors=seen.vectors, who=seen.who, quality_score=seen.quality_score)
     return file
 
 
@@ -134,7 +134,7 @@ def _work(name: str, file: str) -> dict[str, Any]:
     from visavis.metrics import clustering as metrics
 
     with np.load(file) as data:
-        vectors, who, usability = data["vectors"], data["who"], data["usability"]
+        vectors, who, quality_score = data["vectors"], data["who"], data["quality_score"]
     if name == PEER:
         labels, seconds = _peer(vectors, who)
         peak = own_peak()
@@ -149,14 +149,14 @@ def _work(name: str, file: str) -> dict[str, Any]:
             None,
             model=recognizer.model,
             model_sha256=recognizer.model_sha256,
-            settings=recognizer.settings,
+            pipeline_id=recognizer.pipeline_id,
         )
-        about_own_mean(calibration, vectors[:50], usability[:50])  # imports are no part of it
+        about_own_mean(calibration, vectors[:50], quality_score[:50])  # imports are no part of it
         start = time.perf_counter()
-        calibration = about_own_mean(calibration, vectors, usability)
-        strangers = choose.strangers_of(calibration.points, calibration.reference)
-        clusterer = choose.by_name(name, strangers)
-        labels = clusterer.cluster(calibration.project(vectors), usability=usability)
+        calibration = about_own_mean(calibration, vectors, quality_score)
+        curve = choose.fmr_curve_of(calibration.points, calibration.reference)
+        clusterer = choose.by_name(name, curve)
+        labels = clusterer.cluster(calibration.project(vectors), quality_score=quality_score)
         seconds = time.perf_counter() - start
         peak = own_peak()
     found = metrics.scores(who, labels)

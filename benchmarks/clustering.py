@@ -36,12 +36,12 @@ PARTS = ("train", "test", "all")
 
 
 def templates(lfw: Path) -> dict[str, NDArray[Any]]:
-    """Template, person and usability of the central face of every photo; cached as the commands
+    """Template, person and quality score of the central face of every photo; cached as the commands
     do."""
     from visavis.api.options import embeddings
     from visavis.cli.output import home
     from visavis.embedding.cache import EmbeddingCache
-    from visavis.faces.quality import usability
+    from visavis.faces.quality import quality_score
     from visavis.pipeline import Recognizer, RecognizerOptions
 
     photos = sorted((lfw / "lfw-deepfunneled").glob("*/*.jpg"))
@@ -54,8 +54,8 @@ def templates(lfw: Path) -> dict[str, NDArray[Any]]:
             for template in result.templates:
                 vectors.append(template.vector)
                 who.append(photo.parent.name)
-                usable.append(usability(template.quality))
-    return {"vectors": np.stack(vectors), "who": np.array(who), "usability": np.array(usable)}
+                usable.append(quality_score(template.quality))
+    return {"vectors": np.stack(vectors), "who": np.array(who), "quality_score": np.array(usable)}
 
 
 def part_of(everything: dict[str, NDArray[Any]], lfw: Path, part: str) -> dict[str, NDArray[Any]]:
@@ -71,7 +71,7 @@ def measure(name: str, data: Path, rate: float) -> dict[str, Any]:
     """One algorithm, in this process."""
     import faiss
 
-    from visavis.clustering.choose import by_name, strangers_of
+    from visavis.clustering.choose import by_name, fmr_curve_of
     from visavis.decision.profile import CalibrationStore
     from visavis.errors import OptionError
     from visavis.metrics.clustering import scores
@@ -79,7 +79,7 @@ def measure(name: str, data: Path, rate: float) -> dict[str, Any]:
 
     faiss.omp_set_num_threads(THREADS)
     with np.load(data) as arrays:
-        vectors, who, usable = (arrays[key] for key in ("vectors", "who", "usability"))
+        vectors, who, usable = (arrays[key] for key in ("vectors", "who", "quality_score"))
     calibration = CalibrationStore().load("sface-lfw")
     wall, cpu = time.perf_counter(), time.process_time()
     if name != PLAIN:
@@ -88,10 +88,10 @@ def measure(name: str, data: Path, rate: float) -> dict[str, Any]:
     if name == ORACLE:
         labels = best_average(vectors, who)
     else:
-        strangers = strangers_of(calibration.points, calibration.reference)
+        curve = fmr_curve_of(calibration.points, calibration.reference)
         try:
-            clusterer = by_name(name.partition(",")[0], strangers, false_merge_rate=rate)
-            labels = clusterer.cluster(vectors, usability=usable)
+            clusterer = by_name(name.partition(",")[0], curve, false_merge_rate=rate)
+            labels = clusterer.cluster(vectors, quality_score=usable)
         except OptionError as error:
             return {"name": name, "reason": str(error)}
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -181,7 +181,9 @@ def main(arguments: list[str] | None = None) -> None:
         own = part_of(everything, lfw, part)
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "templates.npz"
-            np.savez(data, vectors=own["vectors"], who=own["who"], usability=own["usability"])
+            np.savez(
+                data, vectors=own["vectors"], who=own["who"], quality_score=own["quality_score"]
+            )
             rows = [run(name, data, options.rate) for name in options.algorithms]
         people = len(np.unique(own["who"]))
         title = f"LFW, {part}: {len(own['who']):,} faces of {people:,} people"

@@ -35,9 +35,9 @@ Faces = tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.float64]]
 
 
 def collections(lfw: Path, orl: Path | None, part: str) -> Iterator[tuple[str, Faces]]:
-    """Kind and ``(vectors, people, usability)``."""
+    """Kind and ``(vectors, people, quality_score)``."""
     everything = part_of(templates(lfw), lfw, part)
-    whole: Faces = everything["vectors"], everything["who"], everything["usability"]
+    whole: Faces = everything["vectors"], everything["who"], everything["quality_score"]
     people, counts = np.unique(whole[1], return_counts=True)
     rng = np.random.default_rng(0)
     for size in (n for n in SIZES if n < len(people)):
@@ -85,7 +85,7 @@ def _embedded(photos: list[tuple[Path, Path | bytes]]) -> Faces:
     from visavis.api.options import embeddings
     from visavis.cli.output import home
     from visavis.embedding.cache import EmbeddingCache
-    from visavis.faces.quality import usability
+    from visavis.faces.quality import quality_score
     from visavis.pipeline import Recognizer
 
     with EmbeddingCache(embeddings(home())) as cache:
@@ -98,13 +98,13 @@ def _embedded(photos: list[tuple[Path, Path | bytes]]) -> Faces:
     return (
         np.stack([template.vector for template, _ in found]),
         np.array([name for _, name in found]),
-        np.array([usability(template.quality) for template, _ in found]),
+        np.array([quality_score(template.quality) for template, _ in found]),
     )
 
 
 def measure(faces: Faces, rate: float) -> list[float]:
     """Share beside a stranger, B-cubed F1 and pairwise F1: as the templates are, and sorted."""
-    from visavis.clustering.choose import DEFAULT, by_name, strangers_of
+    from visavis.clustering.choose import DEFAULT, by_name, fmr_curve_of
     from visavis.decision.profile import CalibrationStore
     from visavis.metrics.clustering import scores
     from visavis.pipeline.collection import about_own_mean
@@ -113,9 +113,9 @@ def measure(faces: Faces, rate: float) -> list[float]:
     plain = CalibrationStore().load("sface-lfw")
     figures: list[float] = []
     for used in (plain, about_own_mean(plain, vectors, usable)):
-        strangers = strangers_of(used.points, used.reference)
-        clusterer = by_name(DEFAULT, strangers, false_merge_rate=rate)
-        found = scores(who, clusterer.cluster(used.project(vectors), usability=usable))
+        curve = fmr_curve_of(used.points, used.reference)
+        clusterer = by_name(DEFAULT, curve, false_merge_rate=rate)
+        found = scores(who, clusterer.cluster(used.project(vectors), quality_score=usable))
         figures += [1 - found.bcubed.precision, found.bcubed.f1, found.pairwise.f1]
     return figures
 

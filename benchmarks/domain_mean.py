@@ -491,7 +491,7 @@ def main() -> None:
     recognizer = Recognizer(home=home())
     shipped = recognizer.calibration
     made = Provenance(
-        "half", shipped.model, shipped.model_sha256, shipped.settings, "half of the people", 0
+        "half", shipped.model, shipped.model_sha256, shipped.pipeline_id, "half of the people", 0
     )
     training, testing = (lfw.people(options.lfw, part) for part in ("train", "test"))
     photos = [photo for own in training.values() for photo in own]

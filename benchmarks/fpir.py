@@ -33,7 +33,7 @@ from visavis.decision.unlabelled import estimate_non_mated
 from visavis.errors import UnsupportedFmrError
 from visavis.evaluation.identification.enrollment import Faces
 from visavis.evaluation.protocols import lfw
-from visavis.gallery.fusion import fused_scores, mean_templates, simulated_strangers
+from visavis.gallery.fusion import fused_scores, mean_templates, simulated_non_mated
 from visavis.metrics.intervals import proportion_interval
 from visavis.metrics.verification import fmr_name
 from visavis.pipeline import Recognizer
@@ -61,14 +61,14 @@ class Gallery:
 
     vectors: NDArray[np.float32]
     owners: NDArray[np.int64]
-    usability: NDArray[np.float64]
+    quality_score: NDArray[np.float64]
     column: NDArray[np.int64]
     turn: NDArray[np.int64]
     people: int
     photos: int
 
-    def strangers(self, calibration: Calibration) -> OpenSet:
-        own = simulated_strangers(self.vectors, self.owners, usability=self.usability)
+    def open_set(self, calibration: Calibration) -> OpenSet:
+        own = simulated_non_mated(self.vectors, self.owners, quality_score=self.quality_score)
         return open_set(people=self.people, templates=self.photos, calibration=calibration, own=own)
 
     def scores(self, probes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,7 +77,7 @@ class Gallery:
             self.vectors,
             self.owners,
             fusion="weighted",
-            usability=self.usability,
+            quality_score=self.quality_score,
             people=self.people,
         )
 
@@ -98,7 +98,12 @@ def adapted(shipped: Calibration, vectors: NDArray[np.float32]) -> Calibration:
     """What ``visavis calibrate --unlabelled`` makes of these photos."""
     estimate = estimate_non_mated(vectors, shape=shape_of(shipped))
     made = Provenance(
-        "adapted", shipped.model, shipped.model_sha256, shipped.settings, "200 photos", len(vectors)
+        "adapted",
+        shipped.model,
+        shipped.model_sha256,
+        shipped.pipeline_id,
+        "200 photos",
+        len(vectors),
     )
     return transfer(shipped, estimate, made)
 
@@ -135,7 +140,7 @@ def galleries(faces: Faces, people: int, photos: int, rounds: int) -> Iterator[G
         yield Gallery(
             faces.vectors[rows],
             column[faces.people[rows]],
-            faces.usability[rows],
+            faces.quality_score[rows],
             column,
             turn,
             people,
@@ -157,10 +162,10 @@ def outcomes(
     number = round(weight.sum())
     found: dict[str, list[Outcome | None]] = {}
     for name, calibration in calibrations.items():
-        strangers = gallery.strangers(calibration)
+        open_set_model = gallery.open_set(calibration)
         for rate in RATES:
             try:
-                point = strangers.point(rate)
+                point = open_set_model.point(rate)
             except UnsupportedFmrError:
                 found.setdefault(name, []).append(None)
                 continue
@@ -172,7 +177,7 @@ def outcomes(
                     point.fpir_ci,
                     proportion_interval(round(measured * number), number),
                     float((right < point.threshold).mean()) if len(right) else float("nan"),
-                    bool(strangers.warnings(rate)),
+                    bool(open_set_model.warnings(rate)),
                 )
             )
     return found
@@ -286,17 +291,17 @@ def _name(
     if not len(rows):
         return
     owner = np.unique(faces.people[rows], return_inverse=True)[1]
-    weight = np.maximum(faces.usability[rows], 0.05)
+    weight = np.maximum(faces.quality_score[rows], 0.05)
     by_face = gallery.scores(faces.vectors[rows])
     total = np.zeros((len(able), gallery.people))
     np.add.at(total, owner, by_face * weight[:, None])
     mean = total / np.bincount(owner, weight)[:, None]
     template = gallery.scores(mean_templates(faces.vectors[rows], owner, weights=weight))
     column = gallery.column[able]
-    strangers = gallery.strangers(one.calibrations["shipped"])
+    open_set_model = gallery.open_set(one.calibrations["shipped"])
     for rate in RATES:
         try:
-            threshold = strangers.point(rate).threshold
+            threshold = open_set_model.point(rate).threshold
         except UnsupportedFmrError:
             continue
         outside = column < 0

@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _measured(size: int, *, index_only: bool) -> dict[str, Any]:
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for part in ("truth", "search") if index_only else ("truth", "search", "enrol", "open"):
+        for part in ("truth", "search") if index_only else ("truth", "search", "enroll", "open"):
             _say(f"{size:,}: {part}")
             command = [sys.executable, "-m", "benchmarks.gallery_worker", part, str(size), folder]
             done = subprocess.run(
@@ -88,8 +88,8 @@ def _bounds(measured: dict[int, dict[str, Any]], find: Any) -> list[dict[str, An
         ("index: resident MiB", search["resident"], "at most", 1.5 * raw),
         ("index: recall of the closest, mated probes", search["mated"]["recall"], "at least", 0.99),
         (
-            "index: recall of the closest, strangers",
-            search["strangers"]["recall"],
+            "index: recall of the closest, non-mated",
+            search["non_mated"]["recall"],
             "at least",
             0.99,
         ),
@@ -97,13 +97,13 @@ def _bounds(measured: dict[int, dict[str, Any]], find: Any) -> list[dict[str, An
         ("index: p99 ms, ten closest", search["mated"]["p99"], "at most", 10),
     ]
     if "open" in parts:
-        enroll, opened = parts["enrol"], parts["open"]
+        enroll, opened = parts["enroll"], parts["open"]
         total = enroll["adding"] + enroll["index"]
         rows += [
             ("gallery: enrolled a second, index included", size / total, "at least", 20_000),
             ("gallery: cold open to first answer, s", opened["open"], "at most", 10),
             ("gallery: recall, mated probes", opened["mated"]["recall"], "at least", 0.99),
-            ("gallery: recall, strangers", opened["strangers"]["recall"], "at least", 0.99),
+            ("gallery: recall, non-mated", opened["non_mated"]["recall"], "at least", 0.99),
             ("gallery: identify p50 ms", opened["mated"]["p50"], "at most", 3),
             ("gallery: identify p99 ms", opened["mated"]["p99"], "at most", 10),
             ("gallery: resident MiB", opened["resident"], "at most", 1.5 * raw),
@@ -138,7 +138,7 @@ def _tables(measured: dict[int, dict[str, Any]]) -> list[Table]:
         "The index alone",
         (
             *("faces", "add /s", "MiB", "p50 ms", "p99 ms", "CPU ms", "mated @1", "mated @10"),
-            *("stranger @1", "stranger @10", "exact ms", "product ms", "exact / product"),
+            *("non-mated @1", "non-mated @10", "exact ms", "product ms", "exact / product"),
         ),
         note="One probe at a time, one thread, the ten closest. @1, @10: share of the true closest "
         "and of the true ten that are found. Product: one float32 matrix-vector product over the "
@@ -149,14 +149,14 @@ def _tables(measured: dict[int, dict[str, Any]]) -> list[Table]:
         "The gallery, SQLite and all",
         (
             *("faces", "enrolled /s", "/ CPU s", "index s", "on disk MiB", "cold open s"),
-            *("p50 ms", "p99 ms", "CPU ms", "recall", "strangers'", "MiB", "peak MiB"),
+            *("p50 ms", "p99 ms", "CPU ms", "recall", "non-mated", "MiB", "peak MiB"),
         ),
         note="Five people a probe, default fusion, one thread. Enrolled a second, of the clock and "
         "of processor time, counts building and saving the index; some 33,000 faces an `add`. "
         "Cold open: a fresh process, imports to first answer.",
     )
     for size, parts in measured.items():
-        s, mated, other = parts["search"], parts["search"]["mated"], parts["search"]["strangers"]
+        s, mated, other = parts["search"], parts["search"]["mated"], parts["search"]["non_mated"]
         index.rows.append(
             (
                 f"{size:,}",
@@ -171,7 +171,7 @@ def _tables(measured: dict[int, dict[str, Any]]) -> list[Table]:
         )
         structures.rows.append((f"{size:,}", s["described"]))
         if "open" in parts:
-            e, o = parts["enrol"], parts["open"]
+            e, o = parts["enroll"], parts["open"]
             gallery.rows.append(
                 (
                     f"{size:,}",
@@ -181,7 +181,7 @@ def _tables(measured: dict[int, dict[str, Any]]) -> list[Table]:
                     f"{e['bytes'] / 2**20:,.0f}",
                     f"{o['open']:.1f}",
                     *(f"{o['mated'][key]:.2f}" for key in ("p50", "p99", "cpu")),
-                    *(f"{o[key]['recall']:.3f}" for key in ("mated", "strangers")),
+                    *(f"{o[key]['recall']:.3f}" for key in ("mated", "non_mated")),
                     *(f"{o[key]:.0f}" for key in ("resident", "peak")),
                 )
             )

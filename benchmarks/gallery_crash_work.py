@@ -79,7 +79,7 @@ def opened(place: Place) -> SqliteGallery:
 
 
 class Worker:
-    """Enrols and removes its own people until killed.
+    """Enrolls and removes its own people until killed.
 
     Each operation is written to the log before it begins, and again, synced, after it returned.
     """

@@ -52,7 +52,7 @@ def _measured(faces: int, *, graph: bool) -> Table:
     d = vectors.shape[1]
     table = Table(
         f"Structures over {faces:,} faces",
-        ("structure", "build CPU s", "bytes a face", "CPU ms", "recall, mated", "strangers"),
+        ("structure", "build CPU s", "bytes a face", "CPU ms", "recall, mated", "non-mated"),
         note="Recall: the true closest is among the proposals (200 of the scans, 1 of the others, "
         "which compare exactly). Bytes: beside the templates.",
     )

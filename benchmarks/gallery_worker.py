@@ -98,7 +98,7 @@ def open_(people: int, folder: Path) -> dict[str, Any]:
     with SqliteGallery(folder / "gallery") as gallery:
         first = gallery.search(probes[:1], model_sha256=SHA256, k=5)
         out: dict[str, Any] = {"open": time.perf_counter() - began, "found": bool(first[0])}
-        for name, at in (("mated", slice(0, PROBES)), ("strangers", slice(PROBES, None))):
+        for name, at in (("mated", slice(0, PROBES)), ("non_mated", slice(PROBES, None))):
             hits, walls, cpus = 0, [], []
             for probe, right in zip(probes[at], who[at].tolist(), strict=True):
                 cpu, wall = time.thread_time(), time.perf_counter()
@@ -132,7 +132,7 @@ def search(people: int, folder: Path) -> dict[str, Any]:
     building += time.perf_counter() - began
     out: dict[str, Any] = {"building": building, "resident": resident(), "peak": own_peak()}
     out["described"] = index.describe()
-    for name, at in (("mated", slice(0, PROBES)), ("strangers", slice(PROBES, None))):
+    for name, at in (("mated", slice(0, PROBES)), ("non_mated", slice(PROBES, None))):
         walls, cpus = [], []
         first, ten = [], []
         for probe, right, scores in zip(probes[at], who[at], true[at], strict=True):
@@ -190,7 +190,7 @@ def _times(walls: list[float], cpus: list[float]) -> dict[str, float]:
     }
 
 
-PARTS = {"enrol": enroll, "truth": truth, "open": open_, "search": search}
+PARTS = {"enroll": enroll, "truth": truth, "open": open_, "search": search}
 
 if __name__ == "__main__":
     _, part, count, place = sys.argv

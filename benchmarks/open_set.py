@@ -24,16 +24,16 @@ from numpy.typing import NDArray
 from benchmarks.tables import Table
 from visavis.api.options import embeddings
 from visavis.cli.output import home
+from visavis.decision.non_mated_model import measure_non_mated
 from visavis.decision.open_set import open_set
 from visavis.decision.profile import Calibration
-from visavis.decision.strangers import measure_strangers
 from visavis.embedding.cache import EmbeddingCache
 from visavis.errors import UnsupportedFmrError
 from visavis.evaluation.identification.enrollment import Faces, Plan
 from visavis.evaluation.identification.run import Origin, evaluate
 from visavis.evaluation.protocols import lfw
-from visavis.faces.quality import usability
-from visavis.gallery.fusion import simulated_strangers
+from visavis.faces.quality import quality_score
+from visavis.gallery.fusion import simulated_non_mated
 from visavis.metrics.intervals import proportion_interval
 from visavis.metrics.verification import fmr_name
 from visavis.pipeline import Recognizer
@@ -56,7 +56,7 @@ def embed(
     return Faces(
         np.stack([t.vector for t, _ in kept]),
         owner.astype(np.int64),
-        np.array([usability(t.quality) for t, _ in kept]),
+        np.array([quality_score(t.quality) for t, _ in kept]),
         tuple(str(name) for name in names),
     )
 
@@ -66,7 +66,7 @@ def among(faces: Faces, chosen: NDArray[np.bool_]) -> Faces:
     keep = chosen[faces.people]
     number = np.cumsum(chosen) - 1
     names = tuple(name for name, one in zip(faces.names, chosen, strict=True) if one)
-    return Faces(faces.vectors[keep], number[faces.people[keep]], faces.usability[keep], names)
+    return Faces(faces.vectors[keep], number[faces.people[keep]], faces.quality_score[keep], names)
 
 
 def one_each(people: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -76,7 +76,7 @@ def one_each(people: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.
 
 def calibrated(shipped: Calibration, faces: Faces) -> Calibration:
     """The shipped calibration with people's rates measured on other people."""
-    measured = measure_strangers(faces.vectors, faces.people).to_reference()
+    measured = measure_non_mated(faces.vectors, faces.people).to_reference()
     return dataclasses.replace(shipped, reference={**(shipped.reference or {}), **measured})
 
 
@@ -109,15 +109,15 @@ class Tally:
 def hold(
     calibration: Calibration,
     gallery: Vectors,
-    strangers: Vectors,
+    probes: Vectors,
     *,
     own: bool,
     tallies: dict[float, Tally],
 ) -> None:
     """One gallery of one photo a person against strangers, at every rate."""
     size = len(gallery)
-    best = (strangers @ gallery.T).max(axis=1)
-    scores = simulated_strangers(gallery, np.arange(size)) if own else None
+    best = (probes @ gallery.T).max(axis=1)
+    scores = simulated_non_mated(gallery, np.arange(size)) if own else None
     made = open_set(people=size, calibration=calibration, own=scores)
     for rate, tally in tallies.items():
         try:
@@ -184,7 +184,7 @@ def costs(faces: Faces, calibration: Calibration, plans: Sequence[Plan], *, roun
     table = Table(
         "FNIR, all of LFW: enrolled people missed",
         (
-            *("enrolled", "fusion", "strangers", "rank 1"),
+            *("enrolled", "fusion", "non-mated", "rank 1"),
             *("at FPIR 1e-1", "at FPIR 1e-2", "95 % interval"),
             *("at the stated 1e-2", "strangers named there"),
         ),
@@ -205,7 +205,7 @@ def costs(faces: Faces, calibration: Calibration, plans: Sequence[Plan], *, roun
             (
                 f"{found.enrolled:,} × {plan.photos}",
                 plan.fusion if plan.photos > 1 else "-",
-                f"{found.strangers:,}",
+                f"{found.non_mated:,}",
                 f"{found.rank1:.4f}",
                 f"{high.fnir:.4f}",
                 f"{low.fnir:.4f}",

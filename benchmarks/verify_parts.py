@@ -58,7 +58,7 @@ def measure(pairs: list[Pair], *, progress: Callable[[int, int], None]) -> dict[
                 compare,
                 *templates,
                 calibration=recognizer.calibration,
-                settings=recognizer.settings,
+                pipeline_id=recognizer.pipeline_id,
             )
         if counted:
             progress(k + 1 - min(_WARM_UP, len(pairs)), len(pairs))

@@ -10,7 +10,7 @@ YUNET = "yunet-2023mar/min20/0.8-0.1/level96+128/turn0.91-0.925, similarity-5pt-
 
 
 @pytest.mark.parametrize(
-    ("settings", "answer"),
+    ("pipeline_id", "answer"),
     [
         (f"{YUNET}, plain levelled b9c16127", True),
         (f"{YUNET}, flip levelled 0123abcd", True),
@@ -21,5 +21,5 @@ YUNET = "yunet-2023mar/min20/0.8-0.1/level96+128/turn0.91-0.925, similarity-5pt-
         ("my levelled detector, crop, plain", False),
     ],
 )
-def test_levelled(settings: str, answer: bool) -> None:
-    assert levelled(settings) is answer
+def test_levelled(pipeline_id: str, answer: bool) -> None:
+    assert levelled(pipeline_id) is answer

@@ -1,6 +1,6 @@
 """Files of former versions: what is recognized in them, so that it is read, or refused by name.
 
-Former versions changed SFace's templates after the network ("levelled" them). The settings of
+Former versions changed SFace's templates after the network ("levelled" them). The pipeline ids of
 galleries, albums and calibrations made with such templates end in ``levelled`` and eight
 hexadecimal digits. Templates are plain now: scores of the two kinds are not comparable.
 """
@@ -8,10 +8,13 @@ hexadecimal digits. Templates are plain now: scores of the two kinds are not com
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 MODEL_FIELDS: Final = frozenset({"levelling"})
 """Fields of a model's entry that mean nothing any more."""
+
+RENAMED: Final = {"settings": "pipeline_id", "strangers": "fmr_curve"}
+"""Names in calibrations, score files and albums of former versions -> their names now."""
 
 ENROLL_AGAIN: Final = "enroll everybody again from the photos, in a new gallery: `visavis enroll`"
 SORT_AGAIN: Final = (
@@ -27,25 +30,36 @@ ZIP_EXPORT: Final = (
 """What is wrong with an exported gallery of a former version, and what to do."""
 
 
-def levelled(settings: str) -> bool:
-    """Whether settings (``Recognizer.settings``) are those of levelled templates.
+def renamed(plain: Any) -> Any:
+    """Returns JSON values of a former version with today's names, at every depth.
+
+    >>> renamed({"points": [{"settings": "yunet, plain"}]})
+    {'points': [{'pipeline_id': 'yunet, plain'}]}
+    """
+    if isinstance(plain, dict):
+        return {RENAMED.get(key, key): renamed(value) for key, value in plain.items()}
+    return [renamed(value) for value in plain] if isinstance(plain, list) else plain
+
+
+def levelled(pipeline_id: str) -> bool:
+    """Whether a pipeline id (``Recognizer.pipeline_id``) is that of levelled templates.
 
     >>> levelled("yunet-2023mar, similarity-5pt-112*0.97, plain levelled b9c16127")
     True
     >>> levelled("yunet-2023mar, similarity-5pt-112*0.97, plain")
     False
     """
-    return re.search(r" levelled [0-9a-f]{8}(?=,|$)", settings) is not None
+    return re.search(r" levelled [0-9a-f]{8}(?=,|$)", pipeline_id) is not None
 
 
-def incomparable(what: str, settings: str) -> str:
+def incomparable(what: str, pipeline_id: str) -> str:
     """What an error says of something made with levelled templates.
 
     Args:
         what: the beginning of a sentence, up to its verb.
-        settings: of the pipeline that made them.
+        pipeline_id: of the pipeline that made them.
     """
     return (
-        f"{what} with levelled templates of a former version ({settings}), which are not "
+        f"{what} with levelled templates of a former version ({pipeline_id}), which are not "
         "comparable with those of this one"
     )

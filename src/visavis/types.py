@@ -165,7 +165,7 @@ class OperatingPoint(Record):
         mated_pairs: number of mated pairs behind ``fnmr``.
         fnmr_ci: 95 % interval of ``fnmr``, resampling people.
         ties: non-mated scores equal to the threshold.
-        settings: the pipeline that made the scores (detector, crop, flip averaging).
+        pipeline_id: id of the pipeline that made the scores (detector, crop, flip averaging).
     """
 
     model: str
@@ -181,11 +181,13 @@ class OperatingPoint(Record):
     mated_pairs: int = 0
     fnmr_ci: tuple[float, float] = (float("nan"), float("nan"))
     ties: int = 0
-    settings: str = ""
+    pipeline_id: str = ""
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any], /) -> OperatingPoint:
         """The inverse of ``to_dict``: ``None`` is NaN; entries of later versions are ignored.
+
+        Former versions wrote ``pipeline_id`` as ``settings``.
 
         Raises:
             msgspec.ValidationError: other values than ``to_dict`` writes.
@@ -194,6 +196,8 @@ class OperatingPoint(Record):
 
         nan = float("nan")
         values = {key: nan if value is None else value for key, value in plain.items()}
+        if "settings" in values:
+            values["pipeline_id"] = values.pop("settings")
         for key in ("fmr_ci", "fnmr_ci"):
             if key in values:
                 values[key] = [nan if value is None else value for value in plain[key]]

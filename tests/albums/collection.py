@@ -20,7 +20,7 @@ SETTINGS = RunSettings(
     root="photos",
     model="toy",
     model_sha256="ab" * 32,
-    settings="toy",
+    pipeline_id="toy",
     algorithm="average",
     false_merge=0.01,
     threshold=float("nan"),
@@ -37,12 +37,12 @@ def template(person: int, draw: int, *, noise: float = 0.12) -> np.ndarray:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def found_face(vector: np.ndarray, place: int = 0, *, usability: float = 1.0) -> FoundFace:
+def found_face(vector: np.ndarray, place: int = 0, *, quality_score: float = 1.0) -> FoundFace:
     """A face in the ``place``-th place of its photo."""
     landmarks = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], dtype=np.float32)
     shift = np.array([100 * place, 0], dtype=np.float32)
     box = (100.0 * place + 10, 10.0, 80.0, 90.0)
-    return FoundFace(box, landmarks + shift, usability, vector)
+    return FoundFace(box, landmarks + shift, quality_score, vector)
 
 
 Photos = dict[str, list[FoundFace]]

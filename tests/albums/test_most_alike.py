@@ -16,7 +16,7 @@ from visavis.albums.view import album_of
 from visavis.clustering.agglomerative import Agglomerative
 from visavis.clustering.thresholds import FmrCurve
 
-STRANGERS = FmrCurve((0.1, 0.3, 0.5, 0.7), (1e-1, 1e-2, 1e-3, 1e-4))
+CURVE = FmrCurve((0.1, 0.3, 0.5, 0.7), (1e-1, 1e-2, 1e-3, 1e-4))
 """At the threshold of 0.5 a share of 0.001; ten times as many at 0.3."""
 
 
@@ -35,15 +35,13 @@ def test_pairs_reach_down_to_ten_times_the_strangers(tmp_path: Path) -> None:
             seen = remember_faces(store, toy.found(photos))
             sort_faces(
                 store, seen, Agglomerative(threshold=0.5), settings=toy.SETTINGS,
-                threshold=lambda clusters: 0.5, strangers=STRANGERS,
+                threshold=lambda clusters: 0.5, curve=CURVE,
             )  # fmt: skip
         vectors_of = {face: one.vector for face, one in seen.faces.items()}
         album = album_of(store, vectors_of)
         assert [(pair.a, pair.b) for pair in album.likely_same] == [(1, 2), (1, 3)]
         assert [pair.score for pair in album.likely_same] == pytest.approx([0.45, 0.35])
-        assert [pair.strangers for pair in album.likely_same] == pytest.approx(
-            [10**-2.75, 10**-2.25]
-        )
+        assert [pair.fmr for pair in album.likely_same] == pytest.approx([10**-2.75, 10**-2.25])
         page = render(album, {}, out=tmp_path)
         assert "1 in 560" in page
         assert "most pairs here are two people" in page
@@ -54,5 +52,5 @@ def test_pairs_reach_down_to_ten_times_the_strangers(tmp_path: Path) -> None:
             Fixer(store).name(2, "Bea")
         album = album_of(store, vectors_of)
         assert [(pair.a, pair.b) for pair in album.likely_same] == [(1, 3)]
-        without = replace(album, likely_same=(replace(album.likely_same[0], strangers=np.nan),))
+        without = replace(album, likely_same=(replace(album.likely_same[0], fmr=np.nan),))
         assert "1 in" not in render(without, {}, out=tmp_path)

@@ -15,9 +15,9 @@ from visavis.albums.naming import gallery_names
 from visavis.albums.records import Album, AlbumCluster, AlbumFace
 from visavis.decision.domain import Domain
 from visavis.decision.labelled import Provenance, calibrate, calibrate_people
+from visavis.decision.non_mated_model import measure_non_mated
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Calibration
-from visavis.decision.strangers import measure_strangers
 from visavis.errors import GalleryError
 from visavis.gallery.records import NewFace
 from visavis.gallery.sqlite.store import SqliteGallery
@@ -36,7 +36,7 @@ def calibration() -> Calibration:
         all_pairs(x, who),
         Provenance("toy", MODEL, SHA256, "plain", "toys", 800),
         replicates=100,
-        strangers=measure_strangers(x, who, draws=2),
+        non_mated=measure_non_mated(x, who, draws=2),
     )
 
 
@@ -75,7 +75,7 @@ def album(count: int, faces: int) -> Album:
     return Album(
         run=1, made="", settings=SETTINGS, files=(), likely_same=(), merged=(), new_faces=0,
         faces={
-            face: AlbumFace(face, "", 1, (0, 0, 1, 1), usability=1.0, cluster=k)
+            face: AlbumFace(face, "", 1, (0, 0, 1, 1), quality_score=1.0, cluster=k)
             for k, own in enumerate(members)
             for face in own
         },

@@ -13,10 +13,12 @@ from tests.albums import collection as toy
 from visavis.albums.fixing import Fixer
 from visavis.albums.store import AlbumStore
 from visavis.albums.view import album_of
+from visavis.clustering.thresholds import FmrCurve
 from visavis.decision.domain import Domain
 
 PEOPLE = 12
 MEAN = (0.3 * toy.template(99, 0)).astype(np.float32)
+CURVE = FmrCurve((0.1, 0.3, 0.5, 0.7), (1e-1, 1e-2, 1e-3, 1e-4))
 DOMAIN = Domain(MEAN, 36, PEOPLE)
 FACES = [[k % PEOPLE] for k in range(3 * PEOPLE)]
 
@@ -74,6 +76,8 @@ def test_a_state_of_a_former_version_is_of_plain_templates(store: AlbumStore) ->
     assert last is not None
     settings, outcome = last[2:]
     del settings["mean_of_people"], outcome["domain"]
+    settings["settings"], outcome["strangers"] = settings.pop("pipeline_id"), CURVE.to_dict()
+    del outcome["fmr_curve"]
     with sqlite3.connect(store.path) as file:
         file.execute(
             "UPDATE run SET settings=?, outcome=?", (json.dumps(settings), json.dumps(outcome))
@@ -86,10 +90,13 @@ def test_a_state_of_a_former_version_is_of_plain_templates(store: AlbumStore) ->
     expected = float(templates()[1] @ others / np.linalg.norm(others))
     assert album.faces[1].score == pytest.approx(expected, abs=1e-5)
     assert album.settings.mean_of_people == 0
+    assert album.settings.pipeline_id == toy.SETTINGS.pipeline_id
+    assert np.isfinite([pair.fmr for pair in album.likely_same]).all()
+    assert album.likely_same
     toy.run(store, toy.photos_of(FACES), domain=DOMAIN)
     # A former version would score plain templates: it refuses the state from now on.
     (schema,) = sqlite3.connect(store.path).execute("SELECT value FROM meta WHERE key='schema'")
-    assert schema == ("2",)
+    assert schema == ("3",)
 
 
 def test_a_collection_without_faces_has_no_mean_to_apply(tmp_path: Path) -> None:

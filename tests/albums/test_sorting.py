@@ -55,7 +55,7 @@ def test_new_photos_join_and_old_numbers_stay(store: AlbumStore) -> None:
     assert len(set(after.values())) == 12
     last = store.last_run()
     assert last is not None
-    assert last[3] == {"new_faces": 12, "merged": [], "strangers": None, "domain": None}
+    assert last[3] == {"new_faces": 12, "merged": [], "fmr_curve": None, "domain": None}
 
 
 def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -233,7 +233,7 @@ def test_what_was_sorted_by_levelled_templates_is_sorted_anew_or_not_at_all(
     photos = toy.photos_of([[ANNA], [BOB, ANNA], [BOB]])
     with monkeypatch.context() as former:
         former.setattr(
-            toy, "SETTINGS", replace(toy.SETTINGS, settings="x, plain levelled 0123abcd")
+            toy, "SETTINGS", replace(toy.SETTINGS, pipeline_id="x, plain levelled 0123abcd")
         )
         toy.run(store, photos)
     before = toy.clusters(store)

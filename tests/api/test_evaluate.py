@@ -35,7 +35,7 @@ def test_identification_and_clustering_of_real_people(
         progress=lambda stage, *_: told.append(stage),
     )  # fmt: skip
     assert dict.fromkeys(told) == {"photos": None, "enrollments": None}
-    assert (found.enrolled, found.strangers, found.people) == (4, 4, 8)
+    assert (found.enrolled, found.non_mated, found.people) == (4, 4, 8)
     assert found.rank1 > 0.9
     written = json.loads((tmp_path / "out" / "identification.json").read_text(encoding="utf-8"))
     assert written == found.to_dict()

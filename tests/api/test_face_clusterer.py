@@ -56,11 +56,11 @@ def test_length_does_not_matter_and_direction_does() -> None:
 
 
 def test_it_is_the_clusterer_of_the_shipped_calibration_at_the_rate_asked_for() -> None:
-    from visavis.clustering.choose import strangers_of
+    from visavis.clustering.choose import fmr_curve_of
 
     X, _ = templates(9, 3)  # too few people for a mean of their own
     want = GraphLinkage(
-        strangers_of(SHIPPED.points, SHIPPED.reference), false_merge_rate=0.05
+        fmr_curve_of(SHIPPED.points, SHIPPED.reference), false_merge_rate=0.05
     ).cluster(X.astype(np.float32))
     found = vv.FaceClusterer(false_merge=0.05).fit(X)
     np.testing.assert_array_equal(found.labels_, want)
@@ -79,7 +79,7 @@ def test_what_is_known_of_faces_holds() -> None:
     assert labels[0] != labels[1]
     with pytest.raises(ConstraintError):
         model.fit(X, must=[[0, 1]], cannot=[[0, 1]])
-    poor = model.fit_predict(X, usability=np.where(who == 0, 0.01, 1.0))
+    poor = model.fit_predict(X, quality_score=np.where(who == 0, 0.01, 1.0))
     assert adjusted_rand_score(who[3:], poor[3:]) == 1
 
 

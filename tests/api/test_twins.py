@@ -26,8 +26,8 @@ OF_THE_GALLERY = {"gallery", "key_file", "tenant"}
 
 RENAMED = {
     "no_cache": "cache", "no_mean": "mean", "no_same_photo_rule": "same_photo",
-    "no_crops": "crops", "enrol": "enroll", "key_file": "key", "file_key": "key",
-    "calibration": "calibrations", "any_quality": "min_usability", "out": "out",
+    "no_crops": "crops", "key_file": "key", "file_key": "key",
+    "calibration": "calibrations", "any_quality": "min_quality", "out": "out",
 }  # fmt: skip
 """A flag that turns something off, or a word that Python has in the plural."""
 
@@ -37,7 +37,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
     },
     "demo": {"out": "plot() and savefig", "lfw": "the photos", "fetch": "fetch_lfw"},
     "detect": {"photos": "photo or photos"},
-    "enroll": {"sources": "source", "any_quality": "min_usability=0"},
+    "enroll": {"sources": "source", "any_quality": "min_quality=0"},
     "identify": {"photos": "photo or photos"},
     "people split": {"templates": "faces", "suggest": "suggest_splits"},
     "people remove": {"face": "remove_faces"},

@@ -37,7 +37,7 @@ def test_two_crops_are_compared_as_they_are(run, crop: Path, mirrored: Path) -> 
     outcome = run("verify", crop, mirrored, "--aligned", "--json")
     assert outcome.code == 0
     answer = outcome.json
-    assert answer["settings"].startswith("aligned-112/yunet")
+    assert answer["pipeline_id"].startswith("aligned-112/yunet")
     assert answer["a"]["face"]["box"] == [0, 0, 112, 112]
     assert answer["b"]["face"]["box"] == [0, 0, 224, 224]
     assert any("aligned-112" in warning for warning in answer["warnings"])

@@ -25,12 +25,12 @@ def people(orl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_people_are_found_and_the_report_is_written(run, people, tmp_path) -> None:
     out = tmp_path / "out"
     done = run(
-        *("evaluate", "identify", people, "--enrol", 7, "--photos", 2, "--rounds", 3),
+        *("evaluate", "identify", people, "--enroll", 7, "--photos", 2, "--rounds", 3),
         *("--fpir", 0.2, "--json", "--out", out, "--bootstrap", 20),
     )
     assert done.code == 1  # one photo was left out, and is told
     found = done.json
-    assert (found["enrolled"], found["templates"], found["strangers"]) == (7, 2, 5)
+    assert (found["enrolled"], found["templates"], found["non_mated"]) == (7, 2, 5)
     assert found["mated"] == 14
     assert sum(found["failures"].values()) == 1
     assert found["rank1"] > 0.9

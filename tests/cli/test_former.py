@@ -23,13 +23,13 @@ Former = Callable[[], AbstractContextManager[None]]
 
 @pytest.fixture
 def former(monkeypatch: pytest.MonkeyPatch) -> Former:
-    """Commands inside ``with former():`` write settings as a version that levelled did."""
-    plain = Recognizer.settings.fget
+    """Commands inside ``with former():`` write pipeline ids as a version that levelled did."""
+    plain = Recognizer.pipeline_id.fget
 
     @contextmanager
     def version():
         with monkeypatch.context() as patch:
-            patch.setattr(Recognizer, "settings", property(lambda self: plain(self) + LEVELLED))
+            patch.setattr(Recognizer, "pipeline_id", property(lambda self: plain(self) + LEVELLED))
             yield
 
     return version
@@ -73,8 +73,8 @@ def test_galleries(run: Run, former: Former, album: Path, tmp_path: Path) -> Non
     assert "2 people" in shown.out
     assert "enroll everybody again" in shown.err
     info = run("gallery", "info", "--json", *to).json
-    (settings,) = info["levelled"].values()
-    assert settings.endswith(LEVELLED)
+    (pipeline_id,) = info["levelled"].values()
+    assert pipeline_id.endswith(LEVELLED)
     assert list(info["levelled"]) == list(info["faces"])
     # What compares nothing goes on, and so does everything once these templates are gone.
     assert run("gallery", "backup", tmp_path / "copy", *to).code == 0
@@ -126,8 +126,8 @@ def test_collections(run: Run, former: Former, album: Path, tmp_path: Path) -> N
 def test_calibrations(run: Run, home: Path, album: Path, tmp_path: Path) -> None:
     photo, darker = sorted(album.iterdir())
     shipped = CalibrationStore().load("sface-lfw")
-    settings = f"detector, crop, plain{LEVELLED}"
-    CalibrationStore(home).save(replace(shipped, name="gate", settings=settings))
+    pipeline_id = f"detector, crop, plain{LEVELLED}"
+    CalibrationStore(home).save(replace(shipped, name="gate", pipeline_id=pipeline_id))
     place = tmp_path / "gallery"
     assert run("enroll", photo, "--name", "Zoë", "--gallery", place).code == 0
     use = ("--calibration", "gate")
@@ -149,7 +149,7 @@ def test_models(run: Run, home: Path, photo: Path, tmp_path: Path) -> None:
     (folder / "model.json").write_text(json.dumps(told))
     points = folder / "operating_points.json"
     plain = Calibration.read(points)
-    points.write_text(replace(plain, settings=plain.settings + LEVELLED).to_json())
+    points.write_text(replace(plain, pipeline_id=plain.pipeline_id + LEVELLED).to_json())
     added = run("models", "add", folder)
     assert added.code == 0
     assert "no operating points that can be used" in added.out

@@ -53,7 +53,7 @@ def test_from_enrollment_to_removal(
 ) -> None:
     outcome = run("enroll", photo, "--name", NAME)
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.startswith(f"enrolled {NAME} (usability ")
+    assert outcome.out.startswith(f"enrolled {NAME} (quality score ")
     again = run("enroll", photo, "--name", NAME)
     assert again.code == 0
     assert "1 of 1 photos are enrolled, 0 of them now, of 1 person" in again.out
@@ -192,9 +192,9 @@ def test_a_name_with_a_slash(run, place: Path, photo: Path) -> None:
 def test_poor_faces_and_the_bar(run, place: Path, tmp_path: Path, portrait: np.ndarray) -> None:
     path = tmp_path / "small.png"
     Image.fromarray(portrait).resize((110, 110)).resize((512, 512)).save(path)
-    refused = run("enroll", path, "--name", NAME, "--min-usability", "0.95")
+    refused = run("enroll", path, "--name", NAME, "--min-quality", "0.95")
     assert refused.code == 2
-    assert "usability" in refused.err
+    assert "quality score" in refused.err
     assert run("enroll", path, "--name", NAME, "--any-quality").code == 0
 
 
@@ -410,7 +410,7 @@ def test_no_photo_is_kept(run, place: Path, photo: Path, home: Path, tmp_path: P
         (("enroll", "{tmp}/empty", "--name", "A"), "without photos"),
         (("enroll", "{photo}", "--name", "A", "--faces", "best-match"), "face rule"),
         (("enroll", "{photo}", "--name", "A", "--expire", "soon"), "90d"),
-        (("enroll", "{photo}", "--name", "A", "--min-usability", "7"), "from 0 to 1"),
+        (("enroll", "{photo}", "--name", "A", "--min-quality", "7"), "from 0 to 1"),
         (("enroll", "{photo}", "--name", "A", "--fpir", "0"), "FPIR"),
         (("enroll", "{photo}", "--name", "A", "--model", "nonesuch"), "nonesuch"),
         (("enroll", "{photo}", "--name", "A", "--report", "{tmp}/no/r.csv"), "cannot be written"),
@@ -585,5 +585,5 @@ def test_orl(run, place: Path, orl: Path, tmp_path: Path) -> None:
     wrong = sum(said not in {None, who} for who, said in answers["inside"])
     assert right / len(answers["inside"]) > 0.9
     assert wrong == 0
-    strangers = [said for _, said in answers["outside"] if said is not None]
-    assert len(strangers) <= 0.1 * len(answers["outside"])
+    non_mated = [said for _, said in answers["outside"] if said is not None]
+    assert len(non_mated) <= 0.1 * len(answers["outside"])

@@ -70,7 +70,7 @@ def write_directory(folder: Path, *, seed: int = 0, points: bool = True) -> Mode
                 name="trained",
                 model="trained",
                 model_sha256=entry.sha256,
-                settings="yunet-2023mar/min20/0.8-0.1/level96+128/turn0.91-0.925, "
+                pipeline_id="yunet-2023mar/min20/0.8-0.1/level96+128/turn0.91-0.925, "
                 f"similarity-5pt-{SIZE}*0.9, plain",
                 dataset="made-up people",
                 photos=60,

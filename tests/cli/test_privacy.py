@@ -140,7 +140,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
     ((0, 1), "calibrate", "people", "--name", "mine", "--fmr", "0.5"),
     ((0,), "evaluate", "pairs", "pairs.csv", "--pictures", "--out", "PAIRS", "--bootstrap", "0",
      "--scores", "SCORES.csv"),
-    ((0,), "evaluate", "identify", "people", "--enrol", "1", "--rounds", "2", "--out", "IDENTIFY"),
+    ((0,), "evaluate", "identify", "people", "--enroll", "1", "--rounds", "2", "--out", "IDENTIFY"),
     ((0,), "evaluate", "cluster", "people", "--no-sweep", "--out", "CLUSTERS"),
     ((0,), "cluster", "people", "--out", "SORTED", "--copy"),
     ((0,), "data", "pack", "people", "FACES.pack"),

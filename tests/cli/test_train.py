@@ -65,7 +65,7 @@ def test_one_command_leaves_a_model_directory(trained: Path, pack: Pack) -> None
     assert described["command"].startswith("visavis")
     assert "/" not in described["command"].split(" --name")[0].replace("runs/", "")
     made = Calibration.from_json((trained / "model" / "operating_points.json").read_text())
-    assert made.settings.endswith("similarity-5pt-16*0.9, plain")
+    assert made.pipeline_id.endswith("similarity-5pt-16*0.9, plain")
 
 
 def test_the_model_is_used_as_any_other(run: Run, trained: Path, photo: Path) -> None:

@@ -97,8 +97,8 @@ def test_a_center_of_many_faces_says_more_than_one_face() -> None:
     new = cosine * axis + np.sqrt(1 - cosine**2) * aside
     assert (own @ new).mean() == pytest.approx(0.42)
     assert cosine > 0.5
-    strangers = FmrCurve((0.2, 0.3, 0.5), (1e-2, 1e-4, 1e-8), typical=0.0)
-    found = GraphLinkage(strangers, false_merge_rate=1e-9)
+    curve = FmrCurve((0.2, 0.3, 0.5), (1e-2, 1e-4, 1e-8), typical=0.0)
+    found = GraphLinkage(curve, false_merge_rate=1e-9)
     assert found.cluster(np.vstack([own, new]).astype(np.float32)).tolist() == [0] * 21
     alone = 0.42 * own[0] + np.sqrt(1 - 0.42**2) * aside
     alone /= np.linalg.norm(alone)
@@ -113,11 +113,11 @@ def test_the_larger_the_collection_the_more_is_asked() -> None:
     others = rng.standard_normal((400, 512))
     others[:, :2] = 0
     others /= np.linalg.norm(others, axis=1, keepdims=True)
-    strangers = FmrCurve((0.3, 0.35, 0.4), (1e-2, 1e-3, 1e-4), typical=0.0)
+    curve = FmrCurve((0.3, 0.35, 0.4), (1e-2, 1e-3, 1e-4), typical=0.0)
     few = np.vstack([pair, others[:4]]).astype(np.float32)
     many = np.vstack([pair, others]).astype(np.float32)
-    assert GraphLinkage(strangers).cluster(few).tolist() == [0, 0, 1, 2, 3, 4]
-    assert GraphLinkage(strangers).cluster(many).tolist() == list(range(402))
+    assert GraphLinkage(curve).cluster(few).tolist() == [0, 0, 1, 2, 3, 4]
+    assert GraphLinkage(curve).cluster(many).tolist() == list(range(402))
 
 
 def test_a_refused_merge_goes_to_the_next_best() -> None:
@@ -182,10 +182,10 @@ class TestPoor:
     def test_the_better_of_two_of_one_photo_is_taken(self) -> None:
         faces = plane(0, 2, 60, 62, 8, 15)
         poor = np.array([1, 1, 1, 1, 0.1, 0.1])
-        together = GraphLinkage(always(0.9)).cluster(faces, usability=poor)
+        together = GraphLinkage(always(0.9)).cluster(faces, quality_score=poor)
         assert together.tolist() == [0, 0, 1, 1, 0, 0]
         apart = GraphLinkage(always(0.9)).cluster(
-            faces, usability=poor, constraints=Constraints(photos=np.array([-1] * 4 + [2, 2]))
+            faces, quality_score=poor, constraints=Constraints(photos=np.array([-1] * 4 + [2, 2]))
         )
         assert apart.tolist() == [0, 0, 1, 1, 0, 2]
 
@@ -195,19 +195,27 @@ class TestPoor:
         poor = np.array([1, 1, 0.1])
         photos = Constraints(photos=np.array([5, -1, 5]))
         clusterer = GraphLinkage(always(0.85))
-        assert clusterer.cluster(faces, usability=poor).tolist() == [0, 1, 0]
-        assert clusterer.cluster(faces, usability=poor, constraints=photos).tolist() == [0, 1, 1]
+        assert clusterer.cluster(faces, quality_score=poor).tolist() == [0, 1, 0]
+        assert clusterer.cluster(faces, quality_score=poor, constraints=photos).tolist() == [
+            0,
+            1,
+            1,
+        ]
 
     def test_the_bar_is_an_option(self) -> None:
         # As a good face, 12 leads 0 and 24 together; as a poor one it joins one of them.
         faces = plane(0, 24, 12)
         usable = np.array([1, 1, 0.5])
-        assert GraphLinkage(always(0.93), poor=0.4).cluster(faces, usability=usable).tolist() in (
+        assert GraphLinkage(always(0.93), poor=0.4).cluster(
+            faces, quality_score=usable
+        ).tolist() in (
             [0, 1, 0],
             [0, 1, 1],
             [0, 0, 0],
         )
-        assert len(set(GraphLinkage(always(0.95)).cluster(faces, usability=usable).tolist())) == 2
+        assert (
+            len(set(GraphLinkage(always(0.95)).cluster(faces, quality_score=usable).tolist())) == 2
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visavis.clustering.choose import DEFAULT, by_name, strangers_of
+from visavis.clustering.choose import DEFAULT, by_name, fmr_curve_of
 from visavis.decision.profile import CalibrationStore
-from visavis.faces.quality import usability
+from visavis.faces.quality import quality_score
 from visavis.metrics.clustering import bcubed, pairwise
 from visavis.pipeline import Recognizer, RecognizerOptions
 
@@ -37,12 +37,12 @@ def test_people_of_lfw(lfw: Path, home: Path) -> None:
         None,
         model=recognizer.model,
         model_sha256=recognizer.model_sha256,
-        settings=recognizer.settings,
+        pipeline_id=recognizer.pipeline_id,
     )
-    clusterer = by_name(DEFAULT, strangers_of(shipped.points, shipped.reference))
+    clusterer = by_name(DEFAULT, fmr_curve_of(shipped.points, shipped.reference))
     labels = clusterer.cluster(
         np.stack([template.vector for template in templates]),
-        usability=np.array([usability(template.quality) for template in templates]),
+        quality_score=np.array([quality_score(template.quality) for template in templates]),
     )
     assert found.mean() > 0.99
     assert bcubed(who[found], labels).f1 >= 0.975

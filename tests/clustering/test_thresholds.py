@@ -16,55 +16,55 @@ RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6)
 
 
 def test_scores_between_two_are_log_linear() -> None:
-    strangers = FmrCurve(SCORES, RATES)
-    assert strangers.score(1e-3) == pytest.approx(0.4)
-    assert strangers.score(10**-2.5) == pytest.approx(0.35)
-    assert strangers.score(1e-5) == pytest.approx(0.55)
+    curve = FmrCurve(SCORES, RATES)
+    assert curve.score(1e-3) == pytest.approx(0.4)
+    assert curve.score(10**-2.5) == pytest.approx(0.35)
+    assert curve.score(1e-5) == pytest.approx(0.55)
 
 
 def test_nothing_is_extrapolated() -> None:
-    strangers = FmrCurve(SCORES, RATES)
-    assert strangers.score(0.5) == 0.2
-    assert strangers.score(1e-12) == 0.6
-    assert strangers.rate(0.9) == pytest.approx(1e-6)
-    assert strangers.rate(-0.5) == pytest.approx(1e-1)
+    curve = FmrCurve(SCORES, RATES)
+    assert curve.score(0.5) == 0.2
+    assert curve.score(1e-12) == 0.6
+    assert curve.rate(0.9) == pytest.approx(1e-6)
+    assert curve.rate(-0.5) == pytest.approx(1e-1)
 
 
 @given(st.floats(0.2, 0.6))
 def test_rate_is_the_inverse_of_score(score: float) -> None:
-    strangers = FmrCurve(SCORES, RATES)
-    assert strangers.score(strangers.rate(score)) == pytest.approx(score)
+    curve = FmrCurve(SCORES, RATES)
+    assert curve.score(curve.rate(score)) == pytest.approx(score)
 
 
 def test_a_hundred_times_the_people_is_a_hundredth_of_the_rate() -> None:
-    strangers = FmrCurve(SCORES, RATES)
+    curve = FmrCurve(SCORES, RATES)
     # 7 x 0.01 / 700 and / 70,000
-    assert strangers.for_faces(700, false_merge_rate=0.01) == pytest.approx(0.5)
-    assert strangers.for_faces(70_000, false_merge_rate=0.01) == pytest.approx(0.6)
-    assert strangers.for_faces(70_000, false_merge_rate=0.1) == pytest.approx(0.55)
+    assert curve.for_faces(700, false_merge_rate=0.01) == pytest.approx(0.5)
+    assert curve.for_faces(70_000, false_merge_rate=0.01) == pytest.approx(0.6)
+    assert curve.for_faces(70_000, false_merge_rate=0.1) == pytest.approx(0.55)
 
 
 @given(st.integers(1, 10**7), st.floats(1e-4, 0.5))
 def test_thresholds_follow_the_collection(clusters: int, rate: float) -> None:
-    strangers = FmrCurve(SCORES, RATES)
-    faces = strangers.for_faces(clusters, false_merge_rate=rate)
-    assert strangers.for_faces(2 * clusters, false_merge_rate=rate) >= faces
-    assert strangers.for_faces(clusters, false_merge_rate=rate / 2) >= faces
+    curve = FmrCurve(SCORES, RATES)
+    faces = curve.for_faces(clusters, false_merge_rate=rate)
+    assert curve.for_faces(2 * clusters, false_merge_rate=rate) >= faces
+    assert curve.for_faces(clusters, false_merge_rate=rate / 2) >= faces
     # Never looser than FMR 1e-3; clusters never need more than FMR 1e-4 of their mean score.
     assert faces >= 0.4
-    assert strangers.for_clusters(faces) == min(faces, strangers.score(1e-4))
+    assert curve.for_clusters(faces) == min(faces, curve.score(1e-4))
 
 
 def test_the_median_of_normal_scores_is_found() -> None:
     scores = np.linspace(0.2, 0.5, 20)
-    strangers = FmrCurve(tuple(scores), tuple(ndtr(-(scores - 0.07) / 0.1)))
-    assert strangers.center == pytest.approx(0.07, abs=1e-9)
+    curve = FmrCurve(tuple(scores), tuple(ndtr(-(scores - 0.07) / 0.1)))
+    assert curve.center == pytest.approx(0.07, abs=1e-9)
     assert FmrCurve(SCORES, RATES, typical=0.05).center == 0.05
 
 
 def test_equal_scores_are_allowed() -> None:
-    strangers = FmrCurve((0.3, 0.3, 0.4), (1e-2, 1e-3, 1e-4))
-    assert strangers.score(1e-4) == pytest.approx(0.4)
+    curve = FmrCurve((0.3, 0.3, 0.4), (1e-2, 1e-3, 1e-4))
+    assert curve.score(1e-4) == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(

@@ -88,12 +88,12 @@ def constrained(draw, *, most=24):
         if (photo, imagined[k]) not in taken:
             photos[k] = photo
             taken.add((photo, imagined[k]))
-    usability = draw(
+    quality_score = draw(
         st.none() | st.lists(st.sampled_from([0.05, 0.9, 1.0]), min_size=n, max_size=n)
     )
     return (
         vectors,
-        None if usability is None else np.array(usability),
+        None if quality_score is None else np.array(quality_score),
         Constraints(
             photos=np.array(photos, dtype=np.int64),
             must=np.array(must, dtype=np.int64).reshape(-1, 2),
@@ -143,7 +143,7 @@ class ClustererContract:
     def test_none_with_all_that_can_be_given(self, clusterer: Clusterer) -> None:
         labels = clusterer.cluster(
             np.zeros((0, 8), dtype=np.float32),
-            usability=np.zeros(0),
+            quality_score=np.zeros(0),
             constraints=Constraints(photos=np.zeros(0, dtype=np.int64)),
         )
         assert labels.tolist() == []
@@ -173,11 +173,11 @@ class ClustererContract:
         vectors, _ = people([6] * 4)
         before = vectors.copy()
         vectors.flags.writeable = False
-        usability = np.linspace(0, 1, 24)
-        usability.flags.writeable = False
+        quality_score = np.linspace(0, 1, 24)
+        quality_score.flags.writeable = False
         links = np.array([[0, 1], [2, 3]])
         links.flags.writeable = False
-        clusterer.cluster(vectors, usability=usability, constraints=Constraints(must=links))
+        clusterer.cluster(vectors, quality_score=quality_score, constraints=Constraints(must=links))
         np.testing.assert_array_equal(vectors, before)
         assert links.tolist() == [[0, 1], [2, 3]]
 
@@ -194,20 +194,20 @@ class ClustererContract:
         vectors, _ = people([5, 3, 1, 4, 6, 1, 2], seed=seed, spread=spread)
         rng = np.random.default_rng(seed)
         n = len(vectors)
-        usability = rng.choice([0.05, 1.0], n, p=[0.2, 0.8])
+        quality_score = rng.choice([0.05, 1.0], n, p=[0.2, 0.8])
         photos = rng.integers(0, 2 * n, n)
         must, cannot = np.array([[0, 5], [5, 9]]), np.array([[0, 3], [9, 4]])
         photos[[0, 5, 9]] = -1
         want = clusterer.cluster(
             vectors,
-            usability=usability,
+            quality_score=quality_score,
             constraints=Constraints(photos=photos, must=must, cannot=cannot),
         )
         order = rng.permutation(n)
         place = np.argsort(order)
         got = clusterer.cluster(
             vectors[order],
-            usability=usability[order],
+            quality_score=quality_score[order],
             constraints=Constraints(photos=photos[order], must=place[must], cannot=place[cannot]),
         )
         assert same_partition(got[place], want)
@@ -215,8 +215,8 @@ class ClustererContract:
     @QUICK
     @given(constrained())
     def test_constraints_always_hold(self, clusterer: Clusterer, case) -> None:
-        vectors, usability, constraints = case
-        labels = clusterer.cluster(vectors, usability=usability, constraints=constraints)
+        vectors, quality_score, constraints = case
+        labels = clusterer.cluster(vectors, quality_score=quality_score, constraints=constraints)
         assert labels.tolist() == first_appearance(labels)
         require_held(labels, constraints)
 
@@ -275,9 +275,9 @@ class ClustererContract:
             lambda v: {"vectors": np.where(np.arange(4)[:, None] == 2, np.nan, v)},
             lambda v: {"vectors": np.zeros_like(v)},
             lambda v: {"vectors": v.astype(np.int64)},
-            lambda v: {"vectors": v, "usability": np.ones(3)},
-            lambda v: {"vectors": v, "usability": np.full(4, np.nan)},
-            lambda v: {"vectors": v, "usability": np.full(4, 1.5)},
+            lambda v: {"vectors": v, "quality_score": np.ones(3)},
+            lambda v: {"vectors": v, "quality_score": np.full(4, np.nan)},
+            lambda v: {"vectors": v, "quality_score": np.full(4, 1.5)},
             lambda v: {"vectors": v, "constraints": Constraints(photos=np.zeros(3, np.int64))},
             lambda v: {"vectors": v, "constraints": Constraints(photos=np.zeros(4))},
             lambda v: {"vectors": v, "constraints": Constraints(must=np.array([0, 1]))},
@@ -297,7 +297,7 @@ class ClustererContract:
         vectors, _ = people([8, 6, 4, 1, 1, 3], seed=seed)
         good = np.random.default_rng(seed).random(len(vectors)) >= share
         assume(good.any())
-        labels = clusterer.cluster(vectors, usability=np.where(good, 1.0, 0.0))
+        labels = clusterer.cluster(vectors, quality_score=np.where(good, 1.0, 0.0))
         assert same_partition(labels[good], clusterer.cluster(vectors[good]))
 
     def test_a_poor_face_between_two_people_joins_at_most_one(self, clusterer: Clusterer) -> None:
@@ -306,7 +306,7 @@ class ClustererContract:
         middle /= np.linalg.norm(middle)
         bridges = np.repeat(middle, 5, axis=0).astype(np.float32)
         labels = clusterer.cluster(
-            np.concatenate([vectors, bridges]), usability=np.repeat([1.0, 0.05], [20, 5])
+            np.concatenate([vectors, bridges]), quality_score=np.repeat([1.0, 0.05], [20, 5])
         )
         if self.finds_people:
             assert same_partition(labels[:20], who)
@@ -314,23 +314,23 @@ class ClustererContract:
 
     def test_poor_faces_join_their_person(self, clusterer: Clusterer) -> None:
         vectors, who = people([10, 10, 10])
-        usability = np.where(np.arange(30) % 5 == 0, 0.05, 1.0)
-        labels = clusterer.cluster(vectors, usability=usability)
+        quality_score = np.where(np.arange(30) % 5 == 0, 0.05, 1.0)
+        labels = clusterer.cluster(vectors, quality_score=quality_score)
         if self.finds_people:
             assert same_partition(labels, who)
 
     def test_poor_faces_of_one_photo_are_two_people(self, clusterer: Clusterer) -> None:
         vectors, _ = people([8], shuffle=False)
-        usability = np.array([1.0] * 6 + [0.05] * 2)
+        quality_score = np.array([1.0] * 6 + [0.05] * 2)
         photos = np.array([-1] * 6 + [3, 3])
         labels = clusterer.cluster(
-            vectors, usability=usability, constraints=Constraints(photos=photos)
+            vectors, quality_score=quality_score, constraints=Constraints(photos=photos)
         )
         assert labels[6] != labels[7]
 
     def test_none_is_good(self, clusterer: Clusterer) -> None:
         vectors, who = people([6, 6, 1])
-        labels = clusterer.cluster(vectors, usability=np.zeros(13))
+        labels = clusterer.cluster(vectors, quality_score=np.zeros(13))
         assert labels.tolist() == first_appearance(labels)
         if self.finds_people:
             # Nobody mixed; whether poor faces alone are put together is the algorithm's choice.

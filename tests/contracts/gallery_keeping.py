@@ -54,10 +54,12 @@ class KeepingContract(WithStore):
     ) -> None:
         plain = "detector, crop, plain"
         levelled = f"{plain} levelled 0123abcd"
-        store.add([face("Anne", settings=plain), other("Bob")])
+        store.add([face("Anne", pipeline_id=plain), other("Bob")])
         assert store.info().levelled == {}
-        first, _ = store.add([face("Anne", settings=levelled), face("Cem", settings=levelled)])
-        store.add([face("Dora", settings=plain)])
+        first, _ = store.add(
+            [face("Anne", pipeline_id=levelled), face("Cem", pipeline_id=levelled)]
+        )
+        store.add([face("Dora", pipeline_id=plain)])
         for _ in range(2):
             info = store.info()
             assert info.levelled == {A: levelled}
@@ -70,7 +72,7 @@ class KeepingContract(WithStore):
         store.remove("Cemal")
         for _ in range(2):
             assert store.info().levelled == {}
-        store.add([face("Eve", settings=levelled)])
+        store.add([face("Eve", pipeline_id=levelled)])
         assert store.info().levelled == {A: levelled}
 
     def test_people(self, store: GalleryStore) -> None:

@@ -61,8 +61,8 @@ def new_faces(draw: Any) -> NewFace:
         vector=draw(st.sampled_from(_VECTORS[sha256])),
         model=_MODELS[sha256][0],
         model_sha256=sha256,
-        settings=draw(st.sampled_from(["", "yunet; central"])),
-        usability=draw(st.sampled_from([0.0, 0.25, 1.0])),
+        pipeline_id=draw(st.sampled_from(["", "yunet; central"])),
+        quality_score=draw(st.sampled_from([0.0, 0.25, 1.0])),
         photo=draw(st.sampled_from(["", "a.jpg", "ü'\".jpg"])),
         photo_sha256=draw(st.sampled_from(["", "1" * 64, "2" * 64])),
         crop=draw(st.sampled_from([None, b"\x89PNG\0", b""])),
@@ -229,7 +229,7 @@ class GalleryMachine(RuleBasedStateMachine):
     @rule(sha256=hashes, fusion=st.sampled_from(["max", "mean", "weighted"]))
     def non_mated(self, sha256: str, fusion: Any) -> None:
         got = self.store.non_mated(model_sha256=sha256, fusion=fusion)
-        wanted = self.model.strangers(sha256, fusion)
+        wanted = self.model.non_mated(sha256, fusion)
         assert len(got) == len(wanted)
         for value in got:
             assert any(abs(value - v) < 3e-6 for each in wanted for v in each)
@@ -266,11 +266,11 @@ class GalleryMachine(RuleBasedStateMachine):
         for stored in faces:
             given = self.model.faces[stored.id]
             assert stored.vector.tobytes() == given.vector.tobytes()
-            assert (stored.person, stored.model, stored.model_sha256, stored.settings) == (
-                given.person, given.model, given.model_sha256, given.settings,
+            assert (stored.person, stored.model, stored.model_sha256, stored.pipeline_id) == (
+                given.person, given.model, given.model_sha256, given.pipeline_id,
             )  # fmt: skip
-            assert (stored.usability, stored.photo, stored.photo_sha256, stored.has_crop) == (
-                given.usability, given.photo, given.photo_sha256, given.crop is not None,
+            assert (stored.quality_score, stored.photo, stored.photo_sha256, stored.has_crop) == (
+                given.quality_score, given.photo, given.photo_sha256, given.crop is not None,
             )  # fmt: skip
             assert (stored.expires is None) == (given.expires is None)
             if given.crop is not None:

@@ -149,7 +149,7 @@ class GalleryModel:
             vectors = [moved(v, domain, domain.mean) for v in vectors]
         if fusion == "max":
             return max(float(np.sum(probe * v)) for v in vectors)
-        weights = [1.0 if fusion == "mean" else float(f.usability) for f in faces]
+        weights = [1.0 if fusion == "mean" else float(f.quality_score) for f in faces]
         if sum(weights) == 0:
             weights = [1.0] * len(faces)
         mean = sum(w * v for w, v in zip(weights, vectors, strict=True)) / sum(weights)
@@ -176,7 +176,7 @@ class GalleryModel:
             if self.of(name, sha256)
         }
 
-    def strangers(
+    def non_mated(
         self, sha256: str, fusion: str = "max", domain: Domain | None = None
     ) -> list[set[float]]:
         """For each person, the highest fused score with another person of each template."""

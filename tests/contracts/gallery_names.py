@@ -104,7 +104,7 @@ class AcceptingContract(WithStore):
 
     @pytest.mark.parametrize(
         "changes",
-        [{"usability": 1.5}, {"usability": -0.1}, {"usability": float("nan")},
+        [{"quality_score": 1.5}, {"quality_score": -0.1}, {"quality_score": float("nan")},
          {"expires": "tomorrow"}, {"expires": "2026-01-01T00:00:00"}, {"model_sha256": "' or 1"}],
         ids=str,
     )  # fmt: skip

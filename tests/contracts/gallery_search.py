@@ -35,7 +35,7 @@ class SearchingContract(WithStore):
         vectors = rng.normal(size=(90, 16)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         batch = [
-            face(f"P{i % 23:02}", v, usability=float(rng.random()))
+            face(f"P{i % 23:02}", v, quality_score=float(rng.random()))
             for i, v in enumerate(vectors[:80])
         ]
         model = GalleryModel()
@@ -67,7 +67,7 @@ class SearchingContract(WithStore):
         vectors = (rng.normal(size=(66, 16)) + common).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         batch = [
-            face(f"P{i % 23:02}", v, usability=float(rng.random()))
+            face(f"P{i % 23:02}", v, quality_score=float(rng.random()))
             for i, v in enumerate(vectors[:60])
         ]
         half = rng.normal(size=(16, 16)) / 8 + np.eye(16)
@@ -138,8 +138,8 @@ class SearchingContract(WithStore):
 
     def test_fusions_differ_as_they_should(self, store: GalleryStore) -> None:
         store.add([
-            face("Anne", E[0], usability=0.75), face("Anne", E[1], usability=0.0),
-            face("Bob", HALF, usability=0.0),
+            face("Anne", E[0], quality_score=0.75), face("Anne", E[1], quality_score=0.0),
+            face("Bob", HALF, quality_score=0.0),
         ])  # fmt: skip
         assert found(store, E[0], fusion="max") == [("Anne", 1.0), ("Bob", 0.5)]
         (anne, bob) = found(store, E[0], fusion="mean")
@@ -167,7 +167,7 @@ class SearchingContract(WithStore):
         vectors = rng.normal(size=(40, 8)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         batch = [
-            face(f"P{i % 25}", v, usability=float(rng.random())) for i, v in enumerate(vectors)
+            face(f"P{i % 25}", v, quality_score=float(rng.random())) for i, v in enumerate(vectors)
         ]
         model = GalleryModel()
         model.add([*batch, other("P0"), other("Q")], store.add([*batch, other("P0"), other("Q")]))
@@ -175,7 +175,7 @@ class SearchingContract(WithStore):
         assert got.dtype == np.float32
         assert got.shape == (25,)
         wrong = np.array([
-            [not any(abs(v - value) < 2e-6 for v in each) for each in model.strangers(A, fusion)]
+            [not any(abs(v - value) < 2e-6 for v in each) for each in model.non_mated(A, fusion)]
             for value in got
         ])  # fmt: skip
         assert wrong[linear_sum_assignment(wrong)].sum() == 0  # one value for each person
@@ -185,7 +185,7 @@ class SearchingContract(WithStore):
         about = store.non_mated(model_sha256=A, fusion=fusion, domain=domain)
         wrong = np.array([
             [not any(abs(v - value) < 2e-6 for v in each)
-             for each in model.strangers(A, fusion, domain)]
+             for each in model.non_mated(A, fusion, domain)]
             for value in about
         ])  # fmt: skip
         assert wrong[linear_sum_assignment(wrong)].sum() == 0

@@ -36,9 +36,9 @@ class WritingContract(WithStore):
         vector = np.random.default_rng(1).normal(size=4).astype(np.float32)
         vector /= np.linalg.norm(vector)
         given = face(
-            "Anne", vector, settings="yunet; flip", usability=0.123456789, photo="Ördner/a b.jpg",
-            photo_sha256=hashlib.sha256(b"photo").hexdigest(), crop=bytes(range(256)) * 400,
-            expires="2099-12-31T23:59:59+00:00",
+            "Anne", vector, pipeline_id="yunet; flip", quality_score=0.123456789,
+            photo="Ördner/a b.jpg", photo_sha256=hashlib.sha256(b"photo").hexdigest(),
+            crop=bytes(range(256)) * 400, expires="2099-12-31T23:59:59+00:00",
         )  # fmt: skip
         before = datetime.now(UTC)
         (number,) = store.add([given])
@@ -46,7 +46,7 @@ class WritingContract(WithStore):
         assert stored.id == number > 0
         assert stored.vector.dtype == np.float32
         assert stored.vector.tobytes() == vector.tobytes()
-        for name in ("person", "model", "model_sha256", "settings", "usability", "photo",
+        for name in ("person", "model", "model_sha256", "pipeline_id", "quality_score", "photo",
                      "photo_sha256"):  # fmt: skip
             assert getattr(stored, name) == getattr(given, name), name
         assert datetime.fromisoformat(stored.expires or "") == datetime(
@@ -146,7 +146,7 @@ class WritingContract(WithStore):
         with opener() as store:
             numbers = store.add([
                 face("Anne", crop=b"one"), face("Anne", E[1], photo="b.jpg", crop=b"two"),
-                other("Anne"), face("Anne", E[2], usability=0.5), face("Bob", E[3]),
+                other("Anne"), face("Anne", E[2], quality_score=0.5), face("Bob", E[3]),
             ])  # fmt: skip
             store.set_attributes("Anne", {"kept": True})
             store.search(E[0][None], model_sha256=A)  # an index in memory follows

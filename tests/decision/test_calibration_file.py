@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visavis.decision.llr import LlrCalibration
+from visavis.decision.non_mated_model import NonMatedModel
 from visavis.decision.profile import Calibration, CalibrationStore
-from visavis.decision.strangers import NonMatedModel
 from visavis.errors import CalibrationError, UnsupportedFmrError
 from visavis.types import OperatingPoint
 
@@ -24,8 +25,9 @@ SCORES = (-1.0, 0.1, 0.29, 0.3, 0.41, 0.55, 1.0)
 def _point(rate: float, threshold: float) -> OperatingPoint:
     ends = (rate / 2, rate)
     return OperatingPoint(
-        "net", "a" * 64, threshold, rate * 0.9, ends, 0.02, "toys", 1000, rate, 50, 60, (0, 0.1), 1
-    )
+        "net", "a" * 64, threshold, rate * 0.9, ends, 0.02, "toys", 1000, rate, 50, 60, (0, 0.1), 1,
+        "yunet, plain",
+    )  # fmt: skip
 
 
 WHOLE = Calibration(
@@ -55,7 +57,7 @@ TEXT = WHOLE.to_json()
 
 def answers(made: Calibration) -> list[Any]:
     """Everything that decisions take from a calibration."""
-    found: list[Any] = [made.model_sha256, made.settings, made.reference]
+    found: list[Any] = [made.model_sha256, made.pipeline_id, made.reference]
     for rate in RATES:
         try:
             point = made.operating_point(rate)
@@ -64,10 +66,10 @@ def answers(made: Calibration) -> list[Any]:
         else:
             found += [point.threshold, point.fmr, point.fmr_ci, point.fnmr, point.fnmr_ci]
     found.append(made.llr(SCORES).tolist() if made.evidence else None)
-    strangers = NonMatedModel.from_reference(made.reference) or NonMatedModel.from_points(
+    non_mated = NonMatedModel.from_reference(made.reference) or NonMatedModel.from_points(
         made.points
     )
-    found.append(strangers.log_fmr(SCORES).tolist())
+    found.append(non_mated.log_fmr(SCORES).tolist())
     return found
 
 
@@ -175,7 +177,7 @@ def test_without_a_checksum_what_is_taken_is_in_range(place: tuple[Any, ...], va
         (("reference", "person_fmr"), [0.1, 0]),
         (("reference", "person_fmr"), [0.1]),
         (("people",), "many"),
-        (("settings",), None),
+        (("pipeline_id",), None),
         (("model_sha256",), 7),
     ],
 )
@@ -200,6 +202,26 @@ def test_files_of_former_versions_are_read() -> None:
     plain = json.loads(TEXT)
     del plain["sha256"]
     assert Calibration.from_json(json.dumps(plain)) == WHOLE
+
+
+def test_names_of_former_versions_are_read() -> None:
+    """Until schema 3, ``pipeline_id`` was ``settings``; the checksum was of those names."""
+    former = renamed(WHOLE.to_dict(), "pipeline_id", "settings") | {"schema": 2}
+    compact = json.dumps(former, sort_keys=True, separators=(",", ":"))
+    former["sha256"] = hashlib.sha256(compact.encode()).hexdigest()
+    read = Calibration.from_json(json.dumps(former))
+    assert read == WHOLE
+    assert read.points[1].pipeline_id == "yunet, plain"
+    changed = json.dumps(former).replace('"threshold": 0.4,', '"threshold": 0.41,')
+    with pytest.raises(CalibrationError, match="not those that were written"):
+        Calibration.from_json(changed)
+
+
+def renamed(plain: Any, before: str, after: str) -> Any:
+    if isinstance(plain, dict):
+        items = plain.items()
+        return {after if k == before else k: renamed(v, before, after) for k, v in items}
+    return [renamed(one, before, after) for one in plain] if isinstance(plain, list) else plain
 
 
 def test_a_plausible_value_is_noticed_too() -> None:

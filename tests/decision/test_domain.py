@@ -10,11 +10,11 @@ import pytest
 from visavis.decision.cohort import SHRINKAGE, Cohort
 from visavis.decision.cross_fit import CrossFit
 from visavis.decision.domain import Domain, people_mean
-from visavis.decision.gallery_nonmated_scores import as_strangers
+from visavis.decision.gallery_nonmated_scores import as_non_mated
 from visavis.decision.labelled import Provenance, calibrate_pairs, calibrate_people
+from visavis.decision.non_mated_model import measure_non_mated
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Calibration
-from visavis.decision.strangers import measure_strangers
 from visavis.decision.whitening import TRIED, choose_shrinkage, fit_domain
 from visavis.errors import OptionError
 
@@ -145,7 +145,7 @@ def test_people_are_measured_about_the_mean_of_others() -> None:
     rng = np.random.default_rng(10)
     x, who = _templates(9, 200, 16), np.repeat(np.arange(100), 2)
     cross = CrossFit(x, who, fit_domain)
-    found = measure_strangers(x, who, draws=3, seed=4, cross_fit=cross)
+    found = measure_non_mated(x, who, draws=3, seed=4, cross_fit=cross)
     rng = np.random.default_rng(4)
     scores = []
     for _ in range(3):
@@ -285,7 +285,7 @@ def test_own_scores_about_the_own_mean_become_those_of_strangers() -> None:
     found, expected = [], []
     for i, j in [(0, 3), (5, 21), (17, 16)]:
         rest = (total - x[i]) / 49
-        found.append(float(as_strangers(np.array([about[i] @ about[j]]), 40)[0]))
+        found.append(float(as_non_mated(np.array([about[i] @ about[j]]), 40)[0]))
         expected.append(_cos(x[i] - rest, x[j] - rest))
     assert found == pytest.approx(expected, abs=1e-9)
     assert found[0] > float(about[0] @ about[3])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from visavis.decision.check import shape_of
 from visavis.decision.labelled import Provenance, calibrate
+from visavis.decision.non_mated_model import measure_non_mated
 from visavis.decision.open_set import (
     IdentificationPoint,
     open_set,
@@ -21,11 +22,10 @@ from visavis.decision.open_set import (
 )
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Calibration, CalibrationStore
-from visavis.decision.strangers import measure_strangers
 from visavis.decision.transfer import transfer
 from visavis.decision.unlabelled import estimate_non_mated
 from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
-from visavis.gallery.fusion import fused_scores, simulated_strangers
+from visavis.gallery.fusion import fused_scores, simulated_non_mated
 from visavis.metrics.intervals import proportion_interval
 
 SHIPPED = CalibrationStore().load("sface-lfw")
@@ -45,7 +45,7 @@ def made() -> Calibration:
         all_pairs(x, who),
         Provenance("toy", "net", "a" * 64, "plain", "toys", 1800),
         replicates=100,
-        strangers=measure_strangers(x, who),
+        non_mated=measure_non_mated(x, who),
     )
 
 
@@ -77,7 +77,7 @@ def test_own_scores_correct_for_photos_unlike_the_calibrations(made, simulate) -
     rng = np.random.default_rng(12)
     x, _ = simulate(rng, 1500, dimension=32, center=0.75)  # everybody is more alike
     size, rate = 500, 0.05
-    own = simulated_strangers(x[:size], np.arange(size))
+    own = simulated_non_mated(x[:size], np.arange(size))
     without = open_set(people=size, calibration=made)
     moved = open_set(people=size, calibration=made, own=own)
     assert _measured(rng, x, size, without.point(rate).threshold) > 5 * rate
@@ -91,7 +91,7 @@ def test_own_scores_correct_for_photos_unlike_the_calibrations(made, simulate) -
 
 def test_own_scores_of_photos_like_the_calibrations_hardly_move_it(made, simulate) -> None:
     x, _ = simulate(np.random.default_rng(13), 600, dimension=32)
-    own = simulated_strangers(x, np.arange(600))
+    own = simulated_non_mated(x, np.arange(600))
     without = open_set(people=600, calibration=made).point(0.02).threshold
     assert open_set(people=600, calibration=made, own=own).point(0.02).threshold == pytest.approx(
         without, abs=0.02
@@ -122,18 +122,18 @@ def test_thresholds_rise_with_size_and_fall_with_the_rate(rate, size, fusion, te
 
 @given(RATES, st.integers(1, 3000))
 def test_the_threshold_is_the_lowest_score_with_the_rate(rate, size) -> None:
-    strangers = open_set(people=size, calibration=SHIPPED)
-    threshold = strangers.point(rate).threshold
-    assert strangers.fpir(threshold) <= rate * (1 + 1e-9)
-    assert strangers.fpir(threshold - 0.002) > rate
+    gallery = open_set(people=size, calibration=SHIPPED)
+    threshold = gallery.point(rate).threshold
+    assert gallery.fpir(threshold) <= rate * (1 + 1e-9)
+    assert gallery.fpir(threshold - 0.002) > rate
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=30), st.integers(1, 10_000))
 def test_a_higher_score_never_has_a_higher_chance(scores, size) -> None:
-    strangers = open_set(people=size, calibration=SHIPPED)
-    rates = strangers.fpir(sorted(scores))
+    gallery = open_set(people=size, calibration=SHIPPED)
+    rates = gallery.fpir(sorted(scores))
     assert (np.diff(rates) <= 1e-3 * rates[:-1]).all()
-    assert (rates >= strangers.lowest * (1 - 1e-9)).all()
+    assert (rates >= gallery.lowest * (1 - 1e-9)).all()
     assert (rates <= 1).all()
 
 
@@ -156,26 +156,26 @@ def test_ten_people_and_a_rate_of_one_in_a_thousand_have_an_answer() -> None:
 
 
 def test_a_rate_that_the_data_do_not_support_is_refused() -> None:
-    strangers = open_set(people=4000, calibration=SHIPPED)
+    gallery = open_set(people=4000, calibration=SHIPPED)
     with pytest.raises(UnsupportedFmrError) as refused:
-        strangers.point(1e-3)
+        gallery.point(1e-3)
     offered = float(refused.value.remedy.split("ask for ")[1].split(" ")[0])
-    assert strangers.lowest <= offered < 1.2 * strangers.lowest
-    assert strangers.point(offered).threshold < 1
-    assert strangers.fpir(1.0) == pytest.approx(strangers.lowest)
+    assert gallery.lowest <= offered < 1.2 * gallery.lowest
+    assert gallery.point(offered).threshold < 1
+    assert gallery.fpir(1.0) == pytest.approx(gallery.lowest)
 
 
 def test_own_scores_alone_are_counted_and_nothing_else() -> None:
     own = np.random.default_rng(0).normal(0.3, 0.05, 1000).clip(-1, 1)
-    strangers = open_set(people=1000, own=own)
-    point = strangers.point(0.05)
+    gallery = open_set(people=1000, own=own)
+    point = gallery.point(0.05)
     assert point.threshold == sorted(own)[-50]
     assert (own >= point.threshold).mean() == 0.05
     assert (point.calibration, point.pairs, point.probes) == ("", 0, 1000)
-    assert strangers.fpir(float(np.median(own))) == pytest.approx(0.5, abs=0.01)
-    assert strangers.lowest == 0.01
+    assert gallery.fpir(float(np.median(own))) == pytest.approx(0.5, abs=0.01)
+    assert gallery.lowest == 0.01
     with pytest.raises(UnsupportedFmrError):
-        strangers.point(0.009)
+        gallery.point(0.009)
 
 
 def test_a_gallery_beyond_the_calibration_is_answered_by_its_own_scores() -> None:
@@ -222,9 +222,9 @@ def test_small_galleries_keep_their_rate_on_other_photos(
     x, who = simulate(rng, 700, each=photos, dimension=32, center=center)
     inside, ratios, alone = [], [], []
     for _ in range(12):
-        vectors, owners, strangers = _enrolled(x, who, people, photos, rng)
-        best = fused_scores(strangers, vectors, owners, fusion="mean").max(axis=1)
-        own = simulated_strangers(vectors, owners, fusion="mean")
+        vectors, owners, probes = _enrolled(x, who, people, photos, rng)
+        best = fused_scores(probes, vectors, owners, fusion="mean").max(axis=1)
+        own = simulated_non_mated(vectors, owners, fusion="mean")
         for scores in (own, None):
             point = identification_threshold(
                 0.1, people=people, templates=photos, fusion="mean", calibration=shipped, own=scores
@@ -259,7 +259,7 @@ def test_more_own_scores_leave_less_open(made, simulate) -> None:
     x, _ = simulate(np.random.default_rng(22), 400, dimension=32)
     widths = []
     for people in (5, 20, 80, 320):
-        own = simulated_strangers(x[:people], np.arange(people))
+        own = simulated_non_mated(x[:people], np.arange(people))
         low, high = open_set(people=people, calibration=made, own=own).point(0.05).fpir_ci
         widths.append(high / low)
     assert sorted(widths, reverse=True) == widths
@@ -277,13 +277,13 @@ def test_one_person_enrolled_twice_does_not_close_a_small_gallery() -> None:
 def test_what_a_calibration_supports_is_what_it_answers(made) -> None:
     for calibration in (SHIPPED, made):
         for one in supported_fpirs(calibration):
-            strangers = open_set(people=one.people, calibration=calibration)
-            assert strangers.lowest <= one.lowest <= 1.1 * strangers.lowest
-            assert strangers.point(one.lowest).fpir_ci == one.lowest_ci
+            gallery = open_set(people=one.people, calibration=calibration)
+            assert gallery.lowest <= one.lowest <= 1.1 * gallery.lowest
+            assert gallery.point(one.lowest).fpir_ci == one.lowest_ci
             assert (one.default_ci is None) == (one.lowest > 0.01)
-            assert strangers.supported(0.01) == max(0.01, one.lowest)
+            assert gallery.supported(0.01) == max(0.01, one.lowest)
             with pytest.raises(UnsupportedFmrError):
-                strangers.point(0.9 * strangers.lowest)
+                gallery.point(0.9 * gallery.lowest)
     (few,) = supported_fpirs(_on(30, np.random.default_rng(1)), sizes=(10_000,))
     assert (few.lowest, few.default_ci) == (1.0, None)
 
@@ -297,7 +297,7 @@ def _on(people: int, rng: np.random.Generator) -> Calibration:
         all_pairs(x, who, tail=1.0),
         Provenance("few", "net", "a" * 64, "plain", "toys", len(x)),
         replicates=100,
-        strangers=measure_strangers(x, who),
+        non_mated=measure_non_mated(x, who),
     )
 
 
@@ -322,13 +322,13 @@ def test_two_hundred_unlabelled_photos_support_small_galleries(made, simulate) -
     assert Calibration.from_json(gate.to_json()).reference == gate.reference
     inside, ratios = [], []
     for _ in range(12):
-        vectors, owners, strangers = _enrolled(x[600:], who[600:] - 200, 60, 3, rng)
-        best = fused_scores(strangers, vectors, owners, fusion="mean").max(axis=1)
-        own = simulated_strangers(vectors, owners, fusion="mean")
-        strangers_here = open_set(people=60, templates=3, fusion="mean", calibration=gate, own=own)
-        assert strangers_here.supported(0.01) == 0.01
+        vectors, owners, probes = _enrolled(x[600:], who[600:] - 200, 60, 3, rng)
+        best = fused_scores(probes, vectors, owners, fusion="mean").max(axis=1)
+        own = simulated_non_mated(vectors, owners, fusion="mean")
+        gallery = open_set(people=60, templates=3, fusion="mean", calibration=gate, own=own)
+        assert gallery.supported(0.01) == 0.01
         for rate in (0.1, 0.01):
-            point = strangers_here.point(rate)
+            point = gallery.point(rate)
             assert "without labels" in point.basis
             measured = np.mean(best >= point.threshold)
             low, high = proportion_interval(round(measured * len(best)), len(best))
@@ -342,13 +342,13 @@ def test_fused_galleries_keep_their_rate(made, simulate) -> None:
     rng = np.random.default_rng(14)
     x, who = simulate(rng, 1200, each=3, dimension=32)
     size, rate = 300, 0.05
-    enrolled, strangers = who < size, (who >= size) & (np.arange(len(who)) % 3 == 0)
+    enrolled, probes = who < size, (who >= size) & (np.arange(len(who)) % 3 == 0)
     for fusion in ("max", "mean"):
-        own = simulated_strangers(x[enrolled], who[enrolled], fusion=fusion)
+        own = simulated_non_mated(x[enrolled], who[enrolled], fusion=fusion)
         point = identification_threshold(
             rate, people=size, templates=3, fusion=fusion, calibration=made, own=own
         )
-        best = fused_scores(x[strangers], x[enrolled], who[enrolled], fusion=fusion).max(axis=1)
+        best = fused_scores(x[probes], x[enrolled], who[enrolled], fusion=fusion).max(axis=1)
         assert point.fpir_ci[0] <= np.mean(best >= point.threshold) <= point.fpir_ci[1]
 
 

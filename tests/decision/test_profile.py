@@ -125,11 +125,11 @@ def test_the_shipped_calibration_is_sound() -> None:
 
 def test_one_of_levelled_templates_is_listed_and_decides_nothing(made, tmp_path: Path) -> None:
     store = CalibrationStore(tmp_path)
-    former = replace(made, name="net", settings=f"{made.settings} levelled 0123abcd")
+    former = replace(made, name="net", pipeline_id=f"{made.pipeline_id} levelled 0123abcd")
     store.save(former)
     assert store.names()[-1] == "net"
     assert store.load("net") == former
-    used = store.for_model("net", model="net", model_sha256="a" * 64, settings=made.settings)
+    used = store.for_model("net", model="net", model_sha256="a" * 64, pipeline_id=made.pipeline_id)
     for one in (used, store.own("net", "a" * 64)):
         with pytest.raises(ModelMismatchError, match=r"'net'.*levelled 0123abcd.*calibrate again"):
             one.require_model("net", "a" * 64)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from visavis.decision.tail import TailShape, fit_shape, stranger_probability
+from visavis.decision.tail import TailShape, fit_shape, non_mated_probability
 from visavis.decision.unlabelled import (
     LEVELS,
     NonMatedEstimate,
@@ -148,17 +148,17 @@ def test_a_tail_that_departs_from_the_model_is_learned() -> None:
 
 def test_mates_are_told_from_strangers() -> None:
     rng = np.random.default_rng(1)
-    strangers, mates = rng.standard_normal(20_000), rng.normal(5.0, 1.2, 250)
-    probability = stranger_probability(np.r_[strangers, mates], prior=TailShape())
+    non_mated, mates = rng.standard_normal(20_000), rng.normal(5.0, 1.2, 250)
+    probability = non_mated_probability(np.r_[non_mated, mates], prior=TailShape())
     assert (1 - probability).sum() == pytest.approx(250, rel=0.1)
     assert probability[:20_000].mean() > 0.998
-    order = np.argsort(np.r_[strangers, mates])
+    order = np.argsort(np.r_[non_mated, mates])
     assert (np.diff(probability[order]) <= 0).all()
 
 
 def test_where_there_are_no_mates_none_are_found() -> None:
     surprise = np.random.default_rng(2).standard_normal(20_000)
-    probability = stranger_probability(surprise, prior=TailShape())
+    probability = non_mated_probability(surprise, prior=TailShape())
     assert (1 - probability).sum() < 5
 
 

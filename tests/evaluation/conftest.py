@@ -48,13 +48,13 @@ class FakeRecognizer:
 
     model: str = "fake"
     model_sha256: str = SHA
-    settings: str = "fake-detector, similarity-5pt-112, plain"
+    pipeline_id: str = "fake-detector, similarity-5pt-112, plain"
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
     detector: Any = None
     rules: list[str] = field(default_factory=list)
 
     def clone(self, *, detector: Any) -> FakeRecognizer:
-        return replace(self, detector=detector, settings=f"{detector.name}, plain")
+        return replace(self, detector=detector, pipeline_id=f"{detector.name}, plain")
 
     def embed_many(
         self,

@@ -51,7 +51,7 @@ def test_every_photo_is_a_face_or_a_reason(seen: clustering.Faces) -> None:
         "Person_03/broken.jpg"
     ]
     assert set(seen.reasons) == {"", "no-face"}
-    assert len(seen.who) == len(seen.usability) == 36
+    assert len(seen.who) == len(seen.quality_score) == 36
 
 
 def test_other_rules_and_no_faces_are_refused(people: Path, recognizer: Any) -> None:
@@ -119,9 +119,9 @@ def test_settings_run_from_loose_to_strict_with_the_one_asked_for_among_them(
     assert scores == sorted(scores)
     (own,) = [row for row in average if row.default]
     assert own.false_merge == 0.02
-    strangers = choose.strangers_of(calibration.points)
-    assert own.threshold == choose.score_for("average", strangers, faces=36, false_merge_rate=0.02)
-    assert own.fmr == pytest.approx(strangers.rate(own.threshold or 0.0))
+    curve = choose.fmr_curve_of(calibration.points)
+    assert own.threshold == choose.score_for("average", curve, faces=36, false_merge_rate=0.02)
+    assert own.fmr == pytest.approx(curve.rate(own.threshold or 0.0))
     alone = clustering.evaluate(seen, calibration, name="x", sweep=False)
     assert len(alone.summary.rows) == 1
     assert alone.summary.best == {}
@@ -139,16 +139,18 @@ def test_both_spaces_are_reported_and_the_faces_own_mean_is_in_front(
     assert not plain.default
     assert plain.threshold == pytest.approx((asked.threshold or 0) + 0.1)
     # By hand: clusters of plain templates, their mean, templates about it.
-    first = choose.by_name(choose.DEFAULT, choose.strangers_of(calibration.points))
-    found = first.cluster(seen.vectors, usability=seen.usability)
+    first = choose.by_name(choose.DEFAULT, choose.fmr_curve_of(calibration.points))
+    found = first.cluster(seen.vectors, quality_score=seen.quality_score)
     means = [seen.vectors[found == k].mean(axis=0) for k in range(found.max() + 1)]
     x = seen.vectors - np.sum(means, axis=0) / (len(means) + 10)
     x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-    average = choose.by_name("average", choose.strangers_of(points))
-    assert asked.scores == metrics.scores(seen.who, average.cluster(x, usability=seen.usability))
-    average = choose.by_name("average", choose.strangers_of(calibration.points))
+    average = choose.by_name("average", choose.fmr_curve_of(points))
+    assert asked.scores == metrics.scores(
+        seen.who, average.cluster(x, quality_score=seen.quality_score)
+    )
+    average = choose.by_name("average", choose.fmr_curve_of(calibration.points))
     assert plain.scores == metrics.scores(
-        seen.who, average.cluster(seen.vectors, usability=seen.usability)
+        seen.who, average.cluster(seen.vectors, quality_score=seen.quality_score)
     )
     assert any(f"the {len(means)} people" in note for note in summary.notes)
     again = clustering.evaluate(seen, calibration, name="x", algorithms=("average",)).summary

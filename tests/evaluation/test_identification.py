@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from visavis.decision.labelled import Provenance, calibrate
+from visavis.decision.non_mated_model import measure_non_mated
 from visavis.decision.pair_scores import all_pairs
 from visavis.decision.profile import Measured
-from visavis.decision.strangers import measure_strangers
 from visavis.errors import DataError, ModelMismatchError, OptionError
 from visavis.evaluation.identification import report as identification_report
 from visavis.evaluation.identification.enrollment import Faces, Plan, draw, size_of
@@ -36,7 +36,7 @@ def calibration():
         all_pairs(faces.vectors, faces.people),
         Provenance("toy", "net", "a" * 64, "plain", "toys", len(faces.people)),
         replicates=100,
-        strangers=measure_strangers(faces.vectors, faces.people),
+        non_mated=measure_non_mated(faces.vectors, faces.people),
     )
 
 
@@ -44,10 +44,10 @@ def calibration():
 @pytest.mark.parametrize("photos", [1, 2])
 def test_a_round_scores_whom_it_says(fusion, photos) -> None:
     faces = _faces(2, 40, 5)
-    plan = Plan(enrol=12, photos=photos, strangers=9, fusion=fusion)
+    plan = Plan(enroll=12, photos=photos, non_mated=9, fusion=fusion)
     drawn = draw(faces, plan, np.random.default_rng(0))
-    assert len(drawn.best) == len(set(drawn.strangers.tolist())) == 9
-    assert not set(drawn.strangers.tolist()) & set(drawn.owners.tolist())
+    assert len(drawn.best) == len(set(drawn.non_mated.tolist())) == 9
+    assert not set(drawn.non_mated.tolist()) & set(drawn.owners.tolist())
     total = np.bincount(faces.people)
     enrolled = sorted(set(drawn.owners.tolist()))
     assert len(enrolled) == 12
@@ -67,12 +67,12 @@ def test_a_round_agrees_with_a_loop_over_its_search() -> None:
         np.ones(60),
         faces.names,
     )
-    drawn = draw(faces, Plan(enrol=10), np.random.default_rng(4))
+    drawn = draw(faces, Plan(enroll=10), np.random.default_rng(4))
     assert drawn.mated == pytest.approx(-1.0, abs=1e-5)  # its own enrolled photo is the opposite
     assert (drawn.places == 10).all()
     people = sorted(set(drawn.owners.tolist()))
     signs = [1.0, -1.0]
-    for stranger, best in zip(drawn.strangers, drawn.best, strict=True):
+    for stranger, best in zip(drawn.non_mated, drawn.best, strict=True):
         # Every photo is v or -v: the best score is one of few values.
         v = faces.vectors[stranger]
         possible = [
@@ -86,7 +86,7 @@ def test_a_round_agrees_with_a_loop_over_its_search() -> None:
 def test_people_without_a_photo_to_spare_fill_up_the_gallery() -> None:
     faces = _faces(5, 60, 2)
     able = int((np.bincount(faces.people) > 1).sum())
-    drawn = draw(faces, Plan(enrol=able + 10), np.random.default_rng(0))
+    drawn = draw(faces, Plan(enroll=able + 10), np.random.default_rng(0))
     assert len(drawn.own) == able + 10
     assert len(drawn.mated) == able
     assert len(drawn.best) == 60 - able - 10
@@ -95,14 +95,14 @@ def test_people_without_a_photo_to_spare_fill_up_the_gallery() -> None:
 def test_stated_rates_hold_and_the_whole_is_consistent(calibration) -> None:
     result = evaluate(
         _faces(6, 900, 3),
-        Plan(enrol=200),
+        Plan(enroll=200),
         Origin(protocol="toys", model="net", model_sha256="a" * 64, failures={"no-face": 2}),
         calibration=calibration,
         rates=(0.1, 0.02, 1e-4),
         rounds=6,
         replicates=60,
     )
-    assert (result.enrolled, result.strangers, result.rounds) == (200, 700, 6)
+    assert (result.enrolled, result.non_mated, result.rounds) == (200, 700, 6)
     assert [o.fpir for o in result.open_set] == [0.1, 0.02]  # 700 strangers show no 1e-4
     assert result.cmc[0] == pytest.approx(result.rank1)
     assert (np.diff(result.cmc) >= 0).all()
@@ -113,11 +113,11 @@ def test_stated_rates_hold_and_the_whole_is_consistent(calibration) -> None:
         assert stated.measured == pytest.approx(stated.stated, rel=0.35)
         assert stated.measured_ci[0] <= stated.measured <= stated.measured_ci[1]
         assert stated.consistent >= 0.8
-        assert stated.enrolments == 6
+        assert stated.enrollments == 6
     assert result.stated[2].refused == 6
     assert np.isnan(result.stated[2].measured)
     assert sum(result.curves.mated) == pytest.approx(1)
-    assert sum(result.curves.strangers) == pytest.approx(1)
+    assert sum(result.curves.non_mated) == pytest.approx(1)
     assert (np.diff(result.curves.fnir) >= -1e-12).all()
 
 
@@ -211,11 +211,11 @@ def test_the_report_is_one_page_without_names(tmp_path, calibration) -> None:
 @pytest.mark.parametrize(
     ("plan", "error", "says"),
     [
-        (Plan(enrol=0), OptionError, "1 or more"),
+        (Plan(enroll=0), OptionError, "1 or more"),
         (Plan(photos=0), OptionError, "1 or more"),
         (Plan(fusion="sum"), OptionError, "weighted"),  # type: ignore[arg-type]
-        (Plan(enrol=41), DataError, "at most 40"),
-        (Plan(enrol=40), DataError, "strangers are people who are not"),
+        (Plan(enroll=41), DataError, "at most 40"),
+        (Plan(enroll=40), DataError, "strangers are people who are not"),
         (Plan(photos=7), DataError, "one more is the probe"),
     ],
 )

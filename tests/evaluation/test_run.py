@@ -39,7 +39,7 @@ def test_scores_are_cosines_of_the_two_photos(recognizer, tiny_lfw: Path) -> Non
         assert score == pytest.approx(float(x @ y), abs=1e-12)
     assert table.failure.tolist() == [""] * 24
     assert (table.model, table.model_sha256) == (recognizer.model, recognizer.model_sha256)
-    assert table.settings == "fake-detector, similarity-5pt-112, plain, central"
+    assert table.pipeline_id == "fake-detector, similarity-5pt-112, plain, central"
     assert table.about.command == "visavis evaluate lfw"
     assert table.about.photos == len(protocol.photos)
     assert table.about.created
@@ -145,13 +145,13 @@ def test_a_rule_that_gives_no_one_score_is_refused(recognizer, tiny_lfw: Path) -
 
 
 def calibration(recognizer, **changes) -> Calibration:
-    sha, settings = recognizer.model_sha256, recognizer.settings
+    sha, pipeline_id = recognizer.model_sha256, recognizer.pipeline_id
     point = OperatingPoint("fake", sha, 0.5, 1e-2, (0.0, 0.02), 0.0, "made up", 100, 1e-2)
     options = {
         "name": "gate",
         "model": "fake",
         "model_sha256": sha,
-        "settings": settings,
+        "pipeline_id": pipeline_id,
         "method": "labelled",
         "points": (point,),
         "evidence": (LlrCalibration("logistic", (-1.0, 1.0), (-20.0, 12.0)),),
@@ -194,7 +194,7 @@ def test_a_calibration_without_evidence_gives_thresholds_alone(recognizer, tiny_
 
 def test_a_calibration_made_otherwise_is_noted_or_refused(recognizer, tiny_lfw: Path) -> None:
     protocol = lfw.view(1, tiny_lfw)
-    other = calibration(recognizer, settings="another detector")
+    other = calibration(recognizer, pipeline_id="another detector")
     notes = run.evaluate(protocol, recognizer, calibration=other).scores.about.notes
     assert any("was measured with another detector" in note for note in notes)
     notes = run.evaluate(
@@ -240,7 +240,7 @@ def real() -> Recognizer:
 def test_aligned_crops_are_embedded_without_detection(real: Recognizer, crops: Path) -> None:
     protocol = sets.read(crops)
     table = run.evaluate(protocol, real, workers=1).scores
-    assert table.settings.startswith("aligned-112, similarity-5pt-112*1, ")
+    assert table.pipeline_id.startswith("aligned-112, similarity-5pt-112*1, ")
     assert table.scored.all()
     pixels = [images.decode(photo) for photo in protocol.photos]
     wanted = real.embedder.embed(np.stack(pixels)).astype(float)
@@ -252,7 +252,7 @@ def test_a_calibration_on_photos_is_not_one_on_crops(real: Recognizer, crops: Pa
     shipped = real.calibration
     result = run.evaluate(sets.read(crops), real, calibration=shipped, workers=1)
     assert any(
-        shipped.settings in note and "aligned-112" in note for note in result.scores.about.notes
+        shipped.pipeline_id in note and "aligned-112" in note for note in result.scores.about.notes
     )
 
 

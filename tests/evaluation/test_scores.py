@@ -36,7 +36,17 @@ def example(**changes: Any) -> ScoreFile:
         photo_failures={"no-face": 1},
         calibration="gate",
         operating_points=(
-            OperatingPoint("m", "ab", 0.31, 0.001, (0.0008, 0.0012), float("nan"), "LFW", 1000),
+            OperatingPoint(
+                "m",
+                "ab",
+                0.31,
+                0.001,
+                (0.0008, 0.0012),
+                float("nan"),
+                "LFW",
+                1000,
+                pipeline_id="s, t",
+            ),
         ),
         projection=Projection(("x.jpg",), ("Ann",), (1.5,), (-2.25,), "t-SNE"),
     )
@@ -53,7 +63,7 @@ def example(**changes: Any) -> ScoreFile:
         llr=np.array([np.inf, -1e-300, np.nan, -np.inf]),
         model="m",
         model_sha256="ab",
-        settings="s, t",
+        pipeline_id="s, t",
         about=about,
     )
     return dataclasses.replace(whole, **changes)
@@ -78,6 +88,28 @@ def test_round_trip(tmp_path: Path, suffix: str) -> None:
     scores.write(path, example())
     assert_equal(scores.read(path), example())
     assert [p.name for p in path.parent.iterdir() if p.name.startswith(".")] == []
+
+
+@KINDS
+def test_names_of_former_versions_are_read(tmp_path: Path, suffix: str) -> None:
+    """They called the pipeline id ``settings``."""
+    path = tmp_path / f"scores{suffix}"
+    scores.write(path, example())
+    if suffix == ".csv":
+        for file in (path, tmp_path / "scores.csv.meta.json"):
+            text = file.read_text(encoding="utf-8")
+            assert "pipeline_id" in text
+            file.write_text(text.replace("pipeline_id", "settings"), encoding="utf-8")
+    else:
+        table = pq.read_table(path)
+        names = [name.replace("pipeline_id", "settings") for name in table.column_names]
+        metadata = {
+            key: text.replace(b"pipeline_id", b"settings")
+            for key, text in table.schema.metadata.items()
+        }
+        assert (names, metadata) != (table.column_names, table.schema.metadata)
+        pq.write_table(table.rename_columns(names).replace_schema_metadata(metadata), path)
+    assert_equal(scores.read(path), example())
 
 
 @KINDS

@@ -38,7 +38,7 @@ def simulated(
         person_b=texts(f"p{k}" for k in who[:, 1]) if people else None,
         model="m",
         model_sha256="ab",
-        settings="s",
+        pipeline_id="s",
         about=About(protocol="simulated"),
     )
 

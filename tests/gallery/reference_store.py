@@ -78,7 +78,7 @@ class ReferenceStore:
             if refusal is not None:
                 raise refusal("a face", "give another")
             for f in faces:
-                bad = not 0 <= f.usability <= 1 or not set(f.model_sha256) <= set(
+                bad = not 0 <= f.quality_score <= 1 or not set(f.model_sha256) <= set(
                     "0123456789abcdef"
                 )
                 if bad or (f.expires and _instant(f.expires) is None):
@@ -119,7 +119,7 @@ class ReferenceStore:
         for n, f in sorted(e["model"].faces.items()):
             if wanted in {None, f.person} and model_sha256 in {None, f.model_sha256}:
                 yield StoredFace(
-                    n, f.person, f.vector, f.model, f.model_sha256, f.settings, f.usability,
+                    n, f.person, f.vector, f.model, f.model_sha256, f.pipeline_id, f.quality_score,
                     f.photo, f.photo_sha256, e["times"][n], f.expires, f.crop is not None,
                 )  # fmt: skip
 
@@ -239,7 +239,7 @@ class ReferenceStore:
     def non_mated(
         self, *, model_sha256: str, most: int = 2000, fusion: Any = "max", domain: Any = None
     ) -> np.ndarray:
-        each = self._load()["model"].strangers(model_sha256, fusion, domain)
+        each = self._load()["model"].non_mated(model_sha256, fusion, domain)
         return np.array([max(scores) for scores in each][:most], dtype=np.float32)
 
     def mean(self, model_sha256: str, /) -> tuple[np.ndarray, int] | None:
@@ -263,9 +263,9 @@ class ReferenceStore:
             "reference", str(self._path), len(e["model"].people), {s: shas.count(s) for s in shas},
             {s: e["model"].models[s][0] for s in shas}, False, {}, 0, len(e["audit"]),
             levelled={
-                f.model_sha256: f.settings
+                f.model_sha256: f.pipeline_id
                 for f in e["model"].faces.values()
-                if " levelled " in f.settings
+                if " levelled " in f.pipeline_id
             },
         )  # fmt: skip
 

@@ -154,7 +154,7 @@ def test_an_encrypted_gallery_shows_nobody(tmp_path: Path) -> None:
     with SqliteGallery(tmp_path / "g", create=True, key=KEY, options=EAGER) as store:
         sha256, crop = "0123456789abcdef" * 4, b"picture of somebody " * 400
         store.add([new("Gudrun Gesucht", VECTORS[0], photo="folder/gudrun.jpg",
-                       photo_sha256=sha256, crop=crop, usability=0.123456789)])  # fmt: skip
+                       photo_sha256=sha256, crop=crop, quality_score=0.123456789)])  # fmt: skip
         store.set_attributes("Gudrun Gesucht", {"note": "unmistakable"})
         store.load_index()
         store.search(VECTORS[:1], model_sha256=MODEL)

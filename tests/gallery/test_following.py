@@ -102,7 +102,7 @@ def test_several_models_at_once_and_several_faces_a_person(
     tmp_path: Path, read_back: list[int]
 ) -> None:
     others = unit(6, length=16)
-    faces = [new(f"P{i % 3}", v, usability=i / 10) for i, v in enumerate(VECTORS[:6])]
+    faces = [new(f"P{i % 3}", v, quality_score=i / 10) for i, v in enumerate(VECTORS[:6])]
     more = [new(f"P{i % 3}", v, model="m2", model_sha256=OTHER) for i, v in enumerate(others)]
     mixed = [face for pair in zip(faces, more, strict=True) for face in pair]
     with SqliteGallery(tmp_path / "g", create=True, options=EAGER) as store:

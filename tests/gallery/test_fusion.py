@@ -13,7 +13,7 @@ from visavis.gallery.fusion import (
     fused_scores,
     max_scores,
     mean_templates,
-    simulated_strangers,
+    simulated_non_mated,
 )
 
 
@@ -47,7 +47,9 @@ def _naive(probe, vectors, owners, weights, person, *, fusion) -> float:
 @given(galleries(), st.sampled_from(FUSIONS))
 def test_every_fused_score_agrees_with_a_loop(gallery, fusion) -> None:
     probes, vectors, owners, weights, people = gallery
-    scores = fused_scores(probes, vectors, owners, fusion=fusion, usability=weights, people=people)
+    scores = fused_scores(
+        probes, vectors, owners, fusion=fusion, quality_score=weights, people=people
+    )
     assert scores.shape == (4, people)
     assert scores.dtype == np.float32
     for q in range(4):
@@ -60,9 +62,14 @@ def test_every_fused_score_agrees_with_a_loop(gallery, fusion) -> None:
 def test_the_order_of_templates_does_not_matter(gallery, fusion, seed) -> None:
     probes, vectors, owners, weights, people = gallery
     turn = np.random.default_rng(seed).permutation(len(owners))
-    one = fused_scores(probes, vectors, owners, fusion=fusion, usability=weights, people=people)
+    one = fused_scores(probes, vectors, owners, fusion=fusion, quality_score=weights, people=people)
     other = fused_scores(
-        probes, vectors[turn], owners[turn], fusion=fusion, usability=weights[turn], people=people
+        probes,
+        vectors[turn],
+        owners[turn],
+        fusion=fusion,
+        quality_score=weights[turn],
+        people=people,
     )
     assert one == pytest.approx(other, abs=1e-6)
 
@@ -84,7 +91,7 @@ def test_templates_that_cancel_out_leave_the_first() -> None:
 def test_a_poor_template_weighs_less() -> None:
     probe, good, poor = [[1.0, 0.0]], [1.0, 0.0], [0.0, 1.0]
     even = fused_scores(probe, [good, poor], [0, 0], fusion="mean")[0, 0]
-    weighed = fused_scores(probe, [good, poor], [0, 0], fusion="weighted", usability=[1, 0.2])
+    weighed = fused_scores(probe, [good, poor], [0, 0], fusion="weighted", quality_score=[1, 0.2])
     assert even < weighed[0, 0] < 1
 
 
@@ -93,7 +100,7 @@ def test_simulated_strangers_meet_everybody_but_themselves(fusion) -> None:
     rng = np.random.default_rng(3)
     owners = np.repeat(np.arange(30), rng.integers(1, 4, 30))
     vectors, weights = _unit(rng, len(owners), 8), rng.random(len(owners))
-    found = simulated_strangers(vectors, owners, fusion=fusion, usability=weights, seed=5)
+    found = simulated_non_mated(vectors, owners, fusion=fusion, quality_score=weights, seed=5)
     assert len(found) == 30
     for person in range(30):
         others = [p for p in range(30) if p != person]
@@ -107,11 +114,11 @@ def test_simulated_strangers_meet_everybody_but_themselves(fusion) -> None:
 def test_simulated_strangers_are_drawn_and_none_where_nobody_else_is() -> None:
     rng = np.random.default_rng(0)
     vectors = _unit(rng, 600, 8)
-    drawn = simulated_strangers(vectors, np.arange(600), most=50)
+    drawn = simulated_non_mated(vectors, np.arange(600), most=50)
     assert len(drawn) == 50
-    every = simulated_strangers(vectors, np.arange(600))
+    every = simulated_non_mated(vectors, np.arange(600))
     assert np.isin(drawn, every).all()
-    assert len(simulated_strangers(vectors[:3], np.zeros(3, np.int64))) == 0
+    assert len(simulated_non_mated(vectors[:3], np.zeros(3, np.int64))) == 0
 
 
 @pytest.mark.parametrize(

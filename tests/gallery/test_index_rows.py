@@ -35,10 +35,10 @@ def test_columns_equal_lists(steps: list[tuple[str, int, int]], loose: int) -> N
         if kind == "append":
             ids = last + 1 + np.cumsum(rng.integers(1, 3, count))
             last = int(ids[-1]) if count else last
-            people, usability = rng.integers(0, 7, count), rng.random(count)
+            people, quality_score = rng.integers(0, 7, count), rng.random(count)
             rows = vectors(count, seed=seed)
-            columns.append(ids, people, usability, rows)
-            new = (ids.tolist(), people.tolist(), usability.tolist(), map(tuple, rows.tolist()))
+            columns.append(ids, people, quality_score, rows)
+            new = (ids.tolist(), people.tolist(), quality_score.tolist(), map(tuple, rows.tolist()))
             plain += zip(*new, strict=True)
         elif kind == "keep":
             kept = rng.random(len(plain)) < 0.7
@@ -60,7 +60,7 @@ def test_columns_equal_lists(steps: list[tuple[str, int, int]], loose: int) -> N
     asked = range(-1, last + 3)
     assert columns.rows(np.array(asked)).tolist() == [places.get(number, -1) for number in asked]
     for at, row in enumerate(plain):
-        assert (columns.ids[at], columns.people[at], columns.usability[at]) == row[:3]
+        assert (columns.ids[at], columns.people[at], columns.quality_score[at]) == row[:3]
         assert tuple(columns.vectors[at].tolist()) == row[3]
 
 

@@ -26,8 +26,8 @@ def faces() -> tuple[Vectors, Vectors, Vectors]:
     """12,000 enrolled, other photos of 500 of them, 500 strangers."""
     vectors, person = draw(12_000, np.where(np.arange(12_000) < 500, 2, 1), seed=5)
     second = np.flatnonzero(np.r_[False, np.diff(person) == 0])
-    strangers, _ = draw(500, 1, seed=6)
-    return np.delete(vectors, second, axis=0), vectors[second], strangers
+    non_mated, _ = draw(500, 1, seed=6)
+    return np.delete(vectors, second, axis=0), vectors[second], non_mated
 
 
 def filled(vectors: Vectors, options: IndexOptions = SMALL, step: int = 4000) -> TemplateIndex:
@@ -44,10 +44,10 @@ def truth(vectors: Vectors, queries: Vectors, k: int) -> NDArray[np.int64]:
 
 
 def test_the_recall_asked_holds_for_mated_probes_and_strangers(faces) -> None:
-    vectors, mated, strangers = faces
+    vectors, mated, non_mated = faces
     index = filled(vectors)
     assert index.describe().startswith("fast scan of 12,000 templates")
-    for queries in (mated, strangers):
+    for queries in (mated, non_mated):
         scores, ids = index.search(queries, 10)
         true = truth(vectors, queries, 10)
         assert (ids[:, 0] == true[:, 0]).mean() >= 0.99

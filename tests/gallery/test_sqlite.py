@@ -324,13 +324,16 @@ def test_options_outside_their_range(options: dict[str, int]) -> None:
 def test_settings_of_nobody_go_when_compacting(tmp_path: Path) -> None:
     with SqliteGallery(tmp_path / "g", create=True) as store:
         store.add(
-            [new("Anne", VECTORS[0], settings="former"), new("Bob", VECTORS[1], settings="now")]
+            [
+                new("Anne", VECTORS[0], pipeline_id="former"),
+                new("Bob", VECTORS[1], pipeline_id="now"),
+            ]
         )
         store.remove("Anne")
         store.compact()
-        assert [face.settings for face in store.faces()] == ["now"]
-        store.add([new("Cem", VECTORS[2], settings="former")])
-        assert [face.settings for face in store.faces()] == ["now", "former"]
+        assert [face.pipeline_id for face in store.faces()] == ["now"]
+        store.add([new("Cem", VECTORS[2], pipeline_id="former")])
+        assert [face.pipeline_id for face in store.faces()] == ["now", "former"]
         store.remove("Cem")
         store.compact()
     with tampering(tmp_path / "g") as db:

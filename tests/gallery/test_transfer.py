@@ -84,8 +84,8 @@ def fill(store: GalleryStore) -> None:
     faces = [
         NewFace(
             name, unit(rng, 128 if at % 3 else 512), "sface" if at % 3 else "big",
-            ("a" if at % 3 else "b") * 64, settings="yunet; central",
-            usability=float(rng.random()), photo=f"Ördner/{at}.jpg",
+            ("a" if at % 3 else "b") * 64, pipeline_id="yunet; central",
+            quality_score=float(rng.random()), photo=f"Ördner/{at}.jpg",
             photo_sha256=f"{at:064x}", crop=rng.bytes(70_000) if at % 5 == 0 else None,
             expires="2099-01-01T00:00:00.000001+00:00" if at % 7 == 0 else None,
         )
@@ -110,7 +110,7 @@ def content(store: GalleryStore) -> Any:
     return (
         {p.name: (p.faces, p.attributes) for p in store.people()},
         [
-            (f.person, f.vector.tobytes(), f.model, f.model_sha256, f.settings, f.usability,
+            (f.person, f.vector.tobytes(), f.model, f.model_sha256, f.pipeline_id, f.quality_score,
              f.photo, f.photo_sha256, f.expires, store.crop(f.id))
             for f in store.faces()
         ],
@@ -278,10 +278,10 @@ def forged(path: Path, *statements: str) -> None:
         db.commit()
 
 
-def body(face: NewFace, number: int = 3, *, usability: float = 0.5) -> str:
+def body(face: NewFace, number: int = 3, *, quality_score: float = 0.5) -> str:
     """A statement that adds a face with a right checksum."""
     head = (number, 1, 1, 1, None, 0, None, 0)
-    plain = face_body(usability, face.vector.astype("<f4").tobytes(), face.photo, "")
+    plain = face_body(quality_score, face.vector.astype("<f4").tobytes(), face.photo, "")
     blob = PlainCipher(bytes(32)).encrypt(plain, face_about(head)).hex()
     return f"INSERT OR REPLACE INTO face VALUES ({number}, 1, 1, 1, NULL, 0, NULL, 0, x'{blob}')"
 
@@ -294,7 +294,7 @@ HOSTILE = {
     "a row is back": (body(ONE, 99), "UPDATE state SET clock = 99"),
     "a body is another's": ("UPDATE face SET body = (SELECT body FROM face LIMIT 1 OFFSET 1)",),
     "not a number": (body(NAN),),
-    "no usability": (body(ONE, usability=float("nan")),),
+    "no quality score": (body(ONE, quality_score=float("nan")),),
     "beyond the clock": ("UPDATE state SET clock = 1",),
     "no state": ("DELETE FROM state",),
     "a state of text": ("UPDATE state SET clock = 'many'",),
@@ -312,7 +312,7 @@ HOSTILE = {
     "an endless length": ("UPDATE model SET dimension = 4611686018427387904",),
     "a length of text": ("UPDATE model SET dimension = 'long'",),
     "times out of range": ("UPDATE face SET created = 9223372036854775807",),
-    "settings of bytes": ("UPDATE setting SET text = x'ff'",),
+    "pipeline id of bytes": ("UPDATE setting SET text = x'ff'",),
     "text that is none": ("UPDATE model SET name = CAST(x'ff' AS TEXT)",),
     "a huge value": ("UPDATE face SET body = zeroblob(70000000)",),
     "an audit of its own": ("DROP TRIGGER audit_is_never_changed; UPDATE audit SET details = '{'",),
@@ -485,8 +485,8 @@ def test_levelled_templates_of_a_former_version(
     full: GalleryStore, empty: GalleryStore, tmp_path: Path
 ) -> None:
     vector = unit(np.random.default_rng(1), 64)
-    settings = "detector, crop, flip levelled 0123abcd"
-    full.add([NewFace("Zeno", vector, "sface", "f" * 64, settings)])
+    pipeline_id = "detector, crop, flip levelled 0123abcd"
+    full.add([NewFace("Zeno", vector, "sface", "f" * 64, pipeline_id)])
     export(full, tmp_path / "out")
     before = list(empty.audit())
     with pytest.raises(ModelMismatchError, match="new gallery") as refused:

@@ -101,7 +101,7 @@ def calibrated(home: Path, model: str) -> Recognizer:
     tiles = np.stack([tile(10_000 + k // 2, k % 2) for k in range(500)])
     crops = np.concatenate([plain.prepare(t).crops for t in tiles])
     made = Provenance(
-        f"{model}-tiles", model, plain.model_sha256, plain.settings, "tiles", len(tiles)
+        f"{model}-tiles", model, plain.model_sha256, plain.pipeline_id, "tiles", len(tiles)
     )
     owners = np.arange(500) // 2
     known: Calibration = calibrate(

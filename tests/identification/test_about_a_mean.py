@@ -31,7 +31,7 @@ def centered(old: Recognizer) -> Calibration:
     """Of tiles of any kind: plain, and what was measured about their mean."""
     tiles = np.stack([tile(20_000 + k // 2, k % 2) for k in range(300)])
     crops = np.concatenate([old.prepare(t).crops for t in tiles])
-    made = Provenance("any", "old", old.model_sha256, old.settings, "tiles", len(tiles))
+    made = Provenance("any", "old", old.model_sha256, old.pipeline_id, "tiles", len(tiles))
     return calibrate_people(old.embedder.embed(crops), np.arange(300) // 2, made, center=False)
 
 

@@ -57,11 +57,11 @@ def test_each_photo_has_its_status(gallery: SqliteGallery, old: Recognizer, save
         assert (row.face is not None) == (row.status == "enrolled")
         assert row.message is None or "\n" not in row.message
     assert "brightness" in rows[4].message
-    assert rows[4].usability < 0.6 <= rows[0].usability
+    assert rows[4].quality_score < 0.6 <= rows[0].quality_score
     assert {p.name: sum(p.faces.values()) for p in gallery.people()} == {"Ann": 1, "Bob": 1}
     kept = list(gallery.faces())
     assert [face.photo for face in kept] == [photos[0].name, photos[8].name]
-    assert all(face.settings == old.settings and not face.has_crop for face in kept)
+    assert all(face.pipeline_id == old.pipeline_id and not face.has_crop for face in kept)
     direct = old.embed(photos[0].photo)[0].vector
     assert np.allclose(kept[0].vector, direct, atol=1e-6)
 
@@ -152,7 +152,7 @@ def test_any_quality_and_expiry_and_crops(gallery, old: Recognizer, save) -> Non
     dark = (tile(1) * 0.1).astype(np.uint8) + 1
     path = save("dark.png", dark)
     until = "2031-01-01T00:00:00+00:00"
-    options = EnrollOptions(min_usability=0.0, expires=until, keep_crops=True)
+    options = EnrollOptions(min_quality=0.0, expires=until, keep_crops=True)
     row = Enroller(gallery, old, options=options).enroll_one(PersonPhoto("Ann", path))
     assert row.status == "enrolled"
     (kept,) = gallery.faces()
@@ -195,7 +195,7 @@ def test_without_calibration_nothing_is_compared(gallery, tiles_home: Path, save
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"rule": "all"}, {"min_usability": 2}, {"resemblance_fpir": 0}, {"batch": 0}]
+    "wrong", [{"rule": "all"}, {"min_quality": 2}, {"resemblance_fpir": 0}, {"batch": 0}]
 )
 def test_options_are_checked(wrong: dict) -> None:
     with pytest.raises(OptionError):

@@ -83,21 +83,21 @@ def test_candidates_are_those_of_brute_force(
     for person in enrolled.people():
         own = list(enrolled.faces(person=person.name))
         vectors = np.array([f.vector for f in own], dtype=float)
-        weights = [f.usability for f in own] if fusion == "weighted" else [1.0] * len(own)
+        weights = [f.quality_score for f in own] if fusion == "weighted" else [1.0] * len(own)
         mean = np.average(vectors, axis=0, weights=weights)
         want[person.name] = (
             (vectors @ probe).max() if fusion == "max" else mean @ probe / np.linalg.norm(mean)
         )
     assert {c.person: c.score for c in face.candidates} == pytest.approx(want, abs=1e-4)
-    strangers = open_set(
+    gallery = open_set(
         people=PEOPLE,
         templates=2,
         fusion=fusion,
         calibration=old.calibration,
         own=enrolled.non_mated(model_sha256=old.model_sha256, fusion=fusion),
     )
-    assert face.threshold.threshold == strangers.point(0.05).threshold
-    assert face.fpir == pytest.approx(float(strangers.fpir(face.score)))
+    assert face.threshold.threshold == gallery.point(0.05).threshold
+    assert face.fpir == pytest.approx(float(gallery.fpir(face.score)))
 
 
 def test_many_photos_and_bad_ones(enrolled: SqliteGallery, old: Recognizer, save, tmp_path) -> None:
@@ -191,17 +191,17 @@ def test_two_models_side_by_side(
     for face, recognizer, people in ((only_old, old, PEOPLE), (only_new, new, 11)):
         own = enrolled.non_mated(model_sha256=recognizer.model_sha256)
         faces = enrolled.info().faces[recognizer.model_sha256]
-        strangers = open_set(
+        gallery = open_set(
             people=people, templates=faces / people, calibration=recognizer.calibration, own=own
         )
-        assert face.threshold.threshold == strangers.point(0.025).threshold
+        assert face.threshold.threshold == gallery.point(0.025).threshold
     names = [c.person for c in nobody.candidates]
     assert len(names) == len(set(names)) == PEOPLE + 10
     # Never across: each candidate's score is one of its own model.
     vectors = {r.model: r.embed(probe, rule="all")[1].vector for r in (old, new)}
     for c in only_old.candidates[:8]:
         own = [f for f in enrolled.faces(person=c.person) if f.model == c.model]
-        mean = np.average([f.vector for f in own], axis=0, weights=[f.usability for f in own])
+        mean = np.average([f.vector for f in own], axis=0, weights=[f.quality_score for f in own])
         assert c.score == pytest.approx(mean @ vectors[c.model] / np.linalg.norm(mean), abs=1e-4)
     rows = list(both.identify_many([probe, probe]))
     assert [[f.person for f in row.faces] for row in rows] == [["n4", "p09", "p00", None]] * 2
@@ -305,7 +305,7 @@ def test_settings_that_differ_are_told(enrolled, old: Recognizer, tiles_home: Pa
 def levelled(enrolled: SqliteGallery, old: Recognizer) -> SqliteGallery:
     """A gallery to which a former version added one person among thirty."""
     face = next(enrolled.faces(person="p03"))
-    former = f"{old.settings} levelled 0123abcd"
+    former = f"{old.pipeline_id} levelled 0123abcd"
     enrolled.add([NewFace("former", face.vector, old.model, old.model_sha256, former)])
     return enrolled
 
@@ -372,4 +372,4 @@ def test_a_poor_probe_is_told(enrolled, old: Recognizer, save) -> None:
     dark = (tile(1) * 0.1).astype(np.uint8) + 1
     (face,) = Identifier(enrolled, [old]).identify(save("dark.png", dark)).faces
     assert any("brightness" in sentence for sentence in face.warnings)
-    assert EnrollOptions().min_usability > 0
+    assert EnrollOptions().min_quality > 0

@@ -44,7 +44,7 @@ def test_from_kept_crops_to_the_end(gallery, old: Recognizer, new: Recognizer, s
     for path, face in zip(paths, gallery.faces(model_sha256=new.model_sha256), strict=True):
         assert face.photo == str(path)
         assert face.vector @ new.embed(path)[0].vector > 0.97
-        assert face.settings == new.settings
+        assert face.pipeline_id == new.pipeline_id
         assert face.has_crop
     assert change.run().embedded == 0  # nothing is done twice
     before = {p.name: p.id for p in gallery.people()}
@@ -145,13 +145,13 @@ def test_a_person_removed_meanwhile_stays_removed(
     assert found.complete
 
 
-def test_expiry_and_usability_are_kept(gallery, old: Recognizer, new: Recognizer, save) -> None:
-    options = EnrollOptions(keep_crops=True, expires="2040-01-01T00:00:00+00:00", min_usability=0)
+def test_expiry_and_quality_score_are_kept(gallery, old: Recognizer, new: Recognizer, save) -> None:
+    options = EnrollOptions(keep_crops=True, expires="2040-01-01T00:00:00+00:00", min_quality=0)
     dark = (tile(1) * 0.2).astype(np.uint8) + 1
     Enroller(gallery, old, options=options).enroll_one(PersonPhoto("Ann", save("1.png", dark)))
     Migration(gallery, new).run()
     before, after = gallery.faces()
-    assert (after.expires, after.usability) == (before.expires, before.usability)
+    assert (after.expires, after.quality_score) == (before.expires, before.quality_score)
     assert after.model == "new"
 
 

@@ -25,11 +25,11 @@ def searches(draw):
     """Scores with many ties: mated probes with all people, owners, strangers' scores."""
     seed = draw(st.integers(0, 10_000))
     levels = draw(st.integers(2, 40))
-    people, probes, strangers = (draw(st.integers(1, n)) for n in (8, 30, 40))
+    people, probes, non_mated = (draw(st.integers(1, n)) for n in (8, 30, 40))
     rng = np.random.default_rng(seed)
     kind = draw(st.sampled_from([np.float32, np.float64]))
     mated = (rng.integers(0, levels, (probes, people)) / levels).astype(kind)
-    others = (rng.integers(0, levels, (strangers, people)) / levels).astype(kind)
+    others = (rng.integers(0, levels, (non_mated, people)) / levels).astype(kind)
     return mated, rng.integers(0, people, probes), others
 
 
@@ -41,12 +41,12 @@ def _returned(scores: np.ndarray, owner: int, threshold: float, rank: int) -> bo
 
 @given(searches(), st.integers(1, 4))
 def test_rates_at_every_threshold_agree_with_a_loop(case, rank) -> None:
-    mated, owners, strangers = case
+    mated, owners, non_mated = case
     places = ranks(mated, owners)
     mine = mated[np.arange(len(mated)), owners]
-    best = strangers.max(axis=1)
+    best = non_mated.max(axis=1)
     for t in [*np.unique(np.concatenate([mine, best])), np.inf]:
-        named = np.mean([any(float(s) >= t for s in row) for row in strangers])
+        named = np.mean([any(float(s) >= t for s in row) for row in non_mated])
         missed = np.mean(
             [not _returned(row, o, t, rank) for row, o in zip(mated, owners, strict=True)]
         )
@@ -56,8 +56,8 @@ def test_rates_at_every_threshold_agree_with_a_loop(case, rank) -> None:
 
 @given(searches(), RATES, st.integers(1, 3))
 def test_fnir_at_fpir_is_the_best_that_any_observed_threshold_gives(case, rate, rank) -> None:
-    mated, owners, strangers = case
-    places, best = ranks(mated, owners), strangers.max(axis=1)
+    mated, owners, non_mated = case
+    places, best = ranks(mated, owners), non_mated.max(axis=1)
     mine = mated[np.arange(len(mated)), owners]
     if rate < 1 / len(best):
         with pytest.raises(UnsupportedFmrError):

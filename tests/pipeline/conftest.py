@@ -20,7 +20,7 @@ def calibration() -> Calibration:
     vectors = np.repeat(centers, 2, axis=0) + 0.6 * rng.standard_normal((300, 128))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     made = Provenance(
-        "toy", plain.model, plain.model_sha256, plain.settings, "Gaussian templates", 300
+        "toy", plain.model, plain.model_sha256, plain.pipeline_id, "Gaussian templates", 300
     )
     return calibrate(all_pairs(vectors, np.repeat(np.arange(150), 2)), made, replicates=100)
 

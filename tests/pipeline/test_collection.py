@@ -9,7 +9,7 @@ import pytest
 from scipy.special import ndtri
 from sklearn.metrics import adjusted_rand_score
 
-from visavis.clustering.choose import strangers_of
+from visavis.clustering.choose import fmr_curve_of
 from visavis.clustering.graph_linkage import GraphLinkage
 from visavis.decision.domain import Domain
 from visavis.decision.profile import Calibration, Measured
@@ -51,15 +51,15 @@ def calibration() -> Calibration:
 
 
 def labels(calibration: Calibration, x: np.ndarray) -> np.ndarray:
-    strangers = strangers_of(calibration.points, calibration.reference)
-    return GraphLinkage(strangers).cluster(calibration.project(x))
+    curve = fmr_curve_of(calibration.points, calibration.reference)
+    return GraphLinkage(curve).cluster(calibration.project(x))
 
 
 def test_each_person_counts_once_in_the_mean(calibration: Calibration) -> None:
     x, who = people(1, [40, 25, *[1] * 30, *[3] * 10], common=0.3)
     poor, _ = people(2, [1] * 50, common=3.0)
-    usability = np.concatenate([np.ones(len(x)), np.full(50, POOR / 2)])
-    found = collection.about_own_mean(calibration, np.concatenate([x, poor]), usability)
+    quality_score = np.concatenate([np.ones(len(x)), np.full(50, POOR / 2)])
+    found = collection.about_own_mean(calibration, np.concatenate([x, poor]), quality_score)
     means = [x[who == person].mean(axis=0) for person in range(42)]
     assert found.domain is not None
     assert (found.domain.photos, found.domain.people) == (len(x), 42)

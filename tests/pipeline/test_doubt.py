@@ -103,7 +103,7 @@ def test_the_answer_is_none_where_the_score_cannot_tell(
         [template(magnitude)],
         [template(magnitude, cosine=score)],
         calibration=calibration,
-        settings=calibration.settings,
+        pipeline_id=calibration.pipeline_id,
         fmr=1e-2,
     )
     assert answer.same is same

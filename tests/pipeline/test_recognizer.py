@@ -217,7 +217,7 @@ def test_templates_of_two_models_are_never_compared(
     one = recognizer.embed(portrait)
     other = [replace(one[0], model_sha256="0" * 64)]
     with pytest.raises(ModelMismatchError):
-        compare(one, other, calibration=calibration, settings=recognizer.settings)
+        compare(one, other, calibration=calibration, pipeline_id=recognizer.pipeline_id)
 
 
 def test_other_settings_than_the_calibrations_are_pointed_out(

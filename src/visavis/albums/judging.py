@@ -22,8 +22,8 @@ class ClusterMeans:
 
     Attributes:
         clusters: ``(K,)`` int64 cluster numbers, ascending.
-        means: ``(K, D)`` float32 mean templates of unit length, weighted by usability; zero without
-            known templates.
+        means: ``(K, D)`` float32 mean templates of unit length, weighted by quality score; zero
+            without known templates.
         lengths: ``(K,)`` length of each mean before normalization, 0 to 1. The mean of all scores
             between two clusters is ``(means[a] * lengths[a]) @ (means[b] * lengths[b])``.
     """
@@ -58,19 +58,19 @@ class FaceScores(ClusterMeans):
 
 
 def judge(
-    vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.float64]
+    vectors: Vectors, clusters: NDArray[np.int64], quality_score: NDArray[np.float64]
 ) -> FaceScores:
     """Compares each face with its cluster and the nearest other one.
 
     Args:
         vectors: ``(N, D)`` templates; NaN if unknown.
         clusters: ``(N,)`` cluster numbers.
-        usability: ``(N,)`` in [0, 1], weights of the mean.
+        quality_score: ``(N,)`` in [0, 1], weights of the mean.
     """
-    found = cluster_means(vectors, clusters, usability)
+    found = cluster_means(vectors, clusters, quality_score)
     numbers, means, lengths = found.clusters, found.means, found.lengths
     which = np.searchsorted(numbers, clusters)
-    clean, weight = _weighted(vectors, usability)
+    clean, weight = _weighted(vectors, quality_score)
     known = weight > 0
     sums = _sums(clean, which, weight, len(numbers))
     own = np.full(len(vectors), np.nan)
@@ -87,11 +87,11 @@ def judge(
 
 
 def cluster_means(
-    vectors: Vectors, clusters: NDArray[np.int64], usability: NDArray[np.float64]
+    vectors: Vectors, clusters: NDArray[np.int64], quality_score: NDArray[np.float64]
 ) -> ClusterMeans:
     """Returns mean templates of clusters, see ``judge`` for the arguments."""
     numbers, which = np.unique(clusters, return_inverse=True)
-    clean, weight = _weighted(vectors, usability)
+    clean, weight = _weighted(vectors, quality_score)
     sums = _sums(clean, which, weight, len(numbers))
     weights = np.bincount(which, weights=weight, minlength=len(numbers))
     lengths = np.linalg.norm(sums, axis=1) / np.maximum(weights, 1e-9)
@@ -99,12 +99,12 @@ def cluster_means(
 
 
 def _weighted(
-    vectors: Vectors, usability: NDArray[np.float64]
+    vectors: Vectors, quality_score: NDArray[np.float64]
 ) -> tuple[Vectors, NDArray[np.float64]]:
     """Templates and weights; both zero for unknown templates."""
     known = np.asarray(np.isfinite(vectors).all(axis=1), dtype=bool)
     clean = np.where(known[:, None], vectors, 0).astype(np.float32)
-    return clean, np.where(known, np.maximum(usability, _LEAST_WEIGHT), 0.0)
+    return clean, np.where(known, np.maximum(quality_score, _LEAST_WEIGHT), 0.0)
 
 
 def _sums(
@@ -165,8 +165,8 @@ def alike(
 ) -> list[tuple[int, int, float]]:
     """Returns pairs of clusters with a mean score of at least ``least``, highest first.
 
-    The mean is over pairs of faces, weighted by usability; unlike the score of two mean templates
-    it does not grow with the number of faces.
+    The mean is over pairs of faces, weighted by quality score; unlike the score of two mean
+    templates it does not grow with the number of faces.
 
     Args:
         judged: cluster means.

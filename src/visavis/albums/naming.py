@@ -66,7 +66,7 @@ def gallery_names(
     """Identifies clusters in a gallery.
 
     A cluster is one probe. Its score with a person is the mean score of its faces with the person's
-    fused template, weighted by usability. A mean of scores varies less than single scores, so
+    fused template, weighted by quality score. A mean of scores varies less than single scores, so
     non-mated clusters reach the threshold of a single face no more often than single faces do. (The
     score of the *normalized* mean template grows with the number of faces, for non-mated clusters,
     too.) A cluster is named if its best score reaches the gallery's threshold for ``fpir``.
@@ -83,16 +83,16 @@ def gallery_names(
         UnsupportedFmrError: neither calibration nor gallery support the rate.
     """
     settings = album.settings
-    strangers = open_set_of(gallery, settings.model, settings.model_sha256, calibration)
-    point = strangers.point(fpir)
+    open_set = open_set_of(gallery, settings.model, settings.model_sha256, calibration)
+    point = open_set.point(fpir)
     faces = [(c.id, face) for c in album.clusters for face in c.faces if face in vectors]
     if not faces:
         return {}, point
-    domain, rows = strangers.domain, np.stack([vectors[face] for _, face in faces])
+    domain, rows = open_set.domain, np.stack([vectors[face] for _, face in faces])
     clusters = cluster_means(
         rows if domain is None else domain.apply(rows, side="b"),
         np.array([cluster for cluster, _ in faces]),
-        np.array([album.faces[face].usability for _, face in faces]),
+        np.array([album.faces[face].quality_score for _, face in faces]),
     )
     usable = np.flatnonzero(clusters.means.any(axis=1))
     means = clusters.means[usable]
@@ -126,9 +126,9 @@ def new_faces(
         ModelMismatchError: the templates were levelled by a former version.
     """
     settings: RunSettings = album.settings
-    if levelled(settings.settings):
+    if levelled(settings.pipeline_id):
         what = "the collection was sorted"
-        raise ModelMismatchError(incomparable(what, settings.settings), SORT_AGAIN)
+        raise ModelMismatchError(incomparable(what, settings.pipeline_id), SORT_AGAIN)
     chosen = next((one for one in album.clusters if one.id == cluster), None)
     if chosen is None:
         raise OptionError(f"cluster {cluster}", "there is no such cluster; clusters.csv lists them")
@@ -145,8 +145,8 @@ def new_faces(
             vector=vectors[face.id],
             model=settings.model,
             model_sha256=settings.model_sha256,
-            settings=settings.settings,
-            usability=face.usability,
+            pipeline_id=settings.pipeline_id,
+            quality_score=face.quality_score,
             photo=names.get(face.photo_sha256, ""),
             photo_sha256=face.photo_sha256,
         )

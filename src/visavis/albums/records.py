@@ -22,13 +22,13 @@ class FoundFace:
     Attributes:
         box: ``(x, y, width, height)``, pixels of the upright photo.
         landmarks: ``(5, 2)`` float32, see ``visavis.types.Face``.
-        usability: 0 to 1, see ``visavis.faces.quality``.
+        quality_score: 0 to 1, see ``visavis.faces.quality``.
         vector: ``(D,)`` float32 of unit length.
     """
 
     box: tuple[float, float, float, float]
     landmarks: NDArray[np.float32]
-    usability: float
+    quality_score: float
     vector: NDArray[np.float32]
 
 
@@ -63,7 +63,7 @@ class AlbumFace(Record):
         photo_sha256: hash of the photo's bytes.
         number: 1, 2, ... from left to right in the photo; ``photo.jpg#2`` is the second.
         box: ``(x, y, width, height)``, pixels of the upright photo.
-        usability: 0 to 1, see ``visavis.faces.quality``.
+        quality_score: 0 to 1, see ``visavis.faces.quality``.
         cluster: number of its cluster; ``None`` if a correction says that it is no face.
         score: score with the mean of the others in its cluster; NaN if alone.
         doubt: why it may be in the wrong cluster; empty: no doubt.
@@ -75,7 +75,7 @@ class AlbumFace(Record):
     photo_sha256: str
     number: int
     box: tuple[float, float, float, float]
-    usability: float
+    quality_score: float
     cluster: int | None
     score: float = float("nan")
     doubt: str = ""
@@ -91,10 +91,18 @@ class AlbumFace(Record):
         """Returns all fields except the landmarks."""
         plain = {
             name: getattr(self, name)
-            for name in ("photo_sha256", "number", "box", "usability", "cluster", "score", "doubt")
+            for name in (
+                "photo_sha256",
+                "number",
+                "box",
+                "quality_score",
+                "cluster",
+                "score",
+                "doubt",
+            )
         }
         plain["box"] = [round(value, 1) for value in self.box]
-        plain["usability"] = round(self.usability, 4)
+        plain["quality_score"] = round(self.quality_score, 4)
         plain["score"] = round(self.score, 4) if np.isfinite(self.score) else None
         return {"face": self.ref, **plain, "confirmed": self.confirmed}
 
@@ -132,13 +140,13 @@ class LikelySame(Record):
         a: number of the first.
         b: number of the second.
         score: mean score between their faces.
-        strangers: FMR at this score by the calibration; NaN if the run did not store it.
+        fmr: FMR at this score by the calibration; NaN if the run did not store it.
     """
 
     a: int
     b: int
     score: float
-    strangers: float = float("nan")
+    fmr: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +174,7 @@ class RunSettings(Record):
         root: the collection's folder, absolute.
         model: model name.
         model_sha256: hash of its file.
-        settings: the pipeline's settings.
+        pipeline_id: id of the pipeline that made the templates.
         algorithm: name of the clusterer.
         false_merge: the false-merge rate.
         threshold: the score for that rate.
@@ -184,7 +192,7 @@ class RunSettings(Record):
     root: str
     model: str
     model_sha256: str
-    settings: str
+    pipeline_id: str
     algorithm: str
     false_merge: float
     threshold: float

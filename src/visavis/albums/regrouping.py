@@ -45,7 +45,7 @@ def group(
     plan: Plan,
     clusterer: Clusterer,
     *,
-    usability: NDArray[np.float64],
+    quality_score: NDArray[np.float64],
     threshold: Callable[[int], float],
 ) -> Grouping:
     """Clusters ``(N, D)`` templates under the constraints of a plan.
@@ -58,13 +58,15 @@ def group(
         vectors: ``(N, D)`` templates of unit length.
         plan: constraints.
         clusterer: groups templates.
-        usability: ``(N,)`` in [0, 1].
+        quality_score: ``(N,)`` in [0, 1].
         threshold: maps the number of clusters to the score threshold of two faces.
     """
     if len(vectors) == 0 or (plan.anchors and not plan.news.any()):
         return Grouping(np.array([plan.sets.find(row) for row in range(len(vectors))], np.int64))
     for _ in range(_ROUNDS):
-        labels = clusterer.cluster(vectors, usability=usability, constraints=plan.constraints())
+        labels = clusterer.cluster(
+            vectors, quality_score=quality_score, constraints=plan.constraints()
+        )
         least = threshold(int(labels.max()) + 1)
         evidence, baseless = _judge(vectors, labels, plan, least)
         if not baseless:

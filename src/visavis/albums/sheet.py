@@ -68,7 +68,7 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
         number: {
             "ref": face.ref, "number": face.number, "cluster": face.cluster,
             "photo": photos.get(face.photo_sha256, "?"), "doubt": face.doubt,
-            "poor": face.usability < POOR,
+            "poor": face.quality_score < POOR,
             "confirmed": face.confirmed, "first": False, "picture": number in pictures,
         }
         for number, face in album.faces.items()
@@ -89,7 +89,7 @@ def render(album: Album, pictures: Mapping[int, bytes], *, out: Path) -> str:
                 "a": _side(clusters[pair.a], faces),
                 "b": _side(clusters[pair.b], faces),
                 "score": pair.score,
-                "one_in": _one_in(pair.strangers),
+                "one_in": _one_in(pair.fmr),
             }
             for pair in album.likely_same
             if pair.a in on_page and pair.b in on_page

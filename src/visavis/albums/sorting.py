@@ -86,17 +86,17 @@ def require_comparable(store: AlbumStore) -> None:
     Its clusters would constrain templates of this version.
     """
     last = store.last_run()
-    if last is not None and levelled(last[2]["settings"]):
+    if last is not None and levelled(last[2]["pipeline_id"]):
         what = f"{store.path}: sorted"
-        raise ModelMismatchError(incomparable(what, last[2]["settings"]), SORT_AGAIN)
+        raise ModelMismatchError(incomparable(what, last[2]["pipeline_id"]), SORT_AGAIN)
 
 
 def about_own_mean(store: AlbumStore, seen: RunFaces, calibration: Calibration) -> Calibration:
     """Returns the calibration centered on the collection; see ``pipeline.collection``."""
     no_faces = replay(store.corrections()).not_faces
     faces = [face for face in sorted(seen.faces) if face not in no_faces]
-    usability = np.array([seen.faces[face].usability for face in faces], dtype=np.float64)
-    return collection.about_own_mean(calibration, _stacked(seen.faces, faces), usability)
+    quality_score = np.array([seen.faces[face].quality_score for face in faces], dtype=np.float64)
+    return collection.about_own_mean(calibration, _stacked(seen.faces, faces), quality_score)
 
 
 def sort_faces(
@@ -108,7 +108,7 @@ def sort_faces(
     threshold: Callable[[int], float],
     links: Sequence[Link] = (),
     anew: bool = False,
-    strangers: FmrCurve | None = None,
+    curve: FmrCurve | None = None,
     domain: Domain | None = None,
 ) -> None:
     """Clusters the faces and records the run; call within ``store.changing()``.
@@ -122,7 +122,7 @@ def sort_faces(
         links: links from must-link and cannot-link lists.
         anew: ignore earlier clusters. Corrections still hold, and a cluster with most of an earlier
             one's faces gets its number.
-        strangers: the calibration's rates, stored with the run.
+        curve: the calibration's rates, stored with the run.
         domain: domain of the scores, stored with the run; ``None``: plain templates.
 
     Raises:
@@ -149,7 +149,7 @@ def sort_faces(
         domain.apply(vectors) if domain is not None and faces else vectors,
         todo,
         clusterer,
-        usability=np.array([found[face].usability for face in faces], dtype=np.float64),
+        quality_score=np.array([found[face].quality_score for face in faces], dtype=np.float64),
         threshold=threshold,
     )
     merged = _renumber(store, faces, before, known=known, knowledge=knowledge, grouping=grouping)
@@ -161,7 +161,7 @@ def sort_faces(
         {
             "new_faces": new,
             "merged": [one.to_dict() for one in merged] if not anew else [],
-            "strangers": None if strangers is None else strangers.to_dict(),
+            "fmr_curve": None if curve is None else curve.to_dict(),
             "domain": None if domain is None else domain.to_dict(),
         },
     )

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from visavis.albums.knowledge import Correction
 from visavis.albums.records import FoundFace, PhotoFile
 from visavis.errors import DataError
+from visavis.former import renamed
 from visavis.writing import private_file, private_folder
 
-SCHEMA: Final = 2
-_FORMER: Final = 1  # runs without their own mean
+SCHEMA: Final = 3
+_FORMER: Final = (1, 2)  # 1: runs without their own mean; both: ``former.RENAMED``
 _TABLES: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL,
@@ -56,7 +57,7 @@ class KnownFace:
     number: int
     box: tuple[float, float, float, float]
     landmarks: NDArray[np.float32]
-    usability: float
+    quality_score: float
     here: bool
     cluster: int | None
 
@@ -125,7 +126,7 @@ class AlbumStore:
         damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise self._unusable("it is damaged")
-        if self._get("schema") not in (_FORMER, SCHEMA):
+        if self._get("schema") not in (*_FORMER, SCHEMA):
             raise DataError(
                 f"{self.path}: state of a collection of schema {self._get('schema')}",
                 f"this version reads schema {SCHEMA}: use the version that made it",
@@ -171,7 +172,9 @@ class AlbumStore:
     def last_run(self) -> tuple[int, str, dict[str, Any], dict[str, Any]] | None:
         """Returns number, time, settings and results of the last run; ``None`` before the first."""
         row = self._db.execute("SELECT * FROM run ORDER BY id DESC LIMIT 1").fetchone()
-        return (row[0], row[1], json.loads(row[2]), json.loads(row[3])) if row else None
+        if row is None:
+            return None
+        return row[0], row[1], renamed(json.loads(row[2])), renamed(json.loads(row[3]))
 
     def set_gallery_names(self, names: Mapping[int, tuple[str, float]]) -> None:
         """Stores the gallery names of the last run's clusters."""
@@ -204,17 +207,17 @@ class AlbumStore:
             f"FROM face {where} ORDER BY id",
             values,
         )
-        for one, sha, number, x, y, w, h, points, usability, here, cluster in rows:
+        for one, sha, number, x, y, w, h, points, quality_score, here, cluster in rows:
             landmarks = np.frombuffer(points, dtype="<f4").astype(np.float32).reshape(-1, 2)
             box = (x, y, w, h)
-            yield KnownFace(one, sha, number, box, landmarks, usability, bool(here), cluster)
+            yield KnownFace(one, sha, number, box, landmarks, quality_score, bool(here), cluster)
 
     def add_face(self, photo: str, face: FoundFace, number: int) -> int:
         """Stores a new face; returns its number."""
         row = self._db.execute(
             "INSERT INTO face (photo, number, x, y, w, h, landmarks, usability, here) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
-            (photo, number, *map(float, face.box), _blob(face), float(face.usability)),
+            (photo, number, *map(float, face.box), _blob(face), float(face.quality_score)),
         )
         return int(row.lastrowid or 0)
 
@@ -223,7 +226,7 @@ class AlbumStore:
         self._db.execute(
             "UPDATE face SET number=?, x=?, y=?, w=?, h=?, landmarks=?, usability=?, here=1 "
             "WHERE id=?",
-            (number, *map(float, found.box), _blob(found), float(found.usability), face),
+            (number, *map(float, found.box), _blob(found), float(found.quality_score), face),
         )
 
     def all_away(self) -> None:

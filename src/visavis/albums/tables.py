@@ -14,7 +14,7 @@ from visavis.albums.records import Album, AlbumFace
 from visavis.albums.writing import private_text
 
 COLUMNS: Final = (
-    "photo", "number", "face", "x", "y", "width", "height", "cluster", "name", "usability",
+    "photo", "number", "face", "x", "y", "width", "height", "cluster", "name", "quality_score",
     "score", "cohesion", "doubt", "confirmed", "reason",
 )  # fmt: skip
 """Columns: one line per face and file; a file without faces has a line with the reason."""
@@ -64,7 +64,7 @@ def write_csv(path: Path, album: Album) -> None:
                         *(f"{value:.1f}" for value in face.box),
                         "" if cluster is None else cluster.id,
                         "" if cluster is None else _text(cluster.name),
-                        _fixed(face.usability),
+                        _fixed(face.quality_score),
                         _fixed(face.score),
                         "" if cluster is None else _fixed(cluster.cohesion),
                         face.doubt,

@@ -15,21 +15,21 @@ from visavis.albums.records import FoundFace, PhotoFile
 from visavis.albums.sorting import DetectedPhotos
 from visavis.albums.store import AlbumStore, KnownFace
 from visavis.embedding.cache import EmbeddingCache
-from visavis.faces.quality import usability
+from visavis.faces.quality import quality_score
 from visavis.pipeline import PhotoResult, Recognizer
 
 RULE = "all"
 
 
 def kept(
-    store: AlbumStore, cache: EmbeddingCache, *, settings: str, model_sha256: str
+    store: AlbumStore, cache: EmbeddingCache, *, pipeline_id: str, model_sha256: str
 ) -> dict[int, NDArray[np.float32]]:
     """Returns the cached templates of the faces; opens no photo.
 
     Args:
         store: state of the collection.
         cache: the embedding cache.
-        settings: ``Recognizer.settings``.
+        pipeline_id: ``Recognizer.pipeline_id``.
         model_sha256: hash of the model file.
     """
     inside: dict[str, list[KnownFace]] = defaultdict(list)
@@ -38,7 +38,7 @@ def kept(
             inside[face.photo].append(face)
     answer: dict[int, NDArray[np.float32]] = {}
     for photo, faces in inside.items():
-        found = cache.get(photo, f"{settings}, {RULE}", model_sha256)
+        found = cache.get(photo, f"{pipeline_id}, {RULE}", model_sha256)
         if found is None:
             continue
         plain, vectors = found
@@ -86,7 +86,7 @@ def _faces(result: PhotoResult) -> list[FoundFace]:
         FoundFace(
             box=_box(template.face.box),
             landmarks=np.asarray(template.face.landmarks, dtype=np.float32),
-            usability=usability(template.quality),
+            quality_score=quality_score(template.quality),
             vector=np.array(template.vector, dtype=np.float32),
         )
         for template in result.templates

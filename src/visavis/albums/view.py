@@ -62,10 +62,10 @@ def album_of(
     here = [face for face in store.faces() if face.here]
     placed = [face for face in here if face.cluster is not None]
     clusters_now = np.array([face.cluster for face in placed], dtype=np.int64)
-    usability = np.array([face.usability for face in placed], dtype=np.float64)
+    quality_score = np.array([face.quality_score for face in placed], dtype=np.float64)
     rows = _rows(placed, vectors)
     domain = Domain.from_dict(outcome["domain"]) if vectors and outcome.get("domain") else None
-    judged = judge(rows if domain is None else domain.apply(rows), clusters_now, usability)
+    judged = judge(rows if domain is None else domain.apply(rows), clusters_now, quality_score)
     faces = _faces(here, placed, judged, knowledge, settings.threshold)
     by_gallery = {
         int(cluster): GalleryName(name, score)
@@ -118,8 +118,8 @@ def _faces(
         score = float(judged.own[row]) if row is not None else float("nan")
         doubt = judged.doubt(row, threshold) if row is not None and not confirmed else ""
         answer[face.id] = AlbumFace(
-            face.id, face.photo, face.number, face.box, face.usability, face.cluster, score, doubt,
-            confirmed, face.landmarks,
+            face.id, face.photo, face.number, face.box, face.quality_score, face.cluster, score,
+            doubt, confirmed, face.landmarks,
         )  # fmt: skip
     return answer
 
@@ -156,7 +156,7 @@ def _clusters(
 
 
 def _typical(face: AlbumFace) -> float:
-    return (face.score if np.isfinite(face.score) else 0.0) * (0.5 + 0.5 * face.usability)
+    return (face.score if np.isfinite(face.score) else 0.0) * (0.5 + 0.5 * face.quality_score)
 
 
 def _name(
@@ -177,7 +177,7 @@ def _name(
 MOST: Final = 24
 """Most listed pairs."""
 
-MORE_STRANGERS: Final = 10.0
+MORE_NON_MATED: Final = 10.0
 """FMR of the lowest listed score, relative to the FMR of the threshold."""
 
 _BELOW: Final = 0.05
@@ -206,15 +206,15 @@ def most_alike(
         run: settings and results of the last run.
     """
     settings, outcome = run
-    rates = outcome.get("strangers")
-    strangers = FmrCurve(**_tuples(rates)) if rates else None
+    rates = outcome.get("fmr_curve")
+    curve = FmrCurve(**_tuples(rates)) if rates else None
     least = settings.threshold - _BELOW
-    if strangers is not None:
-        accepted = min(MORE_STRANGERS * strangers.rate(settings.threshold), 0.5)
-        least = min(strangers.score(accepted), settings.threshold)
+    if curve is not None:
+        accepted = min(MORE_NON_MATED * curve.rate(settings.threshold), 0.5)
+        least = min(curve.score(accepted), settings.threshold)
     best: dict[int, float] = defaultdict(float)
     for face in placed:
-        best[int(face.cluster or 0)] = max(best[int(face.cluster or 0)], face.usability)
+        best[int(face.cluster or 0)] = max(best[int(face.cluster or 0)], face.quality_score)
     # Clusters of poor faces only are not comparable. For too many clusters, only the largest are
     # compared.
     only = [one.id for one in clusters if best[one.id] >= POOR][:50_000]
@@ -222,7 +222,7 @@ def most_alike(
     if settings.same_photo:
         apart |= _seen_together(placed)
     return [
-        LikelySame(a, b, score, float("nan") if strangers is None else strangers.rate(score))
+        LikelySame(a, b, score, float("nan") if curve is None else curve.rate(score))
         for a, b, score in alike(judged, least=least, most=MOST, apart=apart, only=only)
     ]
 

@@ -467,8 +467,8 @@ class PhotoAlbum:
             self._vectors = {}
             if last is not None and path.exists():
                 with EmbeddingCache(path) as cache:
-                    settings, sha256 = last[2]["settings"], last[2]["model_sha256"]
-                    self._vectors = kept(store, cache, settings=settings, model_sha256=sha256)
+                    pipeline_id, sha256 = last[2]["pipeline_id"], last[2]["model_sha256"]
+                    self._vectors = kept(store, cache, pipeline_id=pipeline_id, model_sha256=sha256)
         return self._vectors
 
 
@@ -511,12 +511,12 @@ class _Sorter:
         from visavis.decision.open_set import DEFAULT_FPIR, above_default
 
         known = self.recognizer
-        strangers = open_set_of(
+        open_set = open_set_of(
             self.gallery.store, known.model, known.model_sha256, known.calibration
         )
-        rate = strangers.supported(DEFAULT_FPIR) if self.fpir is None else self.fpir
+        rate = open_set.supported(DEFAULT_FPIR) if self.fpir is None else self.fpir
         unusual = above_default(rate) if self.fpir is None else ()
-        for sentence in (*unusual, *strangers.warnings(rate)):
+        for sentence in (*unusual, *open_set.warnings(rate)):
             log.warning("%s", sentence)
         self.fpir = rate
 
@@ -529,7 +529,7 @@ class _Sorter:
         with store.changing():
             seen = sorting.remember_faces(store, found)
             calibration = sorting.about_own_mean(store, seen, self.recognizer.calibration)
-            algorithm, strangers = self._clusterer(calibration)
+            algorithm, curve = self._clusterer(calibration)
             settings = self._settings(folder, algorithm.name, calibration)
             self._say_what_stays(store, settings)
             references = References(store)
@@ -544,23 +544,23 @@ class _Sorter:
                 seen,
                 algorithm,
                 settings=settings,
-                threshold=lambda clusters: strangers.for_faces(
+                threshold=lambda clusters: curve.for_faces(
                     clusters, false_merge_rate=self.false_merge
                 ),
                 links=links,
                 anew=self.anew,
-                strangers=strangers,
+                curve=curve,
                 domain=calibration.domain,
             )
         vectors = {face: one.vector for face, one in seen.faces.items()}
         album = album_of(store, vectors)
-        if album.settings.threshold >= strangers.thresholds[-1]:
+        if album.settings.threshold >= curve.thresholds[-1]:
             log.warning(
                 "for a false-merge rate of %g in a collection of this size the calibration %s has "
                 "no score (its strictest is %.3f, which is used): the rate may be higher",
                 self.false_merge,
                 album.settings.calibration,
-                strangers.thresholds[-1],
+                curve.thresholds[-1],
             )
         if self.gallery is not None:
             self._name(store, album, vectors, self.gallery.store)
@@ -585,7 +585,7 @@ class _Sorter:
         last = store.last_run()
         if last is None or self.anew:
             return
-        told = ("model_sha256", "settings", "algorithm", "false_merge", "same_photo")
+        told = ("model_sha256", "pipeline_id", "algorithm", "false_merge", "same_photo")
         if any(last[2][name] != getattr(settings, name) for name in told):
             log.info(
                 "other options than last time: clusters that are there stay as they are, new faces "
@@ -595,9 +595,9 @@ class _Sorter:
     def _clusterer(self, calibration: Calibration) -> tuple[Clusterer, FmrCurve]:
         from visavis.clustering import choose
 
-        strangers = choose.strangers_of(calibration.points, calibration.reference)
-        chosen = choose.by_name(self.algorithm, strangers, false_merge_rate=self.false_merge)
-        return chosen, strangers
+        curve = choose.fmr_curve_of(calibration.points, calibration.reference)
+        chosen = choose.by_name(self.algorithm, curve, false_merge_rate=self.false_merge)
+        return chosen, curve
 
     def _settings(self, folder: Path, algorithm: str, calibration: Calibration) -> RunSettings:
         from visavis.albums.records import RunSettings
@@ -607,7 +607,7 @@ class _Sorter:
             root=str(folder.resolve()),
             model=self.recognizer.model,
             model_sha256=self.recognizer.model_sha256,
-            settings=self.recognizer.settings,
+            pipeline_id=self.recognizer.pipeline_id,
             algorithm=algorithm,
             false_merge=self.false_merge,
             threshold=float("nan"),

@@ -267,7 +267,7 @@ class _About:
             name=self.name or called,
             model=work.recognizer.model,
             model_sha256=work.recognizer.model_sha256,
-            settings=work.recognizer.settings,
+            pipeline_id=work.recognizer.pipeline_id,
             dataset=called,
             photos=len(rows) - failures,
             failures=failures,

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import validate_data
 
 from visavis.clustering import choose
-from visavis.clustering.checks import as_usability
+from visavis.clustering.checks import as_quality_scores
 from visavis.clustering.clusterer import Constraints
 from visavis.decision.profile import Calibration, CalibrationStore
 from visavis.errors import OptionError
@@ -70,7 +70,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         X: ArrayLike,
         y: object = None,
         *,
-        usability: ArrayLike | None = None,
+        quality_score: ArrayLike | None = None,
         photos: ArrayLike | None = None,
         must: ArrayLike | None = None,
         cannot: ArrayLike | None = None,
@@ -80,7 +80,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         Args:
             X: ``(N, D)`` templates of one model, N at least 1; rows are scaled to unit length.
             y: ignored.
-            usability: ``(N,)`` in [0, 1], see ``visavis.faces.quality``; poor faces never join
+            quality_score: ``(N,)`` in [0, 1], see ``visavis.faces.quality``; poor faces never join
                 two clusters. ``None``: all are good.
             photos: ``(N,)`` integers, the photo of each face: two faces in one photo are two
                 people. ``None``, or -1 for a face: unknown.
@@ -96,19 +96,19 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         array = validate_data(self, X, dtype=[np.float64, np.float32])
         known = self._known(array.shape[1])
         vectors = _unit(array)
-        usable = as_usability(usability, len(vectors))
+        usable = as_quality_scores(quality_score, len(vectors))
         own = about_own_mean(known, vectors, usable) if self.center else known
-        strangers = choose.strangers_of(own.points, own.reference)
-        chosen = choose.by_name(self.algorithm, strangers, false_merge_rate=self.false_merge)
+        curve = choose.fmr_curve_of(own.points, own.reference)
+        chosen = choose.by_name(self.algorithm, curve, false_merge_rate=self.false_merge)
         rows = {
             name: None if given is None else np.asarray(given, np.int64)
             for name, given in (("photos", photos), ("must", must), ("cannot", cannot))
         }
         constraints: dict[str, Any] = {k: v for k, v in rows.items() if v is not None}
         self.labels_: NDArray[np.int64] = chosen.cluster(
-            own.project(vectors), usability=usable, constraints=Constraints(**constraints)
+            own.project(vectors), quality_score=usable, constraints=Constraints(**constraints)
         )
-        self.threshold_ = strangers.for_faces(
+        self.threshold_ = curve.for_faces(
             len(np.unique(self.labels_)), false_merge_rate=self.false_merge
         )
         self.calibration_ = own
@@ -125,7 +125,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
                 "name the model that made them: model=...",
             )
         known = CalibrationStore(self.home).for_model(
-            self.calibration, model=entry.name, model_sha256=entry.sha256, settings=""
+            self.calibration, model=entry.name, model_sha256=entry.sha256, pipeline_id=""
         )
         known.require_model(entry.name, entry.sha256)
         return known

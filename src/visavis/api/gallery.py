@@ -201,7 +201,7 @@ class Gallery:
         *,
         name: str | None = None,
         faces: str = "refuse",
-        min_usability: float | None = None,
+        min_quality: float | None = None,
         keep_crops: bool = False,
         expire: str | None = None,
         fpir: float = 0.01,
@@ -222,7 +222,7 @@ class Gallery:
             name: name of the person in all these photos.
             faces: which face to use if a photo has several: ``refuse``, ``clear``, ``largest`` or
                 ``central``.
-            min_usability: lowest quality score of a face, 0 to 1; ``None``: 0.6.
+            min_quality: lowest quality score of a face, 0 to 1; ``None``: 0.6.
             keep_crops: store face crops, so that the model can be changed later without photos.
             expire: expiry of the faces (``90d``, ``12h``, ``2w``, a date), see ``expire``.
             fpir: accepted rate of false warnings, in (0, 1), that a new person resembles another.
@@ -240,7 +240,7 @@ class Gallery:
 
         wanted = enroll_options(
             faces=faces,
-            min_usability=min_usability,
+            min_quality=min_quality,
             keep_crops=keep_crops,
             expire=expire,
             fpir=fpir,
@@ -677,7 +677,7 @@ def keep_index(store: GalleryStore, added: int) -> None:
 def enroll_options(
     *,
     faces: str = "refuse",
-    min_usability: float | None = None,
+    min_quality: float | None = None,
     keep_crops: bool = False,
     expire: str | None = None,
     fpir: float = 0.01,
@@ -686,7 +686,7 @@ def enroll_options(
     """Checks the options of ``Gallery.enroll`` before a gallery is created."""
     from visavis.identification import EnrollOptions, expiry
 
-    bar: dict[str, Any] = {} if min_usability is None else {"min_usability": min_usability}
+    bar: dict[str, Any] = {} if min_quality is None else {"min_quality": min_quality}
     return EnrollOptions(
         rule=faces,
         resemblance_fpir=fpir,

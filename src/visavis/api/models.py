@@ -326,7 +326,7 @@ def _calibration(found: ModelDirectory, name: str) -> Calibration | None:
             f"{found.graph.name} ({found.entry.sha256[:12]})",
             "remove it and calibrate: `visavis calibrate`, or train the model anew",
         )
-    if levelled(made.settings):
+    if levelled(made.pipeline_id):
         return None
     points = tuple(replace(point, model=name) for point in made.points)
     return replace(made, name=name, model=name, points=points)

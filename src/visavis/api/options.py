@@ -96,10 +96,10 @@ def stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | 
 
 
 def warn_about(known: Recognizer) -> None:
-    """Logs a warning if the calibration was made with other settings."""
+    """Logs a warning if the calibration was made with another pipeline."""
     from visavis.pipeline.comparison import calibration_warnings
 
-    for sentence in calibration_warnings(known.calibration, known.settings):
+    for sentence in calibration_warnings(known.calibration, known.pipeline_id):
         log.warning("%s", sentence)
 
 

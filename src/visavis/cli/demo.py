@@ -45,7 +45,7 @@ def demo(
     root = _lfw(lfw, fetch)
     pairs = _portrait_pairs() if root is None else _lfw_pairs(root)
     known = recognizer(home=home())
-    console.print(f"model {known.model} ({known.model_sha256[:12]}), {known.settings}")
+    console.print(f"model {known.model} ({known.model_sha256[:12]}), {known.pipeline_id}")
     rows = []
     for title, a, b, mated in pairs:
         answer = photos.verify(a, b, fmr=fmr, faces="central", home=home())

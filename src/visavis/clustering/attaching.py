@@ -18,7 +18,7 @@ from visavis.clustering.knn import nearest
 from visavis.clustering.merging import Merging
 
 POOR: Final = 0.6
-"""Faces of lower usability are poor; the same bar as ``visavis.faces.quality.POOR``."""
+"""Faces of a lower quality score are poor; the same bar as ``visavis.faces.quality.POOR``."""
 
 _CANDIDATES: Final = 8
 

@@ -45,26 +45,26 @@ def as_vectors(vectors: ArrayLike) -> Vectors:
     return array
 
 
-def as_usability(usability: ArrayLike | None, n: int) -> NDArray[np.float64]:
-    """Returns the usability of each face, ``(n,)`` float64; ones for ``None``.
+def as_quality_scores(quality_score: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    """Returns the quality score of each face, ``(n,)`` float64; ones for ``None``.
 
     Raises:
         OptionError: another shape, or values outside [0, 1].
 
-    >>> as_usability(None, 2)
+    >>> as_quality_scores(None, 2)
     array([1., 1.])
     """
-    if usability is None:
+    if quality_score is None:
         return np.ones(n)
-    array = np.asarray(usability)
+    array = np.asarray(quality_score)
     if array.shape != (n,) or array.dtype.kind not in "fiub":
         raise OptionError(
-            f"usability of shape {array.shape} and type {array.dtype} for {n} faces",
+            f"quality scores of shape {array.shape} and type {array.dtype} for {n} faces",
             "give one number in [0, 1] a face",
         )
     array = array.astype(np.float64)
     if not ((array >= 0) & (array <= 1)).all():
-        raise OptionError("usability outside [0, 1]", "give one number in [0, 1] a face")
+        raise OptionError("quality scores outside [0, 1]", "give one number in [0, 1] a face")
     return array
 
 

@@ -35,7 +35,7 @@ AT_SCORE: Final[Mapping[str, Callable[[float, float], Clusterer]]] = {
 NAMES: Final = (DEFAULT, *AT_SCORE)
 
 
-def strangers_of(
+def fmr_curve_of(
     points: Sequence[OperatingPoint], reference: Mapping[str, tuple[float, ...]] | None = None
 ) -> FmrCurve:
     """Builds the non-mated score model from a calibration.
@@ -59,7 +59,7 @@ def strangers_of(
 
 
 def by_name(
-    name: str, strangers: FmrCurve, *, false_merge_rate: float = 0.01, poor: float = POOR
+    name: str, curve: FmrCurve, *, false_merge_rate: float = 0.01, poor: float = POOR
 ) -> Clusterer:
     """Creates a clusterer for a false-merge rate.
 
@@ -68,18 +68,18 @@ def by_name(
 
     Args:
         name: one of ``NAMES``.
-        strangers: the model's non-mated scores.
+        curve: the model's non-mated scores.
         false_merge_rate: accepted share of faces that end up beside a stranger, in (0, 1).
-        poor: usability below which a face is attached last.
+        poor: quality score below which a face is attached last.
 
     Raises:
         OptionError: no such algorithm, or a rate outside (0, 1).
     """
     if name == DEFAULT:
-        return GraphLinkage(strangers, false_merge_rate=false_merge_rate, poor=poor)
+        return GraphLinkage(curve, false_merge_rate=false_merge_rate, poor=poor)
     require(name)
-    strangers.for_faces(1, false_merge_rate=false_merge_rate)
-    return _AtRate(name, strangers, false_merge_rate, poor)
+    curve.for_faces(1, false_merge_rate=false_merge_rate)
+    return _AtRate(name, curve, false_merge_rate, poor)
 
 
 def require(name: str) -> None:
@@ -88,22 +88,22 @@ def require(name: str) -> None:
         raise OptionError(f"algorithm {name!r}", f"choose one of {', '.join(NAMES)}")
 
 
-def score_for(name: str, strangers: FmrCurve, *, faces: int, false_merge_rate: float) -> float:
+def score_for(name: str, curve: FmrCurve, *, faces: int, false_merge_rate: float) -> float:
     """Returns the score threshold of an algorithm of ``AT_SCORE`` for a number of faces.
 
     Chosen on LFW's View 1 training people. Average linkage compares clusters: its false match rate
     is proportional to the false-merge rate. DBSCAN can join two people by a single pair, and larger
     collections have more pairs: its score is ``FmrCurve.for_faces`` for three times the faces.
 
-    >>> strangers = FmrCurve((0.2, 0.3, 0.4, 0.6), (1e-1, 1e-2, 1e-3, 1e-7))
+    >>> curve = FmrCurve((0.2, 0.3, 0.4, 0.6), (1e-1, 1e-2, 1e-3, 1e-7))
     >>> for name in ("average", "dbscan"):
-    ...     round(score_for(name, strangers, faces=1000, false_merge_rate=0.01), 2)
+    ...     round(score_for(name, curve, faces=1000, false_merge_rate=0.01), 2)
     0.45
     0.48
     """
     if name == "average":
-        return strangers.score(_AVERAGE_FMR * false_merge_rate)
-    return strangers.for_faces(int(_SINGLE_PAIRS * faces), false_merge_rate=false_merge_rate)
+        return curve.score(_AVERAGE_FMR * false_merge_rate)
+    return curve.for_faces(int(_SINGLE_PAIRS * faces), false_merge_rate=false_merge_rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class _AtRate:
     """An algorithm of ``AT_SCORE`` whose score depends on the number of faces."""
 
     algorithm: str
-    strangers: FmrCurve
+    curve: FmrCurve
     false_merge_rate: float
     poor: float
 
@@ -124,14 +124,14 @@ class _AtRate:
         vectors: Vectors,
         /,
         *,
-        usability: NDArray[np.float64] | None = None,
+        quality_score: NDArray[np.float64] | None = None,
         constraints: Constraints | None = None,
     ) -> Labels:
         score = score_for(
             self.algorithm,
-            self.strangers,
+            self.curve,
             faces=max(1, len(vectors)),
             false_merge_rate=self.false_merge_rate,
         )
         chosen = AT_SCORE[self.algorithm](score, self.poor)
-        return chosen.cluster(vectors, usability=usability, constraints=constraints)
+        return chosen.cluster(vectors, quality_score=quality_score, constraints=constraints)

@@ -57,15 +57,15 @@ class Clusterer(Protocol):
         vectors: Vectors,
         /,
         *,
-        usability: NDArray[np.float64] | None = None,
+        quality_score: NDArray[np.float64] | None = None,
         constraints: Constraints | None = None,
     ) -> Labels:
         """Clusters ``(N, D)`` float32 unit vectors; returns ``(N,)`` labels. N may be 0.
 
         Args:
             vectors: templates of one model.
-            usability: ``(N,)`` in [0, 1], see ``visavis.faces.quality``; poor faces are attached
-                last and never join two clusters. ``None``: all are good.
+            quality_score: ``(N,)`` in [0, 1], see ``visavis.faces.quality``; poor faces are
+                attached last and never join two clusters. ``None``: all are good.
             constraints: must hold in the result.
 
         Raises:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering.attaching import POOR, attach
-from visavis.clustering.checks import as_usability, as_vectors, canonical_order, renumber
+from visavis.clustering.checks import as_quality_scores, as_vectors, canonical_order, renumber
 from visavis.clustering.clusterer import Constraints, Labels
 from visavis.clustering.constraints import ResolvedConstraints, resolve
 from visavis.clustering.knn import EXACT_UP_TO, PROBES, NeighborGraph, neighbor_graph
@@ -36,10 +36,10 @@ class GraphLinkage:
     violates a cannot-link is not made.
 
     Args:
-        strangers: the model's non-mated scores.
+        curve: the model's non-mated scores.
         false_merge_rate: accepted share of faces in a cluster with another person, in (0, 1).
         neighbors: nearest neighbors per face.
-        poor: usability below which a face is attached last.
+        poor: quality score below which a face is attached last.
         exact_up_to: number of faces up to which the neighbor search is exact.
 
     Raises:
@@ -48,7 +48,7 @@ class GraphLinkage:
 
     def __init__(
         self,
-        strangers: FmrCurve,
+        curve: FmrCurve,
         *,
         false_merge_rate: float = 0.01,
         neighbors: int = 32,
@@ -57,8 +57,8 @@ class GraphLinkage:
     ) -> None:
         if neighbors < 1:
             raise OptionError(f"{neighbors} neighbors", "ask for 1 or more")
-        strangers.for_faces(1, false_merge_rate=false_merge_rate)
-        self._strangers = strangers
+        curve.for_faces(1, false_merge_rate=false_merge_rate)
+        self._curve = curve
         self._rate = false_merge_rate
         self._neighbors = neighbors
         self._poor = poor
@@ -75,12 +75,12 @@ class GraphLinkage:
         vectors: Vectors,
         /,
         *,
-        usability: NDArray[np.float64] | None = None,
+        quality_score: NDArray[np.float64] | None = None,
         constraints: Constraints | None = None,
     ) -> Labels:
         """See ``Clusterer.cluster``."""
         vectors = as_vectors(vectors)
-        usable = as_usability(usability, len(vectors))
+        usable = as_quality_scores(quality_score, len(vectors))
         resolved = resolve(constraints, len(vectors))
         # Ties are broken by row; in canonical order the result does not depend on the input order.
         order = canonical_order(vectors)
@@ -98,7 +98,7 @@ class GraphLinkage:
         counted = good | ~has_good[resolved.group]
         total = _group_sums(vectors, counted, resolved)
         weight = np.bincount(resolved.group, counted, minlength=resolved.count).astype(np.float64)
-        merging = Merging(total, weight, resolved, center=self._strangers.center)
+        merging = Merging(total, weight, resolved, center=self._curve.center)
         excess = self._merge_groups(merging, vectors, counted, resolved, has_good)
         labels = merging.label.astype(np.int64)
         if has_good.all():
@@ -152,7 +152,7 @@ class GraphLinkage:
         # Safe merges first; they separate non-mated from mated pairs for the excess.
         strict = thresholds(merging.count)
         merging.run(first, second, lambda _: strict)
-        own = self._strangers.excess(vectors, merging.label[point].astype(np.int64))
+        own = self._curve.excess(vectors, merging.label[point].astype(np.int64))
         raised = max(own, least) if least_excess is not None else own
         merging.run(first, second, thresholds)
         del graph
@@ -178,18 +178,18 @@ class GraphLinkage:
 
     def _thresholds(self, clusters: int, excess: float) -> tuple[float, float]:
         """Lowest cosine of centers and lowest mean score, with the median non-mated score as 0."""
-        faces = self._strangers.for_faces(clusters, false_merge_rate=self._rate)
-        mean = self._strangers.for_clusters(faces) + excess
+        faces = self._curve.for_faces(clusters, false_merge_rate=self._rate)
+        mean = self._curve.for_clusters(faces) + excess
         faces += excess
-        center = self._strangers.center
+        center = self._curve.center
         return (faces - center) / (1 - center), (mean - center) / (1 - center)
 
     def _least(self, n: int) -> float:
         """Lowest score of a pair that can lead to a merge.
 
         Valid while there are at least a hundredth as many clusters as faces."""
-        faces = self._strangers.for_faces(n // 100, false_merge_rate=self._rate)
-        return self._strangers.for_clusters(faces) - 1e-6
+        faces = self._curve.for_faces(n // 100, false_merge_rate=self._rate)
+        return self._curve.for_clusters(faces) - 1e-6
 
 
 def _group_sums(

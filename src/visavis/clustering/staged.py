@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from visavis.clustering.attaching import POOR, attach
 from visavis.clustering.checks import (
+    as_quality_scores,
     as_threshold,
-    as_usability,
     as_vectors,
     canonical_order,
     renumber,
@@ -52,7 +52,7 @@ class AtScore(ABC):
 
     Args:
         threshold: the score, in (-1, 1].
-        poor: usability below which a face is attached last.
+        poor: quality score below which a face is attached last.
         max_faces: more are refused.
 
     Raises:
@@ -80,13 +80,13 @@ class AtScore(ABC):
         vectors: Vectors,
         /,
         *,
-        usability: NDArray[np.float64] | None = None,
+        quality_score: NDArray[np.float64] | None = None,
         constraints: Constraints | None = None,
     ) -> Labels:
         """See ``Clusterer.cluster``. Must-links are contracted before, clashes split after."""
         return cluster(
             vectors,
-            usability,
+            quality_score,
             constraints,
             algorithm=self.group,
             threshold=self.threshold,
@@ -97,7 +97,7 @@ class AtScore(ABC):
 
 def cluster(
     vectors: Vectors,
-    usability: NDArray[np.float64] | None,
+    quality_score: NDArray[np.float64] | None,
     constraints: Constraints | None,
     *,
     algorithm: Algorithm,
@@ -116,11 +116,11 @@ def cluster(
 
     Args:
         vectors: see ``Clusterer.cluster``.
-        usability: see ``Clusterer.cluster``.
+        quality_score: see ``Clusterer.cluster``.
         constraints: see ``Clusterer.cluster``.
         algorithm: groups points.
         threshold: lowest score to attach a poor face or to join a split-off part.
-        poor: usability below which a face is poor.
+        poor: quality score below which a face is poor.
         max_faces: most faces allowed; ``None``: no limit.
 
     Returns:
@@ -131,7 +131,7 @@ def cluster(
         ConstraintError: see ``Clusterer.cluster``.
     """
     vectors = as_vectors(vectors)
-    usable = as_usability(usability, len(vectors))
+    usable = as_quality_scores(quality_score, len(vectors))
     resolved = resolve(constraints, len(vectors))
     if max_faces is not None and len(vectors) > max_faces:
         raise OptionError(

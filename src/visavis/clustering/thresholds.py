@@ -54,8 +54,8 @@ class FmrCurve(Record):
         OptionError: a value outside its range.
 
     Example:
-        >>> strangers = FmrCurve((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
-        >>> round(strangers.score(1e-4), 3), round(strangers.rate(0.45), 6)
+        >>> curve = FmrCurve((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
+        >>> round(curve.score(1e-4), 3), round(curve.rate(0.45), 6)
         (0.45, 0.0001)
     """
 
@@ -116,8 +116,8 @@ class FmrCurve(Record):
             clusters: number of clusters (or people) in the collection.
             false_merge_rate: accepted share of faces in a cluster with another person, in (0, 1).
 
-        >>> strangers = FmrCurve((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
-        >>> [round(strangers.for_faces(k, false_merge_rate=0.01), 2) for k in (2, 700, 10**6)]
+        >>> curve = FmrCurve((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
+        >>> [round(curve.for_faces(k, false_merge_rate=0.01), 2) for k in (2, 700, 10**6)]
         [0.4, 0.45, 0.5]
         """
         if not 0 < false_merge_rate < 1:
@@ -150,8 +150,8 @@ class FmrCurve(Record):
             return 0.0
         rng = np.random.default_rng(0)
         a, b = rng.integers(0, len(vectors), (2, _PAIRS))
-        strangers = labels[a] != labels[b]
-        a, b = a[strangers], b[strangers]
+        apart = labels[a] != labels[b]
+        a, b = a[apart], b[apart]
         scores = [
             np.einsum("nd,nd->n", vectors[a[k : k + _CHUNK]], vectors[b[k : k + _CHUNK]])
             for k in range(0, len(a), _CHUNK)

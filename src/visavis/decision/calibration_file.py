@@ -16,9 +16,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from visavis.errors import CalibrationError, decoding
+from visavis.former import renamed
 
-SCHEMA: Final = 2
-_FORMER: Final = 1  # without ``domain`` and ``centered``
+SCHEMA: Final = 3
+_FORMER: Final = (1, 2)  # 1 without ``domain`` and ``centered``; both with ``former.RENAMED``
 _DIGEST: Final = "sha256"
 _REMEDY: Final = "restore it from a copy, or make a new one: `visavis calibrate`"
 _MOST: Final = 2**63
@@ -52,7 +53,7 @@ class _Point(msgspec.Struct, forbid_unknown_fields=True):
     mated_pairs: _Count
     fnmr_ci: _Interval
     ties: _Count
-    settings: str
+    pipeline_id: str
 
 
 class _Evidence(msgspec.Struct, forbid_unknown_fields=True):
@@ -86,7 +87,7 @@ class _Calibration(_Measured, forbid_unknown_fields=True):
     name: str
     model: str
     model_sha256: str
-    settings: str
+    pipeline_id: str
     method: str
     dataset: str
     people: _Count
@@ -123,15 +124,15 @@ def loads(text: str, *, source: str) -> dict[str, Any]:
     """
     with decoding(source, CalibrationError, _REMEDY):
         plain = msgspec.json.decode(text, type=dict[str, Any])
-    if plain.get("schema") not in (_FORMER, SCHEMA):
+    if plain.get("schema") not in (*_FORMER, SCHEMA):
         raise CalibrationError(
             f"{source}: schema {str(plain.get('schema'))[:40]}, not {SCHEMA}",
             "make a new one with `visavis calibrate`, or use the version that made this file",
         )
     said = plain.pop(_DIGEST, None)
     digest = _digest(plain)
-    if plain.pop("schema") == _FORMER:
-        plain |= {"domain": None, "centered": None}
+    if plain.pop("schema") in _FORMER:
+        plain = {"domain": None, "centered": None, **renamed(plain)}
     with decoding(source, CalibrationError, _REMEDY):
         values = msgspec.convert(plain, _Calibration)
     wrong = _disorder(values) or (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visavis.decision.gallery_nonmated_scores import CohortShift
-from visavis.decision.strangers import NonMatedModel
+from visavis.decision.non_mated_model import NonMatedModel
 from visavis.types import Record
 
 Floats = NDArray[np.float64]
@@ -46,25 +46,25 @@ class FpirModel(Record):
     """Probability that a non-mated probe reaches each score in a gallery.
 
     Attributes:
-        strangers: the same for one person with one template.
+        non_mated: the same for one person with one template.
         people: people enrolled.
         templates: mean number of templates a person.
         fusion: how their scores are combined.
-        departure: cohort shift of the gallery.
+        cohort_shift: cohort shift of the gallery.
         mean_shift: increase of scores by averaging several templates.
     """
 
-    strangers: NonMatedModel
+    non_mated: NonMatedModel
     people: int
     templates: float = 1.0
     fusion: str = "weighted"
-    departure: CohortShift = field(default_factory=CohortShift)
+    cohort_shift: CohortShift = field(default_factory=CohortShift)
     mean_shift: float = MEAN_SHIFT
 
     @property
     def highest(self) -> float:
         """Highest score whose rate is based on ten pairs of people."""
-        known = self.strangers
+        known = self.non_mated
         if known.log_sd is not None:
             return self._shown(float(known.scores[-1]))
         enough = known.fmr * known.pairs >= MINIMUM_ERRORS
@@ -84,7 +84,7 @@ class FpirModel(Record):
         values = np.asarray(scores, dtype=np.float64)
         if self.fusion != "max":
             values = values - self._mean_shift()
-        logs = self.strangers.log_fmr(values)
+        logs = self.non_mated.log_fmr(values)
         extra: Floats | float = 0.0
         if self.fusion == "max":
             power = np.interp(logs / np.log(10), MAX_RATES, MAX_POWERS)
@@ -95,19 +95,19 @@ class FpirModel(Record):
 
     def spread(self, scores: ArrayLike) -> Floats:
         """Squared coefficient of variation of individual rates at each score."""
-        return self.strangers.spread_at(scores)
+        return self.non_mated.spread_at(scores)
 
     def fpir(self, scores: ArrayLike) -> Floats:
         """Returns the FPIR at each score.
 
-        Averaged over the uncertainty of ``departure``, the shift between gallery and calibration
+        Averaged over the uncertainty of ``cohort_shift``, the shift between gallery and calibration
         photos.
         """
-        return self._reached(self.departure.mean(self.log_expected(scores)), scores)
+        return self._reached(self.cohort_shift.mean(self.log_expected(scores)), scores)
 
     def interval(self, score: float) -> tuple[float, float]:
         """Returns the 95 % interval of the FPIR at a score, see ``log_sd``."""
-        median = float(self.departure.apply(self.log_expected(score)))
+        median = float(self.cohort_shift.apply(self.log_expected(score)))
         ends = [median - _Z * self.log_sd(score), median + _Z * self.log_sd(score)]
         low, high = self._reached(np.array(ends), score)
         return (float(low), float(high))
@@ -119,7 +119,7 @@ class FpirModel(Record):
 
     def threshold(self, fpir: float) -> float:
         """Returns the lowest score, in steps of 5e-4, with an FPIR of at most ``fpir``."""
-        scores = np.arange(float(self.strangers.scores[0]), self.highest, _FINENESS).round(6)
+        scores = np.arange(float(self.non_mated.scores[0]), self.highest, _FINENESS).round(6)
         scores = np.append(scores[scores < self.highest], self.highest)
         # Highest FPIR from here on: the spread may make it rise with the score.
         worst = np.maximum.accumulate(self.fpir(scores)[::-1])[::-1]
@@ -136,8 +136,8 @@ class FpirModel(Record):
         at = float(score) if self.fusion == "max" else float(score) - self._mean_shift()
         gallery = float(self.spread(at)) / self.people
         log_expected = float(self.log_expected(score))
-        variance = self.strangers.variance(at) * self.departure.slope**2 + gallery
-        return float(np.sqrt(variance + self.departure.variance(log_expected) + MODEL_SD**2))
+        variance = self.non_mated.variance(at) * self.cohort_shift.slope**2 + gallery
+        return float(np.sqrt(variance + self.cohort_shift.variance(log_expected) + MODEL_SD**2))
 
     def _shown(self, score: float) -> float:
         return score if self.fusion == "max" else score + self._mean_shift()

@@ -126,7 +126,7 @@ def fit_shift(log_expected: Floats, spread: Floats, *, scale: float = 1.0) -> Co
     )
 
 
-def as_strangers(scores: Floats, people: int) -> Floats:
+def as_non_mated(scores: Floats, people: int) -> Floats:
     """Corrects scores of centered templates for the people's own part in the mean.
 
     A person who is not enrolled has no part in it. About the mean of the others a score s is ``(s +
@@ -137,7 +137,7 @@ def as_strangers(scores: Floats, people: int) -> Floats:
         scores: ``(P,)`` scores about the mean of all, ``n / (n + 10)`` of it.
         people: n, the people behind the mean.
 
-    >>> as_strangers(np.array([0.3]), 100).round(4).tolist()
+    >>> as_non_mated(np.array([0.3]), 100).round(4).tolist()
     [0.3083]
     """
     weight = 1 / (people + SHRINKAGE - 1)

@@ -14,10 +14,10 @@ from visavis.decision import llr
 from visavis.decision.bootstrap import PeopleBootstrap
 from visavis.decision.cross_fit import CrossFit
 from visavis.decision.domain import Domain
+from visavis.decision.non_mated_model import NonMatedModel, measure_non_mated
 from visavis.decision.operating_point import LADDER, measure_points, supported_count
 from visavis.decision.pair_scores import PairScores, all_pairs, bin_centers, listed_pairs
 from visavis.decision.profile import Calibration, Measured
-from visavis.decision.strangers import NonMatedModel, measure_strangers
 from visavis.decision.unlabelled import ReferenceShape, measure_shape
 from visavis.decision.whitening import choose_shrinkage, fit_domain
 from visavis.errors import UnsupportedFmrError
@@ -37,7 +37,7 @@ class Provenance:
         name: name of the calibration.
         model: model name.
         model_sha256: hash of the model file.
-        settings: id of the pipeline that made the scores.
+        pipeline_id: id of the pipeline that made the scores.
         dataset: description of the data.
         photos: photos with a template.
         failures: photos left out.
@@ -48,7 +48,7 @@ class Provenance:
     name: str
     model: str
     model_sha256: str
-    settings: str
+    pipeline_id: str
     dataset: str
     photos: int
     failures: int = 0
@@ -149,7 +149,7 @@ def _measured(
         provenance,
         targets=targets,
         shape=measure_shape(vectors, owners, cross_fit=cross_fit),
-        strangers=measure_strangers(vectors, owners, cross_fit=cross_fit),
+        non_mated=measure_non_mated(vectors, owners, cross_fit=cross_fit),
     )
 
 
@@ -160,7 +160,7 @@ def calibrate(
     targets: Sequence[float] | None = None,
     replicates: int = 1000,
     shape: ReferenceShape | None = None,
-    strangers: NonMatedModel | None = None,
+    non_mated: NonMatedModel | None = None,
 ) -> Calibration:
     """Calibrates on the scores of labelled pairs.
 
@@ -172,7 +172,7 @@ def calibrate(
         replicates: bootstrap replicates for the intervals.
         shape: tail shapes of the photos (``unlabelled.measure_shape``), needed to compare
             unlabelled photos with these.
-        strangers: rates between people (``strangers.measure_strangers``), needed for gallery
+        non_mated: rates between people (``measure_non_mated``), needed for gallery
             thresholds.
 
     Raises:
@@ -191,7 +191,7 @@ def calibrate(
         model=provenance.model,
         model_sha256=provenance.model_sha256,
         dataset=provenance.dataset,
-        settings=provenance.settings,
+        pipeline_id=provenance.pipeline_id,
         bootstrap=PeopleBootstrap.draw(pairs.people, replicates=replicates),
     )
     evidence: tuple[llr.LlrCalibration, ...] = ()
@@ -205,11 +205,11 @@ def calibrate(
         name=provenance.name,
         model=provenance.model,
         model_sha256=provenance.model_sha256,
-        settings=provenance.settings,
+        pipeline_id=provenance.pipeline_id,
         method="labelled",
         points=tuple(points),
         evidence=evidence,
-        reference=_reference(pairs, shape, strangers),
+        reference=_reference(pairs, shape, non_mated),
         dataset=provenance.dataset,
         people=pairs.people,
         photos=provenance.photos,
@@ -235,18 +235,18 @@ def _between(rarest: float) -> list[float]:
 
 
 def _reference(
-    pairs: PairScores, shape: ReferenceShape | None, strangers: NonMatedModel | None
+    pairs: PairScores, shape: ReferenceShape | None, non_mated: NonMatedModel | None
 ) -> dict[str, tuple[float, ...]]:
     """Quantiles of the scores, for comparison with other photos."""
     share = np.cumsum(pairs.histogram) / pairs.non_mated
     centers = bin_centers()
-    non_mated = [round(float(centers[np.searchsorted(share, q)]), 5) for q in QUANTILES]
-    reference = {"quantiles": tuple(QUANTILES), "non_mated": tuple(non_mated)}
+    scores = [round(float(centers[np.searchsorted(share, q)]), 5) for q in QUANTILES]
+    reference = {"quantiles": tuple(QUANTILES), "non_mated": tuple(scores)}
     if len(pairs.mated):
         mated = np.quantile(pairs.mated, QUANTILES).round(5)
         reference["mated"] = tuple(float(v) for v in mated)
     if shape is not None:
         reference["shape"] = shape.to_numbers()
-    if strangers is not None:
-        reference.update(strangers.to_reference())
+    if non_mated is not None:
+        reference.update(non_mated.to_reference())
     return reference

@@ -3,9 +3,9 @@
 In a gallery of N people a non-mated probe can match any of N people. The false positive
 identification rate (FPIR, ISO/IEC 19795-1) is the share of non-mated probes whose highest fused
 score reaches the threshold. It follows from the model's calibration and the gallery's size
-(``strangers``); the non-mated scores of the gallery's own people show how well the calibration
-holds for these photos (``gallery_nonmated_scores``). The interval includes the remaining
-uncertainty.
+(``non_mated_model``); the non-mated scores of the gallery's own people show how well the
+calibration holds for these photos (``gallery_nonmated_scores``). The interval includes the
+remaining uncertainty.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from visavis.decision.domain import Domain
 from visavis.decision.fpir_model import CENTERED_SHIFT, MEAN_SHIFT, FpirModel
-from visavis.decision.gallery_nonmated_scores import as_strangers, fit_shift, prior
+from visavis.decision.gallery_nonmated_scores import as_non_mated, fit_shift, prior
+from visavis.decision.non_mated_model import NonMatedModel
 from visavis.decision.profile import Calibration, is_shipped
-from visavis.decision.strangers import NonMatedModel
 from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
 from visavis.types import Record
 
@@ -108,7 +108,7 @@ class OpenSet:
     """Open-set model of one gallery, see ``open_set``.
 
     Attributes:
-        chances: FPIR by score; ``None`` without a calibration.
+        fpir_model: FPIR by score; ``None`` without a calibration.
         own: ``(P,)`` non-mated scores of the gallery, ascending, without suspects; empty if too
             few.
         people: people enrolled.
@@ -119,7 +119,7 @@ class OpenSet:
         mean: about which mean templates are compared (``IdentificationPoint.mean``).
     """
 
-    chances: FpirModel | None
+    fpir_model: FpirModel | None
     own: Floats
     people: int
     templates: float
@@ -136,8 +136,8 @@ class OpenSet:
     @property
     def lowest(self) -> float:
         """Lowest FPIR that the data support."""
-        by_chances = self.chances.lowest if self.chances is not None else 1.0
-        return min(by_chances, MINIMUM_ERRORS / len(self.own) if len(self.own) else 1.0)
+        by_model = self.fpir_model.lowest if self.fpir_model is not None else 1.0
+        return min(by_model, MINIMUM_ERRORS / len(self.own) if len(self.own) else 1.0)
 
     def point(self, fpir: float) -> IdentificationPoint:
         """Returns the threshold for an FPIR.
@@ -152,9 +152,9 @@ class OpenSet:
                 f"a false positive identification rate of {fpir!r}",
                 "give one in (0, 1), such as 1e-2",
             )
-        if self.chances is not None and fpir >= self.chances.lowest * (1 - 1e-9):
-            threshold = self.chances.threshold(fpir)
-            return self._point(fpir, threshold, self.chances.interval(threshold), by_own=False)
+        if self.fpir_model is not None and fpir >= self.fpir_model.lowest * (1 - 1e-9):
+            threshold = self.fpir_model.threshold(fpir)
+            return self._point(fpir, threshold, self.fpir_model.interval(threshold), by_own=False)
         count = int(fpir * len(self.own) * (1 + 1e-12))
         if count < MINIMUM_ERRORS:
             raise UnsupportedFmrError(
@@ -199,22 +199,22 @@ class OpenSet:
         Never below ``lowest``.
         """
         values = np.asarray(scores, dtype=np.float64)
-        if self.chances is not None:
-            rates = self.chances.fpir(np.minimum(values, self.chances.highest))
+        if self.fpir_model is not None:
+            rates = self.fpir_model.fpir(np.minimum(values, self.fpir_model.highest))
             if not len(self.own):
                 return rates
-            beyond = values > self.chances.highest
+            beyond = values > self.fpir_model.highest
             return np.asarray(np.where(beyond, np.minimum(rates, self._observed(values)), rates))
         return self._observed(values)
 
     def _remedy(self, fpir: float) -> str:
         answer = f"ask for {_rounded_up(self.lowest):g} or more"
-        if self.chances is None:
+        if self.fpir_model is None:
             return f"{answer}, or calibrate on photos of people: `visavis calibrate`"
         if self.calibration is not None and self.calibration.method == "unlabelled":
             return answer
         # Pairs grow with the square of the number of people; with a small margin.
-        more = ceil(self.chances.strangers.people * sqrt(1.25 * self.lowest / fpir))
+        more = ceil(self.fpir_model.non_mated.people * sqrt(1.25 * self.lowest / fpir))
         return f"{answer}, or calibrate on photos of about {more:,} people: `visavis calibrate`"
 
     def _observed(self, values: Floats) -> Floats:
@@ -225,7 +225,7 @@ class OpenSet:
         self, fpir: float, threshold: float, interval: tuple[float, float], *, by_own: bool
     ) -> IdentificationPoint:
         used = None if by_own else self.calibration
-        measured = self.chances.strangers if self.chances is not None and used else None
+        measured = self.fpir_model.non_mated if self.fpir_model is not None and used else None
         pairs = 0
         if used is not None and measured is not None:
             pairs = used.points[0].pairs if measured.log_sd is not None else int(measured.pairs)
@@ -300,8 +300,8 @@ def open_set(
 
     >>> import numpy as np
     >>> own = np.linspace(0.2, 0.4, 1000)
-    >>> strangers = open_set(people=1000, own=own)
-    >>> round(strangers.point(0.05).threshold, 3), strangers.fpir([0.3, 0.9]).round(2).tolist()
+    >>> gallery = open_set(people=1000, own=own)
+    >>> round(gallery.point(0.05).threshold, 3), gallery.fpir([0.3, 0.9]).round(2).tolist()
     (0.39, [0.5, 0.01])
     """
     if people < 1 or not templates >= 1:
@@ -313,7 +313,7 @@ def open_set(
         raise OptionError("own scores outside [-1, 1]", "give GalleryStore.non_mated()")
     domain = None if calibration is None else calibration.domain
     if own_mean and domain is not None:
-        scores = as_strangers(scores, domain.people)
+        scores = as_non_mated(scores, domain.people)
     scores, suspects = _without_suspects(scores, calibration)
     if calibration is None:
         if len(scores) < ENOUGH:
@@ -322,18 +322,18 @@ def open_set(
                 f"calibrate on photos of people: `visavis calibrate`, or enroll {ENOUGH} people",
             )
         return OpenSet(None, scores, people, templates, fusion, suspects, None)
-    strangers = NonMatedModel.from_reference(calibration.reference)
-    if strangers is None:
-        strangers = NonMatedModel.from_points(calibration.points)
+    non_mated = NonMatedModel.from_reference(calibration.reference)
+    if non_mated is None:
+        non_mated = NonMatedModel.from_points(calibration.points)
     scale = 1.0 if is_shipped(calibration) else OWN_KIND
-    departure = prior(scale=scale)
+    cohort_shift = prior(scale=scale)
     shift = MEAN_SHIFT if domain is None else CENTERED_SHIFT
     if len(scores):
-        alone = FpirModel(strangers, max(people - 1, 1), templates, fusion, mean_shift=shift)
-        departure = fit_shift(alone.log_expected(scores), alone.spread(scores), scale=scale)
-    chances = FpirModel(strangers, people, templates, fusion, departure, shift)
+        alone = FpirModel(non_mated, max(people - 1, 1), templates, fusion, mean_shift=shift)
+        cohort_shift = fit_shift(alone.log_expected(scores), alone.spread(scores), scale=scale)
+    fpir_model = FpirModel(non_mated, people, templates, fusion, cohort_shift, shift)
     mean: Mean = "none" if domain is None else "gallery" if own_mean else "calibration"
-    return OpenSet(chances, scores, people, templates, fusion, suspects, calibration, mean)
+    return OpenSet(fpir_model, scores, people, templates, fusion, suspects, calibration, mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,13 +364,13 @@ def supported_fpirs(
     """Returns the lowest FPIR that a calibration supports, for each gallery size."""
     found = []
     for people in sizes:
-        strangers = open_set(people=people, calibration=calibration)
-        rate = _rounded_up(strangers.lowest)
+        open_set_model = open_set(people=people, calibration=calibration)
+        rate = _rounded_up(open_set_model.lowest)
         if rate >= 1:
             found.append(SupportedFpir(people, 1.0, (0.0, 1.0), None))
             continue
-        lowest = strangers.point(rate)
-        default = strangers.point(DEFAULT_FPIR).fpir_ci if rate <= DEFAULT_FPIR else None
+        lowest = open_set_model.point(rate)
+        default = open_set_model.point(DEFAULT_FPIR).fpir_ci if rate <= DEFAULT_FPIR else None
         found.append(SupportedFpir(people, rate, lowest.fpir_ci, default))
     return tuple(found)
 

@@ -36,7 +36,7 @@ def measure_points(
     model: str = "",
     model_sha256: str = "",
     dataset: str = "",
-    settings: str = "",
+    pipeline_id: str = "",
     bootstrap: PeopleBootstrap | None = None,
 ) -> list[OperatingPoint]:
     """Measures operating points at given false match rates.
@@ -47,7 +47,7 @@ def measure_points(
         model: name of the model that made the scores.
         model_sha256: hash of its file.
         dataset: description of the data.
-        settings: id of the pipeline that made the scores.
+        pipeline_id: id of the pipeline that made the scores.
         bootstrap: for the intervals; 1000 replicates if ``None``.
 
     Returns:
@@ -83,7 +83,7 @@ def measure_points(
                 mated_pairs=len(pairs.mated),
                 fnmr_ci=fnmr_ci,
                 ties=int((pairs.tail[:count] == threshold).sum()),
-                settings=settings,
+                pipeline_id=pipeline_id,
             )
         )
     return points

@@ -64,7 +64,7 @@ class Calibration(Record):
         name: name of the calibration.
         model: model name.
         model_sha256: hash of the model file.
-        settings: id of the pipeline that made the scores.
+        pipeline_id: id of the pipeline that made the scores.
         method: ``labelled`` or ``unlabelled``.
         points: operating points, highest FMR first, at least one.
         evidence: fitted score-to-LLR maps, the default first; may be empty.
@@ -84,7 +84,7 @@ class Calibration(Record):
     name: str
     model: str
     model_sha256: str
-    settings: str
+    pipeline_id: str
     method: str
     points: tuple[OperatingPoint, ...]
     evidence: tuple[LlrCalibration, ...] = ()
@@ -191,9 +191,9 @@ class Calibration(Record):
                 f"for model {model} ({model_sha256[:12]})",
                 "choose a calibration of this model, or make one: `visavis calibrate`",
             )
-        if levelled(self.settings):
+        if levelled(self.pipeline_id):
             raise ModelMismatchError(
-                incomparable(f"calibration '{self.name}' was measured", self.settings),
+                incomparable(f"calibration '{self.name}' was measured", self.pipeline_id),
                 "calibrate again: `visavis calibrate`",
             )
 
@@ -348,13 +348,13 @@ class CalibrationStore:
         return [*_shipped_names(), *(name for name in saved if _NAME.fullmatch(name))]
 
     def for_model(
-        self, name: str | None, *, model: str, model_sha256: str, settings: str
+        self, name: str | None, *, model: str, model_sha256: str, pipeline_id: str
     ) -> Calibration:
         """Returns the named calibration, or the model's own if ``name`` is ``None``.
 
         A model's own calibration is the one shipped for its file (if there are several, the one
-        with the same settings), else the one saved under the model's name and made with its file,
-        as by `visavis models add`.
+        with the same pipeline id), else the one saved under the model's name and made with its
+        file, as by `visavis models add`.
 
         Raises:
             UnknownCalibrationError: there is none.
@@ -370,7 +370,7 @@ class CalibrationStore:
                 "measure one on your photos: `visavis calibrate DIR --name mine --model "
                 f"{model}`, then pass --calibration mine",
             )
-        return next((c for c in fitting if c.settings == settings), fitting[0])
+        return next((c for c in fitting if c.pipeline_id == pipeline_id), fitting[0])
 
     def own(self, model: str, model_sha256: str) -> Calibration | None:
         """Returns the calibration saved under a model's name, if it was made with that file."""

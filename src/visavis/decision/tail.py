@@ -85,7 +85,7 @@ def fit_shape(
     total, counts = _binned(deviates, weights)
 
     def loss(theta: Floats) -> float:
-        expected = total * _strangers(TailShape(float(theta[0]), float(theta[1])))
+        expected = total * _non_mated_weights(TailShape(float(theta[0]), float(theta[1])))
         return _misfit(counts, expected) + _penalty(theta, prior)
 
     start = np.array([prior.shift, prior.slope])
@@ -93,7 +93,7 @@ def fit_shape(
     return TailShape(float(best.x[0]), float(best.x[1]))
 
 
-def stranger_probability(surprise: Floats, *, prior: TailShape) -> Floats:
+def non_mated_probability(surprise: Floats, *, prior: TailShape) -> Floats:
     """Returns the probability that each pair is non-mated.
 
     Fits two components to the tail: non-mated pairs with a free shape, and mated pairs with free
@@ -110,7 +110,7 @@ def stranger_probability(surprise: Floats, *, prior: TailShape) -> Floats:
 
     def loss(theta: Floats) -> float:
         shift, slope, log_mates, mean, log_width = theta
-        expected = (total - np.exp(log_mates)) * _strangers(TailShape(shift, slope))
+        expected = (total - np.exp(log_mates)) * _non_mated_weights(TailShape(shift, slope))
         expected = expected + np.exp(log_mates) * _mates(mean, np.exp(log_width))
         return float(
             _misfit(counts, expected)
@@ -135,9 +135,9 @@ def stranger_probability(surprise: Floats, *, prior: TailShape) -> Floats:
     u = TailShape(shift, slope).true_deviate(surprise)
     width, mates = np.exp(log_width), np.exp(log_mates)
     # Log densities, because both underflow in the tail.
-    log_strangers = np.log((total - mates) * (1 - slope)) - u**2 / 2
+    log_non_mated = np.log((total - mates) * (1 - slope)) - u**2 / 2
     log_mates_density = np.log(mates / width) - ((surprise - mean) / width) ** 2 / 2
-    odds = np.exp(np.clip(log_strangers - log_mates_density, -700, 700))
+    odds = np.exp(np.clip(log_non_mated - log_mates_density, -700, 700))
     probability = odds / (1 + odds)
     probability[surprise < EDGES[0]] = 1.0
     order = np.argsort(surprise)
@@ -153,7 +153,7 @@ def _binned(deviates: Floats, weights: Floats | None) -> tuple[float, Floats]:
     return total, counts.astype(np.float64)
 
 
-def _strangers(shape: TailShape) -> Floats:
+def _non_mated_weights(shape: TailShape) -> Floats:
     """Share of non-mated pairs in each bin."""
     return np.asarray(-np.diff(ndtr(-shape.true_deviate(LOWER)), append=0.0))
 

@@ -11,9 +11,9 @@ from scipy.special import ndtri
 
 from visavis.decision.labelled import Provenance
 from visavis.decision.llr import LlrCalibration
+from visavis.decision.non_mated_model import NonMatedModel
 from visavis.decision.operating_point import MINIMUM_ERRORS
 from visavis.decision.profile import Calibration
-from visavis.decision.strangers import NonMatedModel
 from visavis.decision.unlabelled import NonMatedEstimate
 from visavis.errors import CalibrationError, ModelMismatchError, OptionError, UnsupportedFmrError
 from visavis.types import OperatingPoint
@@ -38,7 +38,7 @@ def transfer(
     mated scores shifted in the same way. FNMR stays unknown (NaN), because it needs labels.
 
     Args:
-        reference: a labelled calibration of the same model and settings.
+        reference: a labelled calibration of the same model and pipeline.
         estimate: non-mated scores of the unlabelled photos.
         provenance: origin of the new calibration.
         targets: rates that must be supported; ``None``: those of the reference that are.
@@ -80,7 +80,7 @@ def transfer(
         name=provenance.name,
         model=provenance.model,
         model_sha256=provenance.model_sha256,
-        settings=provenance.settings,
+        pipeline_id=provenance.pipeline_id,
         method="unlabelled",
         points=points,
         evidence=tuple(_shifted(one, reference, estimate) for one in reference.evidence),
@@ -122,7 +122,7 @@ def _point(estimate: NonMatedEstimate, provenance: Provenance, rate: float) -> O
         dataset=provenance.dataset,
         pairs=estimate.pairs,
         target_fmr=rate,
-        settings=provenance.settings,
+        pipeline_id=provenance.pipeline_id,
     )
 
 

@@ -4,7 +4,7 @@ A threshold measured on one set of photos does not hold on another: blur, age, l
 shift non-mated scores. A few hundred photos of mostly different people, without names, show by how
 much. Four steps: scores centered on the photos' own mean (``cohort``); a model of each pair's score
 fitted by medians (``background``); the pairs that are probably mated
-(``tail.stranger_probability``); and the deviation of the others' tail from the model
+(``tail.non_mated_probability``); and the deviation of the others' tail from the model
 (``tail.fit_shape``), with a prior from the labelled reference. Half-samples of the photos give the
 uncertainty.
 """
@@ -23,7 +23,7 @@ from visavis.decision.background import Background, fit_background, pair_surpris
 from visavis.decision.cohort import Cohort
 from visavis.decision.cross_fit import CrossFit
 from visavis.decision.domain import Domain
-from visavis.decision.tail import TailShape, fit_shape, stranger_probability
+from visavis.decision.tail import TailShape, fit_shape, non_mated_probability
 from visavis.errors import CalibrationError, OptionError
 from visavis.types import Record, Vectors
 
@@ -159,7 +159,7 @@ def estimate_non_mated(
         sides = [_drawn(x, most, rng) for x in sides]
         cohort, domain = Cohort.plain(*sides), None
         if center:
-            mates = [1 - _strangers(side, shape, rng) for side in cohort.same_side()]
+            mates = [1 - _non_mated_weights(side, shape, rng) for side in cohort.same_side()]
             cohort, domain = cohort.centered(mates)
         size = min(cohort.units // 2, LARGEST_HALF // len(sides))
         background, tail, mated = _fit(cohort, shape, rng)
@@ -229,7 +229,7 @@ def _fit(
     cohort: Cohort, shape: ReferenceShape, rng: np.random.Generator
 ) -> tuple[Background, TailShape, float]:
     background = fit_background(cohort, rng)
-    weights = stranger_probability(background.surprise, prior=shape.surprise)
+    weights = non_mated_probability(background.surprise, prior=shape.surprise)
     deviates = background.deviate(background.scores)
     return background, fit_shape(deviates, weights, prior=shape.tail), float((1 - weights).sum())
 
@@ -257,9 +257,9 @@ def _thinned(x: Vectors, rng: np.random.Generator) -> Vectors:
     return x[np.sort(by_group[turn < most])]
 
 
-def _strangers(side: Cohort, shape: ReferenceShape, rng: np.random.Generator) -> Floats:
+def _non_mated_weights(side: Cohort, shape: ReferenceShape, rng: np.random.Generator) -> Floats:
     """Returns the probability that each pair of plain templates is non-mated."""
-    return stranger_probability(fit_background(side, rng).surprise, prior=shape.surprise)
+    return non_mated_probability(fit_background(side, rng).surprise, prior=shape.surprise)
 
 
 def _checked(vectors: Vectors, *, fewest: int = FEWEST_PHOTOS) -> Vectors:

@@ -111,11 +111,11 @@ def _misses(vectors: Vectors, who: PersonIndex, shrinkage: float | None, seed: i
     i, j = np.triu_indices(len(vectors), 1)
     scores = CrossFit(vectors, who, fit, seed=seed).matrix(np.arange(len(vectors)))[i, j]
     mated = who[i] == who[j]
-    strangers, owner = np.sort(scores[~mated]), who[i][mated]
+    non_mated, owner = np.sort(scores[~mated]), who[i][mated]
     pairs = np.bincount(owner)
     weight = np.minimum(pairs, MOST_OF_ONE) / np.maximum(pairs, 1)
     total = np.zeros(len(pairs))
     for rate in RATES:
-        place = len(strangers) - 1 - int(rate * len(strangers))
-        total += np.bincount(owner[scores[mated] <= strangers[place]], minlength=len(pairs))
+        place = len(non_mated) - 1 - int(rate * len(non_mated))
+        total += np.bincount(owner[scores[mated] <= non_mated[place]], minlength=len(pairs))
     return np.asarray((total * weight / len(RATES))[pairs > 0])

@@ -29,9 +29,9 @@ CREATE TABLE IF NOT EXISTS photo (
 
 
 class EmbeddingCache:
-    """SQLite file keyed by (photo SHA-256, pipeline settings, model SHA-256).
+    """SQLite file keyed by (photo SHA-256, pipeline id, model SHA-256).
 
-    ``settings`` include detector, face rule, crop and flip averaging, so a changed option never
+    ``pipeline_id`` includes detector, face rule, crop and flip averaging, so a changed option never
     returns an old vector. Safe for several threads and processes.
 
     Args:
@@ -64,12 +64,12 @@ class EmbeddingCache:
                 "name a writable VISAVIS_HOME, delete the file, or pass --no-cache",
             ) from error
 
-    def get(self, photo: str, settings: str, model: str) -> tuple[Any, np.ndarray] | None:
+    def get(self, photo: str, pipeline_id: str, model: str) -> tuple[Any, np.ndarray] | None:
         """Returns ``(faces, vectors)`` from ``put``, or ``None``."""
         with self._lock, self._translated():
             row = self._db.execute(
                 "SELECT faces, vectors FROM photo WHERE photo=? AND settings=? AND model=?",
-                (photo, settings, model),
+                (photo, pipeline_id, model),
             ).fetchone()
         if row is None:
             return None
@@ -78,12 +78,14 @@ class EmbeddingCache:
         count = len(faces["faces"])
         return faces, vectors.reshape(count, vectors.size // max(count, 1))
 
-    def put(self, photo: str, settings: str, model: str, faces: Any, vectors: np.ndarray) -> None:
+    def put(
+        self, photo: str, pipeline_id: str, model: str, faces: Any, vectors: np.ndarray
+    ) -> None:
         """Stores one photo's result in one transaction.
 
         Args:
             photo: SHA-256 of the photo's bytes.
-            settings: the pipeline's settings.
+            pipeline_id: detector, face rule, crop and flip averaging.
             model: SHA-256 of the model.
             faces: JSON values with a list ``faces``, one per vector.
             vectors: ``(N, D)`` float32.
@@ -92,7 +94,7 @@ class EmbeddingCache:
         with self._lock, self._translated(), self._db:
             self._db.execute(
                 "INSERT OR REPLACE INTO photo VALUES (?, ?, ?, ?, ?)",
-                (photo, settings, model, json.dumps(faces), blob),
+                (photo, pipeline_id, model, json.dumps(faces), blob),
             )
 
     def __len__(self) -> int:

@@ -26,7 +26,7 @@ class EmbedderOptions:
         runtime: ``openvino`` or ``onnxruntime``; equal to 1e-3 in cosine.
         threads: CPU threads per call; ``None``: one per core.
         flip: average the embeddings of each crop and its mirror image: twice the time. Part of the
-            pipeline's settings, because it changes every score.
+            pipeline id, because it changes every score.
     """
 
     runtime: str = "onnxruntime"

@@ -218,7 +218,7 @@ _ROLL: Final[Anchors] = ((45, 1.0), (90, 0.7), (180, 0.5))
 _DETECTOR: Final[Anchors] = ((0.3, 0.0), (0.6, 0.5), (0.9, 0.95), (0.94, 1.0))
 
 
-def usability(quality: Quality) -> float:
+def quality_score(quality: Quality) -> float:
     """Returns the reliability of a template of this face, 0 to 1.
 
     Estimates the remaining share of the separation between mated and non-mated scores, relative to
@@ -228,9 +228,9 @@ def usability(quality: Quality) -> float:
     Args:
         quality: the measures of the face.
 
-    >>> usability(Quality(42, 140, 0.45, 0.2, 0, 0, 0, 0.94)), POOR
+    >>> quality_score(Quality(42, 140, 0.45, 0.2, 0, 0, 0, 0.94)), POOR
     (1.0, 0.6)
-    >>> round(usability(Quality(8, 140, 0.45, 0.2, 50, 0, 0, 0.94)), 3)
+    >>> round(quality_score(Quality(8, 140, 0.45, 0.2, 50, 0, 0, 0.94)), 3)
     0.696
     """
     share = (

@@ -122,7 +122,7 @@ def usable_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> lis
         dimensions: length of a template by hash, of the models already in the gallery.
 
     Raises:
-        OptionError: a name, vector, model, usability, crop or time that cannot be kept.
+        OptionError: a name, vector, model, quality score, crop or time that cannot be kept.
         ModelMismatchError: a vector's length differs from others of the same model.
     """
     found = checked_faces(faces, dimensions)
@@ -216,23 +216,25 @@ def _usable_vector(face: NewFace, name: str) -> Vectors:
 
 
 def _check_fields(face: NewFace, name: str, seen: set[tuple[str, str, str]]) -> None:
-    """``seen``: models and settings that are known to be right."""
-    usability, crop = face.usability, face.crop
-    if not (isinstance(usability, (int, float)) and 0 <= usability <= 1):
-        raise OptionError(f"the usability of '{name}' is {usability!r}", "0 to 1 is accepted")
+    """``seen``: models and pipelines that are known to be right."""
+    quality_score, crop = face.quality_score, face.crop
+    if not (isinstance(quality_score, (int, float)) and 0 <= quality_score <= 1):
+        raise OptionError(
+            f"the quality score of '{name}' is {quality_score!r}", "0 to 1 is accepted"
+        )
     if not (crop is None or isinstance(crop, bytes)):
         raise OptionError(f"the crop of '{name}' is a {type(crop).__name__}", "PNG bytes it is")
-    sha256, model, settings = face.model_sha256, face.model, face.settings
-    texts = isinstance(sha256, str) and isinstance(model, str) and isinstance(settings, str)
-    if not (texts and (sha256, model, settings) in seen):
+    sha256, model, pipeline_id = face.model_sha256, face.model, face.pipeline_id
+    texts = isinstance(sha256, str) and isinstance(model, str) and isinstance(pipeline_id, str)
+    if not (texts and (sha256, model, pipeline_id) in seen):
         if not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
             raise OptionError(
                 f"the model hash of '{name}' is {sha256!r}",
                 "64 lower-case hexadecimal digits it is",
             )
         _check_text("model", model, name)
-        _check_text("settings", settings, name)
-        seen.add((sha256, model, settings))
+        _check_text("pipeline_id", pipeline_id, name)
+        seen.add((sha256, model, pipeline_id))
     for field, text in (("photo", face.photo), ("photo_sha256", face.photo_sha256)):
         if type(text) is not str or text:
             _check_text(field, text, name)

@@ -1,7 +1,7 @@
 """Several templates of one person, one score.
 
 Three rules: the closest template counts (``max``); the mean template (``mean``); the mean weighted
-by usability (``weighted``). Means are brought to unit length, so that their score is a cosine, too.
+by quality score (``weighted``). Means have unit length, so that their score is a cosine, too.
 Which is best is measured: ``benchmarks/open_set.py``, docs/concepts/identification.md.
 """
 
@@ -33,7 +33,7 @@ def fused_scores(
     /,
     *,
     fusion: Fusion,
-    usability: ArrayLike | None = None,
+    quality_score: ArrayLike | None = None,
     people: int | None = None,
 ) -> NDArray[np.float32]:
     """Score of each probe with each person.
@@ -43,7 +43,7 @@ def fused_scores(
         vectors: ``(T, D)`` float32 unit vectors, the templates of all people in any order.
         owners: ``(T,)`` integers from 0 to P-1, whose template each is.
         fusion: ``max``, ``mean`` or ``weighted``.
-        usability: ``(T,)`` in [0, 1], the weights of ``weighted``; equal when ``None``.
+        quality_score: ``(T,)`` in [0, 1], the weights of ``weighted``; equal when ``None``.
         people: P; one more than the largest owner when ``None``.
 
     Returns:
@@ -69,7 +69,7 @@ def fused_scores(
     if fusion not in FUSIONS:
         raise OptionError(f"fusion {fusion!r}", f"choose one of {', '.join(FUSIONS)}")
     means = mean_templates(
-        x, owner, weights=usability if fusion == "weighted" else None, people=count
+        x, owner, weights=quality_score if fusion == "weighted" else None, people=count
     )
     scores = np.clip(q @ means.T, -1.0, 1.0)
     scores[:, np.bincount(owner, minlength=count) == 0] = -1.0
@@ -150,13 +150,13 @@ def mean_templates(
     return means.astype(np.float32)
 
 
-def simulated_strangers(
+def simulated_non_mated(
     vectors: Vectors,
     owners: NDArray[np.int64],
     /,
     *,
     fusion: Fusion = DEFAULT_FUSION,
-    usability: ArrayLike | None = None,
+    quality_score: ArrayLike | None = None,
     most: int = 2000,
     seed: int = 0,
 ) -> NDArray[np.float32]:
@@ -169,14 +169,14 @@ def simulated_strangers(
         vectors: ``(T, D)`` float32 unit vectors.
         owners: ``(T,)`` integers from 0, whose template each is.
         fusion: ``max``, ``mean`` or ``weighted``.
-        usability: ``(T,)`` in [0, 1], the weights of ``weighted``.
+        quality_score: ``(T,)`` in [0, 1], the weights of ``weighted``.
         most: most people to draw.
         seed: decides people and templates.
 
     Returns:
         ``(P,)`` float32; empty where there are fewer than two people.
 
-    >>> simulated_strangers([[1, 0], [0.6, 0.8], [0, 1]], [0, 1, 2])
+    >>> simulated_non_mated([[1, 0], [0.6, 0.8], [0, 1]], [0, 1, 2])
     array([0.6, 0.8, 0.8], dtype=float32)
     """
     x, owner, count = _checked(vectors, owners, None)
@@ -191,7 +191,9 @@ def simulated_strangers(
     best = np.empty(len(drawn), dtype=np.float32)
     for start in range(0, len(drawn), _BLOCK):
         some = drawn[start : start + _BLOCK]
-        scores = fused_scores(x[some], x, owner, fusion=fusion, usability=usability, people=count)
+        scores = fused_scores(
+            x[some], x, owner, fusion=fusion, quality_score=quality_score, people=count
+        )
         scores[np.arange(len(some)), owner[some]] = -2.0
         best[start : start + len(some)] = scores.max(axis=1)
     return best

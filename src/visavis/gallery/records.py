@@ -23,8 +23,8 @@ class NewFace(Record):
         vector: ``(D,)`` float32 of unit length.
         model: name of the model that made it.
         model_sha256: hash of that model's file.
-        settings: the pipeline that made it (``Recognizer.settings``).
-        usability: how usable the face is, 0 to 1 (``visavis.faces.quality``).
+        pipeline_id: id of the pipeline that made it (``Recognizer.pipeline_id``).
+        quality_score: of the face, 0 to 1 (``visavis.faces.quality``).
         photo: the name of the photo, for people to read.
         photo_sha256: hash of the photo's bytes; enrollment needs it to resume.
         crop: the aligned face as PNG bytes, kept only where the user asked for it.
@@ -35,8 +35,8 @@ class NewFace(Record):
     vector: NDArray[np.float32]
     model: str
     model_sha256: str
-    settings: str = ""
-    usability: float = 1.0
+    pipeline_id: str = ""
+    quality_score: float = 1.0
     photo: str = ""
     photo_sha256: str = ""
     crop: bytes | None = field(default=None, repr=False)
@@ -64,8 +64,8 @@ class StoredFace(Record):
     vector: NDArray[np.float32]
     model: str
     model_sha256: str
-    settings: str
-    usability: float
+    pipeline_id: str
+    quality_score: float
     photo: str
     photo_sha256: str
     created: str
@@ -155,7 +155,7 @@ class GalleryInfo(Record):
         audit_head: hash of its last entry; noted elsewhere, it shows whether the audit was made
             anew. In Milvus that of this machine's chain.
         levelled: for models whose templates, or some of them, were levelled by a former version:
-            the settings that made one of those, by model hash.
+            the pipeline id of one of those, by model hash.
     """
 
     kind: str
@@ -175,9 +175,9 @@ class GalleryInfo(Record):
 
         Templates of this version are not comparable with those.
         """
-        if settings := self.levelled.get(model_sha256):
+        if pipeline_id := self.levelled.get(model_sha256):
             what = f"people of the gallery {self.location} were enrolled"
-            raise ModelMismatchError(incomparable(what, settings), ENROLL_AGAIN)
+            raise ModelMismatchError(incomparable(what, pipeline_id), ENROLL_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from visavis.types import Vectors
 
 Fusion = Literal["max", "mean", "weighted"]
 """How a person's templates become one score: the closest; the mean template; the mean weighted by
-usability, the default. Means are brought to unit length. Measured: see
+quality score, the default. Means are brought to unit length. Measured: see
 docs/concepts/identification.md."""
 
 

@@ -255,10 +255,10 @@ class ExportFile:
                     json.dumps(ring), key, where=f"the export {path}"
                 )
                 self._state = state_of(self._db)
-                for (settings,) in self._db.execute("SELECT text FROM setting"):
-                    if levelled(settings):
+                for (pipeline_id,) in self._db.execute("SELECT text FROM setting"):
+                    if levelled(pipeline_id):
                         what = f"{path}: people enrolled"
-                        raise ModelMismatchError(incomparable(what, settings), ENROLL_AGAIN)
+                        raise ModelMismatchError(incomparable(what, pipeline_id), ENROLL_AGAIN)
         except BaseException:
             self._db.close()
             raise
@@ -450,7 +450,7 @@ class _Digest:
     def face(self, face: NewFace) -> None:
         """Take in a face, in order of number."""
         crop = None if face.crop is None else hashlib.sha256(face.crop).hexdigest()
-        fields = (face.person, face.model, face.model_sha256, face.settings, face.usability,
+        fields = (face.person, face.model, face.model_sha256, face.pipeline_id, face.quality_score,
                   face.photo, face.photo_sha256, face.expires, crop, len(face.vector))  # fmt: skip
         self._hash.update(msgspec.json.encode(fields))
         self._hash.update(face.vector.astype("<f4", copy=False).tobytes())
@@ -542,8 +542,8 @@ def _parts(
 
 def _new_face(face: StoredFace, crop: bytes | None) -> NewFace:
     return NewFace(
-        face.person, face.vector, face.model, face.model_sha256, face.settings, face.usability,
-        face.photo, face.photo_sha256, crop, face.expires,
+        face.person, face.vector, face.model, face.model_sha256, face.pipeline_id,
+        face.quality_score, face.photo, face.photo_sha256, crop, face.expires,
     )  # fmt: skip
 
 

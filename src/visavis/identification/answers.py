@@ -53,7 +53,7 @@ class ModelMatches:
         gallery: GalleryStore,
         recognizer: Recognizer,
         templates: Sequence[Template],
-        strangers: OpenSet,
+        open_set: OpenSet,
         *,
         models: int,
         fpir: float,
@@ -66,7 +66,7 @@ class ModelMatches:
             gallery: the gallery.
             recognizer: of the model to search with.
             templates: the faces' templates by this model; may be empty.
-            strangers: open-set model of the gallery's templates.
+            open_set: open-set model of the gallery's templates.
             models: number of models searched, which share the rate.
             fpir: accepted FPIR of the combined answer.
             k: candidates per face.
@@ -75,7 +75,7 @@ class ModelMatches:
         Raises:
             UnsupportedFmrError: the data cannot support the rate.
         """
-        point = strangers.point(fpir / models)
+        point = open_set.point(fpir / models)
         if not templates:
             return cls(point, ())
         found = gallery.search(
@@ -83,20 +83,20 @@ class ModelMatches:
             model_sha256=recognizer.model_sha256,
             k=k,
             fusion=fusion,
-            domain=strangers.domain,
+            domain=open_set.domain,
         )
         return cls(
             point,
-            tuple(_candidates(matches, recognizer.model, strangers, models) for matches in found),
+            tuple(_candidates(matches, recognizer.model, open_set, models) for matches in found),
         )
 
 
 def _candidates(
-    matches: Sequence[Match], model: str, strangers: OpenSet, models: int
+    matches: Sequence[Match], model: str, open_set: OpenSet, models: int
 ) -> tuple[Candidate, ...]:
     scores = np.array([match.score for match in matches], dtype=np.float64)
-    rates = np.minimum(strangers.fpir(scores) * models, 1.0)
-    known = strangers.calibration
+    rates = np.minimum(open_set.fpir(scores) * models, 1.0)
+    known = open_set.calibration
     weighs = known is not None and bool(known.evidence)
     llrs, limits = np.full(len(scores), nan), (nan, nan)
     if known is not None and weighs:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from visavis.errors import OptionError
-from visavis.faces.quality import POOR, usability
+from visavis.faces.quality import POOR, quality_score
 from visavis.gallery.names import usable_name
 from visavis.gallery.records import NewFace
 from visavis.identification.cut_out import cut_out
@@ -38,7 +38,7 @@ class EnrollOptions:
     Attributes:
         rule: for a photo with several faces: ``refuse``, ``clear`` (the largest if it has four
             times the area of every other, else refuse), ``largest`` or ``central``.
-        min_usability: lowest quality score accepted, 0 to 1 (``visavis.faces.quality``).
+        min_quality: lowest quality score accepted, 0 to 1 (``visavis.faces.quality``).
         resemblance_fpir: accepted rate of false warnings that a new person resembles somebody
             enrolled under another name.
         keep_crops: store the face crop with its template, so that another model can embed it later.
@@ -48,7 +48,7 @@ class EnrollOptions:
     """
 
     rule: str = "refuse"
-    min_usability: float = POOR
+    min_quality: float = POOR
     resemblance_fpir: float = 0.01
     keep_crops: bool = False
     expires: str | None = None
@@ -57,8 +57,10 @@ class EnrollOptions:
 
     def __post_init__(self) -> None:
         rules.check(self.rule, allow=FACE_RULES)
-        if not 0 <= self.min_usability <= 1:
-            raise OptionError(f"a least usability of {self.min_usability}", "give one from 0 to 1")
+        if not 0 <= self.min_quality <= 1:
+            raise OptionError(
+                f"a minimum quality score of {self.min_quality}", "give one from 0 to 1"
+            )
         if not 0 < self.resemblance_fpir < 1:
             raise OptionError(f"an FPIR of {self.resemblance_fpir}", "give one in (0, 1)")
         if self.batch < 1:
@@ -106,7 +108,7 @@ class Enroller:
         found = enrolled_otherwise(self._gallery, self._recognizer)
         if self._resemblance.compares:
             known = self._recognizer.calibration
-            return (*found, *calibration_warnings(known, self._recognizer.settings))
+            return (*found, *calibration_warnings(known, self._recognizer.pipeline_id))
         return (
             *found,
             f"model {self._recognizer.model} has no calibration: faces are not compared with those "
@@ -205,13 +207,13 @@ class Enroller:
             return replace(row, status=status, message=message), None
         (template,) = result.templates
         row = replace(row, faces_found=template.faces_found)
-        share = usability(template.quality)
-        row = replace(row, usability=share)
-        if share >= self._options.min_usability:
+        share = quality_score(template.quality)
+        row = replace(row, quality_score=share)
+        if share >= self._options.min_quality:
             return row, template
         why = "; ".join(template.quality.warnings) or "several measures are mediocre"
         message = (
-            f"{row.photo}: usability {share:.2f}, under {self._options.min_usability:g} ({why}); "
+            f"{row.photo}: quality score {share:.2f}, under {self._options.min_quality:g} ({why}); "
             "use a better photo, or lower the bar"
         )
         return replace(row, status="low-quality", message=message), None
@@ -222,8 +224,8 @@ class Enroller:
             vector=template.vector,
             model=template.model,
             model_sha256=template.model_sha256,
-            settings=self._recognizer.settings,
-            usability=usability(template.quality),
+            pipeline_id=self._recognizer.pipeline_id,
+            quality_score=quality_score(template.quality),
             photo=row.photo,
             photo_sha256=sha256,
             crop=crop,

@@ -106,7 +106,7 @@ class Identifier:
         self._gallery = gallery
         self._recognizers = tuple(recognizers)
         self._options = options
-        self._strangers = threshold or GalleryThreshold(
+        self._threshold = threshold or GalleryThreshold(
             gallery, fusion=options.fusion, own=options.own_scores
         )
         self._known: tuple[float, GalleryInfo] | None = None
@@ -134,11 +134,11 @@ class Identifier:
         Raises:
             UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
         """
-        return self._rate([strangers for *_, strangers in self._usable(self._gallery.info())])
+        return self._rate([open_set for *_, open_set in self._usable(self._gallery.info())])
 
     def warnings(self) -> tuple[str, ...]:
-        """Warnings that apply to every answer: settings that differ from enrollment or calibration,
-        templates of an unused model, a rate above the default, an uncertain rate."""
+        """Warnings that apply to every answer: another pipeline at enrollment or
+        calibration, templates of an unused model, a rate above the default, an uncertain rate."""
         info = self._gallery.info()
         asked = {recognizer.model_sha256 for recognizer in self._recognizers}
         found = [
@@ -238,12 +238,12 @@ class Identifier:
         for k, recognizer in enumerate(self._recognizers):
             info.require_plain(recognizer.model_sha256)
             try:
-                strangers = self._strangers.before(recognizer, info)
+                open_set = self._threshold.before(recognizer, info)
             except UnknownCalibrationError as error:
                 silent = error
                 continue
-            if strangers is not None:
-                asked.append((k, recognizer, strangers))
+            if open_set is not None:
+                asked.append((k, recognizer, open_set))
         if silent is not None and not asked:
             raise silent
         return asked
@@ -261,32 +261,32 @@ class Identifier:
     ) -> list[ModelMatches]:
         """Searches the gallery with each model."""
         asked = self._usable(info)
-        rate = self._rate([strangers for *_, strangers in asked])
+        rate = self._rate([open_set for *_, open_set in asked])
         return [
             ModelMatches.ask(
                 self._gallery,
                 recognizer,
                 templates[k],
-                strangers,
+                open_set,
                 models=len(asked),
                 fpir=rate,
                 k=max(2, self._options.top),
                 fusion=self._options.fusion,
             )
-            for k, recognizer, strangers in asked
+            for k, recognizer, open_set in asked
         ]
 
     def _uncertain(self, asked: Sequence[tuple[int, Recognizer, OpenSet]]) -> Iterator[str]:
         """Yields warnings about a rate that is not the default or is uncertain."""
-        rate = self._rate([strangers for *_, strangers in asked])
+        rate = self._rate([open_set for *_, open_set in asked])
         if self._options.fpir is None:
             yield from above_default(rate)
-        for _, _, strangers in asked:
-            yield from strangers.warnings(rate / len(asked))
+        for *_, one in asked:
+            yield from one.warnings(rate / len(asked))
 
     def _calibrated_otherwise(self, recognizer: Recognizer, info: GalleryInfo) -> Iterator[str]:
         try:
-            strangers = self._strangers.before(recognizer, info)
+            open_set = self._threshold.before(recognizer, info)
         except UnknownCalibrationError:
             yield (
                 f"templates of {recognizer.model} are not looked at, for it has no calibration: "
@@ -294,14 +294,14 @@ class Identifier:
                 "--calibration NAME"
             )
             return
-        calibration = strangers.calibration if strangers is not None else None
+        calibration = open_set.calibration if open_set is not None else None
         if calibration is None:
             return
-        if calibration.settings != recognizer.settings:
+        if calibration.pipeline_id != recognizer.pipeline_id:
             yield (
-                f"calibration '{calibration.name}' was measured with {calibration.settings}, not "
-                f"with {recognizer.settings}: the FPIR is not measured for this pipeline; run "
-                "`visavis calibrate` with these options"
+                f"calibration '{calibration.name}' was measured with {calibration.pipeline_id}, "
+                f"not with {recognizer.pipeline_id}: the FPIR is not measured for this pipeline; "
+                "run `visavis calibrate` with these options"
             )
 
     def _note(self, digest: str, faces: tuple[Identification, ...], fpir: float) -> None:

@@ -230,15 +230,15 @@ class Migration:
 
     def _reembedded(self, face: StoredFace, crop: bytes, vector: np.ndarray) -> NewFace:
         # Landmarks of the detector at enrollment.
-        detector = face.settings.partition(", ")[0]
-        settings = self._recognizer.settings.partition(", ")[2]
+        detector = face.pipeline_id.partition(", ")[0]
+        pipeline_id = self._recognizer.pipeline_id.partition(", ")[2]
         return NewFace(
             person=face.person,
             vector=vector,
             model=self._recognizer.model,
             model_sha256=self._sha256,
-            settings=f"{detector}, {settings}",
-            usability=face.usability,
+            pipeline_id=f"{detector}, {pipeline_id}",
+            quality_score=face.quality_score,
             photo=face.photo,
             photo_sha256=face.photo_sha256 or digest(crop),
             crop=crop,

@@ -99,14 +99,14 @@ def recognizers(
 
 
 def enrolled_otherwise(gallery: GalleryStore, recognizer: Recognizer) -> list[str]:
-    """Returns a warning if the gallery's first template of the model was made with other
-    settings."""
+    """Returns a warning if the gallery's first template of the model was made by another
+    pipeline."""
     first = next(iter(gallery.faces(model_sha256=recognizer.model_sha256)), None)
-    if first is None or first.settings in {"", recognizer.settings}:
+    if first is None or first.pipeline_id in {"", recognizer.pipeline_id}:
         return []
     return [
-        f"people were enrolled with {first.settings}, not with {recognizer.settings}: scores come "
-        "out lower; use the same --detector and --flip, and --aligned only if they were"
+        f"people were enrolled with {first.pipeline_id}, not with {recognizer.pipeline_id}: scores "
+        "come out lower; use the same --detector and --flip, and --aligned only if they were"
     ]
 
 

@@ -13,7 +13,7 @@ STATUSES: Final = {
     "already-enrolled": "this very photo was enrolled for this person before",
     "no-face": "no face was found",
     "several-faces": "more than one face was found, and the rule refuses to guess",
-    "low-quality": "the face is below the usability asked for",
+    "low-quality": "the face is below the minimum quality score",
     "unreadable": "the photo could not be read",
     "unusable-name": "nobody can be called that",
 }
@@ -30,7 +30,7 @@ class EnrollRow(Record):
         status: one of ``STATUSES``.
         message: why it was not enrolled; ``None`` if it was.
         face: number of the face in the gallery; ``None`` unless ``status`` is ``enrolled``.
-        usability: quality score of the face, 0 to 1; ``None`` if no face was chosen.
+        quality_score: quality score of the face, 0 to 1; ``None`` if no face was chosen.
         faces_found: faces in the photo; 0 if the detector did not run.
         resembles: another person whom the face matches, or ``None``.
         resembles_score: its score with that person, or ``None``.
@@ -43,7 +43,7 @@ class EnrollRow(Record):
     status: str
     message: str | None = None
     face: int | None = None
-    usability: float | None = None
+    quality_score: float | None = None
     faces_found: int = 0
     resembles: str | None = None
     resembles_score: float | None = None
@@ -102,7 +102,7 @@ class Identification(Record):
         candidates: best people, highest support first.
         face: position of the face.
         quality: its quality.
-        warnings: sentences about quality, a close second person, or different settings at
+        warnings: sentences about quality, a close second person, or another pipeline at
             enrollment.
     """
 

@@ -142,13 +142,13 @@ class Resemblance:
         info = self._gallery.info()
         faces = info.faces.get(self._sha256, 0)
         people = max(1, min(info.people, faces) + newcomers)
-        strangers = open_set(
+        open_set_model = open_set(
             people=people,
             templates=max(1.0, faces / max(1, min(info.people, faces))),
             calibration=calibration,
         )
         try:
-            return strangers.point(self._fpir).threshold
+            return open_set_model.point(self._fpir).threshold
         except UnsupportedFmrError:
             return max(point.threshold for point in calibration.points)
 

@@ -68,12 +68,12 @@ def suggest_splits(
     ((sha256, _),) = Counter(face.model_sha256 for face in faces).most_common(1)
     compared = [face for face in faces if face.model_sha256 == sha256]
     for face in compared:
-        if levelled(face.settings):
+        if levelled(face.pipeline_id):
             what = f"'{name}' was enrolled"
-            raise ModelMismatchError(incomparable(what, face.settings), ENROLL_AGAIN)
+            raise ModelMismatchError(incomparable(what, face.pipeline_id), ENROLL_AGAIN)
     first = compared[0]
     known = CalibrationStore(home).for_model(
-        calibration, model=first.model, model_sha256=sha256, settings=first.settings
+        calibration, model=first.model, model_sha256=sha256, pipeline_id=first.pipeline_id
     )
     known.require_model(first.model, sha256)
     known = calibration_in(gallery, known, sha256)

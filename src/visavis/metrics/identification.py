@@ -76,17 +76,17 @@ def cmc(places: ArrayLike, *, most: int = 20) -> NDArray[np.float64]:
     return np.asarray(counts[1 : most + 1].cumsum() / len(place), dtype=np.float64)
 
 
-def fpir(strangers: ArrayLike, threshold: float) -> float:
+def fpir(non_mated: ArrayLike, threshold: float) -> float:
     """Share of non-mated probes whose highest score is at or above the threshold.
 
     Args:
-        strangers: ``(K,)`` highest score of each non-mated probe.
+        non_mated: ``(K,)`` highest score of each non-mated probe.
         threshold: any number.
 
     >>> fpir([0.1, 0.5, 0.7], 0.5)
     0.6666666666666666
     """
-    return float(np.mean(as_scores(strangers, "non-mated scores") >= np.float64(threshold)))
+    return float(np.mean(as_scores(non_mated, "non-mated scores") >= np.float64(threshold)))
 
 
 def fnir(mated: ArrayLike, places: ArrayLike, threshold: float, *, rank: int = 1) -> float:
@@ -107,11 +107,11 @@ def fnir(mated: ArrayLike, places: ArrayLike, threshold: float, *, rank: int = 1
     return float(np.count_nonzero(found < np.float64(threshold)) / len(found))
 
 
-def threshold_at_fpir(strangers: ArrayLike, rate: float, mated: ArrayLike = ()) -> float:
+def threshold_at_fpir(non_mated: ArrayLike, rate: float, mated: ArrayLike = ()) -> float:
     """Returns the lowest observed score at which FPIR is at most ``rate``.
 
     Args:
-        strangers: ``(K,)`` highest score of each non-mated probe.
+        non_mated: ``(K,)`` highest score of each non-mated probe.
         rate: an FPIR of at least 1 / K.
         mated: scores of mated probes, also candidates for the threshold; may be empty.
 
@@ -125,7 +125,7 @@ def threshold_at_fpir(strangers: ArrayLike, rate: float, mated: ArrayLike = ()) 
     >>> threshold_at_fpir([0.1, 0.2, 0.3, 0.4], 0.25), threshold_at_fpir([0.1, 0.4], 0.5, [0.3])
     (0.4, 0.3)
     """
-    values = as_scores(strangers, "non-mated scores")
+    values = as_scores(non_mated, "non-mated scores")
     refused = _highest_refused(values, rate)
     own = as_scores(mated, "mated scores", empty=True)
     above = [part.min() for part in (values[values > refused], own[own > refused]) if part.size]
@@ -133,14 +133,14 @@ def threshold_at_fpir(strangers: ArrayLike, rate: float, mated: ArrayLike = ()) 
 
 
 def fnir_at_fpir(
-    mated: ArrayLike, places: ArrayLike, strangers: ArrayLike, rate: float, *, rank: int = 1
+    mated: ArrayLike, places: ArrayLike, non_mated: ArrayLike, rate: float, *, rank: int = 1
 ) -> float:
     """Returns the lowest FNIR among the observed thresholds with an FPIR of at most ``rate``.
 
     Args:
         mated: ``(Q,)`` score of each mated probe with its own person.
         places: ``(Q,)`` from ``ranks``.
-        strangers: ``(K,)`` highest score of each non-mated probe.
+        non_mated: ``(K,)`` highest score of each non-mated probe.
         rate: an FPIR of at least 1 / K.
         rank: R, how many candidates are looked at.
 
@@ -151,7 +151,7 @@ def fnir_at_fpir(
     >>> fnir_at_fpir([0.9, 0.25, 0.8], [1, 1, 2], [0.1, 0.2, 0.3, 0.4], 0.25)
     0.6666666666666666
     """
-    refused = _highest_refused(as_scores(strangers, "non-mated scores"), rate)
+    refused = _highest_refused(as_scores(non_mated, "non-mated scores"), rate)
     found = _found(mated, places, rank)
     return float(np.count_nonzero(found <= refused) / len(found))
 
@@ -193,6 +193,6 @@ def _found(mated: ArrayLike, places: ArrayLike, rank: int) -> NDArray[np.float64
     return np.where(place <= rank, values.astype(np.float64), -np.inf)
 
 
-def _highest_refused(strangers: Scores, rate: float) -> np.float64:
+def _highest_refused(non_mated: Scores, rate: float) -> np.float64:
     name = "false positive identification rate"
-    return highest_refused(strangers, rate, name=name, of="non-mated probes")
+    return highest_refused(non_mated, rate, name=name, of="non-mated probes")

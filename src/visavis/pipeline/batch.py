@@ -110,7 +110,7 @@ def _chunk(  # noqa: PLR0917
 ) -> list[PhotoResult]:
     results: list[PhotoResult | None] = [None] * len(photos)
     waiting: list[tuple[int, str, Prepared]] = []
-    settings = f"{extractor.settings}, {rule}"
+    pipeline_id = f"{extractor.pipeline_id}, {rule}"
     for k, (number, photo, source) in enumerate(photos):
         digest = ""
         try:
@@ -120,7 +120,7 @@ def _chunk(  # noqa: PLR0917
                 continue
             kept = None
             if cache is not None and digest:
-                kept = cache.get(digest, settings, extractor.model_sha256)
+                kept = cache.get(digest, pipeline_id, extractor.model_sha256)
             if kept is not None:
                 results[k] = _restored(extractor, source, digest, *kept)
                 continue
@@ -129,7 +129,9 @@ def _chunk(  # noqa: PLR0917
             results[k] = PhotoResult(source, (), error.reason, str(error), digest)
             if cache is not None and digest:
                 failed = _CachedPhoto(reason=error.reason, message=str(error), source=source)
-                cache.put(digest, settings, extractor.model_sha256, to_plain(failed), _NO_VECTORS)
+                cache.put(
+                    digest, pipeline_id, extractor.model_sha256, to_plain(failed), _NO_VECTORS
+                )
         except DataError:  # of the cache, not of this photo
             raise
         except VisavisError as error:
@@ -148,7 +150,7 @@ def _chunk(  # noqa: PLR0917
                 both = zip(prepared.faces, prepared.qualities, strict=True)
                 faces = tuple(_CachedFace(*one) for one in both)
                 kept_photo = _CachedPhoto(faces, prepared.faces_found, prepared.passed_over)
-                cache.put(digest, settings, extractor.model_sha256, to_plain(kept_photo), own)
+                cache.put(digest, pipeline_id, extractor.model_sha256, to_plain(kept_photo), own)
     return [result for result in results if result is not None]
 
 

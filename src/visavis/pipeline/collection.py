@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.clustering.choose import strangers_of
+from visavis.clustering.choose import fmr_curve_of
 from visavis.clustering.graph_linkage import GraphLinkage
 from visavis.decision.profile import Calibration
 from visavis.decision.whitening import fit_domain
@@ -23,7 +23,7 @@ MOST_FACES: Final = 20_000
 
 
 def about_own_mean(
-    calibration: Calibration, vectors: Vectors, usability: NDArray[np.float64]
+    calibration: Calibration, vectors: Vectors, quality_score: NDArray[np.float64]
 ) -> Calibration:
     """Returns the calibration for a collection's own mean, or the plain one if that does not help.
 
@@ -33,19 +33,19 @@ def about_own_mean(
     Args:
         calibration: calibration of the model.
         vectors: ``(N, D)`` plain unit vectors.
-        usability: ``(N,)`` in [0, 1], see ``visavis.faces.quality``.
+        quality_score: ``(N,)`` in [0, 1], see ``visavis.faces.quality``.
 
     Returns:
         A calibration whose ``project`` centers templates; ``calibration`` itself for fewer than 10
         people, or if it has no measurements on centered templates.
     """
-    good = np.flatnonzero(usability >= POOR)
+    good = np.flatnonzero(quality_score >= POOR)
     if len(good) > MOST_FACES:
         good = np.sort(np.random.default_rng(0).choice(good, MOST_FACES, replace=False))
     if len(good) < FEWEST_PEOPLE:
         return calibration
-    strangers = strangers_of(calibration.points, calibration.reference)
-    people = GraphLinkage(strangers).cluster(calibration.project(vectors[good]))
+    curve = fmr_curve_of(calibration.points, calibration.reference)
+    people = GraphLinkage(curve).cluster(calibration.project(vectors[good]))
     domain = fit_domain(vectors[good], people)
     own = calibration.about(domain) if domain.people >= FEWEST_PEOPLE else None
     return calibration if own is None else own

@@ -25,7 +25,7 @@ def compare(
     second: list[Template],
     *,
     calibration: Calibration,
-    settings: str,
+    pipeline_id: str,
     fmr: float = 1e-3,
     rule: str = "largest",
     prior: float | None = None,
@@ -67,7 +67,7 @@ def compare(
         else _NO_EVIDENCE,
         model=a.model,
         model_sha256=a.model_sha256,
-        settings=settings,
+        pipeline_id=pipeline_id,
         calibration=calibration.name,
         operating_point=point,
         rule=rule,
@@ -80,7 +80,7 @@ def compare(
             *_photo_warnings(a, rule),
             *_photo_warnings(b, rule),
             *_one_picture(a, b),
-            *calibration_warnings(calibration, settings),
+            *calibration_warnings(calibration, pipeline_id),
         ),
         reason=reason,
         centered=calibration.domain is not None,
@@ -150,18 +150,18 @@ def _one_picture(a: Template, b: Template) -> list[str]:
     ]
 
 
-def calibration_warnings(calibration: Calibration, settings: str) -> list[str]:
+def calibration_warnings(calibration: Calibration, pipeline_id: str) -> list[str]:
     """Returns a warning if a calibration was measured with another pipeline.
 
     Args:
         calibration: the calibration.
-        settings: settings of the pipeline in use.
+        pipeline_id: id of the pipeline in use.
     """
-    if calibration.settings == settings:
+    if calibration.pipeline_id == pipeline_id:
         return []
     return [
-        f"calibration '{calibration.name}' was measured with {calibration.settings}, not with "
-        f"{settings}: its error rates are not measured for this pipeline; "
+        f"calibration '{calibration.name}' was measured with {calibration.pipeline_id}, not with "
+        f"{pipeline_id}: its error rates are not measured for this pipeline; "
         "run `visavis calibrate` with these options"
     ]
 

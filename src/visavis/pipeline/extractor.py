@@ -18,7 +18,7 @@ from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.errors import NotAlignedError
 from visavis.faces import align, quality
 from visavis.faces.aligned import Aligned
-from visavis.faces.quality import usability
+from visavis.faces.quality import quality_score
 from visavis.pipeline import rules
 from visavis.types import (
     Crops,
@@ -175,7 +175,7 @@ class Extractor:
         return self._crop_scale
 
     @property
-    def settings(self) -> str:
+    def pipeline_id(self) -> str:
         """Id of the pipeline: everything besides the model that changes scores, on one line."""
         after = "flip" if self._options.flip else "plain"
         crop = f"similarity-5pt-{self._embedder.input_size}*{self._crop_scale:g}"
@@ -216,7 +216,7 @@ class Extractor:
             rule,
             size=(pixels.shape[1], pixels.shape[0]),
             photo=named,
-            weights=[usability(one) for one in measured],
+            weights=[quality_score(one) for one in measured],
         )
         kept = tuple(found[k] for k in chosen.indices)
         return Prepared(

@@ -82,7 +82,7 @@ class Recognizer(Extractor):
                     asked,
                     model=self.model,
                     model_sha256=self.model_sha256,
-                    settings=self.settings,
+                    pipeline_id=self.pipeline_id,
                 )
             else:
                 found = asked
@@ -149,7 +149,7 @@ class Recognizer(Extractor):
                 and are not cached.
             names: names of the photos in results and messages; ``None``: the paths.
             rule: see ``visavis.pipeline.RULES``.
-            cache: stores templates by (photo hash, settings and rule, model hash).
+            cache: stores templates by (photo hash, pipeline id and rule, model hash).
             workers: photos processed in parallel; ``None``: one per core.
             progress: called with (done, total) after each photo.
             skip: called with a photo's position and SHA-256, in any thread; true skips the photo
@@ -205,7 +205,7 @@ class Recognizer(Extractor):
             first,
             second,
             calibration=calibration,
-            settings=self.settings,
+            pipeline_id=self.pipeline_id,
             fmr=fmr,
             rule=rule,
             prior=prior,

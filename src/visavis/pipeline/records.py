@@ -63,7 +63,7 @@ class Verification(Record):
         evidence: ``llr`` in words.
         model: model name.
         model_sha256: hash of the model file.
-        settings: the pipeline's settings.
+        pipeline_id: id of the pipeline.
         calibration: name of the calibration in use.
         operating_point: the threshold with its measured error rates.
         rule: how a face was chosen if a photo has several.
@@ -73,7 +73,7 @@ class Verification(Record):
         b: the face used of the second photo.
         posterior: probability of the same person, given ``prior``; or ``None``.
         prior: the given prior, or ``None``.
-        warnings: sentences about quality, several faces, or a calibration for other settings.
+        warnings: sentences about quality, several faces, or a calibration for another pipeline.
         reason: why the score is undecidable, and what to do; ``None`` otherwise.
         centered: whether templates were centered on the calibration's mean.
     """
@@ -86,7 +86,7 @@ class Verification(Record):
     evidence: str
     model: str
     model_sha256: str
-    settings: str
+    pipeline_id: str
     calibration: str
     operating_point: OperatingPoint
     rule: str

@@ -179,20 +179,20 @@ def test_half_the_pairs_are_mated() -> None:
 def test_partners_are_drawn_evenly() -> None:
     labels = np.array([0, 0, 0, 1, 2, 2])
     mates: Counter[tuple[int, int]] = Counter()
-    strangers: Counter[tuple[int, int]] = Counter()
+    non_mated: Counter[tuple[int, int]] = Counter()
     batches = PairBatches(labels, batch_size=6, seed=0)
     for epoch in range(2000):
         for batch in batches.batches(epoch):
             for first, second in batch.reshape(-1, 2).tolist():
-                kind = mates if labels[first] == labels[second] else strangers
+                kind = mates if labels[first] == labels[second] else non_mated
                 kind[first, second] += 1
     possible = {(i, j) for i in range(6) for j in range(6) if i != j}
     assert set(mates) == {(i, j) for i, j in possible if labels[i] == labels[j]}
-    assert set(strangers) == {(i, j) for i, j in possible if labels[i] != labels[j]}
-    total = sum(strangers.values())
+    assert set(non_mated) == {(i, j) for i, j in possible if labels[i] != labels[j]}
+    total = sum(non_mated.values())
     for first in range(6):
         # First of a non-mated pair: each photo alike; its partner: each stranger alike.
-        others = [times for (i, _), times in strangers.items() if i == first]
+        others = [times for (i, _), times in non_mated.items() if i == first]
         assert sum(others) == pytest.approx(total / 6, rel=0.15)
         even = sum(others) / len(others)
         assert max(abs(times - even) for times in others) < 5 * even**0.5

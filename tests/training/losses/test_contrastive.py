@@ -101,8 +101,8 @@ def test_a_zero_embedding_has_a_finite_gradient() -> None:
 
 def test_batches_of_one_kind() -> None:
     raw = embeddings().requires_grad_()
-    strangers = ContrastiveLoss(margin=9.0, given=False)(raw, torch.arange(8))
-    assert strangers.loss.item() == pytest.approx(strangers.parts["nonmated"].item())
+    non_mated = ContrastiveLoss(margin=9.0, given=False)(raw, torch.arange(8))
+    assert non_mated.loss.item() == pytest.approx(non_mated.parts["nonmated"].item())
     mates = ContrastiveLoss(given=False)(raw, torch.zeros(8, dtype=torch.int64))
     assert mates.loss.item() == pytest.approx(mates.parts["mated"].item())
     assert math.isnan(mates.active.item())

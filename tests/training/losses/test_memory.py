@@ -93,13 +93,13 @@ def test_hard_mining_never_takes_the_row_itself() -> None:
     expected = []
     for a in range(6):
         mate = math.dist(unit[0][a].tolist(), unit[1][a].tolist()) ** 2
-        strangers = [
+        non_mated = [
             math.dist(unit[0][a].tolist(), rows[n].tolist()) ** 2
             for rows in unit
             for n in range(6)
             if n != a
         ]
-        expected.append(max(0.0, mate - min(strangers) + 0.3))
+        expected.append(max(0.0, mate - min(non_mated) + 0.3))
     assert value.loss.item() == pytest.approx(sum(expected) / 6)
 
 

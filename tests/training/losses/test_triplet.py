@@ -59,9 +59,9 @@ def test_batch_hard_is_the_mean_over_anchors() -> None:
     losses = []
     for a in range(9):
         mates = [d[a][p] for p in range(9) if p != a and LABELS[a] == LABELS[p]]
-        strangers = [d[a][n] for n in range(9) if LABELS[a] != LABELS[n]]
+        non_mated = [d[a][n] for n in range(9) if LABELS[a] != LABELS[n]]
         if mates:
-            losses.append(max(0.0, max(mates) - min(strangers) + MARGIN))
+            losses.append(max(0.0, max(mates) - min(non_mated) + MARGIN))
     assert len(losses) == 8  # Person 2 has one photo: no anchor, but a negative.
     value = TripletLoss(margin=MARGIN, miner="hard")(raw, LABELS)
     assert value.loss.item() == pytest.approx(sum(losses) / 8)

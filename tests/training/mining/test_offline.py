@@ -26,10 +26,10 @@ def naive() -> list[list[int]]:
     found = []
     for a in range(60):
         mates = [r for r in range(60) if r != a and LABELS[r] == LABELS[a]]
-        strangers = [r for r in range(60) if LABELS[r] != LABELS[a]]
+        non_mated = [r for r in range(60) if LABELS[r] != LABELS[a]]
         if mates:
             positive = min(mates, key=lambda r: SCORES[a, r])
-            found.append([a, positive, max(strangers, key=lambda r: SCORES[a, r])])
+            found.append([a, positive, max(non_mated, key=lambda r: SCORES[a, r])])
     return found
 
 

@@ -82,7 +82,7 @@ def test_figures_are_those_of_the_file_on_the_validation_people(
     assert (figures.people, figures.photos) == (15, 60)
     # The operating points are the usual ones on the same scores.
     made = Calibration.from_json((tmp_path / "model" / "operating_points.json").read_text())
-    assert made.settings == "some-detector, similarity-5pt-32*1, plain"
+    assert made.pipeline_id == "some-detector, similarity-5pt-32*1, plain"
     assert (made.name, made.model, made.model_sha256) == ("mine", "mine", outcome.sha256)
     assert "not cut from the photos" in made.dataset
     other = np.sort(scores[i, j][~same])[::-1]

@@ -118,7 +118,7 @@ def cluster(
             algorithms=names,
             false_merge=false_merge,
             sweep=sweep,
-            settings=f"{recognizer.settings}, {faces}",
+            pipeline_id=f"{recognizer.pipeline_id}, {faces}",
             command=command,
             progress=stage(progress, "clusterings"),
         )

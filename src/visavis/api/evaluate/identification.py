@@ -46,7 +46,7 @@ def identify(
     people_list: Place | None = None,
     enroll: int | None = None,
     photos: int = 1,
-    strangers: int | None = None,
+    non_mated: int | None = None,
     fusion: str = "weighted",
     fpir: Sequence[float] | None = None,
     rounds: int = 20,
@@ -74,9 +74,9 @@ def identify(
         people_list: only these people: a text file, one name a line.
         enroll: people enrolled each time; half of those with a photo to spare when ``None``.
         photos: photos enrolled of each, 1 or more.
-        strangers: strangers each time; all others when ``None``.
+        non_mated: number of non-mated people per round; all others if ``None``.
         fusion: how a person's templates become one score: ``weighted``, ``mean`` or ``max``.
-        fpir: shares of strangers, in (0, 1), that may be named; 0.1, 0.01 and 0.001 when ``None``.
+        fpir: false positive identification rates, in (0, 1); 0.1, 0.01 and 0.001 when ``None``.
         rounds: random enrollments to average over, 1 or more.
         rank: open set: the right one may be among so many candidates.
         seed: decides the enrollments.
@@ -119,17 +119,17 @@ def identify(
         )
     known = calibration_of(recognizer, options.get("calibration"))
     notes: tuple[str, ...] = ()
-    if known is not None and known.settings != recognizer.settings:
+    if known is not None and known.pipeline_id != recognizer.pipeline_id:
         notes = (
-            f"Calibration '{known.name}' was measured with {known.settings}, these scores with "
-            f"{recognizer.settings}: its rates need not hold here.",
+            f"Calibration '{known.name}' was measured with {known.pipeline_id}, these scores with "
+            f"{recognizer.pipeline_id}: its rates need not hold here.",
         )
     result = run.evaluate(
         _faces(place, rows, owners),
         Plan(
-            enrol=enroll,
+            enroll=enroll,
             photos=photos,
-            strangers=strangers,
+            non_mated=non_mated,
             fusion=fusion,  # type: ignore[arg-type]  # checked above
             rank=rank,
         ),
@@ -137,7 +137,7 @@ def identify(
             protocol=listed.stem if listed else place.resolve().name,
             model=recognizer.model,
             model_sha256=recognizer.model_sha256,
-            settings=f"{recognizer.settings}, {faces}",
+            pipeline_id=f"{recognizer.pipeline_id}, {faces}",
             failures=dict(Counter(row.reason or "no-face" for row in rows if not row.templates)),
             command=command,
             notes=notes,
@@ -169,7 +169,7 @@ def _faces(root: Path, rows: Sequence[PhotoResult], owners: Sequence[str]) -> Fa
     import numpy as np
 
     from visavis.evaluation.identification.enrollment import Faces
-    from visavis.faces.quality import usability
+    from visavis.faces.quality import quality_score
 
     kept = [(r.templates[0], o) for r, o in zip(rows, owners, strict=True) if r.templates]
     if not kept:
@@ -178,6 +178,6 @@ def _faces(root: Path, rows: Sequence[PhotoResult], owners: Sequence[str]) -> Fa
     return Faces(
         vectors=np.stack([template.vector for template, _ in kept]),
         people=people.astype(np.int64),
-        usability=np.array([usability(template.quality) for template, _ in kept]),
+        quality_score=np.array([quality_score(template.quality) for template, _ in kept]),
         names=tuple(str(name) for name in names),
     )

@@ -337,7 +337,7 @@ def _spaces(
             None,
             model=recognizer.model,
             model_sha256=recognizer.model_sha256,
-            settings=recognizer.settings,
+            pipeline_id=recognizer.pipeline_id,
         )
         return (own if own.domain is None else None), known
     return None, known

@@ -100,7 +100,7 @@ def _show(summary: ClusteringSummary) -> None:
     )
     if summary.model:
         console.print(
-            f"{summary.model} ({summary.model_sha256[:12]}), {summary.settings}",
+            f"{summary.model} ({summary.model_sha256[:12]}), {summary.pipeline_id}",
             markup=False,
             style="dim",
         )

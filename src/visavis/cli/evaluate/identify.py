@@ -36,18 +36,18 @@ def identify(
             "--people-list", help="Use only these people: a text file, one name per line."
         ),
     ] = None,
-    enrol: Annotated[
+    enroll: Annotated[
         int | None,
         typer.Option(
-            "--enrol",
+            "--enroll",
             min=1,
             help="People enrolled per round. Default: half of those with a photo left as a probe.",
         ),
     ] = None,
     photos: Annotated[int, typer.Option("--photos", min=1, help="Enrolled photos per person.")] = 1,
-    strangers: Annotated[
+    non_mated: Annotated[
         int | None,
-        typer.Option("--strangers", min=1, help="Non-mated people per round. Default: all others."),
+        typer.Option("--non-mated", min=1, help="Non-mated people per round. Default: all others."),
     ] = None,
     fusion: Annotated[
         str,
@@ -84,11 +84,11 @@ def identify(
     positive identification rate, and whether the rate stated for each gallery holds. Nobody is both
     enrolled and non-mated.
 
-    Example: `visavis evaluate identify staff/ --enrol 100 --photos 2 --out staff-report/`
+    Example: `visavis evaluate identify staff/ --enroll 100 --photos 2 --out staff-report/`
     """
     with stages(quiet=json) as update:
         result = evaluate.identify(
-            root, people_list=people_list, enroll=enrol, photos=photos, strangers=strangers,
+            root, people_list=people_list, enroll=enroll, photos=photos, non_mated=non_mated,
             fusion=fusion, fpir=fpir, rounds=rounds, rank=rank, seed=seed, faces=faces,
             bootstrap=bootstrap, out=out, cache=not no_cache,
             command=shlex.join(["visavis", *sys.argv[1:]]), progress=update, **wanted,
@@ -110,13 +110,13 @@ def _show(result: MeasuredIdentification) -> None:
     console.print(
         f"{result.protocol}: {result.enrolled:,} people enrolled with {result.templates} "
         f"photo{'s' if result.templates > 1 else ''} each, {result.mated:,.0f} mated probes, "
-        f"{result.strangers:,} strangers; {result.rounds} enrollments",
+        f"{result.non_mated:,} strangers; {result.rounds} enrollments",
         markup=False,
         style="bold",
     )
     console.print(
-        f"{result.model} ({result.model_sha256[:12]}), {result.settings}, fusion {result.fusion}, "
-        f"scores {MEANS[result.mean]}",
+        f"{result.model} ({result.model_sha256[:12]}), {result.pipeline_id}, "
+        f"fusion {result.fusion}, scores {MEANS[result.mean]}",
         markup=False,
         style="dim",
     )

@@ -28,7 +28,7 @@ def show(summary: Summary) -> None:
     )
     if summary.model:
         console.print(
-            f"{summary.model} ({summary.model_sha256[:12]}), {summary.settings}",
+            f"{summary.model} ({summary.model_sha256[:12]}), {summary.pipeline_id}",
             markup=False,
             style="dim",
         )

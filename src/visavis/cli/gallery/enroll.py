@@ -51,10 +51,10 @@ def enroll(
             "times the area of any other), largest, or central (nearest to the center).",
         ),
     ] = "refuse",
-    min_usability: Annotated[
+    min_quality: Annotated[
         float | None,
         typer.Option(
-            "--min-usability",
+            "--min-quality",
             help="Lowest quality score of a face, 0 to 1.",
             show_default="0.6",
         ),
@@ -117,11 +117,11 @@ def enroll(
     if model is not None:
         models.show(model, home=home())  # before a gallery is created
         photo_options["model"] = model
-    if any_quality and min_usability is not None:
-        raise OptionError("--min-usability and --any-quality", "give one of them")
+    if any_quality and min_quality is not None:
+        raise OptionError("--min-quality and --any-quality", "give one of them")
     wanted: dict[str, Any] = {
         "faces": faces,
-        "min_usability": 0.0 if any_quality else min_usability,
+        "min_quality": 0.0 if any_quality else min_quality,
         "keep_crops": keep_crops,
         "expire": expire,
         "fpir": fpir,
@@ -200,7 +200,7 @@ def _tell(row: EnrollRow, *, alone: bool) -> None:
 def _summarize(rows: list[EnrollRow], counts: Counter[str]) -> None:
     if len(rows) == 1 and rows[0].status == "enrolled":
         console.print(
-            f"enrolled {rows[0].person} (usability {rows[0].usability:.2f})", markup=False
+            f"enrolled {rows[0].person} (quality score {rows[0].quality_score:.2f})", markup=False
         )
         return
     people = {row.person for row in rows if row.there}

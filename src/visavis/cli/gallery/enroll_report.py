@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from visavis.api.records import EnrollRow
 
 COLUMNS = (
-    *("photo", "person", "status", "usability", "faces_found", "own_score"),
+    *("photo", "person", "status", "quality_score", "faces_found", "own_score"),
     *("resembles", "resembles_score", "warnings", "message"),
 )
 

@@ -81,7 +81,7 @@ def show(
         crop = ", crop kept" if face.has_crop else ""
         console.print(
             f"  {face.id}: {face.photo or 'no photo named'}, {face.model} "
-            f"({face.model_sha256[:12]}), usability {face.usability:.2f}, "
+            f"({face.model_sha256[:12]}), quality score {face.quality_score:.2f}, "
             f"{face.created[:10]}{until}{crop}",
             markup=False,
         )

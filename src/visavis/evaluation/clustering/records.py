@@ -74,7 +74,7 @@ class ClusteringSummary(Record):
         sizes: sizes of people and clusters.
         model: model name, or "".
         model_sha256: hash of its file, or "".
-        settings: id of the pipeline, or "".
+        pipeline_id: id of the pipeline, or "".
         calibration: origin of the thresholds, or "".
         command: the command line.
         created: time, ISO 8601 with time zone.
@@ -95,7 +95,7 @@ class ClusteringSummary(Record):
     sizes: Sizes
     model: str = ""
     model_sha256: str = ""
-    settings: str = ""
+    pipeline_id: str = ""
     calibration: str = ""
     command: str = ""
     created: str = ""

@@ -25,7 +25,7 @@ from visavis.evaluation.clustering.records import (
     LabelledFaces,
     sizes,
 )
-from visavis.faces.quality import usability
+from visavis.faces.quality import quality_score
 from visavis.metrics import clustering as metrics
 from visavis.pipeline.collection import about_own_mean
 from visavis.types import Vectors
@@ -56,14 +56,14 @@ class Faces:
         people: person of each.
         reasons: why a photo has no face; "" if it has one.
         vectors: ``(N, D)`` templates of photos with a face.
-        usability: ``(N,)`` their quality scores.
+        quality_score: ``(N,)`` their quality scores.
     """
 
     photos: tuple[str, ...]
     people: tuple[str, ...]
     reasons: tuple[str, ...]
     vectors: Vectors
-    usability: NDArray[np.float64]
+    quality_score: NDArray[np.float64]
 
     @property
     def who(self) -> NDArray[np.str_]:
@@ -111,7 +111,7 @@ def embed(
         reasons.append("" if result.templates else result.reason or "no-face")
         for template in result.templates[:1]:
             vectors.append(template.vector)
-            usable.append(usability(template.quality))
+            usable.append(quality_score(template.quality))
     if not vectors:
         raise DataError(
             f"{root}: none of {len(listed)} photos gave a face",
@@ -125,7 +125,7 @@ def embed(
         people=tuple(name for name, _ in listed),
         reasons=tuple(reasons),
         vectors=np.stack(vectors),
-        usability=np.array(usable),
+        quality_score=np.array(usable),
     )
 
 
@@ -137,7 +137,7 @@ def evaluate(
     algorithms: Sequence[str] = (choose.DEFAULT,),
     false_merge: float = 0.01,
     sweep: bool = True,
-    settings: str = "",
+    pipeline_id: str = "",
     command: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> ClusteringEvaluation:
@@ -153,7 +153,7 @@ def evaluate(
         algorithms: names from ``choose.NAMES``; the first is the main one.
         false_merge: false-merge rate, in (0, 1).
         sweep: try other settings, too.
-        settings: id of the pipeline.
+        pipeline_id: id of the pipeline.
         command: the command line, for the record.
         progress: called with (done, total) clusterings.
 
@@ -162,14 +162,14 @@ def evaluate(
     """
     for algorithm in algorithms:
         choose.require(algorithm)
-    own = about_own_mean(calibration, faces.vectors, faces.usability)
-    strangers = choose.strangers_of(own.points, own.reference)
+    own = about_own_mean(calibration, faces.vectors, faces.quality_score)
+    curve = choose.fmr_curve_of(own.points, own.reference)
     count = len(faces.vectors)
     tries: list[_Try] = []
     for algorithm in algorithms:
-        tries += _tries(algorithm, strangers, count, false_merge, sweep=sweep)
+        tries += _tries(algorithm, curve, count, false_merge, sweep=sweep)
         if own is not calibration:
-            known = choose.strangers_of(calibration.points, calibration.reference)
+            known = choose.fmr_curve_of(calibration.points, calibration.reference)
             (plain,) = _tries(algorithm, known, count, false_merge, sweep=False)
             tries.append(replace(plain, default=False, plain=True))
     who = faces.who
@@ -177,7 +177,7 @@ def evaluate(
     found: Labels | None = None
     spaces = {False: own.project(faces.vectors), True: calibration.project(faces.vectors)}
     for k, one in enumerate(tries):
-        row, labels = _try(one, spaces[one.plain], faces.usability, who)
+        row, labels = _try(one, spaces[one.plain], faces.quality_score, who)
         rows.append(row)
         if one.default and one.algorithm == algorithms[0]:
             found = labels
@@ -187,7 +187,7 @@ def evaluate(
         raise OptionError(next(row.reason for row in rows if row.default), "use another algorithm")
     cluster = np.full(len(faces.photos), -1, dtype=np.int64)
     cluster[np.array([not reason for reason in faces.reasons])] = found
-    poor = int((faces.usability < POOR).sum())
+    poor = int((faces.quality_score < POOR).sum())
     return ClusteringEvaluation(
         summary=ClusteringSummary(
             name=name,
@@ -203,7 +203,7 @@ def evaluate(
             sizes=sizes(np.unique(who, return_counts=True)[1], np.bincount(found).astype(np.int64)),
             model=calibration.model,
             model_sha256=calibration.model_sha256,
-            settings=settings,
+            pipeline_id=pipeline_id,
             calibration=f"{calibration.name} ({calibration.dataset})",
             command=command,
             created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
@@ -242,31 +242,29 @@ class _Try:
     plain: bool = False
 
 
-def _tries(
-    name: str, strangers: FmrCurve, faces: int, asked: float, *, sweep: bool
-) -> Iterator[_Try]:
+def _tries(name: str, curve: FmrCurve, faces: int, asked: float, *, sweep: bool) -> Iterator[_Try]:
     """Settings to try, including the requested one, from loose to strict."""
     if name == choose.DEFAULT:
         for rate in sorted({asked, *(RATES if sweep else ())}, reverse=True):
-            clusterer = choose.by_name(name, strangers, false_merge_rate=rate)
+            clusterer = choose.by_name(name, curve, false_merge_rate=rate)
             yield _Try(name, clusterer, rate, None, None, rate == asked)
         return
-    own = choose.score_for(name, strangers, faces=faces, false_merge_rate=asked)
-    tried = {strangers.score(fmr) for fmr in FMRS if fmr <= _LOOSEST.get(name, 1)}
+    own = choose.score_for(name, curve, faces=faces, false_merge_rate=asked)
+    tried = {curve.score(fmr) for fmr in FMRS if fmr <= _LOOSEST.get(name, 1)}
     for score in sorted({own, *(tried if sweep else ())}):
         clusterer = choose.AT_SCORE[name](score, POOR)
         is_own = score == own
-        rate = strangers.rate(score)
+        rate = curve.rate(score)
         yield _Try(name, clusterer, asked if is_own else None, score, rate, is_own)
 
 
 def _try(
-    one: _Try, vectors: Vectors, usability: NDArray[np.float64], who: NDArray[np.str_]
+    one: _Try, vectors: Vectors, quality_score: NDArray[np.float64], who: NDArray[np.str_]
 ) -> tuple[ClusteringRow, Labels | None]:
     start = time.perf_counter()
     labels, reason = None, ""
     try:
-        labels = one.clusterer.cluster(vectors, usability=usability)
+        labels = one.clusterer.cluster(vectors, quality_score=quality_score)
     except OptionError as error:
         reason = str(error)
     return ClusteringRow(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from visavis.decision.domain import people_mean
 from visavis.decision.profile import Calibration
 from visavis.errors import DataError, OptionError
-from visavis.gallery.fusion import FUSIONS, fused_scores, simulated_strangers
+from visavis.gallery.fusion import FUSIONS, fused_scores, simulated_non_mated
 from visavis.gallery.space import about_own_mean
 from visavis.gallery.store import Fusion
 from visavis.metrics.identification import ranks
@@ -26,13 +26,13 @@ class Faces:
     Attributes:
         vectors: ``(N, D)`` float32 unit vectors.
         people: ``(N,)`` int64 person of each photo, from 0.
-        usability: ``(N,)`` float64 in [0, 1].
+        quality_score: ``(N,)`` float64 in [0, 1].
         names: name of each person.
     """
 
     vectors: Vectors
     people: NDArray[np.int64]
-    usability: NDArray[np.float64]
+    quality_score: NDArray[np.float64]
     names: tuple[str, ...]
 
 
@@ -41,18 +41,18 @@ class Plan:
     """Plan of an enrollment.
 
     Attributes:
-        enrol: number of people enrolled; ``None``: half of those with an extra photo as a probe.
+        enroll: number of people enrolled; ``None``: half of those with an extra photo as a probe.
             Larger numbers include people without one.
         photos: enrolled photos per person.
-        strangers: number of non-mated probes, one photo per person; ``None``: all people who are
+        non_mated: number of non-mated probes, one photo per person; ``None``: all people who are
             not enrolled.
         fusion: how scores of a person's templates are combined.
         rank: highest rank of the right candidate.
     """
 
-    enrol: int | None = None
+    enroll: int | None = None
     photos: int = 1
-    strangers: int | None = None
+    non_mated: int | None = None
     fusion: Fusion = "weighted"
     rank: int = 1
 
@@ -66,7 +66,7 @@ class Round:
         places: ``(Q,)`` rank of the own person.
         owners: ``(Q,)`` person of each mated probe.
         best: ``(K,)`` highest score of each non-mated probe.
-        strangers: ``(K,)`` person of each non-mated probe.
+        non_mated: ``(K,)`` person of each non-mated probe.
         own: non-mated scores of the gallery, as used for thresholds.
         calibration: calibration that gives the space of the scores; ``None``: plain templates.
         plain: the same enrollment with plain templates, if these scores are centered.
@@ -76,7 +76,7 @@ class Round:
     places: NDArray[np.int64]
     owners: NDArray[np.int64]
     best: NDArray[np.float64]
-    strangers: NDArray[np.int64]
+    non_mated: NDArray[np.int64]
     own: NDArray[np.float32]
     calibration: Calibration | None = None
     plain: Round | None = None
@@ -91,30 +91,30 @@ def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
     """
     if plan.fusion not in FUSIONS:
         raise OptionError(f"--fusion {plan.fusion}", f"choose one of {', '.join(FUSIONS)}")
-    if plan.photos < 1 or (plan.enrol is not None and plan.enrol < 1) or plan.rank < 1:
+    if plan.photos < 1 or (plan.enroll is not None and plan.enroll < 1) or plan.rank < 1:
         raise OptionError(
-            f"{plan.enrol} people with {plan.photos} photos, rank {plan.rank}", "give 1 or more"
+            f"{plan.enroll} people with {plan.photos} photos, rank {plan.rank}", "give 1 or more"
         )
     photos = np.bincount(faces.people, minlength=len(faces.names))
     able, known = int((photos > plan.photos).sum()), int((photos > 0).sum())
     fit = int((photos >= plan.photos).sum())
-    enrol = plan.enrol if plan.enrol is not None else max(able // 2, 1)
+    enroll = plan.enroll if plan.enroll is not None else max(able // 2, 1)
     if not able:
         raise DataError(
             f"nobody of {known:,} people with {plan.photos + 1} usable photos",
             "give people with more photos, or enroll fewer photos of each: one more is the probe",
         )
-    if enrol > fit:
+    if enroll > fit:
         raise DataError(
             f"{fit:,} people with {plan.photos} or more usable photos, of {known:,}",
             f"enroll at most {fit:,} people",
         )
-    left = known - enrol
+    left = known - enroll
     if left < 1:
         raise DataError(
             f"all {known:,} people enrolled", "enroll fewer: strangers are people who are not"
         )
-    return enrol, left if plan.strangers is None else min(plan.strangers, left)
+    return enroll, left if plan.non_mated is None else min(plan.non_mated, left)
 
 
 def draw(
@@ -127,15 +127,15 @@ def draw(
     All other photos of enrolled people are mated probes; one random photo of each other person is a
     non-mated probe, so that each person counts once.
     """
-    enrol, strangers = size_of(faces, plan)
+    enroll, non_mated = size_of(faces, plan)
     photos = np.bincount(faces.people, minlength=len(faces.names))
     able = np.flatnonzero(photos > plan.photos)
-    chosen = rng.choice(able, min(enrol, len(able)), replace=False)
-    if len(chosen) < enrol:
+    chosen = rng.choice(able, min(enroll, len(able)), replace=False)
+    if len(chosen) < enroll:
         bare = np.flatnonzero(photos == plan.photos)
-        chosen = np.concatenate([chosen, rng.choice(bare, enrol - len(chosen), replace=False)])
+        chosen = np.concatenate([chosen, rng.choice(bare, enroll - len(chosen), replace=False)])
     others = np.setdiff1d(np.flatnonzero(photos), chosen)
-    others = rng.choice(others, strangers, replace=False)
+    others = rng.choice(others, non_mated, replace=False)
     order = rng.permutation(len(faces.people))
     owner = faces.people[order]
     # Random rank of each photo among its person's photos.
@@ -144,7 +144,7 @@ def draw(
     turn = np.empty(len(owner), dtype=np.int64)
     turn[by_person] = np.arange(len(owner)) - starts[owner[by_person]]
     column = np.full(len(faces.names), -1)
-    column[chosen] = np.arange(enrol)
+    column[chosen] = np.arange(enroll)
     mine = column[owner] >= 0
     enrolled = order[mine & (turn < plan.photos)]
     probes = order[mine & (turn >= plan.photos)]
@@ -156,7 +156,7 @@ def draw(
     known = calibration
     if calibration is not None:
         mean = people_mean(faces.vectors[enrolled], enrolled_as)
-        known = about_own_mean(calibration, mean, enrol)
+        known = about_own_mean(calibration, mean, enroll)
     rows = ((enrolled, enrolled_as), (probes, probes_as), visitors)
     plain = _round((faces, faces), plan, *rows)
     if known is None or known.domain is None:
@@ -174,11 +174,15 @@ def _round(
 ) -> Round:  # fmt: skip
     """Searches photos of side b among photos of side a."""
     faces, probed = sides
-    vectors, weights, owners = faces.vectors[enrolled[0]], faces.usability[enrolled[0]], enrolled[1]
+    vectors, weights, owners = (
+        faces.vectors[enrolled[0]],
+        faces.quality_score[enrolled[0]],
+        enrolled[1],
+    )
 
     def search(rows: _Rows) -> NDArray[np.float32]:
         return fused_scores(
-            probed.vectors[rows], vectors, owners, fusion=plan.fusion, usability=weights
+            probed.vectors[rows], vectors, owners, fusion=plan.fusion, quality_score=weights
         )
 
     rows, columns = probes
@@ -197,6 +201,6 @@ def _round(
         places=places,
         owners=faces.people[rows],
         best=np.concatenate(best).astype(np.float64),
-        strangers=faces.people[visitors],
-        own=simulated_strangers(vectors, owners, fusion=plan.fusion, usability=weights),
+        non_mated=faces.people[visitors],
+        own=simulated_non_mated(vectors, owners, fusion=plan.fusion, quality_score=weights),
     )

@@ -106,14 +106,14 @@ def histogram(result: Identification) -> str:
 
 def _histogram(panel: Axes, result: Identification) -> None:
     edges = np.array(result.curves.edges)
-    shown = np.flatnonzero(np.array(result.curves.mated) + np.array(result.curves.strangers))
+    shown = np.flatnonzero(np.array(result.curves.mated) + np.array(result.curves.non_mated))
     for values, color, label in (
-        (result.curves.strangers, plots.NON_MATED, "strangers, with the closest person"),
+        (result.curves.non_mated, plots.NON_MATED, "strangers, with the closest person"),
         (result.curves.mated, plots.MATED, "enrolled, with themselves"),
     ):
         panel.stairs(values, edges, fill=True, color=color, alpha=0.28)
         panel.stairs(values, edges, color=color, linewidth=1.3, label=label)
-    top = 1.25 * max(*result.curves.mated, *result.curves.strangers)
+    top = 1.25 * max(*result.curves.mated, *result.curves.non_mated)
     panel.set_ylim(0, top)
     if len(shown):
         panel.set_xlim(edges[shown[0]] - 0.02, edges[shown[-1] + 1] + 0.02)

@@ -61,7 +61,7 @@ class StatedRate(Record):
     fnir_ci: Interval
     inside: float
     consistent: float
-    enrolments: int
+    enrollments: int
     refused: int
 
 
@@ -76,7 +76,7 @@ class Curves(Record):
         fnir_high: highest of the enrollments.
         edges: edges of the histogram bins.
         mated: share of mated scores in each bin.
-        strangers: share of the non-mated probes' highest scores in each bin.
+        non_mated: share of the non-mated probes' highest scores in each bin.
     """
 
     fpir: tuple[float, ...]
@@ -85,7 +85,7 @@ class Curves(Record):
     fnir_high: tuple[float, ...]
     edges: tuple[float, ...]
     mated: tuple[float, ...]
-    strangers: tuple[float, ...]
+    non_mated: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Identification(Record):
         version: of visavis.
         model: model name.
         model_sha256: hash of its file.
-        settings: id of the pipeline that made the scores.
+        pipeline_id: id of the pipeline that made the scores.
         calibration: calibration for the stated rates, or "".
         notes: remarks for readers.
         people: number of people with a usable photo.
@@ -110,7 +110,7 @@ class Identification(Record):
         fusion: how their scores are combined.
         rank: highest rank of the right candidate in the open set.
         rounds: number of enrollments.
-        strangers: non-mated probes per enrollment.
+        non_mated: non-mated probes per enrollment.
         mated: mated probes per enrollment, mean.
         rank1: closed set, mean over enrollments.
         rank1_ci: 95 % bootstrap interval over people.
@@ -131,7 +131,7 @@ class Identification(Record):
     version: str
     model: str
     model_sha256: str
-    settings: str
+    pipeline_id: str
     calibration: str
     notes: tuple[str, ...]
     people: int
@@ -142,7 +142,7 @@ class Identification(Record):
     fusion: str
     rank: int
     rounds: int
-    strangers: int
+    non_mated: int
     mated: float
     rank1: float
     rank1_ci: Interval

@@ -51,7 +51,7 @@ class Origin:
         protocol: name of the data.
         model: model name.
         model_sha256: hash of its file.
-        settings: id of the pipeline that made the templates.
+        pipeline_id: id of the pipeline that made the templates.
         failures: photos without a template, by reason.
         command: the command line.
         notes: remarks for readers.
@@ -60,7 +60,7 @@ class Origin:
     protocol: str = ""
     model: str = ""
     model_sha256: str = ""
-    settings: str = ""
+    pipeline_id: str = ""
     failures: dict[str, int] | None = None
     command: str = ""
     notes: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ def evaluate(
         OptionError: a number or rate outside its range.
         ModelMismatchError: the calibration is for another model.
     """
-    enrolled, strangers = size_of(faces, plan)
+    enrolled, non_mated = size_of(faces, plan)
     if rounds < 1 or replicates < 20:
         raise OptionError(
             f"{rounds} rounds, {replicates} replicates", "give at least 1 round, 20 replicates"
@@ -113,7 +113,7 @@ def evaluate(
         one = draw(faces, plan, np.random.default_rng([seed, k]), calibration)
         drawn.append(one)
         if calibration is not None:
-            strangers_here = open_set(
+            open_set_model = open_set(
                 people=enrolled,
                 templates=plan.photos,
                 fusion=plan.fusion,
@@ -121,10 +121,10 @@ def evaluate(
                 own=one.own,
                 own_mean=one.calibration is not calibration,
             )
-            mean = strangers_here.mean
+            mean = open_set_model.mean
             for rate in rates:
                 try:
-                    stated[rate].append(strangers_here.point(rate))
+                    stated[rate].append(open_set_model.point(rate))
                 except UnsupportedFmrError:
                     stated[rate].append(None)
         if progress is not None:
@@ -133,7 +133,7 @@ def evaluate(
     weights = _weights(len(faces.names), replicates, seed)
     first = [(r.places == 1).astype(np.float64) for r in drawn]
     rank1 = [float(hit.mean()) for hit in first]
-    supported = [rate for rate in rates if int(rate * strangers * (1 + 1e-12)) >= 1]
+    supported = [rate for rate in rates if int(rate * non_mated * (1 + 1e-12)) >= 1]
     return Identification(
         protocol=origin.protocol,
         command=origin.command,
@@ -141,7 +141,7 @@ def evaluate(
         version=__version__,
         model=origin.model,
         model_sha256=origin.model_sha256,
-        settings=origin.settings,
+        pipeline_id=origin.pipeline_id,
         calibration=calibration.name if calibration is not None else "",
         notes=origin.notes,
         people=len(np.unique(faces.people)),
@@ -152,7 +152,7 @@ def evaluate(
         fusion=plan.fusion,
         rank=plan.rank,
         rounds=rounds,
-        strangers=strangers,
+        non_mated=non_mated,
         mated=float(np.mean([len(r.mated) for r in drawn])),
         rank1=float(np.mean(rank1)),
         rank1_ci=_interval(
@@ -173,7 +173,7 @@ def evaluate(
             for rate in rates
             if calibration is not None
         ),
-        curves=_curves(drawn, plan.rank, strangers),
+        curves=_curves(drawn, plan.rank, non_mated),
         replicates=replicates,
     )
 
@@ -219,7 +219,7 @@ def _stated(
         fnirs.append(float(missed.mean()))
         inside.append(p.fpir_ci[0] <= measured[-1] <= p.fpir_ci[1])
         consistent.append(high >= p.fpir_ci[0] and low <= p.fpir_ci[1])
-        fpir_replicates.append(_means(named, r.strangers, weights))
+        fpir_replicates.append(_means(named, r.non_mated, weights))
         fnir_replicates.append(_means(missed.astype(np.float64), r.owners, weights))
     return StatedRate(
         stated=rate,
@@ -230,18 +230,18 @@ def _stated(
         basis=given[0][1].basis,
         threshold=float(np.mean([p.threshold for _, p in given])),
         measured=float(np.mean(measured)),
-        measured_ci=_interval(fpir_replicates, np.mean(measured), [r.strangers for r, _ in given]),
+        measured_ci=_interval(fpir_replicates, np.mean(measured), [r.non_mated for r, _ in given]),
         fnir=float(np.mean(fnirs)),
         fnir_ci=_interval(fnir_replicates, np.mean(fnirs), [r.owners for r, _ in given]),
         inside=float(np.mean(inside)),
         consistent=float(np.mean(consistent)),
-        enrolments=len(given),
+        enrollments=len(given),
         refused=len(points) - len(given),
     )
 
 
-def _curves(drawn: Sequence[Round], rank: int, strangers: int) -> Curves:
-    grid = np.geomspace(0.5, min(max(1 / strangers, 1e-5), 0.5), 60) * (1 + 1e-9)
+def _curves(drawn: Sequence[Round], rank: int, non_mated: int) -> Curves:
+    grid = np.geomspace(0.5, min(max(1 / non_mated, 1e-5), 0.5), 60) * (1 + 1e-9)
     fnirs = np.array(
         [[fnir_at_fpir(r.mated, r.places, r.best, f, rank=rank) for f in grid] for r in drawn]
     )
@@ -254,7 +254,7 @@ def _curves(drawn: Sequence[Round], rank: int, strangers: int) -> Curves:
         fnir_high=_floats(fnirs.max(axis=0)),
         edges=_floats(_EDGES),
         mated=_floats(np.histogram(np.clip(mated, low, high), _EDGES)[0] / len(mated)),
-        strangers=_floats(np.histogram(np.clip(best, low, high), _EDGES)[0] / len(best)),
+        non_mated=_floats(np.histogram(np.clip(best, low, high), _EDGES)[0] / len(best)),
     )
 
 
@@ -282,7 +282,7 @@ def _means(values: Floats, people: NDArray[np.int64], weights: Floats) -> Floats
 def _replicated_fnir(r: Round, found: Floats, rate: float, weights: Floats) -> Floats:
     """FNIR at the FPIR in each replicate, with the replicate's own threshold."""
     order = np.argsort(-r.best, kind="stable")
-    best, drawn = r.best[order], weights[:, r.strangers[order]]
+    best, drawn = r.best[order], weights[:, r.non_mated[order]]
     allowed = rate * drawn.sum(axis=1) * (1 + 1e-12)
     # Most non-mated probes that may be above the threshold.
     count = (np.cumsum(drawn, axis=1) <= allowed[:, None]).sum(axis=1)

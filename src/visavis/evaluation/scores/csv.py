@@ -20,6 +20,7 @@ from visavis.evaluation.scores.table import (
     texts,
 )
 from visavis.evaluation.tables import Table, parse_flag, read_table
+from visavis.former import RENAMED
 from visavis.writing import replacing
 
 _REQUIRED: Final = {
@@ -67,7 +68,7 @@ def read(path: Path) -> ScoreFile:
     if not table.rows:
         raise DataError(f"{path}: a header without rows", "add one row a pair")
     columns: dict[str, Any] = {}
-    for place, name in enumerate(table.columns):
+    for place, name in enumerate(RENAMED.get(name, name) for name in table.columns):
         cells = [row[place] for row in table.rows]
         if name in _NUMBERS:
             columns[name] = np.array([_number(table, k, name, c) for k, c in enumerate(cells)])

@@ -18,6 +18,7 @@ from visavis.evaluation.scores.table import (
     from_json,
     texts,
 )
+from visavis.former import RENAMED
 from visavis.reading import open_regular
 from visavis.writing import replacing
 
@@ -75,6 +76,8 @@ def read(path: Path) -> ScoreFile:
             )
     if not table.num_rows:
         raise DataError(f"{path}: a table without rows", "give one row a pair")
+    metadata = (table.schema.metadata or {}).get(_KEY)
+    table = table.rename_columns([RENAMED.get(name, name) for name in table.column_names])
     columns: dict[str, Any] = {}
     for name in table.column_names:
         if name in ("score", "llr"):
@@ -84,7 +87,6 @@ def read(path: Path) -> ScoreFile:
         elif name in COLUMNS or name in CONSTANTS:
             may_miss = name == "failure" or name in CONSTANTS
             columns[name] = _texts(path, table, name, missing="" if may_miss else None)
-    metadata = (table.schema.metadata or {}).get(_KEY)
     about = About(protocol=path.stem) if metadata is None else from_json(metadata, str(path))
     return checked(path, columns, about, row=lambda k: f"row {k + 1}")
 

@@ -11,7 +11,7 @@ A table with one row per pair, as CSV or Parquet by the file's extension. Column
 ``person_a, person_b``    who is in the photos, where that is known
 ``llr``                   natural-log likelihood ratio of the score by the calibration in use
 ``model, model_sha256``   what made the scores
-``settings``              the pipeline's settings
+``pipeline_id``           id of the pipeline
 ========================  =========================================================================
 
 To report on your own scores, write ``a``, ``b``, ``same`` and ``score``; the rest is optional.
@@ -121,7 +121,7 @@ class ScoreFile(Record):
         llr: ``(N,)`` float64, NaN for failed comparisons; ``None`` without a calibration.
         model: name of the model.
         model_sha256: hash of its file.
-        settings: the pipeline's settings.
+        pipeline_id: id of the pipeline.
         about: metadata.
     """
 
@@ -137,7 +137,7 @@ class ScoreFile(Record):
     llr: NDArray[np.float64] | None = None
     model: str = ""
     model_sha256: str = ""
-    settings: str = ""
+    pipeline_id: str = ""
     about: About = field(default_factory=About)
 
     def __post_init__(self) -> None:
@@ -168,7 +168,7 @@ class ScoreFile(Record):
 COLUMNS = ("a", "b", "same", "score", "failure", "fold", "group", "person_a", "person_b", "llr")
 """Columns with a value per pair, in the order of the file."""
 
-CONSTANTS = ("model", "model_sha256", "settings")
+CONSTANTS = ("model", "model_sha256", "pipeline_id")
 """Columns with one value for all rows."""
 
 

@@ -104,7 +104,7 @@ class Summary(Record):
         protocol: name of the pair list.
         model: name of the model.
         model_sha256: hash of its file.
-        settings: the pipeline's settings.
+        pipeline_id: id of the pipeline.
         calibration: name of the calibration in use, or "".
         pairs: pairs in the list.
         mated: mated ones.
@@ -140,7 +140,7 @@ class Summary(Record):
     protocol: str
     model: str
     model_sha256: str
-    settings: str
+    pipeline_id: str
     calibration: str
     pairs: int
     mated: int

@@ -134,14 +134,14 @@ def evaluate(
     embedded = embed(
         protocol, recognizer, rule=rule, cache=cache, workers=workers, progress=progress
     )
-    settings = f"{recognizer.settings}, {rule}"
+    pipeline_id = f"{recognizer.pipeline_id}, {rule}"
     return Evaluation(
-        scores=_scored(protocol, embedded, recognizer, calibration, (settings, command)),
+        scores=_scored(protocol, embedded, recognizer, calibration, (pipeline_id, command)),
         protocol=protocol,
         embedded=embedded,
         about_mean=None
         if about_mean is None
-        else _scored(protocol, embedded, recognizer, about_mean, (settings, command)),
+        else _scored(protocol, embedded, recognizer, about_mean, (pipeline_id, command)),
     )
 
 
@@ -186,8 +186,8 @@ def _scored(
     calibration: Calibration | None,
     record: tuple[str, str],
 ) -> ScoreFile:
-    """Scores all pairs in the calibration's space; ``record`` is settings and command."""
-    settings, command = record
+    """Scores all pairs in the calibration's space; ``record`` is pipeline id and command."""
+    pipeline_id, command = record
     sides = embedded.vectors, embedded.vectors
     notes = list(protocol.notes)
     if calibration is not None and calibration.domain is not None:
@@ -196,7 +196,7 @@ def _scored(
             tuple(domain.apply(own) for own in embedded.vectors),
             tuple(domain.apply(own, side="b") for own in embedded.vectors),
         )
-        settings += ", centered"
+        pipeline_id += ", centered"
         notes.append(f"Scores are about the mean of {domain.people:,} people.")
     score = score_pairs(sides[0], protocol.first, protocol.second, sides[1])
     scored = ~np.isnan(score)
@@ -204,10 +204,10 @@ def _scored(
     if calibration is not None and calibration.evidence:
         llr = np.full(len(score), np.nan)
         llr[scored] = calibration.llr(score[scored])
-    if calibration is not None and calibration.settings != recognizer.settings:
+    if calibration is not None and calibration.pipeline_id != recognizer.pipeline_id:
         notes.append(
-            f"Calibration '{calibration.name}' was measured with {calibration.settings}, these "
-            f"scores with {settings}: its error rates need not hold here."
+            f"Calibration '{calibration.name}' was measured with {calibration.pipeline_id}, these "
+            f"scores with {pipeline_id}: its error rates need not hold here."
         )
     about = About(
         protocol=protocol.name,
@@ -235,7 +235,7 @@ def _scored(
         llr=llr,
         model=recognizer.model,
         model_sha256=recognizer.model_sha256,
-        settings=settings,
+        pipeline_id=pipeline_id,
         about=about,
     )
 

@@ -221,7 +221,7 @@ def summarize(
         protocol=scores.about.protocol,
         model=scores.model,
         model_sha256=scores.model_sha256,
-        settings=scores.settings,
+        pipeline_id=scores.pipeline_id,
         calibration=scores.about.calibration,
         pairs=len(scores),
         mated=int(scores.same.sum()),

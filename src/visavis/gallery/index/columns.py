@@ -63,7 +63,7 @@ class Column:
 
 
 class TemplateColumns:
-    """Number, person, usability and template of each row; numbers rise.
+    """Number, person, quality score and template of each row; numbers rise.
 
     The rows of a person are found in an order that is sorted when it is first asked for; rows that
     came since are looked through one by one, and sorted in when they are many.
@@ -76,7 +76,7 @@ class TemplateColumns:
     def __init__(self, dimension: int, *, reserve: int = 0) -> None:
         self._ids = Column(np.int64, reserve=reserve)
         self._people = Column(np.int64, reserve=reserve)
-        self._usability = Column(np.float64, reserve=reserve)
+        self._quality_score = Column(np.float64, reserve=reserve)
         self._vectors = Column(np.float32, (dimension,), reserve=reserve)
         self._keys, self._order = np.empty(0, np.int64), np.empty(0, np.int32)
 
@@ -94,9 +94,9 @@ class TemplateColumns:
         return self._people.values
 
     @property
-    def usability(self) -> NDArray[np.float64]:
-        """Usability of each row, ``(N,)``."""
-        return self._usability.values
+    def quality_score(self) -> NDArray[np.float64]:
+        """Quality score of each row, ``(N,)``."""
+        return self._quality_score.values
 
     @property
     def vectors(self) -> Vectors:
@@ -104,17 +104,17 @@ class TemplateColumns:
         return self._vectors.values
 
     def append(
-        self, ids: Ids, people: Ids, usability: NDArray[np.float64], vectors: Vectors
+        self, ids: Ids, people: Ids, quality_score: NDArray[np.float64], vectors: Vectors
     ) -> None:
         """Add rows, whose numbers rise and are above all that are there."""
         self._ids.append(ids)
         self._people.append(people)
-        self._usability.append(usability)
+        self._quality_score.append(quality_score)
         self._vectors.append(vectors)
 
     def keep(self, which: NDArray[np.bool_]) -> None:
         """Keep some of the rows, in their order, and overwrite the others."""
-        for column in (self._ids, self._people, self._usability, self._vectors):
+        for column in (self._ids, self._people, self._quality_score, self._vectors):
             column.keep(which)
         self._unsort()
 

@@ -201,9 +201,9 @@ class Tuning(Record):
         one: candidates for the closest template.
         ten: candidates for the ten closest.
         mated: share of mated probes whose closest template is found.
-        strangers: the same for strangers.
+        non_mated: the same for strangers.
         mated_ten: share of the ten closest that are found, of mated probes.
-        strangers_ten: the same for strangers.
+        non_mated_ten: the same for strangers.
         probes: probes of each kind that these were measured with.
     """
 
@@ -211,9 +211,9 @@ class Tuning(Record):
     one: int
     ten: int
     mated: float
-    strangers: float
+    non_mated: float
     mated_ten: float
-    strangers_ten: float
+    non_mated_ten: float
     probes: int
 
     def candidates(self, k: int, size: int) -> int:
@@ -233,8 +233,8 @@ def tune(rows: Vectors, scan: FastScan, *, recall: float) -> Tuning | None:
     The choice holds for strangers as well wherever ``MOST_CANDIDATES`` allow.
     """
     rng = np.random.default_rng(len(rows))
-    mated, strangers = probes(rows, 2 * _PROBES, rng)
-    first, ten = _ranks(rows, scan, np.concatenate([mated, strangers]))
+    mated, non_mated = probes(rows, 2 * _PROBES, rng)
+    first, ten = _ranks(rows, scan, np.concatenate([mated, non_mated]))
     chosen_first, shown_first = first.reshape(2, 2, _PROBES).swapaxes(0, 1)
     chosen_ten, shown_ten = ten.reshape(2, 2, _PROBES, DEEP).swapaxes(0, 1)
     # Of so few probes the last one or two are luck, so halfway from the recall to all of them; ten
@@ -252,9 +252,9 @@ def tune(rows: Vectors, scan: FastScan, *, recall: float) -> Tuning | None:
         one=count[0],
         ten=count[1],
         mated=float((shown_first[0] < count[0]).mean()),
-        strangers=float((shown_first[1] < count[0]).mean()),
+        non_mated=float((shown_first[1] < count[0]).mean()),
         mated_ten=float((shown_ten[0] < count[1]).mean()),
-        strangers_ten=float((shown_ten[1] < count[1]).mean()),
+        non_mated_ten=float((shown_ten[1] < count[1]).mean()),
         probes=_PROBES,
     )
 

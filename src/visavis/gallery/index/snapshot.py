@@ -61,7 +61,7 @@ def save(
         chunks.write(msgspec.json.encode(header))
         chunks.nonce = nonce
         parts: tuple[NDArray[Any], ...] = (
-            columns.ids, columns.people, columns.usability, columns.vectors,
+            columns.ids, columns.people, columns.quality_score, columns.vectors,
         )  # fmt: skip
         for start in range(0, len(columns), _rows(dimension)):
             for part, kind in zip(parts, _KINDS, strict=True):

@@ -74,7 +74,7 @@ class TemplateIndex:
         vectors: ArrayLike,
         *,
         people: ArrayLike = -1,
-        usability: ArrayLike = 1.0,
+        quality_score: ArrayLike = 1.0,
     ) -> None:
         """Add ``(N, D)`` float32 unit vectors under ``(N,)`` rising numbers.
 
@@ -84,7 +84,7 @@ class TemplateIndex:
             ids: numbers, 0 or more, above all that are there.
             vectors: templates.
             people: number of the person each is of.
-            usability: how usable each is.
+            quality_score: of each, in [0, 1].
 
         Raises:
             OptionError: wrong shapes, numbers that do not rise, a vector that is not of unit
@@ -104,7 +104,7 @@ class TemplateIndex:
         self._columns.append(
             numbers,
             np.broadcast_to(np.asarray(people, np.int64), numbers.shape),
-            np.broadcast_to(np.asarray(usability, np.float64), numbers.shape),
+            np.broadcast_to(np.asarray(quality_score, np.float64), numbers.shape),
             rows,
         )
 
@@ -251,8 +251,8 @@ class TemplateIndex:
             f"{self._scan.nbytes // max(len(self), 1)} bytes each), the best "
             f"{t.candidates(1, len(self))} compared exactly (float32); recall of "
             f"the closest: asked {self.options.recall:g}, measured at {t.size:,} templates "
-            f"{t.mated:.3f} for mated probes, {t.strangers:.3f} for strangers; of the ten closest "
-            f"{t.mated_ten:.3f} and {t.strangers_ten:.3f} ({t.probes} probes each)"
+            f"{t.mated:.3f} for mated probes, {t.non_mated:.3f} for non-mated ones; of the ten "
+            f"closest {t.mated_ten:.3f} and {t.non_mated_ten:.3f} ({t.probes} probes each)"
         )
 
     def save(self, path: Path, *, state: int, cipher: ValueCipher) -> None:

@@ -49,7 +49,7 @@ class Model:
 
     @property
     def means(self) -> tuple[str, str]:
-        """Names of the tables of its people's mean templates: equal weights, by usability."""
+        """Names of the tables of its people's mean templates: equal weights, by quality score."""
         end = self.faces.removeprefix("faces")
         return f"mean{end}", f"weighted{end}"
 
@@ -85,8 +85,8 @@ def means_of(
     order = {person: at for at, person in enumerate(dict.fromkeys(row["person"] for row in rows))}
     owners = np.array([order[row["person"]] for row in rows])
     vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
-    usability = np.array([row["usability"] for row in rows], dtype=np.float64)
-    for table, weights in zip(model.means, (None, usability), strict=True):
+    quality_score = np.array([row["usability"] for row in rows], dtype=np.float64)
+    for table, weights in zip(model.means, (None, quality_score), strict=True):
         yield table, list(order), mean_templates(vectors, owners, weights=weights)
 
 
@@ -128,11 +128,11 @@ class Faces:
                 crops += self._crop_rows(number, face.crop)
             rows[face.model_sha256].append({
                 "id": number, "person": people[face.person], "vector": face.vector,
-                "settings": face.settings, "usability": float(face.usability),
+                "settings": face.pipeline_id, "usability": float(face.quality_score),
                 "source": face.photo, "source_sha256": face.photo_sha256,
                 "source_key": source_key(face.photo_sha256), "created": now,
                 "expires": NEVER if face.expires is None else timestamps.microseconds(face.expires),
-                "crop": int(face.crop is not None), "levelled": int(levelled(face.settings)),
+                "crop": int(face.crop is not None), "levelled": int(levelled(face.pipeline_id)),
                 "tag": tag(number, face.model_sha256, face.vector),
             })  # fmt: skip
         if crops:
@@ -261,7 +261,7 @@ def _stored_face(row: Row, model: Model, name: str) -> StoredFace:
     expires = None if row["expires"] == NEVER else timestamps.written(row["expires"])
     return StoredFace(
         id=row["id"], person=name, vector=np.array(row["vector"], dtype=np.float32),
-        model=model.name, model_sha256=model.sha256, settings=row["settings"],
-        usability=row["usability"], photo=row["source"], photo_sha256=row["source_sha256"],
+        model=model.name, model_sha256=model.sha256, pipeline_id=row["settings"],
+        quality_score=row["usability"], photo=row["source"], photo_sha256=row["source_sha256"],
         created=timestamps.written(row["created"]), expires=expires, has_crop=bool(row["crop"]),
     )  # fmt: skip

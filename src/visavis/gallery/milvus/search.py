@@ -212,7 +212,7 @@ class _Held:
         self.vectors: Vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
         if domain is not None:
             self.vectors = domain.apply(self.vectors)
-        self.usability = np.array([row["usability"] for row in rows])
+        self.quality_score = np.array([row["usability"] for row in rows])
         self.owners: NDArray[Any] = np.zeros(len(rows), dtype=np.int64)
 
     def match(self, probe: NDArray[np.float32], person: str, name: str, fusion: Fusion) -> Match:
@@ -221,7 +221,11 @@ class _Held:
         score = float(each[best])
         if fusion != "max":
             fused = fused_scores(
-                probe[None], self.vectors, self.owners, fusion=fusion, usability=self.usability
+                probe[None],
+                self.vectors,
+                self.owners,
+                fusion=fusion,
+                quality_score=self.quality_score,
             )
             score = float(fused[0, 0])
         return Match(

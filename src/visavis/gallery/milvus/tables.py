@@ -22,7 +22,7 @@ MOST_HITS: Final = 16_384
 LONGEST_TEXT: Final = 65_535
 """Bytes of Milvus's longest text field."""
 
-TEXT_LIMITS: Final = {"settings": 4096, "photo": 8192, "photo_sha256": 256, "model": 1024}
+TEXT_LIMITS: Final = {"pipeline_id": 4096, "photo": 8192, "photo_sha256": 256, "model": 1024}
 
 _TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Fields beside id, tenant and vector: bytes of a text, or the kind of a number.

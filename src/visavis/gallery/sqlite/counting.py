@@ -46,9 +46,8 @@ class FaceCounts:
 class LevelledFaces:
     """Which models have templates that a former version levelled.
 
-    Faces have rising numbers and keep their settings, so nothing below the first levelled face of a
-    model is looked at twice. Where no setting is a levelled one, no face is looked at. Not safe to
-    use from two threads at once.
+    Faces have rising numbers and keep their pipeline id, so nothing below the first levelled face
+    of a model is read twice. If no pipeline id is a levelled one, no face is read. Not thread-safe.
     """
 
     def __init__(self) -> None:

@@ -132,7 +132,7 @@ class LiveIndexes:
                         np.array(written.numbers)[mine],
                         vectors if len(vectors) == len(mine) else vectors[mine],
                         people=np.array(written.people)[mine],
-                        usability=np.array(written.usability)[mine],
+                        quality_score=np.array(written.quality_score)[mine],
                     )
             except BaseException:
                 del self._live[model]  # perhaps half done; the table has it
@@ -262,12 +262,12 @@ class LiveIndexes:
             (live.faces, model, _BATCH),
         ).fetchall()
         if rows:
-            usability, vectors = open_vectors(cipher, rows, index.dimension)
+            quality_score, vectors = open_vectors(cipher, rows, index.dimension)
             index.add(
                 np.array([row[0] for row in rows], np.int64),
                 vectors,
                 people=np.array([row[1] for row in rows], np.int64),
-                usability=usability,
+                quality_score=quality_score,
             )
             live.changes += len(rows)
         more = len(rows) == _BATCH

@@ -166,7 +166,7 @@ class PersonSearch:
             means = mean_templates(
                 vectors[by_face].astype(np.float32),
                 np.repeat(np.arange(len(starts)), counts),
-                weights=columns.usability[rows[by_face]] if fusion == "weighted" else None,
+                weights=columns.quality_score[rows[by_face]] if fusion == "weighted" else None,
                 people=len(starts),
             )
             fused = np.clip((means * wide).sum(axis=1), -1.0, 1.0)

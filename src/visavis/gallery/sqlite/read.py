@@ -207,7 +207,7 @@ def _faces(
     rows = db.execute(
         f"SELECT {FACE_COLUMNS} FROM face WHERE {' AND '.join(where)} ORDER BY id LIMIT ?", bound
     ).fetchall()
-    settings = dict(db.execute("SELECT id, text FROM setting").fetchall())
+    pipeline_ids = dict(db.execute("SELECT id, text FROM setting").fetchall())
     names: dict[int, tuple[str, str]] = {}
     for _, part in batches(sorted({row[1] for row in rows})):
         names |= person_names(db, cipher, part)
@@ -222,8 +222,8 @@ def _faces(
                 vector=face.vector,
                 model=name,
                 model_sha256=sha256,
-                settings=settings[face.setting],
-                usability=face.usability,
+                pipeline_id=pipeline_ids[face.setting],
+                quality_score=face.quality_score,
                 photo=face.source,
                 photo_sha256=face.source_sha256,
                 created=timestamps.written(face.created),

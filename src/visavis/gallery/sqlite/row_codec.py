@@ -1,7 +1,7 @@
 """Rows of people and faces: what is sealed in them, and about what.
 
-A face's vector, usability and source are sealed together in its ``body``, about everything else in
-the row: a row that was changed, or a body moved to another row, does not open.
+A face's vector, quality score and source are sealed together in its ``body``, about everything else
+in the row: a row that was changed, or a body moved to another row, does not open.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NEVER = -(2**63)
 _BATCH = 500
 
 T = TypeVar("T")
-_USABILITY = struct.Struct("<d")
+_QUALITY_SCORE = struct.Struct("<d")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,16 +41,16 @@ class OpenFace:
     created: int
     expires: int | None
     has_crop: bool
-    usability: float
+    quality_score: float
     vector: Vectors
     source: str
     source_sha256: str
 
 
-def face_body(usability: float, vector: bytes, source: str, source_sha256: str) -> bytes:
+def face_body(quality_score: float, vector: bytes, source: str, source_sha256: str) -> bytes:
     """What is sealed of a face; ``vector`` is little-endian float32, texts have no NUL."""
     texts = source.encode() + b"\0" + source_sha256.encode()
-    return _USABILITY.pack(usability) + vector + texts
+    return _QUALITY_SCORE.pack(quality_score) + vector + texts
 
 
 def face_about(row: Sequence[Any]) -> bytes:
@@ -81,7 +81,7 @@ def open_body(cipher: ValueCipher, row: Sequence[Any]) -> bytes:
 
 def source_sha256_of(body: bytes, dimension: int) -> str:
     """The photo's hash in a body."""
-    return body[_USABILITY.size + 4 * dimension :].decode().partition("\0")[2]
+    return body[_QUALITY_SCORE.size + 4 * dimension :].decode().partition("\0")[2]
 
 
 def open_face(cipher: ValueCipher, row: Sequence[Any], dimension: int) -> OpenFace:
@@ -91,7 +91,7 @@ def open_face(cipher: ValueCipher, row: Sequence[Any], dimension: int) -> OpenFa
         GalleryDamagedError: the row is not what was written.
     """
     body = open_body(cipher, row)
-    end = _USABILITY.size + 4 * dimension
+    end = _QUALITY_SCORE.size + 4 * dimension
     source, _, sha256 = body[end:].decode().partition("\0")
     return OpenFace(
         id=row[0],
@@ -101,8 +101,8 @@ def open_face(cipher: ValueCipher, row: Sequence[Any], dimension: int) -> OpenFa
         created=row[5],
         expires=row[6],
         has_crop=bool(row[7]),
-        usability=_USABILITY.unpack_from(body)[0],
-        vector=np.frombuffer(body, "<f4", dimension, _USABILITY.size).astype(np.float32),
+        quality_score=_QUALITY_SCORE.unpack_from(body)[0],
+        vector=np.frombuffer(body, "<f4", dimension, _QUALITY_SCORE.size).astype(np.float32),
         source=source,
         source_sha256=sha256,
     )
@@ -111,7 +111,7 @@ def open_face(cipher: ValueCipher, row: Sequence[Any], dimension: int) -> OpenFa
 def open_vectors(
     cipher: ValueCipher, rows: Sequence[Sequence[Any]], dimension: int
 ) -> tuple[NDArray[np.float64], Vectors]:
-    """Only usability ``(N,)`` and templates ``(N, D)``, quickly.
+    """Only quality scores ``(N,)`` and templates ``(N, D)``, quickly.
 
     Raises:
         GalleryDamagedError: a row is not what was written.

@@ -52,7 +52,7 @@ class WriteResult:
         numbers: of the faces.
         people: row number of the person of each.
         models: row number of the model of each.
-        usability: of each.
+        quality_score: of each.
         vectors: template of each, as ``entries.Checked`` has them.
         new_models: those that had no face before, with the length of their templates.
     """
@@ -61,7 +61,7 @@ class WriteResult:
     numbers: list[int]
     people: list[int]
     models: list[int]
-    usability: list[float]
+    quality_score: list[float]
     vectors: Vectors | list[Vectors]
     new_models: dict[int, int]
 
@@ -90,7 +90,7 @@ def insert(
     now = timestamps.now()
     faces = checked.faces
     models, new_models = _models(db, checked)
-    settings = _settings(db, {face.settings for face in faces})
+    pipeline_ids = _pipeline_ids(db, {face.pipeline_id for face in faces})
     people, clock = find_or_make(db, cipher, state.clock, dict.fromkeys(checked.people), now)
     rows, crops = [], []
     owners = [people[name][0] for name in checked.people]
@@ -109,13 +109,13 @@ def insert(
             number,
             owner,
             model,
-            settings[face.settings],
+            pipeline_ids[face.pipeline_id],
             tags[sha256],
             when,
             None if expires is None else timestamps.microseconds(expires),
             int(face.crop is not None),
         )
-        body = face_body(face.usability, vector, face.photo, sha256)
+        body = face_body(face.quality_score, vector, face.photo, sha256)
         rows.append((*head, cipher.encrypt(body, face_about(head))))
         if face.crop is not None:
             crops.append((number, cipher.encrypt(face.crop, about_crop(number))))
@@ -124,9 +124,9 @@ def insert(
     db.execute("UPDATE state SET clock = ?", (numbers[-1],))
     if copied is None:
         _record(db, cipher, checked, people)
-    usability = [float(face.usability) for face in faces]
+    quality_score = [float(face.quality_score) for face in faces]
     return WriteResult(
-        numbers[-1], numbers, owners, made_by, usability, checked.vectors, new_models
+        numbers[-1], numbers, owners, made_by, quality_score, checked.vectors, new_models
     )
 
 
@@ -187,7 +187,7 @@ def _models(db: sqlite3.Connection, checked: FaceColumns) -> tuple[dict[str, int
     return {sha256: number for sha256, (number, _) in known.items()}, new
 
 
-def _settings(db: sqlite3.Connection, texts: set[str]) -> dict[str, int]:
+def _pipeline_ids(db: sqlite3.Connection, texts: set[str]) -> dict[str, int]:
     db.executemany("INSERT OR IGNORE INTO setting (text) VALUES (?)", [(t,) for t in sorted(texts)])
     return {text: number for number, text in db.execute("SELECT id, text FROM setting")}
 

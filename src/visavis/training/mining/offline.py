@@ -19,7 +19,7 @@ _REACH: Final = 8
 
 
 def hard_triplets(raw: Tensor, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each photo whose person has another, the farthest of these and the nearest stranger.
+    """For each photo whose person has another, its hardest positive and its hardest negative.
 
     The distance is the squared one of unit vectors, ``2 - 2 score``. Computed by blocks: memory
     beyond the embeddings does not grow with their number.
@@ -59,8 +59,8 @@ def hard_triplets(raw: Tensor, labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _hardest(vectors: Tensor, people: Tensor, anchors: Tensor) -> Tensor:
-    mate = vectors.new_full((len(anchors),), torch.inf)
-    stranger = -mate
+    farthest = vectors.new_full((len(anchors),), torch.inf)
+    nearest = -farthest
     rows = torch.stack([anchors, anchors, anchors], dim=1)
     for start in range(0, len(vectors), _COLUMNS):
         scores = vectors[anchors] @ vectors[start : start + _COLUMNS].T
@@ -68,9 +68,9 @@ def _hardest(vectors: Tensor, people: Tensor, anchors: Tensor) -> Tensor:
         itself = anchors[:, None] - start == torch.arange(scores.shape[1], device=anchors.device)
         low, positive = scores.masked_fill(~same | itself, torch.inf).min(dim=1)
         high, negative = scores.masked_fill(same, -torch.inf).max(dim=1)
-        rows[:, 1] = torch.where(low < mate, positive + start, rows[:, 1])
-        rows[:, 2] = torch.where(high > stranger, negative + start, rows[:, 2])
-        mate, stranger = torch.minimum(mate, low), torch.maximum(stranger, high)
+        rows[:, 1] = torch.where(low < farthest, positive + start, rows[:, 1])
+        rows[:, 2] = torch.where(high > nearest, negative + start, rows[:, 2])
+        farthest, nearest = torch.minimum(farthest, low), torch.maximum(nearest, high)
     return rows
 
 

@@ -77,7 +77,7 @@ class ModelOrigin:
         licence: SPDX expression.
         use: what it may be used for, in words.
         detector: name of the detector in use, as ``Detector.name`` says it; part of the
-            calibration's settings.
+            calibration's pipeline id.
         command: the command that trains it again.
     """
 
@@ -130,7 +130,7 @@ class ModelOrigin:
     def provenance(self, entry: ModelEntry, figures: Figures) -> Provenance:
         """What the operating points come from.
 
-        The settings are those of a ``Recognizer`` with this model and detector, so that it takes
+        The pipeline id is that of a ``Recognizer`` with this model and detector, so that it takes
         the calibration as its own. That its crops are cut from photos, and those measured came
         from the pack, stands in the words on the data.
         """
@@ -139,7 +139,7 @@ class ModelOrigin:
             name=entry.name,
             model=entry.name,
             model_sha256=entry.sha256,
-            settings=f"{self.detector}, {crop}, plain",
+            pipeline_id=f"{self.detector}, {crop}, plain",
             dataset=one_line(
                 f"{figures.people:,} validation people of {self.pack.origin}; packed crops of "
                 f"{self.pack.size} px resampled once more, not cut from the photos"

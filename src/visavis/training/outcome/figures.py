@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.decision.labelled import STEPS_PER_DECADE, Provenance, calibrate
+from visavis.decision.non_mated_model import measure_non_mated
 from visavis.decision.operating_point import measure_points, supported_count
 from visavis.decision.pair_scores import PairScores, all_pairs
 from visavis.decision.profile import Calibration
-from visavis.decision.strangers import measure_strangers
 from visavis.decision.unlabelled import measure_shape
 from visavis.errors import CalibrationError, UnsupportedFmrError
 from visavis.metrics import cells
@@ -98,7 +98,7 @@ def operating_points(
             provenance,
             targets=rates,
             shape=measure_shape(vectors, owner),
-            strangers=measure_strangers(vectors, owner),
+            non_mated=measure_non_mated(vectors, owner),
         )
     except CalibrationError as error:  # no better than chance: the model is written, and says so
         return None, f"no operating point: {error}"

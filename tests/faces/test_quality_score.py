@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visavis.faces.quality import POOR, usability
+from visavis.faces.quality import POOR, quality_score
 from visavis.types import Quality
 
 GOOD = Quality(
@@ -37,24 +37,24 @@ QUALITIES = st.builds(
 
 @given(QUALITIES)
 def test_it_is_a_share(quality) -> None:
-    assert 0 <= usability(quality) <= 1
+    assert 0 <= quality_score(quality) <= 1
 
 
 @given(QUALITIES, st.floats(0, 1))
 def test_it_never_rises_as_a_measure_gets_worse(quality, share) -> None:
     for name in ("size", "sharpness", "contrast", "detector_score"):
         worse = replace(quality, **{name: share * getattr(quality, name)})
-        assert usability(worse) <= usability(quality)
+        assert quality_score(worse) <= quality_score(quality)
     for name in ("yaw", "pitch", "roll"):
         better = replace(quality, **{name: share * getattr(quality, name)})
-        assert usability(better) >= usability(quality)
+        assert quality_score(better) >= quality_score(quality)
     # Exposure is best in the middle.
     better = replace(quality, exposure=0.45 + share * (quality.exposure - 0.45))
-    assert usability(better) >= usability(quality) - 1e-12
+    assert quality_score(better) >= quality_score(quality) - 1e-12
 
 
 def test_left_and_right_are_alike() -> None:
-    assert usability(replace(GOOD, yaw=50)) == usability(replace(GOOD, yaw=-50))
+    assert quality_score(replace(GOOD, yaw=50)) == quality_score(replace(GOOD, yaw=-50))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_left_and_right_are_alike() -> None:
     ],
 )
 def test_ordinary_photos_are_not_poor(change) -> None:
-    assert usability(replace(GOOD, **change)) > POOR
+    assert quality_score(replace(GOOD, **change)) > POOR
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_ordinary_photos_are_not_poor(change) -> None:
     ],
 )
 def test_photos_that_say_little_are_poor(change) -> None:
-    assert usability(replace(GOOD, **change)) < POOR
+    assert quality_score(replace(GOOD, **change)) < POOR

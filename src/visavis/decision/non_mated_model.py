@@ -126,7 +126,7 @@ class NonMatedModel(Record):
         )
 
 
-def measure_strangers(
+def measure_non_mated(
     vectors: Vectors, people: NDArray[np.int64], /, *, draws: int = DRAWS, seed: int = 0,
     cross_fit: CrossFit | None = None,
 ) -> NonMatedModel:  # fmt: skip
