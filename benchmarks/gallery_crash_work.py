@@ -16,7 +16,7 @@ from visavis.errors import GalleryKeyError
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.index.template_index import IndexOptions
 from visavis.gallery.records import NewFace
-from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.opening import GalleryOptions
 from visavis.gallery.sqlite.store import SqliteGallery
 
 MODEL = "c" * 64

@@ -491,7 +491,7 @@ def test_no_photo_could_be_read(run, place: Path, photo: Path, tmp_path: Path) -
 def test_many_new_templates_leave_an_index_behind(tmp_path: Path) -> None:
     from visavis.api.gallery import keep_index
     from visavis.gallery.records import NewFace
-    from visavis.gallery.sqlite.options import GalleryOptions
+    from visavis.gallery.sqlite.opening import GalleryOptions
     from visavis.gallery.sqlite.store import SqliteGallery
 
     eye = np.eye(40, dtype=np.float32)

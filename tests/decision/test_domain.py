@@ -10,7 +10,7 @@ import pytest
 from visavis.decision.cohort import SHRINKAGE, Cohort
 from visavis.decision.cross_fit import CrossFit
 from visavis.decision.domain import Domain, people_mean
-from visavis.decision.gallery_nonmated_scores import as_non_mated
+from visavis.decision.fpir_model import as_non_mated
 from visavis.decision.labelled import Provenance, calibrate_pairs, calibrate_people
 from visavis.decision.non_mated_model import measure_non_mated
 from visavis.decision.pair_scores import all_pairs

@@ -243,7 +243,7 @@ def test_small_galleries_keep_their_rate_on_other_photos(
 
 
 def test_the_interval_without_own_scores_says_what_other_photos_may_do(made) -> None:
-    from visavis.decision.gallery_nonmated_scores import SHIFT_SD
+    from visavis.decision.fpir_model import SHIFT_SD
 
     shipped, own = (open_set(people=60, calibration=c).point(0.01) for c in (SHIPPED, made))
     # The prior alone: a standard deviation of one in the log of the rate, at the least.

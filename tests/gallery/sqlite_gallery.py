@@ -14,7 +14,7 @@ import numpy as np
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.index.template_index import IndexOptions
 from visavis.gallery.records import NewFace
-from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.opening import GalleryOptions
 from visavis.gallery.sqlite.store import SqliteGallery
 
 KEY, OTHER = Key(bytes(range(32))), Key(bytes(range(32, 64)))

@@ -12,8 +12,8 @@ import pytest
 
 from visavis.errors import OptionError
 from visavis.gallery.crypto.key import Key
-from visavis.gallery.sqlite import audit, schema
-from visavis.gallery.sqlite.schema import MIGRATIONS
+from visavis.gallery.sqlite import audit, opening
+from visavis.gallery.sqlite.opening import MIGRATIONS
 from visavis.gallery.sqlite.store import SqliteGallery
 from visavis.identification import migration
 
@@ -180,5 +180,5 @@ def test_a_gallery_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> 
         assert migration.target(store) == ("m", "b" * 64)
         assert store.check().ok
         with store._db.reading() as (db, _):
-            assert schema.version_of(db, tmp_path) == len(MIGRATIONS) == 2
+            assert opening.version_of(db, tmp_path) == len(MIGRATIONS) == 2
             assert db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit_action'").fetchone()

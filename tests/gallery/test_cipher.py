@@ -17,7 +17,7 @@ from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.keyring import open_keyring, plain_keyring, wrapped_keyring
 from visavis.gallery.crypto.value_cipher import AesCipher, PlainCipher
 from visavis.gallery.sqlite import upkeep
-from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.opening import GalleryOptions
 from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

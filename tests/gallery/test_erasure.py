@@ -17,7 +17,7 @@ from visavis.gallery.crypto.key import Key
 from visavis.gallery.index.template_index import TemplateIndex
 from visavis.gallery.sqlite.database import Database
 from visavis.gallery.sqlite.erase import Eraser
-from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.opening import GalleryOptions
 from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

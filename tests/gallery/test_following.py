@@ -12,7 +12,7 @@ from visavis.gallery.crypto.key import Key
 from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
 from visavis.gallery.sqlite import audit, live_indexes
 from visavis.gallery.sqlite import read as reading
-from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.opening import GalleryOptions
 from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from visavis.api.answers import kept
-from visavis.identification.records import IdentifiedPhoto
+from visavis.identification.answers import IdentifiedPhoto
 from visavis.plots import Drawn
 
 if TYPE_CHECKING:

@@ -19,8 +19,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visavis.decision.domain import Domain
-from visavis.decision.fpir_model import CENTERED_SHIFT, MEAN_SHIFT, FpirModel
-from visavis.decision.gallery_nonmated_scores import as_non_mated, fit_shift, prior
+from visavis.decision.fpir_model import (
+    CENTERED_SHIFT,
+    MEAN_SHIFT,
+    FpirModel,
+    as_non_mated,
+    fit_shift,
+    prior,
+)
 from visavis.decision.non_mated_model import NonMatedModel
 from visavis.decision.profile import Calibration, is_shipped
 from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError

@@ -40,7 +40,7 @@ from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.entries import attributes_text, checked_faces
 from visavis.gallery.names import usable_name
 from visavis.gallery.records import NewFace, Person, StoredFace
-from visavis.gallery.sqlite import audit, check, read, schema, write
+from visavis.gallery.sqlite import audit, check, opening, read, write
 from visavis.gallery.sqlite.database import State, state_of
 from visavis.gallery.sqlite.row_codec import about_person
 from visavis.gallery.store import GalleryStore
@@ -140,7 +140,7 @@ def _written(  # noqa: PLR0917
         db.execute(f"PRAGMA {setting}")  # the file counts when it is whole
     keyring, cipher = plain_keyring() if key is None else wrapped_keyring(key)
     db.execute("BEGIN")
-    schema.migrate(db, 0, now=timestamps.written(timestamps.now()))
+    opening.migrate(db, 0, now=timestamps.written(timestamps.now()))
     db.execute("INSERT INTO meta VALUES ('keyring', ?)", (keyring,))
     audit.append(db, cipher, [audit.Event("create", "", {"encrypted": key is not None})])
     total = sum(store.info().faces.values())
@@ -494,9 +494,9 @@ def _connected(path: Path) -> sqlite3.Connection:
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
         for setting in ("trusted_schema = OFF", "cell_size_check = ON", "temp_store = MEMORY"):
             db.execute(f"PRAGMA {setting}")
-        version = schema.version_of(db, path)
+        version = opening.version_of(db, path)
         with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as own:
-            schema.migrate(own, 0, now="")
+            opening.migrate(own, 0, now="")
             pages = db.execute("PRAGMA page_count").fetchone()[0]
             size = pages * db.execute("PRAGMA page_size").fetchone()[0]
             if (

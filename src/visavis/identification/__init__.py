@@ -10,19 +10,19 @@
 
 from __future__ import annotations
 
-from visavis.identification.enroller import Enroller, EnrollOptions
-from visavis.identification.expiry import expiry
-from visavis.identification.identifier import GalleryThreshold, Identifier, IdentifyOptions
-from visavis.identification.migration import Migration, MigrationProgress
-from visavis.identification.models import recognizers
-from visavis.identification.photos import PersonPhoto, of_folders, of_one, of_table
-from visavis.identification.records import (
+from visavis.identification.answers import (
     STATUSES,
     Candidate,
     EnrollRow,
     Identification,
     IdentifiedPhoto,
 )
+from visavis.identification.enroller import Enroller, EnrollOptions
+from visavis.identification.expiry import expiry
+from visavis.identification.identifier import GalleryThreshold, Identifier, IdentifyOptions
+from visavis.identification.migration import Migration, MigrationProgress
+from visavis.identification.models import recognizers
+from visavis.identification.photos import PersonPhoto, of_folders, of_one, of_table
 from visavis.identification.splitting import SplitSuggestion, suggest_splits
 
 __all__ = [

@@ -12,11 +12,11 @@ from visavis.errors import OptionError
 from visavis.faces.quality import POOR, quality_score
 from visavis.gallery.names import usable_name
 from visavis.gallery.records import NewFace
+from visavis.identification.answers import EnrollRow
 from visavis.identification.cut_out import cut_out
 from visavis.identification.migration import require_welcome
 from visavis.identification.models import enrolled_otherwise
 from visavis.identification.photos import PersonPhoto
-from visavis.identification.records import EnrollRow
 from visavis.identification.resemblance import Resemblance
 from visavis.pipeline import PhotoResult, rules
 from visavis.pipeline.batch import SKIPPED

@@ -18,9 +18,8 @@ from visavis.decision.open_set import DEFAULT_FPIR, ENOUGH, OpenSet, above_defau
 from visavis.errors import OptionError, UnknownCalibrationError, UnsupportedFmrError
 from visavis.gallery.fusion import FUSIONS
 from visavis.gallery.space import calibration_in
-from visavis.identification.answers import ModelMatches, fuse
+from visavis.identification.answers import Identification, IdentifiedPhoto, ModelMatches, fuse
 from visavis.identification.models import enrolled_otherwise
-from visavis.identification.records import Identification, IdentifiedPhoto
 from visavis.pipeline import batch, rules
 from visavis.types import Template
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from visavis.decision.evidence import posterior, words
+from visavis.decision.llr import posterior, words
 from visavis.decision.profile import Calibration
 from visavis.errors import ModelMismatchError, OptionError
 from visavis.pipeline.records import FaceUsed, Verification

@@ -21,9 +21,8 @@ from visavis.gallery.crypto.keyring import SCRYPT_COST
 from visavis.gallery.milvus.options import MilvusOptions
 from visavis.gallery.records import AuditEntry
 from visavis.gallery.sqlite import audit
-from visavis.gallery.sqlite.database import exclusive
-from visavis.gallery.sqlite.failures import translate_errors
-from visavis.gallery.sqlite.open import opened
+from visavis.gallery.sqlite.database import exclusive, translate_errors
+from visavis.gallery.sqlite.opening import opened
 
 _WRITER_BITS: Final = 10  # of a face's number say which machine gave it
 

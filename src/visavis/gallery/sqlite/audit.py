@@ -13,14 +13,19 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from json.encoder import encode_basestring_ascii as _text
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from visavis.errors import GalleryDamagedError, OptionError
 from visavis.gallery import timestamps
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.records import AuditEntry
 from visavis.gallery.sqlite.database import Readable, State
-from visavis.gallery.sqlite.schema import FREQUENT, INDEXED
+
+FREQUENT: Final = ("enrol", "identify")
+"""Frequent audit actions, which the index leaves out to stay small."""
+
+INDEXED: Final = "action NOT IN ('enrol', 'identify')"
+"""Condition that a query must contain literally, so that SQLite uses the index."""
 
 _START = bytes(32)
 _PART = 5000

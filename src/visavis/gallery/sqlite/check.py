@@ -138,6 +138,7 @@ def _differing(
 ) -> int:
     """Templates that the index holds otherwise than the table; rows that do not open aside."""
     differ, after = 0, 0
+    # Ends: numbers rise, and the transaction sees a fixed number of faces.
     while rows := db.execute(
         f"SELECT {FACE_COLUMNS} FROM face WHERE model = ? AND id > ? ORDER BY id LIMIT ?",
         (model, after, _BATCH),

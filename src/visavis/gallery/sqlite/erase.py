@@ -23,8 +23,7 @@ from visavis.errors import (
     GalleryDamagedError,
     GalleryError,
 )
-from visavis.gallery.sqlite.database import Database, State, exclusive
-from visavis.gallery.sqlite.failures import translate_errors
+from visavis.gallery.sqlite.database import Database, State, exclusive, translate_errors
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
 
 T = TypeVar("T")

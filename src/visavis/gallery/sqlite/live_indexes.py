@@ -99,6 +99,7 @@ class LiveIndexes:
     ) -> TemplateIndex:
         """The index as the table is in this read transaction."""
         live = self._held(db, state, model, cipher)
+        # Ends: each batch takes ``live.faces`` closer to the clock of this transaction.
         while self._advance(live, db, state, model, cipher):
             pass
         return live.index

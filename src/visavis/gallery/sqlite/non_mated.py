@@ -15,10 +15,10 @@ from visavis.decision.domain import Domain
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.records import Match
 from visavis.gallery.sqlite import read as reading
-from visavis.gallery.sqlite.counting import FaceCounts
 from visavis.gallery.sqlite.database import Database
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.nonmated_cache import keep_scores, kept_scores
+from visavis.gallery.sqlite.read import FaceCounts
 from visavis.types import Vectors
 
 _PIECE: Final = 16_384

@@ -34,13 +34,12 @@ from visavis.gallery.sqlite import check as checking
 from visavis.gallery.sqlite import read as reading
 from visavis.gallery.sqlite import write as writing
 from visavis.gallery.sqlite.change import Change
-from visavis.gallery.sqlite.counting import FaceCounts, LevelledFaces
 from visavis.gallery.sqlite.database import State
 from visavis.gallery.sqlite.erase import Erased, Eraser
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
-from visavis.gallery.sqlite.open import INDEX, opened
-from visavis.gallery.sqlite.options import GalleryOptions
+from visavis.gallery.sqlite.opening import INDEX, GalleryOptions, opened
 from visavis.gallery.sqlite.person_search import search_people
+from visavis.gallery.sqlite.read import FaceCounts, LevelledFaces
 from visavis.gallery.sqlite.row_codec import about_person, written_uid
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
@@ -311,7 +310,7 @@ class SqliteGallery:
                 models={sha256: name for _, sha256, name in held},
                 encrypted=self._cipher.encrypted,
                 index={sha256: self._indexes.describe(db, number) for number, sha256, _ in held},
-                bytes=upkeep.size(self._path),
+                bytes=self._db.size(),
                 audit_entries=entries,
                 audit_head=head,
                 levelled={s: levelled[number] for number, s, _ in held if number in levelled},

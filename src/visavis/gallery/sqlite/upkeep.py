@@ -15,12 +15,17 @@ from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.keyring import plain_keyring, wrapped_keyring
 from visavis.gallery.crypto.value_cipher import AesCipher, CurrentCipher, PlainCipher, ValueCipher
 from visavis.gallery.sqlite import audit
-from visavis.gallery.sqlite.database import Database
+from visavis.gallery.sqlite.database import (
+    Database,
+    is_busy,
+    is_damage,
+    translate_errors,
+    translated,
+)
 from visavis.gallery.sqlite.erase import Eraser
-from visavis.gallery.sqlite.failures import is_busy, is_damage, translate_errors, translated
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
-from visavis.gallery.sqlite.open import DATABASE, INDEX
+from visavis.gallery.sqlite.opening import DATABASE, INDEX
 from visavis.gallery.sqlite.read import crop_of
 from visavis.gallery.sqlite.row_codec import (
     FACE_COLUMNS,
@@ -86,7 +91,7 @@ def compact(
     database: Database, eraser: Eraser, indexes: LiveIndexes, cipher: ValueCipher
 ) -> tuple[int, int]:
     """Make the files as small as they can be; bytes before and after."""
-    before = size(database.folder)
+    before = database.size()
     with eraser.lock(), database.writing() as (db, state):
         for model in indexes.loaded():
             indexes.current(db, state, model, cipher)
@@ -98,7 +103,7 @@ def compact(
         audit.append(db, cipher, [audit.Event("compact", "", {})])
     eraser.rewrite()
     indexes.save_all(cipher)
-    return before, size(database.folder)
+    return before, database.size()
 
 
 def backup(database: Database, cipher: ValueCipher, destination: Path) -> None:
@@ -127,15 +132,6 @@ def backup(database: Database, cipher: ValueCipher, destination: Path) -> None:
                 if made:
                     destination.rmdir()
             raise
-
-
-def size(folder: Path) -> int:
-    """Bytes of all files of a gallery."""
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size if path.is_file() else 0
-    return total
 
 
 def _copy(database: Database, target: Path) -> None:
@@ -190,6 +186,7 @@ def _parts(
     db: sqlite3.Connection, select: str, *, key: str = "id"
 ) -> Iterator[list[tuple[Any, ...]]]:
     after = 0
+    # Ends: numbers rise, and nobody else adds rows during the transaction.
     while rows := db.execute(
         f"{select} WHERE {key} > ? ORDER BY {key} LIMIT ?", (after, _RESEALED)
     ).fetchall():
