@@ -159,7 +159,7 @@ def test_what_somebody_put_into_the_folders_is_kept(album: Album, tmp_path: Path
     assert not (people / "cluster 0001" / "notes.txt").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.txt").write_text("x")
-    with pytest.raises(DataError, match="not a folder of ours"):
+    with pytest.raises(DataError, match="mine"):
         folders.write(tmp_path / "mine", album)
     assert (tmp_path / "mine" / "photo.txt").exists()
 
@@ -286,13 +286,13 @@ def test_no_template_is_in_the_state(store: AlbumStore, album: Album) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite").write_bytes(b"not a database, but long enough to look like one" * 50)
-    with pytest.raises(DataError, match=r"x\.sqlite: cannot be used"):
+    with pytest.raises(DataError, match=r"x\.sqlite"):
         AlbumStore(tmp_path / "x.sqlite")
-    with pytest.raises(DataError, match="no state"):
+    with pytest.raises(DataError, match=r"missing\.sqlite"):
         AlbumStore(tmp_path / "missing.sqlite")
     with AlbumStore(tmp_path / "later.sqlite", create=True) as store, store.changing():
         store._set("schema", 99)
-    with pytest.raises(DataError, match="schema 99"):
+    with pytest.raises(DataError, match="99"):
         AlbumStore(tmp_path / "later.sqlite")
 
 

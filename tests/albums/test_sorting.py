@@ -170,11 +170,11 @@ def test_lists_that_contradict_each_other_are_refused_and_change_nothing(
     toy.run(store, photos)
     before = toy.clusters(store)
     links = [Link(1, 3, True, "m.csv, line 1"), Link(1, 3, False, "c.csv, line 2")]
-    with pytest.raises(ConstraintError, match=r"c\.csv, line 2: f1 and f3"):
+    with pytest.raises(ConstraintError, match=r"c\.csv, line 2.*f1.*f3"):
         toy.run(store, photos, links=links)
     with store.changing():
         Fixer(store).split(1, [1])
-    with pytest.raises(ConstraintError, match=r"m\.csv, line 1: f1 and f2 .*correction"):
+    with pytest.raises(ConstraintError, match=r"m\.csv, line 1.*f1.*f2"):
         toy.run(store, photos, links=[Link(1, 2, True, "m.csv, line 1")])
     assert toy.clusters(store)[3] == before[3]
 
@@ -237,7 +237,7 @@ def test_what_was_sorted_by_levelled_templates_is_sorted_anew_or_not_at_all(
         )
         toy.run(store, photos)
     before = toy.clusters(store)
-    with pytest.raises(ModelMismatchError, match=r"levelled 0123abcd.*--anew"):
+    with pytest.raises(ModelMismatchError, match=r"0123abcd.*--anew"):
         toy.run(store, photos | toy.photos_of([[ANNA], [BOB, ANNA], [BOB], [CEM]]))
     assert toy.clusters(store) == before
     toy.run(store, photos, anew=True)

@@ -76,7 +76,7 @@ def test_an_album_is_corrected_saved_and_opened_again(
     gone = later.forget()
     assert "album.sqlite" in gone.erased
     assert list(out.iterdir()) == []
-    with pytest.raises(DataError, match="no state"):
+    with pytest.raises(DataError, match=str(out)):
         again.undo()
 
 
@@ -86,7 +86,7 @@ def test_a_cluster_becomes_a_person_and_names_the_next_album(
     out = tmp_path / "sorted"
     album = vv.cluster(photos, out=out, home=home, cache=False, pictures=False)
     main = album.clusters[0].id
-    with pytest.raises(OptionError, match="without a name"):
+    with pytest.raises(OptionError, match="name"):
         album.enroll(main, tmp_path / "family")
     assert not (tmp_path / "family").exists(), "no gallery is made of nothing"
     with vv.Gallery(tmp_path / "family", create=True, home=home) as people:
@@ -117,6 +117,6 @@ def test_what_cannot_be_is_refused_before_the_work(
         vv.cluster(photos, out=out, home=home, false_merge=7)
     with pytest.raises(OptionError):
         vv.cluster(photos, out=out, home=home, algorithm="k-means")
-    with pytest.raises(DataError, match="no state"):
+    with pytest.raises(DataError, match="empty"):
         vv.PhotoAlbum(tmp_path / "empty", home=home)
     assert not out.exists()

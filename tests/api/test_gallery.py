@@ -75,7 +75,7 @@ def test_an_encrypted_gallery_is_exported_encrypted(portrait: np.ndarray, tmp_pa
 def test_a_source_of_nobody_is_refused(portrait: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(portrait).save(tmp_path / "a.png")
     with vv.Gallery(tmp_path / "g", create=True) as people:
-        with pytest.raises(OptionError, match="nobody"):
+        with pytest.raises(OptionError, match=r"a\.png"):
             people.enroll(tmp_path / "a.png")
-        with pytest.raises(OptionError, match="not there"):
+        with pytest.raises(OptionError, match=r"b\.png"):
             people.enroll(tmp_path / "b.png")

@@ -80,9 +80,9 @@ def test_detect_many_says_what_it_could_not_read(folder: Path) -> None:
 
 def test_what_cannot_be_done_is_refused_at_once(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageNotFoundError, match="without photos"):
+    with pytest.raises(ImageNotFoundError, match="empty"):
         vv.embed_many(tmp_path / "empty")
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(DataError, match=r"a\.png"):
         vv.embed_many(folder / "a.png")
     with pytest.raises(OptionError):
         vv.embed_many(folder, faces="tallest")

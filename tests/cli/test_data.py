@@ -87,7 +87,7 @@ def test_aligned_crops_and_pair_lists(run: Run, tmp_path: Path, portrait: np.nda
     (tmp_path / "pairs.csv").write_text("a,b,same\n0.png,1.png,1\n1.png,2.png,1\n0.png,2.png,0\n")
     failed = run("data", "pack", tmp_path / "pairs.csv", tmp_path / "y", "--aligned")
     assert failed.code == 2
-    assert "0.png and 2.png are two people's" in failed.err
+    assert "0.png and 2.png" in failed.err
     assert failed.err.count("\n") == 1
 
 
@@ -113,7 +113,7 @@ def test_check_finds_damage(run: Run, people: Path, tmp_path: Path) -> None:
     run("data", "pack", people, out, "--size", "64")
     sound = run("data", "check", out)
     assert sound.code == 0
-    assert "3 crops, each as it was written" in sound.out
+    assert "3 crops" in sound.out
     with out.open("r+b") as file:
         file.seek(START + 64 * 64 * 3 + 5)
         byte = file.read(1)
@@ -121,7 +121,7 @@ def test_check_finds_damage(run: Run, people: Path, tmp_path: Path) -> None:
         file.write(bytes([byte[0] ^ 1]))
     damaged = run("data", "check", out)
     assert damaged.code == 2
-    assert "the crop of Zoë/dark.png is damaged" in damaged.err
+    assert "Zoë/dark.png" in damaged.err
     assert damaged.err.count("\n") == 1
 
 
@@ -134,7 +134,7 @@ def test_check_finds_test_people(
     save(np.full((90, 90, 3), 50, np.uint8), test / "zoë" / "1.png")
     named = run("data", "check", out, "--against", test)
     assert named.code == 2
-    assert "1 of its people (Zoë)" in named.err
+    assert "(Zoë)" in named.err
     assert run("data", "check", out, "--against", test, "--ignore-names").code == 0
 
     shutil.rmtree(test)
@@ -142,12 +142,12 @@ def test_check_finds_test_people(
     shutil.copy(people / "Bo" / "1.png", test / "Dee" / "x.png")
     copied = run("data", "check", out, "--against", test)
     assert copied.code == 2
-    assert "1 of its files (Bo/1.png = Dee/x.png)" in copied.err
+    assert "(Bo/1.png = Dee/x.png)" in copied.err
 
     save(portrait[20:, 30:].copy(), test / "Dee" / "x.png")
     cut = run("data", "check", out, "--against", test)
     assert cut.code == 2
-    assert "near-identical to its own" in cut.err
+    assert "near-identical" in cut.err
     thin = tmp_path / "thin.pack"
     dropped = run("data", "check", out, "--against", test, "--drop", thin, "--json")
     # The mirrored photo and the darker one are copies of it too.

@@ -130,7 +130,7 @@ def test_standard_input_is_one_photo_and_not_empty(
         pipe(monkeypatch, photo.read_bytes())
         ended = run(*command)
         assert (ended.code, ended.err.count("\n")) == (2, 1)
-        assert "standard input twice" in ended.err
+        assert "twice" in ended.err
     for given in (b"", b"no photo"):
         pipe(monkeypatch, given)
         ended = run("verify", photo, "-")
@@ -151,7 +151,7 @@ def test_a_url_is_told_as_given(run: Any, photo: Path, tmp_path: Path) -> None:
     ):  # fmt: skip
         ended = run(*command)
         assert ended.code == 2
-        assert f"{url} is a URL; visavis does not fetch from the network; download" in ended.err
+        assert f"{url} is a URL" in ended.err
 
 
 def test_a_photo_is_called_as_given(run: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,7 @@ def test_resuming_what_is_not_there_says_so(run: Run, pack: Pack, tmp_path: Path
     words = ("train", "--recipe", "siamese-triplet", pack.path, *FIELDS, "--max_steps", "2")
     done = run(*words, "--out", tmp_path / "mistyped", "--resume")
     assert done.code == 0, done.err
-    assert f"{tmp_path / 'mistyped'} holds no run to go on with" in done.err
+    assert f"{tmp_path / 'mistyped'} holds no run" in done.err
 
 
 @pytest.mark.parametrize("saved", [True, False])
@@ -267,17 +267,17 @@ def test_a_run_that_cannot_be_written_is_refused(run: Run, pack: Pack, tmp_path:
     out = tmp_path / "file" / "run"
     refused = run("train", "--recipe", "siamese-triplet", pack.path, "--out", out)
     assert refused.code == 2
-    assert "name a folder that can be written" in refused.err
+    assert "can be written" in refused.err
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_fields_are_taken_apart() -> None:
     words = ["--lr", "-1", "data", "--a-b=c=d", "--x", "--y"]
-    with pytest.raises(OptionError, match="--x without"):
+    with pytest.raises(OptionError, match="--x"):
         take_apart(words)
     plain, fields = take_apart(words[:-2])
     assert (plain, fields) == (["data"], {"lr": "-1", "a_b": "c=d"})
-    with pytest.raises(OptionError, match="twice"):
+    with pytest.raises(OptionError, match="--lr"):
         take_apart(["--lr", "1", "--lr=2"])
 
 

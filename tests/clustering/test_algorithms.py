@@ -45,7 +45,7 @@ def test_the_graph_is_the_same_in_blocks_and_refuses_too_many_pairs() -> None:
     assert abs(graph.nnz - int((exact >= 0.5).sum())) <= 4
     assert score_graph(vectors[:0], 0.5).shape == (0, 0)
     assert score_graph(vectors[:1], 0.5).nnz == 0
-    with pytest.raises(OptionError, match="more than 1,000 scores"):
+    with pytest.raises(OptionError, match="1,000"):
         score_graph(vectors, 0.5, max_pairs=1000)
 
 
@@ -135,7 +135,7 @@ def test_options_outside_their_range(make, named: str) -> None:
 def test_too_many_faces_are_refused_with_a_way_out(kind) -> None:
     vectors, _ = people([3, 3])
     assert kind(threshold=0.4, max_faces=6).cluster(vectors).max() == 1
-    with pytest.raises(OptionError, match=r"6 faces .* default algorithm, or .* max_faces"):
+    with pytest.raises(OptionError, match=r"6 faces.*max_faces"):
         kind(threshold=0.4, max_faces=5).cluster(vectors)
 
 

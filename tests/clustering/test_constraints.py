@@ -139,14 +139,14 @@ def test_an_explicit_link_beats_the_photo_but_a_chain_does_not() -> None:
     mirror = Constraints(photos=photos, must=np.array([[0, 1], [1, 2]]))
     assert resolve(mirror, 4).group.tolist() == [0, 0, 0, 1]
     chain = Constraints(photos=photos, must=np.array([[0, 3], [3, 1]]))
-    with pytest.raises(ConstraintError, match=r"faces 0 and 1 are in one photo.*link the two"):
+    with pytest.raises(ConstraintError, match=r"0 and 1.*photo"):
         resolve(chain, 4)
     both = Constraints(photos=photos, must=np.array([[0, 3], [3, 1], [0, 1]]))
     assert resolve(both, 4).group.tolist() == [0, 0, 1, 0]
 
 
 def test_must_and_cannot_of_one_pair() -> None:
-    with pytest.raises(ConstraintError, match="faces 2 and 0 have a cannot-link"):
+    with pytest.raises(ConstraintError, match="2 and 0"):
         resolve(Constraints(must=np.array([[0, 2]]), cannot=np.array([[2, 0]])), 3)
 
 
@@ -155,7 +155,7 @@ def test_a_million_faces_in_one_chain() -> None:
     chain = np.stack([np.arange(n - 1), np.arange(1, n)], axis=1)
     found = resolve(Constraints(must=chain), n)
     assert found.count == 1
-    with pytest.raises(ConstraintError, match=f"faces 0 and {n - 1}"):
+    with pytest.raises(ConstraintError, match=f"0 and {n - 1}"):
         resolve(Constraints(must=chain, cannot=np.array([[0, n - 1]])), n)
     photos = np.arange(n) // 4
     cannot = np.random.default_rng(0).integers(0, n, (100_000, 2))

@@ -35,3 +35,11 @@ def simulate(
 @pytest.fixture(name="simulate")
 def _simulate() -> Simulate:
     return simulate
+
+
+@pytest.fixture
+def few_half_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight half-samples instead of 32 behind each interval of an estimate on unlabelled photos."""
+    from visavis.decision.unlabelled import estimate_non_mated
+
+    monkeypatch.setitem(estimate_non_mated.__kwdefaults__, "half_samples", 8)

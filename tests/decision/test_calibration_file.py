@@ -225,7 +225,7 @@ def renamed(plain: Any, before: str, after: str) -> Any:
 
 
 def test_a_plausible_value_is_noticed_too() -> None:
-    with pytest.raises(CalibrationError, match="not those that were written"):
+    with pytest.raises(CalibrationError, match="written"):
         Calibration.from_json(TEXT.replace('"threshold": 0.4,', '"threshold": 0.41,'))
 
 
@@ -254,7 +254,7 @@ def test_a_folder_that_is_none_is_an_error_and_not_empty(tmp_path: Path) -> None
     for call in (store.names, lambda: store.load("toy"), lambda: store.delete("toy")):
         with pytest.raises(CalibrationError, match="calibrations"):
             call()
-    with pytest.raises(CalibrationError, match="cannot be written"):
+    with pytest.raises(CalibrationError, match="calibrations"):
         store.save(WHOLE)
     assert store.load("sface-lfw").people == 4038  # what is shipped needs no folder
 

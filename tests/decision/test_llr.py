@@ -87,8 +87,8 @@ def test_maps_are_monotone_and_bounded(seed, gap) -> None:
 
 def test_evidence_needs_mated_pairs_that_score_higher() -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(CalibrationError, match="no mated pairs"):
+    with pytest.raises(CalibrationError, match="mated"):
         llr.fit_isotonic(_pairs(np.zeros(0), rng.uniform(0, 1, 50)), bounds=(-1, 1))
     upside_down = _pairs(rng.normal(0.1, 0.1, 50), rng.normal(0.5, 0.1, 500))
-    with pytest.raises(CalibrationError, match="score no higher"):
+    with pytest.raises(CalibrationError, match="higher"):
         llr.fit_logistic(upside_down, bounds=(-1, 1))

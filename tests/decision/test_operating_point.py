@@ -70,7 +70,7 @@ def test_a_rate_below_the_data_is_refused_with_the_people_it_takes(simulate) -> 
     x, who = simulate(np.random.default_rng(0), 100)
     pairs = all_pairs(x, who)
     assert supported_count(pairs, 1e-2) == 49
-    with pytest.raises(UnsupportedFmrError, match=r"4,950 non-mated pairs of 100 people.*about"):
+    with pytest.raises(UnsupportedFmrError, match=r"4,950.*100 people"):
         supported_count(pairs, 1e-3)
     needed = people_needed(pairs, 1e-3)
     more, whose = simulate(np.random.default_rng(1), needed + 15)

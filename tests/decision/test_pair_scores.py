@@ -89,13 +89,13 @@ def test_mates_of_mates_are_one_person() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    with pytest.raises(DataError, match="at least two people"):
+    with pytest.raises(DataError, match="two people"):
         all_pairs([[1, 0], [0, 1]], ["a", "a"])
     with pytest.raises(DataError):
         all_pairs([[1, 0]], ["a", "b"])
     with pytest.raises(OptionError):
         all_pairs([[1, 0], [0, 1]], ["a", "b"], tail=0)
-    with pytest.raises(DataError, match="no non-mated pair"):
+    with pytest.raises(DataError, match="non-mated"):
         listed_pairs([0.5], [True], [("a", "a")])
-    with pytest.raises(DataError, match=r"outside \[-1, 1\]"):
+    with pytest.raises(DataError, match=r"\[-1, 1\]"):
         listed_pairs([5.0], [False], [("a", "b")])

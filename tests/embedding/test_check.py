@@ -132,9 +132,9 @@ def test_an_open_size_must_be_given(build) -> None:
 
 
 def test_options_that_contradict_the_graph(build) -> None:
-    with pytest.raises(OptionError, match="input size 16, not 112"):
+    with pytest.raises(OptionError, match=r"16.*112"):
         check_graph(build(), input_size=112)
-    with pytest.raises(OptionError, match="layout NCHW, not NHWC"):
+    with pytest.raises(OptionError, match=r"NCHW.*NHWC"):
         check_graph(build(), layout="NHWC")
 
 

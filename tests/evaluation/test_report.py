@@ -177,7 +177,7 @@ def test_the_page_says_what_it_measured(page: str) -> None:
     assert "no-face (a)photo: 5" in text
     assert f"{100 * summary.accuracy_failures_different:.2f} %" in text
     assert "2026-01-02, 03:04" in text
-    assert "draw pairs, because the list does not say who is in the photos" in text
+    assert "draw pairs" in text
     assert "It holds no face" in text
 
 
@@ -244,7 +244,7 @@ def test_writing_makes_folders_and_names_what_fails(tmp_path: Path) -> None:
     path = tmp_path / "new" / "report.html"
     report.write(path, scores, summary)
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match=r"a file\.html"):
         report.write(path / "below" / "a file.html", scores, summary)
 
 

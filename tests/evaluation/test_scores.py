@@ -278,7 +278,7 @@ def test_parquet_errors(tmp_path: Path, columns: dict[str, Any], message: str) -
 @KINDS
 def test_files_that_are_none(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"s{suffix}"
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=str(path)):
         scores.read(path)
     path.write_bytes(b"\x00\xff\xfe garbage")
     with pytest.raises(DataError, match=str(path)):
@@ -287,18 +287,18 @@ def test_files_that_are_none(tmp_path: Path, suffix: str) -> None:
 
 def test_other_extensions_are_refused(tmp_path: Path) -> None:
     for use in (scores.read, lambda path: scores.write(path, example())):
-        with pytest.raises(DataError, match=r"name it \.csv or \.parquet"):
+        with pytest.raises(DataError, match=r"scores\.xlsx.*\.parquet"):
             use(tmp_path / "scores.xlsx")
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="taken"):
         scores.write(tmp_path / "taken" / "s.csv", example())
 
 
 def test_a_score_and_a_failure_contradict_each_other() -> None:
     with pytest.raises(DataError, match="contradict"):
         example(failure=texts(["", "no-face (a)", "no-face (b)", ""]))
-    with pytest.raises(DataError, match="fold of shape"):
+    with pytest.raises(DataError, match="fold"):
         example(fold=np.array([1]))

@@ -97,7 +97,7 @@ def turned(crop: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
     ids=["photo", "box", "smaller", "turned", "tilted", "shifted"],
 )
 def test_other_crops_are_refused(aligned: Aligned, portrait: NDArray[np.uint8], change) -> None:
-    with pytest.raises(NotAlignedError, match=r"lie \d+% of the eye distance off.*--aligned"):
+    with pytest.raises(NotAlignedError, match=r"\d+%.*--aligned"):
         aligned.detect(np.ascontiguousarray(change(portrait)))
 
 
@@ -110,7 +110,7 @@ def test_what_shows_no_face_is_refused(aligned: Aligned) -> None:
 
 @pytest.mark.parametrize("detector", [None, YuNet(threads=1)], ids=["unchecked", "checked"])
 def test_a_picture_that_is_not_square_is_refused(detector: YuNet | None) -> None:
-    with pytest.raises(NotAlignedError, match="112x92 pixels"):
+    with pytest.raises(NotAlignedError, match="112x92"):
         Aligned(detector).detect(np.zeros((92, 112, 3), np.uint8))
 
 

@@ -177,7 +177,7 @@ def test_who_reads_without_end_holds_the_erasure_up_but_not_for_ever(tmp_path: P
     reader = sqlite3.connect(tmp_path / "g" / "gallery.sqlite", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM face").fetchone()
-    with pytest.raises(GalleryBusyError, match="still in its log; end that process") as told:
+    with pytest.raises(GalleryBusyError) as told:
         store.remove("Person 04")
     assert str(told.value).startswith("done, and no answer knows of it any more")
     assert "Person 04" not in [person.name for person in store.people()]

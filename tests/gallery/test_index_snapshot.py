@@ -129,7 +129,7 @@ def test_another_version_and_an_empty_index(tmp_path: Path) -> None:
         TemplateIndex.load(tmp_path / "none", options=OPTIONS, cipher=PLAIN)
     for content in (b"visavis index 1\n" + bytes(500), b"", _sealed(path, b'{"dimension": 8}')):
         path.write_bytes(content)
-        with pytest.raises(GalleryDamagedError, match="made again"):
+        with pytest.raises(GalleryDamagedError):
             TemplateIndex.load(path, options=OPTIONS, cipher=PLAIN)
 
 

@@ -283,7 +283,7 @@ def test_a_folder_serves_one_process(path: str, tmp_path: Path) -> None:
         assert holder.stdin
         assert holder.stdout
         assert holder.stdout.readline() == "open\n"
-        with pytest.raises(GalleryBusyError, match="another process"):
+        with pytest.raises(GalleryBusyError):
             MilvusGallery(path, options=MilvusOptions(wait=0.1))
         holder.stdin.write("\n")
         holder.stdin.flush()
@@ -468,16 +468,16 @@ def test_a_closed_gallery_leaves_no_connection(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(GalleryError, match="no gallery"):
+    with pytest.raises(GalleryError, match=r"none\.db"):
         MilvusGallery(str(tmp_path / "none.db"))
-    with pytest.raises(GalleryError, match="no folder"):
+    with pytest.raises(GalleryError, match="none"):
         MilvusGallery(str(tmp_path / "none" / "x.db"), create=True)
     with pytest.raises(OptionError, match=r"\.db"):
         MilvusGallery(str(tmp_path / "gallery"), create=True)
     (tmp_path / "old.db").write_bytes(b"SQLite format 3")
     with pytest.raises(GalleryError, match="Milvus Lite"):
         MilvusGallery(str(tmp_path / "old.db"))
-    with pytest.raises(GalleryError, match="is Milvus running"):
+    with pytest.raises(GalleryError, match=r"127\.0\.0\.1:1"):
         MilvusGallery("http://127.0.0.1:1", options=MilvusOptions(timeout=1))
     with MilvusGallery(str(tmp_path / "new.db"), create=True):
         assert stat.S_IMODE((tmp_path / "new.db").stat().st_mode) == 0o700

@@ -53,7 +53,7 @@ def test_only_its_owner_can_read_it(tmp_path: Path, key: object) -> None:
 
 
 def test_what_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:
-    with pytest.raises(GalleryError, match="no gallery at"):
+    with pytest.raises(GalleryError, match=str(tmp_path / "g")):
         SqliteGallery(tmp_path / "g")
     assert not (tmp_path / "g").exists()
 
@@ -61,9 +61,9 @@ def test_what_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:
 def test_foreign_folders_and_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"x")
-    with pytest.raises(GalleryError, match="other files"):
+    with pytest.raises(GalleryError, match="photos"):
         SqliteGallery(tmp_path / "photos", create=True)
-    with pytest.raises(OptionError, match="is a file"):
+    with pytest.raises(OptionError, match=r"a\.jpg"):
         SqliteGallery(tmp_path / "photos" / "a.jpg", create=True)
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "gallery.sqlite").write_text("no database " * 100)
@@ -72,7 +72,7 @@ def test_foreign_folders_and_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "db").mkdir()
     with sqlite3.connect(tmp_path / "db" / "gallery.sqlite") as db:
         db.execute("CREATE TABLE other (x)")
-    with pytest.raises(GalleryError, match="not a gallery"):
+    with pytest.raises(GalleryError, match=str(tmp_path / "db")):
         SqliteGallery(tmp_path / "db", create=True)
     assert sorted(p.name for p in (tmp_path / "photos").iterdir()) == ["a.jpg"]
 
@@ -88,7 +88,7 @@ def test_a_newer_format_is_refused_and_named(tmp_path: Path) -> None:
 def test_what_was_begun_and_killed_is_begun_again(tmp_path: Path) -> None:
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / "gallery.sqlite").touch()
-    with pytest.raises(GalleryError, match="no gallery at"):
+    with pytest.raises(GalleryError, match=str(tmp_path / "g")):
         SqliteGallery(tmp_path / "g")
     with SqliteGallery(tmp_path / "g", create=True) as store:
         crowd(store)
@@ -132,7 +132,7 @@ def test_a_backup_is_a_gallery_of_one_moment(tmp_path: Path, key: object) -> Non
         before = everything(store)
         store.backup(tmp_path / "deep" / "b")
         store.remove("Person 03")
-        with pytest.raises(GalleryError, match="is there already"):
+        with pytest.raises(GalleryError, match=str(tmp_path / "deep" / "b")):
             store.backup(tmp_path / "deep" / "b")
         assert [e.action for e in store.audit()][-2:] == ["backup", "remove"]
     with SqliteGallery(tmp_path / "deep" / "b", key=key) as copy:  # type: ignore[arg-type]
@@ -161,7 +161,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
         with store._db.alone() as db:
             (pages,) = db.execute("PRAGMA page_count").fetchone()
             db.execute(f"PRAGMA max_page_count = {pages + 5}")
-        with pytest.raises(GalleryError, match=r"disk is full; make room"):
+        with pytest.raises(GalleryError, match="disk is full"):
             store.add([new(f"More {i}", v) for i, v in enumerate(unit(500))])
         assert everything(store) == before
         with store._db.alone() as db:
@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with SqliteGallery(tmp_path / "g", create=True) as store:
         with store._db.alone() as db:
             db.execute("PRAGMA query_only = ON")
-        with pytest.raises(GalleryError, match="read-only; allow writing"):
+        with pytest.raises(GalleryError, match="read-only"):
             store.add([new("A", VECTORS[0])])
 
 
@@ -194,10 +194,10 @@ def test_a_gallery_that_was_taken_away_or_replaced(tmp_path: Path) -> None:
     crowd(store)
     shutil.copytree(tmp_path / "g", tmp_path / "other")
     shutil.rmtree(tmp_path / "g")
-    with pytest.raises(GalleryError, match="removed or replaced"):
+    with pytest.raises(GalleryError, match="removed"):
         store.add([new("A", VECTORS[0])])
     (tmp_path / "other").rename(tmp_path / "g")
-    with pytest.raises(GalleryError, match="removed or replaced"):
+    with pytest.raises(GalleryError, match="removed"):
         store.person("Person 01")
     store.close()
     with SqliteGallery(tmp_path / "g") as again:
@@ -209,7 +209,7 @@ def test_another_process_holds_it_too_long(tmp_path: Path) -> None:
     with SqliteGallery(tmp_path / "g", create=True, options=options) as store:
         other = sqlite3.connect(tmp_path / "g" / "gallery.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(GalleryBusyError, match="another process"):
+        with pytest.raises(GalleryBusyError):
             store.add([new("A", VECTORS[0])])
         assert list(store.people()) == []  # readers do not wait
         other.execute("ROLLBACK")

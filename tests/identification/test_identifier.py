@@ -215,7 +215,7 @@ def test_recognizers_of_a_gallery(enrolled, old: Recognizer, tiles_home: Path) -
     assert found.calibration.name == "old-tiles"
     with pytest.raises(ModelMismatchError):
         recognizers(enrolled, model="new", home=tiles_home)
-    with pytest.raises(ModelMismatchError, match="'new-tiles' was made with new"):
+    with pytest.raises(ModelMismatchError, match="'new-tiles'"):
         recognizers(enrolled, home=tiles_home, calibrations=("new-tiles",))
     with pytest.raises(UnknownModelError, match="nonesuch"):
         recognizers(enrolled, model="nonesuch", home=tiles_home)
@@ -325,7 +325,7 @@ def test_levelled_templates_of_a_former_version_are_compared_with_nothing(
         lambda: Enroller(levelled, old),
         lambda: suggest_splits(levelled, "merged"),
     ):
-        with pytest.raises(ModelMismatchError, match=r"levelled 0123abcd.*in a new gallery"):
+        with pytest.raises(ModelMismatchError, match="0123abcd"):
             compare()
     levelled.remove("merged")
     assert identifier.identify(path).faces[0].person == "p07"
@@ -364,7 +364,7 @@ def test_options_are_checked(wrong: dict) -> None:
 
 def test_one_recognizer_a_model(gallery, old: Recognizer) -> None:
     for given in ([], [old, old]):
-        with pytest.raises(OptionError, match="one a model"):
+        with pytest.raises(OptionError, match="recognizers"):
             Identifier(gallery, given)
 
 

@@ -53,7 +53,7 @@ def test_from_kept_crops_to_the_end(gallery, old: Recognizer, new: Recognizer, s
     assert {p.name: p.id for p in gallery.people()} == before
     assert target(gallery) is None
     assert gallery.check().ok
-    with pytest.raises(OptionError, match="its templates only"):
+    with pytest.raises(OptionError, match="templates only"):
         Migration(gallery, new)
 
 

@@ -122,7 +122,7 @@ def test_a_hundred_scans_are_read() -> None:
     last = data[data.rindex(b"\xff\xda") : -2]
     more = [data[:-2] + last * (count - have) + b"\xff\xd9" for count in (100, 101)]
     assert images.decode(more[0]).shape == (48, 64, 3)
-    with pytest.raises(ImageUnsupportedError, match="more than 100 scans"):
+    with pytest.raises(ImageUnsupportedError, match="100 scans"):
         images.decode(more[1])
 
 

@@ -78,7 +78,7 @@ def test_pil_image_is_left_as_it_was() -> None:
 
 def test_pil_image_cut_short_is_refused() -> None:
     image = PillowImage.open(io.BytesIO(encode(_PHOTO, "BMP")[:3000]))
-    with pytest.raises(ImageTruncatedError, match=r"^PIL image \(RGB 64 x 48\) is an image that"):
+    with pytest.raises(ImageTruncatedError, match=r"^PIL image \(RGB 64 x 48\)"):
         images.decode(image)
 
 
@@ -104,19 +104,17 @@ def test_file_object_is_read_from_where_it_stands() -> None:
     stream = io.BytesIO(b"header" + _DATA)
     stream.seek(6)
     assert np.array_equal(images.decode(stream), _PHOTO)
-    with pytest.raises(
-        ImageTruncatedError, match=r"is empty \(0 bytes\); rewind it with seek\(0\)"
-    ):
+    with pytest.raises(ImageTruncatedError, match=r"0 bytes.*seek\(0\)"):
         images.decode(stream)
 
 
 def test_unsuitable_file_objects(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(_DATA)
-    with pytest.raises(ImageUnsupportedError, match=r"read\(\) gave str, not bytes; .*'rb'"):
+    with pytest.raises(ImageUnsupportedError, match=r"str.*'rb'"):
         images.decode(io.StringIO("text"))
     closed = (tmp_path / "a.png").open("rb")
     closed.close()
-    with pytest.raises(ImageNotFoundError, match=r"a\.png cannot be read \(read of closed file\)"):
+    with pytest.raises(ImageNotFoundError, match=r"a\.png.*closed file"):
         images.decode(closed)
     with (tmp_path / "b.png").open("wb") as only_writable, pytest.raises(ImageNotFoundError):
         images.decode(only_writable)
@@ -130,7 +128,7 @@ def test_not_permitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(ImageNotFoundError, match=r"private\.png may not be read \(permission"):
+    with pytest.raises(ImageNotFoundError, match=r"private\.png.*permission"):
         images.decode(path)
 
 
@@ -143,7 +141,7 @@ def test_file_that_becomes_a_pipe_does_not_hang(
     path.unlink()
     os.mkfifo(path)
     monkeypatch.setattr(Path, "stat", lambda *_, **__: truth)
-    with pytest.raises(ImageNotFoundError, match="is a pipe"):
+    with pytest.raises(ImageNotFoundError, match="pipe"):
         images.decode(path)
 
 
@@ -152,7 +150,7 @@ def test_limits_on_pixels() -> None:
     assert images.decode(_DATA, limits=limits).shape == (48, 64, 3)
     tight = images.Limits(max_pixels=64 * 48 - 1)
     for source in (_DATA, _PHOTO, PillowImage.fromarray(_PHOTO)):
-        with pytest.raises(ImageTooLargeError, match="64 x 48 = 3,072 pixels, more than 3,071"):
+        with pytest.raises(ImageTooLargeError, match=r"3,072.*3,071"):
             images.decode(source, limits=tight)
 
 
@@ -168,7 +166,7 @@ def test_limits_on_bytes(tmp_path: Path) -> None:
 
 
 def test_limits_on_sides() -> None:
-    with pytest.raises(ImageUnsupportedError, match=r"64 x 48 pixels; .* at least 50 x 50"):
+    with pytest.raises(ImageUnsupportedError, match=r"64 x 48.*50 x 50"):
         images.decode(_DATA, limits=images.Limits(min_side=50))
 
 
@@ -192,7 +190,7 @@ def test_one_read_serves_hash_and_pixels(tmp_path: Path) -> None:
     path.write_bytes(_DATA[:99])
     data = images.read_bytes(path)
     assert images.digest(data) == hashlib.sha256(_DATA[:99]).hexdigest()
-    with pytest.raises(ImageTruncatedError, match=r"broken\.png is a PNG that ends early"):
+    with pytest.raises(ImageTruncatedError, match=r"broken\.png.*PNG"):
         images.decode(data, name=images.describe(path))
 
 

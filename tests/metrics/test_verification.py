@@ -150,7 +150,7 @@ def test_ties_at_the_top_leave_no_threshold() -> None:
 
 
 def test_an_unsupported_fmr_names_the_pairs_and_the_remedy() -> None:
-    with pytest.raises(UnsupportedFmrError, match=r"1e-06 from 3,000 .*at least 1,000,000"):
+    with pytest.raises(UnsupportedFmrError, match=r"1e-06.*3,000.*1,000,000"):
         fnmr_at_fmr([0.5], np.zeros(3000), 1e-6)
     assert fnmr_at_fmr([0.5], np.zeros(1000), 1e-3) == 0.0  # 1 of 1000 is just enough
 
@@ -231,9 +231,9 @@ def test_a_strictly_increasing_transform_changes_nothing(
 @pytest.mark.parametrize("function", [error_rates, roc_auc, eer, det_points])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_values_that_are_not_finite_are_refused(function, bad: float) -> None:
-    with pytest.raises(OptionError, match="1 of 2 mated scores are not finite"):
+    with pytest.raises(OptionError, match="1 of 2 mated"):
         function([0.5, bad], [0.1])
-    with pytest.raises(OptionError, match="1 of 3 non-mated scores are not finite"):
+    with pytest.raises(OptionError, match="1 of 3 non-mated"):
         function([0.5], [0.1, bad, 0.3])
 
 

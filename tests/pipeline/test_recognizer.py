@@ -195,11 +195,11 @@ def test_bad_input_is_refused_by_name(recognizer: Recognizer, portrait: np.ndarr
         recognizer.verify(portrait, "nowhere.jpg")
     with pytest.raises(NoFaceError):
         recognizer.verify(portrait, np.zeros((200, 200, 3), np.uint8))
-    with pytest.raises(OptionError, match="face rule 'all'"):
+    with pytest.raises(OptionError, match="'all'"):
         recognizer.verify(portrait, portrait, rule="all")
     with pytest.raises(OptionError, match="prior"):
         recognizer.verify(portrait, portrait, prior=1.0)
-    with pytest.raises(OptionError, match="false match rate"):
+    with pytest.raises(OptionError, match="rate"):
         recognizer.verify(portrait, portrait, fmr=0)
     with pytest.raises(UnsupportedFmrError):
         recognizer.verify(portrait, portrait, fmr=1e-7)

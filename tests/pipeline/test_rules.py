@@ -53,9 +53,9 @@ def test_something_tiny_in_the_middle_is_not_the_central_face() -> None:
 
 
 def test_refuse_names_the_photo_and_the_number_of_clear_faces() -> None:
-    with pytest.raises(SeveralFacesError, match=r"a\.jpg: 3 faces found; .*largest"):
+    with pytest.raises(SeveralFacesError, match=r"a\.jpg.*3 faces.*largest"):
         rules.choose(ALL, "refuse", size=SIZE, photo="a.jpg")
-    with pytest.raises(SeveralFacesError, match="2 faces found"):
+    with pytest.raises(SeveralFacesError, match="2 faces"):
         rules.choose(ALL, "refuse", size=SIZE, photo="a.jpg", weights=[0.9, 0.3, 0.8])
     one = rules.choose(ALL, "refuse", size=SIZE, photo="a.jpg", weights=[0.3, 0.9, 0.2])
     assert one.indices == (1,)
@@ -76,10 +76,10 @@ def test_clear_wants_one_far_larger_than_the_others() -> None:
 
 @pytest.mark.parametrize("rule", rules.RULES)
 def test_no_face_is_an_error_under_every_rule(rule: str) -> None:
-    with pytest.raises(NoFaceError, match=r"a\.jpg: no face found in 20x30 pixels"):
+    with pytest.raises(NoFaceError, match=r"a\.jpg.*20x30"):
         rules.choose([], rule, size=(20, 30), photo="a.jpg")
 
 
 def test_unknown_rules_are_refused() -> None:
-    with pytest.raises(OptionError, match="largest, central"):
+    with pytest.raises(OptionError, match=r"biggest.*largest"):
         rules.check("biggest")

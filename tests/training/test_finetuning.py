@@ -101,11 +101,11 @@ def test_what_is_frozen_keeps_no_gradient_and_the_rest_trains() -> None:
 
 
 def test_freezing_more_than_there_is_is_refused(untouched: Path) -> None:
-    with pytest.raises(OptionError, match="frozen 2 of a network with 2 convolutions; give less"):
+    with pytest.raises(OptionError, match="frozen 2"):
         build_network(tuning(untouched, frozen=2))
-    with pytest.raises(OptionError, match=r"distil 1\.0; give it with weights to start from"):
+    with pytest.raises(OptionError, match=r"distil 1\.0"):
         recipe(distil=1.0)
-    with pytest.raises(OptionError, match="freeze_norm True; give it with weights"):
+    with pytest.raises(OptionError, match="freeze_norm True"):
         recipe(freeze_norm=True)
 
 
@@ -179,14 +179,14 @@ def test_blended_weights_lie_on_the_way_from_the_first_ones(
     anew = fit(dataclasses.replace(chosen, blend=0.25), tiny_pack, tmp_path / "whole", resume=True)
     for name, value in anew.network.state_dict().items():
         assert torch.equal(value, part[name])
-    with pytest.raises(OptionError, match=r"blend 0\.0; give a number in \(0, 1\]"):
+    with pytest.raises(OptionError, match=r"blend 0\.0"):
         recipe(blend=0.0)
-    with pytest.raises(OptionError, match=r"blend 0\.5; give it with weights to start from"):
+    with pytest.raises(OptionError, match=r"blend 0\.5"):
         recipe(blend=0.5)
 
 
 def test_only_a_network_and_its_past_are_blended() -> None:
-    with pytest.raises(OptionError, match="two networks of other weights"):
+    with pytest.raises(OptionError, match="two networks"):
         blend(torch.nn.Linear(2, 2), torch.nn.Linear(2, 3), 0.5)
     with pytest.raises(OptionError, match=r"blend 1\.5"):
         blend(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), 1.5)
@@ -274,5 +274,5 @@ def test_centers_of_other_losses_begin_at_the_means_too(kind: str) -> None:
 
 def test_losses_without_centers_cannot_begin_there() -> None:
     loss = build_loss(LossOptions(kind="triplet"), people=2, dimension=2)
-    with pytest.raises(OptionError, match="head_from_init with a loss without a center"):
+    with pytest.raises(OptionError, match="head_from_init"):
         begin_at_means(loss, np.eye(2, dtype=np.float32), np.arange(2))

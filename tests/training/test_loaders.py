@@ -118,7 +118,7 @@ def test_a_pack_goes_unchanged(pack: Pack) -> None:
 def test_bad_arguments_are_named(pack: Pack) -> None:
     with pytest.raises(OptionError, match="20 crops"):
         PackLoader(pack, np.array([20]), Shuffled())
-    with pytest.raises(OptionError, match="2 labels for 10 rows"):
+    with pytest.raises(OptionError, match=r"2 labels.*10"):
         PackLoader(pack, ROWS, Shuffled(), labels=np.zeros(2, dtype=np.int64))
     with pytest.raises(OptionError, match="-1 workers"):
         PackLoader(pack, ROWS, Shuffled(), workers=-1)

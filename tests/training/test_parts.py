@@ -48,7 +48,7 @@ def test_cosine_rises_and_falls_and_constant_stays() -> None:
     assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
     assert 0 < rates[-1] < 0.001
     assert optimizers.factor(99, total=100, warmup=10, kind="constant") == 1.0
-    with pytest.raises(OptionError, match="'linear'; use cosine"):
+    with pytest.raises(OptionError, match=r"linear.*cosine"):
         optimizers.factor(0, total=1, warmup=0, kind="linear")
 
 
@@ -303,6 +303,6 @@ def test_searches_that_a_sampler_has_no_use_for_are_refused() -> None:
         {"sampler": "shuffled", "remine_epochs": 1},
         {"sampler": "people", "offline_every": 5},
     ):
-        with pytest.raises(OptionError, match="goes with sampler=triplets"):
+        with pytest.raises(OptionError, match="sampler=triplets"):
             drawing.search_every(recipe(**changes), per_epoch=3)
     assert drawing.search_every(recipe(remine_epochs=2), per_epoch=3) == 6

@@ -187,13 +187,13 @@ def test_training_leaves_the_global_generators_alone(tiny_pack: Pack, tmp_path: 
 
 def test_a_folder_with_a_run_is_not_overwritten(tiny_pack: Pack, tmp_path: Path) -> None:
     train(recipe(epochs=1), tiny_pack, tmp_path)
-    with pytest.raises(TrainingError, match="holds a training run; resume it"):
+    with pytest.raises(TrainingError, match="resume"):
         fit(recipe(epochs=1), tiny_pack, tmp_path, accelerator="cpu")
 
 
 def test_another_recipe_cannot_go_on_with_a_run(tiny_pack: Pack, tmp_path: Path) -> None:
     train(recipe(epochs=1), tiny_pack, tmp_path)
-    with pytest.raises(TrainingError, match=r"lr 0\.003 then, 0\.1 now"):
+    with pytest.raises(TrainingError, match=r"lr 0\.003.*0\.1"):
         train(recipe(epochs=1, lr=0.1), tiny_pack, tmp_path)
     # Threads and workers do not matter to what is learned.
     train(recipe(epochs=1, threads=None), tiny_pack, tmp_path)
@@ -207,7 +207,7 @@ def test_another_precision_cannot_go_on_with_a_run(
     monkeypatch.setattr(hardware, "computes_in_bf16", lambda device: True)
     train(chosen, tiny_pack, tmp_path)
     monkeypatch.setattr(hardware, "computes_in_bf16", lambda device: False)
-    with pytest.raises(TrainingError, match=r"computed in precision bf16.* go on in 32"):
+    with pytest.raises(TrainingError, match=r"bf16.*32"):
         train(chosen, tiny_pack, tmp_path)
     # Earlier versions did not write it down.
     run = Run(tmp_path)
@@ -230,7 +230,7 @@ def test_a_damaged_checkpoint_is_named(tiny_pack: Pack, tmp_path: Path) -> None:
     train(recipe(epochs=1), tiny_pack, tmp_path)
     last = Run(tmp_path).last
     last.write_bytes(last.read_bytes()[:1000])
-    with pytest.raises(TrainingError, match=r"last\.ckpt cannot be read"):
+    with pytest.raises(TrainingError, match=r"last\.ckpt"):
         train(recipe(epochs=1), tiny_pack, tmp_path)
 
 

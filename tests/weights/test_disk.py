@@ -93,7 +93,7 @@ def test_a_home_that_may_not_even_be_read(read_only_home: Path) -> None:
         if not os.access(carried, os.R_OK, effective_ids=True):
             pytest.skip("the installed packages are root's alone")
         assert store.path("sface") == carried
-        with pytest.raises(ModelError, match="cannot be read"):
+        with pytest.raises(ModelError, match=str(read_only_home)):
             store.entries()
 
 
@@ -123,7 +123,7 @@ def test_a_home_that_is_a_file(tmp_path: Path, register, server) -> None:
     register(urls=(server.url("good"),))
     store = WeightStore(home)
     assert store.copies("toy") == ()
-    with pytest.raises(ModelError, match="cannot be written"):
+    with pytest.raises(ModelError, match=str(home)):
         store.fetch("toy")
 
 

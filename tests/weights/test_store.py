@@ -25,10 +25,10 @@ def put_in_cache(store: WeightStore, entry: ModelEntry, content: bytes) -> Path:
 
 
 def test_unknown_names_are_answered_with_similar_ones(store: WeightStore) -> None:
-    with pytest.raises(UnknownModelError, match=r"'sfase'; did you mean 'sface'") as raised:
+    with pytest.raises(UnknownModelError, match=r"'sfase'.*'sface'") as raised:
         store.entry("sfase")
     assert "visavis models list" in raised.value.remedy
-    with pytest.raises(UnknownModelError, match=r"'YuNet'; did you mean 'yunet'"):
+    with pytest.raises(UnknownModelError, match=r"'YuNet'.*'yunet'"):
         store.path("YuNet")
     for name in ("", "../sface", "\0", "ß" * 300):
         for method in (store.entry, store.path, store.fetch, store.verify, store.remove):

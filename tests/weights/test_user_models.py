@@ -90,11 +90,11 @@ def test_a_missing_copy_asks_for_the_file_again(store: WeightStore, file: Path) 
 
 def test_a_name_keeps_its_meaning(store: WeightStore, file: Path, tmp_path: Path) -> None:
     store.add("mine", file, **SETTINGS)
-    with pytest.raises(OptionError, match=r"registered with mean \[127.5.*not \[0.0"):
+    with pytest.raises(OptionError, match=r"127\.5.*0\.0"):
         store.add("mine", file, **{**SETTINGS, "mean": 0})
     other = tmp_path / "other.onnx"
     other.write_bytes(b"other")
-    with pytest.raises(OptionError, match=r"taken by another file.*visavis models remove mine"):
+    with pytest.raises(OptionError, match="visavis models remove mine"):
         store.add("mine", other, **SETTINGS)
     with pytest.raises(OptionError, match="built in"):
         store.add("sface", file, **SETTINGS)
@@ -105,16 +105,16 @@ def test_one_file_has_one_way_to_be_fed(store: WeightStore, file: Path) -> None:
     store.add("mine", file, **SETTINGS)
     store.add("alias", file, **SETTINGS)
     for change in ({"mean": 0}, {"std": 1}, {"colour": "rgb"}, {"input_size": 128}):
-        with pytest.raises(OptionError, match="other input settings"):
+        with pytest.raises(OptionError, match="input settings"):
             store.add("twin", file, **{**SETTINGS, **change})
-    with pytest.raises(OptionError, match="other input settings"):
+    with pytest.raises(OptionError, match="input settings"):
         store.add("twin", file, **SETTINGS, layout="NHWC")
 
 
 def test_a_built_in_file_cannot_be_fed_otherwise(store: WeightStore, tmp_path: Path) -> None:
     copy = tmp_path / "s.onnx"
     copy.write_bytes(store.read("sface"))
-    with pytest.raises(OptionError, match="registered as 'sface' with other input settings"):
+    with pytest.raises(OptionError, match="'sface'"):
         store.add("mine", copy, **SETTINGS)
     plain = {**SETTINGS, "mean": 0, "std": 1, "colour": "rgb", "crop_scale": 0.97}
     store.add("mine", copy, **plain)

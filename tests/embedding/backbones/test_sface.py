@@ -87,14 +87,14 @@ def test_it_can_be_trained_on(crops: np.ndarray) -> None:
 
 
 def test_other_sizes_are_refused(file: bytes) -> None:
-    with pytest.raises(ModelRefusedError, match=r"pre_fc1_weight.*112 pixels"):
+    with pytest.raises(ModelRefusedError, match=r"pre_fc1_weight.*112"):
         SFace(input_size=64).load_onnx(file)
-    with pytest.raises(ModelRefusedError, match=r"shape .* for pre_fc1_weight"):
+    with pytest.raises(ModelRefusedError, match="pre_fc1_weight"):
         SFace(dimension=64).load_onnx(file)
 
 
 def test_a_graph_without_a_weight_is_refused(file: bytes) -> None:
-    with pytest.raises(ModelRefusedError, match="no such weight for conv_7_relu_gamma"):
+    with pytest.raises(ModelRefusedError, match="conv_7_relu_gamma"):
         SFace().load_onnx(_without(file, "conv_7_relu_gamma"))
 
 

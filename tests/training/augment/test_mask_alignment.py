@@ -167,9 +167,9 @@ def test_a_face_at_the_border_is_masked_as_far_as_it_shows() -> None:
 
 
 def test_what_cannot_wear_a_mask_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"a photo of shape \(9, 9\).*give \(H, W, 3\) uint8"):
+    with pytest.raises(OptionError, match=r"\(9, 9\)"):
         wear_in_photo(np.zeros((9, 9), np.uint8), positions(), seed=0)
     with pytest.raises(OptionError, match="landmarks"):
         wear_in_photo(noise(1, 90)[0], np.zeros((5, 2)), seed=0)
-    with pytest.raises(OptionError, match="mask seed -1"):
+    with pytest.raises(OptionError, match="-1"):
         apply_mask(noise(1, 72), size=72, scale=1.0, seed=-1)

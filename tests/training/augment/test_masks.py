@@ -86,7 +86,7 @@ def test_patterns_have_both_colors(name: str) -> None:
 
 
 def test_bad_crops_and_seeds_are_refused() -> None:
-    with pytest.raises(OptionError, match="give \\(N, 72, 72, 3\\)"):
+    with pytest.raises(OptionError, match=r"\(N, 72, 72, 3\)"):
         draw_masks(skin(1, 70), size=72, scale=1.0, seed=0)
     with pytest.raises(OptionError, match="seed -3"):
         draw_masks(skin(1, 72), size=72, scale=1.0, seed=-3)

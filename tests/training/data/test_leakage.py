@@ -130,7 +130,7 @@ def test_a_copy_is_found(tmp_path: Path, how: str) -> None:
         (5, "f/5.jpg", "test/0.jpg", kind)
     ]
     assert leaks.rows.tolist() == [5]
-    with pytest.raises(DataError, match=r"1 photos near-identical.*\(f/5\.jpg = test/0.*--drop"):
+    with pytest.raises(DataError, match=r"f/5\.jpg = test/0.*--drop"):
         leakage.check_disjoint(leaks)
 
 
@@ -147,7 +147,7 @@ def test_other_pictures_are_no_copies(tmp_path: Path) -> None:
 def test_a_name_in_both_is_refused(tmp_path: Path, name: str) -> None:
     pack = packed(tmp_path / "x", [cut(scene(k)) for k in range(2)], ["Ann_Lee", "Bo"])
     tested = protocol([cut(scene(9))], [name])
-    with pytest.raises(DataError, match=r"1 of its people \(Ann_Lee\).*--ignore-names"):
+    with pytest.raises(DataError, match=r"Ann_Lee.*--ignore-names"):
         leakage.check_disjoint(leakage.find_leaks(pack, tested), tolerated=1)
     leakage.check_disjoint(leakage.find_leaks(pack, tested, names=False))
 
@@ -160,7 +160,7 @@ def test_a_file_in_both_is_refused_even_without_a_face(tmp_path: Path) -> None:
     tested = protocol([], ["c"], sources=("2f",), hashes=blind)
     leaks = leakage.find_leaks(pack, tested)
     assert leaks.without_look == 1
-    with pytest.raises(DataError, match=r"1 of its files \(b/1\.jpg = test/0\.jpg\)"):
+    with pytest.raises(DataError, match=r"b/1\.jpg = test/0\.jpg"):
         leakage.check_disjoint(leaks, tolerated=1)
 
 

@@ -101,7 +101,7 @@ def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
 def test_another_pack_in_its_place_is_seen_by_workers(tmp_path: Path) -> None:
     wire = pickle.dumps(small(tmp_path / "a.pack"))
     small(tmp_path / "a.pack", seed=1)
-    with pytest.raises(DataError, match="another pack"):
+    with pytest.raises(DataError):
         pickle.loads(wire)
 
 
@@ -155,14 +155,14 @@ def test_a_longer_file_and_other_files_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "x.pack"
     small(path)
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(DataError, match="bytes where"):
+    with pytest.raises(DataError, match=str(path)):
         open_pack(path)
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(DataError, match="not a pack"):
+    with pytest.raises(DataError, match=r"photo\.jpg"):
         open_pack(tmp_path / "photo.jpg")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"none\.pack"):
         open_pack(tmp_path / "none.pack")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=str(tmp_path)):
         open_pack(tmp_path)
 
 
@@ -186,11 +186,11 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_crops_of_another_size_are_refused_and_no_file_is_left(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="give \\(9, 9, 3\\)"):
+    with pytest.raises(OptionError, match=r"\(9, 9, 3\)"):
         write_pack(tmp_path / "x", some_crops(1), [0], ["a"], ["b"], size=9, scale=1, origin="")
-    with pytest.raises(OptionError, match="no crops"):
+    with pytest.raises(OptionError, match="crops"):
         write_pack(tmp_path / "x", [], [], [], [], size=9, scale=1, origin="")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="no/x"):
         write_pack(
             tmp_path / "no" / "x", some_crops(1), [0], ["a"], ["b"], size=8, scale=1, origin=""
         )

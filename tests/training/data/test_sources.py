@@ -56,14 +56,14 @@ def test_vggface2(tmp_path: Path, above: str) -> None:
 
 def test_a_missing_part(tmp_path: Path) -> None:
     touch(tmp_path, "test/n000001/1.jpg")
-    with pytest.raises(DataError, match="no folder train"):
+    with pytest.raises(DataError, match="train"):
         sources.folders(tmp_path)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no photos"):
+    with pytest.raises(DataError, match=str(tmp_path)):
         sources.folders(tmp_path)
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(DataError, match="none"):
         sources.folders(tmp_path / "none")
     with pytest.raises(OptionError, match="part"):
         sources.folders(tmp_path, part="validation")  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ def test_mated_pairs_join_photos_to_people(data: st.DataObject) -> None:
     pairs = [row for row in rows if row[0] != row[1]]
     label = components(count, pairs)
     if any(not same and label[a] == label[b] for a, b, same in pairs):
-        with pytest.raises(DataError, match=r"\d\.jpg and \d+\.jpg are two people's"):
+        with pytest.raises(DataError, match=r"\d\.jpg and \d+\.jpg"):
             joined(count, pairs)
         return
     photos = joined(count, pairs)
@@ -107,7 +107,7 @@ def test_mated_pairs_join_photos_to_people(data: st.DataObject) -> None:
 def test_named_people_count_and_must_fit() -> None:
     pairs = [(0, 1, True), (1, 2, False)]
     assert [p.person for p in joined(4, pairs, ["a", "a", "b", "a"])] == ["a", "a", "b", "a"]
-    with pytest.raises(DataError, match="one person's by their own row"):
+    with pytest.raises(DataError, match="own row"):
         joined(4, pairs, ["a", "b", "c", "a"])
 
 

@@ -62,13 +62,13 @@ def test_share_zero_trains_on_everybody() -> None:
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(OptionError, match="share of 1"):
+    with pytest.raises(OptionError, match="share"):
         split_people([0, 1], share=1, seed=0)
     with pytest.raises(OptionError, match="seed -1"):
         split_people([0, 1], share=0.5, seed=-1)
     with pytest.raises(OptionError, match="shape"):
         split_people(np.zeros((2, 2)), share=0.5, seed=0)
-    with pytest.raises(DataError, match="3, of whom 2 with two photos"):
+    with pytest.raises(DataError, match=r"3.* 2 "):
         split_people([0, 0, 1, 1, 2], share=0.1, seed=0)
-    with pytest.raises(DataError, match="at least 4 are needed, 3 of them with two photos or more"):
+    with pytest.raises(DataError, match=r" 4 .* 3 "):
         split_people([0, 0, 1, 1, 2, 2], share=0.1, seed=0)

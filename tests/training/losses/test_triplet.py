@@ -171,5 +171,5 @@ def test_distances_in_the_log() -> None:
 
 
 def test_unknown_miner() -> None:
-    with pytest.raises(OptionError, match="semihard, hard, all, given"):
+    with pytest.raises(OptionError, match=r"semihard.*given"):
         TripletLoss(miner="easy")

@@ -104,7 +104,7 @@ def test_values_outside_a_field_are_refused(field: str, value: str, accepted: st
 def test_batches_hold_whole_pairs_and_triplets() -> None:
     with pytest.raises(OptionError, match="even"):
         with_overrides(BASE, {"sampler": "pairs", "batch_size": "33"})
-    with pytest.raises(OptionError, match="multiple of 3"):
+    with pytest.raises(OptionError, match=" 3"):
         with_overrides(BASE, {"sampler": "triplets", "batch_size": "32"})
 
 

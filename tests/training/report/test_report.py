@@ -70,7 +70,7 @@ def test_damage_is_named(folder: Path) -> None:
     with pytest.raises(DataError, match=r"history\.csv"):
         read_run(folder)
     (folder / "history.csv").unlink()
-    with pytest.raises(DataError, match="nothing was logged"):
+    with pytest.raises(DataError, match=str(folder)):
         write(folder, folder / "report")
     (folder / "run.json").write_text("[]")
     with pytest.raises(DataError, match=r"run\.json"):
@@ -78,7 +78,7 @@ def test_damage_is_named(folder: Path) -> None:
     (folder / "run.json").write_text('{"recipe": 1}')
     with pytest.raises(DataError, match=r"\$\.recipe"):
         read_run(folder)
-    with pytest.raises(DataError, match="no training run"):
+    with pytest.raises(DataError, match="nowhere"):
         read_run(folder / "nowhere")
 
 
@@ -163,10 +163,10 @@ def test_runs_are_compared_by_what_tells_them_apart(tmp_path: Path) -> None:
 
 def test_one_run_is_not_compared(folder: Path) -> None:
     log(folder, "1,0.5,1,3.5,0.9,0.5,0.1,4,0.7")
-    with pytest.raises(OptionError, match="give 2 to 8"):
+    with pytest.raises(OptionError, match="2 to 8"):
         comparing.compare([folder], folder)
 
 
 def test_a_run_without_a_log_cannot_be_compared(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing was logged yet"):
+    with pytest.raises(DataError, match="logged"):
         comparing.compare([folder, folder], tmp_path / "out")

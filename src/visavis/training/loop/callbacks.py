@@ -8,10 +8,10 @@ what that loop logs.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -108,7 +108,7 @@ class Patience:
         self.auc, self.step, self.waited = state["auc"], int(state["step"]), int(state["waited"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
     """Step counts and intervals of a run.
 
@@ -249,7 +249,8 @@ class TrainingMonitor(pl.Callback):
         return {
             "loss": loss,
             "active": share,
-            **health.to_dict(),
+            # Without mated or non-mated pairs in the batch NaN, not None: loggers take numbers.
+            **dataclasses.asdict(health),
             "gradient_norm": float(module.gradient_norm),
             "images_per_second": self._plan.images * steps_per_second,
             "gflops": rate / 1e9,
