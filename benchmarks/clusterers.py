@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import own_peak
+from benchmarks.score_clusterers import DEFAULT, NAMES, cluster
 from benchmarks.tables import Table, load, machine, write_section
 
 PEER = "scikit-learn, average, best known afterwards"
@@ -46,8 +47,6 @@ def main() -> int:
         return 0
     if options.lfw is None:
         raise SystemExit("give the folder of LFW by --lfw")
-    from visavis.clustering.choose import DEFAULT, NAMES
-
     with tempfile.TemporaryDirectory() as folder:
         sets = {"LFW": _embed(options.lfw / "lfw-deepfunneled", Path(folder) / "lfw.npz")}
         sets["test people"] = _only(
@@ -139,7 +138,7 @@ def _work(name: str, file: str) -> dict[str, Any]:
         labels, seconds = _peer(vectors, who)
         peak = own_peak()
     else:
-        from visavis.clustering import choose
+        from visavis.clustering.thresholds import fmr_curve_of
         from visavis.decision.profile import CalibrationStore
         from visavis.pipeline import Recognizer
         from visavis.pipeline.collection import about_own_mean
@@ -154,9 +153,8 @@ def _work(name: str, file: str) -> dict[str, Any]:
         about_own_mean(calibration, vectors[:50], quality_score[:50])  # imports are no part of it
         start = time.perf_counter()
         calibration = about_own_mean(calibration, vectors, quality_score)
-        curve = choose.fmr_curve_of(calibration.points, calibration.reference)
-        clusterer = choose.by_name(name, curve)
-        labels = clusterer.cluster(calibration.project(vectors), quality_score=quality_score)
+        curve = fmr_curve_of(calibration.points, calibration.reference)
+        labels = cluster(name, calibration.project(vectors), quality_score, curve)
         seconds = time.perf_counter() - start
         peak = own_peak()
     found = metrics.scores(who, labels)

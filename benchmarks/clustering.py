@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measuring import own_peak
 from benchmarks.photos import ROOT, data_folder
+from benchmarks.score_clusterers import NAMES, cluster
 from benchmarks.tables import Table, load
 
 ORACLE = "SciPy average linkage, best threshold known afterwards"
@@ -71,9 +72,8 @@ def measure(name: str, data: Path, rate: float) -> dict[str, Any]:
     """One algorithm, in this process."""
     import faiss
 
-    from visavis.clustering.choose import by_name, fmr_curve_of
+    from visavis.clustering.thresholds import fmr_curve_of
     from visavis.decision.profile import CalibrationStore
-    from visavis.errors import OptionError
     from visavis.metrics.clustering import scores
     from visavis.pipeline.collection import about_own_mean
 
@@ -89,11 +89,8 @@ def measure(name: str, data: Path, rate: float) -> dict[str, Any]:
         labels = best_average(vectors, who)
     else:
         curve = fmr_curve_of(calibration.points, calibration.reference)
-        try:
-            clusterer = by_name(name.partition(",")[0], curve, false_merge_rate=rate)
-            labels = clusterer.cluster(vectors, quality_score=usable)
-        except OptionError as error:
-            return {"name": name, "reason": str(error)}
+        method = name.partition(",")[0]
+        labels = cluster(method, vectors, usable, curve, false_merge_rate=rate)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = own_peak()
     return {
@@ -136,9 +133,6 @@ def table(title: str, rows: list[dict[str, Any]]) -> Table:
     out = Table(title, (*columns, "clusters", "s", "CPU s", "CPU, x default", "peak MiB"))
     default = rows[0]["cpu"]
     for row in rows:
-        if "reason" in row:
-            out.rows.append((row["name"], row["reason"], *[""] * 10))
-            continue
         scores = row["scores"]
         figures = [scores[kind][k] for kind in ("pairwise", "bcubed") for k in _KEYS]
         out.rows.append(
@@ -160,8 +154,6 @@ _KEYS = ("precision", "recall", "f1")
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
-    from visavis.clustering.choose import NAMES
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clustering")
     parser.add_argument("--lfw", type=Path, help="LFW with its lists (default: VISAVIS_LFW)")
     parser.add_argument("--part", choices=PARTS, nargs="*", default=["test", "all"])

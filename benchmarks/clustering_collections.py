@@ -104,7 +104,8 @@ def _embedded(photos: list[tuple[Path, Path | bytes]]) -> Faces:
 
 def measure(faces: Faces, rate: float) -> list[float]:
     """Share beside a stranger, B-cubed F1 and pairwise F1: as the templates are, and sorted."""
-    from visavis.clustering.choose import DEFAULT, by_name, fmr_curve_of
+    from visavis.clustering.graph_linkage import GraphLinkage
+    from visavis.clustering.thresholds import fmr_curve_of
     from visavis.decision.profile import CalibrationStore
     from visavis.metrics.clustering import scores
     from visavis.pipeline.collection import about_own_mean
@@ -114,7 +115,7 @@ def measure(faces: Faces, rate: float) -> list[float]:
     figures: list[float] = []
     for used in (plain, about_own_mean(plain, vectors, usable)):
         curve = fmr_curve_of(used.points, used.reference)
-        clusterer = by_name(DEFAULT, curve, false_merge_rate=rate)
+        clusterer = GraphLinkage(curve, false_merge_rate=rate)
         found = scores(who, clusterer.cluster(used.project(vectors), quality_score=usable))
         figures += [1 - found.bcubed.precision, found.bcubed.f1, found.pairwise.f1]
     return figures

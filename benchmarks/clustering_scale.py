@@ -42,8 +42,9 @@ def measure(faces: int) -> dict[str, Any]:
     """One size, in this process."""
     import faiss
 
-    from visavis.clustering.choose import DEFAULT, by_name, fmr_curve_of
+    from visavis.clustering.graph_linkage import GraphLinkage
     from visavis.clustering.knn import EXACT_UP_TO, PROBES, nearest
+    from visavis.clustering.thresholds import fmr_curve_of
     from visavis.decision.profile import CalibrationStore
     from visavis.metrics.clustering import scores
     from visavis.pipeline.collection import about_own_mean
@@ -56,7 +57,7 @@ def measure(faces: int) -> dict[str, Any]:
     wall, cpu = time.perf_counter(), time.process_time()
     calibration = about_own_mean(calibration, vectors, np.ones(len(vectors)))
     vectors = calibration.project(vectors)
-    clusterer = by_name(DEFAULT, fmr_curve_of(calibration.points, calibration.reference))
+    clusterer = GraphLinkage(fmr_curve_of(calibration.points, calibration.reference))
     labels = clusterer.cluster(vectors)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = own_peak()

@@ -10,8 +10,9 @@ import numpy as np
 from visavis.albums.records import FoundFace, PhotoFile, RunSettings
 from visavis.albums.sorting import DetectedPhotos, remember_faces, sort_faces
 from visavis.albums.store import AlbumStore
-from visavis.clustering.agglomerative import Agglomerative
 from visavis.clustering.clusterer import Clusterer
+from visavis.clustering.graph_linkage import GraphLinkage
+from visavis.clustering.thresholds import FmrCurve
 
 THRESHOLD = 0.5
 DIMENSION = 24
@@ -26,6 +27,12 @@ SETTINGS = RunSettings(
     threshold=float("nan"),
     calibration="toy",
 )
+
+
+def at_score(score: float) -> GraphLinkage:
+    """The default clusterer with every threshold at one score."""
+    curve = FmrCurve((score - 0.05, score), (0.4, 0.2), typical=min(0.0, score - 0.06))
+    return GraphLinkage(curve)
 
 
 def template(person: int, draw: int, *, noise: float = 0.12) -> np.ndarray:
@@ -73,7 +80,7 @@ def run(
         sort_faces(
             store,
             seen,
-            clusterer or Agglomerative(threshold=THRESHOLD),
+            clusterer or at_score(THRESHOLD),
             settings=SETTINGS,
             threshold=threshold,
             **options,  # type: ignore[arg-type]

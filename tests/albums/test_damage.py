@@ -142,7 +142,6 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     from visavis.albums import tables
     from visavis.albums.records import PhotoFile
     from visavis.albums.sorting import DetectedPhotos, remember_faces, sort_faces
-    from visavis.clustering.agglomerative import Agglomerative
 
     names = ("=cmd|calc.jpg", "+1.jpg", "-rf.jpg", "@x.jpg", "\t=1.jpg", "plain.jpg", "=none.jpg")
     photos = toy.photos_of([[k] for k in range(6)])
@@ -152,7 +151,7 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
         with store.changing():
             seen = remember_faces(store, DetectedPhotos(tuple(files), photos))
             sort_faces(
-                store, seen, Agglomerative(threshold=0.5), settings=toy.SETTINGS,
+                store, seen, toy.at_score(0.5), settings=toy.SETTINGS,
                 threshold=lambda clusters: 0.5,
             )  # fmt: skip
         with store.changing():

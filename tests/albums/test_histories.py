@@ -14,13 +14,11 @@ from tests.albums import collection as toy
 from tests.albums.oracle import Oracle
 
 from visavis.albums.fixing import CorrectionResult, Fixer
-from visavis.clustering.agglomerative import Agglomerative
-from visavis.clustering.dbscan import Dbscan
 
 CLUSTERERS = (
-    Agglomerative(threshold=0.5),
-    Agglomerative(threshold=0.3),
-    Dbscan(threshold=0.6),
+    toy.at_score(0.5),
+    toy.at_score(0.3),
+    toy.at_score(0.6),
 )
 
 

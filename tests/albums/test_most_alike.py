@@ -13,7 +13,6 @@ from visavis.albums.fixing import Fixer
 from visavis.albums.sheet import render
 from visavis.albums.sorting import remember_faces, sort_faces
 from visavis.albums.view import album_of
-from visavis.clustering.agglomerative import Agglomerative
 from visavis.clustering.thresholds import FmrCurve
 
 CURVE = FmrCurve((0.1, 0.3, 0.5, 0.7), (1e-1, 1e-2, 1e-3, 1e-4))
@@ -34,7 +33,7 @@ def test_pairs_reach_down_to_ten_times_the_strangers(tmp_path: Path) -> None:
         with store.changing():
             seen = remember_faces(store, toy.found(photos))
             sort_faces(
-                store, seen, Agglomerative(threshold=0.5), settings=toy.SETTINGS,
+                store, seen, toy.at_score(0.5), settings=toy.SETTINGS,
                 threshold=lambda clusters: 0.5, curve=CURVE,
             )  # fmt: skip
         vectors_of = {face: one.vector for face, one in seen.faces.items()}

@@ -22,7 +22,6 @@ from visavis.albums.records import Album, AlbumCluster, PhotoFile
 from visavis.albums.sorting import DetectedPhotos, remember_faces, sort_faces
 from visavis.albums.store import AlbumStore, erase
 from visavis.albums.view import album_of
-from visavis.clustering.agglomerative import Agglomerative
 from visavis.errors import DataError
 
 HOSTILE = "<script>alert('x')</script> {{ 7 * 7 }}"
@@ -62,7 +61,7 @@ def album(root: Path, store: AlbumStore) -> Album:
     with store.changing():
         seen = remember_faces(store, DetectedPhotos(tuple(files), shown))
         sort_faces(
-            store, seen, Agglomerative(threshold=0.5), threshold=lambda clusters: 0.5,
+            store, seen, toy.at_score(0.5), threshold=lambda clusters: 0.5,
             settings=replace(toy.SETTINGS, root=str(root)),
         )  # fmt: skip
     vectors = {face: one.vector for face, one in seen.faces.items()}

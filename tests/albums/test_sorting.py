@@ -14,11 +14,10 @@ from visavis.albums.fixing import Fixer
 from visavis.albums.planning import Link
 from visavis.albums.store import AlbumStore
 from visavis.albums.view import album_of
-from visavis.clustering.agglomerative import Agglomerative
 from visavis.errors import ConstraintError, ModelMismatchError
 
 ANNA, BOB, CEM, DORA = 1, 2, 3, 4
-LOOSE = Agglomerative(threshold=-0.9)
+LOOSE = toy.at_score(-0.9)
 """Would make everybody one."""
 
 
@@ -68,7 +67,7 @@ def test_new_photos_between_two_clusters_make_them_one_and_it_is_listed(store: A
     toy.run(store, photos)
     assert groups(store) == [{1}, {2}]
     photos["c"] = [toy.found_face(between(young, old))]
-    toy.run(store, photos, clusterer=Agglomerative(threshold=0.3))
+    toy.run(store, photos, clusterer=toy.at_score(0.3))
     assert groups(store) == [{1, 2, 3}]
     last = store.last_run()
     assert last is not None
@@ -183,7 +182,7 @@ def test_anew_keeps_numbers_where_most_faces_agree(store: AlbumStore) -> None:
     people = [[k % 5] for k in range(40)]
     toy.run(store, toy.photos_of(people))
     before = toy.clusters(store)
-    toy.run(store, toy.photos_of(people), anew=True, clusterer=Agglomerative(threshold=0.45))
+    toy.run(store, toy.photos_of(people), anew=True, clusterer=toy.at_score(0.45))
     assert toy.clusters(store) == before
 
 

@@ -115,8 +115,6 @@ def test_what_cannot_be_is_refused_before_the_work(
         vv.cluster(photos, out=photos / "a.png", home=home)
     with pytest.raises(OptionError):
         vv.cluster(photos, out=out, home=home, false_merge=7)
-    with pytest.raises(OptionError):
-        vv.cluster(photos, out=out, home=home, algorithm="k-means")
     with pytest.raises(DataError, match="empty"):
         vv.PhotoAlbum(tmp_path / "empty", home=home)
     assert not out.exists()

@@ -93,7 +93,7 @@ def test_identify_is_refused_before_the_work(
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"labels": "x"}, {"algorithm": "k-means"}, {"false_merge": 2}, {"out": "a.html"}],
+    [{}, {"labels": "x"}, {"false_merge": 2}, {"out": "a.html"}],
 )
 def test_cluster_is_refused_before_the_work(options: dict[str, object], tmp_path: Path) -> None:
     given = (tmp_path,) if options else ()

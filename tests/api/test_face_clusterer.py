@@ -36,11 +36,10 @@ def templates(people: int, photos: int, *, seed: int = 0) -> tuple[np.ndarray, n
     return rows / np.linalg.norm(rows, axis=1, keepdims=True), np.repeat(np.arange(people), photos)
 
 
-@pytest.mark.parametrize("algorithm", ["graph-linkage", "average", "dbscan"])
 @pytest.mark.parametrize("center", [True, False])
-def test_people_are_told_apart(algorithm: str, center: bool) -> None:
+def test_people_are_told_apart(center: bool) -> None:
     X, who = templates(30, 4)
-    found = vv.FaceClusterer(algorithm=algorithm, center=center).fit(X)
+    found = vv.FaceClusterer(center=center).fit(X)
     assert adjusted_rand_score(who, found.labels_) == 1
     assert (found.calibration_.domain is not None) == center
     assert found.labels_[0] == 0
@@ -56,7 +55,7 @@ def test_length_does_not_matter_and_direction_does() -> None:
 
 
 def test_it_is_the_clusterer_of_the_shipped_calibration_at_the_rate_asked_for() -> None:
-    from visavis.clustering.choose import fmr_curve_of
+    from visavis.clustering.thresholds import fmr_curve_of
 
     X, _ = templates(9, 3)  # too few people for a mean of their own
     want = GraphLinkage(
@@ -88,7 +87,6 @@ def test_what_is_known_of_faces_holds() -> None:
     [
         ({"model": "nobody's"}, UnknownModelError),
         ({"false_merge": 2}, OptionError),
-        ({"algorithm": "k-means"}, OptionError),
     ],
 )
 def test_options_are_refused_in_one_line(options: Any, error: type[Exception]) -> None:

@@ -154,10 +154,6 @@ def test_bad_input_is_one_line_with_a_remedy(run: Run, album: Path, tmp_path: Pa
         (("cluster", tmp_path / "empty", "--out", out), "without photos"),
         (("cluster", album, "--out", album / "notes.txt"), "a file"),
         (("cluster", album, "--out", out, "--false-merge", 7), "false-merge"),
-        (
-            ("cluster", album, "--out", out, "--algorithm", "k-means"),
-            "graph-linkage, average, dbscan",
-        ),
         (("cluster", album, "--out", out, "--must", tmp_path / "no.csv"), "no such file"),
         (("cluster", album, "--out", out, "--gallery", tmp_path / "no"), "no gallery"),
         (("cluster", "fix", out, "merge", 1), "two clusters"),
@@ -229,7 +225,7 @@ def test_clusters_and_a_gallery_know_each_other(run: Run, album: Path, tmp_path:
 def test_fifty_corrections_survive_everything(
     run: Run, orl: Path, tmp_path: Path, home: Path
 ) -> None:
-    """Photos removed and put back elsewhere, caches rebuilt, other algorithms: all holds."""
+    """Photos removed and put back elsewhere, caches rebuilt, other rates: all holds."""
     from tests.albums.oracle import Oracle
 
     from visavis.albums.fixing import Fixer
@@ -300,6 +296,6 @@ def test_fifty_corrections_survive_everything(
     shutil.rmtree(home / "cache")
     for person in (2, 5, 9):
         shutil.move(away / f"s{person}", root / f"back again {person}")
-    for options in (("--anew",), ("--anew", "--algorithm", "average"), ("--false-merge", "0.1")):
+    for options in (("--anew",), ("--anew", "--false-merge", "0.03"), ("--false-merge", "0.1")):
         assert run("cluster", root, "--out", out, *quiet, *options).code == 0
         holds()

@@ -23,7 +23,7 @@ def staff(tmp_path: Path, portrait: np.ndarray) -> Path:
 
 
 def test_a_folder_a_person(run, staff: Path, tmp_path: Path) -> None:
-    found = run("evaluate", "cluster", staff, "--out", tmp_path / "out", "--algorithm", "all")
+    found = run("evaluate", "cluster", staff, "--out", tmp_path / "out")
     assert found.code == 1  # the wall
     assert "2 faces of 1 people, 1 photos failed" in found.out
     assert "failed: 1 photos, no-face" in found.out
@@ -71,7 +71,6 @@ def test_what_cluster_wrote(run, staff: Path, tmp_path: Path) -> None:
         ((), "no photos"),
         (("DIR", "--found", "x.csv"), "both DIR and --found"),
         (("DIR", "--labels", "x.csv"), "--labels x.csv without --found"),
-        (("DIR", "--algorithm", "magic"), "graph-linkage, average"),
         (("DIR", "--false-merge", "2"), "--false-merge 2"),
         (("DIR", "--out", "x.html"), "name a folder"),
         (("nowhere",), "nowhere: not a folder"),

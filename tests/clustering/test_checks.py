@@ -10,7 +10,6 @@ from tests.contracts.clusterer import first_appearance, people
 
 from visavis.clustering.checks import (
     as_quality_scores,
-    as_threshold,
     as_vectors,
     canonical_order,
     renumber,
@@ -55,4 +54,3 @@ def test_float64_is_taken_and_made_float32() -> None:
     got = as_vectors(np.array([[0.6, 0.8]]))
     assert got.dtype == np.float32
     assert as_quality_scores([0, 1], 2).dtype == np.float64
-    assert as_threshold(1) == 1

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visavis.clustering.choose import DEFAULT, by_name, fmr_curve_of
+from visavis.clustering.graph_linkage import GraphLinkage
+from visavis.clustering.thresholds import fmr_curve_of
 from visavis.decision.profile import CalibrationStore
 from visavis.faces.quality import quality_score
 from visavis.metrics.clustering import bcubed, pairwise
@@ -39,7 +40,7 @@ def test_people_of_lfw(lfw: Path, home: Path) -> None:
         model_sha256=recognizer.model_sha256,
         pipeline_id=recognizer.pipeline_id,
     )
-    clusterer = by_name(DEFAULT, fmr_curve_of(shipped.points, shipped.reference))
+    clusterer = GraphLinkage(fmr_curve_of(shipped.points, shipped.reference))
     labels = clusterer.cluster(
         np.stack([template.vector for template in templates]),
         quality_score=np.array([quality_score(template.quality) for template in templates]),

@@ -7,14 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.contracts.clusterer import people
 
+from visavis.clustering import attaching
 from visavis.clustering.clusterer import Constraints
 from visavis.clustering.constraints import resolve
-from visavis.clustering.staged import attach_poor
+from visavis.clustering.merging import Merging
+from visavis.faces import quality
 
 
 def attach(labels, vectors, resolved, *, threshold):
     """Labels of any numbering; clusters keep their label."""
-    found = attach_poor(labels, vectors, np.ones(len(labels)), resolved, threshold)
+    named = np.full_like(labels, -1)  # as ``attach`` wants it: a cluster is one of its faces
+    total, faces = vectors.astype(np.float32), np.ones(len(labels))
+    for label in set(labels[labels >= 0].tolist()):
+        own = np.flatnonzero(labels == label)
+        named[own] = own[0]
+        total[own[0]], faces[own[0]] = vectors[own].sum(axis=0), len(own)
+    merging = Merging(total, faces, resolved, center=0.0)
+    found = attaching.attach(named, merging, resolved, cosine=-np.inf, mean=threshold)
     return np.array([labels[name] if name >= 0 else -1 for name in found])
 
 
@@ -66,3 +75,7 @@ def test_nobody_to_join() -> None:
     vectors, _ = people([2])
     alone = attach(np.array([-1, -1]), vectors.astype(np.float64), resolve(None, 2), threshold=0)
     assert alone.tolist() == [-1, -1]
+
+
+def test_the_bar_is_that_of_the_faces_room() -> None:
+    assert attaching.POOR == quality.POOR

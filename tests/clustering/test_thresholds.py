@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from visavis.clustering.thresholds import FmrCurve
+from visavis.clustering.thresholds import FmrCurve, fmr_curve_of
 from visavis.errors import OptionError
+from visavis.types import OperatingPoint
 
 SCORES = (0.2, 0.3, 0.4, 0.5, 0.6)
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6)
@@ -128,3 +129,15 @@ class TestExcess:
         vectors, who = self.faces(0.1)
         assert self.calibration().excess(vectors, who % 10) == 0
         assert FmrCurve((0.3, 0.4), (1e-3, 1e-4)).excess(vectors, who) == 0
+
+
+def test_of_a_calibration() -> None:
+    points = [
+        OperatingPoint("m", "0" * 64, t, fmr, (0, 1), 0.1, "d", 1000, target_fmr=fmr)
+        for t, fmr in ((0.4, 1e-3), (0.2, 1e-1), (0.3, 1e-2))
+    ]
+    found = fmr_curve_of(points)
+    assert found.thresholds == (0.2, 0.3, 0.4)
+    assert found.fmr == (1e-1, 1e-2, 1e-3)
+    reference = {"quantiles": (0.0, 0.5, 1.0), "non_mated": (-0.2, 0.07, 0.5)}
+    assert fmr_curve_of(points, reference).typical == pytest.approx(0.07)

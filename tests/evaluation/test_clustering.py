@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from visavis.clustering import choose
+from visavis.clustering.graph_linkage import GraphLinkage
+from visavis.clustering.thresholds import fmr_curve_of
 from visavis.decision.profile import Calibration, Measured
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.clustering import plots as clustering_plots
@@ -76,16 +77,12 @@ def test_people_come_from_folders(tmp_path: Path) -> None:
         folders.photos_by_person(tmp_path / "loose.jpg")
 
 
-@pytest.mark.parametrize("algorithm", choose.NAMES)
-def test_metrics_are_those_of_the_labels(
-    algorithm: str, seen: clustering.Faces, calibration: Calibration
-) -> None:
+def test_metrics_are_those_of_the_labels(seen: clustering.Faces, calibration: Calibration) -> None:
     done: list[tuple[int, int]] = []
     result = clustering.evaluate(
         seen,
         calibration,
         name="people",
-        algorithms=(algorithm,),
         progress=lambda k, n: done.append((k, n)),
     )
     summary, faces = result.summary, result.faces
@@ -96,35 +93,25 @@ def test_metrics_are_those_of_the_labels(
     assert summary.failures == {"no-face": 1}
     there = faces.cluster >= 0
     assert there.sum() == 36
-    assert asked.scores is not None
     truth = np.array(faces.person)[there]
     assert asked.scores.ari == pytest.approx(adjusted_rand_score(truth, faces.cluster[there]))
     assert sum(summary.sizes.people) == 12
     assert sum(summary.sizes.clusters) == asked.scores.clusters == len(set(faces.cluster[there]))
-    best = summary.rows[summary.best[algorithm]]
-    assert best.scores is not None
-    assert best.scores.bcubed.f1 == max(r.scores.bcubed.f1 for r in summary.rows if r.scores)
+    assert summary.best is not None
+    best = summary.rows[summary.best]
+    assert best.scores.bcubed.f1 == max(r.scores.bcubed.f1 for r in summary.rows)
 
 
 def test_settings_run_from_loose_to_strict_with_the_one_asked_for_among_them(
     seen: clustering.Faces, calibration: Calibration
 ) -> None:
-    result = clustering.evaluate(
-        seen, calibration, name="x", algorithms=(choose.DEFAULT, "average"), false_merge=0.02
-    )
-    default = [row for row in result.summary.rows if row.algorithm == choose.DEFAULT]
-    assert [row.false_merge for row in default] == sorted([0.02, *clustering.RATES], reverse=True)
-    average = [row for row in result.summary.rows if row.algorithm == "average"]
-    scores = [row.threshold or 0.0 for row in average]
-    assert scores == sorted(scores)
-    (own,) = [row for row in average if row.default]
-    assert own.false_merge == 0.02
-    curve = choose.fmr_curve_of(calibration.points)
-    assert own.threshold == choose.score_for("average", curve, faces=36, false_merge_rate=0.02)
-    assert own.fmr == pytest.approx(curve.rate(own.threshold or 0.0))
+    result = clustering.evaluate(seen, calibration, name="x", false_merge=0.02)
+    rates = [row.false_merge for row in result.summary.rows]
+    assert rates == sorted([0.02, *clustering.RATES], reverse=True)
+    assert [row.false_merge for row in result.summary.rows if row.default] == [0.02]
     alone = clustering.evaluate(seen, calibration, name="x", sweep=False)
     assert len(alone.summary.rows) == 1
-    assert alone.summary.best == {}
+    assert alone.summary.best is None
 
 
 def test_both_spaces_are_reported_and_the_faces_own_mean_is_in_front(
@@ -132,55 +119,28 @@ def test_both_spaces_are_reported_and_the_faces_own_mean_is_in_front(
 ) -> None:
     points = tuple(replace(p, threshold=p.threshold - 0.1) for p in calibration.points)
     both = replace(calibration, centered=Measured(points))
-    summary = clustering.evaluate(seen, both, name="x", algorithms=("average",)).summary
+    summary = clustering.evaluate(seen, both, name="x").summary
     asked = summary.asked
     (plain,) = [row for row in summary.rows if row.plain]
     assert not asked.plain
     assert not plain.default
-    assert plain.threshold == pytest.approx((asked.threshold or 0) + 0.1)
     # By hand: clusters of plain templates, their mean, templates about it.
-    first = choose.by_name(choose.DEFAULT, choose.fmr_curve_of(calibration.points))
+    first = GraphLinkage(fmr_curve_of(calibration.points))
     found = first.cluster(seen.vectors, quality_score=seen.quality_score)
     means = [seen.vectors[found == k].mean(axis=0) for k in range(found.max() + 1)]
     x = seen.vectors - np.sum(means, axis=0) / (len(means) + 10)
     x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-    average = choose.by_name("average", choose.fmr_curve_of(points))
+    about_mean = GraphLinkage(fmr_curve_of(points))
     assert asked.scores == metrics.scores(
-        seen.who, average.cluster(x, quality_score=seen.quality_score)
+        seen.who, about_mean.cluster(x, quality_score=seen.quality_score)
     )
-    average = choose.by_name("average", choose.fmr_curve_of(calibration.points))
-    assert plain.scores == metrics.scores(
-        seen.who, average.cluster(seen.vectors, quality_score=seen.quality_score)
-    )
+    assert plain.scores == metrics.scores(seen.who, found)
     assert any(f"the {len(means)} people" in note for note in summary.notes)
-    again = clustering.evaluate(seen, calibration, name="x", algorithms=("average",)).summary
+    again = clustering.evaluate(seen, calibration, name="x").summary
     assert not any(row.plain for row in again.rows)
 
 
-def test_a_refusal_is_a_row_unless_it_is_the_one_in_front(
-    seen: clustering.Faces, calibration: Calibration, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from visavis.clustering.agglomerative import Agglomerative
-
-    monkeypatch.setattr(
-        choose,
-        "AT_SCORE",
-        {"average": lambda score, poor: Agglomerative(threshold=score, poor=poor, max_faces=10)},
-    )
-    both = clustering.evaluate(
-        seen, calibration, name="x", algorithms=(choose.DEFAULT, "average"), sweep=False
-    )
-    refused = both.summary.rows[1]
-    assert refused.scores is None
-    assert "36 faces" in refused.reason
-    assert "36 faces" in clustering_report.render(both)
-    with pytest.raises(OptionError, match="36 faces"):
-        clustering.evaluate(seen, calibration, name="x", algorithms=("average",), sweep=False)
-
-
 def test_what_is_not_accepted(seen: clustering.Faces, calibration: Calibration) -> None:
-    with pytest.raises(OptionError, match=r"magic.*graph-linkage"):
-        clustering.evaluate(seen, calibration, name="x", algorithms=("magic",))
     with pytest.raises(OptionError, match="1"):
         clustering.evaluate(seen, calibration, name="x", false_merge=1)
 
@@ -188,18 +148,15 @@ def test_what_is_not_accepted(seen: clustering.Faces, calibration: Calibration) 
 def test_the_report_is_one_file_that_says_all(
     seen: clustering.Faces, calibration: Calibration, tmp_path: Path
 ) -> None:
-    result = clustering.evaluate(
-        seen, calibration, name="<b>people</b>", algorithms=("average", "dbscan"), command="a --b"
-    )
+    result = clustering.evaluate(seen, calibration, name="<b>people</b>", command="a --b")
     clustering_report.write(tmp_path / "out", result)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<b>people</b>" not in page
     assert "&lt;b&gt;people" in page
     assert "<script" not in page
     assert not re.findall(r'(?:src|href)="(?!#)', page)
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 3
     asked = result.summary.asked
-    assert asked.scores is not None
     assert f"{asked.scores.bcubed.f1:.4f}" in page
     assert "known afterwards" in page
     kept = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -236,7 +193,6 @@ def test_labels_of_two_files_are_joined_by_photo_and_face(tmp_path: Path) -> Non
         "y.jpg": 0, "x.jpg#1": 0, "x.jpg#2": 1, "z.jpg": -1,
     }  # fmt: skip
     result = clustering_tables.evaluate(faces, name="found.csv")
-    assert result.summary.asked.scores is not None
     assert result.summary.asked.scores.pairwise.f1 == 1
     assert result.summary.failures == {"no-cluster": 1}
 
@@ -282,7 +238,6 @@ def test_a_table_of_faces_is_joined_with_labels_of_photos(tmp_path: Path) -> Non
     }  # fmt: skip
     summary = clustering_tables.evaluate(faces, name="x").summary
     assert summary.failures == {"several-faces": 1, "no-face": 1}
-    assert summary.asked.scores is not None
     assert summary.asked.scores.pairwise.f1 == 1
     for name in people:
         (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -308,7 +263,7 @@ def test_mistakes_are_listed_by_pairs() -> None:
 
 
 def test_pictures_say_what_they_show(seen: clustering.Faces, calibration: Calibration) -> None:
-    summary = clustering.evaluate(seen, calibration, name="x", algorithms=("average",)).summary
+    summary = clustering.evaluate(seen, calibration, name="x").summary
     for metric in ("pairwise", "bcubed"):
         drawn = clustering_plots.over_settings(summary, metric)
         assert "precision" in drawn
@@ -316,4 +271,3 @@ def test_pictures_say_what_they_show(seen: clustering.Faces, calibration: Calibr
     assert "3–4: 12 and" in clustering_plots.cluster_sizes(summary)
     alone = clustering.evaluate(seen, calibration, name="x", sweep=False).summary
     assert clustering_plots.over_settings(alone, "bcubed") == ""
-    assert clustering_plots.trade_off(alone) == ""

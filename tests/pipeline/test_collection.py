@@ -9,8 +9,8 @@ import pytest
 from scipy.special import ndtri
 from sklearn.metrics import adjusted_rand_score
 
-from visavis.clustering.choose import fmr_curve_of
 from visavis.clustering.graph_linkage import GraphLinkage
+from visavis.clustering.thresholds import fmr_curve_of
 from visavis.decision.domain import Domain
 from visavis.decision.profile import Calibration, Measured
 from visavis.faces.quality import POOR

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from visavis.albums.references import References
     from visavis.albums.sorting import DetectedPhotos
     from visavis.albums.store import AlbumStore
-    from visavis.clustering.clusterer import Clusterer
+    from visavis.clustering.graph_linkage import GraphLinkage
     from visavis.clustering.thresholds import FmrCurve
     from visavis.decision.profile import Calibration
     from visavis.gallery.store import GalleryStore
@@ -50,7 +50,6 @@ def cluster(
     *,
     out: Place,
     false_merge: float = 0.01,
-    algorithm: str = "graph-linkage",
     must: Place | None = None,
     cannot: Place | None = None,
     same_photo: bool = True,
@@ -79,7 +78,6 @@ def cluster(
         out: takes the contact sheet, the tables, a folder of links a person, and the memory of
             this collection.
         false_merge: accepted share of faces, in (0, 1), that end up beside a stranger.
-        algorithm: ``graph-linkage``, ``average`` or ``dbscan``.
         must: a CSV, two faces a line (``f12`` or ``photo.jpg#2``) that are one person.
         cannot: a CSV, two faces a line that are two people.
         same_photo: two faces of one photo are two people; ``False`` for collages.
@@ -119,7 +117,7 @@ def cluster(
             raise OptionError(f"{path}: there is no such file", "give a CSV file")
     with opened(gallery) as people:
         sorter = _Sorter(
-            recognizer, algorithm, false_merge, same_photo, lists, anew, people, fpir,
+            recognizer, false_merge, same_photo, lists, anew, people, fpir,
             min_size, pictures, copy,
         )  # fmt: skip
         sorter.check()
@@ -485,7 +483,6 @@ class _Sorter:
     """Options of a run except those of detection."""
 
     recognizer: Recognizer
-    algorithm: str
     false_merge: float
     same_photo: bool
     lists: Mapping[bool, Path | None]
@@ -502,7 +499,7 @@ class _Sorter:
         If no rate was given and the data do not support the default, the lowest supported rate is
         used.
         """
-        self._clusterer(self.recognizer.calibration)
+        self._clusterer(self.recognizer.calibration)  # checks the rate
         if self.gallery is None:
             return
         if self.fpir is not None and not 0 < self.fpir < 1:
@@ -529,8 +526,8 @@ class _Sorter:
         with store.changing():
             seen = sorting.remember_faces(store, found)
             calibration = sorting.about_own_mean(store, seen, self.recognizer.calibration)
-            algorithm, curve = self._clusterer(calibration)
-            settings = self._settings(folder, algorithm.name, calibration)
+            clusterer, curve = self._clusterer(calibration)
+            settings = self._settings(folder, clusterer.name, calibration)
             self._say_what_stays(store, settings)
             references = References(store)
             links = [
@@ -542,7 +539,7 @@ class _Sorter:
             sorting.sort_faces(
                 store,
                 seen,
-                algorithm,
+                clusterer,
                 settings=settings,
                 threshold=lambda clusters: curve.for_faces(
                     clusters, false_merge_rate=self.false_merge
@@ -592,12 +589,12 @@ class _Sorter:
                 "join by these options; --anew makes all anew"
             )
 
-    def _clusterer(self, calibration: Calibration) -> tuple[Clusterer, FmrCurve]:
-        from visavis.clustering import choose
+    def _clusterer(self, calibration: Calibration) -> tuple[GraphLinkage, FmrCurve]:
+        from visavis.clustering.graph_linkage import GraphLinkage
+        from visavis.clustering.thresholds import fmr_curve_of
 
-        curve = choose.fmr_curve_of(calibration.points, calibration.reference)
-        chosen = choose.by_name(self.algorithm, curve, false_merge_rate=self.false_merge)
-        return chosen, curve
+        curve = fmr_curve_of(calibration.points, calibration.reference)
+        return GraphLinkage(curve, false_merge_rate=self.false_merge), curve
 
     def _settings(self, folder: Path, algorithm: str, calibration: Calibration) -> RunSettings:
         from visavis.albums.records import RunSettings

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import validate_data
 
-from visavis.clustering import choose
 from visavis.clustering.checks import as_quality_scores
 from visavis.clustering.clusterer import Constraints
+from visavis.clustering.graph_linkage import GraphLinkage
+from visavis.clustering.thresholds import fmr_curve_of
 from visavis.decision.profile import Calibration, CalibrationStore
 from visavis.errors import OptionError
 from visavis.pipeline.collection import about_own_mean
@@ -34,7 +35,6 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     Args:
         false_merge: accepted share of faces, in (0, 1), that end up beside a stranger.
-        algorithm: ``graph-linkage``, ``average`` or ``dbscan``.
         model: registered embedder that made the templates.
         calibration: name of a saved calibration; the model's own when ``None``. Or a
             ``Calibration``, of whatever made the templates: ``model`` is not looked at then.
@@ -52,14 +52,12 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self,
         *,
         false_merge: float = 0.01,
-        algorithm: str = choose.DEFAULT,
         model: str = "sface",
         calibration: str | Calibration | None = None,
         center: bool = True,
         home: Path | None = None,
     ) -> None:
         self.false_merge = false_merge
-        self.algorithm = algorithm
         self.model = model
         self.calibration = calibration
         self.center = center
@@ -98,8 +96,8 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         vectors = _unit(array)
         usable = as_quality_scores(quality_score, len(vectors))
         own = about_own_mean(known, vectors, usable) if self.center else known
-        curve = choose.fmr_curve_of(own.points, own.reference)
-        chosen = choose.by_name(self.algorithm, curve, false_merge_rate=self.false_merge)
+        curve = fmr_curve_of(own.points, own.reference)
+        chosen = GraphLinkage(curve, false_merge_rate=self.false_merge)
         rows = {
             name: None if given is None else np.asarray(given, np.int64)
             for name, given in (("photos", photos), ("must", must), ("cannot", cannot))

@@ -68,23 +68,6 @@ def as_quality_scores(quality_score: ArrayLike | None, n: int) -> NDArray[np.flo
     return array
 
 
-def as_threshold(threshold: float) -> float:
-    """Checks a score threshold.
-
-    Raises:
-        OptionError: outside (-1, 1].
-
-    >>> as_threshold(0.5)
-    0.5
-    """
-    if not -1 < threshold <= 1:
-        raise OptionError(
-            f"a threshold of {threshold}",
-            "give a score in (-1, 1]; an operating point of the model's calibration has one",
-        )
-    return float(threshold)
-
-
 def renumber(labels: NDArray[np.int64]) -> Labels:
     """Renumbers a partition 0 to K-1 in order of first appearance.
 

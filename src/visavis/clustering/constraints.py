@@ -41,17 +41,6 @@ class ResolvedConstraints:
     clique: Indices
     member: Indices
 
-    def pairs(self) -> Indices:
-        """All pairs of groups that stay apart, ``(P, 2)``, lower first, each once.
-
-        For small collections: a photo with k groups has k (k - 1) / 2 pairs.
-        """
-        found = [np.zeros((0, 2), dtype=np.int64)]
-        for own in np.split(self.member, np.flatnonzero(np.diff(self.clique)) + 1):
-            i, j = np.triu_indices(len(own), 1)
-            found.append(np.stack([own[i], own[j]], axis=1))
-        return np.unique(np.concatenate(found), axis=0)
-
     def clashing(self, labels: Labels) -> NDArray[np.bool_]:
         """Flags memberships ``(E,)`` that clash: two groups of a clique are in one cluster.
 
@@ -69,17 +58,6 @@ class ResolvedConstraints:
         clash[order[1:]] |= equal
         clash[order[:-1]] |= equal
         return clash
-
-    def only(self, kept: NDArray[np.bool_]) -> ResolvedConstraints:
-        """The constraints between some of the groups, as if these were the faces.
-
-        Args:
-            kept: ``(G,)`` flags; group k of the result is the k-th flagged one.
-        """
-        place = np.cumsum(kept) - 1
-        rows = kept[self.member]
-        clique, member = _of_two(self.clique[rows], place[self.member[rows]])
-        return ResolvedConstraints(np.arange(int(kept.sum())), int(kept.sum()), clique, member)
 
     def reorder(self, order: Indices) -> ResolvedConstraints:
         """The same constraints with face ``order[k]`` as face k."""

@@ -11,6 +11,7 @@ poor photos). So for a false-merge rate ``rate`` the threshold is where FMR = 7 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from visavis.errors import OptionError
-from visavis.types import Record, Vectors
+from visavis.types import OperatingPoint, Record, Vectors
 
 CHANCES_A_MERGE: Final = 7.0
 """Non-mated matches above the threshold per falsely merged face."""
@@ -158,3 +159,26 @@ class FmrCurve(Record):
         ]
         own = float(np.quantile(np.concatenate(scores), 1 - _COMPARED))
         return max(0.0, own - self.score(_COMPARED))
+
+
+def fmr_curve_of(
+    points: Sequence[OperatingPoint], reference: Mapping[str, tuple[float, ...]] | None = None
+) -> FmrCurve:
+    """Builds the non-mated score model from a calibration.
+
+    Args:
+        points: operating points, in any order.
+        reference: reference quantiles, which may include the median non-mated score.
+
+    Raises:
+        OptionError: fewer than two points.
+    """
+    ascending = sorted(points, key=lambda point: point.threshold)
+    typical = None
+    if reference and "non_mated" in reference and "quantiles" in reference:
+        typical = float(np.interp(0.5, reference["quantiles"], reference["non_mated"]))
+    return FmrCurve(
+        thresholds=tuple(point.threshold for point in ascending),
+        fmr=tuple(point.target_fmr for point in ascending),
+        typical=typical,
+    )

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.clustering.choose import fmr_curve_of
 from visavis.clustering.graph_linkage import GraphLinkage
+from visavis.clustering.thresholds import fmr_curve_of
 from visavis.decision.profile import Calibration
 from visavis.decision.whitening import fit_domain
 from visavis.faces.quality import POOR

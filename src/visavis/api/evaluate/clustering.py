@@ -33,7 +33,6 @@ def cluster(
     root: Place | None = None,
     /,
     *,
-    algorithm: str = "graph-linkage",
     false_merge: float = 0.01,
     sweep: bool = True,
     found: Place | None = None,
@@ -55,7 +54,6 @@ def cluster(
 
     Args:
         root: a folder that holds one a person.
-        algorithm: ``graph-linkage``, ``average`` or ``dbscan``; or ``all``.
         false_merge: accepted share of faces, in (0, 1), that end up beside a stranger.
         sweep: also try other settings, for the curves.
         found: in place of ``root``: a CSV of any system's clusters, with columns ``photo``,
@@ -89,12 +87,8 @@ def cluster(
         table = tables.read(Path(found), None if labels is None else Path(labels))
         result = tables.evaluate(table, name=Path(found).name, command=command)
     else:
-        from visavis.clustering import choose
         from visavis.images import photos_by_person
 
-        names = choose.NAMES if algorithm == "all" else (algorithm,)
-        for name in names:
-            choose.require(name)
         if not 0 < false_merge < 1:
             raise OptionError(f"--false-merge {false_merge}", "give one in (0, 1), such as 0.01")
         folder = Path(root or "")
@@ -115,7 +109,6 @@ def cluster(
             seen,
             used,
             name=folder.resolve().name or str(folder),
-            algorithms=names,
             false_merge=false_merge,
             sweep=sweep,
             pipeline_id=f"{recognizer.pipeline_id}, {faces}",

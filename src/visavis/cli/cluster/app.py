@@ -45,13 +45,6 @@ def run(
             help="Accepted share of faces in a cluster with another person.",
         ),
     ] = 0.01,
-    algorithm: Annotated[
-        str,
-        typer.Option(
-            "--algorithm",
-            help="graph-linkage, average or dbscan.",
-        ),
-    ] = "graph-linkage",
     must: Annotated[
         Path | None,
         typer.Option("--must", help="CSV, two faces per line (f12 or photo.jpg#2): same person."),
@@ -127,7 +120,7 @@ def run(
             )
         update = stack.enter_context(stages(quiet=json))
         album = albums.cluster(
-            folder, out=out, false_merge=false_merge, algorithm=algorithm, must=must,
+            folder, out=out, false_merge=false_merge, must=must,
             cannot=cannot, same_photo=not no_same_photo_rule, anew=anew, gallery=people,
             fpir=fpir, copy=copy, min_size=min_size, pictures=pictures, state=state,
             cache=not no_cache, progress=update, **wanted,

@@ -23,10 +23,6 @@ def cluster(
         Path | None,
         typer.Argument(metavar="[DIR]", help="A folder with one subfolder per person."),
     ] = None,
-    algorithm: Annotated[
-        str,
-        typer.Option("--algorithm", help="One algorithm, or all; an unknown name lists them."),
-    ] = "graph-linkage",
     false_merge: Annotated[
         float,
         typer.Option(
@@ -78,7 +74,7 @@ def cluster(
     """
     with stages(quiet=json) as update:
         result = evaluate.cluster(
-            root, algorithm=algorithm, false_merge=false_merge, sweep=sweep, found=found,
+            root, false_merge=false_merge, sweep=sweep, found=found,
             labels=labels, faces=faces, out=out, cache=not no_cache,
             command=shlex.join(["visavis", *sys.argv[1:]]), progress=update, **wanted,
         )  # fmt: skip
@@ -104,23 +100,21 @@ def _show(summary: ClusteringSummary) -> None:
             markup=False,
             style="dim",
         )
-    for algorithm in dict.fromkeys(row.algorithm for row in summary.rows):
-        _show_rows(summary, algorithm)
+    _show_rows(summary)
     for reason, photos in summary.failures.items():
         console.print(f"failed: {photos:,} photos, {reason}", markup=False, style="yellow")
     for note in summary.notes:
         console.print(f"note: {note}", markup=False, style="dim")
 
 
-def _show_rows(summary: ClusteringSummary, algorithm: str) -> None:
-    """Prints the settings of one algorithm, in eighty columns."""
-    from rich.markup import escape
+def _show_rows(summary: ClusteringSummary) -> None:
+    """Prints all settings, in eighty columns."""
     from rich.table import Table
 
     from visavis.api.wording import row_name
 
     table = Table(
-        box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", title=algorithm,
+        box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", title=summary.algorithm,
         title_justify="left", title_style="bold",
     )  # fmt: skip
     heads = ("", "pairwise\nF1", "\nP", "\nR", "B-cubed\nF1", "\nP", "\nR", "\nclusters", "\ns")
@@ -128,26 +122,21 @@ def _show_rows(summary: ClusteringSummary, algorithm: str) -> None:
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     table.add_column("")
     for k, row in enumerate(summary.rows):
-        if row.algorithm != algorithm:
-            continue
         marks = ["asked"] if row.default else []
-        marks += ["*"] if k == summary.best.get(algorithm) else []
+        marks += ["*"] if k == summary.best else []
         marks += ["as they are"] if row.plain else []
-        numbers = ["–"] * 8
-        if row.scores is not None:
-            pairs, faces = row.scores.pairwise, row.scores.bcubed
-            shares = (pairs.f1, pairs.precision, pairs.recall, faces.f1, faces.precision,
-                      faces.recall)  # fmt: skip
-            numbers = [f"{share:.4f}" for share in shares]
-            numbers += [f"{row.scores.clusters:,}", _seconds(row.seconds)]
+        pairs, faces = row.scores.pairwise, row.scores.bcubed
+        shares = (pairs.f1, pairs.precision, pairs.recall, faces.f1, faces.precision, faces.recall)
         table.add_row(
             row_name(row).replace("false-merge ", "").partition(",")[0],
-            *numbers,
-            escape(f"refused: {row.reason}" if row.reason else " ".join(marks)),
+            *(f"{share:.4f}" for share in shares),
+            f"{row.scores.clusters:,}",
+            _seconds(row.seconds),
+            " ".join(marks),
             style="bold" if row.default else None,
         )
     console.print(table)
-    if algorithm in summary.best:
+    if summary.best is not None:
         console.print("* the best by B-cubed F1, known afterwards", markup=False, style="dim")
 
 

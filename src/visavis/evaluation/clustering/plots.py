@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARKS: Final = "os^Dv<>p"
 _TICKS: Final = (0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _BETWEEN: Final = (0.2, 0.8, 0.95, 0.98, 0.995, 0.998, 0.9995, 0.9998)
 
@@ -32,7 +31,7 @@ def overview(summary: ClusteringSummary) -> Figure:
 
 
 def over_settings(summary: ClusteringSummary, metric: str) -> str:
-    """Plots precision, recall and F1 of the main algorithm by setting; "" for one setting.
+    """Plots precision, recall and F1 by setting; "" for one setting.
 
     Args:
         summary: the evaluation.
@@ -54,17 +53,17 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
 
 
 def _settings(summary: ClusteringSummary) -> list[ClusteringRow]:
-    return [row for row in _curve(summary) if row.algorithm == summary.algorithm]
+    """The settings, without that of plain templates."""
+    return [row for row in summary.rows if not row.plain]
 
 
 def _over_settings(
     panel: Axes, summary: ClusteringSummary, rows: Sequence[ClusteringRow], metric: str
 ) -> PrecisionRecall:
     """Draws the curves and marks the requested setting."""
-    by_score = rows[0].threshold is not None
-    x = [(r.threshold if by_score else r.false_merge) or 0.0 for r in rows]
+    x = [row.false_merge or 0.0 for row in rows]
     of = _bcubed if metric == "bcubed" else _pairwise
-    values = [of(r.scores) for r in rows if r.scores is not None]
+    values = [of(row.scores) for row in rows]
     everything = [part for v in values for part in (v.precision, v.recall, v.f1)]
     edge = _edge(everything)
     for label, color, y in (
@@ -76,52 +75,17 @@ def _over_settings(
             x, _inside(y, edge), "o-", color=color, linewidth=1.5, markersize=3.5,
             label=label,
         )  # fmt: skip
-    asked = summary.asked
-    at = asked.threshold if by_score else asked.false_merge
-    panel.axvline(at or 0.0, color=plots.INK, linewidth=0.8, linestyle=(0, (3, 2)))
-    panel.set_xlabel("score (cosine similarity) it works at" if by_score else "false-merge rate")
-    if not by_score:
-        panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    panel.axvline(
+        summary.asked.false_merge or 0.0, color=plots.INK, linewidth=0.8, linestyle=(0, (3, 2))
+    )
+    panel.set_xlabel("false-merge rate")
+    panel.set_xscale("log")
+    panel.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
     _shares(panel, everything)
     name = "B-cubed" if metric == "bcubed" else "Pairwise"
     panel.set_ylabel(f"{name}: share of faces" if metric == "bcubed" else f"{name}: share of pairs")
     plots.legend(panel, loc="best")
-    return of(asked.scores) if asked.scores is not None else values[0]
-
-
-def trade_off(summary: ClusteringSummary) -> str:
-    """Plots B-cubed precision over recall, one line per algorithm; "" for a single row."""
-    if len(summary.rows) < 2:
-        return ""
-    figure, panel = plots.axes(size=(6.4, 4.6))
-    names = list(dict.fromkeys(row.algorithm for row in summary.rows))
-    shown = _curve(summary)
-    recall = [_bcubed(r.scores).recall for r in shown if r.scores is not None]
-    precision = [_bcubed(r.scores).precision for r in shown if r.scores is not None]
-    across, up = _inside(recall, _edge(recall)), _inside(precision, _edge(precision))
-    for k, name in enumerate(names):
-        own = [place for place, r in enumerate(shown) if r.algorithm == name]
-        color, mark = plots.SERIES[k % len(plots.SERIES)], _MARKS[k % len(_MARKS)]
-        x, y = [across[p] for p in own], [up[p] for p in own]
-        panel.plot(x, y, f"{mark}-", color=color, linewidth=1.2, markersize=3.5, label=name)
-        for p in own:
-            if shown[p].default:
-                panel.plot(
-                    across[p], up[p], mark, color=color, markersize=9, markeredgecolor=plots.INK,
-                    markeredgewidth=1,
-                )  # fmt: skip
-    panel.set_xlabel("B-cubed recall")
-    panel.set_ylabel("B-cubed precision")
-    _shares(panel, precision)
-    _shares(panel, recall, across=True)
-    plots.legend(panel, loc="lower left")
-    return svg.render(
-        figure,
-        name="trade-off",
-        title="B-cubed precision over recall",
-        description=f"A line for each of {', '.join(names)}; upper right is better.",
-    )
+    return of(summary.asked.scores)
 
 
 def cluster_sizes(summary: ClusteringSummary) -> str:
@@ -162,11 +126,6 @@ def _cluster_sizes(panel: Axes, summary: ClusteringSummary) -> None:
     plots.legend(panel, loc="upper right")
 
 
-def _curve(summary: ClusteringSummary) -> list[ClusteringRow]:
-    """Rows with metrics, without those of plain templates."""
-    return [r for r in summary.rows if r.scores is not None and not r.plain]
-
-
 def _bcubed(scores: ClusteringScores) -> PrecisionRecall:
     return scores.bcubed
 
@@ -185,14 +144,14 @@ def _inside(values: list[float], edge: float) -> list[float]:
     return [min(max(v, edge), 1 - edge) for v in values]
 
 
-def _shares(panel: Axes, values: list[float], *, across: bool = False) -> None:
+def _shares(panel: Axes, values: list[float]) -> None:
     """Applies a logit axis in percent: 99 and 99.9 % are as far apart as 90 and 99 %."""
     edge = _edge(values)
     inside = _inside([v for v in values if v > 0.3] or values, edge)
-    (panel.set_xscale if across else panel.set_yscale)("logit")
+    panel.set_yscale("logit")
     low, high = (np.log(v / (1 - v)) for v in (min(inside), max(inside)))
     ends = 1 / (1 + np.exp(-np.array([low - 0.06 * (high - low) - 0.1, high + 0.3])))
-    (panel.set_xlim if across else panel.set_ylim)(*ends)
+    panel.set_ylim(*ends)
     top = 1 - edge if max(values) >= 1 else 1.0
     marks = [t for t in _TICKS if ends[0] <= t <= ends[1] and 1 - t > 1.5 * (1 - top)]
     if len(marks) < 3:
@@ -202,20 +161,13 @@ def _shares(panel: Axes, values: list[float], *, across: bool = False) -> None:
     labels = [f"{100 * t:.6g} %" for t in marks]
     if top < 1:
         marks, labels = [*marks, top], [*labels, "100 %"]
-    axis = panel.xaxis if across else panel.yaxis
-    axis.set_ticks([], minor=True)
-    axis.set_ticks(marks, labels)
+    panel.set_yticks([], minor=True)
+    panel.set_yticks(marks, labels)
 
 
 def row_name(row: ClusteringRow) -> str:
-    """Describes a setting in words.
-
-    >>> row_name(ClusteringRow("dbscan", None, 0.5, 1e-5, False, 1.0, None))
-    'score 0.5000'
-    """
+    """Describes a setting in words."""
     beside = ", templates as they are" if row.plain else ""
-    if row.threshold is not None:
-        return f"score {row.threshold:.4f}{beside}"
     if row.false_merge is None:
         return "as given"
     return f"false-merge rate {row.false_merge:g}{beside}"

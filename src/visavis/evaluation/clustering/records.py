@@ -14,29 +14,20 @@ from visavis.types import Record
 
 @dataclass(frozen=True, slots=True)
 class ClusteringRow(Record):
-    """One algorithm at one setting.
+    """The metrics at one setting.
 
     Attributes:
-        algorithm: its name.
-        false_merge: the false-merge rate; ``None`` if a score was given.
-        threshold: its score threshold; ``None`` for the default algorithm, whose thresholds depend
-            on the number of clusters.
-        fmr: the calibration's false match rate there, or ``None``.
+        false_merge: the false-merge rate; ``None`` for given labels.
         default: whether this is the requested setting.
         seconds: wall time of clustering only, without embedding.
-        scores: its metrics; ``None`` if it was refused.
-        reason: reason of the refusal, or "".
+        scores: its metrics.
         plain: whether templates are plain; otherwise they are centered on their own mean.
     """
 
-    algorithm: str
     false_merge: float | None
-    threshold: float | None
-    fmr: float | None
     default: bool
     seconds: float
-    scores: ClusteringScores | None
-    reason: str = ""
+    scores: ClusteringScores
     plain: bool = False
 
 
@@ -66,11 +57,11 @@ class ClusteringSummary(Record):
         poor: number of poor faces, which are attached last.
         people: number of people.
         failures: photos without a face, by reason; not in any metric.
-        algorithm: the main algorithm.
+        algorithm: its name, or ``as given``.
         false_merge: the false-merge rate; ``None`` for given labels.
-        rows: all algorithms at all settings.
-        best: for each algorithm, the row with the highest B-cubed F1, which cannot be known
-            beforehand.
+        rows: all settings, from loose to strict.
+        best: the row with the highest B-cubed F1, which cannot be known beforehand; ``None`` for
+            a single setting.
         sizes: sizes of people and clusters.
         model: model name, or "".
         model_sha256: hash of its file, or "".
@@ -91,7 +82,7 @@ class ClusteringSummary(Record):
     algorithm: str
     false_merge: float | None
     rows: tuple[ClusteringRow, ...]
-    best: dict[str, int]
+    best: int | None
     sizes: Sizes
     model: str = ""
     model_sha256: str = ""
@@ -104,8 +95,8 @@ class ClusteringSummary(Record):
 
     @property
     def asked(self) -> ClusteringRow:
-        """Returns the row of the main algorithm at the requested setting."""
-        return next(r for r in self.rows if r.default and r.algorithm == self.algorithm)
+        """Returns the row of the requested setting."""
+        return next(row for row in self.rows if row.default)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,12 +40,9 @@ def render(result: ClusteringEvaluation) -> str:
     environment = pages.environment()
     environment.filters.update(setting=plots.row_name)
     summary = result.summary
-    several = len({row.algorithm for row in summary.rows}) > 1
     return environment.get_template("clustering.html.jinja").render(
         s=summary,
         asked=summary.asked,
-        asked_rows=[row for row in summary.rows if row.default],
-        several=several,
         version=__version__,
         style=Markup(environment.get_template("report.css").render()),
         figures={
@@ -53,7 +50,6 @@ def render(result: ClusteringEvaluation) -> str:
             for name, text in (
                 ("pairwise", plots.over_settings(summary, "pairwise")),
                 ("bcubed", plots.over_settings(summary, "bcubed")),
-                ("trade_off", plots.trade_off(summary) if several else ""),
                 ("sizes", plots.cluster_sizes(summary)),
             )
         },

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.clustering import choose
 from visavis.clustering.attaching import POOR
-from visavis.clustering.clusterer import Clusterer, Labels
-from visavis.clustering.thresholds import FmrCurve
+from visavis.clustering.clusterer import Labels
+from visavis.clustering.graph_linkage import GraphLinkage
+from visavis.clustering.thresholds import fmr_curve_of
 from visavis.errors import DataError, OptionError
 from visavis.evaluation.clustering.records import (
     ClusteringEvaluation,
@@ -38,13 +38,7 @@ if TYPE_CHECKING:
     from visavis.pipeline import Recognizer
 
 RATES: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
-"""False-merge rates to try with the default algorithm."""
-
-FMRS: Final = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
-"""False match rates to try with the other algorithms."""
-
-_LOOSEST: Final = {"dbscan": 3e-4}
-"""Above this, an algorithm that joins by single pairs makes one cluster of nearly all faces."""
+"""False-merge rates to try."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +128,6 @@ def evaluate(
     calibration: Calibration,
     *,
     name: str,
-    algorithms: Sequence[str] = (choose.DEFAULT,),
     false_merge: float = 0.01,
     sweep: bool = True,
     pipeline_id: str = "",
@@ -150,7 +143,6 @@ def evaluate(
         faces: templates of known people, see ``embed``.
         calibration: calibration for the thresholds.
         name: name of the data in the report.
-        algorithms: names from ``choose.NAMES``; the first is the main one.
         false_merge: false-merge rate, in (0, 1).
         sweep: try other settings, too.
         pipeline_id: id of the pipeline.
@@ -158,33 +150,31 @@ def evaluate(
         progress: called with (done, total) clusterings.
 
     Raises:
-        OptionError: unknown algorithm, or a rate outside (0, 1).
+        OptionError: a rate outside (0, 1).
     """
-    for algorithm in algorithms:
-        choose.require(algorithm)
     own = about_own_mean(calibration, faces.vectors, faces.quality_score)
-    curve = choose.fmr_curve_of(own.points, own.reference)
-    count = len(faces.vectors)
-    tries: list[_Try] = []
-    for algorithm in algorithms:
-        tries += _tries(algorithm, curve, count, false_merge, sweep=sweep)
-        if own is not calibration:
-            known = choose.fmr_curve_of(calibration.points, calibration.reference)
-            (plain,) = _tries(algorithm, known, count, false_merge, sweep=False)
-            tries.append(replace(plain, default=False, plain=True))
+    settings = [
+        (rate, own) for rate in sorted({false_merge, *(RATES if sweep else ())}, reverse=True)
+    ]
+    if own is not calibration:
+        settings.append((false_merge, calibration))
     who = faces.who
     rows: list[ClusteringRow] = []
-    found: Labels | None = None
-    spaces = {False: own.project(faces.vectors), True: calibration.project(faces.vectors)}
-    for k, one in enumerate(tries):
-        row, labels = _try(one, spaces[one.plain], faces.quality_score, who)
-        rows.append(row)
-        if one.default and one.algorithm == algorithms[0]:
+    found: Labels = np.zeros(0, np.int64)
+    for k, (rate, used) in enumerate(settings):
+        vectors = used.project(faces.vectors)
+        curve = fmr_curve_of(used.points, used.reference)
+        start = time.perf_counter()
+        clusterer = GraphLinkage(curve, false_merge_rate=rate)
+        labels = clusterer.cluster(vectors, quality_score=faces.quality_score)
+        seconds = time.perf_counter() - start
+        asked = rate == false_merge and used is own
+        scores = metrics.scores(who, labels)
+        rows.append(ClusteringRow(rate, asked, seconds, scores, plain=used is not own))
+        if asked:
             found = labels
         if progress is not None:
-            progress(k + 1, len(tries))
-    if found is None:
-        raise OptionError(next(row.reason for row in rows if row.default), "use another algorithm")
+            progress(k + 1, len(settings))
     cluster = np.full(len(faces.photos), -1, dtype=np.int64)
     cluster[np.array([not reason for reason in faces.reasons])] = found
     poor = int((faces.quality_score < POOR).sum())
@@ -196,7 +186,7 @@ def evaluate(
             poor=poor,
             people=len(set(who.tolist())),
             failures=dict(Counter(reason for reason in faces.reasons if reason)),
-            algorithm=algorithms[0],
+            algorithm="graph-linkage",
             false_merge=false_merge,
             rows=tuple(rows),
             best=best(rows),
@@ -214,70 +204,13 @@ def evaluate(
     )
 
 
-def best(rows: Sequence[ClusteringRow]) -> dict[str, int]:
-    """Returns, for each algorithm with several rows, the row with the highest B-cubed F1.
+def best(rows: Sequence[ClusteringRow]) -> int | None:
+    """Returns the row with the highest B-cubed F1; ``None`` if there is only one.
 
     Ties: the requested setting, then the first.
     """
-    places: dict[str, int] = {}
-    for name in dict.fromkeys(row.algorithm for row in rows):
-        own = [
-            (row.scores.bcubed.f1, row.default, -k)
-            for k, row in enumerate(rows)
-            if row.algorithm == name and row.scores is not None and not row.plain
-        ]
-        if len(own) > 1:
-            places[name] = -max(own)[2]
-    return places
-
-
-@dataclass(frozen=True, slots=True)
-class _Try:
-    algorithm: str
-    clusterer: Clusterer
-    false_merge: float | None
-    threshold: float | None
-    fmr: float | None
-    default: bool
-    plain: bool = False
-
-
-def _tries(name: str, curve: FmrCurve, faces: int, asked: float, *, sweep: bool) -> Iterator[_Try]:
-    """Settings to try, including the requested one, from loose to strict."""
-    if name == choose.DEFAULT:
-        for rate in sorted({asked, *(RATES if sweep else ())}, reverse=True):
-            clusterer = choose.by_name(name, curve, false_merge_rate=rate)
-            yield _Try(name, clusterer, rate, None, None, rate == asked)
-        return
-    own = choose.score_for(name, curve, faces=faces, false_merge_rate=asked)
-    tried = {curve.score(fmr) for fmr in FMRS if fmr <= _LOOSEST.get(name, 1)}
-    for score in sorted({own, *(tried if sweep else ())}):
-        clusterer = choose.AT_SCORE[name](score, POOR)
-        is_own = score == own
-        rate = curve.rate(score)
-        yield _Try(name, clusterer, asked if is_own else None, score, rate, is_own)
-
-
-def _try(
-    one: _Try, vectors: Vectors, quality_score: NDArray[np.float64], who: NDArray[np.str_]
-) -> tuple[ClusteringRow, Labels | None]:
-    start = time.perf_counter()
-    labels, reason = None, ""
-    try:
-        labels = one.clusterer.cluster(vectors, quality_score=quality_score)
-    except OptionError as error:
-        reason = str(error)
-    return ClusteringRow(
-        algorithm=one.algorithm,
-        false_merge=one.false_merge,
-        threshold=one.threshold,
-        fmr=one.fmr,
-        default=one.default,
-        seconds=time.perf_counter() - start,
-        scores=None if labels is None else metrics.scores(who, labels),
-        reason=reason,
-        plain=one.plain,
-    ), labels
+    own = [(row.scores.bcubed.f1, row.default, -k) for k, row in enumerate(rows) if not row.plain]
+    return -max(own)[2] if len(own) > 1 else None
 
 
 def _notes(faces: Faces, mean: Domain | None) -> tuple[str, ...]:

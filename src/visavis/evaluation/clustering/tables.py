@@ -92,10 +92,7 @@ def evaluate(faces: LabelledFaces, *, name: str, command: str = "") -> Clusterin
     found = faces.cluster[clustered]
     who = np.array(faces.person)[clustered]
     row = ClusteringRow(
-        algorithm="as given",
         false_merge=None,
-        threshold=None,
-        fmr=None,
         default=True,
         seconds=float("nan"),
         scores=metrics.scores(who, found),
@@ -114,7 +111,7 @@ def evaluate(faces: LabelledFaces, *, name: str, command: str = "") -> Clusterin
             algorithm="as given",
             false_merge=None,
             rows=(row,),
-            best={},
+            best=None,
             sizes=sizes(people, np.unique(found, return_counts=True)[1]),
             command=command,
             created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
