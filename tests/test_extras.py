@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _OPTIONAL = (
     "openvino", "matplotlib", "pyarrow", "pymilvus", "milvus_lite", "pillow_heif", "lz4", "dlib",
     "torch", "lightning", "kornia", "pytorch_metric_learning", "pytorch_optimizer", "safetensors",
-    "tensorboard",
+    "tensorboard", "fastapi", "uvicorn", "python_multipart", "prometheus_client",
 )  # fmt: skip
 """Modules that only extras bring."""
 
@@ -100,6 +100,8 @@ WORKS = (
     "train recipes --json",
     "data pack staff faces.pack --json",
     "data show faces.pack --json",
+    "keys create --scope verify --json",
+    "keys list --json",
 )
 
 NEEDS = {
@@ -118,6 +120,7 @@ NEEDS = {
     "demo --out demo": "report",
     "train staff --recipe finetune-sface --out run": "train",
     "train staff --recipe finetune-sface --out run --dry-run": "train",
+    "serve": "service",
     "train report run": "train",
     "train compare run": "train",
 }

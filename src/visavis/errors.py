@@ -127,6 +127,7 @@ _EXTRAS: Final = {
     "mtcnn": ("joblib", "lz4.frame"),
     "openvino": ("openvino",),
     "report": ("matplotlib", "pyarrow"),
+    "service": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "train": ("torch", "lightning", "pytorch_metric_learning", "safetensors"),
 }
 """The modules that each extra brings."""

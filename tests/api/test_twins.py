@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ OF_THE_GALLERY = {"gallery", "key_file", "tenant"}
 """A ``Gallery`` is opened once, with these."""
 
 RENAMED = {
+    "scope": "scopes", "gallery": "galleries",
     "no_cache": "cache", "no_mean": "mean", "no_same_photo_rule": "same_photo",
     "no_crops": "crops", "key_file": "key", "file_key": "key",
     "calibration": "calibrations", "any_quality": "min_quality", "out": "out",
@@ -34,6 +36,15 @@ RENAMED = {
 OTHERWISE: dict[str, dict[str, str]] = {
     "calibrate": {
         "folder": "people", "check": "photos", "listing": "names", "delete": "name",
+    },
+    "serve": {
+        "gallery": "Service(galleries)", "gallery_key_file": "GalleryPlace(access)",
+        "create": "GalleryPlace(create)", "tenant": "GalleryPlace(access)",
+        "host": "configured(host)", "port": "configured(port)", "grace": "configured(grace)",
+        "max_photo": "max_bytes", "max_body": "ServiceOptions", "megapixels": "max_pixels",
+        "faces": "max_faces", "photos": "ServiceOptions", "job_photos": "ServiceOptions",
+        "jobs": "ServiceOptions", "job_hours": "ServiceOptions", "seconds": "wait",
+        "temporary": "ServiceOptions", "audit": "ServiceOptions",
     },
     "demo": {"out": "plot() and savefig", "lfw": "the photos", "fetch": "fetch_lfw"},
     "detect": {"photos": "photo or photos"},
@@ -79,10 +90,15 @@ COMMANDS = dict(walk(typer.main.get_command(room.build())))
 def twins() -> dict[str, list[str]]:
     """The table of docs/api.md: names after ``vv.`` for every command."""
     text = PAGE.read_text(encoding="utf-8")
-    return {command: re.findall(r"`vv\.([\w.]+)", cell) for command, cell in ROW.findall(text)}
+    return {
+        command: re.findall(r"`(?:vv|(?=visavis\.service))\.?([\w.]+)", cell)
+        for command, cell in ROW.findall(text)
+    }
 
 
 def resolve(name: str) -> Any:
+    if name.startswith("visavis.service"):
+        return pkgutil.resolve_name(name)
     return functools.reduce(getattr, name.split("."), visavis)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,36 @@ class KeepingContract(WithStore):
             assert store.info().levelled == {}
         store.add([face("Eve", pipeline_id=levelled)])
         assert store.info().levelled == {A: levelled}
+
+    def test_a_name_is_found_by_the_opaque_id(self, store: GalleryStore) -> None:
+        store.add([face("Bob"), face("Anne")])
+        anne = store.person("Anne").id
+        assert store.name_of(anne) == "Anne"
+        store.rename("Anne", "Anna")
+        assert store.name_of(anne) == "Anna"
+        store.remove("Anna")
+        for nobody in (anne, "", "Bob", "' or 1 == 1", "0" * 32):
+            with pytest.raises(UnknownPersonError):
+                store.name_of(nobody)
+
+    def test_all_faces_of_a_person_expire_at_another_time(self, store: GalleryStore) -> None:
+        store.add([face("Bob"), other("Bob"), face("Anne", expires="2031-01-01T00:00:00+00:00")])
+        kept = [one.vector for one in store.faces(person="Bob")]
+        store.set_expiry("Bob", "2030-01-01T02:00:00+02:00")
+        bobs = list(store.faces(person="Bob"))
+        wanted = datetime(2030, 1, 1, tzinfo=UTC)
+        assert {datetime.fromisoformat(one.expires or "") for one in bobs} == {wanted}
+        for one, vector in zip(bobs, kept, strict=True):
+            np.testing.assert_array_equal(one.vector, vector)
+        assert store.check().ok
+        store.set_expiry("Anne", None)
+        assert [one.expires for one in store.faces(person="Anne")] == [None]
+        assert store.expire("2032-01-01T00:00:00+00:00") == 2
+        assert names(store) == ["Anne"]
+        with pytest.raises(UnknownPersonError):
+            store.set_expiry("Bob", None)
+        with pytest.raises(OptionError):
+            store.set_expiry("Anne", "soon")
 
     def test_people(self, store: GalleryStore) -> None:
         store.add([face("Bob"), face("anne"), face("Anne"), face("Bob"), other("Bob"), face("é")])

@@ -87,6 +87,10 @@ class GalleryModel:
         self.people[new] = self.people.pop(old)
         self._move(old, new)
 
+    def set_expiry(self, name: str, expires: str | None) -> None:
+        for n in self.of(self.known(name)):
+            self.faces[n] = replace(self.faces[n], expires=expires)
+
     def _move(self, old: str, new: str) -> None:
         for n, f in list(self.faces.items()):
             if f.person == old:

@@ -111,6 +111,21 @@ class ReferenceStore:
             raise UnknownPersonError(f"nobody is called {name}", f"perhaps {similar}")
         return self._person(e, nfc(name))
 
+    def name_of(self, person_id: str, /) -> str:
+        for name, number in self._load()["ids"].items():
+            if number == person_id:
+                return name
+        raise UnknownPersonError("nobody has this id", "list people")
+
+    def set_expiry(self, name: str, expires: str | None, /) -> None:
+        def act(e: dict[str, Any]) -> tuple[str, Any, None]:
+            if expires is not None and _instant(expires) is None:
+                raise OptionError("a time", "give another")
+            e["model"].set_expiry(name, expires)
+            return e["ids"][nfc(name)], {}, None
+
+        self._write("expiry", act)
+
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
     ) -> Iterator[StoredFace]:

@@ -41,6 +41,7 @@ class Engine:
         wait: seconds after which a waiting photo is refused.
         max_bytes: most bytes of a photo.
         max_pixels: most pixels of a photo.
+        max_faces: most faces of a photo; ``None``: any number.
         home: folder of models, calibrations and caches; ``None``: the user's data folder.
         on_stage: called in any thread with a stage (``queue``, ``decode``, ``detect``, ``embed``)
             and its seconds, once a photo, for ``embed`` once a batch.
@@ -58,10 +59,12 @@ class Engine:
         wait: float = 30.0,
         max_bytes: int = Limits().max_bytes,
         max_pixels: int = Limits().max_pixels,
+        max_faces: int | None = None,
         home: Path | None = None,
         on_stage: Callable[[str, float], None] | None = None,
     ) -> None:
         self._limits = Limits(max_bytes=max_bytes, max_pixels=max_pixels)
+        self._max_faces = max_faces
         self._home = home
         self._lock = threading.RLock()
         self._bases: OrderedDict[tuple[Any, ...], SharedRecognizer] = OrderedDict()
@@ -166,7 +169,7 @@ class Engine:
         Recognizers that differ in calibration only share their models. ``home`` is ignored: it is
         the engine's.
         """
-        options = replace(options, limits=self._limits)
+        options = replace(options, limits=self._limits, max_faces=self._max_faces)
         key = (model, detector, aligned, options)
         with self._lock:
             known = self._bases.get(key) or SharedRecognizer(

@@ -414,6 +414,14 @@ class Gallery:
         """
         return self.store.person(name)
 
+    def name_of(self, person_id: str, /) -> str:
+        """Returns the name of a person by opaque id.
+
+        Raises:
+            UnknownPersonError: nobody has that id.
+        """
+        return self.store.name_of(person_id)
+
     def faces(self, name: str, /) -> list[StoredFace]:
         """Returns a person's templates: number, photo, model, quality, expiry."""
         return list(self.store.faces(person=self.store.person(name).name))
@@ -425,6 +433,10 @@ class Gallery:
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
         """Replaces a person's attributes, which are JSON values."""
         self.store.set_attributes(name, attributes)
+
+    def set_expiry(self, name: str, expire: str | None, /) -> None:
+        """Sets when all faces of a person expire (``90d``, a date, ...); ``None``: never."""
+        self.store.set_expiry(name, None if expire is None else expiry_time(expire))
 
     def merge(self, into: str, /, *others: str) -> None:
         """Merges several names into one person: the templates move, the other names are erased."""
@@ -674,6 +686,17 @@ def keep_index(store: GalleryStore, added: int) -> None:
         store.load_index()
 
 
+def expiry_time(text: str) -> str:
+    """Returns an expiry (``90d``, ``12h``, ``2w``, a date) as ISO 8601 UTC time.
+
+    Raises:
+        OptionError: it is none of these, or past.
+    """
+    from visavis.identification import expiry
+
+    return expiry(text, now=datetime.now(UTC))
+
+
 def enroll_options(
     *,
     faces: str = "refuse",
@@ -684,14 +707,14 @@ def enroll_options(
     workers: int | None = None,
 ) -> EnrollOptions:
     """Checks the options of ``Gallery.enroll`` before a gallery is created."""
-    from visavis.identification import EnrollOptions, expiry
+    from visavis.identification import EnrollOptions
 
     bar: dict[str, Any] = {} if min_quality is None else {"min_quality": min_quality}
     return EnrollOptions(
         rule=faces,
         resemblance_fpir=fpir,
         keep_crops=keep_crops,
-        expires=None if expire is None else expiry(expire, now=datetime.now(UTC)),
+        expires=None if expire is None else expiry_time(expire),
         workers=workers,
         **bar,
     )

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "identify": "gallery.identify",
     "calibrate": "calibrate.app",
     "demo": "demo",
+    "serve": "serve",
 }
 _GROUPS: Final = {
     "people": "gallery.people",
@@ -33,6 +34,7 @@ _GROUPS: Final = {
     "cluster": "cluster.app",
     "train": "train.app",
     "data": "train.data",
+    "keys": "keys",
 }
 
 

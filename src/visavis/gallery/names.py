@@ -73,3 +73,10 @@ def unknown_person(name: str, enrolled: Iterable[str]) -> UnknownPersonError:
         else "`visavis people list` shows who is"
     )
     return UnknownPersonError(f"nobody called '{name}' is enrolled", remedy)
+
+
+def unknown_id(person_id: str) -> UnknownPersonError:
+    """The error for an opaque id that nobody has."""
+    return UnknownPersonError(
+        f"nobody has the id {person_id[:40]!a}", "`visavis people list --json` shows the ids"
+    )

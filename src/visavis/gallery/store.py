@@ -53,6 +53,10 @@ class GalleryStore(Protocol):
         """One person. Raises UnknownPersonError, whose remedy names similar names."""
         ...
 
+    def name_of(self, person_id: str, /) -> str:
+        """Name of a person by opaque id. Raises UnknownPersonError: nobody has it."""
+        ...
+
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
     ) -> Iterator[StoredFace]:
@@ -76,6 +80,15 @@ class GalleryStore(Protocol):
 
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
         """Replace a person's attributes (JSON values). Raises UnknownPersonError."""
+        ...
+
+    def set_expiry(self, name: str, expires: str | None, /) -> None:
+        """Set when all faces of a person expire, as ISO 8601 UTC time; ``None``: never.
+
+        Raises:
+            UnknownPersonError: nobody is called so.
+            OptionError: not such a time.
+        """
         ...
 
     def rename(self, old: str, new: str, /) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from visavis import faces as faces_room
 from visavis import images
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
-from visavis.errors import NotAlignedError
+from visavis.errors import NotAlignedError, SeveralFacesError
 from visavis.faces import align, quality
 from visavis.faces.aligned import Aligned
 from visavis.faces.quality import quality_score
@@ -45,6 +45,7 @@ class RecognizerOptions:
         min_face: smallest face, box height in pixels; ``None``: the detector's default.
         min_confidence: lowest ``Face.score``, on the detector's own scale; ``None``: its default.
         limits: pixel and byte limits for photos.
+        max_faces: most faces of a photo; one with more is refused. ``None``: any number.
     """
 
     runtime: str = "onnxruntime"
@@ -53,6 +54,7 @@ class RecognizerOptions:
     min_face: int | None = None
     min_confidence: float | None = None
     limits: images.Limits = images.DEFAULT_LIMITS
+    max_faces: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,9 +201,15 @@ class Extractor:
     def detect_in(self, pixels: Image, source: str) -> list[Face]:
         """Returns the faces of a decoded photo; ``source`` is its name in messages."""
         try:
-            return self._detector.detect(pixels)
+            found = self._detector.detect(pixels)
         except NotAlignedError as error:
             raise NotAlignedError(f"{source}: {error.got}", error.remedy) from None
+        most = self._options.max_faces
+        if most is not None and len(found) > most:
+            raise SeveralFacesError(
+                f"{source} has {len(found)} faces, more than {most}", "cut it into several photos"
+            )
+        return found
 
     def prepare(self, photo: Any, /, *, rule: str = "largest", name: str | None = None) -> Prepared:
         """Decodes, detects, chooses, aligns and measures; does not embed."""

@@ -218,6 +218,13 @@ class Faces:
             self.tables.put(model.faces, moved)
         self.refresh_means([into, *people], models)
 
+    def set_expiry(self, person: str, expires: str | None, models: Sequence[Model]) -> None:
+        """Set when a person's faces expire (see ``instant``); ``None``: never."""
+        when = NEVER if expires is None else timestamps.microseconds(expires)
+        for model in models:
+            rows = self.tables.read(model.faces, "person", [person], _WHOLE)
+            self.tables.put(model.faces, [row | {"expires": when} for row in rows])
+
     def by_number(self, models: Sequence[Model], where: str) -> Iterator[StoredFace]:
         """Yield the faces that a filter names; faces removed meanwhile may be missing."""
         streams = [self._stored(model, where) for model in models]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,7 +31,7 @@ from visavis.gallery.milvus.options import MilvusOptions
 from visavis.gallery.milvus.people import People, usable_attributes
 from visavis.gallery.milvus.search import MilvusSearch, require_fusion
 from visavis.gallery.milvus.tables import Tables, is_one
-from visavis.gallery.names import composed, usable_name
+from visavis.gallery.names import composed, unknown_id, usable_name
 from visavis.gallery.records import (
     AuditEntry,
     CheckReport,
@@ -45,6 +46,7 @@ from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
 _PEOPLE_AT_ONCE: Final = 250
+_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class MilvusGallery:
@@ -129,6 +131,8 @@ class MilvusGallery:
                 self._faces.move(payload["from"], payload["into"], models, only=payload["only"])
                 if payload["only"] is None:
                     self._people.delete(payload["from"])
+            case "expiry":
+                self._faces.set_expiry(payload["person"], payload["expires"], models)
             case "remove":  # the person first: faces of nobody are seen by nobody
                 person = payload["person"]
                 self._people.delete([person])
@@ -229,6 +233,16 @@ class MilvusGallery:
             (found,) = self._read_people([self._people.known(name)])
             return found
 
+    def name_of(self, person_id: str, /) -> str:
+        """Name of a person by opaque id. See ``GalleryStore.name_of``."""
+        with self._connection.lock:
+            # What a user typed is never part of a filter, unless it is hexadecimal digits.
+            usable = _ID.fullmatch(person_id) is not None
+            found = self._people.names([person_id]) if usable else {}
+        if person_id not in found:
+            raise unknown_id(person_id)
+        return found[person_id]
+
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
     ) -> Iterator[StoredFace]:
@@ -275,6 +289,14 @@ class MilvusGallery:
             write = self._ledger.begin("person", {}, Event("attributes", number, {}))
             self._people.change(number, attributes=text)
             self._ledger.finish(write)
+
+    def set_expiry(self, name: str, expires: str | None, /) -> None:
+        """Set when all faces of a person expire. See ``GalleryStore.set_expiry``."""
+        when = None if expires is None else instant(expires)
+        with self._writing():
+            person = self._people.known(name)
+            payload = {"person": person, "expires": when}
+            self._write("expiry", payload, Event("expiry", person, {"expires": when is not None}))
 
     def rename(self, old: str, new: str, /) -> None:
         """Give a person another name. See ``GalleryStore.rename``."""

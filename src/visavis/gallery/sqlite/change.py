@@ -66,6 +66,24 @@ class Change:
         self.erased = Erased.NAMES
         self._record("rename", uid, {})
 
+    def set_expiry(self, name: str, when: int | None) -> None:
+        """Set when all faces of a person expire, in microseconds since 1970; ``None``: never.
+
+        Raises:
+            UnknownPersonError: nobody is called so.
+        """
+        number, uid = self._person(name)
+        rows = self._db.execute(
+            f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? ORDER BY id", (number,)
+        ).fetchall()
+        changed = []
+        for row in rows:
+            about = face_about((*row[:6], when, *row[7:]))
+            body = self._cipher.encrypt(open_body(self._cipher, row), about)
+            changed.append((when, body, row[0]))
+        self._db.executemany("UPDATE face SET expires = ?, body = ? WHERE id = ?", changed)
+        self._record("expiry", uid, {"faces": len(rows), "expires": when is not None})
+
     def merge(self, into: str, others: Sequence[str]) -> None:
         """Move the others' faces to ``into`` and delete the others.
 

@@ -152,6 +152,14 @@ def written_uid(uid: bytes) -> str:
     return str(uuid.UUID(bytes=uid))
 
 
+def read_uid(text: str) -> bytes:
+    """The inverse of ``written_uid``; empty, which is nobody's, for any other text."""
+    try:
+        return uuid.UUID(text).bytes
+    except ValueError:
+        return b""
+
+
 def batches(values: Sequence[T]) -> Iterator[tuple[str, tuple[T, ...]]]:
     """Values in parts with the placeholders for each."""
     for start in range(0, len(values), _BATCH):

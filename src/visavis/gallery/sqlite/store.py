@@ -19,7 +19,7 @@ from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.value_cipher import CurrentCipher
 from visavis.gallery.entries import attributes_text, checked_faces, instant, usable_vectors
 from visavis.gallery.fusion import FUSIONS
-from visavis.gallery.names import composed, usable_name
+from visavis.gallery.names import composed, unknown_id, usable_name
 from visavis.gallery.records import (
     AuditEntry,
     CheckReport,
@@ -40,7 +40,7 @@ from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.opening import INDEX, GalleryOptions, opened
 from visavis.gallery.sqlite.person_search import search_people
 from visavis.gallery.sqlite.read import FaceCounts, LevelledFaces
-from visavis.gallery.sqlite.row_codec import about_person, written_uid
+from visavis.gallery.sqlite.row_codec import about_person, person_names, read_uid, written_uid
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
@@ -127,6 +127,12 @@ class SqliteGallery:
             db.execute("UPDATE person SET attributes = ? WHERE id = ?", (sealed, number))
             audit.append(db, self._cipher, [audit.Event("attributes", written_uid(uid), {})])
 
+    def set_expiry(self, name: str, expires: str | None, /) -> None:
+        """Set when all faces of a person expire. See ``GalleryStore.set_expiry``."""
+        when = None if expires is None else timestamps.microseconds(instant(expires))
+        with self._db.writing() as (db, state):
+            Change(db, self._cipher, state).set_expiry(name, when)
+
     def rename(self, old: str, new: str, /) -> None:
         """Give a person another name; the old one is erased. See ``GalleryStore.rename``."""
         name = usable_name(new)
@@ -183,6 +189,16 @@ class SqliteGallery:
         """One person. See ``GalleryStore.person``."""
         with self._db.reading() as (db, _):
             return reading.one_person(db, self._cipher, self._person(db, name)[0])
+
+    def name_of(self, person_id: str, /) -> str:
+        """Name of a person by opaque id. See ``GalleryStore.name_of``."""
+        with self._db.reading() as (db, _):
+            found = db.execute(
+                "SELECT id FROM person WHERE uid = ?", (read_uid(person_id),)
+            ).fetchone()
+            if found is None:
+                raise unknown_id(person_id)
+            return person_names(db, self._cipher, found)[found[0]][0]
 
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None

@@ -1,0 +1,168 @@
+"""``visavis serve``: the HTTP service."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from visavis.api import gallery as galleries
+from visavis.cli.gallery.options import key_in
+from visavis.cli.output import home, messages
+from visavis.errors import OptionError, require_extra
+
+_TOKEN = "VISAVIS_GALLERY_TOKEN"  # the variable's name
+
+
+def serve(
+    gallery: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gallery",
+            metavar="[NAME=]DIR|URI",
+            help="A gallery to serve, with the name that clients use; repeatable. A folder; or "
+            "for Milvus http://HOST:PORT, or a name ending in .db.",
+        ),
+    ] = None,
+    gallery_key_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gallery-key-file",
+            metavar="NAME=FILE",
+            help="Key file of an encrypted gallery; repeatable. Otherwise VISAVIS_KEY_NAME holds "
+            "the key as text.",
+        ),
+    ] = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Make galleries that are not there.")
+    ] = False,
+    tenant: Annotated[
+        str, typer.Option("--tenant", help="Tenant, if several galleries share one Milvus server.")
+    ] = "default",
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Address to listen on; another than loopback needs a key."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")] = 8000,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Photos in parallel.", show_default="one per core"),
+    ] = None,
+    queue: Annotated[
+        int,
+        typer.Option("--queue", min=1, help="Photos that may wait; more are answered with 429."),
+    ] = 64,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, help="Most photos that share a call of the embedder.")
+    ] = 16,
+    max_photo: Annotated[
+        float, typer.Option("--max-photo", help="Most megabytes of a photo.")
+    ] = 20.0,
+    max_body: Annotated[
+        float, typer.Option("--max-body", help="Most megabytes of a request.")
+    ] = 100.0,
+    megapixels: Annotated[
+        float, typer.Option("--megapixels", help="Most million pixels of a photo.")
+    ] = 50.0,
+    faces: Annotated[int, typer.Option("--faces", min=1, help="Most faces of a photo.")] = 100,
+    photos: Annotated[int, typer.Option("--photos", min=1, help="Most photos of a request.")] = 100,
+    job_photos: Annotated[
+        int, typer.Option("--job-photos", min=1, help="Most photos of a job, such as sorting.")
+    ] = 2000,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Most jobs that are kept, results included.")
+    ] = 16,
+    job_hours: Annotated[
+        float,
+        typer.Option("--job-hours", help="Hours after its last use at which a job is erased."),
+    ] = 1.0,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--seconds", help="Time in which a body must arrive, and in which it is answered."
+        ),
+    ] = 30.0,
+    grace: Annotated[
+        float,
+        typer.Option("--grace", help="Seconds to finish accepted requests after SIGTERM."),
+    ] = 30.0,
+    temporary: Annotated[
+        Path | None,
+        typer.Option("--temporary", help="Folder for the files of jobs. Default: the system's."),
+    ] = None,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit/--no-audit",
+            help="Record each identification in the gallery's audit log, by ids.",
+        ),
+    ] = True,
+) -> None:
+    """Serve verification, identification and people over HTTP, on this machine unless told else.
+
+    Without any key (`visavis keys create`) it listens on loopback only. Photos are not kept. Logs
+    are JSON lines on standard error. SIGTERM finishes what was accepted; a second one ends it.
+
+    Example: `visavis serve --gallery door=door.gallery`
+    """
+    require_extra("service", "the service")
+    from visavis.service.server import require_keys
+    from visavis.service.server import serve as run
+    from visavis.service.state import GalleryPlace, Service, ServiceOptions
+
+    limits = ServiceOptions(
+        workers=workers, queue=queue, batch=batch, photo_bytes=round(max_photo * 1e6),
+        body_bytes=round(max_body * 1e6), megapixels=megapixels, faces=faces, photos=photos,
+        seconds=seconds, jobs=jobs, job_photos=job_photos, job_hours=job_hours, audit=audit,
+        home=home(), temporary=temporary,
+    )  # fmt: skip
+    places = _places(gallery or [])
+    keys = dict(_pair(text, "--gallery-key-file") for text in gallery_key_file or [])
+    if unknown := keys.keys() - places.keys():
+        raise OptionError(f"--gallery-key-file {min(unknown)}=...", "name a gallery of --gallery")
+    found = {
+        name: GalleryPlace(place, create, _access(name, place, keys.get(name), tenant))
+        for name, place in places.items()
+    }
+    with_galleries = Service(found, options=limits)
+    try:
+        require_keys(with_galleries, host)
+        names = ", ".join(found) or "none"
+        messages.print(f"galleries: {names}; http://{host}:{port}/openapi.json", markup=False)
+        run(with_galleries, host=host, port=port, grace=grace)
+    finally:
+        with_galleries.close()
+
+
+def _places(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, place = text.partition("=")
+        if not equals:
+            name, place = Path(text).stem, text
+        if not name or not name.isprintable() or "/" in name or not place:
+            raise OptionError(f"--gallery {text}", "give NAME=DIR, such as door=door.gallery")
+        if name in found:
+            raise OptionError(f"--gallery {name} twice", "give each gallery its own name")
+        found[name] = place
+    return found
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not value:
+        raise OptionError(f"{option} {text}", "give NAME=FILE")
+    return name, value
+
+
+def _access(name: str, place: str, file: str | None, tenant: str) -> Any:
+    variable = "VISAVIS_KEY_" + "".join(c if c.isalnum() else "_" for c in name).upper()
+    if file is not None:
+        return {"key": key_in(Path(file))}
+    if text := os.environ.get(variable):
+        return {"key": galleries.Key.from_text(text)}
+    if galleries.in_milvus(place):
+        return {"tenant": tenant, "token": os.environ.get(_TOKEN) or None}
+    return {}

@@ -1,0 +1,291 @@
+"""Access keys of the service: who may do what, in which galleries.
+
+A token is ``vv_<id>_<secret>``. Only the SHA-256 of the secret is stored: a secret of 256 random
+bits cannot be guessed from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from visavis.errors import DataError, OptionError
+from visavis.types import Record
+
+SCOPES: Final = {
+    "verify": "compare, detect and embed photos, sort photos, read calibrations and models",
+    "identify": "search the galleries of the key",
+    "enroll": "add, change and erase people in the galleries of the key",
+    "admin": "all of these, and make and delete calibrations",
+}
+"""What each scope allows."""
+
+EVERY: Final = "*"
+"""In place of galleries: all of them."""
+
+RATE: Final = 600
+"""Default requests a minute."""
+
+_TOKEN: Final = re.compile(r"vv_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+_LABEL: Final = 100
+_TABLE: Final = """CREATE TABLE IF NOT EXISTS key (
+    id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, scopes TEXT NOT NULL,
+    galleries TEXT NOT NULL, rate INTEGER NOT NULL, created TEXT NOT NULL, expires TEXT,
+    revoked TEXT)"""
+_OWNERS: Final = """CREATE TABLE IF NOT EXISTS calibration (
+    name TEXT PRIMARY KEY, galleries TEXT NOT NULL)"""
+_COLUMNS: Final = "id, label, scopes, galleries, rate, created, expires, revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKey(Record):
+    """A key as it is listed, without its secret.
+
+    Attributes:
+        id: the public part of its token.
+        label: who uses it, for people to read.
+        scopes: what it allows, of ``SCOPES``.
+        galleries: names of its galleries; ``*`` for all.
+        rate: most requests a minute.
+        created: ISO 8601 UTC time.
+        expires: ISO 8601 UTC time after which it is refused, or ``None``.
+        revoked: ISO 8601 UTC time since which it is refused, or ``None``.
+    """
+
+    id: str
+    label: str
+    scopes: tuple[str, ...]
+    galleries: tuple[str, ...]
+    rate: int
+    created: str
+    expires: str | None
+    revoked: str | None
+
+    @property
+    def state(self) -> str:
+        """``valid``, ``expired`` or ``revoked``."""
+        if self.revoked is not None:
+            return "revoked"
+        if self.expires is not None and datetime.fromisoformat(self.expires) <= datetime.now(UTC):
+            return "expired"
+        return "valid"
+
+    def allows(self, scope: str) -> bool:
+        """Whether it has a scope; ``admin`` has all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def sees(self, gallery: str) -> bool:
+        """Whether a gallery is among its own."""
+        return EVERY in self.galleries or gallery in self.galleries
+
+
+class KeyStore:
+    """Keys in a SQLite file that only its owner can read. Thread-safe; processes may share it.
+
+    Args:
+        path: the file; made when the first key is.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    def create(
+        self,
+        *,
+        scopes: Sequence[str],
+        galleries: Sequence[str] = (),
+        expires: str | None = None,
+        rate: int = RATE,
+        label: str = "",
+    ) -> tuple[ServiceKey, str]:
+        """Makes a key; returns it with its token, which cannot be shown again.
+
+        Args:
+            scopes: one or more of ``SCOPES``.
+            galleries: names of galleries, or ``*``; needed by all scopes but ``verify``.
+            expires: ISO 8601 UTC time; ``None``: never.
+            rate: most requests a minute, 1 or more.
+            label: who uses it, for people to read.
+
+        Raises:
+            OptionError: an argument is not as it should be.
+        """
+        chosen = tuple(dict.fromkeys(scopes))
+        unknown = [scope for scope in chosen if scope not in SCOPES]
+        if unknown or not chosen:
+            raise OptionError(f"scope {', '.join(unknown)}" if unknown else "a key without scope",
+                              f"choose of {', '.join(SCOPES)}")  # fmt: skip
+        if {*chosen} - {"verify"} and not galleries:
+            raise OptionError(
+                f"scope {chosen[0]} without a gallery", "name its galleries, or * for all"
+            )
+        if rate < 1:
+            raise OptionError(f"{rate} requests a minute", "give 1 or more")
+        if not label.isprintable() or len(label) > _LABEL:
+            raise OptionError(f"the label {label[:20]!a}", f"give at most {_LABEL} characters")
+        identity, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        key = ServiceKey(
+            identity, label, chosen, tuple(dict.fromkeys(galleries)), rate, _now(), expires, None
+        )
+        with self._open(create=True) as db:
+            assert db is not None  # noqa: S101
+            db.execute(
+                f"INSERT INTO key (hash, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (_hash(secret), key.id, label, "\n".join(key.scopes), "\n".join(key.galleries),
+                 rate, key.created, expires, None),
+            )  # fmt: skip
+        return key, f"vv_{identity}_{secret}"
+
+    def keys(self) -> tuple[ServiceKey, ...]:
+        """Returns all keys, oldest first, with those that expired or were revoked."""
+        with self._open() as db:
+            rows = () if db is None else db.execute(f"SELECT {_COLUMNS} FROM key ORDER BY created")
+            return tuple(map(_key, rows))
+
+    def revoke(self, key: str) -> ServiceKey:
+        """Refuses a key from now on, in running services as well.
+
+        Raises:
+            OptionError: there is no such key.
+        """
+        with self._open() as db:
+            wanted = "UPDATE key SET revoked = coalesce(revoked, ?) WHERE id = ?"
+            changed = 0 if db is None else db.execute(wanted, (_now(), key)).rowcount
+        if not changed:
+            raise OptionError(f"no key {key!r}", "`visavis keys list` shows their ids")
+        return next(one for one in self.keys() if one.id == key)
+
+    def check(self, token: str) -> ServiceKey | None:
+        """Returns the valid key of a token, or ``None``."""
+        found = _TOKEN.fullmatch(token)
+        if found is None:
+            return None
+        with self._open() as db:
+            row = None if db is None else db.execute(
+                f"SELECT hash, {_COLUMNS} FROM key WHERE id = ?", (found[1],)
+            ).fetchone()  # fmt: skip
+        # A hash is compared for unknown ids, too: the time does not tell them apart.
+        same = hmac.compare_digest(_hash(found[2]), row[0] if row else _hash(""))
+        if not same or row is None:
+            return None
+        key = _key(row[1:])
+        return key if key.state == "valid" else None
+
+    def __bool__(self) -> bool:
+        """Whether there is any key, be it expired or revoked."""
+        with self._open() as db:
+            return db is not None and db.execute("SELECT 1 FROM key LIMIT 1").fetchone() is not None
+
+    def own_calibration(self, name: str, galleries: Sequence[str] | None) -> None:
+        """Notes for which galleries a calibration was made; ``None``: it belongs to nobody."""
+        with self._open(create=galleries is not None) as db:
+            if db is not None:
+                db.execute("DELETE FROM calibration WHERE name = ?", (name,))
+            if db is not None and galleries is not None:
+                db.execute("INSERT INTO calibration VALUES (?, ?)", (name, "\n".join(galleries)))
+
+    def calibrations(self) -> dict[str, frozenset[str]]:
+        """Returns the galleries of every calibration that was made with a key."""
+        with self._open() as db:
+            rows = () if db is None else db.execute("SELECT name, galleries FROM calibration")
+            return {name: frozenset(galleries.split("\n")) for name, galleries in rows}
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    @contextlib.contextmanager
+    def _open(self, *, create: bool = False) -> Iterator[sqlite3.Connection | None]:
+        """Yields the database in a transaction; ``None`` if there is none yet."""
+        with self._lock:
+            try:
+                if self._db is None and (create or self._path.exists()):
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+                    self._path.chmod(0o600)
+                    db = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
+                    db.execute(_TABLE)
+                    db.execute(_OWNERS)
+                    self._db = db
+                if self._db is None:
+                    yield None
+                else:
+                    with self._db:
+                        yield self._db
+            except (OSError, sqlite3.Error) as error:
+                raise DataError(
+                    f"the keys in {self._path} cannot be read or written ({error})",
+                    "check the file and the free space on the disk",
+                ) from error
+
+
+def store_in(home: Path | None) -> KeyStore:
+    """Returns the keys of a home folder; of the user's data folder if ``None``."""
+    if home is None:
+        from platformdirs import user_data_path
+
+        home = user_data_path("visavis", appauthor=False)
+    return KeyStore(home / "keys.sqlite")
+
+
+class TokenBuckets:
+    """Requests that each key may still make. Thread-safe.
+
+    A bucket holds the requests of ten seconds, at least ten, and fills steadily.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._levels: dict[str, tuple[float, float]] = {}
+
+    def take(self, key: str, rate: int, *, now: float | None = None) -> float:
+        """Takes one request; returns 0, or the seconds to wait if there is none left.
+
+        Args:
+            key: id of the key.
+            rate: requests a minute.
+            now: time in seconds of a monotonic clock.
+        """
+        when, most = monotonic() if now is None else now, max(10.0, rate / 6)
+        with self._lock:
+            level, since = self._levels.get(key, (most, when))
+            level = min(most, level + (when - since) * rate / 60)
+            self._levels[key] = (level - 1 if level >= 1 else level, when)
+        return 0.0 if level >= 1 else (1 - level) * 60 / rate
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _key(row: Sequence[str | int | None]) -> ServiceKey:
+    identity, label, scopes, galleries, rate, created, expires, revoked = row
+    return ServiceKey(
+        str(identity), str(label), tuple(str(scopes).split("\n")),
+        tuple(name for name in str(galleries).split("\n") if name), int(rate or 0), str(created),
+        None if expires is None else str(expires), None if revoked is None else str(revoked),
+    )  # fmt: skip

@@ -1,0 +1,191 @@
+"""What all routes share: access, options, bodies and answers, and how OpenAPI describes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import Depends, Query, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+from starlette.responses import JSONResponse, Response
+
+from visavis.service import problems
+from visavis.service.problems import ProblemError
+from visavis.service.state import Caller, Service
+from visavis.service.uploads import FORM, JSON
+from visavis.types import to_plain
+
+ANYONE: Final = ""
+"""Scope of a route that needs no key."""
+
+Rate = Annotated[
+    float, Query(gt=0, lt=1, description="False match rate of the decision, in (0, 1).")
+]
+GalleryName = Annotated[
+    str | None,
+    Query(description="Name of a gallery; may be left out where the key has one gallery only."),
+]
+Model = Annotated[str, Query(description="Embedder, a name from /v1/models.")]
+Calibration = Annotated[
+    str | None,
+    Query(description="Name of a calibration, see /v1/calibrations; the model's own if left out."),
+]
+Aligned = Annotated[
+    bool, Query(description="The photos are square crops, aligned to the 112x112 template.")
+]
+Flip = Annotated[
+    bool, Query(description="Average the templates of each face and its mirror image.")
+]
+
+_bearer = HTTPBearer(auto_error=False, description="A token of `visavis keys create`.")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same token.")
+
+
+def service_of(request: Request) -> Service:
+    """Returns the service of a request."""
+    service: Service = request.app.state.service
+    return service
+
+
+def needs(scope: str) -> Any:
+    """Returns the dependency that finds the caller and refuses those without a scope.
+
+    Args:
+        scope: one of ``SCOPES``; ``ANYONE``: no key is needed.
+    """
+
+    def find(
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+        header: Annotated[str | None, Depends(_header)] = None,
+    ) -> Caller:
+        caller = _caller(request, bearer.credentials if bearer else header)
+        caller.require(scope)
+        _require_known_options(request)
+        return caller
+
+    def find_anyone(request: Request) -> Caller:
+        _require_known_options(request)
+        return Caller()
+
+    return Depends(find_anyone if scope == ANYONE else find)
+
+
+def _caller(request: Request, token: str | None) -> Caller:
+    service = service_of(request)
+    if not service.keys:
+        return Caller()
+    key = service.keys.check(token) if token is not None else None
+    if key is None:
+        raise ProblemError(
+            401, "unauthorized", "no valid key" if token is None else "a key that is not valid",
+            "send Authorization: Bearer TOKEN; `visavis keys create` makes a token",
+            headers={"WWW-Authenticate": 'Bearer realm="visavis"'},
+        )  # fmt: skip
+    request.state.key = key.id
+    if wait := service.buckets.take(key.id, key.rate):
+        raise ProblemError(
+            429, "rate-limit", f"more than {key.rate:,} requests a minute",
+            "wait, or ask for a key with a higher rate",
+            headers={"Retry-After": str(math.ceil(wait))},
+        )  # fmt: skip
+    return Caller(key.id, key)
+
+
+def _require_known_options(request: Request) -> None:
+    path = request.scope["route"].path
+    route = request.app.openapi()["paths"].get(path, {}).get(request.method.lower(), {})
+    known = {one["name"]: one for one in route.get("parameters", ()) if one["in"] == "query"}
+    for name in request.query_params:
+        if name not in known:
+            raise ProblemError(
+                422, "unknown-option", f"an option {name[:40]!a}",
+                f"accepted: {', '.join(known) or 'none'}",
+            )  # fmt: skip
+        several = len(request.query_params.getlist(name)) > 1
+        if several and known[name]["schema"].get("type") != "array":
+            raise ProblemError(422, "option", f"option {name} twice", "give it once")
+
+
+class Answer(JSONResponse):
+    """A JSON answer: the ``to_dict()`` of a record, or plain values."""
+
+    def render(self, content: Any) -> bytes:
+        """Encodes the content; numbers that are not finite become ``null``."""
+        return msgspec.json.encode(to_plain(content))
+
+
+def nothing() -> Response:
+    """Returns the answer of what was erased."""
+    return Response(status_code=204)
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Returns a reference to one of ``visavis.api.schemas``, or of the service's own."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def described(
+    answer: Mapping[str, Any] | None,
+    *,
+    status: int = 200,
+    body: Mapping[str, Any] | None = None,
+    example: Any = None,
+) -> dict[str, Any]:
+    """Returns what a route's decorator tells OpenAPI.
+
+    Args:
+        answer: schema of the answer; ``None``: it has no content.
+        status: status of success.
+        body: schema of a JSON body, or what ``photos`` returns.
+        example: an answer.
+    """
+    success: dict[str, Any] = {"description": "Success"}
+    if answer is not None:
+        content = {"schema": dict(answer)} | ({"example": example} if example is not None else {})
+        success["content"] = {JSON: content}
+    problem = {problems.MEDIA_TYPE: {"schema": schema("Problem")}}
+    found: dict[str, Any] = {
+        "status_code": status,
+        "response_class": Answer if answer is not None else Response,
+        "responses": {
+            status: success,
+            "4XX": {"description": "Refused: what was given, and what to do", "content": problem},
+            "503": {"description": "Not now: ask again later", "content": problem},
+        },
+    }
+    if body is not None:
+        told = dict(body) if "content" in body else {"content": {JSON: {"schema": dict(body)}}}
+        found["openapi_extra"] = {"requestBody": {"required": True, **told}}
+    return found
+
+
+def photos(
+    parts: Mapping[str, int], texts: Sequence[str] = (), optional: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Describes a body that ``uploads.read`` accepts, with the same arguments."""
+    kinds = {
+        FORM: {"type": "string", "contentMediaType": "application/octet-stream"},
+        JSON: {"type": "string", "contentEncoding": "base64"},
+    }
+    content = {}
+    for media, one in kinds.items():
+        several = {"type": "array", "items": one, "minItems": 1}
+        content[media] = {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    **{
+                        name: one if most == 1 else several | {"maxItems": most}
+                        for name, most in parts.items()
+                    },
+                    **{name: {"type": "string"} for name in texts},
+                },
+                "required": [name for name in (*parts, *texts) if name not in optional],
+                "additionalProperties": False,
+            }
+        }
+    return {"content": content}

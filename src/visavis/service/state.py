@@ -1,0 +1,241 @@
+"""What a running service holds: options, models, galleries, keys, jobs, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from visavis.api import calibrations
+from visavis.api.engine import Engine
+from visavis.errors import OptionError
+from visavis.service.jobs import Jobs
+from visavis.service.keys import EVERY, SCOPES, KeyStore, ServiceKey, TokenBuckets, store_in
+from visavis.service.metrics import Metrics
+from visavis.service.problems import ProblemError
+from visavis.types import Record
+
+if TYPE_CHECKING:
+    from visavis.api.gallery import Gallery, GalleryAccess
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions(Record):
+    """Limits and settings of a service.
+
+    Attributes:
+        workers: photos processed in parallel, one core each; ``None``: one per core.
+        queue: photos that may wait; more are answered with status 429.
+        batch: most photos that share a call of the embedder.
+        photo_bytes: most bytes of a photo.
+        body_bytes: most bytes of a request's body.
+        memory_bytes: most bytes of all bodies that are being received.
+        megapixels: most million pixels of a photo.
+        faces: most faces of a photo.
+        photos: most photos of a request.
+        seconds: time in which a body must be received, and in which it is answered.
+        jobs: most jobs that are kept.
+        job_photos: most photos of a job.
+        job_hours: hours after its last use at which a job is erased.
+        audit: record each identification in the gallery's audit log, by ids.
+        home: folder of models, calibrations and keys; ``None``: the user's data folder.
+        temporary: folder for the files of jobs; ``None``: the system's temporary folder.
+
+    Raises:
+        OptionError: a number is not above 0.
+    """
+
+    workers: int | None = None
+    queue: int = 64
+    batch: int = 16
+    photo_bytes: int = 20_000_000
+    body_bytes: int = 100_000_000
+    memory_bytes: int = 1_000_000_000
+    megapixels: float = 50.0
+    faces: int = 100
+    photos: int = 100
+    seconds: float = 30.0
+    jobs: int = 16
+    job_photos: int = 2000
+    job_hours: float = 1.0
+    audit: bool = True
+    home: Path | None = None
+    temporary: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and not value > 0:
+                raise OptionError(f"{name} {value}", "give a number above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPlace:
+    """Where a gallery is, and how it is opened.
+
+    Attributes:
+        location: a folder, or a Milvus server or file.
+        create: make it if it is not there.
+        access: see ``visavis.api.gallery.GalleryAccess``.
+    """
+
+    location: str
+    create: bool = False
+    access: GalleryAccess | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        id: id of the key; empty where the service is open.
+        key: the key, or ``None`` where the service is open.
+    """
+
+    id: str = ""
+    key: ServiceKey | None = None
+
+    def require(self, scope: str) -> None:
+        """Refuses a key without that scope."""
+        if self.key is not None and not self.key.allows(scope):
+            raise ProblemError(
+                403, "forbidden", f"a key with scope {', '.join(self.key.scopes)}",
+                f"use one with scope {scope}: it may {SCOPES[scope]}",
+            )  # fmt: skip
+
+    def sees(self, gallery: str) -> bool:
+        """Whether a gallery is among those of the key."""
+        return self.key is None or self.key.sees(gallery)
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether all galleries are its own."""
+        return self.sees(EVERY)
+
+
+class Service:
+    """Everything behind the routes, without HTTP. Thread-safe; open until ``close``.
+
+    Args:
+        galleries: places of galleries by name.
+        options: limits and settings.
+        keys: access keys; ``None``: those of the home folder.
+
+    Raises:
+        GalleryError: a gallery cannot be opened.
+    """
+
+    def __init__(
+        self,
+        galleries: Mapping[str, GalleryPlace] | None = None,
+        *,
+        options: ServiceOptions = ServiceOptions(),
+        keys: KeyStore | None = None,
+    ) -> None:
+        self.options = options
+        self.keys = store_in(options.home) if keys is None else keys
+        self.buckets = TokenBuckets()
+        self.ready = False
+        self.receiving = 0
+        """Bytes of the bodies that are being received or used."""
+        self.metrics = Metrics(lambda: self.engine.waiting, lambda: self.jobs.active)
+        self.engine = Engine(
+            workers=options.workers,
+            queue=options.queue,
+            batch=options.batch,
+            wait=options.seconds,
+            max_bytes=options.photo_bytes,
+            max_pixels=round(options.megapixels * 1e6),
+            max_faces=options.faces,
+            home=options.home,
+            on_stage=self.metrics.stage,
+        )
+        self.jobs = Jobs(most=options.jobs, lifetime=options.job_hours, parent=options.temporary)
+        self.galleries: dict[str, Gallery] = {}
+        # A call waits for its photos: one thread for each that may wait, and some.
+        self._threads = anyio.CapacityLimiter(options.queue + 32)
+        try:
+            for name, place in (galleries or {}).items():
+                self.galleries[name] = self.engine.gallery(
+                    place.location, create=place.create, **(place.access or {})
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Finishes accepted photos, erases jobs, closes galleries."""
+        self.ready = False
+        self.jobs.close()
+        self.engine.close()
+        for gallery in self.galleries.values():
+            gallery.close()
+        self.keys.close()
+
+    async def run(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs a call that blocks in a thread, for as long as a request may take.
+
+        Raises:
+            ProblemError: it takes longer.
+        """
+        try:
+            async with asyncio.timeout(self.options.seconds):
+                return await anyio.to_thread.run_sync(
+                    partial(call, *args, **kwargs), abandon_on_cancel=True, limiter=self._threads
+                )
+        except TimeoutError as error:
+            raise ProblemError(
+                503, "too-slow", f"no answer within {self.options.seconds:g} s",
+                "ask again later, with fewer photos", headers={"Retry-After": "5"},
+            ) from error  # fmt: skip
+
+    def gallery(self, name: str | None, caller: Caller) -> tuple[str, Gallery]:
+        """Returns a gallery of the caller by name; without a name, the only one.
+
+        Raises:
+            ProblemError: there is none, or it is not the caller's, which is the same to them.
+        """
+        own = [known for known in self.galleries if caller.sees(known)]
+        if name is None and len(own) == 1:
+            return own[0], self.galleries[own[0]]
+        if name is None and own:
+            raise ProblemError(
+                422, "option", f"{len(own)} galleries", f"say gallery={' or '.join(sorted(own))}"
+            )
+        if name not in own:
+            raise ProblemError(
+                404, "unknown-gallery", "no such gallery",
+                f"there are: {', '.join(sorted(own)) or 'none'}",
+            )  # fmt: skip
+        return name, self.galleries[name]
+
+    def calibrations(self, caller: Caller) -> list[str]:
+        """Returns the names of the calibrations that a caller may use."""
+        owned = self.keys.calibrations()
+        return [
+            name
+            for name in calibrations.names(home=self.options.home)
+            if name not in owned or all(map(caller.sees, owned[name]))
+        ]
+
+    def require_calibration(self, name: str | None, caller: Caller) -> None:
+        """Refuses a calibration that is not there or is another's."""
+        if name is None or (caller.key is None and name):
+            return
+        known = self.calibrations(caller)
+        if name not in known:
+            raise ProblemError(
+                404, "unknown-calibration", "no such calibration", f"there are: {', '.join(known)}"
+            )

@@ -1,0 +1,281 @@
+"""Photos of a request: parts of a multipart form, or base64 in JSON. Nothing touches the disk."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import unicodedata
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from visavis.service.problems import ProblemError
+
+FORM: Final = "multipart/form-data"
+JSON: Final = "application/json"
+_ACCEPTED: Final = f"{FORM}, {JSON}"
+_LONGEST_TEXT: Final = 16_384
+_MOST_COMMAS: Final = 10_000
+"""Commas in a JSON body with photos; base64 has none."""
+_UNSAFE: Final = re.compile(r"[^\w.-]+")
+_LONGEST_NAME: Final = 60
+_SKIPPED_ENTRIES: Final = ("__MACOSX/",)
+
+
+class Photo(io.BytesIO):
+    """The bytes of a photo, with the name that answers and messages use.
+
+    Attributes:
+        name: the part's name, with a number if there are several.
+        filename: what the client calls it, without folders, made safe for a file's name.
+    """
+
+    name: str
+    filename: str = ""
+
+    @classmethod
+    def of(cls, data: bytes, name: str, filename: str = "") -> Photo:
+        """Makes a photo from its bytes."""
+        photo = cls(data)
+        photo.name, photo.filename = name, safe_name(filename)
+        return photo
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a request's body holds.
+
+    Attributes:
+        photos: photos by the name of their part.
+        texts: texts by name.
+    """
+
+    photos: dict[str, list[Photo]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def one(self, name: str) -> Photo:
+        """Returns the photo of a part that was required."""
+        return self.photos[name][0]
+
+
+async def read(
+    request: Request,
+    *,
+    parts: Mapping[str, int],
+    texts: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> Form:
+    """Reads the body of a request.
+
+    Args:
+        request: the request.
+        parts: names of parts with photos, and how many of each at most.
+        texts: names of further texts.
+        optional: names of parts and texts that may be missing.
+
+    Raises:
+        ProblemError: another content type, an unreadable body, parts that are unknown, missing or
+            too many.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ProblemError(415, "content-encoding", "a compressed body", "send it as it is")
+    if kind == FORM:
+        found = await _multipart(request, parts, texts)
+    elif kind == JSON:
+        found = _json(await request.body(), parts, texts)
+    else:
+        raise ProblemError(
+            415, "content-type", f"a body of type {kind[:80]!a}", f"send {_ACCEPTED}",
+            headers={"Accept-Post": _ACCEPTED},
+        )  # fmt: skip
+    for name, photos in found.photos.items():
+        if len(photos) > parts[name]:
+            raise ProblemError(
+                422, "too-many-photos", f"{len(photos)} parts {name}", f"send {parts[name]} at most"
+            )
+    for name in (*parts, *texts):
+        if name not in optional and name not in found.photos and name not in found.texts:
+            raise ProblemError(
+                422, "missing-part", f"a body without {name}",
+                f"send {' and '.join((*parts, *texts))}",
+            )  # fmt: skip
+    return found
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = sys.maxsize
+
+
+async def _multipart(request: Request, parts: Mapping[str, int], texts: Sequence[str]) -> Form:
+    most = sum(parts.values()) + len(texts)
+    parser = _InMemory(
+        request.headers, request.stream(), max_files=most + 1, max_fields=most + 1,
+        max_part_size=_LONGEST_TEXT,
+    )  # fmt: skip
+    try:
+        data = await parser.parse()
+    except MultiPartException as error:
+        raise ProblemError(
+            422 if "Too many" in error.message else 400, "multipart", "a form that cannot be read: "
+            f"{error.message}", "send one part a photo, as curl -F does",
+        ) from error  # fmt: skip
+    found = Form()
+    for name, value in data.multi_items():
+        if isinstance(value, UploadFile):
+            _require_known(name, parts)
+            photos = found.photos.setdefault(name, [])
+            photos.append(Photo.of(await value.read(), "", value.filename or ""))
+            await value.close()
+        else:
+            if name in parts:
+                raise ProblemError(
+                    422, "text-part", f"part {name} is a text", f"send a file: -F {name}=@FILE"
+                )
+            _require_known(name, texts)
+            if name in found.texts:
+                raise ProblemError(422, "duplicate-part", f"part {name} twice", "send it once")
+            found.texts[name] = value
+    return _named(found)
+
+
+def _json(body: bytes, parts: Mapping[str, int], texts: Sequence[str]) -> Form:
+    wanted = schema_type(tuple(parts.items()), tuple(texts))
+    if body.count(b",") > _MOST_COMMAS:
+        raise ProblemError(422, "json", "a JSON body of very many values", "send photos in base64")
+    plain = decode(body, wanted)
+    found = Form()
+    for name in parts:
+        given = getattr(plain, name)
+        if given is not None:
+            several = given if isinstance(given, list) else [given]
+            found.photos[name] = [Photo.of(data, "") for data in several]
+    for name in texts:
+        if getattr(plain, name) is not None:
+            found.texts[name] = getattr(plain, name)
+    return _named(found)
+
+
+async def json_body(request: Request, *, most: int = 1_000_000) -> bytes:
+    """Returns a JSON body without photos.
+
+    Raises:
+        ProblemError: another content type, or more than ``most`` bytes.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise ProblemError(
+            415, "content-type", f"a body of type {kind[:80]!a}", f"send {JSON}",
+            headers={"Accept-Post": JSON},
+        )  # fmt: skip
+    parts, size = [], 0
+    async for part in request.stream():
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise ProblemError(413, "body-too-large", f"more than {most:,} bytes", "send less")
+    return b"".join(parts)
+
+
+def decode(body: bytes, kind: Any) -> Any:
+    """Decodes a JSON body.
+
+    Raises:
+        ProblemError: it is no JSON, or not of that kind.
+    """
+    remedy = "/openapi.json says what is accepted"
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise ProblemError(422, "json", f"a JSON body: {error}", remedy) from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ProblemError(400, "json", f"a body that is no JSON: {error}", remedy) from error
+
+
+def schema_type(parts: Sequence[tuple[str, int]], texts: Sequence[str]) -> type[msgspec.Struct]:
+    """Returns the type of a JSON body with these photos and texts."""
+    fields: list[tuple[str, Any, Any]] = [
+        (name, bytes | None if most == 1 else bytes | list[bytes] | None, None)
+        for name, most in parts
+    ]
+    return msgspec.defstruct(
+        "Photos", [*fields, *((name, str | None, None) for name in texts)],
+        forbid_unknown_fields=True,
+    )  # fmt: skip
+
+
+def _require_known(name: str, known: Mapping[str, int] | Sequence[str]) -> None:
+    if name not in known:
+        raise ProblemError(
+            422, "unknown-part", f"a part named {name[:40]!a}", f"send {', '.join(known) or 'none'}"
+        )
+
+
+def _named(form: Form) -> Form:
+    for name, photos in form.photos.items():
+        for number, photo in enumerate(photos, 1):
+            photo.name = name if len(photos) == 1 else f"{name} {number}"
+    return form
+
+
+def safe_name(name: str) -> str:
+    """Returns the last part of a client's file name, of letters, digits, ``.``, ``_`` and ``-``.
+
+    >>> safe_name("../../Anna Ivanova\\0.jpg"), safe_name("C:\\\\fotos\\\\1.png"), safe_name("..")
+    ('Anna-Ivanova-.jpg', '1.png', '')
+    """
+    last = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
+    plain = _UNSAFE.sub("-", last).lstrip(".-")
+    return plain if len(plain) <= _LONGEST_NAME else plain[-_LONGEST_NAME:].lstrip(".-")
+
+
+def unzipped(photo: Photo, *, most: int, most_bytes: int, each: int) -> Iterator[Photo]:
+    """Yields the files of a zip archive, in its order; hidden files and folders are left out.
+
+    Args:
+        photo: the archive.
+        most: most files.
+        most_bytes: most bytes of all files together.
+        each: most bytes of one file.
+
+    Raises:
+        ProblemError: no zip archive, an encrypted or damaged one, or more than that.
+    """
+    remedy = "send a plain zip archive of photos, or photos one part each"
+    try:
+        with zipfile.ZipFile(photo) as archive:
+            entries = [
+                entry
+                for entry in archive.infolist()
+                if not entry.is_dir()
+                and not entry.filename.startswith(_SKIPPED_ENTRIES)
+                and not entry.filename.rpartition("/")[2].startswith(".")
+            ]
+            if len(entries) > most:
+                raise ProblemError(
+                    413, "too-many-photos", f"an archive of {len(entries)} files",
+                    f"send {most} at most",
+                )  # fmt: skip
+            left = most_bytes
+            for number, entry in enumerate(entries, 1):
+                with archive.open(entry) as file:
+                    data = file.read(min(each, left) + 1)
+                left -= len(data)
+                if len(data) > each or left < 0:
+                    raise ProblemError(
+                        413, "archive-too-large", f"file {number} of the archive is too large, or "
+                        "all are together", f"{each:,} bytes a file at most, {most_bytes:,} in all",
+                    )  # fmt: skip
+                yield Photo.of(data, f"photo {number}", entry.filename)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        raise ProblemError(422, "archive", f"an archive that cannot be read: {error}", remedy) \
+            from error  # fmt: skip
+    except (OSError, zipfile.LargeZipFile, OverflowError) as error:
+        raise ProblemError(422, "archive", "a damaged archive", remedy) from error
