@@ -21,6 +21,9 @@ from visavis.types import to_plain
 ANYONE: Final = ""
 """Scope of a route that needs no key."""
 
+ANY_SCOPE: Final = "any"
+"""Scope of a route that needs a key, and then requires a scope by its options."""
+
 Rate = Annotated[
     float, Query(gt=0, lt=1, description="False match rate of the decision, in (0, 1).")
 ]
@@ -63,7 +66,8 @@ def needs(scope: str) -> Any:
         header: Annotated[str | None, Depends(_header)] = None,
     ) -> Caller:
         caller = _caller(request, bearer.credentials if bearer else header)
-        caller.require(scope)
+        if scope != ANY_SCOPE:
+            caller.require(scope)
         _require_known_options(request)
         return caller
 

@@ -42,7 +42,7 @@ FaceRule = Annotated[
     Literal["refuse", "clear", "largest", "central"],
     Query(description="Which face to use where a photo has several."),
 ]
-MinUsability = Annotated[
+MinQuality = Annotated[
     float | None, Query(ge=0, le=1, description="Lowest quality score of a face; 0.6 if left out.")
 ]
 KeepCrops = Annotated[
@@ -133,7 +133,7 @@ async def add(
     caller: Annotated[Caller, needs("enroll")],
     gallery: GalleryName = None,
     faces: FaceRule = "refuse",
-    min_usability: MinUsability = None,
+    min_quality: MinQuality = None,
     keep_crops: KeepCrops = False,
     expire: Expire = None,
     fpir: Fpir = 0.01,
@@ -144,7 +144,7 @@ async def add(
     called, opened = service.gallery(gallery, caller)
     form = await uploads.read(request, parts={"photo": service.options.photos}, texts=["name"])
     options = {
-        "faces": faces, "min_usability": min_usability, "keep_crops": keep_crops,
+        "faces": faces, "min_quality": min_quality, "keep_crops": keep_crops,
         "expire": expire, "fpir": fpir, "flip": flip,
     }  # fmt: skip
 
@@ -244,7 +244,7 @@ async def add_photos(
     person: PersonId,
     gallery: GalleryName = None,
     faces: FaceRule = "refuse",
-    min_usability: MinUsability = None,
+    min_quality: MinQuality = None,
     keep_crops: KeepCrops = False,
     expire: Expire = None,
     fpir: Fpir = 0.01,
@@ -255,7 +255,7 @@ async def add_photos(
     _, opened = service.gallery(gallery, caller)
     form = await uploads.read(request, parts={"photo": service.options.photos})
     options = {
-        "faces": faces, "min_usability": min_usability, "keep_crops": keep_crops,
+        "faces": faces, "min_quality": min_quality, "keep_crops": keep_crops,
         "expire": expire, "fpir": fpir, "flip": flip,
     }  # fmt: skip
     return Answer(

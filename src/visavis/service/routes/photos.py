@@ -12,6 +12,7 @@ from visavis.api.photos import DetectedPhoto
 from visavis.errors import VisavisError
 from visavis.service import uploads
 from visavis.service.routes.common import (
+    ANY_SCOPE,
     Aligned,
     Answer,
     Calibration,
@@ -174,7 +175,7 @@ async def identify(
 )
 async def batch(
     request: Request,
-    caller: Annotated[Caller, needs("verify")],
+    caller: Annotated[Caller, needs(ANY_SCOPE)],
     task: Annotated[
         Literal["detect", "embed", "identify"], Query(description="What to do with each photo.")
     ] = "embed",
@@ -191,8 +192,8 @@ async def batch(
     """Treat many photos, in order; a photo that cannot be read is a row with its reason."""
     service = service_of(request)
     people: Gallery | None = None
+    caller.require("identify" if task == "identify" else "verify")
     if task == "identify":
-        caller.require("identify")
         _, people = service.gallery(gallery, caller)
     form = await uploads.read(request, parts={"photo": service.options.photos})
     options: dict[str, Any] = {"aligned": aligned, "flip": flip}

@@ -1,0 +1,232 @@
+"""Who may do what: every route x no key, wrong scope, another gallery's key, expired, revoked."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.service.conftest import options
+from tests.service.running import Running, running
+
+from visavis.errors import OptionError
+from visavis.service.server import require_keys
+from visavis.service.state import GalleryPlace, Service
+
+PHOTO = {"files": {"photo": b"no photo"}}
+GALLERY = {"gallery": "front"}
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+# Method and path: the scope, whether a gallery is used, and a request that is otherwise well made.
+ROUTES: dict[tuple[str, str], tuple[str, bool, dict[str, Any]]] = {
+    ("POST", "/v1/verify"): ("verify", False, {"files": {"a": b"1", "b": b"2"}}),
+    ("POST", "/v1/detect"): ("verify", False, PHOTO),
+    ("POST", "/v1/embed"): ("verify", False, PHOTO),
+    ("POST", "/v1/identify"): ("identify", True, PHOTO),
+    ("POST", "/v1/batch"): ("identify", True, {**PHOTO, "params": {"task": "identify"}}),
+    ("GET", "/v1/people"): ("enroll", True, {}),
+    ("POST", "/v1/people"): ("enroll", True, {**PHOTO, "data": {"name": "Ann"}}),
+    ("GET", "/v1/people/{person}"): ("enroll", True, {}),
+    ("PATCH", "/v1/people/{person}"): ("enroll", True, {"json": {"name": "Bea"}}),
+    ("DELETE", "/v1/people/{person}"): ("enroll", True, {}),
+    ("GET", "/v1/people/{person}/photos"): ("enroll", True, {}),
+    ("POST", "/v1/people/{person}/photos"): ("enroll", True, PHOTO),
+    ("DELETE", "/v1/people/{person}/photos/{face}"): ("enroll", True, {}),
+    ("POST", "/v1/people/{person}/merge"): ("enroll", True, {"json": {"others": [NOBODY]}}),
+    ("GET", "/v1/people/{person}/split"): ("enroll", True, {}),
+    ("POST", "/v1/people/{person}/split"): (
+        "enroll", True, {"json": {"faces": [1], "into": "Bea"}},
+    ),
+    ("POST", "/v1/cluster"): ("verify", True, PHOTO),
+    ("GET", "/v1/cluster/{job}"): ("verify", False, {}),
+    ("POST", "/v1/cluster/{job}/corrections"): ("verify", False, {"json": {"kind": "undo"}}),
+    ("DELETE", "/v1/cluster/{job}"): ("verify", False, {}),
+    ("GET", "/v1/calibrations"): ("verify", False, {}),
+    ("GET", "/v1/calibrations/{name}"): ("verify", False, {}),
+    ("POST", "/v1/calibrations"): ("admin", False, {**PHOTO, "params": {"name": "gate"}}),
+    ("POST", "/v1/calibrations/check"): ("verify", False, PHOTO),
+    ("DELETE", "/v1/calibrations/{name}"): ("admin", False, {}),
+    ("GET", "/v1/jobs"): ("verify", False, {}),
+    ("GET", "/v1/jobs/{job}"): ("verify", False, {}),
+    ("DELETE", "/v1/jobs/{job}"): ("verify", False, {}),
+    ("GET", "/v1/models"): ("verify", False, {}),
+    ("GET", "/metrics"): ("admin", False, {}),
+}  # fmt: skip
+PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
+VALUES = {"person": NOBODY, "face": "1", "job": "0" * 32, "name": "gate"}
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A service with two galleries and keys."""
+    place = tmp_path_factory.mktemp("keyed")
+    galleries = {
+        name: GalleryPlace(str(place / f"{name}.gallery"), create=True)
+        for name in ("front", "back")
+    }
+    service = Service(galleries, options=options(place))
+    service.keys.create(scopes=["verify"], rate=100_000)  # from now on, keys are needed
+    with running(service) as found:
+        yield found
+
+
+def token(keyed: Running, *scopes: str, gallery: str = "front", **more: Any) -> str:
+    """A new key's token; of the keys without special wishes one each."""
+    if not more:
+        return _usual(keyed.service, scopes, gallery)
+    made = keyed.service.keys.create(
+        scopes=scopes, galleries=[gallery], rate=more.pop("rate", 100_000), **more
+    )
+    return made[1]
+
+
+@functools.cache
+def _usual(service: Service, scopes: tuple[str, ...], gallery: str) -> str:
+    return service.keys.create(scopes=scopes, galleries=[gallery], rate=100_000)[1]
+
+
+def ask(keyed: Running, token: str | None, route: tuple[str, str]) -> httpx.Response:
+    method, path = route
+    _, gallery, request = ROUTES.get(route, ("", False, {}))
+    request = dict(request)
+    if gallery:
+        request["params"] = {**request.get("params", {}), **GALLERY}
+    return keyed.client.request(method, path.format(**VALUES), headers=bearer(token), **request)
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def test_the_table_has_every_route(keyed: Running) -> None:
+    found = {
+        (method, path)
+        for path, methods in keyed.client.get("/openapi.json").json()["paths"].items()
+        for method in map(str.upper, methods)
+    }
+    assert found | {("GET", "/metrics"), ("GET", "/openapi.json")} == {*ROUTES, *PUBLIC}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_a_route_refuses_who_may_not_use_it(keyed: Running, route: tuple[str, str]) -> None:
+    scope, gallery, _ = ROUTES[route]
+    past = "2020-01-01T00:00:00+00:00"
+    revoked = token(keyed, "admin", label="revoked")
+    keyed.service.keys.revoke(revoked.split("_")[1])
+    refused = {
+        "none": None,
+        "garbage": "vv_000000000000_" + "A" * 43,
+        "other secret": token(keyed, "admin")[:-1] + "-",
+        "expired": token(keyed, "admin", expires=past),
+        "revoked": revoked,
+    }
+    for name, given in refused.items():
+        answer = ask(keyed, given, route)
+        assert answer.status_code == 401, (name, answer.text)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    lower = {"verify": "enroll", "identify": "verify", "enroll": "identify", "admin": "enroll"}
+    wrong = ask(keyed, token(keyed, lower[scope]), route)
+    assert (wrong.status_code, wrong.json()["reason"]) == (403, "forbidden")
+    if gallery:
+        other = ask(keyed, token(keyed, scope, "identify", gallery="back"), route)
+        request = dict(ROUTES[route][2])
+        request["params"] = {**request.get("params", {}), "gallery": "nowhere"}
+        request["headers"] = bearer(token(keyed, scope, "identify", gallery="back"))
+        none = keyed.client.request(route[0], route[1].format(**VALUES), **request)
+        assert (other.status_code, other.json()["reason"]) == (404, "unknown-gallery")
+        same = ("detail", "remedy", "reason")  # as if it did not exist
+        assert [other.json()[key] for key in same] == [none.json()[key] for key in same]
+    right = ask(keyed, token(keyed, scope, "identify", gallery="*"), route)
+    assert right.status_code not in {401, 403}, right.text
+
+
+def test_metrics_are_for_keys_of_all_galleries(keyed: Running) -> None:
+    assert ask(keyed, token(keyed, "admin"), ("GET", "/metrics")).status_code == 403
+    assert ask(keyed, token(keyed, "admin", gallery="*"), ("GET", "/metrics")).status_code == 200
+
+
+def test_public_routes_need_no_key(keyed: Running) -> None:
+    for _, path in PUBLIC:
+        assert keyed.client.get(path).status_code == 200
+
+
+def test_a_key_sees_its_own_jobs_only(keyed: Running, faceless: bytes) -> None:
+    one, two = token(keyed, "verify", label="one"), token(keyed, "verify", label="two")
+    with keyed.keyed(one) as mine, keyed.keyed(two) as theirs:
+        job = mine.post("/v1/cluster", files={"photo": faceless}).json()["id"]
+        keyed.wait(job, client=mine)
+        assert [found["id"] for found in mine.get("/v1/jobs").json()["jobs"]] == [job]
+        assert theirs.get("/v1/jobs").json()["jobs"] == []
+        for path in (f"/v1/jobs/{job}", f"/v1/cluster/{job}"):
+            assert theirs.get(path).status_code == 404
+            assert theirs.delete(path).status_code == 404
+        assert mine.delete(f"/v1/jobs/{job}").status_code == 204
+
+
+def test_a_calibration_is_for_keys_of_its_galleries(keyed: Running) -> None:
+    service = keyed.service
+    home = service.options.home
+    assert home is not None
+    import visavis
+
+    shipped = visavis.calibrations.names(home=home)[0]
+    from dataclasses import replace
+
+    store = visavis.CalibrationStore(home)
+    for name in ("frontal", "shared"):
+        store.save(replace(visavis.calibrations.show(shipped, home=home), name=name))
+    service.keys.own_calibration("frontal", ["front"])
+    with (
+        keyed.keyed(token(keyed, "admin")) as front,
+        keyed.keyed(token(keyed, "admin", gallery="back")) as back,
+    ):
+        names = front.get("/v1/calibrations").json()["calibrations"]
+        assert {shipped, "frontal", "shared"} <= {*names}
+        others = back.get("/v1/calibrations").json()["calibrations"]
+        assert {shipped, "shared"} <= {*others}
+        assert "frontal" not in others
+        assert back.get("/v1/calibrations/frontal").status_code == 404
+        assert back.delete("/v1/calibrations/frontal").status_code == 404
+        files = {"a": b"1", "b": b"2"}
+        used = back.post("/v1/verify", params={"calibration": "frontal"}, files=files)
+        assert used.json()["reason"] == "unknown-calibration"
+        assert front.delete("/v1/calibrations/shared").status_code == 403
+        assert front.delete("/v1/calibrations/frontal").status_code == 204
+
+
+def test_a_key_in_either_header_is_accepted_and_has_a_rate(keyed: Running) -> None:
+    given = token(keyed, "verify", rate=30)
+    codes = [
+        keyed.client.get("/v1/jobs", headers={"X-API-Key": given}).status_code for _ in range(11)
+    ]
+    assert codes[:10] == [200] * 10  # ten at once, then one every two seconds
+    last = keyed.client.get("/v1/jobs", headers={"Authorization": f"Bearer {given}"})
+    assert 429 in {codes[10], last.status_code}
+    if last.status_code == 429:
+        assert 1 <= int(last.headers["retry-after"]) <= 2
+
+
+def test_only_a_hash_of_the_secret_is_stored(keyed: Running) -> None:
+    given = token(keyed, "verify", label="door")
+    path = keyed.service.keys._path
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert given.split("_", 2)[2].encode() not in path.read_bytes()
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT length(hash) FROM key").fetchone() == (32,)
+
+
+def test_without_keys_it_stays_on_loopback(tmp_path: Path) -> None:
+    service = Service(options=options(tmp_path))
+    try:
+        for host in ("127.0.0.1", "localhost", "::1"):
+            require_keys(service, host)
+        with pytest.raises(OptionError, match="keys create"):
+            require_keys(service, "0.0.0.0")
+        service.keys.create(scopes=["verify"])
+        require_keys(service, "0.0.0.0")
+    finally:
+        service.close()
