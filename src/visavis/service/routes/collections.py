@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -108,9 +108,6 @@ async def sort(
         float,
         Query(gt=0, lt=1, description="Accepted share of faces that end up beside a stranger."),
     ] = 0.01,
-    algorithm: Annotated[
-        Literal["graph-linkage", "average", "dbscan"], Query(description="Clustering algorithm.")
-    ] = "graph-linkage",
     same_photo: Annotated[
         bool, Query(description="Two faces of one photo are two people; false for collages.")
     ] = True,
@@ -132,7 +129,7 @@ async def sort(
     service.require_calibration(calibration, caller)
     job = await receive(request, service, "cluster", caller)
     options: dict[str, Any] = {
-        "false_merge": false_merge, "algorithm": algorithm, "same_photo": same_photo,
+        "false_merge": false_merge, "same_photo": same_photo,
         "gallery": people, "fpir": fpir, "model": model, "calibration": calibration, "flip": flip,
         "home": service.options.home,
     }  # fmt: skip
