@@ -300,7 +300,7 @@ WRITES = {
 WRITERS = """
 albums/folders.py albums/outputs.py albums/sheet.py albums/store.py albums/tables.py
 albums/writing.py api/calibrations.py api/evaluate/identification.py api/evaluate/verification.py
-api/photos.py api/pictures.py cli/gallery/enroll_report.py decision/profile.py embedding/cache.py
+api/photos.py api/pictures.py cli/gallery/enroll.py decision/profile.py embedding/cache.py
 evaluation/clustering/report.py evaluation/clustering/tables.py evaluation/fetching.py
 evaluation/pages.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
 evaluation/scores/csv.py evaluation/scores/parquet.py gallery/crypto/key.py

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.training import tiny
 
-from visavis.cli.train.fields import take_apart
+from visavis.cli.train.app import take_apart
 from visavis.decision.profile import Calibration
 from visavis.errors import OptionError
 from visavis.training.data.pack import Pack, write_pack

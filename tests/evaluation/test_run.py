@@ -18,7 +18,7 @@ from visavis.embedding.cache import EmbeddingCache
 from visavis.errors import DataError, ModelMismatchError, OptionError
 from visavis.evaluation.protocols import bin as sets
 from visavis.evaluation.protocols import folders, lfw, pairs
-from visavis.evaluation.verification import pictures, run
+from visavis.evaluation.verification import report, run
 from visavis.evaluation.verification.report import worst
 from visavis.evaluation.verification.summary import summarize
 from visavis.faces.aligned import Aligned
@@ -320,7 +320,7 @@ def test_pictures_of_the_worst_pairs(
     for protocol, one in ((lfw.view(1, tiny_lfw), recognizer), (sets.read(crops), real)):
         result = run.evaluate(protocol, one, workers=1)
         rows = worst(result.scores, most=3)
-        found = pictures.of_pairs(result, [*rows.matches, *rows.non_matches])
+        found = report.pictures_of(result, [*rows.matches, *rows.non_matches])
         assert set(found) == {*rows.matches, *rows.non_matches}
         assert all(
             uri.startswith("data:image/jpeg;base64,") for pair in found.values() for uri in pair
@@ -330,4 +330,4 @@ def test_pictures_of_the_worst_pairs(
 def test_a_photo_gone_since_has_no_picture(recognizer, tiny_lfw: Path) -> None:
     result = run.evaluate(lfw.view(1, tiny_lfw), recognizer)
     (tiny_lfw / "lfw-deepfunneled" / result.scores.a[0]).unlink()
-    assert pictures.of_pairs(result, [0, 5]).keys() == {5}
+    assert report.pictures_of(result, [0, 5]).keys() == {5}

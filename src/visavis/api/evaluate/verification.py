@@ -380,7 +380,6 @@ def _summarize(table: ScoreFile, replicates: int, progress: Progress | None) -> 
 
 
 def _write(out: Path, made: Measured, *, pictures: bool = False) -> None:
-    from visavis.evaluation.verification import pictures as drawn
     from visavis.evaluation.verification import report as reports
     from visavis.evaluation.verification.report import worst
     from visavis.writing import replacing
@@ -388,7 +387,7 @@ def _write(out: Path, made: Measured, *, pictures: bool = False) -> None:
     faces = None
     if pictures and made.evaluation is not None:
         rows = worst(made.scores)
-        faces = drawn.of_pairs(made.evaluation, [*rows.matches, *rows.non_matches])
+        faces = reports.pictures_of(made.evaluation, [*rows.matches, *rows.non_matches])
     page = out if out.suffix.lower() in {".html", ".htm"} else out / "report.html"
     reports.write(page, made.scores, made.summary, pictures=faces)
     if page == out:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,6 @@ import typer
 
 from visavis.cli import options
 from visavis.cli.output import command_line, console, echo_json, home, messages, stages
-from visavis.cli.train.fields import take_apart
 from visavis.cli.train.show import show_outcome, show_plan
 from visavis.errors import OptionError
 
@@ -284,3 +283,38 @@ def compare(
         echo_json([str(file) for file in files])
     else:
         console.print("\n".join(map(str, files)), markup=False)
+
+
+def take_apart(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Splits the rest of a command line into words and fields.
+
+    Args:
+        words: plain words, ``--field value`` and ``--field=value``, in order.
+
+    Returns:
+        The plain words, and the values by field.
+
+    Raises:
+        OptionError: a field without a value, or given twice.
+
+    >>> take_apart(["photos/", "--lr", "0.1", "--loss.margin=0.3"])
+    (['photos/'], {'lr': '0.1', 'loss.margin': '0.3'})
+    """
+    plain: list[str] = []
+    fields: dict[str, str] = {}
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--"):
+            plain.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        if not equals:
+            if not left or left[0].startswith("--"):
+                raise OptionError(f"{word} without a value", f"give one: {word} VALUE")
+            value = left.pop(0)
+        if name in fields:
+            raise OptionError(f"{word} twice", "give each field once")
+        fields[name] = value
+    return plain, fields
