@@ -277,7 +277,7 @@ def test_rekeying_on_a_full_disk(run, place: Path, tmp_path: Path, monkeypatch) 
 
     first, second = tmp_path / "first.key", tmp_path / "second.key"
     with monkeypatch.context() as patch:
-        patch.setattr("visavis.gallery.sqlite.upkeep.reseal_everything", fail)
+        patch.setattr("visavis.gallery.sqlite.upkeep.encrypt_everything", fail)
         said = one_line(run("gallery", "rekey", "--generate", first))
     assert "disk is full" in said
     assert f"the key in {first} with --new-key-file" in said

@@ -95,7 +95,7 @@ def test_people_are_compared_about_the_gallerys_own_mean(
     assert {one.person: one.score for one in face.candidates} == pytest.approx(expected, abs=1e-5)
     assert face.threshold.mean == "gallery"
     assert face.threshold.to_dict()["mean"] == "gallery"
-    assert "about the gallery's own mean" in face.threshold.basis
+    assert "the gallery's own mean" in face.threshold.basis
     # The threshold and the chance are measured about the same mean.
     domain = Domain(mean.astype(np.float32), 30, 30)
     own = gallery.non_mated(model_sha256=old.model_sha256, fusion="mean", domain=domain)

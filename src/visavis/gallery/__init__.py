@@ -1,1 +1,1 @@
-"""Who is enrolled: templates of people, kept and searched. One seam: ``gallery.store``."""
+"""Stores and searches templates of enrolled people. The interface is in ``gallery.store``."""

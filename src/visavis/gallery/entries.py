@@ -1,4 +1,4 @@
-"""What a gallery accepts: the checks that every store makes before it writes anything."""
+"""Checks that every store makes before it writes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from visavis.gallery.records import NewFace
 from visavis.types import Vectors
 
 UNIT_TOLERANCE = 1e-3
-"""How far a template's length may be from 1: more than float16 rounding, less than any mistake."""
+"""Accepted deviation of a template's length from 1: above float16 rounding, below real mistakes."""
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def instant(text: str) -> str:
-    """An ISO 8601 time as UTC to the microsecond, so that times order like their texts.
+    """Returns an ISO 8601 time as UTC with microseconds, so that texts sort like times.
 
     Raises:
         OptionError: not ISO 8601, or without a time zone.
@@ -46,10 +46,10 @@ def instant(text: str) -> str:
 
 
 def attributes_text(attributes: Mapping[str, Any]) -> str:
-    """Attributes as JSON text, keys in order, refusing what JSON would change.
+    """Returns attributes as JSON text with sorted keys.
 
     Raises:
-        OptionError: something in them is not a JSON value, or a key is not text.
+        OptionError: a value is not a JSON value, or a key is not text.
 
     >>> attributes_text({"b": [1, None], "a": "é"})
     '{"a": "é", "b": [1, null]}'
@@ -68,11 +68,11 @@ def attributes_text(attributes: Mapping[str, Any]) -> str:
 
 
 def usable_vectors(vectors: Vectors, what: str = "probes") -> Vectors:
-    """Probes or templates as C-contiguous ``(N, D)`` float32.
+    """Returns probes or templates as C-contiguous ``(N, D)`` float32.
 
     Raises:
-        OptionError: another shape or type, values that are not finite, a row whose length is not
-            1 to within ``UNIT_TOLERANCE``.
+        OptionError: wrong shape or type, values that are not finite, or a row whose length differs
+            from 1 by more than ``UNIT_TOLERANCE``.
     """
     array = np.asarray(vectors)
     if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind != "f":
@@ -95,14 +95,14 @@ def usable_vectors(vectors: Vectors, what: str = "probes") -> Vectors:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceColumns:
-    """Faces that may be written, column by column.
+    """Checked faces, column by column.
 
     Attributes:
-        faces: as they were given.
-        people: composed names.
-        vectors: templates in float32, copies which nobody else changes: ``(N, D)``, or a list of
-            ``(D,)`` where they are not all of one length.
-        expires: times in one form.
+        faces: the faces as given.
+        people: their names in NFC.
+        vectors: private float32 copies of the templates: ``(N, D)``, or a list of ``(D,)`` if their
+            dimensions differ.
+        expires: times as ``instant`` returns them.
     """
 
     faces: Sequence[NewFace]
@@ -115,15 +115,15 @@ class FaceColumns:
 
 
 def usable_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> list[NewFace]:
-    """Faces with names composed, vectors copied and times in one form.
+    """Returns checked copies: names in NFC, float32 vectors, times as ``instant`` returns them.
 
     Args:
-        faces: what is to be enrolled together.
-        dimensions: length of a template by hash, of the models already in the gallery.
+        faces: faces to enroll together.
+        dimensions: template dimension by model hash, for models already in the gallery.
 
     Raises:
-        OptionError: a name, vector, model, quality score, crop or time that cannot be kept.
-        ModelMismatchError: a vector's length differs from others of the same model.
+        OptionError: an invalid name, vector, model, quality score, crop or time.
+        ModelMismatchError: a vector has another dimension than the model's other templates.
     """
     found = checked_faces(faces, dimensions)
     return [
@@ -135,7 +135,7 @@ def usable_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> lis
 
 
 def checked_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> FaceColumns:
-    """As ``usable_faces``, many times faster for many."""
+    """Checks faces as ``usable_faces`` does; much faster for many."""
     known = dict(dimensions)
     names: dict[str, str] = {}
     seen: set[tuple[str, str, str]] = set()
@@ -164,15 +164,15 @@ def checked_faces(faces: Sequence[NewFace], dimensions: Mapping[str, int]) -> Fa
 
 
 def splittable(name: str, faces: Sequence[int], held: Collection[int]) -> list[int]:
-    """Check and return the numbers of the faces to move from a person, sorted, without duplicates.
+    """Checks and returns the numbers of the faces to move from a person, sorted and unique.
 
     Args:
         name: the person.
-        faces: numbers that were asked for.
+        faces: requested numbers.
         held: numbers of all faces of the person.
 
     Raises:
-        OptionError: none, one that is not the person's, or all of them.
+        OptionError: no numbers, another person's face, or all faces of the person.
     """
     wanted = sorted({int(face) for face in faces})
     remedy = f"`visavis people show {name!r}` lists their templates"
@@ -190,7 +190,7 @@ def splittable(name: str, faces: Sequence[int], held: Collection[int]) -> list[i
 
 
 def _together(faces: Sequence[NewFace]) -> Vectors | None:
-    """Copies of all templates at once, where they are alike and sound; else look at each."""
+    """Returns copies of all templates, or ``None`` if they must be checked one by one."""
     rows = [face.vector for face in faces]
     if not rows or not all(
         isinstance(row, np.ndarray) and row.dtype == np.float32 and row.shape == rows[0].shape
@@ -216,7 +216,7 @@ def _usable_vector(face: NewFace, name: str) -> Vectors:
 
 
 def _check_fields(face: NewFace, name: str, seen: set[tuple[str, str, str]]) -> None:
-    """``seen``: models and pipelines that are known to be right."""
+    """Checks the other fields; ``seen`` holds models and pipelines that passed already."""
     quality_score, crop = face.quality_score, face.crop
     if not (isinstance(quality_score, (int, float)) and 0 <= quality_score <= 1):
         raise OptionError(

@@ -1,8 +1,8 @@
-"""Several templates of one person, one score.
+"""Fuses the templates of a person into one score.
 
-Three rules: the closest template counts (``max``); the mean template (``mean``); the mean weighted
-by quality score (``weighted``). Means have unit length, so that their score is a cosine, too.
-Which is best is measured: ``benchmarks/open_set.py``, docs/concepts/identification.md.
+Three rules: the closest template (``max``), the mean template (``mean``), and the mean weighted by
+quality score (``weighted``). Means have unit length, so that their score is a cosine, too.
+``benchmarks/open_set.py`` compares them; results are in docs/concepts/identification.md.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def fused_scores(
     quality_score: ArrayLike | None = None,
     people: int | None = None,
 ) -> NDArray[np.float32]:
-    """Score of each probe with each person.
+    """Returns the score of each probe with each person.
 
     Args:
         probes: ``(Q, D)`` float32 unit vectors.
         vectors: ``(T, D)`` float32 unit vectors, the templates of all people in any order.
-        owners: ``(T,)`` integers from 0 to P-1, whose template each is.
+        owners: ``(T,)`` person of each template, integers from 0 to P-1.
         fusion: ``max``, ``mean`` or ``weighted``.
-        quality_score: ``(T,)`` in [0, 1], the weights of ``weighted``; equal when ``None``.
-        people: P; one more than the largest owner when ``None``.
+        quality_score: ``(T,)`` in [0, 1], the weights of ``weighted``; equal if ``None``.
+        people: P; the largest owner plus one if ``None``.
 
     Returns:
         ``(Q, P)`` float32 cosine similarities in [-1, 1]; -1 for a person without templates.
 
     Raises:
-        OptionError: shapes that do not fit, owners out of range, an unknown fusion.
+        OptionError: wrong shapes, owners out of range, or an unknown fusion.
 
     >>> ann, bob = [[1, 0], [0.6, 0.8]], [[0, 1]]
     >>> fused_scores([[1, 0]], [*ann, *bob], [0, 0, 1], fusion="max")
@@ -79,12 +79,12 @@ def fused_scores(
 def max_scores(
     scores: NDArray[np.float32], owners: NDArray[np.int64], /, *, people: int | None = None
 ) -> NDArray[np.float32]:
-    """The highest score of each person's templates.
+    """Returns the highest score of each person's templates.
 
     Args:
-        scores: ``(Q, T)`` float32, a column a template.
+        scores: ``(Q, T)`` float32, one column per template.
         owners: ``(T,)`` integers from 0 to P-1.
-        people: P; one more than the largest owner when ``None``.
+        people: P; the largest owner plus one if ``None``.
 
     Returns:
         ``(Q, P)`` float32; -1 for a person without templates.
@@ -109,22 +109,22 @@ def mean_templates(
     weights: ArrayLike | None = None,
     people: int | None = None,
 ) -> Vectors:
-    """One template a person: the mean of theirs, brought to unit length.
+    """Returns the mean template of each person, normalized to unit length.
 
-    Where weights of a person are all zero they count equally; where the mean vanishes (templates
-    that point apart, of no use anyway) the person's first template stands for it.
+    If all weights of a person are zero, they count equally. If the mean is zero (the templates
+    cancel out), the person's first template is used.
 
     Args:
         vectors: ``(T, D)`` float32 unit vectors.
         owners: ``(T,)`` integers from 0 to P-1.
-        weights: ``(T,)`` non-negative; equal when ``None``.
-        people: P; one more than the largest owner when ``None``.
+        weights: ``(T,)`` non-negative; equal if ``None``.
+        people: P; the largest owner plus one if ``None``.
 
     Returns:
         ``(P, D)`` float32; a row of zeros for a person without templates.
 
     Raises:
-        OptionError: shapes that do not fit, owners out of range, weights below 0 or not finite.
+        OptionError: wrong shapes, owners out of range, or weights that are negative or not finite.
 
     >>> mean_templates([[1, 0], [0, 1]], [0, 0], weights=[1, 0])
     array([[1., 0.]], dtype=float32)
@@ -160,21 +160,21 @@ def simulated_non_mated(
     most: int = 2000,
     seed: int = 0,
 ) -> NDArray[np.float32]:
-    """How close people come to one another: ``GalleryStore.non_mated`` for templates in memory.
+    """Returns non-mated scores of people in memory, as ``GalleryStore.non_mated`` does.
 
-    For up to ``most`` people one of their templates, drawn at random, is the probe; its highest
-    fused score with any other person is returned.
+    Draws one template of each of up to ``most`` people as a probe, and returns its highest fused
+    score with any other person.
 
     Args:
         vectors: ``(T, D)`` float32 unit vectors.
-        owners: ``(T,)`` integers from 0, whose template each is.
+        owners: ``(T,)`` person of each template, integers from 0.
         fusion: ``max``, ``mean`` or ``weighted``.
         quality_score: ``(T,)`` in [0, 1], the weights of ``weighted``.
-        most: most people to draw.
-        seed: decides people and templates.
+        most: maximum number of people to draw.
+        seed: random seed for people and templates.
 
     Returns:
-        ``(P,)`` float32; empty where there are fewer than two people.
+        ``(P,)`` float32; empty if there are fewer than two people.
 
     >>> simulated_non_mated([[1, 0], [0.6, 0.8], [0, 1]], [0, 1, 2])
     array([0.6, 0.8, 0.8], dtype=float32)

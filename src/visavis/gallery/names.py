@@ -1,4 +1,4 @@
-"""What a person may be called."""
+"""Checks names of people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import islice
 from visavis.errors import OptionError, UnknownPersonError
 
 LONGEST = 200
-"""Most characters of a name, counted after composing."""
+"""Maximum number of characters of a name in NFC."""
 
 _COMPARED = 10_000
 _REMEDY = f"a name has 1 to {LONGEST} characters, no control characters, no spaces at its ends"
@@ -20,7 +20,7 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def composed(name: str) -> str:
-    """The name as it is compared and stored: Unicode normal form C.
+    """Returns the name in Unicode normal form C (NFC), as it is compared and stored.
 
     >>> composed("Jose\\u0301") == "Jos\\u00e9"
     True
@@ -29,13 +29,13 @@ def composed(name: str) -> str:
 
 
 def usable_name(name: object) -> str:
-    """A name to enroll under, composed (NFC).
+    """Returns a checked name in NFC.
 
     Args:
         name: 1 to 200 characters, no white space at either end, no control characters.
 
     Raises:
-        OptionError: the name is not like that.
+        OptionError: the name breaks one of these rules.
 
     >>> usable_name("O'Brien, Zoë")
     "O'Brien, Zoë"
@@ -61,7 +61,7 @@ def usable_name(name: object) -> str:
 
 
 def unknown_person(name: str, enrolled: Iterable[str]) -> UnknownPersonError:
-    """The error for a name that nobody has; its remedy names up to three similar ones.
+    """Returns the error for an unknown name; its remedy suggests up to three similar names.
 
     >>> str(unknown_person("Ane", ["Anne", "Bob"]))
     "nobody called 'Ane' is enrolled; did you mean 'Anne'?"

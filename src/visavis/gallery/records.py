@@ -1,4 +1,4 @@
-"""Frozen records that travel in and out of a gallery."""
+"""Records that galleries take and return."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class NewFace(Record):
     """A face to enroll.
 
     Attributes:
-        person: the person's name, unique in the gallery; not empty, no control characters. A
-            person who is not there yet is made.
+        person: the person's name, unique in the gallery; not empty, no control characters. An
+            unknown person is added.
         vector: ``(D,)`` float32 of unit length.
         model: name of the model that made it.
         model_sha256: hash of that model's file.
         pipeline_id: id of the pipeline that made it (``Recognizer.pipeline_id``).
         quality_score: of the face, 0 to 1 (``visavis.faces.quality``).
-        photo: the name of the photo, for people to read.
-        photo_sha256: hash of the photo's bytes; enrollment needs it to resume.
-        crop: the aligned face as PNG bytes, kept only where the user asked for it.
+        photo: name of the photo, for display.
+        photo_sha256: hash of the photo's bytes; lets an interrupted enrollment resume.
+        crop: the aligned face as PNG bytes; stored only if the user asked for it.
         expires: ISO 8601 UTC time after which the face is to be erased; ``None``: never.
     """
 
@@ -43,7 +43,7 @@ class NewFace(Record):
     expires: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the vector and the crop."""
+        """Returns all fields except the vector and the crop."""
         return {
             name: getattr(self, name) for name in self.__slots__ if name not in ("vector", "crop")
         } | {"has_crop": self.crop is not None}
@@ -51,12 +51,12 @@ class NewFace(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredFace(Record):
-    """A face as the gallery holds it: ``NewFace`` with a number and a time.
+    """A stored face: ``NewFace`` with a number and a time.
 
     Attributes:
-        id: number of the face, never used twice.
+        id: number of the face; numbers are never reused.
         created: ISO 8601 UTC time of enrollment.
-        has_crop: whether the aligned face was kept.
+        has_crop: whether the aligned face is stored.
     """
 
     id: int
@@ -73,19 +73,19 @@ class StoredFace(Record):
     has_crop: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the vector."""
+        """Returns all fields except the vector."""
         return {name: getattr(self, name) for name in self.__slots__ if name != "vector"}
 
 
 @dataclass(frozen=True, slots=True)
 class Person(Record):
-    """Somebody enrolled.
+    """An enrolled person.
 
     Attributes:
         name: unique in the gallery.
-        id: opaque, made at random, kept over a rename; what the audit names.
+        id: random opaque id; a rename does not change it. The audit log uses it.
         faces: number of templates by model hash.
-        attributes: JSON values that the user attached.
+        attributes: JSON values attached by the user.
         created: ISO 8601 UTC time.
     """
 
@@ -98,15 +98,15 @@ class Person(Record):
 
 @dataclass(frozen=True, slots=True)
 class Match(Record):
-    """One enrolled person as a search found them.
+    """An enrolled person found by a search.
 
     Attributes:
         person: name.
         person_id: opaque id.
         score: fused cosine similarity of the probe with the person's templates, in [-1, 1].
-        best_score: score of the closest of them.
+        best_score: score of the closest template.
         best_face: number of that face.
-        faces: how many templates the person has of this model.
+        faces: number of the person's templates of this model.
     """
 
     person: str
@@ -119,7 +119,7 @@ class Match(Record):
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry(Record):
-    """One line of the append-only record of what was done.
+    """One entry of the audit log.
 
     Attributes:
         seq: 1, 2, 3, ...
@@ -140,7 +140,7 @@ class AuditEntry(Record):
 
 @dataclass(frozen=True, slots=True)
 class GalleryInfo(Record):
-    """What a gallery holds.
+    """State of a gallery.
 
     Attributes:
         kind: ``sqlite`` or ``milvus``.
@@ -149,13 +149,13 @@ class GalleryInfo(Record):
         faces: number of templates by model hash.
         models: model name by hash.
         encrypted: whether it is encrypted at rest.
-        index: search structure by model hash, in words: kind, asked and measured recall.
-        bytes: size on disk, 0 where it cannot be known.
-        audit_entries: length of the audit.
-        audit_head: hash of its last entry; noted elsewhere, it shows whether the audit was made
-            anew. In Milvus that of this machine's chain.
-        levelled: for models whose templates, or some of them, were levelled by a former version:
-            the pipeline id of one of those, by model hash.
+        index: search index by model hash, in words: kind, requested and measured recall.
+        bytes: size on disk; 0 if unknown.
+        audit_entries: number of entries in the audit log.
+        audit_head: hash of its last entry. A copy of it shows later whether the log was replaced.
+            In Milvus: of this machine's log.
+        levelled: pipeline id of a template levelled by a former version, by model hash; only
+            models that have such templates.
     """
 
     kind: str
@@ -171,9 +171,9 @@ class GalleryInfo(Record):
     levelled: dict[str, str] = field(default_factory=dict)
 
     def require_plain(self, model_sha256: str) -> None:
-        """Raise ModelMismatchError where templates of the model were levelled by a former version.
+        """Raises ModelMismatchError if a former version levelled templates of the model.
 
-        Templates of this version are not comparable with those.
+        They are not comparable with templates of this version.
         """
         if pipeline_id := self.levelled.get(model_sha256):
             what = f"people of the gallery {self.location} were enrolled"
@@ -182,15 +182,15 @@ class GalleryInfo(Record):
 
 @dataclass(frozen=True, slots=True)
 class CheckReport(Record):
-    """What ``check`` found.
+    """Result of ``check``.
 
     Attributes:
         ok: no problem was found.
-        faces: templates checked against their hash or tag.
-        audit_entries: links of the chain that were verified.
-        problems: a sentence each.
-        audit_head: hash of the audit's last entry, to be compared with one that was noted
-            elsewhere; "" where it could not be read.
+        faces: number of templates verified against their checksum or tag.
+        audit_entries: number of verified audit entries.
+        problems: one sentence each.
+        audit_head: hash of the last audit entry, to compare with a copy kept elsewhere; "" if it
+            could not be read.
     """
 
     ok: bool

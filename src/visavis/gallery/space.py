@@ -1,8 +1,8 @@
-"""About which mean a gallery's people are compared with a probe.
+"""Chooses the mean on which templates of a gallery and probes are centered.
 
-A calibration of the user's own photos has its mean. One for photos of any kind, as the shipped ones
-are, also knows what was measured about a mean: with it a gallery is searched about the mean of its
-own people, where they are enough.
+A calibration made on the user's own photos has its own mean. A general calibration, such as the
+shipped one, also has measurements for centered templates. With it, a gallery is centered on the
+mean of its own people if there are enough of them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from visavis.decision.profile import Calibration
 from visavis.gallery.store import GalleryStore
 
 FEWEST_PEOPLE: Final = 10
-"""People from which on the gallery's own mean is used. Measured: docs/concepts/identification.md"""
+"""Smallest number of people for the gallery's own mean; see docs/concepts/identification.md."""
 
 
 def calibration_in(gallery: GalleryStore, calibration: Calibration, sha256: str) -> Calibration:
-    """The calibration by whose ``domain`` a gallery is searched.
+    """Returns the calibration whose ``domain`` is used to search a gallery.
 
     Args:
-        gallery: who is enrolled.
-        calibration: of the model in use.
+        gallery: the gallery.
+        calibration: calibration of the model in use.
         sha256: hash of the model file.
     """
     if calibration.domain is not None or calibration.centered is None:
@@ -36,14 +36,14 @@ def calibration_in(gallery: GalleryStore, calibration: Calibration, sha256: str)
 
 
 def about_own_mean(calibration: Calibration, mean: NDArray[np.float32], people: int) -> Calibration:
-    """The calibration about the mean of a gallery; unchanged if that is not to be used.
+    """Returns the calibration centered on a gallery's mean; unchanged if that does not apply.
 
-    The mean is taken by ``n / (n + 10)`` of its length for n people, as everywhere.
+    The mean of n people is shrunk to ``n / (n + 10)`` of its length, as everywhere.
 
     Args:
-        calibration: of the model in use.
+        calibration: calibration of the model in use.
         mean: ``(D,)`` mean of the people's mean templates.
-        people: how many.
+        people: number of people.
     """
     if calibration.domain is not None or people < FEWEST_PEOPLE:
         return calibration

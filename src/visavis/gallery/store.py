@@ -1,4 +1,4 @@
-"""The seam that every gallery fits: SQLite with FAISS in one process, Milvus beyond it."""
+"""Interface of all galleries: SQLite with FAISS, or Milvus."""
 
 from __future__ import annotations
 
@@ -21,36 +21,35 @@ from visavis.gallery.records import (
 from visavis.types import Vectors
 
 Fusion = Literal["max", "mean", "weighted"]
-"""How a person's templates become one score: the closest; the mean template; the mean weighted by
-quality score, the default. Means are brought to unit length. Measured: see
-docs/concepts/identification.md."""
+"""How a person's templates are fused into one score: closest template, mean template, or mean
+weighted by quality score (default). Means have unit length. See docs/concepts/identification.md."""
 
 
 @runtime_checkable
 class GalleryStore(Protocol):
     """People and their templates. Suite: ``tests/contracts/gallery.py``.
 
-    Every call that returns has taken effect for good (after a crash, too) or raised and changed
-    nothing. There is one exception: an erasure may take effect and still raise, if the files could
-    not be cleaned. It raises ``ErasureIncompleteError``, or a ``GalleryBusyError`` that begins with
-    "done". The next call sees what another process wrote.
+    A call that returns has taken effect and survives a crash; a call that raises changed nothing.
+    The one exception is an erasure whose files could not be cleaned: it takes effect and raises
+    ``ErasureIncompleteError``, or a ``GalleryBusyError`` that begins with "done". Each call sees
+    what other processes wrote before it.
     """
 
     def add(self, faces: Sequence[NewFace], /) -> list[int]:
-        """Enroll faces, all or none; returns their numbers in order.
+        """Enrolls all faces or none; returns their numbers in order.
 
         Raises:
-            OptionError: an unusable name, a vector that is not of unit length.
-            ModelMismatchError: a vector's length differs from others of the same model.
+            OptionError: an invalid name, or a vector that is not of unit length.
+            ModelMismatchError: a vector has another dimension than the model's other templates.
         """
         ...
 
     def people(self) -> Iterator[Person]:
-        """Everybody, by name in code point order."""
+        """Yields all people, sorted by name (code points)."""
         ...
 
     def person(self, name: str, /) -> Person:
-        """One person. Raises UnknownPersonError, whose remedy names similar names."""
+        """Returns one person. Raises UnknownPersonError; its remedy suggests similar names."""
         ...
 
     def name_of(self, person_id: str, /) -> str:
@@ -60,26 +59,26 @@ class GalleryStore(Protocol):
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
     ) -> Iterator[StoredFace]:
-        """Yield faces by number, of one person or one model if given.
+        """Yields faces in order of number; only those of a person or a model if given.
 
-        Faces that are added after the call may be missing.
+        Faces added after the call may be missing.
         """
         ...
 
     def crop(self, face: int, /) -> bytes | None:
-        """The aligned face as PNG bytes where it was kept. Raises GalleryError: no such face."""
+        """Returns the aligned face as PNG bytes, if stored. Raises GalleryError: no such face."""
         ...
 
     def has_person(self, name: str, /) -> bool:
-        """Whether somebody of that name is enrolled."""
+        """Returns whether a person of that name is enrolled."""
         ...
 
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
-        """Whether a photo with this hash is enrolled for the person with this model."""
+        """Returns whether a photo with this hash is enrolled for the person with this model."""
         ...
 
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
-        """Replace a person's attributes (JSON values). Raises UnknownPersonError."""
+        """Replaces a person's attributes (JSON values). Raises UnknownPersonError."""
         ...
 
     def set_expiry(self, name: str, expires: str | None, /) -> None:
@@ -92,42 +91,41 @@ class GalleryStore(Protocol):
         ...
 
     def rename(self, old: str, new: str, /) -> None:
-        """Give a person another name. Raises UnknownPersonError, PersonExistsError."""
+        """Renames a person. Raises UnknownPersonError, PersonExistsError."""
         ...
 
     def merge(self, into: str, *others: str) -> None:
-        """Move the others' faces to ``into`` and remove the others. Raises UnknownPersonError."""
+        """Moves the others' faces to ``into`` and removes the others. Raises UnknownPersonError."""
         ...
 
     def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
-        """Move some of a person's faces to ``into``: a new person where nobody is called that.
+        """Moves some of a person's faces to ``into``, a new person if the name is unknown.
 
         Args:
-            name: whose faces they are now.
-            faces: their numbers; not all that the person has.
-            into: whose they are.
+            name: the person who has the faces now.
+            faces: numbers of some, not all, of this person's faces.
+            into: the person who gets them.
 
         Raises:
             UnknownPersonError: nobody is called ``name``.
-            OptionError: ``into`` is unusable or the same person; no faces, others' faces, or all.
+            OptionError: ``into`` is invalid or the same person; no faces, others' faces, or all.
         """
         ...
 
     def remove(self, name: str, /) -> int:
-        """Erase a person; afterwards no byte of name or templates is in any file.
+        """Erases a person; afterwards no file contains their name or templates.
 
-        Returns the number of templates erased. Raises UnknownPersonError.
+        Returns the number of erased templates. Raises UnknownPersonError.
         """
         ...
 
     def remove_faces(self, faces: Sequence[int], /) -> int:
-        """Erase faces by number, as thoroughly; a person without faces stays. Returns how many
-        there were."""
+        """Erases faces by number; returns how many existed. A person without faces stays."""
         ...
 
     def expire(self, now: str, /) -> int:
-        """Erase the faces whose ``expires`` is before ``now`` (ISO 8601 UTC), and the people whom
-        that leaves without any; returns the number of faces."""
+        """Erases faces whose ``expires`` is before ``now`` (ISO 8601 UTC), and people who then have
+        no faces; returns the number of faces."""
         ...
 
     def search(
@@ -140,16 +138,15 @@ class GalleryStore(Protocol):
         fusion: Fusion = "weighted",
         domain: Domain | None = None,
     ) -> list[list[Match]]:
-        """The ``k`` closest people to each of ``(Q, D)`` probes, best first.
+        """Returns the ``k`` closest people to each of ``(Q, D)`` probes, best first.
 
-        Only templates of ``model_sha256`` are compared. Equal scores are ordered by name. With a
-        ``domain`` scores are those of its space, probes being side b, the gallery's templates side
-        a, each projected before they are fused; in a large gallery only those people are scored
-        who own one of the templates closest to the probe.
+        Only templates of ``model_sha256`` are compared. People with equal scores are sorted by
+        name. With a ``domain``, templates are projected (gallery: side a, probes: side b) and then
+        fused; in a large gallery only people with a template near the probe are scored.
 
         Raises:
-            ModelMismatchError: the probes' length is not the model's.
-            OptionError: ``k`` below 1, probes that are not of unit length.
+            ModelMismatchError: the probes have another dimension than the model's templates.
+            OptionError: ``k`` below 1, or probes that are not of unit length.
         """
         ...
 
@@ -157,44 +154,40 @@ class GalleryStore(Protocol):
         self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted",
         domain: Domain | None = None,
     ) -> NDArray[np.float32]:  # fmt: skip
-        """How close a stranger comes to this gallery, ``(P,)`` float32.
+        """Returns non-mated scores of the gallery's own people, ``(P,)`` float32.
 
-        For up to ``most`` people (chosen at random by a fixed seed) one of their templates is the
-        probe (likewise chosen), and its highest fused score with any *other* person is returned.
-        Empty where fewer than two people have templates of the model. With a ``domain`` scores
-        are those of its space, all templates being side a.
+        Draws one template of each of up to ``most`` people (fixed seed) as a probe, and returns
+        its highest fused score with any *other* person. Empty if fewer than two people have
+        templates of the model. With a ``domain``, all templates are projected as side a.
         """
         ...
 
     def mean(self, model_sha256: str, /) -> tuple[NDArray[np.float32], int] | None:
-        """``(D,)`` mean of the people's mean templates of a model, and how many people.
+        """Returns the ``(D,)`` mean of the people's mean templates, and the number of people.
 
-        It may be of up to a twentieth fewer or more templates than there are, but nobody who was
-        erased has a part in it. ``None`` where nobody has one.
+        It may miss up to a twentieth of recent changes, but never includes erased people. ``None``
+        if nobody has a template of the model.
         """
         ...
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
-        """Append to the audit what a caller did (identify, export)."""
+        """Appends an action of the caller (identify, export) to the audit log."""
         ...
 
     def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
-        """Yield the audit entries that exist at the call, from the first one.
-
-        If an action is given, only its entries are read.
-        """
+        """Yields the audit entries that exist at the call, oldest first; of ``action`` if given."""
         ...
 
     def info(self) -> GalleryInfo:
-        """What is held."""
+        """Returns the state of the gallery."""
         ...
 
     def check(self) -> CheckReport:
-        """Verify every template, the index against the table, and the audit's chain."""
+        """Verifies every template, the index against the table, and the audit log."""
         ...
 
     def close(self) -> None:
-        """Release files; further calls raise GalleryError."""
+        """Closes all files; further calls raise GalleryError."""
         ...
 
     def __enter__(self) -> Self: ...

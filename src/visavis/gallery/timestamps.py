@@ -1,4 +1,4 @@
-"""Times as numbers that order, and back."""
+"""Converts times to microseconds since 1970 and back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _STEP = timedelta(microseconds=1)
 
 
 def microseconds(when: str) -> int:
-    """Microseconds since 1970 of an ISO 8601 time with a zone.
+    """Returns microseconds since 1970 of an ISO 8601 time with a time zone.
 
     >>> microseconds("1970-01-01T00:00:01+00:00")
     1000000
@@ -18,7 +18,7 @@ def microseconds(when: str) -> int:
 
 
 def written(micros: int) -> str:
-    """The ISO 8601 UTC time of microseconds since 1970.
+    """Returns microseconds since 1970 as an ISO 8601 UTC time.
 
     >>> written(1)
     '1970-01-01T00:00:00.000001+00:00'
@@ -27,5 +27,5 @@ def written(micros: int) -> str:
 
 
 def now() -> int:
-    """Microseconds since 1970."""
+    """Returns the current time in microseconds since 1970."""
     return (datetime.now(UTC) - _EPOCH) // _STEP

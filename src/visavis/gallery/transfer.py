@@ -1,10 +1,9 @@
-"""Moves people and their templates from one gallery to another, by way of a file.
+"""Exports a gallery to a file and imports it into another gallery, such as SQLite to Milvus.
 
-``export`` writes one, ``import_`` takes one in; between them a gallery moves from SQLite to Milvus
-and back, template by template, bit by bit. The file is a SQLite database with the schema of a
-gallery in a folder (``sqlite/schema.py``), so that the same code reads and verifies both. Its audit
-has two entries: ``create``, and ``export`` with the counts and a digest of the content. With a key
-its values are encrypted as those of a gallery are (docs/concepts/gallery.md).
+Templates are copied bit for bit. The file is a SQLite database with the schema of a gallery
+(``sqlite/schema.py``), so that the same code reads and verifies both. Its audit log has two
+entries: ``create``, and ``export`` with counts and a digest of the content. With a key, values are
+encrypted as in a gallery (docs/concepts/gallery.md).
 """
 
 from __future__ import annotations
@@ -50,37 +49,37 @@ from visavis.version import __version__
 from visavis.writing import replacing
 
 Existing = Literal["refuse", "merge", "skip"]
-"""What to do with people of the file whom the gallery knows: refuse the whole file; give them the
-templates they lack; leave them as they are."""
+"""What to do with people who are already in the gallery: refuse the file, add missing templates, or
+skip these people."""
 
 Progress = Callable[[int, int], None]
-"""Called with the faces done and the faces in all."""
+"""Called with the number of processed faces and the total."""
 
 _PART: Final = 10_000
 _PART_BYTES: Final = 32 << 20
 _LONGEST: Final = 64 << 20
-"""Most bytes of a value that is read from a file."""
+"""Maximum size in bytes of a value read from a file."""
 _AGAIN: Final = "export the gallery again, or copy the file again from where it is whole"
 _UNREADABLE: Final = (
     sqlite3.Error, struct.error, ValueError, TypeError, AttributeError, LookupError,
     ArithmeticError, RecursionError, MemoryError,
 )  # fmt: skip
-"""What reading values that somebody made up can raise."""
+"""Exceptions from reading manipulated values."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferReport(Record):
-    """What was exported or imported.
+    """Result of an export or import.
 
     Attributes:
         path: the file.
         people: people written to the file, or given templates in the gallery.
-        faces: templates written, or added.
-        crops: how many of them with their crop.
-        encrypted: whether the file is; one that is not holds biometric data for all to read.
-        content: digest of people and faces, equal for galleries that hold the same.
-        already: templates that the gallery had; 0 for an export.
-        skipped: people left as they were, or without any template, who cannot be imported.
+        faces: templates written or added.
+        crops: number of these with a crop.
+        encrypted: whether the file is encrypted; if not, anybody can read the biometric data.
+        content: digest of people and faces, equal for galleries with the same content.
+        already: templates that the gallery already had; 0 for an export.
+        skipped: people not imported: already in the gallery (``skip``), or without templates.
     """
 
     path: str
@@ -102,15 +101,15 @@ def export(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> TransferReport:
-    """Write everybody to a file, whole or not at all, and note it in the audit.
+    """Exports a gallery to a file, completely or not at all, and logs it in the audit.
 
     Args:
         store: any gallery.
-        path: the file to make, readable for its owner only.
-        key: encrypts the file; without one anybody who has the file has the templates.
-        crops: whether kept crops go along.
-        overwrite: whether a file that is there is replaced.
-        progress: called with the faces done, and of how many.
+        path: the new file, readable by its owner only.
+        key: encrypts the file; without a key, anybody who has the file can read the templates.
+        crops: whether to include stored crops.
+        overwrite: whether to replace an existing file.
+        progress: called with the number of processed faces and the total.
 
     Raises:
         OptionError: the file exists, or its folder does not.
@@ -183,10 +182,10 @@ def _put_people(
     for name, (number, uid) in rows.items():
         if (person := people.get(name)) is not None:
             text = attributes_text(person.attributes).encode()
-            sealed = cipher.encrypt(text, about_person(number, uid, "attributes"))
+            blob = cipher.encrypt(text, about_person(number, uid, "attributes"))
             db.execute(
                 "UPDATE person SET attributes = ?, created = ? WHERE id = ?",
-                (sealed, timestamps.microseconds(person.created), number),
+                (blob, timestamps.microseconds(person.created), number),
             )
 
 
@@ -198,31 +197,30 @@ def import_(
     key: Key | None = None,
     progress: Progress | None = None,
 ) -> TransferReport:
-    """Take in a file that ``export`` made.
+    """Imports a file made by ``export``.
 
-    The file is verified from end to end, and names are compared, before anything is written.
-    Templates then go in by parts, each all or none. A template that a person has already, of the
-    same model and bit for bit, is not added twice; people of whom the gallery knows nothing but
-    templates of the file do not count as known. So an import that was interrupted is completed by
-    importing the same file, and once more changes nothing. Person ids, face numbers and times of
-    enrollment are the gallery's own.
+    The whole file is verified, and names are compared, before anything is written. Templates are
+    then added in batches, each atomic. A template that the person already has (same model, same
+    bits) is not added again, and people who only have templates of this file do not count as
+    existing. So importing the same file again completes an interrupted import; once more changes
+    nothing. The gallery assigns its own person ids, face numbers and times of enrollment.
 
     Args:
         store: any gallery.
         path: the file.
-        existing: what to do with people whom the gallery knows. With ``merge`` they keep their
-            attributes if they have any.
-        key: of an encrypted file.
-        progress: called with the faces done, and of how many.
+        existing: what to do with existing people. With ``merge`` they keep their attributes if they
+            have any.
+        key: key of an encrypted file.
+        progress: called with the number of processed faces and the total.
 
     Raises:
-        DataError: not an exported gallery, or of another version.
-        GalleryKeyError: the key is missing, wrong, or given for a file without.
-        GalleryDamagedError: the file is not what was written; nothing was imported.
-        PersonExistsError: the gallery knows some of the names and ``existing`` is ``refuse``.
-        ModelMismatchError: templates differ in length from the gallery's of the same model, or
-            were levelled by a former version; nothing was imported.
-        OptionError: another value of ``existing``.
+        DataError: not an exported gallery, or one of another version.
+        GalleryKeyError: the key is missing, wrong, or given for an unencrypted file.
+        GalleryDamagedError: the file was changed after the export; nothing was imported.
+        PersonExistsError: some people exist and ``existing`` is ``refuse``.
+        ModelMismatchError: templates have another dimension than the gallery's of the same model,
+            or were levelled by a former version; nothing was imported.
+        OptionError: unknown value of ``existing``.
     """
     if existing not in {"refuse", "merge", "skip"}:
         raise OptionError(f"existing={existing!r}", "choose refuse, merge or skip")
@@ -231,15 +229,15 @@ def import_(
 
 
 class ExportFile:
-    """A file that ``export`` made, open for reading. Nothing of it counts before ``verified``.
+    """An exported file, open for reading. Call ``verified`` before using its content.
 
     Args:
         path: the file.
-        key: of an encrypted file.
+        key: key of an encrypted file.
 
     Raises:
-        DataError: not such a file, or of another version.
-        GalleryKeyError: it is encrypted and the key is missing or wrong, or the other way round.
+        DataError: not an exported file, or one of another version.
+        GalleryKeyError: the key is missing, wrong, or given for an unencrypted file.
         ModelMismatchError: templates in it were levelled by a former version.
     """
 
@@ -271,23 +269,23 @@ class ExportFile:
 
     @property
     def encrypted(self) -> bool:
-        """Whether its values are encrypted."""
+        """Whether the file is encrypted."""
         return self._cipher.encrypted
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[tuple[sqlite3.Connection, State]]:
-        """The connection, as ``Database.reading`` gives it; the file does not change."""
+        """Yields connection and state, as ``Database.reading`` does; the file does not change."""
         yield self._db, self._state
 
     def verified(self, dimensions: Mapping[str, int]) -> FileContent:
-        """Verify everything: structure, checksums or tags, the audit, and what a gallery accepts.
+        """Verifies structure, checksums or tags, the audit log, and all values.
 
         Args:
-            dimensions: length of a template by model hash, in the gallery that is to take it.
+            dimensions: template dimension by model hash in the target gallery.
 
         Raises:
-            GalleryDamagedError: something in the file is not what was written.
-            ModelMismatchError: a template's length differs.
+            GalleryDamagedError: the file was changed after the export.
+            ModelMismatchError: a template has another dimension.
         """
         with self._reading("is damaged"):
             for problem in self._problems():
@@ -323,7 +321,7 @@ class ExportFile:
         return FileContent(digest.hexdigest(), people, templates, models, faces)
 
     def parts(self) -> Iterator[list[NewFace]]:
-        """Faces, some thousands at a time."""
+        """Yields faces in batches of some thousands."""
         with self._reading("is damaged"):
             yield from (
                 [_new_face(face, crop) for face, crop in part] for part in _parts(self._faces())
@@ -341,7 +339,7 @@ class ExportFile:
 
     @contextlib.contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """Say of whatever is wrong with the file that it is."""
+        """Translates errors from reading the file."""
         try:
             yield
         except (GalleryDamagedError, OptionError) as error:
@@ -356,14 +354,14 @@ class ExportFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileContent:
-    """What a verified file holds.
+    """Content of a verified file.
 
     Attributes:
-        digest: of people and faces.
-        people: by name.
-        templates: digests of each person's templates with their model, and how often each is there.
-        models: hashes of the models that made them.
-        faces: how many.
+        digest: digest of people and faces.
+        people: people by name.
+        templates: by person: digests of templates with their model, and how often each occurs.
+        models: hashes of the models.
+        faces: number of faces.
     """
 
     digest: str
@@ -442,13 +440,13 @@ class _Import:
 
 
 class _Digest:
-    """Digest of people and faces, equal for galleries that hold the same."""
+    """Digest of people and faces, equal for galleries with the same content."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
 
     def face(self, face: NewFace) -> None:
-        """Take in a face, in order of number."""
+        """Adds a face; call in order of number."""
         crop = None if face.crop is None else hashlib.sha256(face.crop).hexdigest()
         fields = (face.person, face.model, face.model_sha256, face.pipeline_id, face.quality_score,
                   face.photo, face.photo_sha256, face.expires, crop, len(face.vector))  # fmt: skip
@@ -456,16 +454,16 @@ class _Digest:
         self._hash.update(face.vector.astype("<f4", copy=False).tobytes())
 
     def person(self, name: str, attributes: Mapping[str, Any]) -> None:
-        """Take in a person, by name."""
+        """Adds a person; call in order of name."""
         self._hash.update(msgspec.json.encode((name, attributes_text(attributes))))
 
     def hexdigest(self) -> str:
-        """SHA-256 of what was taken in."""
+        """Returns the SHA-256 of what was added."""
         return self._hash.hexdigest()
 
 
 def needs_key(path: Path) -> bool:
-    """Whether an exported file is encrypted; what is wrong with it is for the import to say."""
+    """Returns whether an exported file is encrypted; False for any other file."""
     try:
         with contextlib.closing(_connected(path)) as db:
             return bool(_keyring(db, path)["kind"] != "plain")
@@ -474,10 +472,10 @@ def needs_key(path: Path) -> bool:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    """A connection to a file with exactly the schema of a gallery, for reading only.
+    """Returns a read-only connection to a file with exactly the schema of a gallery.
 
     Raises:
-        DataError: it is something else.
+        DataError: the file is something else.
     """
     remedy = "`visavis gallery export` makes one"
     try:
@@ -501,7 +499,7 @@ def _connected(path: Path) -> sqlite3.Connection:
             size = pages * db.execute("PRAGMA page_size").fetchone()[0]
             if (
                 not version or size != path.stat().st_size or _shape(db) != _shape(own)
-            ):  # no trigger or view of another's making
+            ):  # no foreign trigger or view
                 raise DataError(f"{path} is not an exported gallery", remedy)
     except BaseException as error:
         db.close()

@@ -1,4 +1,4 @@
-"""What a user holds to open an encrypted gallery."""
+"""The user's key to an encrypted gallery."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _SHORTEST_PASSPHRASE = 8
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """32 random bytes, or a passphrase. Neither is shown by ``repr``.
+    """32 random bytes, or a passphrase. ``repr`` shows neither.
 
     Attributes:
         secret: the bytes.
-        passphrase: whether they are words of a person, to be made costly to guess (scrypt).
+        passphrase: whether they are a passphrase, which scrypt protects against guessing.
     """
 
     secret: bytes = field(repr=False)
@@ -35,15 +35,15 @@ class Key:
 
     @classmethod
     def generate(cls) -> Self:
-        """A new random key."""
+        """Returns a new random key."""
         return cls(secrets.token_bytes(_LENGTH))
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """A key written as 64 hexadecimal digits or as base64 of 32 bytes.
+        """Reads a key from 64 hexadecimal digits or base64 of 32 bytes.
 
         Raises:
-            GalleryKeyError: it is neither.
+            GalleryKeyError: the text is neither.
 
         >>> Key.from_text("00" * 32)
         Key(passphrase=False)
@@ -60,10 +60,10 @@ class Key:
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """A key kept in a file: 32 raw bytes, or text as ``from_text`` reads it.
+        """Reads a key from a file: 32 raw bytes, or text for ``from_text``.
 
         Raises:
-            GalleryKeyError: the file cannot be read or holds no key.
+            GalleryKeyError: the file cannot be read or contains no key.
         """
         try:
             content = path.read_bytes()
@@ -82,7 +82,7 @@ class Key:
 
     @classmethod
     def from_passphrase(cls, text: str) -> Self:
-        """A key from words. It is only as strong as they are: prefer a random key.
+        """Returns a key from a passphrase. A random key is stronger.
 
         Raises:
             GalleryKeyError: fewer than 8 characters.
@@ -94,21 +94,21 @@ class Key:
         return cls(text.encode("utf-8", "surrogatepass"), passphrase=True)
 
     def to_text(self) -> str:
-        """The secret as hexadecimal digits, to be kept in a file; ``from_text`` reads it.
+        """Returns the secret as hexadecimal digits for ``from_text``.
 
         Raises:
-            GalleryKeyError: it is a passphrase.
+            GalleryKeyError: the key is a passphrase.
         """
         if self.passphrase:
             raise GalleryKeyError("a passphrase has no other form", "keep the passphrase itself")
         return self.secret.hex()
 
     def to_file(self, path: Path) -> None:
-        """Write the key to a new file that only its owner can read; on return it is on the disk.
+        """Writes the key to a new file that only its owner can read, and syncs it to disk.
 
         Raises:
-            OptionError: the file is there already or cannot be written.
-            GalleryKeyError: it is a passphrase.
+            OptionError: the file exists or cannot be written.
+            GalleryKeyError: the key is a passphrase.
         """
         text = self.to_text() + "\n"
         try:
@@ -129,13 +129,13 @@ class Key:
 
 
 def readers(path: Path) -> str:
-    """Who else can read a key file, in words; empty if nobody can or the system cannot tell.
+    """Returns who else can read a key file, in words; "" if nobody can, or if unknown.
 
-    As with an SSH key, nobody else should read the user's own file. A file of another owner may be
-    shared with a group (as secrets of containers are), but not with everybody.
+    As with an SSH key, nobody else should be able to read the user's own file. A file of another
+    owner may be readable by a group (as container secrets are), but not by everybody.
 
     Args:
-        path: a file that is there.
+        path: an existing file.
     """
     if os.name == "nt":
         return ""

@@ -1,7 +1,8 @@
-"""The key that values are sealed with, and how the user's key opens it.
+"""Wraps the key that encrypts a gallery with the user's key.
 
-Values are sealed with a random *data key*. It is kept in the gallery, wrapped (AES-256-GCM) with a
-key made from the user's: so another user's key means one short value to write, not every template.
+Values are encrypted with a random *data key*. The gallery stores it wrapped (AES-256-GCM) with a
+key derived from the user's key. So changing the user's key rewrites one short value, not every
+template.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.value_cipher import AesCipher, PlainCipher, derived
 
 SCRYPT_COST: Final = 2**17
-"""N of scrypt with r = 8, p = 1: 128 MiB and some tenths of a second a guess."""
+"""N of scrypt with r = 8, p = 1: 128 MiB and some tenths of a second per guess."""
 
 _LIMIT: Final = 2**20
-_NONCE: Final = bytes(12)  # each wrapping key wraps once: its salt is new every time
+_NONCE: Final = bytes(12)  # each wrapping key is used once: its salt is always new
 _ABOUT: Final = b"visavis gallery data key"
 
 
 def plain_keyring() -> tuple[str, PlainCipher]:
-    """Keyring text and seal of a gallery that is not encrypted."""
+    """Returns keyring text and cipher of an unencrypted gallery."""
     blind = secrets.token_bytes(32)
     return json.dumps({"kind": "plain", "blind": blind.hex()}), PlainCipher(blind)
 
@@ -31,11 +32,11 @@ def plain_keyring() -> tuple[str, PlainCipher]:
 def wrapped_keyring(
     key: Key, *, data_key: bytes | None = None, cost: int = SCRYPT_COST
 ) -> tuple[str, AesCipher]:
-    """Keyring text and seal of an encrypted gallery.
+    """Returns keyring text and cipher of an encrypted gallery.
 
     Args:
-        key: the user's.
-        data_key: the one in use; a new one when ``None``.
+        key: the user's key.
+        data_key: the current data key; a new one if ``None``.
         cost: N of scrypt, for a passphrase.
     """
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -52,15 +53,15 @@ def wrapped_keyring(
 
 
 def open_keyring(text: str, key: Key | None, *, where: str) -> PlainCipher | AesCipher:
-    """The seal of a gallery.
+    """Returns the cipher of a gallery.
 
     Args:
-        text: what one of the functions above made.
-        key: the user's, or ``None``.
-        where: what it opens, for messages: ``the gallery door.gallery``, ``the export a.visavis``.
+        text: keyring text of one of the functions above.
+        key: the user's key, or ``None``.
+        where: for messages: ``the gallery door.gallery``, ``the export a.visavis``.
 
     Raises:
-        GalleryKeyError: the key is missing or wrong, or there is one and none is needed.
+        GalleryKeyError: the key is missing, wrong, or not needed.
         GalleryDamagedError: the text is not a keyring.
     """
     from cryptography.exceptions import InvalidTag

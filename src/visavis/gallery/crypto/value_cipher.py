@@ -1,7 +1,7 @@
-"""How values are sealed before they are written: with a checksum, or encrypted.
+"""Encrypts stored values, or adds a checksum to them in an unencrypted gallery.
 
-A value is sealed *about* something: the row and column it belongs to. A blob that is moved to
-another row does not open there, just as one with a flipped bit does not.
+The row and column of a value are authenticated with it (``about``, the associated data). So
+``decrypt`` detects a blob moved to another row as well as a flipped bit.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ _BLIND = 16
 
 
 class ValueCipher(Protocol):
-    """Seals values of one gallery."""
+    """Encrypts and decrypts the values of one gallery."""
 
     @property
     def encrypted(self) -> bool:
-        """Whether what is sealed cannot be read without the key."""
+        """Whether values cannot be read without the key."""
         ...
 
     def encrypt(self, data: bytes, about: bytes, /) -> bytes:
-        """The blob to write."""
+        """Returns the blob to store."""
         ...
 
     def decrypt(self, blob: object, about: bytes, /) -> bytes | None:
-        """What was sealed, or ``None`` where the blob is not what was written there."""
+        """Returns the value, or ``None`` if the blob was changed or moved."""
         ...
 
     def blind(self, kind: bytes, text: str, /) -> bytes:
-        """16 bytes that stand for a text in an index: equal for equal texts, telling nothing."""
+        """Returns a 16-byte keyed hash of a text, for lookups; it does not reveal the text."""
         ...
 
 
 class PlainCipher:
-    """Values as they are, with a BLAKE2b checksum after them.
+    """Stores plain values, followed by a BLAKE2b checksum.
 
     Args:
-        blind_key: 32 bytes, kept in the gallery itself.
+        blind_key: 32 bytes, stored in the gallery.
     """
 
     encrypted = False
@@ -66,10 +66,10 @@ class PlainCipher:
 class AesCipher:
     """AES-256-GCM with a random 96-bit nonce before each value (NIST SP 800-38D).
 
-    A key is good for 2**32 values; ``rekey(..., reencrypt=True)`` makes another.
+    A key is safe for 2**32 values; ``rekey(..., reencrypt=True)`` makes a new one.
 
     Args:
-        data_key: 32 random bytes, from which the keys in use are derived (HKDF-SHA256).
+        data_key: 32 random bytes, from which the other keys are derived (HKDF-SHA256).
     """
 
     encrypted = True
@@ -100,10 +100,10 @@ class AesCipher:
 
 
 class CurrentCipher:
-    """The seal in use; objects that share it use the new key after a rekey.
+    """The current cipher; objects that share it use the new key after a rekey.
 
     Attributes:
-        now: the seal; replaced while nobody else uses the database.
+        now: the cipher; replaced while nobody else uses the database.
     """
 
     def __init__(self, cipher: PlainCipher | AesCipher) -> None:
@@ -124,7 +124,7 @@ class CurrentCipher:
 
 
 def derived(secret: bytes, purpose: bytes, *, salt: bytes | None = None) -> bytes:
-    """32 bytes for one purpose from a strong secret (HKDF-SHA256, RFC 5869)."""
+    """Derives 32 bytes for one purpose from a strong secret (HKDF-SHA256, RFC 5869)."""
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -138,7 +138,7 @@ def _checksum(data: bytes, about: bytes) -> bytes:
 
 
 def _blind(keyed: hmac.HMAC, kind: bytes, text: str) -> bytes:
-    # A copy: the key is hashed once, which is most of the work for a name.
+    # Copy the state: the key is hashed only once, which is most of the work for a name.
     code = keyed.copy()
     code.update(kind + b"\0" + text.encode())
     return code.digest()[:_BLIND]

@@ -1,4 +1,4 @@
-"""What is known of the templates of an index, row by row in order of number."""
+"""Templates of an index with their numbers, people and quality scores, as columns."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LOOSE: Final = 8192
 
 
 class Column:
-    """An array that grows in place: rows that fit take no other memory while it does.
+    """An array that grows in place, without a second copy in memory.
 
     Args:
-        dtype: of the values.
-        shape: of a row.
+        dtype: dtype of the values.
+        shape: shape of a row.
         reserve: rows to have room for.
     """
 
@@ -34,17 +34,17 @@ class Column:
 
     @property
     def values(self) -> NDArray[Any]:
-        """The rows, a view to be let go before the next change."""
+        """The rows, as a view that is valid until the next change."""
         return self._data[: self._count]
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Put rows after the last one."""
+        """Appends rows."""
         end = self._count + len(rows)
         if end > len(self._data):
             shape = (end + min(self._spare, end // 8), *self._data.shape[1:])
             try:
-                self._data.resize(shape)  # Linux moves pages, it does not copy them
-            except ValueError:  # somebody looks at it
+                self._data.resize(shape)  # Linux remaps pages without copying
+            except ValueError:  # a view of it exists
                 grown = np.empty(shape, self._data.dtype)
                 grown[: self._count] = self.values
                 self._data = grown
@@ -52,7 +52,7 @@ class Column:
         self._count = end
 
     def keep(self, which: NDArray[np.bool_]) -> None:
-        """Keep some of the rows, in their order, and overwrite the others with zeros."""
+        """Keeps the selected rows in order; overwrites the others with zeros."""
         done = 0
         for start in range(0, self._count, self._spare):
             part = self.values[start : start + self._spare][which[start : start + self._spare]]
@@ -63,13 +63,13 @@ class Column:
 
 
 class TemplateColumns:
-    """Number, person, quality score and template of each row; numbers rise.
+    """Number, person, quality score and template of each row; numbers ascend.
 
-    The rows of a person are found in an order that is sorted when it is first asked for; rows that
-    came since are looked through one by one, and sorted in when they are many.
+    Rows are looked up by person in a sorted order, made at the first lookup. Newer rows are
+    searched one by one until there are enough of them to sort again.
 
     Args:
-        dimension: length of a template.
+        dimension: dimension of a template.
         reserve: rows to have room for.
     """
 
@@ -85,7 +85,7 @@ class TemplateColumns:
 
     @property
     def ids(self) -> Ids:
-        """Template number of each row, ``(N,)``, rising; a view, as the others."""
+        """Template number of each row, ``(N,)``, ascending; a view, like the others."""
         return self._ids.values
 
     @property
@@ -106,32 +106,32 @@ class TemplateColumns:
     def append(
         self, ids: Ids, people: Ids, quality_score: NDArray[np.float64], vectors: Vectors
     ) -> None:
-        """Add rows, whose numbers rise and are above all that are there."""
+        """Appends rows; their numbers ascend and exceed all present numbers."""
         self._ids.append(ids)
         self._people.append(people)
         self._quality_score.append(quality_score)
         self._vectors.append(vectors)
 
     def keep(self, which: NDArray[np.bool_]) -> None:
-        """Keep some of the rows, in their order, and overwrite the others."""
+        """Keeps the selected rows in order; overwrites the others."""
         for column in (self._ids, self._people, self._quality_score, self._vectors):
             column.keep(which)
         self._unsort()
 
     def assign(self, rows: Ids, people: Ids) -> None:
-        """Give rows to other people."""
+        """Assigns rows to other people."""
         self.people[rows] = people
         self._unsort()
 
     def rows(self, ids: Ids) -> Ids:
-        """Row of each number, -1 where it is not there."""
+        """Returns the row of each number; -1 if absent."""
         if not len(self):
             return np.full(len(ids), -1, np.int64)
         at = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
         return np.where(self.ids[at] == ids, at, -1)
 
     def rows_of(self, people: Ids) -> Ids:
-        """All rows of these people, rising."""
+        """Returns all rows of these people, ascending."""
         if len(self) - len(self._keys) > _LOOSE:
             self._order = np.argsort(self.people, kind="stable").astype(np.int32)
             self._keys = self.people[self._order]

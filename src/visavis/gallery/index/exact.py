@@ -1,4 +1,4 @@
-"""Exact search, and exact scores for whatever another search proposes."""
+"""Exact search, and exact scores for candidates of another search."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from visavis.types import Vectors
 
 Ids = NDArray[np.int64]
 
-# Two float32 sums over the same row differ by less than this for unit vectors of 2,048 dimensions.
+# Two float32 sums over the same row differ by less, for unit vectors of up to 2,048 dimensions.
 ROUNDING = np.float32(4e-6)
 _SPARE = 8
 _MANY = 20
@@ -22,7 +22,7 @@ _PIECE = 8192
 
 @contextmanager
 def faiss_threads(threads: int) -> Iterator[None]:
-    """Let FAISS use so many threads when called from this one, then as many as before."""
+    """Sets the number of FAISS threads for calls from this thread, and restores it."""
     import faiss
 
     before = faiss.omp_get_max_threads()
@@ -37,16 +37,17 @@ def faiss_threads(threads: int) -> Iterator[None]:
 
 
 def all_processors() -> AbstractContextManager[None]:
-    """For a few long calls, as when a structure is made; thousands of short ones would wait for
-    each other on busy processors."""
+    """Uses all processors for a few long calls, such as building an index.
+
+    Thousands of short calls would wait for each other on busy processors.
+    """
     return faiss_threads(os.cpu_count() or 1)
 
 
 def among(rows: Vectors, query: Vectors, at: Ids, k: int) -> Ids:
-    """Those of the rows ``at`` that hold the ``k`` closest to a ``(D,)`` probe.
+    """Returns those rows of ``at`` that include the ``k`` closest to a ``(D,)`` probe.
 
-    All that tie with the k-th, within rounding, are among them; where there are few to leave out,
-    it is all of them.
+    All rows equal to the k-th, within rounding, are included; all of ``at`` if it is short.
     """
     if 2 * k >= len(at):
         return at
@@ -58,19 +59,19 @@ def among(rows: Vectors, query: Vectors, at: Ids, k: int) -> Ids:
 def closest(
     rows: Vectors, query: Vectors, at: Ids, ids: Ids, k: int
 ) -> tuple[NDArray[np.float32], Ids]:
-    """The ``k`` of some rows that are closest to a ``(D,)`` probe, or all if there are fewer.
+    """Returns the ``k`` rows of ``at`` closest to a ``(D,)`` probe; all of them if fewer.
 
-    The same pair gives the same score whatever else is searched and by whichever structure.
+    The score of a pair does not depend on the other rows or on the kind of index.
 
     Args:
         rows: all rows.
         query: the probe, contiguous.
-        at: the rows to look at.
-        ids: number of each row of all: equal scores in this order.
-        k: how many.
+        at: rows to search.
+        ids: number of each of all rows, to sort equal scores.
+        k: number of rows.
 
     Returns:
-        Inner products, summed in float64, as float32, from high to low, and the rows.
+        Inner products (summed in float64, as float32), descending, and their rows.
     """
     scores = (rows[at].astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
     first = np.lexsort((ids[at], -scores))[:k]
@@ -78,10 +79,10 @@ def closest(
 
 
 def nearest(rows: Vectors, queries: Vectors, k: int) -> list[Ids]:
-    """Rows that hold the ``k`` highest scores of each ``(Q, D)`` probe.
+    """Returns rows that include the ``k`` highest scores of each ``(Q, D)`` probe.
 
-    All rows that tie with the k-th, within rounding, are among them, so there may be more than
-    ``k``. One pass over the memory for some probes, matrix products for many.
+    All rows equal to the k-th, within rounding, are included, so there may be more than ``k``. A
+    few probes take one pass over the memory, many take matrix products.
     """
     if k >= len(rows):
         return [np.arange(len(rows))] * len(queries)
@@ -90,14 +91,14 @@ def nearest(rows: Vectors, queries: Vectors, k: int) -> list[Ids]:
     found = []
     for query, value, place in zip(queries, values, places, strict=True):
         bar = np.partition(value, -k)[-k] - ROUNDING
-        # Where the last of the spare places is a tie as well, there may be more of them.
+        # If the last spare place is a tie, too, there may be more ties.
         tied = len(rows) > spare and value.min() >= bar
         found.append(np.flatnonzero(rows @ query >= bar) if tied else place[value >= bar])
     return found
 
 
 def top_scores(rows: Vectors, queries: Vectors, k: int) -> NDArray[np.float32]:
-    """The ``k`` highest scores of each probe, ``(Q, k)`` from high to low."""
+    """Returns the ``k`` highest scores of each probe, ``(Q, k)``, descending."""
     values, _ = _many(rows, queries, k)
     return -np.sort(-values, axis=1)
 
@@ -117,7 +118,7 @@ def _many(rows: Vectors, queries: Vectors, top: int) -> tuple[NDArray[np.float32
 
     values = np.full((len(queries), top), -np.inf, np.float32)
     places = np.full((len(queries), top), -1, np.int64)
-    # numpy's own BLAS: several times as fast as the one that FAISS brings.
+    # NumPy's BLAS is several times as fast as the one in FAISS.
     with threadpool_limits(faiss.omp_get_max_threads(), user_api="blas"):
         for start in range(0, len(rows), _PIECE):
             product = queries @ rows[start : start + _PIECE].T
@@ -135,11 +136,11 @@ def _many(rows: Vectors, queries: Vectors, top: int) -> tuple[NDArray[np.float32
 def _new(
     product: NDArray[np.float32], bar: NDArray[np.float32], top: int
 ) -> tuple[NDArray[np.float32], Ids]:
-    """The ``top`` scores of each line that are above its bar, and their columns; -inf in excess."""
+    """Returns the ``top`` scores of each row above its bound, and their columns; -inf pads."""
     line, column = np.nonzero(product > bar[:, None])
     counts = np.bincount(line, minlength=len(product))
     most = int(counts.max(initial=0))
-    if most > _MANY * top:  # at first all are
+    if most > _MANY * top:  # at first all pass
         place = np.argpartition(product, -min(top, product.shape[1]), axis=1)[:, -top:]
         return np.take_along_axis(product, place, 1), place
     value = np.full((len(product), most), -np.inf, np.float32)

@@ -1,16 +1,14 @@
-"""A pass over all templates at an eighth of the memory and speed to match, to propose the best.
+"""Product quantization of all templates at an eighth of the memory, to find candidates fast.
 
-Each template is cut into pieces of a few dimensions, each piece replaced by the closest of 16
-representatives; a probe is compared with the representatives once, and then every template costs
-table look-ups that the processor does 64 at a time (André, Kermarrec, Le Scouarnec: Quicker ADC,
-PAMI 2021; FAISS's ``PQFastScan``). All templates are looked at: why not an inverted file or a
-graph is in ``docs/concepts/search.md``.
+Each template is split into sub-vectors of a few dimensions; each is replaced by the closest of 16
+centroids. A probe is compared with the centroids once. After that, a template costs table lookups,
+64 per instruction (André, Kermarrec, Le Scouarnec: Quicker ADC, PAMI 2021; FAISS's ``PQFastScan``).
+Every template is scanned; docs/concepts/search.md says why this is no inverted file or graph.
 
-How many proposals must be compared exactly for the recall asked for is measured with two kinds of
-probes made from the templates themselves, half of each to choose by and half to report by.
-*Mated*: a template turned away from itself until their score is one that two photos of a person
-have, in a direction along which templates differ. *Strangers*: a normal deviate with the templates'
-mean and covariance, of unit length: nobody in particular who looks like the enrolled.
+The number of candidates to compare exactly is tuned for the requested recall, on probes simulated
+from the templates: one half selects, the other half is reported. *Mated* probes: a template
+rotated, in a direction along which templates vary, until the score is one of two photos of a
+person. *Non-mated* probes: Gaussian vectors with the templates' mean and covariance, normalized.
 """
 
 from __future__ import annotations
@@ -31,13 +29,13 @@ from visavis.types import Record, Vectors
 Ids = NDArray[np.int64]
 
 MATED_SCORES: Final = (0.45, 0.80)
-"""Scores between a mated probe and its template, evenly spread: the lowest 3 % of SFace's mated
-pairs score below, a tenth above (LFW, View 1 training people)."""
+"""Range of scores of simulated mated probes, uniform. Of SFace's mated pairs, 3 % score below and a
+tenth above (LFW, View 1 training people)."""
 
 MOST_CANDIDATES: Final = 2048
 DEEP: Final = 10
 
-# More pieces overflow the 16 bits that the sum of look-ups is kept in.
+# More sub-vectors would overflow the 16-bit sum of lookups.
 _MOST_PIECES: Final = 256
 _LARGEST_PIECE: Final = 8
 _TRAINED_ON: Final = 20_000
@@ -50,7 +48,7 @@ _RESERVOIR: Final = 13
 
 
 def pieces(dimension: int) -> int | None:
-    """Pieces a template is cut into, or ``None`` where the scan does not suit the dimension.
+    """Returns the number of sub-vectors, or ``None`` if the scan does not support the dimension.
 
     >>> pieces(128), pieces(512), pieces(1024), pieces(127)
     (64, 256, 256, None)
@@ -64,13 +62,13 @@ def pieces(dimension: int) -> int | None:
 
 _WORTH: Final = 4 << 20
 _COLLAPSE: Final = 25
-"""``MADV_COLLAPSE`` of Linux 6.1, at once; elsewhere it happens in time or not at all."""
+"""``MADV_COLLAPSE`` of Linux 6.1: large pages at once; older kernels do it later or never."""
 
 
 def ask_for_large_pages(memory: NDArray[Any]) -> None:
-    """Have Linux put an array, which stays what and where it is, into 2 MiB pages if it can.
+    """Asks Linux to use 2 MiB pages for an array; content and address stay the same.
 
-    The codes are read from end to end at every search; with large pages that takes a sixth less.
+    Each search reads all codes; large pages save a sixth of its time.
     """
     if sys.platform == "linux" and memory.nbytes >= _WORTH:
         import mmap
@@ -89,14 +87,14 @@ def _madvise() -> Any:
 
 
 class FastScan:
-    """FAISS's index over all rows. What is removed is passed over, and gone when it is made anew.
+    """FAISS index over all rows. Removed rows are skipped, and dropped at the next ``refill``.
 
     Args:
-        rows: ``(N, D)`` templates, of a length that ``pieces`` accepts; the same ones give the same
-            scan.
+        rows: ``(N, D)`` templates of a dimension that ``pieces`` supports. The result is
+            deterministic.
 
     Attributes:
-        gone: rows in it that were removed.
+        gone: number of removed rows that it still contains.
     """
 
     def __init__(self, rows: Vectors) -> None:
@@ -115,10 +113,10 @@ class FastScan:
 
     @classmethod
     def of_bytes(cls, data: bytes) -> FastScan:
-        """A scan from what ``to_bytes`` gave.
+        """Reads a scan from ``to_bytes``.
 
         Raises:
-            RuntimeError: it is something else.
+            RuntimeError: the data are something else.
         """
         import faiss
 
@@ -131,30 +129,30 @@ class FastScan:
         return scan
 
     def to_bytes(self) -> memoryview:
-        """The whole scan, in FAISS's own format; ``refill`` it before if anything was removed."""
+        """Returns the scan in FAISS's format; call ``refill`` first if rows were removed."""
         import faiss
 
-        self._index.implem = 0  # written as well, and says nothing of the codes
+        self._index.implem = 0  # stored, too; independent of the codes
         data: NDArray[np.uint8] = faiss.serialize_index(self._index)
         return data.data
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows in it, and their length."""
+        """Number of rows and dimension."""
         return int(self._index.ntotal), int(self._index.d)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the codes."""
+        """Size of the codes in bytes."""
         return int(self._index.codes.size())
 
     @property
     def worn(self) -> bool:
-        """Whether so many were removed that it should be filled again."""
+        """Whether so many rows were removed that ``refill`` is due."""
         return self.gone * _GONE > len(self._rows)
 
     def refill(self, rows: Vectors) -> None:
-        """Encode all rows again, with the representatives that were trained."""
+        """Encodes all rows again with the trained centroids."""
         self._index.reset()
         self._rows, self.gone = np.empty(0, np.int32), 0
         with all_processors():
@@ -163,8 +161,8 @@ class FastScan:
         self._lie_in_large_pages()
 
     def add(self, rows: Vectors, first: int) -> None:
-        """Add rows that are numbered from ``first`` on."""
-        if len(rows):  # FAISS 1.15 reads where nothing is
+        """Adds rows, numbered from ``first``."""
+        if len(rows):  # FAISS 1.15 reads out of bounds
             before = self._index.codes.data()
             self._index.add(np.ascontiguousarray(rows))
             if self._index.codes.data() != before:
@@ -178,14 +176,14 @@ class FastScan:
             ask_for_large_pages(faiss.rev_swig_ptr(self._index.codes.data(), self.nbytes))
 
     def remove(self, kept: NDArray[np.bool_]) -> None:
-        """Take note of rows that are no longer there; the others are numbered anew."""
+        """Marks removed rows and renumbers the others."""
         after = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
-        self._rows = np.append(after, np.int32(-1))[self._rows]  # the gone stay so
+        self._rows = np.append(after, np.int32(-1))[self._rows]  # removed rows stay removed
         self.gone = int(np.count_nonzero(self._rows < 0))
 
     def candidates(self, queries: Vectors, count: int) -> list[Ids]:
-        """Up to ``count`` rows that seem closest to each ``(Q, D)`` probe, best first."""
-        # For one probe the kernel that keeps a reservoir is faster than FAISS's own choice.
+        """Returns up to ``count`` candidate rows for each ``(Q, D)`` probe, best first."""
+        # For one probe, the reservoir kernel is faster than FAISS's default.
         self._index.implem = _RESERVOIR if len(queries) == 1 else 0
         _, found = self._index.search(queries, min(count, len(self._rows)))
         proposed = (self._rows[line[line >= 0]].astype(np.int64) for line in found)
@@ -194,17 +192,17 @@ class FastScan:
 
 @dataclass(frozen=True, slots=True)
 class Tuning(Record):
-    """What was chosen and measured.
+    """Tuned numbers of candidates and measured recall.
 
     Attributes:
-        size: templates when it was.
+        size: number of templates at the time.
         one: candidates for the closest template.
         ten: candidates for the ten closest.
-        mated: share of mated probes whose closest template is found.
-        non_mated: the same for strangers.
-        mated_ten: share of the ten closest that are found, of mated probes.
-        non_mated_ten: the same for strangers.
-        probes: probes of each kind that these were measured with.
+        mated: recall of the closest template, mated probes.
+        non_mated: the same for non-mated probes.
+        mated_ten: recall of the ten closest, mated probes.
+        non_mated_ten: the same for non-mated probes.
+        probes: number of probes of each kind behind these figures.
     """
 
     size: int
@@ -217,28 +215,28 @@ class Tuning(Record):
     probes: int
 
     def candidates(self, k: int, size: int) -> int:
-        """Candidates for the ``k`` closest among ``size`` templates.
+        """Returns the number of candidates for the ``k`` closest of ``size`` templates.
 
-        Up to ten, a power of ``k`` through what was measured for one and for ten; beyond, four for
-        each asked for: the first ten keep their recall, those after them may have less.
+        Up to ten, a power of ``k`` through the tuned values for one and ten; above, four for each
+        further place. The recall of the first ten holds; that of later places may be lower.
         """
         many: float = self.one * min(k, DEEP) ** math.log10(self.ten / self.one)
         return math.ceil(max(many, 4 * k) * math.sqrt(max(size / self.size, 1)))
 
 
 def tune(rows: Vectors, scan: FastScan, *, recall: float) -> Tuning | None:
-    """Measure, choose, and measure the choice on other probes; ``None`` where even
-    ``MOST_CANDIDATES`` are too few for mated probes.
+    """Tunes the number of candidates on some probes and measures the recall on others.
 
-    The choice holds for strangers as well wherever ``MOST_CANDIDATES`` allow.
+    Returns ``None`` if even ``MOST_CANDIDATES`` are too few for mated probes. Non-mated probes
+    reach the recall, too, as far as ``MOST_CANDIDATES`` allow.
     """
     rng = np.random.default_rng(len(rows))
     mated, non_mated = probes(rows, 2 * _PROBES, rng)
     first, ten = _ranks(rows, scan, np.concatenate([mated, non_mated]))
     chosen_first, shown_first = first.reshape(2, 2, _PROBES).swapaxes(0, 1)
     chosen_ten, shown_ten = ten.reshape(2, 2, _PROBES, DEEP).swapaxes(0, 1)
-    # Of so few probes the last one or two are luck, so halfway from the recall to all of them; ten
-    # times as many ranks need no such care.
+    # With so few probes the last one or two are chance: aim halfway between the recall and 1. Ten
+    # times as many ranks need no such margin.
     sure = (1 + recall) / 2
     if _needed(chosen_first[0], sure) > MOST_CANDIDATES:
         return None
@@ -260,7 +258,7 @@ def tune(rows: Vectors, scan: FastScan, *, recall: float) -> Tuning | None:
 
 
 def probes(rows: Vectors, count: int, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
-    """``count`` mated probes and as many strangers, ``(count, D)`` each; see above."""
+    """Returns ``count`` mated and as many non-mated probes, ``(count, D)`` each; see the module."""
     sample = rows[np.sort(rng.choice(len(rows), min(_SAMPLE, len(rows)), replace=False))]
     mean = sample.mean(axis=0)
     spread = (sample - mean) / np.float32(np.sqrt(len(sample)))
@@ -287,8 +285,8 @@ def _unit(vectors: Vectors) -> Vectors:
 def _ranks(
     rows: Vectors, scan: FastScan, queries: Vectors
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places among the candidates, from 0, of the true closest ``(Q,)`` and of the true ten
-    ``(Q, 10)``. Who is that is told by score: equal templates stand for each other."""
+    """Returns ranks among the candidates, from 0, of the true closest ``(Q,)`` and the true ten
+    ``(Q, 10)``. Templates with equal scores are interchangeable."""
     ten = np.full((len(queries), DEEP), MOST_CANDIDATES, np.int64)
     first = np.full(len(queries), MOST_CANDIDATES, np.int64)
     with all_processors():

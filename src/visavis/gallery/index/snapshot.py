@@ -1,8 +1,8 @@
-"""An index on disk: a header, the columns some thousand rows at a time, the fast scan.
+"""Saves an index to a file: a header, the columns in blocks of rows, and the fast scan.
 
-The file is a sequence of sealed chunks, each after its length (4 bytes). They are sealed by the
-gallery's cipher about the file's name, a random number in its header and their place: a flipped
-bit, a cut, or a chunk of another place or file is noticed. The header says how much follows.
+The file is a sequence of chunks, each preceded by its length (4 bytes). The gallery's cipher
+encrypts or checksums them; file name, a nonce and the position are associated data. So changed,
+missing, moved or foreign chunks are detected. The header says how much follows.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _KINDS: Final = ("<i8", "<i8", "<f8", "<f4")
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What a snapshot says first.
+    """Header of a snapshot.
 
     Attributes:
-        dimension: length of a template.
-        count: rows.
-        state: the caller's mark.
-        nonce: of this file.
-        scan: bytes of the fast scan; 0: there is none.
-        recall: what the scan was tuned for.
-        tuning: what was measured of it.
+        dimension: dimension of a template.
+        count: number of rows.
+        state: position given by the caller.
+        nonce: random value of this file.
+        scan: size of the fast scan in bytes; 0: none.
+        recall: recall that the scan was tuned for.
+        tuning: result of the tuning.
     """
 
     dimension: int
@@ -51,7 +51,7 @@ def save(
     path: Path, columns: TemplateColumns, *, state: int, cipher: ValueCipher,
     scan: FastScan | None, tuning: Tuning | None, recall: float,
 ) -> None:  # fmt: skip
-    """Write a snapshot, whole or not at all; on return it is on the disk."""
+    """Writes a snapshot atomically and syncs it to disk."""
     codes = memoryview(b"") if scan is None else scan.to_bytes()
     dimension = columns.vectors.shape[1]
     nonce = secrets.token_hex(16)
@@ -71,11 +71,11 @@ def save(
 
 
 def load(path: Path, cipher: ValueCipher) -> tuple[Header, TemplateColumns, FastScan | None]:
-    """Read a snapshot.
+    """Reads a snapshot.
 
     Raises:
-        GalleryDamagedError: it is not what was written with this cipher, or of another version.
-        FileNotFoundError: there is none.
+        GalleryDamagedError: damaged, written with another key, or of another version.
+        FileNotFoundError: the file does not exist.
     """
     with path.open("rb") as file:
         chunks = _Chunks(file, path, cipher)
@@ -90,7 +90,7 @@ def load(path: Path, cipher: ValueCipher) -> tuple[Header, TemplateColumns, Fast
             scan = FastScan.of_bytes(codes) if codes else None
             if file.read(1) or (scan is not None and scan.size != (header.count, header.dimension)):
                 raise ValueError("too long")
-        except (ValueError, TypeError, RuntimeError) as error:  # msgspec's are ValueErrors
+        except (ValueError, TypeError, RuntimeError) as error:  # msgspec's errors are ValueErrors
             raise GalleryDamagedError(
                 f"{path} is not an index of this version", "delete it: it is made again"
             ) from error
@@ -111,21 +111,21 @@ def _rows(dimension: int) -> int:
 
 
 class _Chunks:
-    """The chunks of one file, from its start."""
+    """Reads or writes the chunks of one file, from its start."""
 
     def __init__(self, file: BinaryIO, path: Path, cipher: ValueCipher) -> None:
         self._file, self._path, self._cipher, self._place = file, path, cipher, 0
         self.nonce = ""
 
     def write(self, data: bytes | memoryview) -> None:
-        sealed = self._cipher.encrypt(bytes(data), self._about())
-        self._file.write(len(sealed).to_bytes(4, "little"))
-        self._file.write(sealed)
+        blob = self._cipher.encrypt(bytes(data), self._about())
+        self._file.write(len(blob).to_bytes(4, "little"))
+        self._file.write(blob)
 
     def read(self) -> bytes:
         length = int.from_bytes(self._file.read(4), "little")
-        sealed = self._file.read(min(length, 2 * CHUNK))
-        data = self._cipher.decrypt(sealed, self._about())
+        blob = self._file.read(min(length, 2 * CHUNK))
+        data = self._cipher.decrypt(blob, self._about())
         if data is None:
             raise GalleryDamagedError(
                 f"{self._path} is not what was written", "delete it: it is made again"

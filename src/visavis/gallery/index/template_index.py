@@ -1,4 +1,4 @@
-"""Search among templates: exact while that is fast, approximate with an asked-for recall above."""
+"""Searches templates: exactly while that is fast, else approximately with a requested recall."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from visavis.gallery.index.fast_scan import FastScan, Tuning, pieces, tune
 from visavis.types import Record, Vectors
 
 EXACT_UP_TO = 50_000
-"""Templates up to which every one of them is compared (``docs/concepts/search.md``)."""
+"""Largest number of templates that is searched exactly (docs/concepts/search.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions(Record):
-    """How to search.
+    """Options of a search.
 
     Attributes:
-        recall: share of probes whose closest template the search must find, in (0, 1]; 1: compare
-            with every template whatever their number.
-        threads: threads a search may use, 1 or more; making its structure takes all processors at
-            times.
-        exact_up_to: templates up to which the search is exact.
+        recall: share of probes whose closest template must be found, in (0, 1]; 1: always exact.
+        threads: number of threads of a search, 1 or more. Building the index uses all processors
+            at times.
+        exact_up_to: largest number of templates that is searched exactly.
 
     Raises:
         OptionError: a value outside its range.
@@ -54,22 +53,21 @@ __all__ = ["EXACT_UP_TO", "IndexOptions", "TemplateIndex"]
 Ids = NDArray[np.int64]
 _QUERIES: Final = 256
 _GROWTH: Final = 3
-_TOLERANCE: Final = 3e-3  # of the squared length: more than ``entries.UNIT_TOLERANCE`` lets in
+_TOLERANCE: Final = 3e-3  # of the squared length: above what ``entries.UNIT_TOLERANCE`` accepts
 
 
 class TemplateIndex:
-    """Templates by number, and the closest of them to a probe.
+    """Index of templates by number; finds the closest to a probe.
 
-    Scores are inner products of unit vectors, so cosine similarities; those returned are computed
-    from the templates themselves, whatever structure proposed them. The same calls give the same
-    answers. Not for use by two threads at once: the caller locks.
+    Scores are cosine similarities, always computed from the templates themselves, not from codes.
+    Results are deterministic. Not thread-safe: the caller locks.
 
     Args:
-        dimension: length of the templates.
-        options: what is asked of the search.
+        dimension: dimension of the templates.
+        options: options of the search.
 
     Attributes:
-        state: the caller's mark of how far the index has followed its source; saved and loaded.
+        state: position of the caller up to which the index is up to date; saved and loaded.
 
     Raises:
         OptionError: ``dimension`` below 1.
@@ -97,7 +95,7 @@ class TemplateIndex:
         return len(self._columns)
 
     def ids(self) -> Ids:
-        """Numbers of all templates, rising, ``(N,)`` int64."""
+        """Numbers of all templates, ascending, ``(N,)`` int64."""
         return self._columns.ids.copy()
 
     def add(
@@ -108,18 +106,18 @@ class TemplateIndex:
         people: ArrayLike = -1,
         quality_score: ArrayLike = 1.0,
     ) -> None:
-        """Add ``(N, D)`` float32 unit vectors under ``(N,)`` rising numbers.
+        """Adds ``(N, D)`` float32 unit vectors under ``(N,)`` ascending numbers.
 
-        What searching them needs beside is made by the next search, by ``save`` or ``settle``.
+        The next search, ``save`` or ``settle`` updates the search index.
 
         Args:
-            ids: numbers, 0 or more, above all that are there.
+            ids: numbers, 0 or more, above all present ones.
             vectors: templates.
-            people: number of the person each is of.
+            people: number of the person of each.
             quality_score: of each, in [0, 1].
 
         Raises:
-            OptionError: wrong shapes, numbers that do not rise, a vector that is not of unit
+            OptionError: wrong shapes, numbers that do not ascend, or a vector that is not of unit
                 length.
         """
         numbers, rows = self._checked_ids(ids), self._checked(vectors)
@@ -141,9 +139,9 @@ class TemplateIndex:
         )
 
     def remove(self, ids: ArrayLike) -> int:
-        """Remove templates by number and overwrite them in memory; returns how many there were.
+        """Removes templates by number and overwrites them in memory; returns how many existed.
 
-        Their codes in a fast scan are overwritten when it is made anew (``settle``).
+        Their codes in the fast scan are overwritten by ``settle``.
         """
         rows = self._columns.rows(np.unique(self._checked_ids(ids)))
         gone = rows[rows >= 0]
@@ -152,7 +150,7 @@ class TemplateIndex:
         kept = np.ones(len(self), np.bool_)
         kept[gone] = False
         self._columns.keep(kept)
-        # Half as many: a gallery around the bound does not build and drop in turn.
+        # Half of the bound: a gallery near the bound does not rebuild again and again.
         if len(self) <= self.options.exact_up_to // 2:
             self._scan = self._tuning = None
         elif self._scan is not None:
@@ -160,40 +158,40 @@ class TemplateIndex:
         return len(gone)
 
     def assign(self, ids: ArrayLike, people: ArrayLike) -> None:
-        """Give templates to other people; numbers that are not there are passed over."""
+        """Assigns templates to other people; ignores unknown numbers."""
         rows = self._columns.rows(self._checked_ids(ids))
         there = rows >= 0
         self._columns.assign(rows[there], np.asarray(people, np.int64)[there])
 
     def columns(self) -> TemplateColumns:
-        """Whose templates these are, by row; for reading until the next change."""
+        """Columns of the templates; valid until the next change."""
         return self._columns
 
     def people(self, ids: ArrayLike) -> Ids:
-        """Person of each of these numbers, ``(N,)``.
+        """Returns the person of each number, ``(N,)``.
 
         Raises:
-            OptionError: a number that is not there.
+            OptionError: an unknown number.
         """
         return self._columns.people[self._found(ids)]
 
     def vectors(self, ids: ArrayLike) -> Vectors:
-        """The templates of these numbers, ``(N, D)`` float32.
+        """Returns the templates of these numbers, ``(N, D)`` float32.
 
         Raises:
-            OptionError: a number that is not there.
+            OptionError: an unknown number.
         """
         return self._columns.vectors[self._found(ids)]
 
     def search(self, vectors: ArrayLike, k: int) -> tuple[NDArray[np.float32], Ids]:
-        """The ``k`` closest templates to each of ``(Q, D)`` probes.
+        """Finds the ``k`` closest templates to each of ``(Q, D)`` probes.
 
         Returns:
-            Scores ``(Q, k)`` float32 from high to low, and numbers ``(Q, k)`` int64; equal scores
-            in order of number; -inf and -1 where there are fewer than ``k`` templates.
+            Scores ``(Q, k)`` float32, descending, and numbers ``(Q, k)`` int64. Equal scores are
+            sorted by number; -inf and -1 pad if there are fewer than ``k`` templates.
 
         Raises:
-            OptionError: ``k`` below 1, wrong shapes, a probe that is not of unit length.
+            OptionError: ``k`` below 1, wrong shapes, or a probe that is not of unit length.
         """
         queries = self._checked(vectors)
         if k < 1:
@@ -208,11 +206,12 @@ class TemplateIndex:
         return scores, ids
 
     def holding(self, queries: Vectors, k: int) -> list[Ids]:
-        """For each probe the rows, for ``columns``, that hold the ``k`` closest: a few more where
-        scores tie or nearly so, in no particular order.
+        """Returns rows of ``columns`` that include the ``k`` closest to each probe, unordered.
+
+        There are a few more if scores are equal or nearly equal.
 
         Args:
-            queries: probes that were looked at: C-contiguous float32 of unit length.
+            queries: checked probes: C-contiguous float32 of unit length.
             k: from 1 to the number of templates.
         """
         held, rows = [], self._columns.vectors
@@ -225,7 +224,7 @@ class TemplateIndex:
         return held
 
     def _proposed(self, queries: Vectors, k: int) -> list[Ids]:
-        """Rows that hold the ``k`` closest to each probe: all of them, or with the recall asked."""
+        """Returns rows that include the ``k`` closest to each probe, exactly or with the recall."""
         if self._scan is not None and self._tuning is not None:
             count = self._tuning.candidates(k, len(self)) + self._scan.gone
             if 8 * count <= len(self):
@@ -234,7 +233,7 @@ class TemplateIndex:
 
     @property
     def settled(self) -> bool:
-        """Whether a search finds its structure made and measured."""
+        """Whether the search index is built and tuned."""
         size = len(self)
         return (
             size <= self.options.exact_up_to
@@ -244,10 +243,10 @@ class TemplateIndex:
         ) and not (self._scan is not None and self._scan.worn)
 
     def settle(self) -> None:
-        """Make and measure the structure now rather than at the next search.
+        """Builds and tunes the search index now, not at the next search.
 
-        It takes some seconds a million templates, where they have become many or three times as
-        many as when it was measured, or one in 50 was removed; parts of it take all processors.
+        Needed when the number of templates passes the bound or triples, or one in 50 was removed.
+        Takes some seconds per million templates, partly on all processors.
         """
         with faiss_threads(self.options.threads):
             self._settle()
@@ -269,7 +268,7 @@ class TemplateIndex:
             self._scan, self._hopeless = None, len(self)
 
     def describe(self) -> str:
-        """The structure in words: kind, asked and measured recall."""
+        """Returns the search index in words: kind, requested and measured recall."""
         if not self.settled:
             return f"{len(self):,} templates (float32), arranged at the next search"
         if self._scan is None or self._tuning is None:
@@ -288,16 +287,16 @@ class TemplateIndex:
         )
 
     def save(self, path: Path, *, state: int, cipher: ValueCipher) -> None:
-        """Write a snapshot, whole or not at all; on return it is on the disk.
+        """Writes a snapshot atomically and syncs it to disk.
 
         Args:
-            path: the file, replaced if there.
-            state: the caller's mark, given back as ``state`` by ``load``.
-            cipher: seals it, about the file's name.
+            path: the file; replaced if it exists.
+            state: position of the caller, restored by ``load``.
+            cipher: encrypts it; the file name is associated data.
         """
         self.settle()
         if self._scan is not None and self._scan.gone:
-            self._scan.refill(self._columns.vectors)  # no code of what was removed goes to the disk
+            self._scan.refill(self._columns.vectors)  # no code of a removed template is written
         snapshot.save(
             path, self._columns, state=state, cipher=cipher, scan=self._scan, tuning=self._tuning,
             recall=self.options.recall,
@@ -306,11 +305,11 @@ class TemplateIndex:
 
     @classmethod
     def load(cls, path: Path, *, options: IndexOptions, cipher: ValueCipher) -> Self:
-        """Read a snapshot.
+        """Reads a snapshot.
 
         Raises:
-            GalleryDamagedError: it is not what was written with this cipher, or of another version.
-            FileNotFoundError: there is none.
+            GalleryDamagedError: damaged, written with another key, or of another version.
+            FileNotFoundError: the file does not exist.
         """
         header, columns, scan = snapshot.load(path, cipher)
         index = cls(header.dimension, options=options)

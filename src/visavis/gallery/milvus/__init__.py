@@ -1,1 +1,1 @@
-"""A gallery on Milvus: a ``GalleryStore`` over pymilvus, its audit in a SQLite file beside it."""
+"""A gallery on Milvus: a ``GalleryStore`` over pymilvus, with a local audit log in SQLite."""

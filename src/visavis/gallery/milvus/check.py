@@ -1,4 +1,4 @@
-"""Whether a gallery on Milvus holds what was written to it."""
+"""Verifies a gallery on Milvus."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PEOPLE_AT_ONCE: Final = 250
 def check(
     tables: Tables, people: People, faces: Faces, search: MilvusSearch, ledger: Ledger
 ) -> CheckReport:
-    """Verify every template's checksum and owner, the means, a sample of searches, the audit."""
+    """Verifies checksum and owner of every template, means, some searches, and the audit log."""
     problems: list[str] = []
     right = links = 0
     names = people.everybody()

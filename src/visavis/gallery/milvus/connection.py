@@ -1,4 +1,4 @@
-"""A connection to Milvus: a server by its URI, or a Milvus Lite folder in this process."""
+"""Connection to a Milvus server, or to a Milvus Lite folder in this process."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _OPEN: Final[dict[str, int]] = {}
 
 
 class Connection:
-    """What ``MilvusGallery`` asks of pymilvus, with errors in this package's words.
+    """Calls pymilvus and translates its errors.
 
-    A Milvus Lite folder belongs to one process at a time: Milvus Lite serves it on a port of the
-    loopback interface and locks it. Handles of one process share that server; the last one closed
-    stops it, so that another process may open the folder.
+    One process at a time can open a Milvus Lite folder: Milvus Lite locks it and serves it on a
+    port of the loopback interface. Connections of one process share that server; closing the last
+    one stops it, so that another process can open the folder.
 
     Args:
-        uri: a folder's path ending in ``.db``, or ``http://host:19530`` and the like.
+        uri: path of a folder ending in ``.db``, or a URI such as ``http://host:19530``.
         token: ``user:password`` or an API key.
-        create: whether a folder that is not there is made.
+        create: whether to create a missing folder.
         options: wait and timeout are used here.
 
     Raises:
         MissingExtraError: pymilvus, or for a folder milvus-lite, is not installed.
         GalleryBusyError: another process has the folder open.
-        GalleryError: there is no such folder, or nobody answers at the URI.
+        GalleryError: there is no such folder, or no server answers.
         OptionError: a path that does not end in ``.db``.
     """
 
@@ -63,8 +63,8 @@ class Connection:
         from pymilvus.exceptions import MilvusException
 
         try:
-            # Shared connections stay open when their last client closes: one more for every folder
-            # that was ever opened, and in the way of the next server that is given the port.
+            # A shared connection stays open after its last client closes. There would be one for
+            # every folder ever opened, and it blocks the next server on the same port.
             return MilvusClient(self.uri, token=token or "", timeout=self.timeout, dedicated=True)
         except MilvusException as error:
             remedy = "is the folder a Milvus Lite database?" if self.lite else "is Milvus running?"
@@ -73,10 +73,10 @@ class Connection:
             ) from error
 
     def call(self, method: str, /, *args: Any, **options: Any) -> Any:
-        """Call a method of ``MilvusClient``.
+        """Calls a method of ``MilvusClient``.
 
         Raises:
-            GalleryError: the gallery is closed, or Milvus refused.
+            GalleryError: the gallery is closed, or Milvus raised an error.
         """
         from pymilvus.exceptions import MilvusException
 
@@ -91,19 +91,19 @@ class Connection:
             ) from error
 
     def reading(self) -> AbstractContextManager[object]:
-        """Held while a search runs. In a Milvus Lite folder it keeps writers out, who might
-        rewrite a collection; a server needs nothing."""
+        """Context of a search. Locks a Milvus Lite folder, whose collections a writer may rewrite;
+        does nothing on a server."""
         return self.lock if self.lite else nullcontext()
 
     def before(self, major: int, minor: int) -> bool:
-        """Whether this is a server of an earlier version."""
+        """Returns whether the server has an earlier version."""
         if self.lite:
             return False
         numbers = str(self.call("get_server_version")).lstrip("v").split(".")[:2]
         return all(n.isdigit() for n in numbers) and [int(n) for n in numbers] < [major, minor]
 
     def generation(self, alias: str) -> int:
-        """A number that no collection of this alias has."""
+        """Returns a number that no collection of this alias has."""
         return 1 + max((n for a, n in self._collections() if a == alias), default=0)
 
     def _collections(self) -> list[tuple[str, int]]:
@@ -111,8 +111,8 @@ class Connection:
         return [(alias, int(number)) for alias, _, number in split if number.isdigit()]
 
     def drop_leftovers(self, prefix: str) -> None:
-        """Drop what an interrupted rewrite left in a Milvus Lite folder: collections of ours that
-        no alias names, and folders of collections that were only half deleted."""
+        """Drops remains of an interrupted rewrite in a Milvus Lite folder: our collections without
+        an alias, and folders of half deleted collections."""
         for alias, number in self._collections():
             name = f"{alias}_v{number}"
             if name.startswith(f"{prefix}_"):
@@ -124,13 +124,13 @@ class Connection:
                 shutil.rmtree(folder)
 
     def size(self) -> int:
-        """Bytes of a Milvus Lite folder; 0 for a server."""
+        """Returns the size of a Milvus Lite folder in bytes; 0 for a server."""
         if not self.lite:
             return 0
         return sum(p.stat().st_size for p in Path(self.uri).rglob("*") if p.is_file())
 
     def close(self) -> None:
-        """Let go; the last handle of a folder stops its server."""
+        """Closes the connection; the last one to a folder stops its server."""
         with self.lock:
             if self.closed:
                 return
@@ -160,7 +160,7 @@ def _prepare(folder: Path, *, create: bool, wait: float) -> None:
 
 
 def _wait_for(lock: Path, wait: float) -> None:
-    # Milvus Lite would log a traceback where the folder is taken, and not wait.
+    # If the folder is locked, Milvus Lite would log a traceback instead of waiting.
     from filelock import FileLock, Timeout
 
     try:

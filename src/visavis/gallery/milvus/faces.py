@@ -1,4 +1,4 @@
-"""The rows of templates, crops and mean templates in a gallery on Milvus."""
+"""Reads and writes templates, crops and mean templates of a gallery on Milvus."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from visavis.gallery.milvus.tables import TEXT_LIMITS, Row, Tables, is_one
 from visavis.gallery.records import NewFace, StoredFace
 
 NEVER: Final = 2**62
-"""Stands for no time of expiry."""
+"""Means: never expires."""
 
-_PART: Final = 45_000  # bytes of a crop in a row: 60,000 characters of base64
+_PART: Final = 45_000  # bytes of a crop per row: 60,000 characters of base64
 TEMPLATE: Final = ("id", "person", "usability", "vector")
-"""Fields that means are made of."""
+"""Fields needed to compute means."""
 
 _WHOLE: Final = (
     *TEMPLATE, "settings", "source", "source_sha256", "source_key", "created", "expires", "crop",
@@ -36,7 +36,7 @@ _WHOLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that the tenant has templates of."""
+    """A model of which the tenant has templates."""
 
     sha256: str
     name: str
@@ -44,29 +44,29 @@ class Model:
 
     @property
     def faces(self) -> str:
-        """Name of the table of its faces."""
+        """Name of the table of faces."""
         return f"faces_{self.sha256[:24]}_{self.dimension}"
 
     @property
     def means(self) -> tuple[str, str]:
-        """Names of the tables of its people's mean templates: equal weights, by quality score."""
+        """Names of the tables of mean templates: equal weights, weighted by quality score."""
         end = self.faces.removeprefix("faces")
         return f"mean{end}", f"weighted{end}"
 
 
 def tag(number: int, model_sha256: str, vector: NDArray[np.float32]) -> str:
-    """A checksum that a template keeps for life."""
+    """Returns the permanent checksum of a template."""
     content = f"{number} {model_sha256} ".encode() + np.ascontiguousarray(vector).tobytes()
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def source_key(source_sha256: str) -> str:
-    """What stands for a photo's hash in a filter."""
+    """Returns the key of a photo's hash in filters."""
     return hashlib.sha256(source_sha256.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def batch_key(faces: Sequence[NewFace]) -> str:
-    """What a batch is known by when it is sent again: a hash of all that is in it."""
+    """Returns the hash of a batch, which identifies it if it is sent again."""
     content = hashlib.blake2b(digest_size=32)
     for face in faces:
         crop = hashlib.blake2b(face.crop or b"").digest()
@@ -78,9 +78,10 @@ def batch_key(faces: Sequence[NewFace]) -> str:
 def means_of(
     rows: Sequence[Row], model: Model
 ) -> Iterator[tuple[str, list[str], NDArray[np.float32]]]:
-    """Mean templates of the people of some rows, which hold all of theirs, by rising number.
+    """Yields mean templates of the people of some rows, for each table of means.
 
-    Yields for each table of means its name, the people, and ``(P, D)`` float32.
+    Rows are sorted by number and include all rows of each person. Yields the name of the table,
+    the people, and ``(P, D)`` float32.
     """
     order = {person: at for at, person in enumerate(dict.fromkeys(row["person"] for row in rows))}
     owners = np.array([order[row["person"]] for row in rows])
@@ -91,19 +92,19 @@ def means_of(
 
 
 class Faces:
-    """Reads and writes faces of one tenant. Each change can be made twice."""
+    """Reads and writes faces of one tenant. All changes are idempotent."""
 
     def __init__(self, tables: Tables, people: People) -> None:
         self.tables, self.people = tables, people
 
     def models(self) -> dict[str, Model]:
-        """The tenant's models by hash."""
+        """Returns the tenant's models by hash."""
         fields = ["sha256", "name", "dimension"]
         rows = [row for page in self.tables.pages("models", "", fields) for row in page]
         return {row["sha256"]: Model(*(row[field] for field in fields)) for row in rows}
 
     def keep_models(self, faces: Sequence[NewFace], models: dict[str, Model]) -> None:
-        """Make the tables for faces, and note their models where they are new."""
+        """Creates tables for faces, and adds their models if new."""
         for face in faces:
             known, length = models.get(face.model_sha256), len(face.vector)
             if known is None or known.dimension != length:
@@ -119,7 +120,7 @@ class Faces:
         self, faces: Sequence[NewFace], numbers: Sequence[int], people: Mapping[str, str],
         models: Mapping[str, Model],
     ) -> dict[str, list[Row]]:  # fmt: skip
-        """Write faces, crops first: a face that is there is whole. Returns the rows by model."""
+        """Writes crops, then faces, so that a visible face is complete. Returns rows by model."""
         now = timestamps.now()
         crops: list[Row] = []
         rows: dict[str, list[Row]] = defaultdict(list)
@@ -148,13 +149,13 @@ class Faces:
                    "data": data}  # fmt: skip
 
     def crop(self, number: int) -> bytes:
-        """The crop of a face that has one."""
+        """Returns the crop of a face that has one."""
         rows = self.tables.read("crops", "face", [number], ["part", "data"])
         ordered = sorted(rows, key=lambda row: int(row["part"]))
         return b"".join(base64.b64decode(row["data"]) for row in ordered)
 
     def owners(self, numbers: Iterable[int], models: Iterable[Model]) -> dict[int, str]:
-        """Whose faces these are, by number; those that are not there are left out."""
+        """Returns the person of each face, by number; omits unknown faces."""
         wanted = list(numbers)
         return {
             row["id"]: row["person"]
@@ -163,7 +164,7 @@ class Faces:
         }
 
     def numbers(self, person: str, models: Iterable[Model]) -> list[int]:
-        """Numbers of a person's faces."""
+        """Returns the numbers of a person's faces."""
         return [
             row["id"]
             for model in models
@@ -171,14 +172,14 @@ class Faces:
         ]
 
     def put_means(self, rows: Sequence[Row], model: Model) -> None:
-        """Write mean templates of people whose faces are all given."""
+        """Writes mean templates of people, given all their faces."""
         for table, people, means in means_of(rows, model) if rows else ():
             self.tables.put(
                 table, [{"id": p, "vector": mean} for p, mean in zip(people, means, strict=True)]
             )
 
     def refresh_means(self, people: Iterable[str], models: Iterable[Model]) -> set[str]:
-        """Compute people's mean templates anew from their faces; returns who has some."""
+        """Recomputes people's mean templates from their faces; returns people who have faces."""
         wanted, there = sorted(set(people)), set()
         for model in models:
             for start in range(0, len(wanted), 250):
@@ -195,9 +196,9 @@ class Faces:
     def delete(
         self, numbers: Sequence[int], people: Iterable[str], models: Sequence[Model]
     ) -> tuple[set[str], set[str]]:
-        """Delete faces and bring their people's means up to date.
+        """Deletes faces and updates their people's means.
 
-        Returns who of the people still has faces, and the tables that held something.
+        Returns the people who still have faces, and the changed tables.
         """
         touched = {"crops"} if any(self.tables.read("crops", "face", numbers, ["id"])) else set()
         self.tables.delete("crops", "face", numbers)
@@ -211,7 +212,7 @@ class Faces:
         self, people: Sequence[str], into: str, models: Sequence[Model],
         *, only: Collection[int] | None = None,
     ) -> None:  # fmt: skip
-        """Give faces of people, or ``only`` some of them, to another person."""
+        """Moves faces of people, or ``only`` some of them, to another person."""
         for model in models:
             found = self.tables.read(model.faces, "person", people, _WHOLE)
             moved = [row | {"person": into} for row in found if only is None or row["id"] in only]
@@ -226,14 +227,14 @@ class Faces:
             self.tables.put(model.faces, [row | {"expires": when} for row in rows])
 
     def by_number(self, models: Sequence[Model], where: str) -> Iterator[StoredFace]:
-        """Yield the faces that a filter names; faces removed meanwhile may be missing."""
+        """Yields the faces that match a filter; faces removed meanwhile may be missing."""
         streams = [self._stored(model, where) for model in models]
         yield from heapq.merge(*streams, key=lambda face: face.id)
 
     def _stored(self, model: Model, where: str) -> Iterator[StoredFace]:
         page: list[Row] | None = []
         last = -1
-        while page is not None:  # ``last`` rises with each page
+        while page is not None:  # ``last`` increases with each page
             with self.tables.connection.lock:
                 page = next(self.tables.pages(model.faces, where, _WHOLE, after=last), None)
                 names = self.people.names({row["person"] for row in page or ()})
@@ -243,7 +244,7 @@ class Faces:
                 last = row["id"]
 
     def levelled(self, models: Mapping[str, Model]) -> dict[str, str]:
-        """Settings of a face that a former version levelled, by model hash."""
+        """Returns the pipeline id of a face levelled by a former version, by model hash."""
         found = {}
         for sha256, model in models.items():
             for row in next(
@@ -254,7 +255,7 @@ class Faces:
 
 
 def check_lengths(faces: Iterable[NewFace]) -> None:
-    """Raise OptionError where a text is longer than Milvus keeps."""
+    """Raises OptionError if a text is too long for Milvus."""
     for face in faces:
         for field, most in TEXT_LIMITS.items():
             if len(getattr(face, field).encode()) > most:

@@ -1,8 +1,8 @@
-"""What this machine keeps beside a gallery on Milvus: the audit, and writes that were begun.
+"""Local files of a gallery on Milvus: the audit log and a journal of unfinished writes.
 
-Milvus has no transactions. Every write here is a list of upserts and deletes that can be sent twice
-with the same result. It is noted before the first of them is sent, and crossed out, together with
-its entry in the audit, after the last: what a killed process left is sent again.
+Milvus has no transactions. Every write is a list of idempotent upserts and deletes. It is added to
+the journal before the first request, and removed, together with its audit entry, after the last. So
+writes of a killed process are sent again.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import exclusive, translate_errors
 from visavis.gallery.sqlite.opening import opened
 
-_WRITER_BITS: Final = 10  # of a face's number say which machine gave it
+_WRITER_BITS: Final = 10  # of a face's number identify the machine
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A write that was begun.
+    """A write in the journal.
 
     Attributes:
-        number: in the ledger.
-        kind: ``add``, ``remove``, ``faces``, ``move`` or ``person``; ``settled`` of an ``add``
-            that was interrupted.
-        payload: what to do, by ids and numbers, never names.
-        event: what the audit will say.
+        number: number in the journal.
+        kind: ``add``, ``remove``, ``faces``, ``move`` or ``person``; ``settled``: an interrupted
+            ``add``.
+        payload: the changes, by ids and numbers, never names.
+        event: its future audit entry.
         batch: key of an ``add``.
     """
 
@@ -48,20 +48,20 @@ class Write:
 
     @property
     def numbers(self) -> list[int]:
-        """Of the faces of an ``add``: microseconds since 1970 and the machine, rising."""
+        """Numbers of the faces of an ``add``, ascending: microseconds since 1970, and machine."""
         first, count = self.payload["first"], self.payload["count"]
         return [at << _WRITER_BITS | self.payload["writer"] for at in range(first, first + count)]
 
 
 class Ledger:
-    """A SQLite gallery without faces: only its audit is used, and a table of its own.
+    """Audit log and journal, in a SQLite gallery without faces.
 
     Args:
-        folder: one for each tenant; made if it is not there, readable for its owner only.
+        folder: one per tenant; created if missing, readable by its owner only.
         options: number of this machine, and how long to wait for other processes.
 
     Raises:
-        GalleryError: the folder cannot be written, or holds something else.
+        GalleryError: the folder cannot be written, or contains something else.
     """
 
     def __init__(self, folder: Path, *, options: MilvusOptions) -> None:
@@ -69,7 +69,7 @@ class Ledger:
         self._writer, self._timeout = options.writer, options.timeout
         with translate_errors(folder):
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._database, self._seal = opened(
+        self._database, self._cipher = opened(
             folder, create=True, key=None, timeout=options.timeout, scrypt_cost=SCRYPT_COST
         )
         with self._database.alone() as db:
@@ -79,73 +79,79 @@ class Ledger:
             )
 
     def alone(self) -> AbstractContextManager[None]:
-        """Held by whoever writes to Milvus: processes of one machine take turns, and whoever holds
-        it knows that nobody works on what the ledger lists."""
+        """Lock of the one process of this machine that writes to Milvus.
+
+        Its owner knows that nobody works on the listed writes.
+        """
         return exclusive(self.folder / ".lock", folder=self.folder, timeout=self._timeout)
 
     def begin(self, kind: str, payload: Mapping[str, Any], event: audit.Event) -> Write:
-        """Note a write before it is sent."""
+        """Adds a write to the journal, before it is sent."""
         with self._database.writing() as (db, _):
             return _noted(db, kind, payload, event)
 
     def begin_batch(self, key: str, count: int, event: audit.Event) -> tuple[Write, bool]:
-        """Note an enrollment and number its faces: the same again where a batch with this key was
-        begun and not finished. Returns the write, and whether it was begun before."""
+        """Adds an enrollment and numbers its faces; an unfinished batch with this key is reused.
+
+        Returns the write, and whether it was reused.
+        """
         with self._database.writing() as (db, state):
             row = db.execute("SELECT * FROM begun WHERE batch = ?", (key,)).fetchone()
             if row is not None:
                 return replace(_write(row), event=event), True
-            first = max(timestamps.now(), state.clock + 1)  # rising, even if the clock was set back
+            first = max(timestamps.now(), state.clock + 1)  # ascending
             db.execute("UPDATE state SET clock = ?", (first + count - 1,))
             payload = {"first": first, "count": count, "writer": self._writer}
             return _noted(db, "add", payload, event, key), False
 
     def finish(self, write: Write) -> None:
-        """Cross a write out and append its entry to the audit, both or neither."""
+        """Removes a write and appends its audit entry, atomically."""
         with self._database.writing() as (db, _):
-            audit.append(db, self._seal, [write.event])
+            audit.append(db, self._cipher, [write.event])
             db.execute("DELETE FROM begun WHERE number = ?", (write.number,))
 
     def drop(self, write: Write) -> None:
-        """Cross out a write that was taken back."""
+        """Removes a write that was undone."""
         with self._database.writing() as (db, _):
             db.execute("DELETE FROM begun WHERE number = ?", (write.number,))
 
     def settle(self, write: Write, faces: int) -> None:
-        """Note that a batch was interrupted, and how many of its faces are there. It stays known,
-        so that the same batch, when it is sent again, gets the same numbers."""
+        """Marks a batch as interrupted, with the number of faces written.
+
+        It stays in the journal, so that the batch gets the same numbers if it is sent again.
+        """
         with self._database.writing() as (db, _):
             details = {"faces": faces, "interrupted": True}
-            audit.append(db, self._seal, [audit.Event("enrol", "", details)])
+            audit.append(db, self._cipher, [audit.Event("enrol", "", details)])
             db.execute("UPDATE begun SET kind = 'settled' WHERE number = ?", (write.number,))
 
     def unfinished(self) -> list[Write]:
-        """Writes to carry out again, oldest first."""
+        """Returns the writes to send again, oldest first."""
         with self._database.reading() as (db, _):
             rows = db.execute("SELECT * FROM begun WHERE kind != 'settled' ORDER BY number")
             return [_write(row) for row in rows]
 
     def note(self, event: audit.Event) -> None:
-        """Append to the audit."""
+        """Appends to the audit log."""
         with self._database.writing() as (db, _):
-            audit.append(db, self._seal, [event])
+            audit.append(db, self._cipher, [event])
 
     def entries(self, *, action: str | None = None) -> Iterator[AuditEntry]:
-        """The audit from the start."""
+        """Yields the audit log, oldest entry first."""
         return audit.entries(self._database, action=action)
 
     def head(self) -> tuple[int, str]:
-        """Number and hash of the audit's last entry."""
+        """Returns number and hash of the last audit entry."""
         with self._database.reading() as (db, _):
             return audit.head(db)
 
     def verify(self) -> Iterator[str | None]:
-        """Walk the audit: ``None`` for each entry that is as it was written, else a sentence."""
+        """Verifies the audit log: yields ``None`` for each valid entry, else a sentence."""
         with self._database.reading() as (db, state):
-            yield from audit.verify(db, self._seal, state)
+            yield from audit.verify(db, self._cipher, state)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Closes the file."""
         self._database.close()
 
 
@@ -166,13 +172,13 @@ def _write(row: tuple[Any, ...]) -> Write:
 
 
 def ledger_folder(uri: str, tenant: str, prefix: str, *, home: Path | None) -> Path:
-    """Where a ledger is: beside a Milvus Lite folder; of a server in this user's data folder.
+    """Returns the ledger's folder: beside a Milvus Lite folder, or in the data folder.
 
     Args:
-        uri: a folder's path, or the server's URI.
-        tenant: whose gallery.
-        prefix: of the collections' names.
-        home: the data folder; the user's own when ``None``.
+        uri: path of a folder, or URI of a server.
+        tenant: name of the tenant.
+        prefix: prefix of the collections' names.
+        home: the data folder; the user's own if ``None``.
 
     >>> ledger_folder("/data/a.db", "berlin", "visavis", home=None).as_posix()
     '/data/a.db.audit/visavis.berlin'

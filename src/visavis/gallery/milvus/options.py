@@ -1,4 +1,4 @@
-"""How a gallery on Milvus is laid out, and which index serves a recall that is asked for."""
+"""Options of a gallery on Milvus, and index parameters for a requested recall."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class MilvusOptions(Record):
     """Options of ``MilvusGallery``.
 
     Attributes:
-        index: ``flat`` compares with everybody, exactly; ``hnsw`` a graph in memory; ``ivf_sq8``
-            bytes in memory; ``diskann`` a graph on the query nodes' disks. ``auto``: ``flat`` in a
-            Milvus Lite folder, ``hnsw`` on a cluster. Fixed when a model's first face is enrolled.
+        index: ``flat``: exact search of all; ``hnsw``: graph in memory; ``ivf_sq8``: 8-bit codes
+            in memory; ``diskann``: graph on the query nodes' disks. ``auto``: ``flat`` in a Milvus
+            Lite folder, ``hnsw`` on a cluster. Fixed when a model's first face is enrolled.
         recall: share of the true best that an index other than ``flat`` should find, 0.5 to 1.
-            It sets the search effort from a table (docs/concepts/scale-out.md). What it gives on
+            It selects the search effort from a table (docs/concepts/scale-out.md). The recall on
             your faces is not measured: compare with ``flat`` on some of them.
-        partitions: physical partitions among which Milvus spreads the tenants by hash; 0: none,
-            tenants are told apart by a filter. ``None``: 64 on a server from 2.4 on, else 0
-            (earlier servers put what is written again into another partition).
-        shards: write channels of a new collection.
-        replicas: copies in the memory of the query nodes.
-        writer: number of this machine among those that write to one tenant, 0 to 1023; machines
-            must have different ones.
-        wait: seconds to wait for a Milvus Lite folder that another process has open.
-        timeout: seconds that one request may take.
-        erase: ``now`` rewrites a Milvus Lite folder at each removal, so that no byte stays;
-            ``later`` leaves that to ``compact``. On a cluster both only ask it to compact.
-        prefix: what the names of the collections begin with.
+        partitions: number of physical partitions to which Milvus assigns tenants by hash; 0: a
+            filter separates tenants. ``None``: 64 on a server from 2.4 on, else 0 (earlier servers
+            write a repeated upsert to another partition).
+        shards: number of write channels of a new collection.
+        replicas: number of copies in the memory of the query nodes.
+        writer: number of this machine, 0 to 1023, different for each machine that writes to the
+            same tenant.
+        wait: seconds to wait for a Milvus Lite folder opened by another process.
+        timeout: maximum time of a request in seconds.
+        erase: ``now`` rewrites a Milvus Lite folder at each removal, so that no byte remains;
+            ``later`` leaves that to ``compact``. On a cluster, both only request a compaction.
+        prefix: prefix of the collections' names.
     """
 
     index: IndexKind = "auto"
@@ -75,7 +75,7 @@ class MilvusOptions(Record):
 
 
 def index_kind(options: MilvusOptions, *, lite: bool) -> IndexKind:
-    """The index that ``auto`` stands for.
+    """Returns the index kind; resolves ``auto``.
 
     Raises:
         OptionError: Milvus Lite has no DISKANN.
@@ -90,11 +90,11 @@ def index_kind(options: MilvusOptions, *, lite: bool) -> IndexKind:
 
 
 def index_parameters(kind: IndexKind, *, expected: int = 10_000_000) -> tuple[str, dict[str, Any]]:
-    """Milvus's name and build parameters of an index.
+    """Returns Milvus's name and build parameters of an index.
 
     Args:
         kind: ``flat``, ``hnsw``, ``ivf_sq8`` or ``diskann``.
-        expected: vectors of a sealed segment and its neighbours, for the number of IVF cells.
+        expected: expected number of vectors per segment, for the number of IVF cells.
 
     >>> index_parameters("hnsw")
     ('HNSW', {'M': 32, 'efConstruction': 360})
@@ -109,7 +109,7 @@ def index_parameters(kind: IndexKind, *, expected: int = 10_000_000) -> tuple[st
 
 
 def cells(vectors: int) -> int:
-    """Cells of an inverted file: the power of two next to 4·√n, 128 to 65,536.
+    """Returns the number of IVF cells: the power of two nearest to 4·√n, 128 to 65,536.
 
     >>> cells(1_000_000)
     4096
@@ -120,12 +120,12 @@ def cells(vectors: int) -> int:
 
 
 def search_parameters(kind: IndexKind, recall: float, *, limit: int) -> dict[str, Any]:
-    """Search effort for a recall, from a table that errs on the side of effort.
+    """Returns search parameters for a recall, from a conservative table.
 
     Args:
-        kind: of the index.
-        recall: asked for.
-        limit: hits asked for; HNSW's ``ef`` and DISKANN's list are never below it.
+        kind: kind of index.
+        recall: requested recall.
+        limit: requested number of hits, the minimum of HNSW's ``ef`` and DISKANN's list.
 
     >>> search_parameters("hnsw", 0.99, limit=50)
     {'ef': 320}
@@ -140,13 +140,12 @@ def search_parameters(kind: IndexKind, recall: float, *, limit: int) -> dict[str
 
 
 def score_error(kind: IndexKind) -> float:
-    """How far a score that Milvus reports may lie from the exact one.
+    """Returns the maximum error of a score reported by Milvus.
 
-    All but ``ivf_sq8`` compare the vectors as stored, up to float32 rounding. Scalar quantization
-    rounds each number of a template to one of 256 levels between the least and the greatest of
-    its dimension, at most 2 apart: for a unit probe the score is off with standard deviation
-    (2/255)/√12 = 0.0023 at worst (four of them are allowed for); 0.0007 on 128 numbers that
-    span 0.6.
+    All but ``ivf_sq8`` compare stored vectors, up to float32 rounding. Scalar quantization rounds
+    each component to one of 256 levels between its minimum and maximum, at most 2 apart. For a unit
+    probe, the standard deviation of the error is at most (2/255)/√12 = 0.0023 (four of them are
+    allowed); 0.0007 for 128 components with a range of 0.6.
 
     >>> score_error("ivf_sq8"), score_error("hnsw")
     (0.01, 2e-06)

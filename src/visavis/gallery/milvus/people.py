@@ -1,4 +1,4 @@
-"""The rows of people in a gallery on Milvus."""
+"""Reads and writes people of a gallery on Milvus."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class People:
         self.tables = tables
 
     def put(self, ids: Mapping[str, str]) -> None:
-        """Write new people, ids by name."""
+        """Writes new people; ``ids`` by name."""
         created = timestamps.now()
         self.tables.put("people", [
             {"id": number, "name": name, "name_key": _name_key(name), "attributes": "{}",
@@ -38,7 +38,7 @@ class People:
     def change(
         self, number: str, *, name: str | None = None, attributes: str | None = None
     ) -> None:
-        """Replace a person's row by one with another name or other attributes (JSON)."""
+        """Changes a person's name or attributes (JSON)."""
         changes = {} if name is None else {"name": name, "name_key": _name_key(name)}
         if attributes is not None:
             changes["attributes"] = attributes
@@ -46,20 +46,20 @@ class People:
             self.tables.put("people", [row | changes])
 
     def delete(self, people: Iterable[str]) -> None:
-        """Delete rows of people; their faces are the caller's to delete."""
+        """Deletes people; the caller deletes their faces."""
         self.tables.delete("people", "id", people)
 
     def ids(self, names: Iterable[str]) -> dict[str, str]:
-        """Ids of those of the (composed) names that are enrolled."""
+        """Returns ids of enrolled people, by name in NFC."""
         keys = {_name_key(name): name for name in names}
         rows = self.tables.read("people", "name_key", sorted(keys), ["id", "name", "name_key"])
         return {row["name"]: row["id"] for row in rows if keys[row["name_key"]] == row["name"]}
 
     def known(self, name: str) -> str:
-        """Id of an enrolled person.
+        """Returns the id of an enrolled person.
 
         Raises:
-            UnknownPersonError: nobody is called that.
+            UnknownPersonError: the name is unknown.
         """
         found = self.ids([composed(name)])
         if not found:
@@ -68,18 +68,18 @@ class People:
         return found[composed(name)]
 
     def names(self, people: Iterable[str]) -> dict[str, str]:
-        """Names of those of these people who are there, by id."""
+        """Returns names by id; omits unknown ids."""
         rows = self.tables.read("people", "id", sorted(people), ["id", "name"])
         return {row["id"]: row["name"] for row in rows}
 
     def everybody(self) -> dict[str, str]:
-        """Names by id, in code point order. Holds all names in memory."""
+        """Returns all names by id, sorted by code points; needs memory for all names."""
         pages = self.tables.pages("people", "", ["name"])
         rows = sorted((row["name"], row["id"]) for page in pages for row in page)
         return {number: name for name, number in rows}
 
     def read(self, numbers: Sequence[str], faces: Mapping[str, str]) -> list[Person]:
-        """People by id, in the order given; those who are gone are left out.
+        """Returns people by id, in the given order; omits unknown ids.
 
         Args:
             numbers: ids.
@@ -94,10 +94,10 @@ class People:
 
 
 def usable_attributes(name: str, attributes: Mapping[str, Any]) -> str:
-    """Attributes as JSON text.
+    """Returns attributes as JSON text.
 
     Raises:
-        OptionError: they are longer than Milvus keeps, or not JSON values.
+        OptionError: too long for Milvus, or not JSON values.
     """
     text = attributes_text(attributes)
     if len(text.encode()) > LONGEST_TEXT:
@@ -109,7 +109,7 @@ def usable_attributes(name: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _name_key(name: str) -> str:
-    """What stands for a name in a filter."""
+    """Returns the key of a name in filters."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Searching a gallery on Milvus: Milvus finds who is near, numpy says how near, exactly."""
+"""Searches a gallery on Milvus: Milvus finds candidates, NumPy computes exact scores."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ _CANDIDATES: Final = 64
 class MilvusSearch:
     """Finds the people closest to probes.
 
-    Milvus gives candidates: faces for ``max``, people's mean templates for the means. As long as
-    more could be equal to the k-th, more are asked for, up to Milvus's 16,384 a probe; what an
-    index's quantization may have put behind the k-th is a candidate, too. The candidates' templates
-    are then read and scored as in a SQLite gallery, so that both give the same numbers. With a
-    domain the candidates are those closest to ``Domain.query``, as in a SQLite gallery.
+    Milvus returns candidates: faces for ``max``, mean templates for the means. More are requested
+    while others may score as high as the k-th, including the error of the index's quantization, up
+    to Milvus's limit of 16,384 per probe. Then the candidates' templates are read and scored as in
+    a SQLite gallery, so that both return the same scores. With a domain, candidates are those
+    closest to ``Domain.query``, as in a SQLite gallery.
     """
 
     def __init__(self, tables: Tables, people: People) -> None:
         self.tables, self.people = tables, people
 
     def checked(self, vectors: Vectors, model: Model | None, k: int, fusion: str) -> Vectors:
-        """Probes that can be searched.
+        """Returns checked probes.
 
         Raises:
-            OptionError, ModelMismatchError: as ``GalleryStore.search`` says.
+            OptionError, ModelMismatchError: see ``GalleryStore.search``.
         """
         probes = usable_vectors(vectors)
         if k < 1:
@@ -61,7 +61,7 @@ class MilvusSearch:
         self, probes: Vectors, model: Model, *, k: int, fusion: Fusion,
         domain: Domain | None = None,
     ) -> list[list[Match]]:  # fmt: skip
-        """As ``GalleryStore.search``."""
+        """Returns the ``k`` closest people to each probe. See ``GalleryStore.search``."""
         answers: list[list[Match]] = []
         queries = probes
         if domain is not None:
@@ -84,7 +84,7 @@ class MilvusSearch:
         found: list[list[str]] = [[] for _ in probes]
         open_ = list(range(len(probes)))
         limit = min(max(4 * k, _CANDIDATES if all_hits else 32), MOST_HITS)
-        doubt = 2 * score_error(self.tables.index)  # of the k-th, and of who may be before it
+        doubt = 2 * score_error(self.tables.index)  # of the k-th, and of those that may precede it
         while open_:
             hits = self._hits(table, probes[open_], limit)
             people = self.people.names({_owner(hit) for each in hits for hit in each})
@@ -136,8 +136,10 @@ class MilvusSearch:
     def non_mated(
         self, model: Model, *, most: int, fusion: Fusion, domain: Domain | None
     ) -> NDArray[np.float32]:
-        """As ``GalleryStore.non_mated``; in a gallery of more than 200,000 faces the people are
-        chosen among the owners of the first 200,000."""
+        """Returns non-mated scores. See ``GalleryStore.non_mated``.
+
+        Draws people from the first 200,000 faces only.
+        """
         owners = self._owners(model)
         there = self.people.names(owners)
         people = sorted(person for person in owners if person in there)
@@ -160,7 +162,7 @@ class MilvusSearch:
         return np.array([score for score in closest if score is not None], dtype=np.float32)
 
     def mean(self, model: Model) -> tuple[NDArray[np.float32], int] | None:
-        """As ``GalleryStore.mean``, of the first faces."""
+        """Returns mean and number of people of the first faces. See ``GalleryStore.mean``."""
         rows: list[Row] = []
         for page in self.tables.pages(model.faces, "", ["person", "vector"]):
             rows += page
@@ -187,10 +189,10 @@ class MilvusSearch:
 
 
 def require_fusion(fusion: str) -> None:
-    """Refuse a fusion that is not known.
+    """Checks the name of a fusion.
 
     Raises:
-        OptionError: it is none of ``FUSIONS``.
+        OptionError: not one of ``FUSIONS``.
     """
     if fusion not in FUSIONS:
         raise OptionError(f"the fusion {fusion!r}", f"choose one of {', '.join(FUSIONS)}")
@@ -205,7 +207,7 @@ def _number(row: Row) -> int:
 
 
 class _Held:
-    """One person's templates, by rising number."""
+    """One person's templates, sorted by number."""
 
     def __init__(self, rows: list[Row], domain: Domain | None) -> None:
         self.numbers = [int(row["id"]) for row in rows]

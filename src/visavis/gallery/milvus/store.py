@@ -1,4 +1,4 @@
-"""A gallery on Milvus: from a Milvus Lite folder in tests to a cluster, by its URI."""
+"""A gallery on Milvus: a Milvus Lite folder, a server or a cluster."""
 
 from __future__ import annotations
 
@@ -52,27 +52,26 @@ _ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 class MilvusGallery:
     """People and their templates in Milvus: a ``GalleryStore``.
 
-    What is guaranteed, and what a killed process leaves: docs/concepts/scale-out.md. In short: a
-    call that returned has taken effect; Milvus has no transactions, so a call that is running, or
-    was killed, may be seen half done; every write can be sent again with the same result, and the
-    next write from this machine finishes what was begun on it.
+    A call that returned has taken effect. Milvus has no transactions, so others may see a running
+    or killed call half done. All writes are idempotent, and the next write from this machine
+    completes unfinished ones. See docs/concepts/scale-out.md.
 
     Args:
-        uri: a folder's path ending in ``.db`` (Milvus Lite, in this process), or the URI of a
-            Milvus server or cluster (``http://host:19530``).
-        tenant: whose gallery; tenants share collections and see nothing of each other.
+        uri: path of a folder ending in ``.db`` (Milvus Lite, in this process), or URI of a Milvus
+            server or cluster (``http://host:19530``).
+        tenant: name of the tenant; tenants share collections but cannot see each other's data.
         token: ``user:password`` or an API key of a cluster.
-        create: make a Milvus Lite folder that is not there. A server's collections are made when
-            they are first written to.
+        create: create a missing Milvus Lite folder. A server's collections are created at the
+            first write.
         options: layout, index, recall; see ``MilvusOptions``.
-        home: the data folder that holds the audit of a gallery on a server; the user's own when
-            ``None``. Of a Milvus Lite folder it is beside it.
+        home: data folder with the audit log of a gallery on a server; the user's own if ``None``.
+            The log of a Milvus Lite folder is beside it.
 
     Raises:
         MissingExtraError: pymilvus or milvus-lite is not installed (extra ``milvus``).
         GalleryBusyError: another process has the Milvus Lite folder open.
-        GalleryError: there is nothing at the URI, or it was made by an earlier version.
-        OptionError: the tenant's name, or a path that does not end in ``.db``.
+        GalleryError: no gallery at the URI, or one of an earlier version.
+        OptionError: an invalid tenant name, or a path that does not end in ``.db``.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class MilvusGallery:
                 folder = ledger_folder(self._connection.uri, tenant, self.options.prefix, home=home)
                 self._ledger = Ledger(folder, options=self.options)
                 if self._ledger.unfinished():
-                    with self._writing():  # which carries them out
+                    with self._writing():  # which completes them
                         pass
         except VisavisError:
             self._connection.close()
@@ -107,8 +106,8 @@ class MilvusGallery:
 
     @contextmanager
     def _writing(self, batch: str = "") -> Iterator[None]:
-        """One writer of this machine at a time, with nothing left of those that were killed; but
-        for a batch that is being sent again."""
+        """Locks out other writers of this machine and completes unfinished writes, except for
+        ``batch``, which is being sent again."""
         with self._connection.lock, self._ledger.alone():
             for write in self._ledger.unfinished():
                 if not batch or write.batch != batch:
@@ -122,7 +121,7 @@ class MilvusGallery:
         models, payload = list(self._faces.models().values()), write.payload
         touched: set[str] = set()
         match write.kind:
-            case "add":  # interrupted; what came through is whole, but not in the means
+            case "add":  # interrupted; written faces are complete, but not in the means
                 owners = self._faces.owners(write.numbers, models)
                 self._faces.refresh_means(owners.values(), models)
                 self._ledger.settle(write, len(owners))
@@ -133,7 +132,7 @@ class MilvusGallery:
                     self._people.delete(payload["from"])
             case "expiry":
                 self._faces.set_expiry(payload["person"], payload["expires"], models)
-            case "remove":  # the person first: faces of nobody are seen by nobody
+            case "remove":  # the person first: nobody sees faces without a person
                 person = payload["person"]
                 self._people.delete([person])
                 numbers = self._faces.numbers(person, models)
@@ -153,14 +152,14 @@ class MilvusGallery:
         return {"people", "crops", *(t for model in models for t in (model.faces, *model.means))}
 
     def add(self, faces: Sequence[NewFace], /) -> list[int]:
-        """Enroll faces; returns their numbers in order. See ``GalleryStore.add``.
+        """Enrolls faces; returns their numbers in order. See ``GalleryStore.add``.
 
-        A batch that was interrupted, by whatever, is to be sent again as it was: its faces get the
-        same numbers, so that each is there once.
+        Send an interrupted batch again unchanged: its faces get the same numbers, so that each
+        exists once.
 
         Raises:
-            GalleryError: the server did not do it. What was written is taken back; if the server
-                cannot do that either, a part of the batch may be there until it is sent again.
+            GalleryError: the server failed. Written faces are removed; if that fails, too, a part
+                of the batch may remain until it is sent again.
         """
         with self._connection.lock:
             models = self._faces.models()
@@ -175,7 +174,7 @@ class MilvusGallery:
         held = {model.sha256: model.dimension for model in models.values()}
         try:
             checked = usable_faces(faces, held)
-        except ModelMismatchError:  # where all templates are gone, others of any length may come
+        except ModelMismatchError:  # without templates, any dimension is accepted
             there = {s: d for s, d in held.items() if self._tables.count(models[s].faces)}
             checked = usable_faces(faces, there)
         check_lengths(checked)
@@ -190,7 +189,7 @@ class MilvusGallery:
         details = {"faces": len(faces), "people": len(people), "new_people": len(new)}
         write, again = self._ledger.begin_batch(key, len(faces), Event("enrol", subject, details))
         older = set(known.values())
-        if again:  # a merge may have given some to others meanwhile
+        if again:  # a merge may have moved some meanwhile
             older |= set(self._faces.owners(write.numbers, models.values()).values())
         try:
             self._faces.keep_models(faces, models)
@@ -208,14 +207,14 @@ class MilvusGallery:
         return write.numbers
 
     def _take_back(self, write: Write, new: Mapping[str, str], older: set[str]) -> None:
-        with suppress(GalleryError):  # else it stays in the ledger, to be sent again
+        with suppress(GalleryError):  # else it stays in the journal, to be sent again
             models = list(self._faces.models().values())
             self._faces.delete(write.numbers, {*older, *new.values()}, models)
             self._people.delete(new.values())
             self._ledger.drop(write)
 
     def people(self) -> Iterator[Person]:
-        """Everybody, by name. See ``GalleryStore.people``."""
+        """Yields all people, sorted by name. See ``GalleryStore.people``."""
         with self._connection.lock:
             listed = list(self._people.everybody())
         for start in range(0, len(listed), _PEOPLE_AT_ONCE):
@@ -228,7 +227,7 @@ class MilvusGallery:
         return self._people.read(numbers, tables)
 
     def person(self, name: str, /) -> Person:
-        """One person. See ``GalleryStore.person``."""
+        """Returns one person. See ``GalleryStore.person``."""
         with self._connection.lock:
             (found,) = self._read_people([self._people.known(name)])
             return found
@@ -246,14 +245,14 @@ class MilvusGallery:
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
     ) -> Iterator[StoredFace]:
-        """Faces in order of number. See ``GalleryStore.faces``."""
+        """Yields faces in order of number. See ``GalleryStore.faces``."""
         with self._connection.lock:
             where = "" if person is None else is_one("person", self._people.known(person))
             models = [m for m in self._faces.models().values() if model_sha256 in {None, m.sha256}]
         yield from self._faces.by_number(models, where)
 
     def crop(self, face: int, /) -> bytes | None:
-        """A face as PNG bytes where it was kept. See ``GalleryStore.crop``."""
+        """Returns the aligned face, if stored. See ``GalleryStore.crop``."""
         with self._connection.lock:
             for model in self._faces.models().values():
                 for row in self._tables.read(model.faces, "id", [int(face)], ["crop", "person"]):
@@ -262,12 +261,12 @@ class MilvusGallery:
         raise GalleryError(f"there is no face {face}", "`visavis people show` lists a person's")
 
     def has_person(self, name: str, /) -> bool:
-        """Whether somebody of that name is enrolled."""
+        """Returns whether a person of that name is enrolled."""
         with self._connection.lock:
             return bool(self._people.ids([composed(name)]))
 
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
-        """Whether this photo is enrolled. See ``GalleryStore.has_source``."""
+        """Returns whether this photo is enrolled. See ``GalleryStore.has_source``."""
         with self._connection.lock:
             model = self._faces.models().get(model_sha256)
             known = self._people.ids([composed(person)]).values()
@@ -278,10 +277,10 @@ class MilvusGallery:
             return any(row["source_sha256"] == source_sha256 for row in rows)
 
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
-        """Replace a person's attributes. See ``GalleryStore.set_attributes``.
+        """Replaces a person's attributes. See ``GalleryStore.set_attributes``.
 
         Raises:
-            OptionError: they are longer than Milvus keeps.
+            OptionError: too long for Milvus.
         """
         text = usable_attributes(name, attributes)
         with self._writing():
@@ -299,7 +298,7 @@ class MilvusGallery:
             self._write("expiry", payload, Event("expiry", person, {"expires": when is not None}))
 
     def rename(self, old: str, new: str, /) -> None:
-        """Give a person another name. See ``GalleryStore.rename``."""
+        """Renames a person. See ``GalleryStore.rename``."""
         with self._writing():
             name, number = usable_name(new), self._people.known(old)
             if name == composed(old):
@@ -313,9 +312,9 @@ class MilvusGallery:
             self._ledger.finish(write)
 
     def merge(self, into: str, *others: str) -> None:
-        """Move the others' faces to ``into`` and remove the others. See ``GalleryStore.merge``.
+        """Moves the others' faces to ``into`` and removes the others. See ``GalleryStore.merge``.
 
-        It may be seen half done while it runs.
+        Others may see it half done while it runs.
         """
         with self._writing():
             target = self._people.known(into)
@@ -327,9 +326,9 @@ class MilvusGallery:
                 self._write("move", payload, Event("merge", target, {"others": moved}))
 
     def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
-        """Move some of a person's faces to another. See ``GalleryStore.split``.
+        """Moves some of a person's faces to another. See ``GalleryStore.split``.
 
-        It may be seen half done while it runs.
+        Others may see it half done while it runs.
         """
         with self._writing():
             new, person = usable_name(into), self._people.known(name)
@@ -348,8 +347,8 @@ class MilvusGallery:
             self._write("move", payload, Event("split", person, details))
 
     def remove(self, name: str, /) -> int:
-        """Erase a person, in a Milvus Lite folder to the last byte (but see
-        ``MilvusOptions.erase``). See ``GalleryStore.remove``."""
+        """Erases a person; in a Milvus Lite folder from all files, see ``MilvusOptions.erase``. See
+        ``GalleryStore.remove``."""
         with self._writing():
             person = self._people.known(name)
             count = len(self._faces.numbers(person, self._faces.models().values()))
@@ -357,14 +356,14 @@ class MilvusGallery:
             return count
 
     def remove_faces(self, faces: Sequence[int], /) -> int:
-        """Erase faces by number. See ``GalleryStore.remove_faces``."""
+        """Erases faces by number. See ``GalleryStore.remove_faces``."""
         with self._writing():
             numbers = sorted({int(face) for face in faces})
             owners = self._faces.owners(numbers, self._faces.models().values())
             return self._delete(owners, "remove_faces", drop=False)
 
     def expire(self, now: str, /) -> int:
-        """Erase the faces whose time is over. See ``GalleryStore.expire``."""
+        """Erases expired faces. See ``GalleryStore.expire``."""
         where = f"expires < {timestamps.microseconds(instant(now))}"
         with self._writing():
             owners: dict[int, str] = {}
@@ -382,8 +381,8 @@ class MilvusGallery:
         return len(owners)
 
     def compact(self) -> None:
-        """Rewrite a Milvus Lite folder so that nothing deleted or replaced is left in its files;
-        ask a server to compact."""
+        """Rewrites a Milvus Lite folder without deleted and replaced data; asks a server to
+        compact."""
         with self._writing():
             self._tables.erase(self._all_tables(list(self._faces.models().values())))
 
@@ -397,7 +396,7 @@ class MilvusGallery:
         fusion: Fusion = "weighted",
         domain: Domain | None = None,
     ) -> list[list[Match]]:
-        """The ``k`` closest people to each probe. See ``GalleryStore.search``."""
+        """Returns the ``k`` closest people to each probe. See ``GalleryStore.search``."""
         with self._connection.reading():
             model = self._faces.models().get(model_sha256)
             probes = self._search.checked(vectors, model, k, fusion)
@@ -409,7 +408,7 @@ class MilvusGallery:
         self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted",
         domain: Domain | None = None,
     ) -> NDArray[np.float32]:  # fmt: skip
-        """How close a stranger comes. See ``GalleryStore.non_mated``."""
+        """Returns non-mated scores. See ``GalleryStore.non_mated``."""
         require_fusion(fusion)
         with self._connection.reading():
             model = self._faces.models().get(model_sha256)
@@ -419,22 +418,22 @@ class MilvusGallery:
             return self._search.non_mated(model, most=most, fusion=fusion, domain=space)
 
     def mean(self, model_sha256: str, /) -> tuple[NDArray[np.float32], int] | None:
-        """The mean of people's mean templates, and how many; of the first 20,000 faces. See
-        ``GalleryStore.mean``."""
+        """Returns the mean of people's mean templates, and their number, for the first 20,000
+        faces. See ``GalleryStore.mean``."""
         with self._connection.reading():
             model = self._faces.models().get(model_sha256)
             return None if model is None else self._search.mean(model)
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
-        """Append to the audit. See ``GalleryStore.note``."""
+        """Appends to the audit log. See ``GalleryStore.note``."""
         self._ledger.note(event(action, subject, details))
 
     def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
-        """What was done from this machine, from the start. See ``GalleryStore.audit``."""
+        """Yields the audit log of this machine, oldest entry first. See ``GalleryStore.audit``."""
         return self._ledger.entries(action=action)
 
     def info(self) -> GalleryInfo:
-        """What is held. Counts come from the server: a request for each model."""
+        """Returns the state of the gallery. Counts take one request per model."""
         with self._connection.lock:
             models = self._faces.models()
             counts = {sha256: self._tables.count(m.faces) for sha256, m in models.items()}
@@ -452,13 +451,12 @@ class MilvusGallery:
             )  # fmt: skip
 
     def check(self) -> CheckReport:
-        """Verify every template, the means, that a few templates are found again, and the audit.
-        See ``GalleryStore.check``."""
+        """Verifies templates, means, some searches and the audit. See ``GalleryStore.check``."""
         with self._connection.lock:
             return check(self._tables, self._people, self._faces, self._search, self._ledger)
 
     def close(self) -> None:
-        """Let go of the server or the folder; further calls raise GalleryError."""
+        """Closes the connection; further calls raise GalleryError."""
         with self._connection.lock:
             self._connection.close()
             self._ledger.close()

@@ -1,4 +1,4 @@
-"""Collections of a Milvus gallery: made, written, read in pages, rewritten."""
+"""Creates, writes, reads and rewrites the collections of a Milvus gallery."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ PAGE: Final = 1000
 ROWS_AT_ONCE: Final = 1000
 BYTES_AT_ONCE: Final = 8 << 20
 MOST_HITS: Final = 16_384
-"""Most hits that Milvus gives a probe."""
+"""Milvus's maximum number of hits per probe."""
 
 LONGEST_TEXT: Final = 65_535
-"""Bytes of Milvus's longest text field."""
+"""Milvus's maximum size of a text field in bytes."""
 
 TEXT_LIMITS: Final = {"pipeline_id": 4096, "photo": 8192, "photo_sha256": 256, "model": 1024}
 
 _TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# Fields beside id, tenant and vector: bytes of a text, or the kind of a number.
+# Fields besides id, tenant and vector: size of a text in bytes, or type of a number.
 _FIELDS: Final[Mapping[str, Mapping[str, int | str]]] = {
     "models": {"sha256": 64, "name": 1024, "dimension": "int"},
     "people": {"name": 1024, "name_key": 64, "attributes": LONGEST_TEXT, "created": "int"},
@@ -38,7 +38,7 @@ _FIELDS: Final[Mapping[str, Mapping[str, int | str]]] = {
     "mean": {},
     "weighted": {},
 }  # fmt: skip
-# Known to servers since 2.3; INVERTED is not.
+# Servers before 2.4 do not know INVERTED.
 _SCALAR_INDEX: Final = {
     "person": "Trie", "name_key": "Trie", "face": "STL_SORT", "expires": "STL_SORT",
 }  # fmt: skip
@@ -48,13 +48,15 @@ Row = dict[str, Any]
 
 
 def is_one(field: str, value: str | int) -> str:
-    """A filter for one value. Texts are hexadecimal digits, made by this package: nothing that a
-    user typed is ever part of a filter."""
+    """Returns a filter for one value.
+
+    Texts are hexadecimal digits made by this package: a filter never contains user input.
+    """
     return f"{field} == {_written(value)}"
 
 
 def one_of(field: str, values: Iterable[str | int]) -> str:
-    """A filter for any of some values."""
+    """Returns a filter for any of some values."""
     return f"{field} in [{', '.join(map(_written, values))}]"
 
 
@@ -67,16 +69,16 @@ def _written(value: str | int) -> str:
 
 
 def dimension_of(table: str) -> int:
-    """Length of the vectors of a table, which its name ends in; 0 where it holds none."""
+    """Returns the vector dimension at the end of a table's name; 0 if it has no templates."""
     return int(table.rpartition("_")[2]) if "_" in table else 0
 
 
 class Tables:
-    """The collections of one tenant. Their names: ``people``, ``faces_HASH_DIMENSION``, ...
+    """The collections of one tenant. Names: ``people``, ``faces_HASH_DIMENSION``, ...
 
-    Every collection is reached by an alias, so that it can be rewritten as a whole, and is there
-    once the alias is. Those without templates carry a vector of two zeros, which Milvus asks for.
-    All writes are upserts: one that was sent twice is there once.
+    Each collection has an alias, so that a rewrite can replace it; it exists once the alias does.
+    Collections without templates have a vector of two zeros, which Milvus requires. All writes are
+    upserts and thus idempotent.
     """
 
     def __init__(self, connection: Connection, tenant: str, options: MilvusOptions) -> None:
@@ -89,7 +91,7 @@ class Tables:
         self._ready: set[str] = set()
 
     def require_layout(self) -> None:
-        """Raise GalleryError where the collections are those of a former version."""
+        """Raises GalleryError if a former version made the collections."""
         if self.connection.call("has_collection", self._name("audit")):
             raise GalleryError(
                 f"the gallery {self.connection.uri} was made by an earlier visavis",
@@ -101,7 +103,7 @@ class Tables:
         return f"{self.options.prefix}_{table}"
 
     def exists(self, table: str) -> bool:
-        """Whether a table has been made; it is loaded then."""
+        """Returns whether a table exists; loads it then."""
         name = self._name(table)
         if name not in self._ready and self.connection.call("has_collection", name):
             self.connection.call("load_collection", name)
@@ -109,11 +111,11 @@ class Tables:
         return name in self._ready
 
     def ensure(self, *tables: str) -> None:
-        """Make tables that are not there."""
+        """Creates missing tables."""
         made = {
             self._name(table): self._create(table) for table in tables if not self.exists(table)
         }
-        with ThreadPoolExecutor(max(len(made), 1)) as pool:  # a server takes seconds for each
+        with ThreadPoolExecutor(max(len(made), 1)) as pool:  # takes seconds per table on a server
             list(pool.map(self._load, made.values()))
         for alias, collection in made.items():
             self.connection.call("create_alias", collection, alias)
@@ -155,7 +157,7 @@ class Tables:
             "create_collection", made, schema=schema, consistency_level="Strong",
             num_shards=self.options.shards, **counts,
         )  # fmt: skip
-        # The index of an empty collection is there at once; waiting would cost half a second.
+        # The index of an empty collection exists at once; waiting would cost half a second.
         self.connection.call("create_index", made, indexes, sync=False)
         return made
 
@@ -173,7 +175,7 @@ class Tables:
         return 0 if old else asked or 64
 
     def put(self, table: str, rows: Sequence[Row], *, collection: str = "") -> None:
-        """Upsert rows, in requests of a size that Milvus takes; of the tenant unless they say."""
+        """Upserts rows in requests that Milvus accepts; adds the tenant if missing."""
         batch: list[Row] = []
         size = 0
         for row in rows:
@@ -188,7 +190,7 @@ class Tables:
             self.connection.call("upsert", collection or self._name(table), batch)
 
     def delete(self, table: str, field: str, values: Iterable[str | int]) -> None:
-        """Delete the tenant's rows whose field has one of some values."""
+        """Deletes the tenant's rows whose field has one of some values."""
         wanted = list(values)
         for start in range(0, len(wanted) if self.exists(table) else 0, ROWS_AT_ONCE):
             where = self._mine(one_of(field, wanted[start : start + ROWS_AT_ONCE]))
@@ -202,7 +204,7 @@ class Tables:
         self, table: str, field: str, values: Iterable[str | int], fields: Sequence[str], *,
         also: str = "",
     ) -> Iterator[Row]:  # fmt: skip
-        """The tenant's rows whose field has one of some values, in any order."""
+        """Returns the tenant's rows whose field has one of some values, in any order."""
         wanted = list(values)
         for start in range(0, len(wanted) if self.exists(table) else 0, 250):
             where = one_of(field, wanted[start : start + 250])
@@ -216,7 +218,7 @@ class Tables:
     def pages(
         self, table: str, where: str, fields: Sequence[str], *, after: int | str | None = None
     ) -> Iterator[list[Row]]:
-        """The tenant's rows by rising ``id``, page by page."""
+        """Yields pages of the tenant's rows, ``id`` ascending."""
         if self.exists(table):
             yield from self._pages(self._name(table), table, self._mine(where), fields, after=after)
 
@@ -226,9 +228,9 @@ class Tables:
     ) -> Iterator[list[Row]]:  # fmt: skip
         last: int | str = (-1 if table.startswith("faces_") else "") if after is None else after
         full = True
-        while full:  # ``last`` rises with each page
+        while full:  # ``last`` increases with each page
             above = f"id > {last}" if isinstance(last, int) else f'id > "{last}"'
-            # What Milvus's own iterator sets: rows come in the order of the primary key.
+            # Set by Milvus's own iterator: rows are sorted by primary key.
             found = self.connection.call(
                 "query", collection, filter=f"{where} and {above}" if where else above,
                 output_fields=["id", *fields], limit=size, consistency_level="Strong",
@@ -241,7 +243,7 @@ class Tables:
             full = len(rows) == size
 
     def count(self, table: str, where: str = "") -> int:
-        """How many of the tenant's rows a filter names."""
+        """Returns the number of the tenant's rows that match a filter."""
         if not self.exists(table):
             return 0
         (row,) = self.connection.call(
@@ -254,7 +256,7 @@ class Tables:
         self, table: str, probes: np.ndarray[Any, Any], *, limit: int, fields: Sequence[str],
         parameters: Mapping[str, Any],
     ) -> list[list[Row]]:  # fmt: skip
-        """The tenant's rows closest to each probe, best first, with ``id`` and ``distance``."""
+        """Returns the tenant's closest rows to each probe, best first: ``id`` and ``distance``."""
         if not self.exists(table):
             return [[] for _ in probes]
         found = self.connection.call(
@@ -268,8 +270,8 @@ class Tables:
         ]
 
     def erase(self, tables: Iterable[str]) -> None:
-        """See to it that deleted rows leave the files: rewrite the tables in a Milvus Lite folder,
-        ask a server to compact them."""
+        """Removes deleted rows from the files: rewrites tables in a Milvus Lite folder, asks a
+        server to compact them."""
         for table in sorted(tables):
             if not self.exists(table):
                 continue
@@ -279,7 +281,7 @@ class Tables:
                 self.connection.call("compact", self._name(table))
 
     def _rewrite(self, table: str) -> None:
-        """Copy what is left of a table, of all tenants, and drop the old one with its files."""
+        """Copies a table, of all tenants, without deleted rows, and drops the old one."""
         alias = self._name(table)
         old = self.connection.call("describe_alias", alias)["collection_name"]
         new = self._create(table)

@@ -1,9 +1,9 @@
-"""The append-only record of what was done, as a chain of hashes.
+"""Append-only audit log, as a hash chain.
 
-Each entry's hash covers the one before, so that no entry can be changed, dropped or slipped in
-without changing every later one. Who can write the files can make a whole new chain, though: that
-is noticed by whoever noted the head elsewhere (``GalleryInfo.audit_head``), and, in an encrypted
-gallery, by the seal of the head, which cannot be made without the key.
+The hash of each entry covers the previous one, so changing, removing or inserting an entry changes
+all later hashes. Somebody with write access to the files can still replace the whole chain. A copy
+of the head kept elsewhere detects that (``GalleryInfo.audit_head``). In an encrypted gallery the
+encrypted head does, too: it cannot be made without the key.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from visavis.gallery.records import AuditEntry
 from visavis.gallery.sqlite.database import Readable, State
 
 FREQUENT: Final = ("enrol", "identify")
-"""Frequent audit actions, which the index leaves out to stay small."""
+"""Frequent audit actions; the index omits them to stay small."""
 
 INDEXED: Final = "action NOT IN ('enrol', 'identify')"
 """Condition that a query must contain literally, so that SQLite uses the index."""
 
 _START = bytes(32)
 _PART = 5000
-_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # ASCII: one form only
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # ASCII: a unique form
 
 
 class Event(NamedTuple):
-    """Something to append: who (an opaque id or nobody), and JSON details."""
+    """An event to append: action, opaque id of the person or "", and JSON details."""
 
     action: str
     subject: str
@@ -41,7 +41,7 @@ class Event(NamedTuple):
 
 
 def event(action: str, subject: str, details: Mapping[str, Any]) -> Event:
-    """An event from a caller.
+    """Returns a checked event of a caller.
 
     Raises:
         OptionError: no action, or details that are not JSON values.
@@ -61,41 +61,41 @@ def event(action: str, subject: str, details: Mapping[str, Any]) -> Event:
 
 
 def append(db: sqlite3.Connection, cipher: ValueCipher, events: Iterable[Event]) -> None:
-    """Append events. Call it inside a write transaction."""
+    """Appends events; call inside a write transaction."""
     last = db.execute("SELECT seq, time, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     seq, before, link = last or (0, "", _START)
-    time = max(before, timestamps.written(timestamps.now()))  # a clock set back disorders nothing
+    time = max(before, timestamps.written(timestamps.now()))  # keeps the order
     rows = []
     encoded, details, shown = None, "", ("", "")
     shown_time = _text(time)
     for action, subject, given in events:
         seq += 1
-        if given is not encoded or action != rows[-1][2]:  # the same for most of many people
+        if given is not encoded or action != rows[-1][2]:  # the same for most people
             encoded, details = given, _ENCODE(given)
             shown = (_text(action), _text(details))
         link = _link(link, seq, shown_time, shown[0], _text(subject), shown[1])
         rows.append((seq, time, action, subject, details, link))
     if rows:
         db.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", rows)
-        reseal(db, cipher)
+        encrypt_head(db, cipher)
 
 
 def head(db: sqlite3.Connection) -> tuple[int, str]:
-    """Number and hash (hex) of the last entry; 0 and zeros where there is none."""
+    """Returns number and hash (hex) of the last entry; 0 and zeros if there is none."""
     row = db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     return (int(row[0]), row[1].hex()) if row else (0, _START.hex())
 
 
-def reseal(db: sqlite3.Connection, cipher: ValueCipher) -> None:
-    """Seal the head: at each change of it, and when the key changes."""
-    db.execute("UPDATE state SET audit_seal = ?", (_head_seal(cipher, *head(db)),))
+def encrypt_head(db: sqlite3.Connection, cipher: ValueCipher) -> None:
+    """Encrypts the head again after it or the key has changed."""
+    db.execute("UPDATE state SET audit_seal = ?", (_encrypted_head(cipher, *head(db)),))
 
 
 def entries(database: Readable, *, action: str | None = None) -> Iterator[AuditEntry]:
-    """The entries that there are now, or those of one action, read in parts.
+    """Yields the current entries, or those of one action, in batches.
 
     Raises:
-        GalleryDamagedError: details are not JSON any more.
+        GalleryDamagedError: details are not JSON.
     """
     with database.reading() as (db, _):
         last, _ = head(db)
@@ -103,7 +103,7 @@ def entries(database: Readable, *, action: str | None = None) -> Iterator[AuditE
     if action not in {None, *FREQUENT}:
         which += f"{INDEXED} AND "
     after = 0
-    while after < last:  # rises with each part
+    while after < last:  # increases with each batch
         with database.reading() as (db, _):
             rows = db.execute(
                 f"SELECT * FROM audit WHERE {which} seq > :after AND seq <= :last ORDER BY seq "
@@ -115,7 +115,7 @@ def entries(database: Readable, *, action: str | None = None) -> Iterator[AuditE
 
 
 def verify(db: sqlite3.Connection, cipher: ValueCipher, state: State) -> Iterator[str | None]:
-    """Walk the chain: ``None`` for each link that holds, a sentence for each that does not."""
+    """Verifies the chain: yields ``None`` for each valid entry, a sentence for each invalid one."""
     link, wanted = _START, 1
     for seq, time, action, subject, details, found in db.execute(
         "SELECT * FROM audit ORDER BY seq"
@@ -124,12 +124,12 @@ def verify(db: sqlite3.Connection, cipher: ValueCipher, state: State) -> Iterato
             yield f"audit entries {wanted} to {seq - 1} are missing"
         try:
             link = _link(link, seq, *map(_text, (time, action, subject, details)))
-        except TypeError:  # a value of another kind than was written
+        except TypeError:  # a value of another type
             link = b""
         yield None if link == found else f"audit entry {seq} or one before it was changed"
         link, wanted = found, seq + 1
-    if (wanted > 1 or state.audit_seal) and state.audit_seal != _head_seal(cipher, *head(db)):
-        yield f"the audit's end was changed: entry {wanted - 1} is not the one that was sealed"
+    if (wanted > 1 or state.audit_seal) and state.audit_seal != _encrypted_head(cipher, *head(db)):
+        yield f"the audit's end was changed: entry {wanted - 1} is not the one that was written"
 
 
 def _entry(row: tuple[Any, ...]) -> AuditEntry:
@@ -143,10 +143,12 @@ def _entry(row: tuple[Any, ...]) -> AuditEntry:
 
 
 def _link(before: bytes, seq: int, *texts: str) -> bytes:
-    """Hash of an entry; ``texts`` in JSON: time, action, subject, details. One line as _ENCODE
-    would write it."""
+    """Returns the hash of an entry; ``texts`` are JSON: time, action, subject, details.
+
+    The hashed text is what _ENCODE would write.
+    """
     return hashlib.sha256(before + f"[{seq},{','.join(texts)}]".encode()).digest()
 
 
-def _head_seal(cipher: ValueCipher, seq: int, link: str) -> bytes:
+def _encrypted_head(cipher: ValueCipher, seq: int, link: str) -> bytes:
     return cipher.blind(b"audit", f"{seq} {link}")

@@ -1,4 +1,4 @@
-"""Changes of people, each within a transaction; an erasure if something is removed."""
+"""Changes people inside a write transaction; removing is an erasure."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Change:
     """Changes a gallery inside one write transaction.
 
     Args:
-        db: inside the transaction.
-        cipher: of the gallery.
-        state: as the transaction found it.
+        db: connection inside the transaction.
+        cipher: cipher of the gallery.
+        state: state at the start of the transaction.
 
     Attributes:
         erased: what was deleted.
@@ -45,7 +45,7 @@ class Change:
         self.erased = Erased.NOTHING
 
     def rename(self, old: str, new: str) -> None:
-        """Give a person another name (usable, composed).
+        """Renames a person (valid name in NFC).
 
         Raises:
             UnknownPersonError, PersonExistsError.
@@ -58,10 +58,10 @@ class Change:
             raise PersonExistsError(
                 f"'{new}' is another person of the gallery", "merge them, or choose a name"
             )
-        sealed = self._cipher.encrypt(new.encode(), about_person(number, uid, "name"))
+        blob = self._cipher.encrypt(new.encode(), about_person(number, uid, "name"))
         tag = self._cipher.blind(b"name", new)
         self._db.execute(
-            "UPDATE person SET name = ?, name_tag = ? WHERE id = ?", (sealed, tag, number)
+            "UPDATE person SET name = ?, name_tag = ? WHERE id = ?", (blob, tag, number)
         )
         self.erased = Erased.NAMES
         self._record("rename", uid, {})
@@ -85,10 +85,10 @@ class Change:
         self._record("expiry", uid, {"faces": len(rows), "expires": when is not None})
 
     def merge(self, into: str, others: Sequence[str]) -> None:
-        """Move the others' faces to ``into`` and delete the others.
+        """Moves the others' faces to ``into`` and deletes the others.
 
         Raises:
-            UnknownPersonError: one of them is not there.
+            UnknownPersonError: one of them is not enrolled.
             OptionError: ``into`` is among the others.
         """
         number, uid = self._person(into)
@@ -105,10 +105,10 @@ class Change:
             self._record("merge", uid, {"from": [written_uid(other) for other in people.values()]})
 
     def split(self, name: str, faces: Sequence[int], into: str) -> None:
-        """Move some of a person's faces to another (usable, composed name), made if missing.
+        """Moves some of a person's faces to another person (valid name in NFC), made if missing.
 
         Raises:
-            UnknownPersonError: the person is not there.
+            UnknownPersonError: the person is not enrolled.
             OptionError: ``into`` is the same person; no faces, others' faces, or all.
         """
         number, uid = self._person(name)
@@ -133,10 +133,10 @@ class Change:
         self._record("split", uid, details)
 
     def remove(self, name: str) -> int:
-        """Delete a person; returns how many faces they had.
+        """Deletes a person; returns the number of faces deleted.
 
         Raises:
-            UnknownPersonError: they are not there.
+            UnknownPersonError: the person is not enrolled.
         """
         number, uid = self._person(name)
         rows = self._db.execute("SELECT id FROM face WHERE person = ?", (number,)).fetchall()
@@ -146,14 +146,14 @@ class Change:
         return len(rows)
 
     def remove_faces(self, faces: Sequence[int]) -> int:
-        """Delete faces by number; returns how many there were."""
+        """Deletes faces by number; returns how many existed."""
         owners = self._delete_faces(faces)
         for number, count in owners.items():
             self._record("remove", self._uid(number), {"faces": count})
         return sum(owners.values())
 
     def expire(self, when: int) -> int:
-        """Delete faces that expired before ``when``, and people left without any by that."""
+        """Deletes faces that expired before ``when``, and people who then have no faces."""
         rows = self._db.execute("SELECT id FROM face WHERE expires < ?", (when,)).fetchall()
         owners = self._delete_faces([face for (face,) in rows])
         for number, count in owners.items():
@@ -167,7 +167,7 @@ class Change:
         return sum(owners.values())
 
     def _delete_faces(self, numbers: Sequence[int]) -> dict[int, int]:
-        """Delete faces that are there; returns how many of each person (by row number)."""
+        """Deletes faces that exist; returns how many of each person (by row number)."""
         clock, owners = self._state.clock, Counter[int]()
         for marks, part in batches(sorted(set(numbers))):
             rows = self._db.execute(
@@ -187,13 +187,15 @@ class Change:
         return dict(owners)
 
     def _delete_person(self, number: int) -> None:
-        """Delete a person who has no faces any more."""
+        """Deletes a person who has no faces left."""
         self._db.execute("DELETE FROM person WHERE id = ?", (number,))
         self.erased = max(self.erased, Erased.NAMES)
 
     def _give(self, rows: Sequence[tuple[Any, ...]], person: int) -> None:
-        """Give faces (rows as ``FACE_COLUMNS``) to another person, and let the indexes in memory
-        follow; drop own scores, which are no longer valid."""
+        """Moves faces (rows as ``FACE_COLUMNS``) to another person.
+
+        Notes the move for the indexes in memory, and drops cached non-mated scores.
+        """
         changed = []
         for row in rows:
             about = face_about((row[0], person, *row[2:]))

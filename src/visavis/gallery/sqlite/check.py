@@ -1,4 +1,4 @@
-"""Whether everything in a gallery is what was written."""
+"""Verifies the content of a gallery."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BATCH = 10_000
 def checked(
     database: Database, cipher: ValueCipher, indexes: LiveIndexes, eraser: Eraser
 ) -> CheckReport:
-    """Verify database, templates, people, audit, and the index against the table."""
+    """Verifies database, templates, people, audit log, and the index against the table."""
     problems: list[str] = []
     faces, links, head = 0, 0, ""
     try:
@@ -40,7 +40,7 @@ def checked(
         with database.reading() as (db, _):
             models = [number for (number,) in db.execute("SELECT id FROM model")]
         for model in models:
-            with contextlib.suppress(GalleryDamagedError):  # it is named below
+            with contextlib.suppress(GalleryDamagedError):  # reported below
                 indexes.prepare(model, cipher)
         with database.reading() as (db, state):
             problems += database_problems(db)
@@ -113,11 +113,11 @@ def face_problems(db: sqlite3.Connection, cipher: ValueCipher) -> Iterator[tuple
 def _indexes(
     db: sqlite3.Connection, state: State, cipher: ValueCipher, indexes: LiveIndexes
 ) -> Iterator[str]:
-    """Each index by brute force over the table: the same numbers, the same templates."""
+    """Compares each index with the table: same numbers, same templates."""
     for model, sha256 in db.execute("SELECT id, sha256 FROM model").fetchall():
         try:
             index = indexes.current(db, state, model, cipher)
-        except GalleryDamagedError:  # a face of the table, named above
+        except GalleryDamagedError:  # a face of the table, reported above
             continue
         ids = index.ids()
         read = db.execute("SELECT id, person FROM face WHERE model = ? ORDER BY id", (model,))
@@ -136,7 +136,7 @@ def _indexes(
 def _differing(
     db: sqlite3.Connection, cipher: ValueCipher, index: TemplateIndex, model: int
 ) -> int:
-    """Templates that the index holds otherwise than the table; rows that do not open aside."""
+    """Returns the number of templates that differ between index and table; skips damaged rows."""
     differ, after = 0, 0
     # Ends: numbers rise, and the transaction sees a fixed number of faces.
     while rows := db.execute(

@@ -1,7 +1,7 @@
-"""One connection to a gallery's SQLite file: transactions that wait their turn.
+"""Connection to a gallery's SQLite file, with transactions that wait for other processes.
 
-Readers and writers of any number of processes share the file (write-ahead log); one writes at a
-time. Whoever finds it held waits up to ``timeout``; nothing is ever half written.
+Any number of processes may read and write (write-ahead log); one writes at a time. Others wait up
+to ``timeout``. Writes are atomic.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PRIMARY = 0xFF
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another connection holds what was wanted, so that trying again may help."""
+    """Returns whether another connection holds a lock, so that a retry may help."""
     return _code(error) in {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
@@ -40,15 +40,15 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite and of the operating system into gallery errors.
+    """Translates errors of SQLite and the operating system to gallery errors.
 
     Args:
-        path: the gallery's folder, for the message.
+        path: the gallery's folder, for messages.
 
     Raises:
         GalleryBusyError: another process held the gallery for too long.
-        GalleryDamagedError: a file is not a database or not a sound one.
-        GalleryError: anything else, such as a full disk or a folder that cannot be written.
+        GalleryDamagedError: a file is no database, or a damaged one.
+        GalleryError: any other error, such as a full disk or a read-only folder.
     """
     try:
         yield
@@ -68,17 +68,17 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the error means that the file is damaged or not a database."""
+    """Returns whether the error means that the file is damaged or no database."""
     return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def translated(path: Path, error: sqlite3.Error, *, unchanged: bool = False) -> GalleryError:
-    """The gallery error for an error of SQLite.
+    """Returns the gallery error for an error of SQLite.
 
     Args:
-        path: the gallery's folder, for the message.
-        error: what SQLite raised.
-        unchanged: add that nothing of the write was kept; the caller has checked this.
+        path: the gallery's folder, for messages.
+        error: error of SQLite.
+        unchanged: say that nothing was written; the caller has checked this.
     """
     code = _code(error)
     if is_busy(error):
@@ -116,14 +116,14 @@ T = TypeVar("T")
 
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",  # an acknowledged write survives a power cut
-    "PRAGMA secure_delete = ON",  # what is deleted is overwritten
+    "PRAGMA synchronous = FULL",  # a committed write survives a power failure
+    "PRAGMA secure_delete = ON",  # deleted data are overwritten
     "PRAGMA foreign_keys = ON",
-    "PRAGMA temp_store = MEMORY",  # templates are never spilled to a temporary folder
+    "PRAGMA temp_store = MEMORY",  # templates are never written to a temporary folder
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     "PRAGMA cache_size = -16384",
-    # The log is moved to the database every 64 MiB: pages that many enrollments touch, once.
+    # Checkpoint every 64 MiB, so that a page changed by many enrollments is written once.
     "PRAGMA wal_autocheckpoint = 16384",
 )
 
@@ -140,10 +140,10 @@ class State:
 
 
 def state_of(db: sqlite3.Connection) -> State:
-    """The state now.
+    """Returns the current state.
 
     Raises:
-        TypeError: there is none.
+        TypeError: the table is empty.
     """
     row = db.execute("SELECT clock, floor, generation, erasing, audit_seal FROM state").fetchone()
     clock, floor, generation, erasing, audit_seal = row
@@ -151,26 +151,26 @@ def state_of(db: sqlite3.Connection) -> State:
 
 
 class Readable(Protocol):
-    """What can be read: a ``Database``, or an exported file."""
+    """A readable database: a ``Database`` or an exported file."""
 
     def reading(self) -> contextlib.AbstractContextManager[tuple[sqlite3.Connection, State]]:
-        """A connection at which everything is of one moment, and the state."""
+        """Yields a connection in a read transaction, and the state."""
         ...
 
 
 class Database:
-    """A connection that one thread at a time uses.
+    """A connection used by one thread at a time.
 
     Args:
-        path: the file; it must be there.
+        path: the file; must exist.
         folder: the gallery, for messages.
         timeout: seconds to wait for other processes.
 
     Attributes:
-        generation: of the key in use; once set, a transaction begins only while it is still that.
+        generation: generation of the key in use. If set, transactions begin only if it is current.
 
     Raises:
-        GalleryError: it cannot be opened.
+        GalleryError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, *, folder: Path, timeout: float) -> None:
@@ -198,7 +198,7 @@ class Database:
         return db
 
     def close(self) -> None:
-        """Close the file; what follows raises GalleryError."""
+        """Closes the file; further calls raise GalleryError."""
         with self._lock:
             if self._open:
                 self._open = False
@@ -207,7 +207,7 @@ class Database:
 
     @property
     def closed(self) -> bool:
-        """Whether ``close`` was called."""
+        """Returns whether ``close`` was called."""
         return not self._open
 
     def size(self) -> int:
@@ -220,14 +220,14 @@ class Database:
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
-        """The connection outside a transaction, for this thread alone."""
+        """Yields the connection outside a transaction, for this thread only."""
         with self._lock, translate_errors(self.folder):
             self._require_usable()
             yield self._db
 
     @contextmanager
     def reading(self) -> Iterator[tuple[sqlite3.Connection, State]]:
-        """A read transaction: everything read in it is of one moment."""
+        """Runs a read transaction, which reads a consistent snapshot."""
         with self.alone() as db:
             state = self._patiently(lambda: self._begin("BEGIN"))
             try:
@@ -237,10 +237,10 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[tuple[sqlite3.Connection, State]]:
-        """A write transaction: commits if the block succeeds, else rolls everything back.
+        """Runs a write transaction: commits if the block succeeds, else rolls back.
 
-        If the commit itself fails, the table is read to find out whether it took effect. An error
-        is raised only if it did not.
+        If the commit fails, the table is read to find out whether it took effect. An error is
+        raised only if it did not.
         """
         with self.alone() as db:
             before = self._patiently(lambda: self._begin("BEGIN IMMEDIATE"))
@@ -261,10 +261,10 @@ class Database:
                 self._roll_back()
 
     def truncate_log(self) -> bool:
-        """Move everything from the write-ahead log to the database and empty the log.
+        """Checkpoints the write-ahead log and truncates it.
 
         Returns:
-            False where readers of other processes kept it from being emptied.
+            False if readers of other processes prevented that.
         """
 
         def attempt() -> bool:
@@ -280,7 +280,7 @@ class Database:
             return True
 
     def vacuum(self) -> None:
-        """Write the database anew: nothing that was deleted is in the new one."""
+        """Rewrites the database without deleted data."""
         with self.alone() as db:
             self._patiently(lambda: db.execute("VACUUM"))
 
@@ -318,7 +318,7 @@ class Database:
                 self._db.execute("ROLLBACK")
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
-        """SQLite's own waiting does not cover every case (recovery, the last one to close)."""
+        """Retries while busy: SQLite's own timeout does not cover recovery and the last close."""
         end = time.monotonic() + self._timeout
         while True:
             try:
@@ -350,15 +350,15 @@ class Database:
 def exclusive(
     path: Path, *, folder: Path, timeout: float
 ) -> contextlib.AbstractContextManager[None]:
-    """Hold a gallery's lock for erasing and for writing snapshots; it ends with its process.
+    """Holds a gallery's lock for erasing and writing snapshots; a dead process holds none.
 
     Args:
-        path: the lock's file.
+        path: the lock file.
         folder: the gallery, for messages.
-        timeout: seconds to wait; 0: not at all.
+        timeout: seconds to wait; 0: do not wait.
 
     Raises:
-        GalleryBusyError: another process held it for all that time.
+        GalleryBusyError: another process held the lock all the time.
     """
     return _exclusive(path, folder, timeout)
 

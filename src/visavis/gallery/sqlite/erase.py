@@ -1,11 +1,10 @@
-"""Deleting so that nothing is left in any file of the gallery.
+"""Erases data from all files of a gallery.
 
-An erasure holds the gallery's lock, deletes in one transaction that also notes ``erasing``, then
-drops the index snapshots, writes the database anew, empties the write-ahead log, and clears the
-note. SQLite's ``secure_delete`` overwrites what is deleted, but not the copies that its B-trees
-leave in unused parts of a page when rows move to another page: hence the new database. Whoever
-finds the note with nobody holding the lock (the eraser was killed, or its disk was full) finishes
-the work.
+An erasure holds the gallery's lock and deletes in one transaction, which also sets ``erasing``.
+Then it deletes the index snapshots, rewrites the database, truncates the write-ahead log, and
+clears ``erasing``. SQLite's ``secure_delete`` overwrites deleted rows, but not the copies in unused
+parts of pages that B-trees leave when rows move: hence the rewrite. A process that finds
+``erasing`` set while nobody holds the lock (a killed process, a full disk) finishes the work.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ T = TypeVar("T")
 
 
 class Erased(IntEnum):
-    """What a transaction deleted."""
+    """Kind of data that a transaction deleted."""
 
     NOTHING = 0
     NAMES = 1
@@ -41,8 +40,8 @@ class Eraser:
     """Erases from one gallery.
 
     Args:
-        database: open.
-        index: the folder of snapshots.
+        database: open database.
+        index: folder of the snapshots.
         timeout: seconds to wait for other processes.
     """
 
@@ -51,23 +50,23 @@ class Eraser:
         self._folder = database.folder
 
     def lock(self, *, timeout: float | None = None) -> contextlib.AbstractContextManager[None]:
-        """Keep others from erasing and from writing snapshots.
+        """Prevents other processes from erasing and writing snapshots.
 
         Raises:
-            GalleryBusyError: another process held it for too long.
+            GalleryBusyError: another process held the lock for too long.
         """
         wait = self._timeout if timeout is None else timeout
         return exclusive(self._folder / ".lock", folder=self._folder, timeout=wait)
 
     def erase(self, delete: Callable[[sqlite3.Connection, State], tuple[T, Erased]]) -> T:
-        """Run ``delete`` in a transaction and make sure that nothing of it is left.
+        """Runs ``delete`` in a transaction and cleans all files.
 
         Raises:
-            GalleryBusyError: another process kept its hold for too long: either the lock, and
-                nothing was deleted; or the log, as the message says: then what was deleted is gone
-                from the gallery, and the files are cleaned when it is next opened.
-            ErasureIncompleteError: what was deleted is gone from the gallery, but the files could
-                not be cleaned (a full disk); they are cleaned when it is next opened.
+            GalleryBusyError: another process held the lock for too long, and nothing was deleted;
+                or it kept the log in use, as the message says: then the data are deleted, and the
+                files are cleaned when the gallery is next opened.
+            ErasureIncompleteError: the data are deleted, but the files could not be cleaned (full
+                disk); they are cleaned when the gallery is next opened.
         """
         with self.lock():
             with self._database.writing() as (db, state):
@@ -82,18 +81,18 @@ class Eraser:
             return result
 
     def rewrite(self) -> None:
-        """Rewrite the whole database."""
+        """Rewrites the whole database."""
         with self.lock():
             self._clean()
 
     def rewrite_locked(self, done: str) -> None:
-        """Rewrite the whole database after everything in it has changed. Hold the lock.
+        """Rewrites the whole database after all of it has changed; the caller holds the lock.
 
         Args:
-            done: the change, for the message of an error.
+            done: the change, for error messages.
 
         Raises:
-            ErasureIncompleteError: the change is made, but the files could not be cleaned.
+            ErasureIncompleteError: the change took effect, but the files could not be cleaned.
         """
         try:
             self._clean()
@@ -107,10 +106,10 @@ class Eraser:
             ) from error
 
     def finish_if_left(self) -> None:
-        """Complete an erasure that another process left unfinished, unless one is working on it.
+        """Completes an erasure left unfinished by a process that no longer works on it.
 
         Raises:
-            ErasureIncompleteError: it cannot be completed (a full disk); the gallery can be used.
+            ErasureIncompleteError: it cannot be completed (full disk); the gallery is usable.
         """
         with self._database.reading() as (_, state):
             if not state.erasing:
@@ -123,15 +122,15 @@ class Eraser:
 
     def _clean(self) -> None:
         self.drop_stale_snapshots()
-        self._truncate()  # which makes room
+        self._truncate()  # frees space
         self._database.vacuum()
         self._truncate()
-        # All is clean. If the note stays, the next opening only cleans again.
+        # All is clean. If ``erasing`` stays set, the next opening only cleans again.
         with contextlib.suppress(GalleryError), self._database.writing() as (db, _):
             db.execute("UPDATE state SET erasing = 0")
 
     def drop_stale_snapshots(self) -> None:
-        """Delete index files that the table does not name. Hold the lock."""
+        """Deletes index files that the table does not list; the caller holds the lock."""
         with self._database.reading() as (db, _):
             kept = {name for (name,) in db.execute("SELECT file FROM snapshot")}
         with translate_errors(self._folder):

@@ -1,4 +1,4 @@
-"""The search indexes of a gallery, kept in step with its table."""
+"""Keeps the search indexes of a gallery up to date with its table."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class _Live:
     """An index in memory.
 
     Attributes:
-        faces: the clock up to which faces were taken from the table.
-        removals: the clock up to which removals were followed; all before it, at least.
-        changes: faces added and removed since it was last saved.
+        faces: clock value up to which faces were read from the table.
+        removals: clock value up to which removals were applied.
+        changes: number of faces added and removed since it was last saved.
         saved: whether a snapshot was read or written.
-        origin: where it came from, in words.
+        origin: source of the index, in words.
     """
 
     index: TemplateIndex
@@ -42,14 +42,14 @@ class _Live:
 
 
 class LiveIndexes:
-    """One index a model, made when first asked for.
+    """One index per model, made at the first use.
 
     Args:
-        database: open.
-        folder: where snapshots are.
-        eraser: holds the lock for writing them.
-        options: what is asked of the search.
-        snapshot_from: templates from which a snapshot is worth writing.
+        database: open database.
+        folder: folder of the snapshots.
+        eraser: provides the lock for writing them.
+        options: options of the search.
+        snapshot_from: smallest number of templates for which a snapshot is written.
     """
 
     def __init__(
@@ -66,15 +66,13 @@ class LiveIndexes:
         self._live: dict[int, _Live] = {}
 
     def prepare(self, model: int, cipher: ValueCipher, *, keep: bool = True) -> None:
-        """Bring the index up to the state at the call, in short transactions.
+        """Updates the index to the state at the call, in short transactions.
 
-        They do not block writers for long.
-
-        An index that had to be made from the table is then written to disk, if ``keep``.
+        An index that had to be built from the table is then saved, if ``keep``.
         """
         goal: int | None = None
         behind = True
-        while behind:  # each step takes the index closer to the goal, however much others write
+        while behind:  # each step brings the index closer, however much others write
             with self._database.reading() as (db, state):
                 goal = state.clock if goal is None else goal
                 live = self._held(db, state, model, cipher)
@@ -85,7 +83,7 @@ class LiveIndexes:
             self._save_if_possible(model, cipher)
 
     def near(self, state: State, model: int) -> bool:
-        """Whether the index is in memory, ready, and a batch at most behind the table."""
+        """Returns whether the index is in memory, ready, and at most one batch behind the table."""
         live = self._live.get(model)
         return (
             live is not None
@@ -97,7 +95,7 @@ class LiveIndexes:
     def current(
         self, db: sqlite3.Connection, state: State, model: int, cipher: ValueCipher
     ) -> TemplateIndex:
-        """The index as the table is in this read transaction."""
+        """Returns the index, up to date with this read transaction."""
         live = self._held(db, state, model, cipher)
         # Ends: each batch takes ``live.faces`` closer to the clock of this transaction.
         while self._advance(live, db, state, model, cipher):
@@ -105,14 +103,14 @@ class LiveIndexes:
         return live.index
 
     def follow(self, before: State, written: WriteResult) -> None:
-        """Take in what was just enrolled without reading it back.
+        """Adds newly enrolled faces without reading them back.
 
-        Call it before anything else may change the table through this connection. An index that
-        was not in memory stays so, unless the model is new: then it is begun here.
+        Call it before any other change through this connection. An index that is not in memory is
+        not loaded, but the index of a new model is created.
 
         Args:
-            before: the state that the transaction began with.
-            written: what it enrolled.
+            before: state at the start of the transaction.
+            written: enrolled faces.
         """
         for model, dimension in written.new_models.items():
             index = TemplateIndex(dimension, options=self._options)
@@ -122,7 +120,7 @@ class LiveIndexes:
         models = np.array(written.models)
         for model, live in list(self._live.items()):
             if not live.faces == live.removals == before.clock:
-                continue  # another process wrote as well: the next search takes both from the table
+                continue  # another process wrote, too: the next search reads both from the table
             mine = np.flatnonzero(models == model)
             try:
                 if len(mine):
@@ -136,13 +134,13 @@ class LiveIndexes:
                         quality_score=np.array(written.quality_score)[mine],
                     )
             except BaseException:
-                del self._live[model]  # perhaps half done; the table has it
+                del self._live[model]  # perhaps half done; the table is complete
                 raise
             live.changes += len(mine)
             live.faces = live.removals = written.clock
 
     def describe(self, db: sqlite3.Connection, model: int) -> str:
-        """The index in words, without making it."""
+        """Returns a description of the index, without building it."""
         live = self._live.get(model)
         if live is not None:
             return f"{live.index.describe()}; {live.origin}"
@@ -150,7 +148,7 @@ class LiveIndexes:
         return "not loaded; " + ("a snapshot is kept" if row else "made at the first search")
 
     def save(self, model: int, cipher: ValueCipher) -> None:
-        """Write a snapshot of a loaded index.
+        """Writes a snapshot of a loaded index.
 
         Raises:
             GalleryBusyError: another process held the lock for too long.
@@ -160,22 +158,21 @@ class LiveIndexes:
             self._save(model, cipher)
 
     def _save_if_possible(self, model: int, cipher: ValueCipher) -> None:
-        """A snapshot saves time and holds nothing that the table does not: without it, then."""
+        """Saves a snapshot; ignores errors, because it only saves time."""
         with contextlib.suppress(GalleryError), self._eraser.lock(timeout=0):
             self._save(model, cipher)
 
     def load_before_erasing(self, cipher: ValueCipher) -> None:
-        """Have in memory what is on disk: an erasure deletes the snapshots, ``close`` writes them
-        again without what was erased."""
+        """Loads all snapshots, because an erasure deletes them; ``close`` writes them again."""
         with self._database.reading() as (db, _):
             recorded = [number for (number,) in db.execute("SELECT model FROM snapshot")]
         for model in recorded:
             if model not in self._live:
-                with contextlib.suppress(GalleryDamagedError):  # perhaps what is to be erased
+                with contextlib.suppress(GalleryDamagedError):  # perhaps to be erased
                     self.prepare(model, cipher, keep=False)
 
     def save_worthwhile(self, cipher: ValueCipher) -> None:
-        """Write those snapshots that would save a later process noticeable time."""
+        """Writes snapshots that would save a later process noticeable time."""
         with self._database.reading() as (db, _):
             recorded = {number for (number,) in db.execute("SELECT model FROM snapshot")}
         for model, live in self._live.items():
@@ -185,10 +182,10 @@ class LiveIndexes:
                 self._save_if_possible(model, cipher)
 
     def save_all(self, cipher: ValueCipher) -> None:
-        """Bring every index up to date and write those that are worth it.
+        """Updates every index and saves those large enough.
 
         Raises:
-            GalleryBusyError: another process kept its hold for too long.
+            GalleryBusyError: another process held the lock for too long.
         """
         with self._database.reading() as (db, _):
             models = [number for (number,) in db.execute("SELECT id FROM model")]
@@ -198,11 +195,11 @@ class LiveIndexes:
                 self.save(model, cipher)
 
     def loaded(self) -> list[int]:
-        """Models whose index is in memory."""
+        """Returns models whose index is in memory."""
         return list(self._live)
 
     def forget(self) -> None:
-        """Drop all from memory."""
+        """Removes all indexes from memory."""
         self._live.clear()
 
     def _held(self, db: sqlite3.Connection, state: State, model: int, cipher: ValueCipher) -> _Live:
@@ -215,7 +212,7 @@ class LiveIndexes:
     def _loaded(
         self, db: sqlite3.Connection, state: State, model: int, cipher: ValueCipher
     ) -> _Live:
-        """From the snapshot if there is a sound one, else empty, to be filled from the table."""
+        """Returns the index of a valid snapshot, else an empty one, to be filled from the table."""
         (dimension,) = db.execute("SELECT dimension FROM model WHERE id = ?", (model,)).fetchone()
         row = db.execute("SELECT file, state FROM snapshot WHERE model = ?", (model,)).fetchone()
         origin = "made from the table"
@@ -232,14 +229,14 @@ class LiveIndexes:
                 origin += " (the snapshot is gone)"
             except (GalleryDamagedError, OSError):
                 origin += " (the snapshot is damaged)"
-        # Faces removed until now are not in the table that it will be filled from.
+        # Faces removed so far are not in the table that fills it.
         index = TemplateIndex(dimension, options=self._options)
         return _Live(index, 0, state.clock, False, origin)
 
     def _advance(
         self, live: _Live, db: sqlite3.Connection, state: State, model: int, cipher: ValueCipher
     ) -> bool:
-        """Follow the table by one batch; whether there is more."""
+        """Applies one batch of changes of the table; returns whether there are more."""
         index = live.index
         if live.removals < state.clock:
             gone = db.execute(
@@ -251,7 +248,7 @@ class LiveIndexes:
                 "SELECT face, person FROM moved WHERE seq > ? AND model = ? ORDER BY seq",
                 (live.removals, model),
             ).fetchall()
-            whose = dict(moved)  # the last word on each
+            whose = dict(moved)  # the last owner counts
             if whose:
                 index.assign(np.fromiter(whose, np.int64), np.fromiter(whose.values(), np.int64))
             live.changes += len(moved)
@@ -276,7 +273,7 @@ class LiveIndexes:
         return more
 
     def _save(self, model: int, cipher: ValueCipher) -> None:
-        with self._database.alone():  # no other thread may change the index meanwhile
+        with self._database.alone():  # no other thread may change the index now
             with self._database.reading() as (db, state):
                 index = self.current(db, state, model, cipher)
             file = f"{model}-{secrets.token_hex(8)}.index"

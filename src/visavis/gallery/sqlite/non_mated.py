@@ -1,7 +1,4 @@
-"""How close a stranger comes to a gallery in SQLite: its people are strangers to one another.
-
-And their mean, about which that may be measured.
-"""
+"""Non-mated scores among the people of a gallery in SQLite, and the mean of their templates."""
 
 from __future__ import annotations
 
@@ -36,18 +33,18 @@ def non_mated(
     fewest: int,
     domain: Domain | None,
 ) -> NDArray[np.float32]:
-    """See ``SqliteGallery.non_mated``.
+    """Returns non-mated scores; see ``SqliteGallery.non_mated``.
 
     Args:
-        database: open.
-        seal: the gallery's.
-        counts: of its templates.
-        search: the two closest people to each probe.
-        model_sha256: whose templates.
-        most: people to take for strangers.
-        fusion: how ``search`` makes one score of a person's templates.
-        fewest: templates from which the scores are kept.
-        domain: the space in which ``search`` scores.
+        database: open database.
+        cipher: cipher of the gallery.
+        counts: numbers of templates.
+        search: finds the two closest people to each probe.
+        model_sha256: hash of the model.
+        most: maximum number of probes.
+        fusion: fusion rule of ``search``.
+        fewest: smallest number of templates for which the scores are cached.
+        domain: domain in which ``search`` scores.
     """
     about = f"{model_sha256} {fusion} {most}"
     kept = kept_scores(database, cipher, about, fewest=fewest, domain=domain)
@@ -74,7 +71,7 @@ def non_mated(
 def people_mean(
     database: Database, cipher: ValueCipher, indexes: LiveIndexes, *, model_sha256: str, fewest: int
 ) -> tuple[NDArray[np.float32], int] | None:
-    """See ``GalleryStore.mean``. The mean of a large gallery is kept, followed by the number."""
+    """Returns mean and number of people, cached for a large gallery; see ``GalleryStore.mean``."""
     about = f"{model_sha256} mean"
     kept = kept_scores(database, cipher, about, fewest=fewest)
     if kept is not None:

@@ -1,9 +1,9 @@
-"""A gallery's mean and non-mated scores, kept so that not every process measures them again.
+"""Caches a gallery's non-mated scores and mean template in its database.
 
-In a gallery of a million, two thousand searches take seconds, and a command that names one photo
-needs their result. It is kept in the database, sealed like everything else, until the gallery has
-changed by a twentieth, somebody is erased, or the key is another. So is the mean template; kept
-scores say in which space they were measured.
+With a million templates, two thousand searches take seconds, and every command that identifies a
+photo needs their result. Cached values are encrypted like all others. They are valid until a
+twentieth of the gallery has changed, a person is erased, or the key changes. Cached scores name
+their domain.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.sqlite.database import Database
 
 STALE: Final = 20
-"""Kept scores count until one change for so many templates has been made."""
+"""Cached values are stale after one change per so many templates."""
 
 _PREFIX: Final = "non-mated "
 _HEAD: Final = struct.Struct("<qq16s")
@@ -37,14 +37,14 @@ def kept_scores(
     fewest: int,
     domain: Domain | None = None,
 ) -> NDArray[np.float32] | None:
-    """The numbers kept under a name; ``None``: measure them.
+    """Returns cached values; ``None`` if they must be measured.
 
     Args:
-        database: open.
-        seal: the gallery's.
+        database: open database.
+        cipher: cipher of the gallery.
         about: model, fusion and number of probes.
-        fewest: templates from which scores are kept.
-        domain: in whose space the scores must be.
+        fewest: smallest number of templates for which scores are cached.
+        domain: domain of the scores.
     """
     with database.reading() as (db, state):
         row = db.execute("SELECT value FROM meta WHERE key = ?", (_PREFIX + about,)).fetchone()
@@ -63,20 +63,20 @@ def keep_scores(
     database: Database, cipher: ValueCipher, about: str, scores: NDArray[np.float32], *, faces: int,
     clock: int, domain: Domain | None = None,
 ) -> None:  # fmt: skip
-    """Keep what was measured when the gallery's clock stood there, if that is possible."""
+    """Caches values measured at a clock value, if possible."""
     value = _HEAD.pack(clock, faces, _digest(domain)) + scores.astype("<f4").tobytes()
     with contextlib.suppress(GalleryError), database.writing() as (db, state):
-        # Nothing that somebody erased meanwhile has a part in.
+        # Not if a person erased since then contributed.
         erased = db.execute("SELECT 1 FROM removal WHERE seq > ? LIMIT 1", (clock,)).fetchone()
         if erased is None and clock >= state.floor:
-            sealed = cipher.encrypt(value, (_PREFIX + about).encode())
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_PREFIX + about, sealed))
+            blob = cipher.encrypt(value, (_PREFIX + about).encode())
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_PREFIX + about, blob))
 
 
 def drop_scores(db: sqlite3.Connection) -> None:
-    """Forget all.
+    """Removes all cached values.
 
-    Call it inside a write transaction that erases somebody or changes the key.
+    Call it inside a write transaction that erases a person or changes the key.
     """
     db.execute("DELETE FROM meta WHERE key LIKE ?", (_PREFIX + "%",))
 

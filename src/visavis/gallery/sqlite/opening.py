@@ -29,11 +29,11 @@ class GalleryOptions(Record):
     """Options of ``SqliteGallery``.
 
     Attributes:
-        index: what is asked of the search.
+        index: options of the search.
         timeout: seconds to wait for other processes before ``GalleryBusyError``.
-        snapshot_from: templates from which the index is kept on disk; a smaller one is made from
-            the table in less time than it takes to notice.
-        scrypt_cost: N of scrypt where a passphrase is set, a power of 2.
+        snapshot_from: smallest number of templates for which the index is saved; building a
+            smaller one takes no noticeable time.
+        scrypt_cost: N of scrypt for a new passphrase, a power of 2.
 
     Raises:
         OptionError: a value outside its range.
@@ -56,15 +56,15 @@ class GalleryOptions(Record):
 
 
 APPLICATION_ID: Final = 0x76697361
-"""In the file's header: this database is a visavis gallery."""
+"""Marks a database as a visavis gallery, in the file's header."""
 
 _FIRST: Final = (
     "CREATE TABLE migration (version INTEGER PRIMARY KEY, applied TEXT NOT NULL)",
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    # One row. clock: numbers given out, to faces, people and removals alike, so that one number
-    # says how far an index has followed. floor: removals up to here are no longer listed.
-    # generation: counts changes of the data key. erasing: bytes of something deleted may still be
-    # in a file. audit_seal: proves the audit's head to who has the key.
+    # One row. clock: last number given to a face, person or removal, so that one number says how
+    # far an index is up to date. floor: removals up to here are no longer listed. generation:
+    # counts changes of the data key. erasing: deleted data may still be in a file. audit_seal:
+    # encrypted head of the audit log.
     """CREATE TABLE state (
         id INTEGER PRIMARY KEY CHECK (id = 1), clock INTEGER NOT NULL, floor INTEGER NOT NULL,
         generation INTEGER NOT NULL, erasing INTEGER NOT NULL, audit_seal BLOB NOT NULL)""",
@@ -73,7 +73,7 @@ _FIRST: Final = (
         id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
         dimension INTEGER NOT NULL)""",
     "CREATE TABLE setting (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
-    # Times are microseconds since 1970 UTC. name, attributes, body and png are sealed.
+    # Times are microseconds since 1970 UTC. name, attributes, body and png are encrypted.
     """CREATE TABLE person (
         id INTEGER PRIMARY KEY, uid BLOB NOT NULL, name_tag BLOB NOT NULL UNIQUE,
         name BLOB NOT NULL, attributes BLOB NOT NULL, created INTEGER NOT NULL)""",
@@ -86,7 +86,7 @@ _FIRST: Final = (
     "CREATE INDEX face_expires ON face (expires) WHERE expires IS NOT NULL",
     "CREATE TABLE crop (face INTEGER PRIMARY KEY REFERENCES face (id), png BLOB NOT NULL)",
     "CREATE TABLE removal (seq INTEGER PRIMARY KEY, face INTEGER NOT NULL, model INTEGER NOT NULL)",
-    # A merge or split gives faces to another person: from ``seq`` on, ``face`` is ``person``'s.
+    # A merge or split moves faces: from ``seq`` on, ``face`` belongs to ``person``.
     """CREATE TABLE moved (
         seq INTEGER PRIMARY KEY, face INTEGER NOT NULL, model INTEGER NOT NULL,
         person INTEGER NOT NULL)""",
@@ -103,14 +103,14 @@ _FIRST: Final = (
 _SECOND: Final = (f"CREATE INDEX audit_action ON audit (action) WHERE {INDEXED}",)
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
-"""Statements that lead from version N to N + 1; never changed once released."""
+"""Statements that migrate from version N to N + 1; never changed once released."""
 
 
 def version_of(db: sqlite3.Connection, path: Path) -> int:
-    """Schema version of an open database; 0: nothing is in it yet.
+    """Returns the schema version of an open database; 0: empty.
 
     Raises:
-        GalleryError: it is some other database, or from a newer visavis.
+        GalleryError: another database, or one of a newer visavis.
     """
     tables = {row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if not tables:
@@ -128,7 +128,7 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
 
 
 def migrate(db: sqlite3.Connection, version: int, *, now: str) -> None:
-    """Bring a database to the newest version. Call it inside a write transaction."""
+    """Migrates a database to the newest version; call inside a write transaction."""
     if version == 0:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     for number, statements in enumerate(MIGRATIONS[version:], version + 1):
@@ -144,11 +144,11 @@ INDEX = "index"
 def opened(
     path: Path, *, create: bool, key: Key | None, timeout: float, scrypt_cost: int
 ) -> tuple[Database, PlainCipher | AesCipher]:
-    """An open database and its seal.
+    """Returns an open database and its cipher.
 
     Raises:
-        GalleryError: there is no gallery, it is something else, or from a newer visavis.
-        GalleryKeyError: the key is missing or wrong, or there is one and none is needed.
+        GalleryError: no gallery, or one of a newer visavis.
+        GalleryKeyError: the key is missing, wrong, or not needed.
         GalleryDamagedError: the database is damaged.
     """
     file = path / DATABASE
@@ -163,7 +163,7 @@ def opened(
     try:
         _bring_up_to_date(database, create=create, key=key, timeout=timeout, cost=scrypt_cost)
         with database.reading() as (db, state):
-            cipher = seal_in(db, key, path)
+            cipher = open_cipher(db, key, path)
             database.generation = state.generation
         return database, cipher
     except BaseException:
@@ -228,7 +228,7 @@ def _immediate(db: sqlite3.Connection, *, timeout: float) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def seal_in(db: sqlite3.Connection, key: Key | None, path: Path) -> PlainCipher | AesCipher:
-    """The seal that the key opens, as the gallery is now."""
+def open_cipher(db: sqlite3.Connection, key: Key | None, path: Path) -> PlainCipher | AesCipher:
+    """Returns the gallery's current cipher."""
     row = db.execute("SELECT value FROM meta WHERE key = 'keyring'").fetchone()
     return open_keyring(row[0] if row else json.dumps(None), key, where=f"the gallery {path}")

@@ -1,14 +1,13 @@
-"""From the closest faces to the closest people.
+"""Finds the closest people by the closest faces.
 
-The index proposes faces and knows whose they are; it has followed the table up to the read
-transaction in which names are looked up, so an answer is of one moment. Scores are computed from
-the templates that the index holds in memory. With ``max``, faces are fetched until no face beyond
-them can change the first ``k`` people. With means, the people among the closest ``CANDIDATES``
-faces (more for a large ``k``) are candidates, and their fused scores are computed from all their
-templates: a person whose mean is close though none of their templates is among those faces can be
-missed, which takes templates that contradict each other. The same goes for every fusion where a
-domain is given: faces are proposed by ``Domain.query`` (whose people are the right ones:
-docs/concepts/gallery.md), people are scored in the domain's space.
+The index finds candidate faces and knows their people. It is up to date with the read transaction
+that looks up the names, so results are consistent. Scores are computed from the templates in
+memory. With ``max``, faces are fetched until no other face can change the first ``k`` people. With
+means, the people of the closest ``CANDIDATES`` faces (more for a large ``k``) are candidates; their
+fused scores are computed from all their templates. This can miss a person whose mean is close
+although none of their templates is: their templates would have to contradict each other. With a
+domain, every fusion works this way: ``Domain.query`` finds candidate faces
+(docs/concepts/gallery.md), and people are scored in the domain.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from visavis.gallery.store import Fusion
 from visavis.types import Vectors
 
 CANDIDATES: Final = 32
-"""Closest faces whose people are candidates where means are compared, 256 while that is all."""
+"""Number of closest faces whose people are candidates; 256 in a gallery of up to 256 faces."""
 
 _ALL = 256
 _FIRST_FETCH = 8
@@ -44,8 +43,8 @@ _KEPT = 50_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _People:
-    """Candidates, best first: row number of the person, fused score, closest template's score and
-    number, and how many templates they have where all were looked at; the lowest of all scores."""
+    """Candidates, best first: row number of the person, fused score, score and number of the
+    closest template, number of templates if all were read; and the lowest of all scores."""
 
     numbers: NDArray[np.int64]
     scores: NDArray[np.float64]
@@ -59,10 +58,10 @@ def search_people(
     database: Database, indexes: LiveIndexes, cipher: ValueCipher, probes: Vectors, *,
     model_sha256: str, k: int, fusion: Fusion, domain: Domain | None = None,
 ) -> list[list[Match]]:  # fmt: skip
-    """The ``k`` closest people to each of ``(Q, D)`` unit vectors, as of one moment.
+    """Returns the ``k`` closest people to each of ``(Q, D)`` unit vectors, read consistently.
 
     Raises:
-        ModelMismatchError: the probes' length is not the model's.
+        ModelMismatchError: the probes have another dimension than the model's templates.
     """
 
     def found(db: sqlite3.Connection, state: State, model: int) -> list[list[Match]]:
@@ -90,10 +89,10 @@ class PersonSearch:
     """Searches in one read transaction.
 
     Args:
-        db: inside the transaction.
-        seal: opens rows.
-        index: as the table is in it.
-        domain: the space of the scores.
+        db: connection inside the transaction.
+        cipher: decrypts rows.
+        index: index, up to date with the transaction.
+        domain: domain of the scores.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class PersonSearch:
         self._names: dict[int, tuple[str, str]] = {}
 
     def search(self, probes: Vectors, *, k: int, fusion: Fusion) -> list[list[Match]]:
-        """The ``k`` closest people to each of ``(Q, D)`` unit vectors."""
+        """Returns the ``k`` closest people to each of ``(Q, D)`` unit vectors."""
         size = len(self._index)
         if not size or not len(probes):
             return [[] for _ in probes]
@@ -132,7 +131,7 @@ class PersonSearch:
         self, probe: Vectors, query: Vectors, rows: NDArray[np.int64], *, fetched: int, k: int,
         fusion: Fusion,
     ) -> _People:  # fmt: skip
-        """Candidates from the rows of the closest ``fetched`` faces."""
+        """Returns candidates from the rows of the closest ``fetched`` faces."""
         columns = self._columns
         by_face = self._domain is None and fusion == "max"
         while True:
@@ -140,7 +139,7 @@ class PersonSearch:
             ranked = self._scored(probe, mine, fusion)
             enough = len(ranked.scores) >= k
             if enough and by_face:
-                # Beyond the faces fetched none is closer, rounding aside; ties must be in.
+                # No other face is closer, up to rounding; ties must be included.
                 enough = bool(ranked.scores[k - 1] > ranked.lowest + ROUNDING)
             if enough or fetched >= len(self._index):
                 return ranked
@@ -155,7 +154,7 @@ class PersonSearch:
             vectors = self._domain.apply(vectors).astype(np.float64)
         wide = probe.astype(np.float64)
         each = np.clip((vectors * wide).sum(axis=1), -1.0, 1.0)
-        order = np.lexsort((faces, -each, people))  # of each person the closest face comes first
+        order = np.lexsort((faces, -each, people))  # the closest face of each person comes first
         held = people[order]
         starts = np.flatnonzero(np.concatenate([[True], held[1:] != held[:-1]]))
         closest = order[starts]
@@ -182,7 +181,7 @@ class PersonSearch:
         )
 
     def _first(self, ranked: _People, k: int) -> list[Match]:
-        """The first ``k``, equal scores by name."""
+        """Returns the first ``k``; equal scores are sorted by name."""
         last = ranked.scores[min(k, len(ranked.scores)) - 1]
         count = int(np.count_nonzero(ranked.scores >= last))
         numbers, scores = ranked.numbers[:count].tolist(), ranked.scores[:count].tolist()

@@ -1,4 +1,4 @@
-"""People and faces as records, in parts that each come from one short read transaction."""
+"""Reads people and faces as records, in batches of one short read transaction each."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from visavis.types import Vectors
 
 
 class FaceCounts:
-    """Templates by model, counted once and then kept up by what came and went.
+    """Number of templates by model: counted once, then updated.
 
-    The clock gives every face and every removal its number, so what happened since the last count
-    is a range of each table. Not safe to use from two threads at once.
+    The clock numbers every face and every removal, so the changes since the last count are a range
+    in each table. Not thread-safe.
     """
 
     def __init__(self) -> None:
@@ -42,11 +42,11 @@ class FaceCounts:
         self._counts: dict[int, int] = {}
 
     def now(self, db: sqlite3.Connection, state: State) -> dict[int, int]:
-        """Templates by model's row number, in this read transaction; models without any left out.
+        """Returns the number of templates by row number of the model; omits models without any.
 
         Args:
-            db: within the transaction.
-            state: of the transaction.
+            db: connection inside a read transaction.
+            state: state of the transaction.
         """
         if not max(state.floor, 0) <= self._clock <= state.clock:
             self._counts = _all(db)
@@ -55,7 +55,7 @@ class FaceCounts:
                 "SELECT model, count(*) FROM face WHERE id > ? GROUP BY model", (self._clock,)
             ):
                 self._counts[model] = self._counts.get(model, 0) + count
-            # What came and went since the last count is in neither.
+            # Faces added and removed since the last count are in neither range.
             for model, count in db.execute(
                 "SELECT model, count(*) FROM removal WHERE seq > ? AND face <= ? GROUP BY model",
                 (self._clock, self._clock),
@@ -66,7 +66,7 @@ class FaceCounts:
 
 
 class LevelledFaces:
-    """Which models have templates that a former version levelled.
+    """Finds models with templates levelled by a former version.
 
     Faces have rising numbers and keep their pipeline id, so nothing below the first levelled face
     of a model is read twice. If no pipeline id is a levelled one, no face is read. Not thread-safe.
@@ -76,11 +76,11 @@ class LevelledFaces:
         self._first: dict[int, int] = {}
 
     def now(self, db: sqlite3.Connection, state: State) -> dict[int, str]:
-        """Settings of the first levelled face by model's row number, in this read transaction.
+        """Returns the pipeline id of the first levelled face, by row number of the model.
 
         Args:
-            db: within the transaction.
-            state: of the transaction.
+            db: connection inside a read transaction.
+            state: state of the transaction.
         """
         texts = {
             number: text
@@ -106,7 +106,7 @@ class LevelledFaces:
 
 def _all(db: sqlite3.Connection) -> dict[int, int]:
     models = [number for (number,) in db.execute("SELECT id FROM model")]
-    if len(models) == 1:  # the table's shortest index, and nothing to sort
+    if len(models) == 1:  # uses the shortest index, without sorting
         return {models[0]: db.execute("SELECT count(*) FROM face").fetchone()[0]}
     return dict(db.execute("SELECT model, count(*) FROM face GROUP BY model").fetchall())
 
@@ -116,10 +116,10 @@ _COMPARED = 10_000
 
 
 def required_person(db: sqlite3.Connection, cipher: ValueCipher, name: str) -> tuple[int, bytes]:
-    """Row number and uid of a person by composed name.
+    """Returns row number and uid of a person by name in NFC.
 
     Raises:
-        UnknownPersonError: nobody is called so.
+        UnknownPersonError: the name is unknown.
     """
     found = find_person(db, cipher, name)
     if found is None:
@@ -128,12 +128,12 @@ def required_person(db: sqlite3.Connection, cipher: ValueCipher, name: str) -> t
 
 
 def one_person(db: sqlite3.Connection, cipher: ValueCipher, number: int) -> Person:
-    """A person by row number, who must be there."""
+    """Returns a person by row number, which must exist."""
     return next(iter(_people(db, cipher, [number])))
 
 
 def all_people(database: Readable, cipher: ValueCipher) -> Iterator[Person]:
-    """Everybody, by name. Who is removed meanwhile may be left out."""
+    """Yields all people, sorted by name; people removed meanwhile may be missing."""
     with database.reading() as (db, _):
         numbers = [number for _, number in sorted(_names(db, cipher))]
     for start in range(0, len(numbers), _PART):
@@ -145,11 +145,11 @@ def all_people(database: Readable, cipher: ValueCipher) -> Iterator[Person]:
 def faces_of(
     database: Readable, cipher: ValueCipher, *, person: int | None, model_sha256: str | None
 ) -> Iterator[StoredFace]:
-    """Yield the faces present at the call, by number; faces removed meanwhile may be missing."""
+    """Yields the faces present at the call, by number; faces removed meanwhile may be missing."""
     with database.reading() as (_, state):
         last = state.clock
     after = 0
-    while after < last:  # rises with each part
+    while after < last:  # increases with each batch
         with database.reading() as (db, _):
             part = _faces(db, cipher, (after, last), person, model_sha256)
         yield from part
@@ -157,11 +157,11 @@ def faces_of(
 
 
 def crop_of(db: sqlite3.Connection, cipher: ValueCipher, face: int) -> bytes | None:
-    """A kept crop.
+    """Returns a stored crop.
 
     Raises:
         GalleryError: there is no such face.
-        GalleryDamagedError: the crop is not what was written.
+        GalleryDamagedError: the crop is damaged.
     """
     row = db.execute("SELECT crop FROM face WHERE id = ?", (face,)).fetchone()
     if row is None:
@@ -178,7 +178,7 @@ def crop_of(db: sqlite3.Connection, cipher: ValueCipher, face: int) -> bytes | N
 
 
 def model_of(db: sqlite3.Connection, sha256: str) -> tuple[int, int] | None:
-    """Row number and length of templates of a model."""
+    """Returns row number and template dimension of a model."""
     found: tuple[int, int] | None = db.execute(
         "SELECT id, dimension FROM model WHERE sha256 = ?", (sha256,)
     ).fetchone()
@@ -188,7 +188,7 @@ def model_of(db: sqlite3.Connection, sha256: str) -> tuple[int, int] | None:
 def open_faces(
     db: sqlite3.Connection, cipher: ValueCipher, person: int, model: int, dimension: int
 ) -> list[OpenFace]:
-    """A person's faces of one model, by number."""
+    """Returns a person's faces of one model, by number."""
     rows = db.execute(
         f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? AND model = ? ORDER BY id",
         (person, model),
@@ -199,9 +199,9 @@ def open_faces(
 def probe_a_person(
     database: Readable, cipher: ValueCipher, model_sha256: str, *, most: int
 ) -> tuple[list[Vectors], list[int]]:
-    """One template each of up to ``most`` people, both chosen by a fixed seed, and whose they are.
+    """Draws one template each of up to ``most`` people with a fixed seed; returns people, too.
 
-    Nothing where fewer than two people have templates of the model.
+    Empty if fewer than two people have templates of the model.
     """
     with database.reading() as (db, _):
         model = model_of(db, model_sha256)
@@ -225,7 +225,7 @@ def probe_a_person(
 
 
 def uids(db: sqlite3.Connection, people: Sequence[int]) -> dict[int, str]:
-    """Opaque ids of people by row number."""
+    """Returns opaque ids of people by row number."""
     found: dict[int, str] = {}
     for marks, part in batches(people):
         rows = db.execute(f"SELECT id, uid FROM person WHERE id IN ({marks})", part)
@@ -273,7 +273,7 @@ def _faces(
     person: int | None,
     model_sha256: str | None,
 ) -> list[StoredFace]:
-    """The first part of the faces with numbers in the half-open range (low, high]."""
+    """Returns the first batch of faces with numbers in the half-open range (low, high]."""
     models = {
         number: (name, sha256, dimension)
         for number, name, sha256, dimension in db.execute(
@@ -282,7 +282,7 @@ def _faces(
     }
     where, values = ["id > ? AND id <= ?"], [*between]
     if person is not None:
-        # The plus keeps SQLite at the index over people, not at the table in order of number.
+        # The plus makes SQLite use the index over people, not the table in order of number.
         where, values = ["person = ?", "+id > ? AND +id <= ?"], [person, *between]
     if model_sha256 is not None:
         where.append("model IN (SELECT id FROM model WHERE sha256 = ?)")

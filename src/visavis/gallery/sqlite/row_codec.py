@@ -1,7 +1,7 @@
-"""Rows of people and faces: what is sealed in them, and about what.
+"""Encrypts and decrypts rows of people and faces.
 
-A face's vector, quality score and source are sealed together in its ``body``, about everything else
-in the row: a row that was changed, or a body moved to another row, does not open.
+A face's vector, quality score and source are encrypted together in its ``body``; all other columns
+are associated data. So a changed row, or a body moved to another row, cannot be decrypted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _QUALITY_SCORE = struct.Struct("<d")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenFace:
-    """A row of ``face``, opened."""
+    """A decrypted row of ``face``."""
 
     id: int
     person: int
@@ -48,13 +48,13 @@ class OpenFace:
 
 
 def face_body(quality_score: float, vector: bytes, source: str, source_sha256: str) -> bytes:
-    """What is sealed of a face; ``vector`` is little-endian float32, texts have no NUL."""
+    """Returns the plain body of a face; ``vector`` is little-endian float32, texts have no NUL."""
     texts = source.encode() + b"\0" + source_sha256.encode()
     return _QUALITY_SCORE.pack(quality_score) + vector + texts
 
 
 def face_about(row: Sequence[Any]) -> bytes:
-    """What a body is sealed about; ``row`` as ``FACE_COLUMNS``, the body itself not needed."""
+    """Returns the associated data of a body; ``row`` as ``FACE_COLUMNS``, its body is ignored."""
     number, person, model, setting, source_tag, created, expires, crop, *_ = row
     when = _NEVER if expires is None else expires
     packed = _FACE_ABOUT.pack(number, person, model, setting, created, when, bool(crop))
@@ -62,14 +62,14 @@ def face_about(row: Sequence[Any]) -> bytes:
 
 
 def open_body(cipher: ValueCipher, row: Sequence[Any]) -> bytes:
-    """The body of a face.
+    """Decrypts the body of a face.
 
     Raises:
-        GalleryDamagedError: the row is not what was written.
+        GalleryDamagedError: the row is damaged.
     """
     try:
         data = cipher.decrypt(row[8], face_about(row))
-    except (struct.error, TypeError, ValueError):  # a value of another kind than was written
+    except (struct.error, TypeError, ValueError):  # a value of another type
         data = None
     if data is None:
         raise GalleryDamagedError(
@@ -80,15 +80,15 @@ def open_body(cipher: ValueCipher, row: Sequence[Any]) -> bytes:
 
 
 def source_sha256_of(body: bytes, dimension: int) -> str:
-    """The photo's hash in a body."""
+    """Returns the photo's hash in a body."""
     return body[_QUALITY_SCORE.size + 4 * dimension :].decode().partition("\0")[2]
 
 
 def open_face(cipher: ValueCipher, row: Sequence[Any], dimension: int) -> OpenFace:
-    """A face from its row as ``FACE_COLUMNS``.
+    """Decrypts a face; ``row`` as ``FACE_COLUMNS``.
 
     Raises:
-        GalleryDamagedError: the row is not what was written.
+        GalleryDamagedError: the row is damaged.
     """
     body = open_body(cipher, row)
     end = _QUALITY_SCORE.size + 4 * dimension
@@ -111,10 +111,10 @@ def open_face(cipher: ValueCipher, row: Sequence[Any], dimension: int) -> OpenFa
 def open_vectors(
     cipher: ValueCipher, rows: Sequence[Sequence[Any]], dimension: int
 ) -> tuple[NDArray[np.float64], Vectors]:
-    """Only quality scores ``(N,)`` and templates ``(N, D)``, quickly.
+    """Decrypts only quality scores ``(N,)`` and templates ``(N, D)``, which is faster.
 
     Raises:
-        GalleryDamagedError: a row is not what was written.
+        GalleryDamagedError: a row is damaged.
     """
     kind = np.dtype([("usability", "<f8"), ("vector", "<f4", (dimension,))])
     joined = b"".join([open_body(cipher, row)[: kind.itemsize] for row in rows])
@@ -123,20 +123,20 @@ def open_vectors(
 
 
 def about_person(number: int, uid: bytes, column: str) -> bytes:
-    """What a person's name or attributes are sealed about."""
+    """Returns the associated data of a person's name or attributes."""
     return f"{column} {number} ".encode() + uid
 
 
 def about_crop(face: int) -> bytes:
-    """What a kept crop is sealed about."""
+    """Returns the associated data of a stored crop."""
     return b"crop %d" % face
 
 
 def open_text(cipher: ValueCipher, number: int, uid: bytes, column: str, blob: bytes) -> str:
-    """A person's name or attributes.
+    """Decrypts a person's name or attributes.
 
     Raises:
-        GalleryDamagedError: it is not what was written.
+        GalleryDamagedError: the value is damaged.
     """
     data = cipher.decrypt(blob, about_person(number, uid, column))
     if data is None:
@@ -148,7 +148,7 @@ def open_text(cipher: ValueCipher, number: int, uid: bytes, column: str, blob: b
 
 
 def written_uid(uid: bytes) -> str:
-    """A person's opaque id as users see it."""
+    """Returns a person's opaque id in its public form."""
     return str(uuid.UUID(bytes=uid))
 
 
@@ -161,7 +161,7 @@ def read_uid(text: str) -> bytes:
 
 
 def batches(values: Sequence[T]) -> Iterator[tuple[str, tuple[T, ...]]]:
-    """Values in parts with the placeholders for each."""
+    """Yields placeholders and values in batches."""
     for start in range(0, len(values), _BATCH):
         part = tuple(values[start : start + _BATCH])
         yield ",".join("?" * len(part)), part
@@ -170,7 +170,7 @@ def batches(values: Sequence[T]) -> Iterator[tuple[str, tuple[T, ...]]]:
 def person_names(
     db: sqlite3.Connection, cipher: ValueCipher, numbers: Sequence[int]
 ) -> dict[int, tuple[str, str]]:
-    """Name and opaque id of people by row number."""
+    """Returns name and opaque id of people by row number."""
     marks = ",".join("?" * len(numbers))
     rows = db.execute(f"SELECT id, uid, name FROM person WHERE id IN ({marks})", tuple(numbers))
     return {

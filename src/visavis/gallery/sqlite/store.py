@@ -1,4 +1,4 @@
-"""A gallery in one folder: SQLite is the truth, an index in memory finds."""
+"""A gallery in a folder: SQLite stores it, an index in memory searches it."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ T = TypeVar("T")
 class SqliteGallery:
     """A ``GalleryStore`` in a folder, for any number of threads and processes at once.
 
-    docs/concepts/gallery.md says what is in the folder and what is guaranteed.
+    docs/concepts/gallery.md describes the files and the guarantees.
 
     Args:
         path: the folder.
-        create: make it if it is not there.
-        key: the key of an encrypted gallery; where one is made, it is encrypted if a key is given.
-        options: see there.
+        create: create the gallery if it does not exist.
+        key: key of an encrypted gallery; a new gallery is encrypted if a key is given.
+        options: see ``GalleryOptions``.
 
     Raises:
         GalleryError: there is no gallery, or it cannot be opened.
-        GalleryKeyError: the key is missing or wrong, or there is one and none is needed.
+        GalleryKeyError: the key is missing, wrong, or not needed.
         GalleryDamagedError: the database is damaged.
-        GalleryBusyError: another process holds it for too long.
+        GalleryBusyError: another process locks it for too long.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SqliteGallery:
             snapshot_from=options.snapshot_from,
         )
         try:
-            with contextlib.suppress(ErasureIncompleteError):  # ``check`` says so
+            with contextlib.suppress(ErasureIncompleteError):  # ``check`` reports it
                 self._eraser.finish_if_left()
         except BaseException:
             self._db.close()
@@ -106,7 +106,7 @@ class SqliteGallery:
     # --- writing -----------------------------------------------------------------------------
 
     def add(self, faces: Sequence[NewFace], /) -> list[int]:
-        """Enroll faces, all or none; returns their numbers in order. See ``GalleryStore.add``."""
+        """Enrolls all faces or none; returns their numbers. See ``GalleryStore.add``."""
         with self._db.reading() as (db, _):
             known = writing.dimensions(db)
         checked = checked_faces(faces, known)
@@ -119,12 +119,12 @@ class SqliteGallery:
         return written.numbers
 
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
-        """Replace a person's attributes. See ``GalleryStore.set_attributes``."""
+        """Replaces a person's attributes. See ``GalleryStore.set_attributes``."""
         text = attributes_text(attributes)
         with self._db.writing() as (db, _):
             number, uid = self._person(db, name)
-            sealed = self._cipher.encrypt(text.encode(), about_person(number, uid, "attributes"))
-            db.execute("UPDATE person SET attributes = ? WHERE id = ?", (sealed, number))
+            blob = self._cipher.encrypt(text.encode(), about_person(number, uid, "attributes"))
+            db.execute("UPDATE person SET attributes = ? WHERE id = ?", (blob, number))
             audit.append(db, self._cipher, [audit.Event("attributes", written_uid(uid), {})])
 
     def set_expiry(self, name: str, expires: str | None, /) -> None:
@@ -134,16 +134,16 @@ class SqliteGallery:
             Change(db, self._cipher, state).set_expiry(name, when)
 
     def rename(self, old: str, new: str, /) -> None:
-        """Give a person another name; the old one is erased. See ``GalleryStore.rename``."""
+        """Renames a person and erases the old name. See ``GalleryStore.rename``."""
         name = usable_name(new)
         self._erase(lambda change: change.rename(old, name))
 
     def merge(self, into: str, *others: str) -> None:
-        """Move the others' faces to ``into`` and remove the others. See ``GalleryStore.merge``."""
+        """Moves the others' faces to ``into``; removes the others. See ``GalleryStore.merge``."""
         self._erase(lambda change: change.merge(into, others))
 
     def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:
-        """Move some of a person's faces to another. See ``GalleryStore.split``."""
+        """Moves some of a person's faces to another. See ``GalleryStore.split``."""
         other = usable_name(into)
         with self._db.writing() as (db, state):
             Change(db, self._cipher, state).split(name, faces, other)
@@ -151,26 +151,26 @@ class SqliteGallery:
     # --- erasing -----------------------------------------------------------------------------
 
     def remove(self, name: str, /) -> int:
-        """Erase a person; returns the number of templates. See ``GalleryStore.remove``.
+        """Erases a person; returns the number of templates. See ``GalleryStore.remove``.
 
         Raises:
-            GalleryBusyError: another process kept its hold for too long; the person is gone from
-                the gallery, and the files are cleaned when it is next opened.
+            GalleryBusyError: another process kept the files in use for too long; the person is
+                deleted, and the files are cleaned when the gallery is next opened.
             ErasureIncompleteError: the disk is full; the files are cleaned at the next opening.
         """
         with self._db.reading() as (db, _):
-            self._person(db, name)  # nothing is loaded for somebody unknown
+            self._person(db, name)  # loads nothing for an unknown person
         self._indexes.load_before_erasing(self._cipher)
         return self._erase(lambda change: change.remove(name))
 
     def remove_faces(self, faces: Sequence[int], /) -> int:
-        """Erase faces by number. See ``GalleryStore.remove_faces``."""
+        """Erases faces by number. See ``GalleryStore.remove_faces``."""
         wanted = [int(face) for face in faces]
         self._indexes.load_before_erasing(self._cipher)
         return self._erase(lambda change: change.remove_faces(wanted))
 
     def expire(self, now: str, /) -> int:
-        """Erase what has expired. See ``GalleryStore.expire``."""
+        """Erases expired faces. See ``GalleryStore.expire``."""
         when = timestamps.microseconds(instant(now))
         with self._db.reading() as (db, _):
             due = db.execute("SELECT 1 FROM face WHERE expires < ? LIMIT 1", (when,)).fetchone()
@@ -182,11 +182,11 @@ class SqliteGallery:
     # --- reading -----------------------------------------------------------------------------
 
     def people(self) -> Iterator[Person]:
-        """Everybody, by name in code point order."""
+        """Yields all people, sorted by name (code points)."""
         return reading.all_people(self._db, self._cipher)
 
     def person(self, name: str, /) -> Person:
-        """One person. See ``GalleryStore.person``."""
+        """Returns one person. See ``GalleryStore.person``."""
         with self._db.reading() as (db, _):
             return reading.one_person(db, self._cipher, self._person(db, name)[0])
 
@@ -203,7 +203,7 @@ class SqliteGallery:
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None
     ) -> Iterator[StoredFace]:
-        """Faces in order of number. See ``GalleryStore.faces``."""
+        """Yields faces in order of number. See ``GalleryStore.faces``."""
         number = None
         if person is not None:
             with self._db.reading() as (db, _):
@@ -213,17 +213,17 @@ class SqliteGallery:
         )
 
     def crop(self, face: int, /) -> bytes | None:
-        """The aligned face where it was kept. See ``GalleryStore.crop``."""
+        """Returns the aligned face, if stored. See ``GalleryStore.crop``."""
         with self._db.reading() as (db, _):
             return reading.crop_of(db, self._cipher, face)
 
     def has_person(self, name: str, /) -> bool:
-        """Whether somebody of that name is enrolled."""
+        """Returns whether a person of that name is enrolled."""
         with self._db.reading() as (db, _):
             return writing.find_person(db, self._cipher, composed(name)) is not None
 
     def has_source(self, source_sha256: str, /, *, person: str, model_sha256: str) -> bool:
-        """Whether this photo is enrolled. See ``GalleryStore.has_source``."""
+        """Returns whether this photo is enrolled. See ``GalleryStore.has_source``."""
         with self._db.reading() as (db, _):
             found = writing.find_person(db, self._cipher, composed(person))
             if found is None:
@@ -247,10 +247,10 @@ class SqliteGallery:
         fusion: Fusion = "weighted",
         domain: Domain | None = None,
     ) -> list[list[Match]]:
-        """The ``k`` closest people to each probe. See ``GalleryStore.search``.
+        """Returns the ``k`` closest people to each probe. See ``GalleryStore.search``.
 
         Raises:
-            GalleryDamagedError: a template is not what was written.
+            GalleryDamagedError: a template is damaged.
         """
         probes = usable_vectors(vectors)
         if k < 1:
@@ -271,10 +271,10 @@ class SqliteGallery:
         self, *, model_sha256: str, most: int = 2000, fusion: Fusion = "weighted",
         domain: Domain | None = None,
     ) -> NDArray[np.float32]:  # fmt: skip
-        """How close a stranger comes. See ``GalleryStore.non_mated``.
+        """Returns non-mated scores. See ``GalleryStore.non_mated``.
 
-        From ``snapshot_from`` templates on the scores are kept in the gallery, and given again
-        until one template in twenty has come or gone, or anybody was erased.
+        With ``snapshot_from`` or more templates the scores are cached in the gallery until a
+        twentieth of the templates has changed or a person was erased.
         """
         _require_fusion(fusion)
         space = None if domain is None else replace(domain, mean_b=None)
@@ -288,9 +288,9 @@ class SqliteGallery:
         )  # fmt: skip
 
     def mean(self, model_sha256: str, /) -> tuple[NDArray[np.float32], int] | None:
-        """The mean of people's mean templates, and how many. See ``GalleryStore.mean``.
+        """Returns the mean of people's mean templates, and their number. See ``GalleryStore.mean``.
 
-        It is kept where the scores of ``non_mated`` are, and as long.
+        Cached like the scores of ``non_mated``.
         """
         return non_mated.people_mean(
             self._db, self._cipher, self._indexes,
@@ -300,17 +300,17 @@ class SqliteGallery:
     # --- the gallery itself ------------------------------------------------------------------
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
-        """Append to the audit. See ``GalleryStore.note``."""
+        """Appends to the audit log. See ``GalleryStore.note``."""
         event = audit.event(action, subject, details)
         with self._db.writing() as (db, _):
             audit.append(db, self._cipher, [event])
 
     def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
-        """The audit from the start. See ``GalleryStore.audit``."""
+        """Yields the audit log, oldest entry first. See ``GalleryStore.audit``."""
         return audit.entries(self._db, action=action)
 
     def info(self) -> GalleryInfo:
-        """What is held. An index is not loaded before the first search."""
+        """Returns the state of the gallery. The index is not loaded before the first search."""
         with self._db.reading() as (db, state):
             (people,) = db.execute("SELECT count(*) FROM person").fetchone()
             entries, head = audit.head(db)
@@ -333,37 +333,37 @@ class SqliteGallery:
             )
 
     def check(self) -> CheckReport:
-        """Verify everything. See ``GalleryStore.check``.
+        """Verifies everything. See ``GalleryStore.check``.
 
-        It also finishes an unfinished erasure, or reports it as a problem.
+        Also completes an unfinished erasure, or reports it as a problem.
         """
         return checking.checked(self._db, self._cipher, self._indexes, self._eraser)
 
     def load_index(self) -> None:
-        """Load or make the search indexes now, rather than at the first search, and keep them."""
+        """Loads or builds the search indexes now, and saves them."""
         with self._db.reading() as (db, _):
             models = [number for (number,) in db.execute("SELECT id FROM model")]
         for model in models:
             self._indexes.prepare(model, self._cipher)
 
     def rekey(self, new: Key | None, /, *, reencrypt: bool = False) -> None:
-        """Give the gallery another key, or none, or one where it had none.
+        """Changes, adds or removes the key of the gallery.
 
-        One transaction: killed at any moment, the gallery opens with the old key or with the new
-        one, with every template. Copies made before keep the old key. Store the new key in a
-        safe place before the call: it may come into force at any moment during it.
+        One transaction: if the process is killed, the gallery opens with the old or the new key,
+        with all templates. Earlier copies keep the old key. Store the new key in a safe place
+        before the call: it may become valid at any moment during it.
 
         Args:
-            new: the key; ``None``: the gallery is not to be encrypted any more.
-            reencrypt: seal every value anew with a new data key, as after the old key and a copy
-                of the gallery came into wrong hands; else only the data key is wrapped anew.
+            new: the new key; ``None``: decrypt the gallery.
+            reencrypt: encrypt every value with a new data key, for example if the old key and a
+                copy of the gallery were stolen; else only the data key is wrapped again.
 
         Raises:
             GalleryKeyError: neither the old state nor the new one is encrypted.
-            GalleryDamagedError: a value is not what was written; nothing was changed.
-            ErasureIncompleteError: the new key is in force, but what the old one opens may still
-                lie in freed pages (a full disk): make room and ``compact``.
-            GalleryError: anything else, such as a full disk; the old key is in force.
+            GalleryDamagedError: a value is damaged; nothing was changed.
+            ErasureIncompleteError: the new key is valid, but data for the old key may remain in
+                freed pages (full disk): make room and call ``compact``.
+            GalleryError: any other error, such as a full disk; the old key is valid.
         """
         upkeep.rekey(
             self._db,
@@ -375,30 +375,30 @@ class SqliteGallery:
         )
 
     def compact(self) -> tuple[int, int]:
-        """Make the files as small as they can be and the index snapshot new.
+        """Shrinks the files and writes new index snapshots; returns bytes before and after.
 
-        Needs memory for a copy of the database. Returns bytes before and after.
+        Needs memory for a copy of the database.
         """
         return upkeep.compact(self._db, self._eraser, self._indexes, self._cipher)
 
     def backup(self, destination: Path, /) -> None:
-        """A copy of this moment, itself a gallery with the same key, while others go on.
+        """Copies the gallery to another folder while others use it; the copy has the same key.
 
-        What is removed later stays in the copy: erase it there, too.
+        Later removals do not change the copy: erase there, too.
 
         Args:
             destination: a new or empty folder.
 
         Raises:
-            GalleryError: it is not empty or cannot be written.
+            GalleryError: the folder is not empty or cannot be written.
         """
         upkeep.backup(self._db, self._cipher, Path(destination).absolute())
 
     def close(self) -> None:
-        """Release files; further calls raise GalleryError. An index worth keeping is written."""
+        """Saves large indexes and closes all files; further calls raise GalleryError."""
         if not self._db.closed:
             try:
-                with contextlib.suppress(GalleryError):  # it saves time, nothing else
+                with contextlib.suppress(GalleryError):  # it only saves time
                     self._indexes.save_worthwhile(self._cipher)
             finally:
                 self._indexes.forget()

@@ -1,4 +1,4 @@
-"""Work on a whole gallery: another key, a smaller file, a copy."""
+"""Maintenance of a gallery: rekey, compact, backup."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def rekey(
     reencrypt: bool,
     cost: int,
 ) -> None:
-    """Give a gallery another key, or none; see ``SqliteGallery.rekey``."""
+    """Changes the key of a gallery; see ``SqliteGallery.rekey``."""
     if new is None and not cipher.encrypted and not reencrypt:
         raise GalleryKeyError(
             f"the gallery {database.folder} is not encrypted", "give a key to encrypt it"
         )
     with eraser.lock():
-        with database.alone():  # nobody writes between the change and the seal that goes with it
+        with database.alone():  # nobody writes between change and new cipher
             with database.writing() as (db, state):
                 old = cipher.now
                 keep = isinstance(old, AesCipher) and new is not None and not reencrypt
@@ -67,7 +67,7 @@ def rekey(
                     data_key = old.data_key if keep and isinstance(old, AesCipher) else None
                     text, wanted = wrapped_keyring(new, data_key=data_key, cost=cost)
                 if not keep:
-                    reseal_everything(db, old, wanted)
+                    encrypt_everything(db, old, wanted)
                     db.execute("UPDATE state SET generation = ?", (state.generation + 1,))
                     db.execute("DELETE FROM snapshot")
                     drop_scores(db)
@@ -75,11 +75,11 @@ def rekey(
                 db.execute("UPDATE state SET erasing = 1")
                 how = {"encrypted": new is not None, "reencrypted": not keep}
                 audit.append(db, wanted, [audit.Event("rekey", "", how)])
-            # From here on the new key is in force, whatever becomes of the cleaning.
+            # From here on the new key is valid, even if the cleaning fails.
             cipher.now = wanted
             if not keep:
                 database.generation = state.generation + 1
-        # What the old key opens, or no key, must not lie in freed pages.
+        # Freed pages must not contain data for the old key, or plain data.
         eraser.rewrite_locked(
             "the gallery is not encrypted any more"
             if new is None
@@ -90,7 +90,7 @@ def rekey(
 def compact(
     database: Database, eraser: Eraser, indexes: LiveIndexes, cipher: ValueCipher
 ) -> tuple[int, int]:
-    """Make the files as small as they can be; bytes before and after."""
+    """Shrinks the files; returns bytes before and after."""
     before = database.size()
     with eraser.lock(), database.writing() as (db, state):
         for model in indexes.loaded():
@@ -107,7 +107,7 @@ def compact(
 
 
 def backup(database: Database, cipher: ValueCipher, destination: Path) -> None:
-    """A copy that is a gallery itself, while others read and write; see ``SqliteGallery``."""
+    """Copies a gallery while others read and write; see ``SqliteGallery.backup``."""
     with translate_errors(destination):
         if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
             raise GalleryError(
@@ -121,10 +121,10 @@ def backup(database: Database, cipher: ValueCipher, destination: Path) -> None:
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             (destination / INDEX).mkdir(mode=0o700)
             _copy(database, partial)
-            with database.writing() as (db, _):  # no copy that the audit does not know of
+            with database.writing() as (db, _):  # every copy is in the audit log
                 audit.append(db, cipher, [audit.Event("backup", "", {})])
             partial.replace(destination / DATABASE)
-        except BaseException:  # leave the place as it was, so that it can be tried again
+        except BaseException:  # restore the folder, so that a retry is possible
             for left in destination.glob(f"{partial.name}*"):
                 left.unlink()
             with contextlib.suppress(OSError):
@@ -135,18 +135,18 @@ def backup(database: Database, cipher: ValueCipher, destination: Path) -> None:
 
 
 def _copy(database: Database, target: Path) -> None:
-    """``VACUUM INTO`` reads one moment of the database and copies nothing that was deleted."""
+    """Copies a consistent state without deleted data, by ``VACUUM INTO``."""
     with database.alone() as db:
         try:
             db.execute("VACUUM INTO ?", (str(target),))
         except sqlite3.Error as error:
             if is_busy(error) or is_damage(error):
                 raise
-            raise translated(target.parent, error) from error  # it is the copy that has no room
+            raise translated(target.parent, error) from error  # the disk of the copy is full
     copy = sqlite3.connect(target, isolation_level=None)
     try:
         copy.execute("PRAGMA synchronous = FULL")
-        # The copy has no snapshots, and nothing to erase.
+        # The copy has no snapshots and no unfinished erasure.
         copy.execute("BEGIN IMMEDIATE")
         copy.execute("DELETE FROM snapshot")
         copy.execute("UPDATE state SET erasing = 0")
@@ -157,29 +157,29 @@ def _copy(database: Database, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def reseal_everything(db: sqlite3.Connection, old: ValueCipher, new: ValueCipher) -> None:
-    """Seal every value anew; call it inside a write transaction.
+def encrypt_everything(db: sqlite3.Connection, old: ValueCipher, new: ValueCipher) -> None:
+    """Encrypts every value again; call inside a write transaction.
 
     Raises:
-        GalleryDamagedError: a value is not what was written.
+        GalleryDamagedError: a value is damaged.
     """
     dimensions = dict(db.execute("SELECT id, dimension FROM model").fetchall())
     for rows in _parts(db, "SELECT id, uid, name, attributes FROM person"):
         db.executemany(
             "UPDATE person SET name_tag = ?, name = ?, attributes = ? WHERE id = ?",
-            [_resealed_person(old, new, row) for row in rows],
+            [_reencrypted_person(old, new, row) for row in rows],
         )
     for rows in _parts(db, f"SELECT {FACE_COLUMNS} FROM face"):
         db.executemany(
             "UPDATE face SET source_tag = ?, body = ? WHERE id = ?",
-            [_resealed_face(old, new, row, dimensions[row[2]]) for row in rows],
+            [_reencrypted_face(old, new, row, dimensions[row[2]]) for row in rows],
         )
     for rows in _parts(db, "SELECT face FROM crop", key="face"):
         db.executemany(
             "UPDATE crop SET png = ? WHERE face = ?",
             [(new.encrypt(crop_of(db, old, n) or b"", about_crop(n)), n) for (n,) in rows],
         )
-    audit.reseal(db, new)
+    audit.encrypt_head(db, new)
 
 
 def _parts(
@@ -194,7 +194,7 @@ def _parts(
         yield rows
 
 
-def _resealed_person(
+def _reencrypted_person(
     old: ValueCipher, new: ValueCipher, row: tuple[Any, ...]
 ) -> tuple[bytes, bytes, bytes, int]:
     number, uid, name, attributes = row
@@ -208,7 +208,7 @@ def _resealed_person(
     )
 
 
-def _resealed_face(
+def _reencrypted_face(
     old: ValueCipher, new: ValueCipher, row: tuple[Any, ...], dimension: int
 ) -> tuple[bytes | None, bytes, int]:
     body = open_body(old, row)

@@ -1,4 +1,4 @@
-"""Enrollment: many faces in one transaction."""
+"""Enrolls many faces in one transaction."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from visavis.types import Vectors
 
 
 def dimensions(db: sqlite3.Connection) -> dict[str, int]:
-    """Length of a template by model hash."""
+    """Returns the template dimension by model hash."""
     return dict(db.execute("SELECT sha256, dimension FROM model").fetchall())
 
 
 def find_person(db: sqlite3.Connection, cipher: ValueCipher, name: str) -> tuple[int, bytes] | None:
-    """Row number and uid of a person by composed name."""
+    """Returns row number and uid of a person by name in NFC; ``None`` if unknown."""
     found: tuple[int, bytes] | None = db.execute(
         "SELECT id, uid FROM person WHERE name_tag = ?", (cipher.blind(b"name", name),)
     ).fetchone()
@@ -39,22 +39,22 @@ def find_person(db: sqlite3.Connection, cipher: ValueCipher, name: str) -> tuple
 
 
 def source_tag(cipher: ValueCipher, source_sha256: str) -> bytes | None:
-    """What stands for a photo's hash in the table."""
+    """Returns the keyed hash of a photo's hash, as in the table."""
     return cipher.blind(b"source", source_sha256) if source_sha256 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WriteResult:
-    """What a transaction enrolled, in the order given.
+    """Faces enrolled by a transaction, in the given order.
 
     Attributes:
-        clock: of the gallery afterwards.
-        numbers: of the faces.
+        clock: clock of the gallery afterwards.
+        numbers: numbers of the faces.
         people: row number of the person of each.
         models: row number of the model of each.
         quality_score: of each.
-        vectors: template of each, as ``entries.Checked`` has them.
-        new_models: those that had no face before, with the length of their templates.
+        vectors: template of each, as in ``entries.FaceColumns``.
+        new_models: template dimension of models that had no face before.
     """
 
     clock: int
@@ -74,18 +74,18 @@ def insert(
     *,
     copied: Sequence[int] | None = None,
 ) -> WriteResult:
-    """Write faces; call it in a write transaction.
+    """Writes faces; call inside a write transaction.
 
     Args:
-        db: inside the transaction.
-        cipher: of the gallery.
-        state: as the transaction found it.
+        db: connection inside the transaction.
+        cipher: cipher of the gallery.
+        state: state at the start of the transaction.
         checked: the faces.
-        copied: when each was enrolled elsewhere, in microseconds since 1970; the audit does not
-            call a copy an enrollment.
+        copied: time of each original enrollment, in microseconds since 1970; the audit log does
+            not list a copy as an enrollment.
 
     Raises:
-        ModelMismatchError: another process enrolled the model with another length meanwhile.
+        ModelMismatchError: another process enrolled the model with another dimension meanwhile.
     """
     now = timestamps.now()
     faces = checked.faces
@@ -131,7 +131,7 @@ def insert(
 
 
 def _bytes(vectors: Vectors | list[Vectors]) -> list[bytes]:
-    """Little-endian float32."""
+    """Returns templates as little-endian float32 bytes."""
     if isinstance(vectors, list):
         return [vector.astype("<f4", copy=False).tobytes() for vector in vectors]
     joined, width = vectors.astype("<f4", copy=False).tobytes(), 4 * vectors.shape[1]
@@ -160,7 +160,7 @@ def _record(
 
 
 def _models(db: sqlite3.Connection, checked: FaceColumns) -> tuple[dict[str, int], dict[int, int]]:
-    """Row numbers by hash, and those made here with the length of their templates."""
+    """Returns row numbers by model hash, and template dimensions of new models by row number."""
     known = {
         sha256: (number, length)
         for number, sha256, length in db.execute("SELECT id, sha256, dimension FROM model")
@@ -195,8 +195,8 @@ def _pipeline_ids(db: sqlite3.Connection, texts: set[str]) -> dict[str, int]:
 def find_or_make(
     db: sqlite3.Connection, cipher: ValueCipher, clock: int, names: Mapping[str, None], now: int
 ) -> tuple[dict[str, tuple[int, bytes]], int]:
-    """Find people by composed name, or make them; returns row numbers and uids, and the clock."""
-    # In the order of the index that they are looked up in and go into.
+    """Finds or adds people by name in NFC; returns row numbers and uids, and the clock."""
+    # In the order of the index used for lookup and insertion.
     tags = dict(sorted((cipher.blind(b"name", name), name) for name in names))
     people: dict[str, tuple[int, bytes]] = {}
     for marks, part in batches(list(tags)):
@@ -210,8 +210,8 @@ def find_or_make(
             clock += 1
             uid = uuid.uuid4().bytes
             people[name] = (clock, uid)
-            sealed = cipher.encrypt(name.encode(), about_person(clock, uid, "name"))
+            blob = cipher.encrypt(name.encode(), about_person(clock, uid, "name"))
             attributes = cipher.encrypt(b"{}", about_person(clock, uid, "attributes"))
-            new.append((clock, uid, tag, sealed, attributes, now))
+            new.append((clock, uid, tag, blob, attributes, now))
     db.executemany("INSERT INTO person VALUES (?, ?, ?, ?, ?, ?)", new)
     return people, clock
