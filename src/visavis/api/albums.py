@@ -74,7 +74,7 @@ def cluster(
     >>> album.merge(3, 7); album.name(3, "Anna"); album.save()  # doctest: +SKIP
 
     Args:
-        folder: photos, in folders as they are.
+        folder: folder of the photos.
         out: takes the contact sheet, the tables, a folder of links a person, and the memory of
             this collection.
         false_merge: accepted share of faces, in (0, 1), that end up beside a stranger.
@@ -585,8 +585,8 @@ class _Sorter:
         told = ("model_sha256", "pipeline_id", "algorithm", "false_merge", "same_photo")
         if any(last[2][name] != getattr(settings, name) for name in told):
             log.info(
-                "other options than last time: clusters that are there stay as they are, new faces "
-                "join by these options; --anew makes all anew"
+                "other options than last time: existing clusters stay, new faces join them with "
+                "these options; --anew makes all clusters again"
             )
 
     def _clusterer(self, calibration: Calibration) -> tuple[GraphLinkage, FmrCurve]:

@@ -70,7 +70,7 @@ def build(only: str | None = None) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
-        help="Is this the same person? Verify, calibrate and measure face similarity.",
+        help="Verify, identify and cluster faces at measured error rates; train and test models.",
     )
 
     @app.callback()
@@ -80,7 +80,7 @@ def build(only: str | None = None) -> typer.Typer:
             typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
         ] = False,
     ) -> None:
-        """Is this the same person? Verify, calibrate and measure face similarity."""
+        """Verify, identify and cluster faces at measured error rates; train and test models."""
 
     alone = only in {*_COMMANDS, *_GROUPS}
     for name, module in _COMMANDS.items():

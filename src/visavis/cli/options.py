@@ -53,8 +53,8 @@ Aligned = Annotated[
     bool,
     typer.Option(
         "--aligned",
-        help="The photos are square crops aligned to the 112x112 template. They are used as "
-        "they are; other images are refused.",
+        help="The photos are square crops aligned to the 112x112 template. They are "
+        "embedded without detection; other images are refused.",
     ),
 ]
 CalibrationName = Annotated[

@@ -28,23 +28,24 @@ def verify(
         float,
         typer.Option(
             "--fmr",
-            help="False match rate: accepted share of different people who pass as one.",
+            help="False match rate: accepted share of pairs of different people that pass as "
+            "one person.",
         ),
     ] = 1e-3,
     faces: Annotated[
         str,
         typer.Option(
             "--faces",
-            help="Where a photo has several: largest, central (nearest the middle), clear (the "
-            "largest if it is far larger), best-match (all are compared, at a threshold corrected "
-            "for that) or refuse.",
+            help="Face to use if a photo has several: largest, central (nearest to the center), "
+            "clear (the largest if it has four times the area of any other), best-match (compares "
+            "all, at a corrected threshold) or refuse.",
         ),
     ] = "largest",
     prior: Annotated[
         float | None,
         typer.Option(
             "--prior",
-            help="Your prior probability of the same person; prints the posterior.",
+            help="Prior probability of the same person, 0 to 1; also prints the posterior.",
         ),
     ] = None,
     json: options.Json = False,
@@ -53,8 +54,8 @@ def verify(
     """Decide whether two photos show the same person, at a measured error rate.
 
     Exit code 0: same; 1: different; 2: error (as in grep), also if the result cannot be written; 3:
-    undecidable, because the photos are too poor for a score so near to the threshold; 141: standard
-    output was closed by its reader (`visavis verify a.jpg b.jpg | true`).
+    cannot tell, because the photos are too poor and the score is near the threshold; 141: the
+    reader closed standard output (`visavis verify a.jpg b.jpg | true`).
 
     Example: `visavis verify passport.jpg door.jpg --fmr 1e-4`
     """

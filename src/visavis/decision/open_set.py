@@ -60,9 +60,9 @@ _FUSIONS: Final = ("max", "mean", "weighted")
 
 Mean = Literal["gallery", "calibration", "none"]
 MEANS: Final = {
-    "gallery": "about the gallery's own mean",
-    "calibration": "about the calibration's mean",
-    "none": "of templates as they are",
+    "gallery": "centered on the gallery's own mean",
+    "calibration": "centered on the calibration's mean",
+    "none": "of plain templates",
 }
 
 

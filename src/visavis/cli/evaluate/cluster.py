@@ -124,7 +124,7 @@ def _show_rows(summary: ClusteringSummary) -> None:
     for k, row in enumerate(summary.rows):
         marks = ["asked"] if row.default else []
         marks += ["*"] if k == summary.best else []
-        marks += ["as they are"] if row.plain else []
+        marks += ["plain"] if row.plain else []
         pairs, faces = row.scores.pairwise, row.scores.bcubed
         shares = (pairs.f1, pairs.precision, pairs.recall, faces.f1, faces.precision, faces.recall)
         table.add_row(

@@ -18,7 +18,7 @@ from visavis.cli.output import console, echo_json, stages
 if TYPE_CHECKING:
     from visavis.api.evaluate.identification import MeasuredIdentification
 
-_PLAIN = ("templates as they are", "95 % interval")
+_PLAIN = ("plain templates", "95 % interval")
 
 
 @options.photo_options(workers=(options.Workers, None))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _REMEDIES = {
     "several-faces": "crop them, or choose by --faces clear, largest or central",
-    "low-quality": "use better photos, or --any-quality takes them as they are",
+    "low-quality": "use better photos, or accept these with --any-quality",
 }
 
 
@@ -102,7 +102,7 @@ def enroll(
     """Enroll people in a gallery: it stores templates, not photos.
 
     Photos enrolled before are skipped, so an interrupted run can be repeated. Poor faces are
-    refused. Warnings tell if a face looks like another enrolled person, or unlike the person's
+    refused. Warnings say if a face looks like another enrolled person, or unlike the person's
     other photos.
 
     Exit code 0: every photo is enrolled, now or before; 1: some are not, each with its reason; 2:

@@ -42,7 +42,10 @@ def identify(
     top: Annotated[int, typer.Option("--top", help="Candidates per face.")] = 3,
     faces: Annotated[
         str,
-        typer.Option("--faces", help="Where a photo has several: all, largest, central or refuse."),
+        typer.Option(
+            "--faces",
+            help="If a photo has several faces: all, largest, central or refuse.",
+        ),
     ] = "all",
     fusion: Annotated[
         str,
@@ -59,8 +62,8 @@ def identify(
         list[str] | None,
         typer.Option(
             "--calibration",
-            help="A calibration saved by `visavis calibrate`, once a model; the model's own when "
-            "left out.",
+            help="A calibration saved by `visavis calibrate`, one per model. Default: the model's "
+            "own.",
         ),
     ] = None,
     audit: Annotated[

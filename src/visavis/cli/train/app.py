@@ -54,7 +54,7 @@ def run(
     licence: Annotated[
         str,
         typer.Option(
-            help="SPDX expression for the model. The training photos' terms apply besides."
+            help="SPDX expression for the model. The terms of the training photos also apply."
         ),
     ] = "LicenseRef-unspecified",
     use: Annotated[str, typer.Option(help="Permitted use, in words.")] = "",
@@ -90,11 +90,11 @@ def run(
     ] = False,
     no_cache: options.NoCache = False,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="Number of processes on this machine.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Number of machines.")] = 1,
     json: options.Json = False,
 ) -> None:
-    """Train a model with a recipe; `run` may be omitted.
+    """Train a model with a recipe. The word `run` may be omitted.
 
     The result, OUT/model, is a model directory: weights, an ONNX file, operating points from
     held-out people, a model card. `visavis models add` registers it. `visavis train forget` erases

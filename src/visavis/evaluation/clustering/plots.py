@@ -167,7 +167,7 @@ def _shares(panel: Axes, values: list[float]) -> None:
 
 def row_name(row: ClusteringRow) -> str:
     """Describes a setting in words."""
-    beside = ", templates as they are" if row.plain else ""
+    beside = ", plain templates" if row.plain else ""
     if row.false_merge is None:
         return "as given"
     return f"false-merge rate {row.false_merge:g}{beside}"

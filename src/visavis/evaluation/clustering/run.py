@@ -214,11 +214,13 @@ def best(rows: Sequence[ClusteringRow]) -> int | None:
 
 
 def _notes(faces: Faces, mean: Domain | None) -> tuple[str, ...]:
-    notes = ["One face a photo: the rule that two faces of one photo are two people has no part."]
+    notes = [
+        "One face per photo is used, so the rule that two faces of one photo are two people is not."
+    ]
     if mean is not None:
         notes.append(
-            f"Scores are about these photos' own mean: of the {mean.people:,} people that their "
-            "clusters are taken for, each once. One row shows the templates as they are."
+            f"Scores are centered on these photos' own mean, in which each of {mean.people:,} "
+            "clusters counts once. One row shows plain templates."
         )
     failed = sum(bool(reason) for reason in faces.reasons)
     if failed:
