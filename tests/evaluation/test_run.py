@@ -63,7 +63,7 @@ def test_pairs_are_scored_about_a_mean_as_well(recognizer, tiny_lfw: Path) -> No
         y = plain.embedded.vectors[protocol.second[k]][0].astype(float) - b
         expected = x @ y / np.linalg.norm(x) / np.linalg.norm(y)
         assert both.about_mean.score[k] == pytest.approx(expected, abs=1e-6)
-    assert both.about_mean.about.notes[-1].startswith("Scores are about the mean of 5 people")
+    assert both.about_mean.about.notes[-1].startswith("Scores are centered on the mean of 5 people")
 
 
 def test_a_mean_is_made_of_people_who_are_in_no_pair(recognizer, tiny_lfw: Path) -> None:

@@ -170,7 +170,7 @@ def test_a_calibration_that_has_a_mean_is_used_in_a_gallery_of_any_size(
         got = {one.person: one.score for one in face.candidates}
         assert got == pytest.approx(expected, abs=1e-5)
         assert face.threshold.mean == "calibration"
-        assert "about the calibration's mean" in face.threshold.basis
+        assert "the calibration's mean" in face.threshold.basis
 
 
 def test_faces_to_enroll_are_compared_in_the_same_space(

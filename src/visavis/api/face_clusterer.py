@@ -38,13 +38,13 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         model: registered embedder that made the templates.
         calibration: name of a saved calibration; the model's own when ``None``. Or a
             ``Calibration``, of whatever made the templates: ``model`` is not looked at then.
-        center: score about the templates' own mean, where there are 10 people or more.
+        center: center templates on their own mean, with 10 people or more.
         home: folder of models and calibrations; the user's data folder when ``None``.
 
     Attributes:
         labels_: ``(N,)`` int64, 0 to K-1 in order of first appearance; a face alone has its own.
         threshold_: score in [-1, 1] at which two faces of a collection of this size are one person.
-        calibration_: the ``Calibration`` in use, about the collection's mean if so.
+        calibration_: the ``Calibration`` in use, centered on the collection's mean if applicable.
         n_features_in_: D.
     """
 

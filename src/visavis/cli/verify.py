@@ -98,7 +98,7 @@ def _show(answer: Verification) -> None:
     fnmr = "FNMR not known" if isnan(point.fnmr) else f"FNMR {point.fnmr:.3g}"
     console.print(
         f"  threshold: FMR {point.fmr:.3g} (95 %: {low:.2g} to {high:.2g}), {fnmr}, "
-        f"measured on {point.dataset}{', scores about its mean' if answer.centered else ''}",
+        f"measured on {point.dataset}{', centered on its mean' if answer.centered else ''}",
         style="dim",
     )
     for used in (answer.a, answer.b):

@@ -5,9 +5,9 @@ Subtracting the mean template removes it, as in speaker recognition before lengt
 Garcia-Romero and C. Y. Espy-Wilson, "Analysis of i-vector length normalization in speaker
 recognition systems", Interspeech 2011).
 
-A photo contributes to the mean, so scores of these photos about their own mean are lower than those
-of later photos, by about 2/N for N photos. Therefore each pair is centered on the mean of the
-*other* photos, without probable mates. Probable mates and copies count as one photo in the mean.
+A photo contributes to the mean, so scores of these photos centered on their own mean are lower
+than those of later photos, by about 2/N for N photos. Therefore each pair is centered on the mean
+of the *other* photos, without probable mates. Probable mates and copies count as one photo.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class _Side:
         return _unit(self.vectors - (self.total - self.own) / rest[:, None])
 
     def scores(self) -> Floats:
-        """Scores of each pair about the mean without these two and their mates."""
+        """Scores of each pair centered on the mean without these two and their mates."""
         x, s, y = self.vectors, self.total, self.own
         factor = 1 / (self.people + SHRINKAGE - self.own_weight[:, None] - self.own_weight)
         xs, ys, xy, yy = x @ s, y @ s, x @ y.T, y @ y.T

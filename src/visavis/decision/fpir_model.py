@@ -137,7 +137,7 @@ def as_non_mated(scores: Floats, people: int) -> Floats:
     per person and templates with equal distance from the mean.
 
     Args:
-        scores: ``(P,)`` scores about the mean of all, ``n / (n + 10)`` of it.
+        scores: ``(P,)`` scores centered on the mean of all, ``n / (n + 10)`` of it.
         people: n, the people behind the mean.
 
     >>> as_non_mated(np.array([0.3]), 100).round(4).tolist()

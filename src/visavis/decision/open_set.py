@@ -4,7 +4,7 @@ In a gallery of N people a non-mated probe can match any of N people. The false 
 identification rate (FPIR, ISO/IEC 19795-1) is the share of non-mated probes whose highest fused
 score reaches the threshold. It follows from the model's calibration and the gallery's size
 (``non_mated_model``); the non-mated scores of the gallery's own people show how well the
-calibration holds for these photos (``gallery_nonmated_scores``). The interval includes the
+calibration holds for these photos (``fpir_model``). The interval includes the
 remaining uncertainty.
 """
 
@@ -42,7 +42,7 @@ ENOUGH: Final = 100
 
 OWN_KIND: Final = 0.5
 """Cohort shift expected for a user's own calibration, relative to the shipped one
-(``gallery_nonmated_scores.prior``)."""
+(``fpir_model.prior``)."""
 
 WIDE: Final = 3.0
 """Warn if the true rate may be this many times the stated one."""

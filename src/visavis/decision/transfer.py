@@ -53,7 +53,8 @@ def transfer(
         about = reference.about(estimate.domain)
         if about is None:
             raise CalibrationError(
-                f"reference calibration '{reference.name}', which was not measured about a mean",
+                f"reference calibration '{reference.name}', which has no measurements on centered "
+                "templates",
                 "calibrate the reference's photos again: `visavis calibrate`",
             )
         reference = about

@@ -130,12 +130,12 @@ def lfw(
     >>> lfw("lfw/", view=2).accuracy  # doctest: +SKIP
 
     Args:
-        root: folder with ``pairs.txt`` and ``lfw-deepfunneled/``, as the archive unpacks; that of
-            ``fetch_lfw`` when ``None``.
-        view: 1, to choose on (1,000 pairs), or 2, to report (6,000).
+        root: folder with ``pairs.txt`` and ``lfw-deepfunneled/``, as unpacked; that of
+            ``fetch_lfw`` if ``None``.
+        view: 1, to choose options (1,000 pairs), or 2, to report (6,000).
         part: of View 1: ``test``, or ``train`` (2,200 pairs).
-        mean_people: people who are in no pair, about whose mean the pairs are scored as well: all
-            that the protocol has when ``None``, or so many drawn at random; 0: none.
+        mean_people: number of people who are in no pair; the pairs are also scored centered on
+            their mean. ``None``: all people of the protocol; 0: do not center.
         write_pairs: also write the pairs to this CSV, for ``pairs``.
         **options: see ``EvaluateOptions``.
 

@@ -52,7 +52,7 @@ def _domain_in_words(domain: Domain) -> str:
     whitened = ""
     if domain.whitening is not None:
         whitened = f", then whitened within people (shrinkage {domain.shrinkage:g})"
-    return f"Templates are centered on the mean of {photos}{whitened}; scores are about that mean."
+    return f"Templates are centered on the mean of {photos}{whitened} before scoring."
 
 
 def _show_fpirs(made: Calibration) -> None:

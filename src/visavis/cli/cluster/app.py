@@ -169,7 +169,7 @@ def tell(sorted_album: albums.PhotoAlbum) -> None:
         f"{_many(counts['faces'], 'face')} in {_many(counts['photos'], 'photo')}: "
         f"{_many(several, 'person', 'people')} seen more than once, {counts['alone']} seen once"
     )
-    own = " about these people's own mean" if album.settings.mean_of_people else ""
+    own = ", centered on their mean" if album.settings.mean_of_people else ""
     rate = f"{100 * album.settings.false_merge:g} %"
     console.print(
         f"two faces are one person from a score of {album.settings.threshold:.3f}: at most about "

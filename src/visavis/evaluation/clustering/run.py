@@ -219,8 +219,9 @@ def _notes(faces: Faces, mean: Domain | None) -> tuple[str, ...]:
     ]
     if mean is not None:
         notes.append(
-            f"Scores are centered on these photos' own mean, in which each of {mean.people:,} "
-            "clusters counts once. One row shows plain templates."
+            f"Scores are centered on these photos' own mean, in which each of "
+            f"the {mean.people:,} people of a first clustering counts once. One row "
+            "shows plain templates."
         )
     failed = sum(bool(reason) for reason in faces.reasons)
     if failed:

@@ -197,7 +197,7 @@ def _scored(
             tuple(domain.apply(own, side="b") for own in embedded.vectors),
         )
         pipeline_id += ", centered"
-        notes.append(f"Scores are about the mean of {domain.people:,} people.")
+        notes.append(f"Scores are centered on the mean of {domain.people:,} people.")
     score = score_pairs(sides[0], protocol.first, protocol.second, sides[1])
     scored = ~np.isnan(score)
     llr = None
