@@ -15,7 +15,13 @@ from visavis.training.recipes import by_name
 from visavis.training.recipes.recipe import field_kinds
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TRANSLATED = ROOT / "README.zh-CN.md"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    TRANSLATED,
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -73,6 +79,21 @@ def test_every_page_is_reached_from_the_readme() -> None:
             if not re.match(r"[a-z]+:", target):
                 waiting.append((page.parent / target).resolve())
     assert set(PAGES) <= seen
+
+
+def test_the_translation_says_the_same() -> None:
+    """Its code, and the figures of its tables, are those of the README."""
+    english, chinese = ((ROOT / name).read_text("utf-8") for name in ("README.md", TRANSLATED.name))
+    for block in re.findall(r"```.*?```", chinese, re.S):
+        assert block in english, block
+    figures = {figure for row in re.findall(r"^\|.*$", english, re.M) for figure in numbers(row)}
+    told = [number for row in re.findall(r"^\|.*$", chinese, re.M) for number in numbers(row)]
+    assert len(told) > 20
+    assert set(told) <= figures
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"\d+\.\d+(?: %)?", text)
 
 
 def command_of(words: list[str]) -> str:
