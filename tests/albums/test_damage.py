@@ -11,7 +11,6 @@ from tests.albums import collection as toy
 
 from visavis.albums import folders, outputs
 from visavis.albums.fixing import LONGEST_NAME, Fixer
-from visavis.albums.link_lists import read
 from visavis.albums.references import References
 from visavis.albums.store import AlbumStore, erase
 from visavis.albums.view import album_of
@@ -139,7 +138,7 @@ def test_a_list_does_not_reach_outside_its_folder(tmp_path: Path) -> None:
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     import csv
 
-    from visavis.albums import tables
+    from visavis.albums import outputs
     from visavis.albums.records import PhotoFile
     from visavis.albums.sorting import DetectedPhotos, remember_faces, sort_faces
 
@@ -156,7 +155,7 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
             )  # fmt: skip
         with store.changing():
             Fixer(store).name(1, '=HYPERLINK("x")')
-        tables.write_csv(tmp_path / "t.csv", album_of(store, {}))
+        outputs.write_csv(tmp_path / "t.csv", album_of(store, {}))
         references = References(store)
         with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -197,7 +196,7 @@ def test_lists_of_links_are_csv_in_full(tmp_path: Path) -> None:
             'a,b\n# two, not one\n"new\nline.jpg","a, b.jpg"\n\n#1.jpg,"quo""te.jpg"\n',
             encoding="utf-8",
         )
-        links = read(path, references, must=True)
+        links = references.read_links(path, must=True)
         assert [(one.a, one.b, one.source) for one in links] == [
             (1, 2, "links.csv, line 4"),
             (3, 4, "links.csv, line 6"),
@@ -205,7 +204,7 @@ def test_lists_of_links_are_csv_in_full(tmp_path: Path) -> None:
         for text in ("x" * 200_000 + ",f1\n", '"f1,f2\n'):
             path.write_text(text, encoding="utf-8")
             with pytest.raises(DataError, match=r"links\.csv"):
-                read(path, references, must=False)
+                references.read_links(path, must=False)
 
 
 def test_a_photo_is_found_by_the_path_that_a_shell_takes(

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from tests.albums import collection as toy
 
-from visavis.albums import folders, outputs, sheet, tables
+from visavis.albums import folders, outputs, sheet
 from visavis.albums.fixing import Fixer
 from visavis.albums.records import Album, AlbumCluster, PhotoFile
 from visavis.albums.sorting import DetectedPhotos, remember_faces, sort_faces
@@ -93,7 +93,7 @@ def test_an_album_knows_its_clusters(album: Album) -> None:
 
 def test_the_table_has_a_line_a_face_and_file(album: Album, tmp_path: Path) -> None:
     path = tmp_path / "clusters.csv"
-    tables.write_csv(path, album)
+    outputs.write_csv(path, album)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     expected = [
@@ -114,7 +114,7 @@ def test_the_table_has_a_line_a_face_and_file(album: Album, tmp_path: Path) -> N
 
 
 def test_json_is_the_album(album: Album, tmp_path: Path) -> None:
-    tables.write_json(tmp_path / "clusters.json", album)
+    outputs.write_json(tmp_path / "clusters.json", album)
     kept = json.loads((tmp_path / "clusters.json").read_text(encoding="utf-8"))
     assert kept == album.to_dict()
     assert kept["clusters"][0]["faces"] == ["f1", "f3"]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from tests.albums import collection as toy
 
-from visavis.albums import link_lists
 from visavis.albums.planning import Link
 from visavis.albums.recognizing import left_to_right, overlaps, same_faces
 from visavis.albums.records import PhotoFile
@@ -71,7 +70,7 @@ def test_lists_are_read(references: References, tmp_path: Path) -> None:
     path.write_text(
         '\ufeffa,b\n# a note, with a comma\n\nf1,f2\n"c/x.jpg#1", copy.jpg\n', encoding="utf-8"
     )
-    assert link_lists.read(path, references, must=True) == [
+    assert references.read_links(path, must=True) == [
         Link(1, 2, True, "must.csv, line 4"),
         Link(5, 4, True, "must.csv, line 5"),
     ]
@@ -91,9 +90,9 @@ def test_bad_lists_are_refused_by_line(
     path = tmp_path / "list.csv"
     path.write_bytes(text)
     with pytest.raises(DataError, match=said):
-        link_lists.read(path, references, must=False)
+        references.read_links(path, must=False)
     with pytest.raises(DataError, match=r"missing\.csv"):
-        link_lists.read(tmp_path / "missing.csv", references, must=False)
+        references.read_links(tmp_path / "missing.csv", must=False)
 
 
 def test_boxes_pair_up_one_to_one_the_greatest_overlap_first() -> None:

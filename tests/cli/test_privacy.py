@@ -298,17 +298,18 @@ WRITES = {
     "touch", "symlink_to", "retrieve",
 }  # fmt: skip
 WRITERS = """
-albums/folders.py albums/outputs.py albums/sheet.py albums/store.py albums/tables.py
-albums/writing.py api/calibrations.py api/evaluate/identification.py api/evaluate/verification.py
-api/photos.py api/pictures.py cli/gallery/enroll.py decision/profile.py embedding/cache.py
+albums/folders.py albums/outputs.py albums/sheet.py albums/store.py albums/writing.py
+api/calibrations.py api/evaluate/identification.py api/evaluate/verification.py api/photos.py
+api/pictures.py cli/gallery/enroll.py decision/profile.py embedding/cache.py
 evaluation/clustering/report.py evaluation/clustering/tables.py evaluation/fetching.py
 evaluation/pages.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
 evaluation/scores/csv.py evaluation/scores/parquet.py gallery/crypto/key.py
 gallery/index/snapshot.py gallery/sqlite/opening.py gallery/sqlite/upkeep.py gallery/transfer.py
-inference/folding.py inference/session.py training/data/pack.py training/data/packing.py
-training/loop/checkpoints.py training/loop/fitting.py training/loop/logs.py
-training/outcome/directory.py training/outcome/model_file.py training/report/page.py
-training/report/pictures.py weights/download.py weights/files.py weights/registry.py writing.py
+inference/folding.py inference/session.py
+training/data/pack.py training/data/packing.py training/loop/checkpoints.py
+training/loop/fitting.py training/loop/logs.py training/outcome/directory.py
+training/outcome/model_file.py training/report/page.py training/report/pictures.py
+weights/download.py weights/files.py weights/registry.py writing.py
 """
 """Files of the library that write files, each looked at with the page's tables."""
 

@@ -2,17 +2,99 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from visavis.albums import folders, pictures, sheet, tables
-from visavis.albums.records import Album
+import numpy as np
+
+from visavis.albums import folders, pictures, sheet
+from visavis.albums.records import Album, AlbumFace
 from visavis.albums.store import AlbumStore
 from visavis.albums.writing import private_text
 from visavis.errors import DataError
 from visavis.writing import private_folder
+
+COLUMNS: Final = (
+    "photo", "number", "face", "x", "y", "width", "height", "cluster", "name", "quality_score",
+    "score", "cohesion", "doubt", "confirmed", "reason",
+)  # fmt: skip
+"""Columns: one line per face and file; a file without faces has a line with the reason."""
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_json(path: Path, album: Album) -> None:
+    """Writes all data of an album; one line per cluster, face and photo."""
+    with private_text(path) as file:
+        between = "{"
+        for key, value in album.to_dict().items():
+            file.write(f"{between}\n{json.dumps(key)}: ")
+            if isinstance(value, list) and value:
+                lines = (json.dumps(one, ensure_ascii=False, allow_nan=False) for one in value)
+                file.write("[\n")
+                file.write(",\n".join(lines))
+                file.write("\n]")
+            else:
+                file.write(json.dumps(value, ensure_ascii=False, allow_nan=False))
+            between = ","
+        file.write("\n}\n")
+
+
+def write_csv(path: Path, album: Album) -> None:
+    """Writes one line per face; photos in order, faces from left to right.
+
+    No cell is a spreadsheet formula: paths that look like one get the prefix ``./``, names an
+    apostrophe. ``clusters.json`` has the original text.
+    """
+    inside: dict[str, list[AlbumFace]] = defaultdict(list)
+    for face in album.faces.values():
+        inside[face.photo_sha256].append(face)
+    clusters = {one.id: one for one in album.clusters}
+    with private_text(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for photo in album.files:
+            faces = sorted(inside.get(photo.sha256, ()), key=lambda face: face.number)
+            for face in faces:
+                cluster = clusters.get(face.cluster or 0)
+                writer.writerow(
+                    [
+                        _path(photo.photo),
+                        face.number,
+                        face.ref,
+                        *(f"{value:.1f}" for value in face.box),
+                        "" if cluster is None else cluster.id,
+                        "" if cluster is None else _text(cluster.name),
+                        _fixed(face.quality_score),
+                        _fixed(face.score),
+                        "" if cluster is None else _fixed(cluster.cohesion),
+                        face.doubt,
+                        int(face.confirmed),
+                        "not-a-face" if face.cluster is None else "",
+                    ]
+                )
+            if not faces:
+                writer.writerow(
+                    [_path(photo.photo), *[""] * (len(COLUMNS) - 2), photo.reason or "no-face"]
+                )
+
+
+def _path(path: str) -> str:
+    return f"./{path}" if path.startswith(_FORMULA) else path
+
+
+def _text(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _fixed(value: float) -> str:
+    return f"{value:.4f}" if np.isfinite(value) else ""
+
 
 SHEET: Final = "contact-sheet.html"
 JSON: Final = "clusters.json"
@@ -76,8 +158,8 @@ def write(
     if store.path.resolve() != (out / STATE).resolve():
         with private_text(out / ELSEWHERE) as file:
             file.write(f"{store.path.resolve()}\n")
-    tables.write_json(out / JSON, album)
-    tables.write_csv(out / CSV, album)
+    write_json(out / JSON, album)
+    write_csv(out / CSV, album)
     kept = folders.write(out / PEOPLE, album)
     have: dict[int, bytes] = {}
     if album.settings.pictures:

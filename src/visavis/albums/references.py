@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from visavis.albums.planning import Link
 from visavis.albums.records import PhotoFile
 from visavis.albums.store import AlbumStore
-from visavis.errors import OptionError
+from visavis.errors import DataError, OptionError, VisavisError
+from visavis.reading import open_regular
 
 
 class References:
@@ -96,6 +100,39 @@ class References:
             return int(text)
         raise OptionError(f"cluster {text!r}", "give its number, or a name that you gave it")
 
+    def read_links(self, path: Path, /, *, must: bool) -> list[Link]:
+        """Reads links from a CSV file: two faces per line, as the user names them.
+
+        A first line ``a,b`` is a header; empty lines and lines that start with ``#`` and a space
+        are skipped. Quoted cells may contain commas and line ends.
+
+        Args:
+            path: the file, UTF-8.
+            must: whether the pairs are one person (else two).
+
+        Raises:
+            DataError: it cannot be read, or a line does not name two faces of the collection.
+        """
+        links = []
+        try:
+            with io.TextIOWrapper(open_regular(path), "utf-8-sig", newline="") as file:
+                rows = csv.reader(file, strict=True)
+                first = True
+                for row in rows:
+                    cells = [cell.strip() for cell in row]
+                    if not any(cells) or cells[0].startswith("# "):
+                        continue
+                    heading = first and [cell.lower() for cell in cells] == ["a", "b"]
+                    first = False
+                    if not heading:
+                        where = f"{path.name}, line {rows.line_num}"
+                        links.append(_link(cells, where, self, must=must))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError(
+                f"{path}: cannot be read ({error})", "give a CSV file in UTF-8"
+            ) from error
+        return links
+
 
 def matching(name: str, files: Sequence[PhotoFile]) -> list[PhotoFile]:
     """Returns files whose path ends with ``name``; only the exact match if there is one.
@@ -113,3 +150,13 @@ def matching(name: str, files: Sequence[PhotoFile]) -> list[PhotoFile]:
     if not wanted:
         return []
     return [f for f in files if PurePosixPath(f.photo).parts[-len(wanted) :] == wanted]
+
+
+def _link(cells: list[str], source: str, references: References, *, must: bool) -> Link:
+    if len(cells) != 2:
+        raise DataError(f"{source}: {len(cells)} cells", "give two faces a line: f12,f15")
+    try:
+        a, b = references.faces(cells)
+    except VisavisError as error:
+        raise DataError(f"{source}: {error.got}", error.remedy) from error
+    return Link(a, b, must, source)

@@ -519,7 +519,7 @@ class _Sorter:
 
     def sort(self, store: AlbumStore, folder: Path, found: DetectedPhotos) -> Templates:
         """Clusters the faces and stores the result; returns templates by face."""
-        from visavis.albums import link_lists, sorting
+        from visavis.albums import sorting
         from visavis.albums.references import References
         from visavis.albums.view import album_of
 
@@ -534,7 +534,7 @@ class _Sorter:
                 link
                 for must, path in self.lists.items()
                 if path is not None
-                for link in link_lists.read(path, references, must=must)
+                for link in references.read_links(path, must=must)
             ]
             sorting.sort_faces(
                 store,

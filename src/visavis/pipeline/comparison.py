@@ -173,14 +173,6 @@ def calibration_warnings(calibration: Calibration, pipeline_id: str) -> list[str
 # scores; scores of two poor photos with each other rise. So a score counts as "different" only if
 # it is below the threshold by more than the poorer photo may cost, and as "same" only if it is
 # above by more than two poor photos may add, which depends on the better one.
-#
-# The vector that a network makes of a face, before it is scaled to unit length, is the shorter the
-# less of the face the network could see: blurred, dark, tiny, covered, turned away (Q. Meng et al.,
-# "MagFace: a universal representation for face recognition and quality assessment", CVPR 2021). The
-# scores of a poor photo with its mates fall toward those of strangers; those of two poor photos
-# with each other rise. So a score counts as "different" only where it lies below the threshold by
-# more than the poorer photo may have cost, and as "same" only where it lies above by more than two
-# poor photos may have added, which is what the better of them is short of.
 
 
 @dataclass(frozen=True, slots=True)
