@@ -13,8 +13,10 @@ from typing import Any, Final
 MODEL_FIELDS: Final = frozenset({"levelling"})
 """Fields of a model's entry that mean nothing any more."""
 
-RENAMED: Final = {"settings": "pipeline_id", "strangers": "fmr_curve"}
-"""Names in calibrations, score files and albums of former versions -> their names now."""
+RENAMED: Final = {
+    "settings": "pipeline_id", "strangers": "fmr_curve", "licence": "license", "colour": "color",
+}  # fmt: skip
+"""Names in calibrations, score files, albums and models of former versions -> their names now."""
 
 ENROLL_AGAIN: Final = "enroll everybody again from the photos, in a new gallery: `visavis enroll`"
 SORT_AGAIN: Final = (

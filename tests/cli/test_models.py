@@ -22,7 +22,7 @@ from visavis.errors import (
 from visavis.weights import BUILTIN, WeightStore
 
 Invoke = Callable[..., Result]
-SETTINGS = ("--mean", "127.5", "--std", "127.5,127.5,128", "--colour", "RGB", "--licence", "MIT")
+SETTINGS = ("--mean", "127.5", "--std", "127.5,127.5,128", "--color", "RGB", "--license", "MIT")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_list_cuts_nothing_off_away_from_a_terminal(invoke: Invoke) -> None:
     lines = invoke("list").stdout.splitlines()
-    assert lines[0].split() == ["name", "kind", "dim", "size", "licence", "sha256", "where"]
+    assert lines[0].split() == ["name", "kind", "dim", "size", "license", "sha256", "where"]
     rows = {line.split()[0]: line for line in lines[1:]}
     assert set(rows) == set(BUILTIN)
     assert "10.7 MB" in rows["sface"]
@@ -85,7 +85,7 @@ def test_show(invoke: Invoke) -> None:
     assert "research only" in shown
     assert "iBUG 300-W" in shown
     assert BUILTIN["dlib-landmarks-68"].sha256 in shown
-    assert json.loads(invoke("show", "yunet", "--json").stdout)["licence"] == "MIT"
+    assert json.loads(invoke("show", "yunet", "--json").stdout)["license"] == "MIT"
     assert isinstance(invoke("show", "yunnet").exception, UnknownModelError)
 
 
@@ -187,7 +187,7 @@ def test_add_refuses(invoke: Invoke, file: Path, tmp_path: Path, home: Path) -> 
 
 
 def test_another_name_for_a_built_in_file_says_whose_it_is(invoke: Invoke) -> None:
-    settings = ("--mean", "0", "--std", "1", "--colour", "rgb", "--licence", "Apache-2.0")
+    settings = ("--mean", "0", "--std", "1", "--color", "rgb", "--license", "Apache-2.0")
     path = WeightStore().path("sface")
     added = invoke("add", "mine", str(path), *settings, "--crop-scale", "0.97")
     assert added.exit_code == 0, added.output

@@ -52,7 +52,7 @@ def write_directory(folder: Path, *, seed: int = 0, points: bool = True) -> Mode
         filename="model.onnx",
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
-        licence="LicenseRef-Test",
+        license="LicenseRef-Test",
         use="tests",
         training_data="made up",
         input_size=SIZE,
@@ -100,7 +100,7 @@ def test_an_added_directory_decides_at_its_own_operating_points(
     assert refused.code == 2
     assert f"ask for {lowest:g} or more" in refused.err
     shown = run("models", "show", "trained", "--json").json
-    assert (shown["licence"], shown["use"]) == ("LicenseRef-Test", "tests")
+    assert (shown["license"], shown["use"]) == ("LicenseRef-Test", "tests")
 
 
 @pytest.mark.parametrize("levelling", ["", "sface", "of-later"])
@@ -168,8 +168,8 @@ def test_operating_points_of_another_file_are_refused(run: Run, tmp_path: Path) 
     [
         (["nowhere"], "nowhere"),
         (["{model}", "--mean", "0"], "--mean"),
-        (["mine", "{model}", "--licence", "MIT"], "--licence"),
-        (["mine", "{model}/model.onnx"], "--mean, --std, --colour, --licence"),
+        (["mine", "{model}", "--license", "MIT"], "--license"),
+        (["mine", "{model}/model.onnx"], "--mean, --std, --color, --license"),
         (["{model}/model.onnx", "--mean", "0"], "--mean"),
     ],
 )

@@ -44,7 +44,7 @@ def trained(pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("runs") / "one"
     words = ["train", "--recipe", "siamese-triplet", str(pack.path), *FIELDS, "--out", str(out)]
-    done = CliRunner().invoke(app, [*words, "--name", "mine", "--licence", "MIT", "--json"])
+    done = CliRunner().invoke(app, [*words, "--name", "mine", "--license", "MIT", "--json"])
     assert done.exit_code == 0, (done.stderr, done.exception)
     (out / "answer.json").write_text(done.stdout)
     return out
@@ -57,7 +57,7 @@ def test_one_command_leaves_a_model_directory(trained: Path, pack: Pack) -> None
     assert answer["data"] == pack.fingerprint
     assert answer["model"]["path"] == str(trained / "model")
     described = json.loads((trained / "model" / "model.json").read_text())
-    assert described["model"]["licence"] == "MIT"
+    assert described["model"]["license"] == "MIT"
     assert described["data"]["fingerprint"] == pack.fingerprint
     # 42 people, of whom one has a single photo: 15 of them had to be kept apart.
     assert described["data"]["validation_people"] == 15
@@ -240,7 +240,7 @@ def test_lfw_is_checked_without_being_asked(
     [
         (("--recipe", "siamese-tripled", "{pack}"), "siamese-triplet"),
         (("--recipe", "siamese-triplet", "{pack}", "--margn", "1"), "--loss.margin"),
-        (("--recipe", "siamese-triplet", "{pack}", "--licens", "MIT"), "--licence"),
+        (("--recipe", "siamese-triplet", "{pack}", "--licens", "MIT"), "--license"),
         (("--recipe", "siamese-triplet", "{pack}", "--lr", "fast"), "--lr"),
         (("--recipe", "siamese-triplet", "{pack}", "--lr"), "--lr VALUE"),
         (("--recipe", "siamese-triplet", "{pack}", "{pack}"), "2 places"),

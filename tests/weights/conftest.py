@@ -24,7 +24,7 @@ def make_entry(name: str = "toy", content: bytes = CONTENT, **fields: object) ->
         filename=f"{name}.onnx",
         sha256=hashlib.sha256(content).hexdigest(),
         size=len(content),
-        licence="MIT",
+        license="MIT",
         **fields,  # type: ignore[arg-type]
     )
 

@@ -57,7 +57,7 @@ def test_facts_from_the_design() -> None:
     assert BUILTIN["sface"].size == 10_667_852
     assert BUILTIN["sface-float"].size == 38_696_353
     assert BUILTIN["yunet"].size == 122_489
-    assert BUILTIN["sface"].colour == "rgb"
+    assert BUILTIN["sface"].color == "rgb"
     assert (BUILTIN["sface"].mean, BUILTIN["sface"].std) == ((0, 0, 0), (1, 1, 1))
 
 
@@ -99,5 +99,5 @@ def test_the_documentation_names_every_model() -> None:
     for entry in BUILTIN.values():
         rows = [line for line in text.splitlines() if line.startswith("|") and entry.name in line]
         assert rows, entry.name
-        assert entry.licence.split()[0] in rows[0]
+        assert entry.license.split()[0] in rows[0]
         assert rows[0].split("|")[-2].split()[0].strip(",:") == entry.use.split()[0].strip(",:")

@@ -24,7 +24,7 @@ from pathlib import Path
 from visavis.weights import ModelEntry, WeightStore, store
 home, url, sha256, size = sys.argv[1:]
 store.BUILTIN = {"toy": ModelEntry(name="toy", kind="embedder", filename="toy.onnx", sha256=sha256,
-    size=int(size), licence="MIT", urls=(url,))}
+    size=int(size), license="MIT", urls=(url,))}
 print(WeightStore(Path(home)).fetch("toy"), flush=True)
 """
 
@@ -98,7 +98,7 @@ def test_models_added_at_once_are_all_kept(home: Path, tmp_path: Path) -> None:
         file = tmp_path / f"{number}.onnx"
         file.write_bytes(b"%d" % number)
         WeightStore(home).add(
-            f"model-{number}", file, input_size=112, mean=0, std=1, colour="rgb", licence="MIT"
+            f"model-{number}", file, input_size=112, mean=0, std=1, color="rgb", license="MIT"
         )
 
     with ThreadPoolExecutor(8) as pool:

@@ -114,7 +114,7 @@ def test_adding_to_a_read_only_home(read_only_home: Path) -> None:
     file = read_only_home.parent / "m.onnx"
     file.write_bytes(b"1")
     with nobody(), pytest.raises(ModelError, match="Permission denied"):
-        store.add("mine", file, input_size=112, mean=0, std=1, colour="rgb", licence="MIT")
+        store.add("mine", file, input_size=112, mean=0, std=1, color="rgb", license="MIT")
 
 
 def test_a_home_that_is_a_file(tmp_path: Path, register, server) -> None:
@@ -136,7 +136,7 @@ from pathlib import Path
 from visavis.errors import ModelDamagedError, ModelError, ModelUnavailableError
 from visavis.weights import ModelEntry, WeightStore, store
 store.BUILTIN = {{"toy": ModelEntry(name="toy", kind="embedder", filename="toy.onnx",
-    sha256={entry.sha256!r}, size={entry.size}, licence="MIT", urls=({entry.urls[0]!r},))}}
+    sha256={entry.sha256!r}, size={entry.size}, license="MIT", urls=({entry.urls[0]!r},))}}
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
     WeightStore(Path({str(home)!r})).fetch("toy")

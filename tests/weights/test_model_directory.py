@@ -64,7 +64,7 @@ def test_another_graph_is_refused(folder: Path) -> None:
         {"schema": 1, "model": {"name": "mine"}},
         {"schema": 1, "model": {**make_entry("mine", GRAPH).to_dict()}},
         {"schema": 2, "model": {**make_entry("mine", GRAPH, input_size=112).to_dict()}},
-        {"schema": 1, "model": {**make_entry("mine", GRAPH).to_dict(), "colour": "cmyk"}},
+        {"schema": 1, "model": {**make_entry("mine", GRAPH).to_dict(), "color": "cmyk"}},
     ],
 )
 def test_a_description_that_says_something_else_is_refused(folder: Path, content: object) -> None:

@@ -27,8 +27,8 @@ SETTINGS: dict[str, Any] = {
     "input_size": 112,
     "mean": 127.5,
     "std": (127.5, 128.0, 128.5),
-    "colour": "bgr",
-    "licence": "LicenseRef-Internal",
+    "color": "bgr",
+    "license": "LicenseRef-Internal",
 }
 
 
@@ -45,7 +45,7 @@ def test_added_models_are_served_like_others(home: Path, file: Path) -> None:
     assert store.entry("mine") == added
     assert store.entries()[-1] == added
     assert (added.mean, added.std) == ((127.5, 127.5, 127.5), (127.5, 128.0, 128.5))
-    assert (added.colour, added.layout, added.dimension, added.batch) == ("bgr", "NHWC", 512, 1)
+    assert (added.color, added.layout, added.dimension, added.batch) == ("bgr", "NHWC", 512, 1)
     assert added.filename == "großes Netz.ONNX"
     assert not added.builtin
     content = file.read_bytes()
@@ -104,7 +104,7 @@ def test_a_name_keeps_its_meaning(store: WeightStore, file: Path, tmp_path: Path
 def test_one_file_has_one_way_to_be_fed(store: WeightStore, file: Path) -> None:
     store.add("mine", file, **SETTINGS)
     store.add("alias", file, **SETTINGS)
-    for change in ({"mean": 0}, {"std": 1}, {"colour": "rgb"}, {"input_size": 128}):
+    for change in ({"mean": 0}, {"std": 1}, {"color": "rgb"}, {"input_size": 128}):
         with pytest.raises(OptionError, match="input settings"):
             store.add("twin", file, **{**SETTINGS, **change})
     with pytest.raises(OptionError, match="input settings"):
@@ -116,7 +116,7 @@ def test_a_built_in_file_cannot_be_fed_otherwise(store: WeightStore, tmp_path: P
     copy.write_bytes(store.read("sface"))
     with pytest.raises(OptionError, match="'sface'"):
         store.add("mine", copy, **SETTINGS)
-    plain = {**SETTINGS, "mean": 0, "std": 1, "colour": "rgb", "crop_scale": 0.97}
+    plain = {**SETTINGS, "mean": 0, "std": 1, "color": "rgb", "crop_scale": 0.97}
     store.add("mine", copy, **plain)
     store.remove("mine")
     assert store.path("sface")
@@ -136,10 +136,10 @@ def test_a_built_in_file_cannot_be_fed_otherwise(store: WeightStore, tmp_path: P
         {"std": 0},
         {"std": (1, 1, -1)},
         {"std": float("inf")},
-        {"colour": "RGB"},
-        {"colour": "gray"},
-        {"licence": " "},
-        {"licence": "MIT\nor not"},
+        {"color": "RGB"},
+        {"color": "gray"},
+        {"license": " "},
+        {"license": "MIT\nor not"},
         {"layout": "NCWH"},
         {"dimension": 0},
         {"use": "a\x1b[31mred"},
@@ -213,7 +213,7 @@ VALID = ModelEntry(
     filename="m.onnx",
     sha256="a" * 64,
     size=1,
-    licence="MIT",
+    license="MIT",
     added="2026-01-01T00:00:00+00:00",
 ).to_dict()
 
@@ -261,10 +261,11 @@ def test_a_damaged_registry_is_named_and_blocks_no_built_in_model(
 @pytest.mark.parametrize("levelling", ["", "sface", "of-later"])
 def test_a_registry_of_a_former_version_is_read(store: WeightStore, levelling: str) -> None:
     store.home.mkdir()
-    models = [{**VALID, "levelling": levelling}]
-    (store.home / "models.json").write_text(json.dumps({"version": 1, "models": models}))
+    former = {**VALID, "levelling": levelling, "colour": "bgr"}
+    former["licence"] = former.pop("license")
+    (store.home / "models.json").write_text(json.dumps({"version": 1, "models": [former]}))
     entry = store.entry(VALID["name"])
-    assert entry == ModelEntry.from_dict(VALID)
+    assert entry == ModelEntry.from_dict({**VALID, "color": "bgr"})
     assert "levelling" not in entry.to_dict()
 
 
@@ -291,13 +292,13 @@ positive = st.floats(1e-6, 1e6)
             filename=lines.filter(bool),
             sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
             size=st.integers(1, 2**40),
-            licence=lines.filter(bool),
+            license=lines.filter(bool),
             use=lines,
             input_size=st.none() | st.integers(1, 4096),
             dimension=st.none() | st.integers(1, 10_000),
             mean=st.tuples(numbers, numbers, numbers),
             std=st.tuples(positive, positive, positive),
-            colour=st.sampled_from(["rgb", "bgr"]),
+            color=st.sampled_from(["rgb", "bgr"]),
             layout=st.sampled_from(["NCHW", "NHWC"]),
             added=lines,
         ),

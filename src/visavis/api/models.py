@@ -175,8 +175,8 @@ def add(
     *,
     mean: Sequence[float] | float | None = None,
     std: Sequence[float] | float | None = None,
-    colour: str | None = None,
-    licence: str | None = None,
+    color: str | None = None,
+    license: str | None = None,
     input_size: int | None = None,
     layout: str | None = None,
     home: Path | None = None,
@@ -187,18 +187,18 @@ def add(
     A model directory of ``train`` needs no options, and its operating points become the model's
     calibration. The graph is checked and run first: one image input, one vector per crop.
 
-    >>> add("r50", "w600k_r50.onnx", mean=127.5, std=127.5, colour="rgb",
-    ...     licence="LicenseRef-Non-Commercial")  # doctest: +SKIP
+    >>> add("r50", "w600k_r50.onnx", mean=127.5, std=127.5, color="rgb",
+    ...     license="LicenseRef-Non-Commercial")  # doctest: +SKIP
     >>> add("runs/mine/model")  # doctest: +SKIP
 
     Args:
         name: what to call it: ``a-z 0-9 . _ -``; or, alone, a model directory.
         file: the ONNX file, or a model directory that is to be called ``name``; it is copied.
         mean: subtracted from pixel values 0 to 255: one number, or three in the order of
-            ``colour``. Needed for an ONNX file, as are the next three.
+            ``color``. Needed for an ONNX file, as are the next three.
         std: then divided by this, above 0.
-        colour: channel order that the network wants: ``rgb`` or ``bgr``.
-        licence: SPDX expression.
+        color: channel order that the network wants: ``rgb`` or ``bgr``.
+        license: SPDX expression.
         input_size: side of the crop in pixels, if the graph leaves it open.
         layout: ``NCHW`` or ``NHWC``, if the graph's shape does not tell.
         home: folder of models, calibrations and caches; ``None``: the user's data folder.
@@ -211,7 +211,7 @@ def add(
         CalibrationError: the operating points cannot be read.
     """
     store = WeightStore(home)
-    stated = {"mean": mean, "std": std, "colour": colour, "licence": licence}
+    stated = {"mean": mean, "std": std, "color": color, "license": license}
     if file is None or Path(file).is_dir():
         place = Path(name if file is None else file)
         given = [key for key, value in stated.items() if value is not None] + sorted(about)
@@ -224,7 +224,7 @@ def add(
             )
         return _add_directory(store, place, None if file is None else str(name), home)
     missing = [key for key, value in stated.items() if value is None]
-    if missing or mean is None or std is None or colour is None or licence is None:
+    if missing or mean is None or std is None or color is None or license is None:
         raise OptionError(f"{file} without {', '.join(missing)}", "the file cannot tell it")
     from visavis.weights.registry import triple
 
@@ -233,8 +233,8 @@ def add(
         raise OptionError(f"std {std}", "give numbers above 0")
     return _register(
         store, str(name), Path(file), means, stds,
-        input_size=input_size, layout=layout and layout.upper(), colour=colour.lower(),
-        licence=licence, **about,
+        input_size=input_size, layout=layout and layout.upper(), color=color.lower(),
+        license=license, **about,
     )  # fmt: skip
 
 
@@ -304,7 +304,7 @@ def _add_directory(
     calibration = _calibration(found, called)
     if calibration is not None:
         _require_free(calibrations, calibration)
-    names = ("input_size", "layout", "colour", "licence", "crop_scale")
+    names = ("input_size", "layout", "color", "license", "crop_scale")
     words = ("use", "training_data", "paper", "homepage")
     about = {key: getattr(entry, key) for key in (*names, *words)}
     added = _register(store, called, found.graph, entry.mean, entry.std, **about)

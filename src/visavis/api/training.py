@@ -37,7 +37,7 @@ class TrainOptions(TypedDict, total=False):
         fields: changed fields of the recipe, such as ``{"epochs": 5}``.
         out: folder of the run; ``None``: ``runs/RECIPE``.
         name: name of the model; ``None``: the recipe's name.
-        licence: SPDX expression for the model; the training photos' terms apply besides.
+        license: SPDX expression for the model; the terms of the training photos also apply.
         use: permitted use, in words.
         against: refuse training people who are in this test protocol: LFW's folder, a folder with
             one subfolder per person, a pair list or a pack. Automatic for LFW.
@@ -61,7 +61,7 @@ class TrainOptions(TypedDict, total=False):
     fields: Mapping[str, Any]
     out: str | PathLike[str] | None
     name: str | None
-    licence: str
+    license: str
     use: str
     against: str | PathLike[str] | None
     lfw: str | PathLike[str] | None
@@ -84,7 +84,7 @@ _DEFAULTS: Final[TrainOptions] = {
     "fields": {},
     "out": None,
     "name": None,
-    "licence": "LicenseRef-unspecified",
+    "license": "LicenseRef-unspecified",
     "use": "",
     "against": None,
     "lfw": None,
@@ -170,7 +170,7 @@ def train(data: str | PathLike[str], /, *, recipe: str, **options: Unpack[TrainO
                 pack,
                 fitted.split,
                 name=name,
-                licence=wanted["licence"],
+                license=wanted["license"],
                 use=wanted["use"],
                 detector=detector,
                 command=wanted["command"],

@@ -210,7 +210,7 @@ class OnnxEmbedder:
         return vectors, lengths[:count]
 
     def _tensor(self, crops: Crops) -> NDArray[np.float32]:
-        if self._entry.colour == "bgr":
+        if self._entry.color == "bgr":
             crops = crops[..., ::-1]
         if self._entry.layout != "NHWC":
             crops = crops.transpose(0, 3, 1, 2)

@@ -60,7 +60,7 @@ def _mtcnn(stage: str, *, sha256: str, size: int, commit: str) -> ModelEntry:
         filename=f"{stage}.lz4",
         sha256=sha256,
         size=size,
-        licence="MIT",
+        license="MIT",
         use=_MTCNN_USE,
         training_data=_MTCNN_DATA,
         paper=_MTCNN_PAPER,
@@ -83,7 +83,7 @@ _ENTRIES: Final = (
         filename="face_recognition_sface_2021dec_int8bq.onnx",
         sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
         size=10_667_852,
-        licence="Apache-2.0",
+        license="Apache-2.0",
         use=_SFACE_USE,
         training_data=_SFACE_DATA,
         paper=_SFACE_PAPER,
@@ -105,7 +105,7 @@ _ENTRIES: Final = (
         filename="face_recognition_sface_2021dec.onnx",
         sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
         size=38_696_353,
-        licence="Apache-2.0",
+        license="Apache-2.0",
         use=_SFACE_USE,
         training_data=_SFACE_DATA,
         paper=_SFACE_PAPER,
@@ -124,7 +124,7 @@ _ENTRIES: Final = (
         filename="face_detection_yunet_2023mar_int8bq.onnx",
         sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
         size=122_489,
-        licence="MIT",
+        license="MIT",
         use=(
             "any use under MIT, as the OpenCV Zoo states for its files; the terms of WIDER FACE "
             "speak of non-commercial research"
@@ -167,7 +167,7 @@ _ENTRIES: Final = (
         filename="shape_predictor_68_face_landmarks.dat",
         sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
         size=99_693_937,
-        licence="CC0-1.0 AND LicenseRef-iBUG-300-W",
+        license="CC0-1.0 AND LicenseRef-iBUG-300-W",
         use=(
             "research only: the license of its training data excludes commercial use, and the "
             "data's makers say that so does the trained model"
@@ -189,7 +189,7 @@ _ENTRIES: Final = (
         filename="shape_predictor_5_face_landmarks.dat",
         sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
         size=9_150_489,
-        licence="CC0-1.0",
+        license="CC0-1.0",
         use="any: its author put it into the public domain",
         training_data="dlib 5-point faces: 7,198 faces from the web, annotated by the author",
         paper=(
@@ -207,7 +207,7 @@ _ENTRIES: Final = (
         filename="dlib_face_recognition_resnet_model_v1.dat",
         sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
         size=22_466_066,
-        licence="CC0-1.0",
+        license="CC0-1.0",
         use="any: its author put it into the public domain",
         training_data=(
             "about 3 million photos of 7,485 people from FaceScrub, VGG Face and the web, without "

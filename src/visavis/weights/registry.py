@@ -22,7 +22,7 @@ from visavis.errors import (
     OptionError,
     decoding,
 )
-from visavis.former import MODEL_FIELDS
+from visavis.former import MODEL_FIELDS, RENAMED
 from visavis.reading import open_regular
 from visavis.types import Record
 from visavis.weights.files import locked, replacing, sha256_of
@@ -65,7 +65,7 @@ class ModelEntry(Record):
         filename: original file name.
         sha256: hash of the file, 64 lower-case hexadecimal digits.
         size: size of the file in bytes.
-        licence: SPDX expression.
+        license: SPDX expression.
         use: permitted use, in words.
         training_data: training data according to its authors.
         paper: citation.
@@ -75,9 +75,9 @@ class ModelEntry(Record):
         format: ``onnx``, ``dlib`` or ``joblib-lz4``.
         input_size: side of an embedder's square crop, in pixels.
         dimension: length of an embedder's vector; ``None`` until known.
-        mean: see ``std``; in the order of ``colour``.
+        mean: see ``std``; in the order of ``color``.
         std: the input of an embedder is ``(x - mean) / std``, with crop channels x in 0..255.
-        colour: channel order, ``rgb`` or ``bgr``.
+        color: channel order, ``rgb`` or ``bgr``.
         layout: axis order, ``NCHW`` or ``NHWC``.
         crop_scale: size of the face in the crop relative to the 112x112 template; below 1 the crop
             shows more around it.
@@ -94,7 +94,7 @@ class ModelEntry(Record):
     filename: str
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     size: _Whole
-    licence: str
+    license: str
     use: str = ""
     training_data: str = ""
     paper: str = ""
@@ -106,7 +106,7 @@ class ModelEntry(Record):
     dimension: _Whole | None = None
     mean: tuple[_Finite, _Finite, _Finite] = (0.0, 0.0, 0.0)
     std: tuple[_Positive, _Positive, _Positive] = (1.0, 1.0, 1.0)
-    colour: Annotated[str, Meta(pattern=r"^(rgb|bgr)\Z")] = "rgb"
+    color: Annotated[str, Meta(pattern=r"^(rgb|bgr)\Z")] = "rgb"
     layout: Annotated[str, Meta(pattern=r"^(NCHW|NHWC)\Z")] = "NCHW"
     crop_scale: Annotated[float, Meta(ge=0.5, le=2)] = 1.0
     batch: _Whole | None = None
@@ -117,9 +117,9 @@ class ModelEntry(Record):
         check_name(self.name)
         with decoding(f"model {self.name}", OptionError, _REMEDY):
             msgspec.convert(self, _wire_type(), from_attributes=True)
-        for field in ("filename", "licence", "use", "training_data", "paper", "homepage", "added"):
+        for field in ("filename", "license", "use", "training_data", "paper", "homepage", "added"):
             text = getattr(self, field)
-            if not text.isprintable() or (field in {"filename", "licence"} and not text.strip()):
+            if not text.isprintable() or (field in {"filename", "license"} and not text.strip()):
                 raise OptionError(f"{field} {text!r}", "give one line of text")
 
     @property
@@ -131,7 +131,7 @@ class ModelEntry(Record):
     def preprocessing(self) -> tuple[object, ...]:
         """Preprocessing settings that affect the vector of a crop."""
         return (
-            *(self.input_size, self.mean, self.std, self.colour, self.layout),
+            *(self.input_size, self.mean, self.std, self.color, self.layout),
             self.crop_scale,
         )
 
@@ -142,7 +142,7 @@ class ModelEntry(Record):
         Raises:
             OptionError: a field is missing, unknown or outside its range.
         """
-        values = {k: v for k, v in values.items() if k not in MODEL_FIELDS}
+        values = {RENAMED.get(k, k): v for k, v in values.items() if k not in MODEL_FIELDS}
         if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise OptionError(f"{unknown[0]}: an unknown field", _REMEDY)
         with decoding("a model's entry", OptionError, _REMEDY):
@@ -338,7 +338,7 @@ def check_twins(given: ModelEntry, others: Iterable[ModelEntry]) -> None:
         if other.sha256 == given.sha256 and other.preprocessing != given.preprocessing:
             raise OptionError(
                 f"this file is registered as {other.name!r} with other input settings "
-                f"(size {other.input_size}, mean {other.mean}, std {other.std}, {other.colour}, "
+                f"(size {other.input_size}, mean {other.mean}, std {other.std}, {other.color}, "
                 f"{other.layout}, crop scale {other.crop_scale:g})",
                 f"use it as --model {other.name}, or the same settings"
                 if other.builtin

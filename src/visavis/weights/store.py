@@ -147,7 +147,7 @@ class WeightStore:
         download: whether ``path`` may use the network.
 
     Example:
-        >>> WeightStore().entry("sface").licence
+        >>> WeightStore().entry("sface").license
         'Apache-2.0'
     """
 
@@ -287,8 +287,8 @@ class WeightStore:
         input_size: int,
         mean: float | tuple[float, ...],
         std: float | tuple[float, ...],
-        colour: str,
-        licence: str,
+        color: str,
+        license: str,
         layout: str = "NCHW",
         dimension: int | None = None,
         crop_scale: float = 1.0,
@@ -308,7 +308,7 @@ class WeightStore:
         Args:
             name: see ``ModelEntry``, also for the arguments not listed.
             file: the ONNX file.
-            mean: one number for all channels, or three in the order of ``colour``.
+            mean: one number for all channels, or three in the order of ``color``.
             std: likewise.
             sha256: hash of the checked file; refused if it has changed since.
 
@@ -332,7 +332,7 @@ class WeightStore:
             filename=file.name.encode("utf-8", "replace").decode(),
             sha256=digest,
             size=size,
-            licence=licence,
+            license=license,
             use=use,
             training_data=training_data,
             paper=paper,
@@ -341,7 +341,7 @@ class WeightStore:
             dimension=dimension,
             mean=triple(mean),
             std=triple(std),
-            colour=colour,
+            color=color,
             layout=layout,
             crop_scale=crop_scale,
             batch=batch,

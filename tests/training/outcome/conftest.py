@@ -81,7 +81,7 @@ def origin(pack: Pack) -> ModelOrigin:
         pack,
         split,
         name="mine",
-        licence="LicenseRef-Test",
+        license="LicenseRef-Test",
         detector="some-detector",
         command="visavis train --recipe tiny",
     )

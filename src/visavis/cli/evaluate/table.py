@@ -71,7 +71,7 @@ def _show_points(summary: Summary) -> None:
         f"shipped thresholds ({summary.calibration})",
         ("asked for", "threshold", "FMR here", "", "FNMR here", ""),
     )
-    colours = {"holds": "green", "within chance": "yellow", "exceeded": "red"}
+    colors = {"holds": "green", "within chance": "yellow", "exceeded": "red"}
     for p in summary.operating_points:
         table.add_row(
             f"FMR {fmr_name(p.target_fmr)}",
@@ -79,7 +79,7 @@ def _show_points(summary: Summary) -> None:
             rate(p.fmr),
             span(p.fmr_ci),
             rate(p.fnmr),
-            f"[{colours.get(p.verdict, 'dim')}]{p.verdict}[/]",
+            f"[{colors.get(p.verdict, 'dim')}]{p.verdict}[/]",
         )
     console.print(table)
 

@@ -40,10 +40,10 @@ def list_models(as_json: _Json = False) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("name", "kind", "dim", "size", "licence", "sha256", "where"):
+    for title in ("name", "kind", "dim", "size", "license", "sha256", "where"):
         right = title in {"dim", "size"}
         table.add_column(
-            title, justify="right" if right else "left", no_wrap=title != "licence", overflow="fold"
+            title, justify="right" if right else "left", no_wrap=title != "license", overflow="fold"
         )
     for entry in entries:
         table.add_row(
@@ -51,7 +51,7 @@ def list_models(as_json: _Json = False) -> None:
             entry.kind,
             str(entry.dimension or ""),
             output.size(entry.size),
-            entry.licence,
+            entry.license,
             entry.sha256[:12],
             _where(entry.name),
         )
@@ -74,7 +74,7 @@ def show(name: _Name, as_json: _Json = False) -> None:
         "kind": entry.kind,
         "file": f"{entry.filename}, {output.size(entry.size)}, {entry.format}",
         "sha256": entry.sha256,
-        "licence": entry.licence,
+        "license": entry.license,
         "use": entry.use,
         "training data": entry.training_data,
         "paper": entry.paper,
@@ -159,7 +159,7 @@ def add(
         str | None,
         typer.Option(
             help="Mean of the pixel values 0..255: one number, or three in the order of "
-            "--colour, such as 127.5 or 123.7,116.3,103.5. Needed for an ONNX file."
+            "--color, such as 127.5 or 123.7,116.3,103.5. Needed for an ONNX file."
         ),
     ] = None,
     std: Annotated[
@@ -169,11 +169,11 @@ def add(
             "file."
         ),
     ] = None,
-    colour: Annotated[
+    color: Annotated[
         str | None,
         typer.Option(help="Channel order of the input: rgb or bgr. Needed for an ONNX file."),
     ] = None,
-    licence: Annotated[
+    license: Annotated[
         str | None,
         typer.Option(
             help="SPDX expression, such as MIT or LicenseRef-Internal. Needed for an ONNX file."
@@ -204,14 +204,14 @@ def add(
     A model directory of `visavis train` needs no options, and its operating points become the
     model's calibration. The graph is checked and run first: one image input, one vector per crop.
 
-    Example: `visavis models add arcface-r50 w600k_r50.onnx --mean 127.5 --std 127.5 --colour rgb
-    --licence LicenseRef-Non-Commercial --use research`, or `visavis models add runs/mine/model`
+    Example: `visavis models add arcface-r50 w600k_r50.onnx --mean 127.5 --std 127.5 --color rgb
+    --license LicenseRef-Non-Commercial --use research`, or `visavis models add runs/mine/model`
     """
     given = {
         "--mean": mean,
         "--std": std,
-        "--colour": colour,
-        "--licence": licence,
+        "--color": color,
+        "--license": license,
         "--input-size": input_size,
         "--crop-scale": crop_scale,
         "--layout": layout,
@@ -233,7 +233,7 @@ def add(
         _add_directory(name, file, as_json=as_json)
         return
     missing = [
-        option for option in ("--mean", "--std", "--colour", "--licence") if not given[option]
+        option for option in ("--mean", "--std", "--color", "--license") if not given[option]
     ]
     if missing:
         raise OptionError(
@@ -245,8 +245,8 @@ def add(
         file,
         mean=_numbers("--mean", mean or ""),
         std=_numbers("--std", std or ""),
-        colour=colour,
-        licence=licence,
+        color=color,
+        license=license,
         layout=layout,
         input_size=input_size,
         crop_scale=1.0 if crop_scale is None else crop_scale,
@@ -340,7 +340,7 @@ def _input(entry: ModelEntry) -> str:
     size = f"{entry.input_size}x{entry.input_size}"
     mean, std = (_plain(values) for values in (entry.mean, entry.std))
     scale = "" if entry.crop_scale == 1 else f", crop scale {entry.crop_scale:g}"
-    return f"{size} {entry.colour} {entry.layout}, (x - {mean}) / {std}{scale}"
+    return f"{size} {entry.color} {entry.layout}, (x - {mean}) / {std}{scale}"
 
 
 def _vector(entry: ModelEntry) -> str:

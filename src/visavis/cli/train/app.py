@@ -51,7 +51,7 @@ def run(
         str | None,
         typer.Option("--name", help="Name of the model. Default: the recipe's name."),
     ] = None,
-    licence: Annotated[
+    license: Annotated[
         str,
         typer.Option(
             help="SPDX expression for the model. The terms of the training photos also apply."
@@ -120,7 +120,7 @@ def run(
             "fields": fields,
             "out": out,
             "name": name,
-            "licence": licence,
+            "license": license,
             "use": use,
             "against": against,
             "lfw": os.environ.get("VISAVIS_LFW"),

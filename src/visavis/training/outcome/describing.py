@@ -74,7 +74,7 @@ class ModelOrigin:
         pack: the crops.
         split: whose crops were trained on and whose were kept apart.
         name: what the model is called.
-        licence: SPDX expression.
+        license: SPDX expression.
         use: what it may be used for, in words.
         detector: name of the detector in use, as ``Detector.name`` says it; part of the
             calibration's pipeline id.
@@ -85,7 +85,7 @@ class ModelOrigin:
     pack: Pack
     split: Split
     name: str
-    licence: str = "LicenseRef-unspecified"
+    license: str = "LicenseRef-unspecified"
     use: str = ""
     detector: str = ""
     command: str = ""
@@ -118,7 +118,7 @@ class ModelOrigin:
             filename=names.GRAPH,
             sha256=sha256_of(graph, afresh=True),
             size=graph.stat().st_size,
-            licence=self.licence,
+            license=self.license,
             use=self.use or "not stated; the terms of the training photos apply",
             training_data=one_line(trained_on),
             paper=one_line(self.recipe.source),
