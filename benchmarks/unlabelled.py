@@ -453,7 +453,7 @@ def shipped_points(shipped: Calibration, faces: Population) -> Table:
         f"The shipped thresholds, and the {len(np.unique(faces.people)):,} test people",
         (
             *("FMR", "threshold", "95 % interval, people"),
-            *("width that pairs would claim", "on the test people"),
+            *("width of an interval over pairs", "on the test people"),
         ),
     )
     scores = Scores.within(faces.vectors, faces.people)
