@@ -115,7 +115,7 @@ def test_intervals_hold(simulate) -> None:
     held = 0
     for _ in range(12):
         sample = rng.choice(len(x), 120, replace=False)
-        estimate = estimate_non_mated(x[sample], shape=PLAIN, half_samples=10)
+        estimate = estimate_non_mated(x[sample], shape=PLAIN, half_samples=6)
         threshold = float(estimate.threshold(1e-2))
         low, high = estimate.fmr_interval(threshold)
         assert low < 1e-2 < high

@@ -15,10 +15,17 @@ from tests.images.orientation import as_stored
 
 from visavis import images
 
+
+def _noise(height: int, width: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+_SIDE = st.integers(1, 40)
+# Small ones pixel by pixel, large ones by a seed: drawing thousands of pixels takes long.
 _RGB = hnp.arrays(
-    np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3)), fill=st.nothing()
-) | hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3)))
-_GRAY = hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+    np.uint8, st.tuples(st.integers(1, 8), st.integers(1, 8), st.just(3))
+) | st.builds(_noise, _SIDE, _SIDE, st.integers(0, 2**32 - 1))
+_GRAY = _RGB.map(lambda pixels: np.ascontiguousarray(pixels[..., 0]))
 _DEEP = hnp.arrays(np.uint16, st.tuples(st.integers(1, 20), st.integers(1, 20)))
 
 _WRITERS: dict[str, Callable[[np.ndarray], bytes]] = {
