@@ -33,9 +33,9 @@ class EmbedderContract:
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
     def test_a_batch_equals_one_at_a_time(self, embedder: Embedder, crops: np.ndarray) -> None:
-        many = np.concatenate([crops] * 14)  # more than one internal batch
+        many = np.concatenate([crops] * 8)  # more than one internal batch
         together = embedder.embed(many)
-        for k in (0, 4, 33, 69):
+        for k in (0, 4, 33, 39):
             np.testing.assert_allclose(together[k], embedder.embed(many[k : k + 1])[0], atol=2e-5)
 
     def test_no_crops_give_no_rows(self, embedder: Embedder, crops: np.ndarray) -> None:

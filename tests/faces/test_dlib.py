@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,6 +13,19 @@ from hypothesis import strategies as st
 
 from visavis.errors import MissingExtraError, OptionError
 from visavis.faces.dlib import Dlib, DlibOptions
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _read_once() -> Iterator[None]:
+    """Detectors of several options share what was read: 100 MB."""
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            import dlib
+        except ImportError:
+            pass
+        else:
+            patch.setattr(dlib, "shape_predictor", functools.cache(dlib.shape_predictor))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def test_random_sizes(portrait: np.ndarray) -> None:
     rng = np.random.default_rng(16)
     detector = YuNet(threads=1, options=YuNetOptions(refine=()))
     head = portrait[:240, 110:350]
-    for width, height in rng.integers(90, 640, (300, 2)):
+    for width, height in rng.integers(90, 640, (120, 2)):
         photo = np.full((height, width, 3), 127, np.uint8)
         side = int(min(width, height, rng.integers(80, 400)))
         x, y = rng.integers(0, width - side + 1), rng.integers(0, height - side + 1)
