@@ -29,7 +29,7 @@ ZIP_EXPORT: Final = (
     "export the gallery again with this version; where only the file is left, import it with the "
     "visavis that wrote it, and export that gallery with this one",
 )
-"""What is wrong with an exported gallery of a former version, and what to do."""
+"""Problem and remedy for an exported gallery of a former version."""
 
 
 def renamed(plain: Any) -> Any:
@@ -55,7 +55,7 @@ def levelled(pipeline_id: str) -> bool:
 
 
 def incomparable(what: str, pipeline_id: str) -> str:
-    """What an error says of something made with levelled templates.
+    """Returns the message for something made with levelled templates.
 
     Args:
         what: the beginning of a sentence, up to its verb.

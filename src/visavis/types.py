@@ -93,7 +93,7 @@ class PassedOver(Record):
 
 @dataclass(frozen=True, slots=True)
 class Quality(Record):
-    """How usable a face is. See ``visavis.faces.quality`` for how each is measured.
+    """Quality measures of a face; ``visavis.faces.quality`` computes them.
 
     Attributes:
         size: distance between the eyes in pixels of the photo.

@@ -53,7 +53,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Make an empty file that only its owner can read; one that is there keeps its content.
+    """Creates an empty file that only its owner can read; an existing one keeps its content.
 
     Raises:
         OSError: it cannot be made.
@@ -63,7 +63,7 @@ def private_file(path: Path) -> None:
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder that only its owner can enter, where it is missing.
+    """Creates a folder that only its owner can enter, if missing.
 
     An existing folder keeps its mode. Missing parent folders are made with the usual mode.
 

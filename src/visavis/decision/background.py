@@ -29,11 +29,11 @@ GROUP_RATIO: Final = 1.5
 """A direction of the photos counts as structure if its variance is this many times the next."""
 
 MIDDLE_RATIO: Final = 1.2
-"""And if the middle 80 % of the photos alone show this many times the next one's variance."""
+"""Second condition: variance along it, relative to the next direction, in the middle 80 %."""
 
 MAX_GROUP_DIRECTIONS: Final = 2
 SPREAD_QUANTILES: Final = (0.1, 0.9)
-"""So far in that one person may own a tenth of the photos."""
+"""Quantiles that are robust if one person owns a tenth of the photos."""
 
 LOWER_QUANTILES: Final = (0.1, 0.5)
 """Quantiles below the median, where mated pairs do not matter even if one person owns half of the

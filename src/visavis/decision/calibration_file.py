@@ -151,7 +151,7 @@ def _digest(plain: Mapping[str, Any]) -> str:
 
 
 def _disorder(values: _Measured, at: str = "") -> str:
-    """What contradicts what, in words that begin with the field; empty where nothing does."""
+    """Returns the first contradiction, starting with its field; "" if there is none."""
     for k, point in enumerate(values.points):
         if point.fmr > point.target_fmr * (1 + 1e-9):
             return f"{at}points[{k}].fmr is above its target_fmr"

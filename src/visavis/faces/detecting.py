@@ -1,4 +1,4 @@
-"""What detectors share: checked photos, an image pyramid, and suppression of overlapping boxes."""
+"""Common parts of detectors: checks of photos, image pyramid, non-maximum suppression."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ FACE_RULES: Final = ("all", "largest", "central", "refuse")
 
 @dataclass(frozen=True, slots=True)
 class IdentifyOptions:
-    """How faces are named.
+    """Options of an identifier.
 
     Attributes:
         fpir: accepted false positive identification rate, in (0, 1). ``None`` for 0.01, or the
@@ -112,7 +112,7 @@ class Identifier:
 
     @property
     def options(self) -> IdentifyOptions:
-        """How faces are named."""
+        """The options."""
         return self._options
 
     def require_supported(self) -> None:

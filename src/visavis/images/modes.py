@@ -48,7 +48,7 @@ def lab_to_srgb(image: PillowImage.Image) -> PillowImage.Image:
 
 
 def _has_elements(profile: bytes) -> bool:
-    """Whether one of the profile's tags is of the type ``mpet`` (ICC.1:2022, 10.16)."""
+    """Returns whether a tag of the profile has the type ``mpet`` (ICC.1:2022, 10.16)."""
     offsets = (int.from_bytes(profile[at : at + 4], "big") for at in range(136, 136 + 1200, 12))
     return any(profile.startswith(b"mpet", offset) for offset in offsets)
 

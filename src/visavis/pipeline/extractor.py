@@ -36,7 +36,7 @@ from visavis.weights import WeightStore
 
 @dataclass(frozen=True, slots=True)
 class RecognizerOptions:
-    """How photos become templates.
+    """Options of an extractor.
 
     Attributes:
         runtime: ``openvino`` or ``onnxruntime``, for detector and embedder.
@@ -158,7 +158,7 @@ class Extractor:
 
     @property
     def options(self) -> RecognizerOptions:
-        """How photos become templates."""
+        """The options."""
         return self._options
 
     @property

@@ -75,7 +75,7 @@ def parse(name: str, text: str, kind: Any) -> Any:
 
 
 def accepted(kind: Any) -> str:
-    """What a field accepts, in words.
+    """Returns a description of the accepted values of a field.
 
     >>> accepted(Count | None), accepted(PartialShare)
     ('a whole number of 1 or more or none', 'a number in [0, 1)')

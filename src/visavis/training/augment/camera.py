@@ -47,7 +47,7 @@ def blur(images: Tensor, *, share: float, rng: np.random.Generator) -> Tensor:
 
 
 _SMALLEST, _LARGEST = 0.25, 0.7
-"""What is left of the side."""
+"""Remaining share of the side."""
 
 
 def lower_resolution(images: Tensor, *, share: float, rng: np.random.Generator) -> Tensor:

@@ -223,17 +223,17 @@ def _drawn(
 
 
 LOCATION: Final = (0.024, -1.819, 0.627, 2.254)
-"""Of the logarithm of the size, degrees clockwise, template pixels to the right and down."""
+"""Location: log size, degrees clockwise, template pixels to the right and down."""
 SCALE: Final = (
     (0.0024, 0.0019, 0.0079, 0.0399),
     (0.0019, 12.7706, -2.2827, 0.1413),
     (0.0079, -2.2827, 6.1147, 0.0279),
     (0.0399, 0.1413, 0.0279, 5.3434),
 )
-"""Of the same four; the covariance is 5/3 of it."""
+"""Scale matrix of these four; the covariance is 5/3 of it."""
 DEGREES: Final = 5
-"""Of freedom of the multivariate t distribution with this location and scale: a detector is grossly
-off far more often than normally distributed landmarks would be. Measured with the default detector
+"""Degrees of freedom of the multivariate t distribution with this location and scale: large errors of
+a detector are far more frequent than with a normal distribution. Measured with the default detector
 on photos of LFW's peopleDevTrain: ``python -m benchmarks.mask_alignment``."""
 
 FARTHEST: Final = 11.0

@@ -143,7 +143,7 @@ class Copy(Record):
 
 @dataclass(frozen=True, slots=True)
 class Leaks(Record):
-    """What training data and a protocol have in common.
+    """Overlap of training data and a test protocol.
 
     Attributes:
         pack: the training data.

@@ -208,7 +208,7 @@ class Pack:
                 )
 
     def close(self) -> None:
-        """Let go of the file: ``crops`` is empty from now on.
+        """Closes the file; ``crops`` is empty afterwards.
 
         The mapping ends when nothing else refers to it (slices taken earlier keep it).
         """

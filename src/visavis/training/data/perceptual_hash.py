@@ -30,7 +30,7 @@ _SHADING: Final = 3.0  # standard deviation, in pixels of SIDE, of the shading t
 
 
 def hash_crops(crops: Crops, *, size: int, scale: float) -> NDArray[np.float32]:
-    """Hashes of crops of one geometry, comparable with those of any other.
+    """Returns perceptual hashes of crops, comparable across geometries.
 
     Args:
         crops: ``(N, size, size, 3)`` RGB uint8.
@@ -61,7 +61,7 @@ def hash_crops(crops: Crops, *, size: int, scale: float) -> NDArray[np.float32]:
 
 
 def mirrored(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Hashes of the mirrored crops."""
+    """Returns the hashes of the mirrored crops."""
     turned = rows.reshape(-1, SIDE, SIDE)[:, :, ::-1]
     return np.ascontiguousarray(turned).reshape(len(rows), SIDE * SIDE)
 

@@ -196,7 +196,7 @@ class NegativeSampler:
 
 
 class _Mated(Batches):
-    """What pairs and triplets share: photos with a mate and with a photo of somebody else."""
+    """Common part of pairs and triplets: anchors with a positive and a negative."""
 
     def __init__(self, labels: NDArray[np.int64], **options: int) -> None:
         super().__init__(labels, **options)

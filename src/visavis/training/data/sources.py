@@ -140,7 +140,7 @@ def of_pairs(
 
 
 def has_parts(root: Path) -> bool:
-    """Whether ``folders`` would find ``train`` or ``test`` there, rather than people."""
+    """Returns whether the subfolders are ``train`` or ``test``, not people."""
     return bool(_outermost(root)[1])
 
 

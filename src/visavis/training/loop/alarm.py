@@ -197,6 +197,6 @@ def remedy(recipe: Recipe, kind: str) -> str:
 
 
 def _grows(values: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
-    """Whether the last third of a window is larger than its first by more than a tenth."""
+    """Returns whether the last third of a window exceeds its first by more than a tenth."""
     third = max(1, len(values) // 3)
     return bool(values[-third:].mean() > _GROWTH * values[:third].mean())

@@ -87,7 +87,7 @@ class Patience:
         self.auc, self.step, self.waited = math.nan, 0, 0
 
     def better(self, auc: float, step: int) -> bool:
-        """Whether a validation is the best so far, or as good: it has learned longer."""
+        """Returns whether a validation is the best so far; ties count, as training was longer."""
         self.waited = self.waited + 1 if auc <= self.auc else 0
         if auc < self.auc:
             return False

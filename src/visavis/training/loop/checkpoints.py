@@ -116,7 +116,7 @@ class LastCheckpoint(Checkpoint):
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let Ctrl-C stop at once again."""
+        """Restores the default Ctrl-C."""
         self._interrupt.ready = False
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -151,7 +151,7 @@ _REMEDY: Final = "resume with the recipe and data it began with, or name another
 
 @dataclass(frozen=True, slots=True)
 class RunDescription(Record):
-    """What ``run.json`` holds.
+    """Content of ``run.json``.
 
     Attributes:
         recipe: all settings.

@@ -21,7 +21,7 @@ _INSTRUCTIONS: Final = ("avx512_bf16", "amx_bf16", "bf16")  # the last one is AR
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device has arithmetic for bfloat16.
+    """Returns whether the device computes in bfloat16.
 
     A processor without it (AVX2, and AVX-512 before its BF16 instructions) is given bfloat16 by
     conversion to float32 and back, which takes many times as long as float32 itself and loses
@@ -46,7 +46,7 @@ def _cpu_computes_in_bf16() -> bool:
 
 
 def uses_bf16(recipe: Recipe, device: torch.device) -> bool:
-    """Whether a run of the recipe on the device computes in bfloat16."""
+    """Returns whether the recipe uses bfloat16 on the device."""
     return recipe.precision == "bf16" and computes_in_bf16(device)
 
 
@@ -85,7 +85,7 @@ _PRODUCTS: Final = 5
 
 
 def keep_memory(keep: bool = True) -> bool:
-    """Let this process keep freed memory instead of returning it to the system.
+    """Makes this process keep freed memory instead of returning it to the system.
 
     glibc maps each block of more than 32 MB anew and unmaps it when it is freed. A step's
     activations are such blocks, and the system zeroes every page of them, at every step: on two

@@ -21,7 +21,7 @@ _END: Final = 1 / 25e4  # and ends at this one
 
 
 def factor(step: int, *, total: int, warmup: int, kind: str) -> float:
-    """What the highest learning rate is multiplied with at a step.
+    """Returns the factor of the peak learning rate at a step.
 
     ``cosine`` and ``constant`` rise linearly over ``warmup`` steps; ``cosine`` then falls to zero
     as half a cosine wave (I. Loshchilov and F. Hutter, "SGDR", ICLR 2017). ``onecycle`` rises as

@@ -60,7 +60,7 @@ class Validation(Record):
 
     @property
     def auc(self) -> float:
-        """Of the metrics."""
+        """AUC of the metrics."""
         return self.metrics.auc
 
 

@@ -1,4 +1,4 @@
-"""What losses share: their result, full precision, class centers."""
+"""Common parts of losses: result, full precision, class centers."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Kind = Literal[
     "contrastive", "triplet", "joint", "softmax", "arcface", "cosface", "adaface", "sface"
 ]
 Miner = Literal["auto", "semihard", "hard", "all", "given"]
-"""What pairs or triplets are taken from a batch; see ``LossOptions.miner``."""
+"""Selection of pairs or triplets in a batch; see ``LossOptions.miner``."""
 Classifier = Literal["softmax", "cosface", "arcface", "adaface"]
 """Classifiers that may stand beside the triplets of ``joint``."""
 

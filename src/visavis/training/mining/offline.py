@@ -19,7 +19,7 @@ _REACH: Final = 8
 
 
 def hard_triplets(raw: Tensor, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each photo whose person has another, its hardest positive and its hardest negative.
+    """Returns hardest positive and negative of each photo whose person has another photo.
 
     The distance is the squared one of unit vectors, ``2 - 2 score``. Computed by blocks: memory
     beyond the embeddings does not grow with their number.

@@ -90,7 +90,7 @@ def batch_all(distances: Tensor, mated: Tensor, nonmated: Tensor, *, margin: flo
 
 
 def batch_hard(distances: Tensor, mated: Tensor, nonmated: Tensor) -> Triplets:
-    """For each anchor that has both, its farthest positive and its nearest negative.
+    """Returns the hardest positive and negative of each anchor that has both.
 
     Hermans, Beyer, Leibe: In defense of the triplet loss for person re-identification, 2017.
     Equal to pytorch-metric-learning's ``BatchHardMiner``, but a row is never its own positive
@@ -121,7 +121,7 @@ def semi_hard(
     margin: float,
     generator: torch.Generator,
 ) -> Triplets:
-    """For each mated pair a negative that is farther than the positive, but within the margin.
+    """Returns a semi-hard negative for each mated pair: farther, but within the margin.
 
     One is drawn evenly from those with ``d(a, p) < d(a, n) < d(a, p) + margin``; a pair without
     any gives no triplet. Schroff, Kalenichenko, Philbin: FaceNet, CVPR 2015, section 3.2.

@@ -1,1 +1,1 @@
-"""What a training run leaves behind: a model directory with its measured error rates."""
+"""Writes the result of a run: a model directory with measured error rates."""

@@ -100,7 +100,7 @@ class ModelOrigin:
         return found
 
     def entry(self, graph: Path, spec: Spec) -> ModelEntry:
-        """What to register the graph with.
+        """Returns the registry entry of the graph.
 
         Raises:
             OptionError: a name or license that no model may have.
@@ -128,7 +128,7 @@ class ModelOrigin:
         )
 
     def provenance(self, entry: ModelEntry, figures: Figures) -> Provenance:
-        """What the operating points come from.
+        """Returns the provenance of the operating points.
 
         The pipeline id is that of a ``Recognizer`` with this model and detector, so that it takes
         the calibration as its own. That its crops are cut from photos, and those measured came
@@ -150,7 +150,7 @@ class ModelOrigin:
         )
 
     def description(self, entry: ModelEntry) -> dict[str, Any]:
-        """What ``model.json`` holds, but for the hashes of the other files."""
+        """Returns the content of ``model.json``, without the hashes of the other files."""
         recipe = self.recipe
         return {
             "schema": names.SCHEMA,

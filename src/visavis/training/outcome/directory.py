@@ -179,7 +179,7 @@ def _write_words(
 
 
 def _keep_vectors(path: Path, origin: ModelOrigin, entry: ModelEntry, vectors: Vectors) -> None:
-    """For the report. Embeddings say who somebody is: only their owner may read them."""
+    """Writes the embeddings for the report, readable by their owner only."""
     rows = origin.split.validation_rows
     with replacing(path, private=True) as temporary, temporary.open("wb") as file:
         np.savez(

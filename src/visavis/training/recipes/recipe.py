@@ -33,7 +33,7 @@ _Several = Annotated[int, Meta(ge=2)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe(Record):
-    """What is trained, on which batches, with which loss and for how long.
+    """All options of a training run.
 
     Every field can be overridden: ``with_overrides(recipe, {"loss.margin": "0.3"})``.
 
@@ -173,7 +173,7 @@ class Recipe(Record):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, source: str = "recipe") -> Self:
-        """What ``to_dict`` gave, as a recipe again.
+        """Reads a recipe from ``to_dict``.
 
         Raises:
             DataError: a field is missing or unknown.
@@ -206,7 +206,7 @@ _FORMER_NAMES: Final = {
 
 
 def with_current_names(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a ``recipe.json`` or ``run.json`` of any version holds, under today's names."""
+    """Returns the content of a ``recipe.json`` or ``run.json`` with current names."""
     return _nested(
         {_FORMER_NAMES.get(name, name): value for name, value in flat_settings(recipe).items()}
     )

@@ -24,7 +24,7 @@ FEWEST_PHOTOS: Final = 3000
 """Photos that a fine-tuned network goes through at least, all epochs together."""
 
 GENTLEST: Final = 0.3
-"""Of a fine-tuning recipe's learning rate, at least, where the photos are fewer than that."""
+"""Smallest factor of a fine-tuning recipe's learning rate, with fewer photos than that."""
 
 
 def fit_to(
