@@ -232,9 +232,9 @@ SCALE: Final = (
 )
 """Scale matrix of these four; the covariance is 5/3 of it."""
 DEGREES: Final = 5
-"""Degrees of freedom of the multivariate t distribution with this location and scale: large errors of
-a detector are far more frequent than with a normal distribution. Measured with the default detector
-on photos of LFW's peopleDevTrain: ``python -m benchmarks.mask_alignment``."""
+"""Degrees of freedom of the multivariate t distribution with this location and scale: large errors
+of a detector are far more frequent than with a normal distribution. Measured with the default
+detector on photos of LFW's peopleDevTrain: ``python -m benchmarks.mask_alignment``."""
 
 FARTHEST: Final = 11.0
 """Longest draw in scales, 1 in 1,000; what lies farther is a face that was not found."""
