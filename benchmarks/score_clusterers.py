@@ -31,11 +31,9 @@ _SINGLE_PAIRS: Final = 3
 def average(vectors: Vectors, score: float) -> Labels:
     """Labels by SciPy's average linkage, cut at a mean score."""
     from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
+    from scipy.spatial.distance import pdist
 
-    distances = np.maximum(1 - vectors.astype(np.float64) @ vectors.T.astype(np.float64), 0)
-    np.fill_diagonal(distances, 0)
-    tree = linkage(squareform(distances, checks=False), "average")
+    tree = linkage(pdist(vectors, "cosine"), "average")
     # Rounding puts identical faces at 1e-7 rather than at 0.
     return np.asarray(fcluster(tree, max(0.0, 1 - score) + 1e-6, "distance"), dtype=np.int64)
 
