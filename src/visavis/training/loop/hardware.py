@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Final
 
 import torch
-from lightning.fabric.utilities.throughput import measure_flops
 
 from visavis.embedding.torch import FaceNetwork
 from visavis.training.recipes.recipe import Recipe
@@ -117,6 +116,8 @@ def training_flops(network: FaceNetwork) -> int:
     Counted by PyTorch on a copy without data: nothing is computed. A multiplication and an
     addition are two.
     """
+    from lightning.fabric.utilities.throughput import measure_flops  # loads all of Lightning
+
     size = network.spec.input_size
     ghost = copy.deepcopy(network).to("meta").train()
     images = torch.zeros(2, 3, size, size, device="meta")  # two: batch normalization wants more
