@@ -161,6 +161,36 @@ def tiff_values_of_exif(size: int) -> bytes:
     return tiff_of([*_PIXEL, (34665, 4, 1, 9)], b"x" + further + bytes(40 + size))
 
 
+def _shared(size: int) -> bytes:
+    """Directories whose entries all have the same bytes as their data."""
+    return tiff_of([*_PIXEL[:4], *((50000 + k, 7, size, 8) for k in range(1000))], bytes(size))
+
+
+def jpeg_exif_shared(size: int) -> bytes:
+    segment = jpeg_segment(0xE1, b"Exif\0\0" + _shared(min(size, 50_000)))
+    return after_start(encode(photo(), "JPEG"), segment)
+
+
+def jpeg_pictures_shared(size: int) -> bytes:
+    segment = jpeg_segment(0xE2, b"MPF\0" + _shared(min(size, 50_000)))
+    return after_start(encode(photo(), "JPEG"), segment)
+
+
+def png_exif_shared(size: int) -> bytes:
+    block = _shared(min(size, 900_000))
+    return _DOT[:33] + png_chunk(b"eXIf", block) + _DOT[33:]
+
+
+def png_text_shared(size: int) -> bytes:
+    block = _shared(min(size, 400_000)).hex().encode()
+    text = png_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n1\n" + block))
+    return _DOT[:33] + text + _DOT[33:]
+
+
+def tiff_shared(size: int) -> bytes:
+    return tiff_of([*_PIXEL, *((50000 + k, 7, size, 8) for k in range(1000))], bytes(size))
+
+
 def tiff_tile(size: int) -> bytes:
     """One pixel in one tile as large as ``size`` says, in pixels."""
     side = int(size**0.5)
@@ -231,6 +261,11 @@ REFUSED: tuple[tuple[str, Make, int, str], ...] = (
     ("tiff-entry", tiff_entries, 60_000, "entries in a directory"),
     ("tiff-value", tiff_values, 2_200_000, "more than 262,144 values"),
     ("tiff-exif-value", tiff_values_of_exif, 2_200_000, "more than 262,144 values"),
+    ("jpeg-exif-shared", jpeg_exif_shared, 50_000, "tags whose data overlap"),
+    ("jpeg-pictures-shared", jpeg_pictures_shared, 50_000, "tags whose data overlap"),
+    ("png-exif-shared", png_exif_shared, 400_000, "tags whose data overlap"),
+    ("png-text-shared", png_text_shared, 400_000, "tags whose data overlap"),
+    ("tiff-shared", tiff_shared, 400_000, "tags whose data overlap"),
     ("tiff-tile", tiff_tile, 900_000_000, "tiles of 30000 x 30000"),
     ("jpeg2000-tile", jpeg2000_tiles, 4_000_000, "62,500 tiles"),
     ("jpeg2000-precinct", jpeg2000_precincts, 4_000_000, "precincts a tile"),

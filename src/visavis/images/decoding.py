@@ -35,6 +35,7 @@ from visavis.images.reading import (
     read_bytes,
     with_article,
 )
+from visavis.images.structure import check_directories
 from visavis.types import Image
 
 # The comment in the pattern distinguishes this filter from the host's.
@@ -242,11 +243,22 @@ def _upright_rgb(image: PillowImage.Image, kind: str, name: str) -> Image:
     for key in ("exif", "Raw profile type exif"):
         value = image.info.get(key)
         check_exif(len(value) if isinstance(value, (bytes, str)) else 0, name)
+        check_directories(_exif_block(value), 0, name, kind)
     turn = _TURN.get(_orientation(image))
     image = to_rgb(image, kind, name)
     if turn is not None:
         image = image.transpose(turn)
     return np.array(image)
+
+
+def _exif_block(value: object) -> bytes:
+    """EXIF data without prefix; of PNG also as hexadecimal text; empty if damaged."""
+    if isinstance(value, str):
+        try:
+            value = bytes.fromhex("".join(value.split("\n")[3:]))
+        except ValueError:
+            return b""
+    return value.removeprefix(b"Exif\0\0") if isinstance(value, bytes) else b""
 
 
 def _orientation(image: PillowImage.Image) -> int:

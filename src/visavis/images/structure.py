@@ -15,7 +15,8 @@ _MOST_SCANS: Final = 100
 _MOST_SEGMENTS: Final = 4096  # 100 MB are 1,526 segments of the greatest length
 _MOST_TABLES: Final = 1_000_000
 _MOST_FILL: Final = 1 << 16
-_EOI, _SOS, _APP0, _APP1, _APP15, _COMMENT = 0xD9, 0xDA, 0xE0, 0xE1, 0xEF, 0xFE
+_EOI, _SOS, _COMMENT = 0xD9, 0xDA, 0xFE
+_APP0, _APP1, _APP2, _APP15 = 0xE0, 0xE1, 0xE2, 0xEF
 # Neither of these can match at more than one length: their time is linear, whatever the bytes.
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 _END_OF_CODED_DATA: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -29,22 +30,32 @@ def check_jpeg(data: bytes, name: str) -> None:
         ImageUnsupportedError: more scans, segments, tables, EXIF data or fill bytes than any photo
             has. libjpeg goes through the whole picture for each scan and through a run of fill
             bytes again for each block that Pillow reads; Pillow copies all EXIF data for each
-            further segment of them.
+            further segment of them, and reads their directories and that of further pictures.
     """
-    place, tables, exif, scans = 2, 0, 0, 0
+    exif, pictures = _check_segments(data, name)
+    for directories in (exif, pictures):
+        check_directories(directories, 0, name, "JPEG")
+
+
+def _check_segments(data: bytes, name: str) -> tuple[bytes, bytes]:
+    """Returns all EXIF data, and the last list of further pictures."""
+    exif, pictures = bytearray(), b""
+    place, tables, scans = 2, 0, 0
     for _ in range(_MOST_SEGMENTS):
         found = _MARKER.search(data, place)
         if found is None:
-            return
+            break
         marker, place = data[found.end() - 1], found.end()
         if marker == _EOI:
-            return
+            break
         if marker in _BARE and marker != _SOS:
             continue
         length = int.from_bytes(data[place : place + 2], "big")
         if marker == _APP1 and data.startswith(b"Exif\0\0", place + 2):
-            exif += length
-            check_exif(exif, name)
+            exif += data[place + 8 : place + length]
+            check_exif(len(exif), name)
+        elif marker == _APP2 and data.startswith(b"MPF\0", place + 2):
+            pictures = data[place + 6 : place + length]
         elif not _APP0 <= marker <= _APP15 and marker != _COMMENT:
             tables += length
             if tables > _MOST_TABLES:
@@ -59,7 +70,9 @@ def check_jpeg(data: bytes, name: str) -> None:
             if data.find(b"\xff" * _MOST_FILL, place, end) >= 0:
                 refuse_excess(name, "JPEG", f"{_MOST_FILL:,} or more fill bytes in a row")
             place = end
-    refuse_excess(name, "JPEG", f"more than {_MOST_SEGMENTS:,} segments")
+    else:
+        refuse_excess(name, "JPEG", f"more than {_MOST_SEGMENTS:,} segments")
+    return bytes(exif), pictures
 
 
 _HEADER_BOX: Final = b"jp2h"
@@ -152,6 +165,8 @@ _MOST_ENTRIES: Final = 4096
 _MOST_STRIPS: Final = 1 << 16
 _MOST_VALUES: Final = 1 << 18  # of all tags together
 _BYTES: Final = frozenset((1, 2, 7))  # types that Pillow does not convert
+_SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
+                 16: 8, 17: 8, 18: 8}  # bytes of one value, by type  # fmt: skip
 _WIDTH: Final = {3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4}  # bytes of one value, by type
 _STRIPS: Final = frozenset((273, 279, 324, 325))
 _DIRECTORIES: Final = frozenset((34665, 34853, 40965))  # EXIF, GPS and interoperability
@@ -164,9 +179,10 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 
 def check_directories(data: bytes, start: int, name: str, kind: str = "TIFF") -> None:
-    """Refuses directories with more entries or values than any photo has.
+    """Refuses directories with more entries or values than any photo has, or with overlapping ones.
 
-    Pillow creates Python objects for all of them, at up to 20 bytes and 0.2 microseconds per byte.
+    Pillow creates Python objects for all of them, at up to 20 bytes and 0.2 microseconds per byte;
+    before version 13 it also copies data that several entries share for each of them.
 
     Args:
         data: bytes with a TIFF header at ``start``.
@@ -183,7 +199,7 @@ def check_directories(data: bytes, start: int, name: str, kind: str = "TIFF") ->
     order, big = "<" if little else ">", data[start + 2] == _BIG
     number, entry = (order + "Q", order + "HHQ8s") if big else (order + "H", order + "HHI4s")
     offsets = [_unpack(order + ("8xQ" if big else "4xI"), data, start)[0]]
-    values = 0
+    values = held = 0
     for index in range(_MOST_DIRECTORIES):
         if index == len(offsets):
             return
@@ -200,6 +216,11 @@ def check_directories(data: bytes, start: int, name: str, kind: str = "TIFF") ->
             values += 0 if form in _BYTES else many
             if values > _MOST_VALUES:
                 refuse_excess(name, kind, f"more than {_MOST_VALUES:,} values of tags")
+            size = many * _SIZES.get(form, 0)
+            at = int.from_bytes(value, "little" if little else "big")
+            held += size if size > len(value) and start + at + size <= len(data) else 0
+            if held > len(data):
+                refuse_excess(name, kind, "tags whose data overlap")
             if tag in _DIRECTORIES:
                 value = value[: _WIDTH.get(form, len(value))]
                 further.setdefault(tag, int.from_bytes(value, "little" if little else "big"))

@@ -37,7 +37,7 @@ def _bombs() -> list[tuple[str, Callable[[], bytes], tuple[str, ...]]]:
         ("png-bomb", lambda: png((60000, 60000), 8, 2, bytes(9)), ("60000 x 60000", *pixels)),
         ("jpeg-bomb", _jpeg_bomb, ("65000 x 64000 = 4,160,000,000", *pixels)),
         ("gif-bomb", _gif_bomb, ("65535 x 65535", *pixels)),
-        ("webp-bomb", _webp_bomb, ("268402689 pixels", "scale the photo down")),
+        ("webp-bomb", _webp_bomb, ("pixels", "scale the photo down")),
         ("tiff-bomb", lambda: tiff(_GRAY, size=(99999, 99999)), ("99999 x 99999", *pixels)),
         ("bmp-bomb", _bmp_bomb, ("50000 x 50000", *pixels)),
         ("ppm-bomb", lambda: b"P6 99999 99999 255\n", ("99999 x 99999", *pixels)),
