@@ -129,6 +129,7 @@ _EXTRAS: Final = {
     "report": ("matplotlib", "pyarrow"),
     "service": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "train": ("torch", "lightning", "pytorch_metric_learning", "safetensors"),
+    "ui": ("gradio",),
 }
 """The modules that each extra brings."""
 

@@ -38,6 +38,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "folder": "people", "check": "photos", "listing": "names", "delete": "name",
     },
     "serve": {
+        "ui": "mount_page",
         "gallery": "Service(galleries)", "gallery_key_file": "GalleryPlace(access)",
         "create": "GalleryPlace(create)", "tenant": "GalleryPlace(access)",
         "host": "configured(host)", "port": "configured(port)", "grace": "configured(grace)",
@@ -46,7 +47,10 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "jobs": "ServiceOptions", "job_hours": "ServiceOptions", "seconds": "wait",
         "temporary": "ServiceOptions", "audit": "ServiceOptions",
     },
-    "demo": {"out": "plot() and savefig", "lfw": "the photos", "fetch": "fetch_lfw"},
+    "demo": {
+        "out": "plot() and savefig", "lfw": "the photos", "fetch": "fetch_lfw", "ui": "mount_page",
+        "port": "configured(port)", "browser": "webbrowser.open",
+    },
     "detect": {"photos": "photo or photos"},
     "enroll": {"sources": "source", "any_quality": "min_quality=0"},
     "identify": {"photos": "photo or photos"},

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -37,8 +38,8 @@ class Running:
 
 
 @contextmanager
-def running(service: Service) -> Iterator[Running]:
-    server = configured(service, port=0, grace=60)
+def running(service: Service, *, app: Any = None) -> Iterator[Running]:
+    server = configured(service, port=0, grace=60, app=app)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     for _ in range(600):

@@ -24,17 +24,19 @@ def cut(
     album: Album,
     faces: Iterable[int],
     *,
+    size: int = SIDE,
     workers: int = 2,
     limits: images.Limits = images.DEFAULT_LIMITS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[int, bytes]]:
-    """Returns JPEG thumbnails of ``SIDE`` pixels; opens each photo once.
+    """Returns square JPEG thumbnails; opens each photo once.
 
     Missing and unreadable photos are left out.
 
     Args:
         album: the album.
         faces: their numbers.
+        size: side in pixels.
         workers: photos processed in parallel.
         limits: limits for photos.
         progress: called with (photos done, all photos).
@@ -49,7 +51,7 @@ def cut(
         try:
             pixels = images.decode(paths[photo], limits=limits)
             return [
-                (f.id, jpeg(align.crop(pixels, f.landmarks, size=SIDE, scale=_SCALE)))
+                (f.id, jpeg(align.crop(pixels, f.landmarks, size=size, scale=_SCALE)))
                 for f in inside[photo]
             ]
         except VisavisError:

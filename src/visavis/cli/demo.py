@@ -31,14 +31,26 @@ def demo(
         bool | None,
         typer.Option("--fetch/--no-fetch", help="Download LFW (243 MB) if it is missing."),
     ] = None,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Open the page in the browser, with sample people.")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="TCP port of --ui.")] = 8000,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the browser with --ui.")
+    ] = True,
 ) -> None:
-    """Verify real photo pairs, print the results and draw them.
+    """Verify real photo pairs, print the results and draw them; or try the page with --ui.
 
     Uses Labeled Faces in the Wild if it is available, or offers to download it; otherwise uses the
-    portrait that scikit-image ships. Prints which.
+    portrait that scikit-image ships. Prints which. The people of --ui are erased when it ends.
 
-    Example: `visavis demo --out demo-out`
+    Example: `visavis demo --ui`
     """
+    if ui:
+        from visavis.cli.demo_page import open_page
+
+        open_page(_lfw(lfw, fetch), portrait, port=port, browser=browser)
+        return
     from visavis.api import pictures
     from visavis.api.options import recognizer
 
@@ -103,6 +115,19 @@ def _portrait_pairs() -> list[tuple[str, Image, Image, bool]]:
     """The portrait compared with itself mirrored, smaller, and darker: three mated pairs."""
     import numpy as np
 
+    photo = portrait()
+    dark = (photo * 0.35).astype(np.uint8)
+    return [
+        ("portrait / mirrored", photo, np.ascontiguousarray(photo[:, ::-1]), True),
+        ("portrait / a quarter of the pixels", photo, photo[::2, ::2].copy(), True),
+        ("portrait / underexposed", photo, dark, True),
+    ]
+
+
+def portrait() -> Image:
+    """Returns the portrait of Eileen Collins that scikit-image ships, in the public domain."""
+    import numpy as np
+
     try:
         import skimage.data
     except ImportError as error:
@@ -110,10 +135,4 @@ def _portrait_pairs() -> list[tuple[str, Image, Image, bool]]:
             "no photos to show: neither LFW nor scikit-image is here",
             "pip install scikit-image, or name LFW's folder by --lfw",
         ) from error
-    photo = np.ascontiguousarray(skimage.data.astronaut())
-    dark = (photo * 0.35).astype(np.uint8)
-    return [
-        ("portrait / mirrored", photo, np.ascontiguousarray(photo[:, ::-1]), True),
-        ("portrait / a quarter of the pixels", photo, photo[::2, ::2].copy(), True),
-        ("portrait / underexposed", photo, dark, True),
-    ]
+    return np.ascontiguousarray(skimage.data.astronaut())

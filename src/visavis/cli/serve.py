@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,11 @@ from visavis.api import gallery as galleries
 from visavis.cli.gallery.options import key_in
 from visavis.cli.output import home, messages
 from visavis.errors import OptionError, require_extra
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from visavis.service.state import Service
 
 _TOKEN = "VISAVIS_GALLERY_TOKEN"  # the variable's name
 
@@ -41,6 +47,9 @@ def serve(
     tenant: Annotated[
         str, typer.Option("--tenant", help="Tenant, if several galleries share one Milvus server.")
     ] = "default",
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Also serve the page for the browser, at /ui.")
+    ] = False,
     host: Annotated[
         str,
         typer.Option("--host", help="Address to listen on; another than loopback needs a key."),
@@ -105,7 +114,7 @@ def serve(
     Without any key (`visavis keys create`) it listens on loopback only. Photos are not kept. Logs
     are JSON lines on standard error. SIGTERM finishes what was accepted; a second one ends it.
 
-    Example: `visavis serve --gallery door=door.gallery`
+    Example: `visavis serve --ui --gallery door=door.gallery`
     """
     require_extra("service", "the service")
     from visavis.service.server import require_keys
@@ -131,9 +140,27 @@ def serve(
         require_keys(with_galleries, host)
         names = ", ".join(found) or "none"
         messages.print(f"galleries: {names}; http://{host}:{port}/openapi.json", markup=False)
-        run(with_galleries, host=host, port=port, grace=grace)
+        app = page_app(with_galleries) if ui else None
+        if ui:
+            messages.print(f"page: http://{host}:{port}/ui", markup=False)
+        run(with_galleries, host=host, port=port, grace=grace, app=app)
     finally:
         with_galleries.close()
+
+
+def page_app(service: Service, *, samples: Mapping[str, bytes] | None = None) -> FastAPI:
+    """Returns the application of a service with the page.
+
+    Args:
+        service: the service.
+        samples: photos by name that visitors may try.
+    """
+    from visavis.service.app import create_app
+    from visavis.service.page import mount_page
+
+    app = create_app(service)
+    mount_page(app, service, samples=samples)
+    return app
 
 
 def _places(given: list[str]) -> dict[str, str]:

@@ -67,6 +67,7 @@ class Server(uvicorn.Server):
         if self.should_exit:
             self._service.jobs.erase()
             os._exit(128 + sig)  # threads that still work would keep the interpreter
+        self._service.ready = False
         super().handle_exit(sig, frame)
 
 
