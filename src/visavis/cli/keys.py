@@ -65,7 +65,7 @@ def list_(json: options.Json = False) -> None:
     """
     from visavis.service.keys import store_in
 
-    found = store_in(home()).keys()
+    found = store_in(home()).entries()
     if json:
         echo_json([key.to_dict() | {"state": key.state} for key in found])
         return

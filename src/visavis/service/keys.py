@@ -153,7 +153,7 @@ class KeyStore:
             )  # fmt: skip
         return key, f"vv_{identity}_{secret}"
 
-    def keys(self) -> tuple[ServiceKey, ...]:
+    def entries(self) -> tuple[ServiceKey, ...]:
         """Returns all keys, oldest first, with those that expired or were revoked."""
         with self._open() as db:
             rows = () if db is None else db.execute(f"SELECT {_COLUMNS} FROM key ORDER BY created")
@@ -170,7 +170,7 @@ class KeyStore:
             changed = 0 if db is None else db.execute(wanted, (_now(), key)).rowcount
         if not changed:
             raise OptionError(f"no key {key!r}", "`visavis keys list` shows their ids")
-        return next(one for one in self.keys() if one.id == key)
+        return next(one for one in self.entries() if one.id == key)
 
     def check(self, token: str) -> ServiceKey | None:
         """Returns the valid key of a token, or ``None``."""

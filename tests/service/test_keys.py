@@ -1,0 +1,191 @@
+"""Keys, their file and their commands; jobs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Run, run
+
+from visavis.errors import BusyError, OptionError
+from visavis.service.jobs import Job, Jobs
+from visavis.service.keys import KeyStore, TokenBuckets
+from visavis.service.problems import ProblemError
+
+__all__ = ["run"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[KeyStore]:
+    found = KeyStore(tmp_path / "home" / "keys.sqlite")
+    yield found
+    found.close()
+
+
+def test_a_token_is_checked(store: KeyStore) -> None:
+    assert not store
+    assert store.check("vv_000000000000_" + "A" * 43) is None
+    key, token = store.create(scopes=["identify"], galleries=["door"], label="front desk")
+    assert store
+    assert store.check(token) == key
+    assert (key.allows("identify"), key.allows("verify")) == (True, False)
+    assert (key.sees("door"), key.sees("vault")) == (True, False)
+    for wrong in ("", token[:-1], token + "A", token.swapcase(), token[3:], f" {token}",
+                  token.replace(key.id, "0" * 12)):  # fmt: skip
+        assert store.check(wrong) is None
+
+
+def test_a_key_ends(store: KeyStore) -> None:
+    soon = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    _, old = store.create(scopes=["verify"], expires=soon)
+    key, valid = store.create(scopes=["verify"], expires=later)
+    assert store.check(old) is None
+    assert store.check(valid) == key
+    other = KeyStore(store._path)  # another process
+    assert other.revoke(key.id).state == "revoked"
+    assert store.check(valid) is None
+    assert [one.state for one in store.entries()] == ["expired", "revoked"]
+    assert store
+    with pytest.raises(OptionError):
+        store.revoke("nobody")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"scopes": []},
+        {"scopes": ["root"]},
+        {"scopes": ["enroll"]},
+        {"scopes": ["verify"], "rate": 0},
+        {"scopes": ["verify"], "label": "a\nb"},
+    ],
+)
+def test_a_key_that_makes_no_sense_is_refused(store: KeyStore, arguments: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        store.create(**arguments)
+    assert not store
+
+
+def test_a_bucket_fills_steadily() -> None:
+    bucket = TokenBuckets()
+    assert [bucket.take("a", 60, now=0.0) for _ in range(10)] == [0.0] * 10
+    assert bucket.take("a", 60, now=0.0) == pytest.approx(1.0)
+    assert bucket.take("b", 60, now=0.0) == 0.0
+    assert bucket.take("a", 60, now=0.5) == pytest.approx(0.5)
+    assert bucket.take("a", 60, now=1.0) == 0.0
+    assert bucket.take("a", 600, now=1000.0) == 0.0
+
+
+def test_keys_are_made_listed_and_revoked_by_the_command(run: Run, home: Path) -> None:
+    made = run("keys", "create", "--scope", "verify", "--scope", "identify", "--gallery", "door",
+               "--expires", "90d", "--label", "desk", "--json").json  # fmt: skip
+    store = KeyStore(home / "keys.sqlite")
+    found = store.check(made["token"])
+    assert found is not None
+    assert found.to_dict() == {key: value for key, value in made.items() if key != "token"}
+    days = datetime.fromisoformat(found.expires or "") - datetime.now(UTC)
+    assert timedelta(days=89) < days <= timedelta(days=90)
+    listed = run("keys", "list", "--json").json
+    assert [(one["id"], one["state"]) for one in listed] == [(found.id, "valid")]
+    assert made["token"] not in run("keys", "list").out
+    assert run("keys", "revoke", found.id).code == 0
+    assert store.check(made["token"]) is None
+    assert run("keys", "create", "--scope", "enroll").code == 2
+    assert run("serve", "--host", "0.0.0.0", "--gallery-key-file", "x").code == 2
+    store.close()
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    found = Jobs(most=3, lifetime=1, parent=tmp_path)
+    yield found
+    found.close()
+
+
+def ended(job: Job) -> Job:
+    assert job._future is not None
+    job._future.result(60)
+    return job
+
+
+def test_a_job_has_progress_a_result_and_an_end(jobs: Jobs) -> None:
+    job = jobs.create("cluster", "one")
+    going, wait = threading.Event(), threading.Event()
+
+    def work(running: Job) -> str:
+        running.update("photos", 1, 2)
+        going.set()
+        wait.wait(60)
+        return "result"
+
+    jobs.start(job, work)
+    going.wait(60)
+    assert (job.state, job.stage, job.done, job.total) == ("running", "photos", 1, 2)
+    assert jobs.active == 1
+    wait.set()
+    assert (ended(job).state, job.result) == ("done", "result")
+    assert json.dumps(job.to_dict())
+    assert jobs.get(job.id, "one") is job
+    with pytest.raises(ProblemError):
+        jobs.get(job.id, "two")
+    (job.folder / "a.jpg").write_bytes(b"x")
+    job.expires = datetime.now(UTC) - timedelta(seconds=1)
+    jobs.sweep()
+    assert not job.folder.exists()
+    with pytest.raises(ProblemError):
+        jobs.get(job.id, "one")
+
+
+def test_jobs_are_canceled_waiting_or_running(jobs: Jobs) -> None:
+    first, second = jobs.create("cluster", ""), jobs.create("cluster", "")
+    going, wait = threading.Event(), threading.Event()
+
+    def work(running: Job) -> None:
+        going.set()
+        wait.wait(60)
+        running.update("photos", 1, 2)
+        raise AssertionError
+
+    jobs.start(first, work)
+    jobs.start(second, work)
+    going.wait(60)
+    jobs.delete(second)
+    assert not second.folder.exists()
+    jobs.delete(first)
+    wait.set()
+    assert ended(first).state == "canceled"
+    assert not first.folder.exists()
+
+
+def test_a_failed_job_says_why_and_too_many_are_refused(jobs: Jobs) -> None:
+    def refuse(_: Job) -> None:
+        raise OptionError("a bad option", "give a good one")
+
+    def fail(_: Job) -> None:
+        raise RuntimeError
+
+    for work, reason in ((refuse, "option"), (fail, "unexpected")):
+        job = jobs.create("check", "")
+        jobs.start(job, work)
+        assert ended(job).state == "failed"
+        assert job.to_dict()["problem"]["reason"] == reason
+    jobs.create("check", "")
+    with pytest.raises(BusyError):
+        jobs.create("check", "")
+
+
+def test_folders_of_jobs_are_private_and_erased_in_the_end(tmp_path: Path) -> None:
+    one = Jobs(most=1, lifetime=1, parent=tmp_path)
+    job = one.create("cluster", "")
+    assert one.folder.stat().st_mode & 0o777 == job.folder.stat().st_mode & 0o777 == 0o700
+    two = Jobs(most=1, lifetime=1, parent=tmp_path)  # leaves a running service's alone
+    assert job.folder.exists()
+    one.close()
+    two.close()
+    assert list(tmp_path.iterdir()) == []
