@@ -204,7 +204,9 @@ def test_a_key_in_either_header_is_accepted_and_has_a_rate(keyed: Running) -> No
         keyed.client.get("/v1/jobs", headers={"X-API-Key": given}).status_code for _ in range(11)
     ]
     assert codes[:10] == [200] * 10  # ten at once, then one every two seconds
-    last = keyed.client.get("/v1/jobs", headers={"Authorization": f"Bearer {given}"})
+    both = {**bearer(given), "X-API-Key": token(keyed, "verify")}
+    assert keyed.client.get("/v1/jobs", headers=both).status_code == 401
+    last = keyed.client.get("/v1/jobs", headers=bearer(given))
     assert 429 in {codes[10], last.status_code}
     if last.status_code == 429:
         assert 1 <= int(last.headers["retry-after"]) <= 2

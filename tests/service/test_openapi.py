@@ -58,7 +58,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def api(fuzzed: Running) -> schemathesis.BaseSchema:
     _, token = fuzzed.service.keys.create(scopes=["admin"], galleries=["*"], rate=100_000)
     config = SchemathesisConfig.from_dict(
-        {"checks": CHECKS, "headers": {"Authorization": f"Bearer {token}"}}
+        {"checks": CHECKS, "auth": {"openapi": {"HTTPBearer": {"bearer": token}}}}
     )
     return schemathesis.openapi.from_url(f"{fuzzed.url}/openapi.json", config=config)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import Depends, Query, Request
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.responses import JSONResponse, Response
 
@@ -44,7 +44,6 @@ Flip = Annotated[
 ]
 
 _bearer = HTTPBearer(auto_error=False, description="A token of `visavis keys create`.")
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same token.")
 
 
 def service_of(request: Request) -> Service:
@@ -63,9 +62,12 @@ def needs(scope: str) -> Any:
     def find(
         request: Request,
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
-        header: Annotated[str | None, Depends(_header)] = None,
     ) -> Caller:
-        caller = _caller(request, bearer.credentials if bearer else header)
+        header = request.headers.get("x-api-key")
+        token = bearer.credentials if bearer else header
+        if header is not None and header != token:
+            token = ""  # two that differ: neither is taken
+        caller = _caller(request, token)
         if scope != ANY_SCOPE:
             caller.require(scope)
         _require_known_options(request)
