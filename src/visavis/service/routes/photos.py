@@ -160,7 +160,7 @@ async def identify(
                 "rows": {
                     "type": "array",
                     "items": {
-                        "oneOf": [
+                        "anyOf": [
                             schema("DetectedPhoto"),
                             schema("PhotoResult"),
                             schema("IdentifiedPhoto"),
