@@ -15,8 +15,8 @@ from visavis.faces.yunet import YuNet
 from visavis.types import Detector
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from contracts.detector import Ability, DetectorContract
-from contracts.photos import error
+from tests.contracts.detector import Ability, DetectorContract
+from tests.contracts.photos import error
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from visavis.faces.quality import measure
 from visavis.types import Detector, Face
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from contracts.detector import Ability, DetectorContract
-from contracts.photos import LANDMARKS, error
+from tests.contracts.detector import Ability, DetectorContract
+from tests.contracts.photos import LANDMARKS, error
 
 QUARTERS = (1, 2, 3)
 

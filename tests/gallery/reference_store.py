@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.contracts.gallery_model import GalleryModel, nfc
 
-from contracts.gallery_model import GalleryModel, nfc
 from visavis.errors import GalleryError, ModelMismatchError, OptionError, UnknownPersonError
 from visavis.gallery.records import (
     AuditEntry,

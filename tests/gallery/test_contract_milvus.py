@@ -14,8 +14,8 @@ from visavis.gallery.milvus.store import MilvusGallery
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from contracts.gallery import GalleryContract, Opener
-from contracts.gallery_machine import run_histories
+from tests.contracts.gallery import GalleryContract, Opener
+from tests.contracts.gallery_machine import run_histories
 
 pytestmark = pytest.mark.milvus
 

@@ -16,9 +16,8 @@ from visavis.gallery.records import AuditEntry, Match, NewFace, Person, StoredFa
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from reference_store import ReferenceStore
-
-from contracts.gallery import GalleryContract, Opener
-from contracts.gallery_machine import run_histories
+from tests.contracts.gallery import GalleryContract, Opener
+from tests.contracts.gallery_machine import run_histories
 
 
 class TestReference(GalleryContract):

@@ -9,8 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from contracts.gallery import GalleryContract, Opener
-from contracts.gallery_machine import run_histories
+from tests.contracts.gallery import GalleryContract, Opener
+from tests.contracts.gallery_machine import run_histories
+
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.sqlite.store import SqliteGallery
 

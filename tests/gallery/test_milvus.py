@@ -31,7 +31,7 @@ from visavis.gallery.milvus.store import MilvusGallery
 from visavis.gallery.records import NewFace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from contracts.gallery_common import HALF, NAMES, A, B, E, face, found, names, other, state
+from tests.contracts.gallery_common import HALF, NAMES, A, B, E, face, found, names, other, state
 
 pytestmark = pytest.mark.milvus
 

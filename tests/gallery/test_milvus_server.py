@@ -22,12 +22,11 @@ from visavis.gallery.records import NewFace
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from milvus_server import MilvusServer
-
-from contracts.gallery_common import A, Abilities, Opener, face
-from contracts.gallery_keeping import KeepingContract
-from contracts.gallery_names import AcceptingContract
-from contracts.gallery_search import SearchingContract
-from contracts.gallery_writing import WritingContract
+from tests.contracts.gallery_common import A, Abilities, Opener, face
+from tests.contracts.gallery_keeping import KeepingContract
+from tests.contracts.gallery_names import AcceptingContract
+from tests.contracts.gallery_search import SearchingContract
+from tests.contracts.gallery_writing import WritingContract
 
 pytestmark = pytest.mark.milvus
 

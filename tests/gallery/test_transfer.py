@@ -42,9 +42,8 @@ from visavis.gallery.transfer import Existing, export, import_, needs_key
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from reference_store import ReferenceStore
-
-from contracts.gallery_common import NAMES
-from contracts.gallery_machine import new_faces, values
+from tests.contracts.gallery_common import NAMES
+from tests.contracts.gallery_machine import new_faces, values
 
 pytestmark = pytest.mark.milvus
 
