@@ -15,7 +15,14 @@ import pytest
 from PIL import Image
 
 import visavis as vv
-from visavis.errors import BusyError, ImageTooLargeError, NoFaceError, NotAnImageError, OptionError
+from visavis.errors import (
+    BusyError,
+    ImageTooLargeError,
+    NoFaceError,
+    NotAnImageError,
+    OptionError,
+    SeveralFacesError,
+)
 from visavis.pipeline import shared
 from visavis.pipeline.batch import SKIPPED
 from visavis.pipeline.shared import STAGES, PhotoQueue
@@ -213,6 +220,15 @@ def test_models_are_loaded_once(engine: vv.Engine, home: Path) -> None:
     assert a is engine.recognizer()
     assert a is not b
     assert a.embedder is b.embedder
+
+
+def test_a_photo_of_too_many_faces_is_refused(portrait: np.ndarray) -> None:
+    two = np.hstack([portrait, portrait])
+    with vv.Engine(workers=1, max_faces=1) as engine:
+        assert len(engine.detect(portrait)) == 1
+        for ask in (engine.detect, engine.embed):
+            with pytest.raises(SeveralFacesError, match="2 faces, more than 1"):
+                ask(two)
 
 
 def test_limits() -> None:

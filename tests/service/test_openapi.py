@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
+import httpx
 import hypothesis
 import hypothesis.errors
+import jsonschema_rs
 import pytest
 import schemathesis
 from schemathesis.config import SchemathesisConfig
@@ -14,6 +17,7 @@ from tests.service.conftest import options
 from tests.service.running import Running, running
 from tests.service.test_access import PUBLIC, ROUTES
 
+import visavis
 from visavis.service.app import create_app
 from visavis.service.state import GalleryPlace, Service
 
@@ -87,6 +91,78 @@ def test_generated_requests(
 def test_generated_histories(api: schemathesis.BaseSchema) -> None:
     machine = api.as_state_machine()
     machine.run(settings=hypothesis.settings(SETTINGS, max_examples=8, stateful_step_count=6))
+
+
+class Client:
+    """A client made of the document alone: a method for every operation."""
+
+    def __init__(self, http: httpx.Client, document: dict) -> None:
+        self._http, self._document = http, document
+        self._known = {
+            one["operationId"]: (method.upper(), path, one)
+            for path, operations in document["paths"].items()
+            for method, one in operations.items()
+        }
+
+    def __getattr__(self, name: str) -> Callable[..., dict | None]:
+        return functools.partial(self._call, name)
+
+    def _call(self, name: str, /, body: dict | None = None, **options: object) -> dict | None:
+        method, path, operation = self._known[name]
+        told = {one["name"]: one["in"] for one in operation.get("parameters", ())}
+        query = {key: value for key, value in options.items() if told[key] == "query"}
+        request: dict = {"params": query}
+        if body is not None:
+            (kind, media), *_ = operation["requestBody"]["content"].items()
+            if kind == "multipart/form-data":
+                assert {*body} <= {*media["schema"]["properties"]}
+                request["files"] = {k: v for k, v in body.items() if isinstance(v, bytes)}
+                request["data"] = {k: v for k, v in body.items() if isinstance(v, str)}
+            else:
+                request["json"] = body
+        answer = self._http.request(method, path.format(**options), **request)
+        said = operation["responses"][str(answer.status_code)]
+        if "content" not in said:
+            assert answer.content == b""
+            return None
+        schema = said["content"]["application/json"]["schema"]
+        whole = {**schema, "components": self._document["components"]}
+        jsonschema_rs.validate(whole, answer.json())
+        return answer.json()
+
+
+def test_a_client_made_of_the_document_gets_the_decisions_of_the_api(
+    fuzzed: Running, face: bytes, mirrored: bytes
+) -> None:
+    _, token = fuzzed.service.keys.create(scopes=["admin"], galleries=["*"], rate=100_000)
+    with fuzzed.keyed(token) as http:
+        api = Client(http, http.get("/openapi.json").json())
+        compared = api.photos_verify(body={"a": face, "b": mirrored}, fmr=1e-4)
+        wanted = visavis.verify(face, mirrored, fmr=1e-4)
+        assert compared["same"] is wanted.same is True
+        assert compared["score"] == pytest.approx(wanted.score, abs=1e-4)
+        assert len(api.photos_detect(body={"photo": face})["faces"]) == 1
+        assert len(api.photos_embed(body={"photo": face})["templates"][0]["vector"]) == 128
+        made = api.people_add(body={"photo": face, "name": "Ann"}, keep_crops=True)
+        ann = made["person"]["id"]
+        named = api.photos_identify(body={"photo": mirrored}, gallery="door")
+        assert [one["person"] for one in named["faces"]] == ["Ann"]
+        assert api.people_people()["people"] == [made["person"]]
+        assert api.people_change(person=ann, body={"name": "Bea"})["name"] == "Bea"
+        assert api.people_erase(person=ann) is None
+        assert api.photos_identify(body={"photo": mirrored})["faces"][0]["person"] is None
+
+
+def test_examples_are_as_their_schemas_say(document: dict) -> None:
+    schemas = document["components"]["schemas"]
+    told = {name: one["examples"] for name, one in schemas.items() if "examples" in one}
+    assert {"Verification", "IdentifiedPhoto", "Person", "EnrollRow", "Problem", "Job"} <= {*told}
+    for name, examples in told.items():
+        for example in examples:
+            jsonschema_rs.validate(
+                {"$ref": f"#/components/schemas/{name}", "components": document["components"]},
+                example,
+            )
 
 
 def test_every_operation_is_described(document: dict) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from visavis.types import Face, OperatingPoint, Quality, Record
+
 _NOT_FINITE: Final = {
     "Candidate": ("llr",),
     "Identification": ("score", "fpir", "margin", "llr"),
@@ -66,7 +68,41 @@ def components(ref_template: str = "#/components/schemas/{name}") -> dict[str, A
             if key in _PAIRS_NOT_FINITE.get(name, ()):
                 for side in value["prefixItems"]:
                     side["type"] = [side["type"], "null"]
+    for example in _examples():
+        found[type(example).__name__]["examples"] = [example.to_dict()]
     return found
+
+
+def _examples() -> tuple[Record, ...]:
+    """Returns an answer of each of the usual kinds."""
+    import numpy as np
+
+    from visavis.api.photos import DetectedPhoto
+    from visavis.decision.open_set import IdentificationPoint
+    from visavis.gallery.records import Person
+    from visavis.identification import Candidate, EnrollRow, Identification, IdentifiedPhoto
+    from visavis.pipeline.records import FaceUsed, Verification
+
+    landmarks = np.array([[52, 60], [94, 60], [73, 84], [56, 106], [90, 106]], np.float32)
+    face = Face((30.0, 20.0, 90.0, 120.0), landmarks, 0.93)
+    quality = Quality(42.0, 310.0, 0.48, 0.21, 2.0, -3.0, 0.5, 0.93)
+    model, digest, pipeline = "sface", "fb143eea" * 8, "yunet, similarity-5pt-112, plain"
+    data, said = "LFW View 1 training people", "this score is at least 1,000,000 times likelier"
+    point = OperatingPoint(model, digest, 0.4466, 1e-4, (3.2e-5, 3.2e-4), 0.012, data, 8_150_703,
+                           1e-4, 4038, 12_000, (0.008, 0.016))  # fmt: skip
+    limit = IdentificationPoint(0.302, 0.01, (0.004, 0.02), "calibration 'sface-lfw'", 120)
+    first, second = (FaceUsed(name, face, quality, 1, magnitude=14.2) for name in ("a", "b"))
+    uid = "27f3b499-cafb-45cd-9a8d-f68d886f8389"
+    best = Candidate("Anna Ivanova", uid, 0.71, 1e-6, 13.8, said, 2, 0.71, 1, model)
+    named = Identification(best.person, 0.71, limit, 1e-6, 0.5, 13.8, said, (best,), face, quality)
+    return (
+        DetectedPhoto("photo", (face,)),
+        EnrollRow("photo", best.person, "enrolled", face=2, quality_score=0.91, faces_found=1),
+        IdentifiedPhoto("photo", (named,)),
+        Person(best.person, uid, {digest: 1}, {}, "2026-11-30T10:00:00.000000+00:00"),
+        Verification(True, 0.71, 0.4466, 1e-4, 13.8, said, model, digest, pipeline, "sface-lfw",
+                     point, "largest", 1, first, second),
+    )  # fmt: skip
 
 
 def _array(kind: type) -> dict[str, Any]:

@@ -32,6 +32,17 @@ _PROBLEM: Final = {
         "rows": {"type": "array", "items": {"$ref": "#/components/schemas/EnrollRow"}},
     },
     "required": ["type", "title", "status", "detail", "remedy", "reason", "instance"],
+    "examples": [
+        {
+            "type": "urn:visavis:problem:no-face",
+            "title": "No face was found in the photo.",
+            "status": 422,
+            "detail": "a: no face was found",
+            "remedy": "give a photo that shows a face",
+            "reason": "no-face",
+            "instance": "urn:visavis:request:5f0c6f1f0f6f4a4b",
+        }
+    ],
 }
 _JOB: Final = {
     "type": "object",
@@ -48,6 +59,13 @@ _JOB: Final = {
     },
     "required": [
         "id", "kind", "state", "stage", "done", "total", "created", "expires", "problem",
+    ],
+    "examples": [
+        {
+            "id": "9f86d081884c7d659a2feaa0c55ad015", "kind": "cluster", "state": "running",
+            "stage": "photos", "done": 3, "total": 40, "created": "2026-11-30T10:00:00+00:00",
+            "expires": "2026-11-30T11:00:00+00:00", "problem": None,
+        }
     ],
 }  # fmt: skip
 
@@ -78,6 +96,7 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,  # its pages load scripts from another host
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
     app.state.service = service
     problems.install(app)

@@ -25,16 +25,23 @@ ANY_SCOPE: Final = "any"
 """Scope of a route that needs a key, and then requires a scope by its options."""
 
 Rate = Annotated[
-    float, Query(gt=0, lt=1, description="False match rate of the decision, in (0, 1).")
+    float,
+    Query(gt=0, lt=1, description="False match rate of the decision, in (0, 1).", examples=[1e-4]),
 ]
 GalleryName = Annotated[
     str | None,
-    Query(description="Name of a gallery; may be left out where the key has one gallery only."),
+    Query(
+        description="Name of a gallery; may be left out where the key has one gallery only.",
+        examples=["door"],
+    ),
 ]
-Model = Annotated[str, Query(description="Embedder, a name from /v1/models.")]
+Model = Annotated[str, Query(description="Embedder, a name from /v1/models.", examples=["sface"])]
 Calibration = Annotated[
     str | None,
-    Query(description="Name of a calibration, see /v1/calibrations; the model's own if left out."),
+    Query(
+        description="Name of a calibration, see /v1/calibrations; the model's own if left out.",
+        examples=["sface-lfw"],
+    ),
 ]
 Aligned = Annotated[
     bool, Query(description="The photos are square crops, aligned to the 112x112 template.")
@@ -139,7 +146,6 @@ def described(
     *,
     status: int = 200,
     body: Mapping[str, Any] | None = None,
-    example: Any = None,
 ) -> dict[str, Any]:
     """Returns what a route's decorator tells OpenAPI.
 
@@ -147,12 +153,10 @@ def described(
         answer: schema of the answer; ``None``: it has no content.
         status: status of success.
         body: schema of a JSON body, or what ``photos`` returns.
-        example: an answer.
     """
     success: dict[str, Any] = {"description": "Success"}
     if answer is not None:
-        content = {"schema": dict(answer)} | ({"example": example} if example is not None else {})
-        success["content"] = {JSON: content}
+        success["content"] = {JSON: {"schema": dict(answer)}}
     problem = {problems.MEDIA_TYPE: {"schema": schema("Problem")}}
     found: dict[str, Any] = {
         "status_code": status,

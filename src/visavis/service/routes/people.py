@@ -48,7 +48,9 @@ MinQuality = Annotated[
 KeepCrops = Annotated[
     bool, Query(description="Store the face crops, so that the model can be changed later.")
 ]
-Expire = Annotated[str | None, Query(description="Expiry of the faces: 90d, 12h, 2w, or a date.")]
+Expire = Annotated[
+    str | None, Query(description="Expiry of the faces: 90d, 12h, 2w, or a date.", examples=["90d"])
+]
 Fpir = Annotated[
     float,
     Query(gt=0, lt=1, description="Accepted rate of false warnings that somebody looks alike."),

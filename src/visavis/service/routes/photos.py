@@ -58,6 +58,7 @@ Fpir = Annotated[
         lt=1,
         description="Accepted false positive identification rate, in (0, 1). Left out: 0.01, or "
         "the lowest rate that the data support.",
+        examples=[0.01],
     ),
 ]
 Top = Annotated[int, Query(ge=1, le=100, description="Candidates per face.")]
