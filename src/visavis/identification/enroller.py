@@ -76,7 +76,7 @@ class Enroller:
     Args:
         gallery: the gallery to enroll in.
         recognizer: computes the templates.
-        options: rules and limits.
+        options: rules and limits; ``None``: the defaults.
 
     Raises:
         ModelMismatchError: the gallery holds templates of other models only, and no change to this
@@ -95,8 +95,9 @@ class Enroller:
         gallery: GalleryStore,
         recognizer: Recognizer,
         *,
-        options: EnrollOptions = EnrollOptions(),
+        options: EnrollOptions | None = None,
     ) -> None:
+        options = options or EnrollOptions()
         require_welcome(gallery, recognizer)
         self._gallery = gallery
         self._recognizer = recognizer
