@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+if TYPE_CHECKING:
+    from visavis.api.records import IdentifiedPhoto, Verification
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -49,6 +53,18 @@ class Metrics:
     def decision(self, task: str, outcome: str) -> None:
         """Counts a decision."""
         self._decisions.labels(task, outcome).inc()
+
+    def verified(self, answer: Verification) -> None:
+        """Counts the decision of a verification."""
+        outcome = {True: "same", False: "different", None: "undecidable"}[answer.same]
+        self.decision("verify", outcome)
+
+    def identified(self, answer: IdentifiedPhoto) -> None:
+        """Counts the decisions about the faces of a photo."""
+        for face in answer.faces:
+            self.decision("identify", "unknown" if face.person is None else "named")
+        if not answer.faces:
+            self.decision("identify", answer.reason or "no-face")
 
     def text(self) -> bytes:
         """Returns all metrics in Prometheus's text format."""

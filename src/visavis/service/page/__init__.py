@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -27,7 +22,6 @@ if TYPE_CHECKING:
     from visavis.service.state import Service
 
 PATH: Final = "/ui"
-_HOUR: Final = 3600
 _SCRIPT_TEXTS: Final = (
     "choose", "choose_more", "drop", "drop_more", "camera", "shoot", "cancel", "remove",
     "no_camera", "no_preview", "samples", "copy", "copied", "sending", "not_sent", "folder", "files",
@@ -39,8 +33,8 @@ def mount_page(
 ) -> None:
     """Adds the page to a service's application, one address a language below ``path``.
 
-    Photos that are looked at alone stay in memory. A collection is sent to a private folder, which
-    is erased when the application ends; see ``visavis.service.jobs`` for its photos.
+    Photos that are looked at alone stay in memory. A collection is sent to the private folder of
+    the service's jobs.
 
     Args:
         app: the application.
@@ -51,8 +45,8 @@ def mount_page(
     Raises:
         MissingExtraError: Gradio is not installed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="visavis-page-"))  # mode 0700
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = service.jobs.folder / "page"  # which the service erases, or the next one
+    folder.mkdir(mode=0o700, exist_ok=True)
     # Gradio reads these, some when it is imported.
     os.environ.update(
         GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1",
@@ -66,17 +60,6 @@ def mount_page(
     _add_routes(app, service, sessions, path)
     for language in LANGUAGES:
         _mount(app, Page(service, sessions, Words(language), folder), path, samples or {})
-    inner = app.router.lifespan_context
-
-    @asynccontextmanager
-    async def lifespan(running: FastAPI) -> AsyncIterator[Any]:
-        async with inner(running) as state:
-            try:
-                yield state
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    app.router.lifespan_context = lifespan
 
 
 def _mount(app: FastAPI, page: Page, path: str, samples: Mapping[str, bytes]) -> None:

@@ -61,6 +61,7 @@ def _answer(
         return page.alert(words("need_photo"))
     name, gallery = page.service.gallery(name or None, caller)
     found = gallery.identify(photos[0], fpir=fpir, top=3, audit=page.service.options.audit)
+    page.service.metrics.identified(found)
     photo, limits = photos[0].getvalue(), page.service.engine.limits
     small, size = views.preview(photo, limits=limits)
     faces = [

@@ -8,6 +8,7 @@ import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,11 +127,17 @@ class Page:
     folder: Path
 
     def caller(self, request: gr.Request, scope: str) -> Caller:
-        """Returns who asks, refusing those without that scope."""
+        """Returns who asks, refusing those without that scope, and too many requests."""
         found = self.sessions.caller(request.cookies)
         if found is None:
             raise ProblemError(401, "unauthorized", "not signed in", "sign in again")
         found.require(scope)
+        key = found.key
+        if key is not None and (wait := self.service.buckets.take(key.id, key.rate)):
+            raise ProblemError(
+                429, "rate-limit", f"more than {key.rate:,} requests a minute",
+                f"wait {ceil(wait)} s",
+            )  # fmt: skip
         return found
 
     def galleries(self, caller: Caller) -> list[str]:

@@ -96,6 +96,7 @@ def _answer(
     page.service.require_calibration(name, caller)
     a, b = first[0], second[0]
     found = page.service.engine.verify(a, b, fmr=fmr, calibration=name)
+    page.service.metrics.verified(found)
     query = f"fmr={fmr:g}" + (f"&calibration={name}" if name else "")
     command = (
         f"curl{authorization(caller)} -F a=@first.jpg -F b=@second.jpg "

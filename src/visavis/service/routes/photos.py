@@ -93,8 +93,7 @@ async def verify(
         service.engine.verify, form.one("a"), form.one("b"), fmr=fmr, faces=faces, prior=prior,
         model=model, calibration=calibration, aligned=aligned, flip=flip,
     )  # fmt: skip
-    outcome = {True: "same", False: "different", None: "undecidable"}[answer.same]
-    service.metrics.decision("verify", outcome)
+    service.metrics.verified(answer)
     return Answer(answer)
 
 
@@ -148,7 +147,7 @@ async def identify(
         model=model, calibrations=tuple(calibrations), aligned=aligned, flip=flip,
         audit=service.options.audit,
     )  # fmt: skip
-    _count(service, answer)
+    service.metrics.identified(answer)
     return Answer(answer)
 
 
@@ -209,7 +208,7 @@ async def batch(
     rows = await service.run(call, people or service, form.photos["photo"], faces, options)
     if people is not None:
         for row in rows:
-            _count(service, row)
+            service.metrics.identified(row)
     return Answer({"rows": rows})
 
 
@@ -248,10 +247,3 @@ def _identified(
 ) -> list[IdentifiedPhoto]:
     names = [photo.name for photo in given]
     return list(people.identify_many(given, names=names, faces=faces, **options))
-
-
-def _count(service: Service, answer: IdentifiedPhoto) -> None:
-    for face in answer.faces:
-        service.metrics.decision("identify", "unknown" if face.person is None else "named")
-    if not answer.faces:
-        service.metrics.decision("identify", answer.reason or "no-face")
