@@ -345,6 +345,20 @@ def answer_of(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def test_a_client_that_leaves_is_no_error(door: Running, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="visavis.service"):
+        with connected(door) as connection:
+            connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n--x\r\n")
+            time.sleep(0.5)
+        for _ in range(100):
+            found = [one for one in caplog.records if getattr(one, "status", 0) == 499]
+            if found:
+                break
+            time.sleep(0.1)
+    assert len(found) == 1
+    assert all(one.levelname == "INFO" for one in caplog.records if one.name == "visavis.service")
+
+
 def test_a_slow_sender_is_told_so(hasty: Running) -> None:
     with connected(hasty) as connection:
         connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n--x\r\n")

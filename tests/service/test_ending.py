@@ -99,6 +99,33 @@ def test_no_acknowledged_enrollment_is_lost(
         assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_a_second_signal_ends_it_at_once_and_a_port_is_taken_once(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with served(tmp_path) as (process, client):
+        port = str(client.base_url.port)
+        code = "from visavis.cli import main; main()"
+        second = subprocess.run(
+            [sys.executable, "-c", code, "serve", "--port", port],
+            env={**os.environ, "VISAVIS_HOME": str(tmp_path / "other")},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert second.returncode == 2
+        assert f"--port {port} cannot be listened on" in second.stderr
+        with socket.create_connection(("127.0.0.1", int(port))) as slow:
+            slow.sendall(
+                b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n"
+                b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
+            )
+            time.sleep(1)
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(subprocess.TimeoutExpired):  # it waits for what was accepted
+                process.wait(2)
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+        assert process.returncode == 128 + signal.SIGTERM
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_a_killed_service_leaves_no_photos_behind(tmp_path: Path, faceless: bytes) -> None:
     with served(tmp_path) as (process, client):
         assert client.post("/v1/cluster", files={"photo": faceless}).status_code == 202

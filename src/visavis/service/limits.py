@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visavis.service import problems
@@ -61,6 +62,8 @@ class Guard:
             await self._app(scope, exchange.receive, exchange.send)
         except ProblemError as error:
             await exchange.refuse(error)
+        except ClientDisconnect:
+            exchange.gone()
         except Exception as error:  # noqa: BLE001  # answered with 500; the service goes on
             log.error("unexpected", extra={"request": exchange.id, **_frames(error)})
             bug = f"a bug in visavis: {type(error).__name__}"
@@ -152,6 +155,10 @@ class _Exchange:
         if not self._status:
             self._state["reason"] = problem.reason
             await problems.response(problem, self.id)(self._scope, self.receive, self.send)
+
+    def gone(self) -> None:
+        """Notes that the client left before its body was complete."""
+        self._status = self._status or 499  # as nginx logs it
 
     def end(self) -> None:
         """Writes the log line and counts the request."""

@@ -119,7 +119,11 @@ def require_keys(service: Service, host: str) -> None:
 
 
 def serve(service: Service, *, host: str, port: int, grace: float, app: Any = None) -> None:
-    """Serves until a signal comes; logs to standard error, one JSON object a line."""
+    """Serves until a signal comes; logs to standard error, one JSON object a line.
+
+    Raises:
+        OptionError: the address cannot be listened on, or needs a key.
+    """
     server = configured(service, host=host, port=port, grace=grace, app=app)
     log_as_json()
     if not service.keys:
@@ -131,6 +135,10 @@ def serve(service: Service, *, host: str, port: int, grace: float, app: Any = No
         for one in signals:
             signal.signal(one, lambda _sig, _frame: None)
         server.run()
+    except SystemExit as error:  # uvicorn has logged why
+        raise OptionError(
+            f"--host {host} --port {port} cannot be listened on", "choose another address or port"
+        ) from error
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
