@@ -10,6 +10,7 @@ import string
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ pytest.importorskip("gradio")
 from visavis.decision.llr import words as evidence
 from visavis.faces import quality
 from visavis.service.app import create_app
-from visavis.service.page import mount_page, texts
+from visavis.service.page import mount_page, texts, verify
 from visavis.service.page.access import Sessions
 from visavis.service.page.parts import Page
 from visavis.service.page.texts import Words
@@ -73,6 +74,16 @@ def test_advice_and_evidence_are_said_in_chinese() -> None:
 )
 def test_a_rate_in_words(rate: float, said: str) -> None:
     assert Words("en").rate(rate) == said
+
+
+def test_cannot_tell_is_said_with_what_to_do(tmp_path: Path) -> None:
+    service = Service(options=options(tmp_path))
+    page = Page(service, Sessions(service), Words("en"), tmp_path)
+    said = str(verify._verdict(page, SimpleNamespace(same=None, score=0.371, threshold=0.379)))
+    service.close()
+    assert "Cannot tell" in said
+    assert "vv-unsure" in said
+    assert "whole face" in said
 
 
 def test_files_outside_the_private_folder_are_not_taken(tmp_path: Path) -> None:

@@ -73,6 +73,11 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "same": ("Same person", "同一个人"),
     "different": ("Different people", "不是同一个人"),
     "unsure": ("Cannot tell", "无法判断"),
+    "unsure_words": (
+        "The photos are too poor for a score so near to the threshold. Use sharp, evenly lit "
+        "photos that show the whole face.",
+        "照片质量太差，而得分又离阈值太近。请使用清晰、光线均匀、拍到整张脸的照片。",
+    ),
     "score_words": (
         "Score {score}. From {threshold} up, two photos count as one person.",
         "得分 {score}。达到 {threshold} 及以上即判为同一个人。",

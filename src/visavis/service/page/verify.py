@@ -143,8 +143,8 @@ def _answer(
 def _verdict(page: Page, found: Verification) -> Markup:
     words, kind = page.words, _KINDS[found.same]
     lines = [words("score_words", score=f"{found.score:.2f}", threshold=f"{found.threshold:.2f}")]
-    if found.reason:
-        lines.append(words.say(found.reason))
+    if found.same is None:
+        lines.append(words("unsure_words"))
     return Markup(
         '<div class="vv-verdict vv-{kind}"><svg viewBox="0 0 24 24" aria-hidden="true">'
         '<circle cx="12" cy="12" r="11"/><path d="{icon}"/></svg><div><h2>{word}</h2>{lines}</div>'
