@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/ui"
 _SCRIPT_TEXTS: Final = (
-    "choose", "choose_more", "drop", "drop_more", "camera", "shoot", "cancel", "remove",
+    "choose", "choose_more", "drop", "drop_more", "drop_files", "camera", "shoot", "cancel", "remove",
     "no_camera", "no_preview", "samples", "copy", "copied", "sending", "not_sent", "folder", "files",
 )  # fmt: skip
 

@@ -41,6 +41,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "choose_more": ("Choose photos", "选择照片"),
     "drop": ("or drop or paste it here", "也可拖放或粘贴到此处"),
     "drop_more": ("or drop or paste them here", "也可拖放或粘贴到此处"),
+    "drop_files": ("or drop photos or a zip file here", "也可将照片或 zip 文件拖放到此处"),
     "camera": ("Use camera", "使用摄像头"),
     "shoot": ("Take photo", "拍照"),
     "cancel": ("Cancel", "取消"),

@@ -111,7 +111,7 @@ vv.files = (element, props, watch, upload) => {
     props.value = sent;
     draw();
   };
-  const draw = () => { status.textContent = props.value?.length ? words.chosen.replace("{n}", props.value.length) : words.drop_more; };
+  const draw = () => { status.textContent = props.value?.length ? words.chosen.replace("{n}", props.value.length) : words.drop_files; };
   const choice = (name, text, options) => [
     vv.make("input", { type: "file", class: "vv-hidden", id: `${props.name}-${name}`, ...options,
       onchange: (event) => { send(event.target.files); } }),
