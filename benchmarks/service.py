@@ -351,7 +351,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.json:
         print(table.text() + after + about)
     if options.markdown:
-        write_section(PAGE, "service", f"{table.markdown()}\n{after}{about}")
+        write_section(PAGE, "service", f"{table.markdown()}\n{after}{about}", page="")
     return 0 if good else 1
 
 
