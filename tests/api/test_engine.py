@@ -150,7 +150,7 @@ def test_a_photo_that_waited_too_long_is_refused(
 
 def test_close_finishes_what_was_accepted(portrait: np.ndarray) -> None:
     gate = Gate()
-    engine = vv.Engine(workers=1, on_stage=gate)
+    engine = vv.Engine(workers=1, batch=1, on_stage=gate)
     with ThreadPoolExecutor(4) as pool:
         accepted = [pool.submit(engine.embed, portrait) for _ in range(3)]
         assert gate.reached.acquire(timeout=30)

@@ -37,7 +37,7 @@ PAGE = (ROOT / "docs" / "concepts" / "privacy.md").read_text(encoding="utf-8")
 ELSEWHERE = {
     "HOME/lfw/*": "tests/evaluation/test_fetching.py",
     "GALLERY/index/*.index": "tests/gallery/test_sqlite_index.py",
-    "JOBS/*/photos/*": "tests/service/test_routes.py",
+    "TEMPORARY/visavis-jobs-*/*": "tests/service/test_routes.py",
     "RUN/data.pack*": "below, of runs that were stopped",
     "RUN/data-1.pack": "below",
     "RUN/disjoint.pack": "below",
@@ -306,12 +306,12 @@ evaluation/clustering/report.py evaluation/clustering/tables.py evaluation/fetch
 evaluation/pages.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
 evaluation/scores/csv.py evaluation/scores/parquet.py gallery/crypto/key.py
 gallery/index/snapshot.py gallery/sqlite/opening.py gallery/sqlite/upkeep.py gallery/transfer.py
-inference/folding.py inference/session.py
-service/jobs.py service/keys.py service/routes/jobs.py
-training/data/pack.py training/data/packing.py training/loop/checkpoints.py
-training/loop/fitting.py training/loop/logs.py training/outcome/directory.py
-training/outcome/model_file.py training/report/page.py training/report/pictures.py
-weights/download.py weights/files.py weights/registry.py writing.py
+inference/folding.py inference/session.py service/jobs.py service/keys.py
+service/page/collection.py service/page/sort.py service/routes/jobs.py training/data/pack.py
+training/data/packing.py training/loop/checkpoints.py training/loop/fitting.py
+training/loop/logs.py training/outcome/directory.py training/outcome/model_file.py
+training/report/page.py training/report/pictures.py weights/download.py weights/files.py
+weights/registry.py writing.py
 """
 """Files of the library that write files, each looked at with the page's tables."""
 
