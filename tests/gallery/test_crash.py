@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_killed_at_random_moments_nothing_is_lost_or_half_there() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gallery_crash", "--rounds", "5", "--quiet"],
+        [sys.executable, "-m", "benchmarks.gallery_crash", "--rounds", "8", "--quiet"],
         cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [
-        "plain: killed and found whole 5 times",
-        "encrypted: killed and found whole 5 times",
+        "plain: killed and found whole 8 times",
+        "encrypted: killed and found whole 8 times",
     ]
 
 

@@ -1,4 +1,4 @@
-"""A second or two of ``benchmarks.gallery_processes``; a minute of it is run by hand."""
+"""A few seconds of ``benchmarks.gallery_processes``; a minute of it is run by hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks import gallery_processes as driver
 
 def test_two_enroll_while_four_identify() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gallery_processes", "--seconds", "1"],
+        [sys.executable, "-m", "benchmarks.gallery_processes", "--seconds", "3"],
         cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=100,
         check=False,
     )  # fmt: skip
