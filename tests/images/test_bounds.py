@@ -18,8 +18,8 @@ from visavis import images
 from visavis.errors import ImageError, ImageUnsupportedError
 from visavis.images import opening
 
-_SIZE = 16_000
-_GROWTH = 4
+_SIZE = 4_000
+_GROWTH = 16
 _PARTS = [
     crafted.jpeg_fill_in_header,
     crafted.jpeg_junk_in_header,
@@ -39,7 +39,7 @@ _CHEAP = [
     *_PARTS,
     *(make for _, make, _, _ in crafted.REFUSED if make is not crafted.avif_exif),
 ]
-_SIZES = {crafted.pgm_comments: 100_000}
+_SIZES = {crafted.pgm_comments: 25_000}
 
 
 def attempt(data: bytes) -> None:
@@ -71,10 +71,10 @@ def peak(work: Callable[[], Any]) -> int:
 
 @pytest.mark.parametrize("make", sorted(set(_CHEAP), key=lambda make: make.__name__))
 def test_time_is_not_quadratic(make: crafted.Make) -> None:
-    """Quadratic would be 16 times as long; 10 ms are noise."""
+    """Linear is 16 times as long, quadratic 256 times; a busy machine doubles either. 2.5 ms are noise."""
     size = _SIZES.get(make, _SIZE)
     small, large = make(size), make(_GROWTH * size)
-    assert seconds(large) <= 8 * max(seconds(small), 0.01)
+    assert seconds(large) <= 64 * max(seconds(small), 0.0025)
 
 
 @pytest.mark.parametrize("make", _PARTS)
