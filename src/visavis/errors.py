@@ -122,10 +122,12 @@ class MissingExtraError(VisavisError, ImportError):
 
 _EXTRAS: Final = {
     "dlib": ("dlib",),
+    "export": ("nncf",),
     "heif": ("pillow_heif",),
     "milvus": ("pymilvus", "milvus_lite"),
     "mtcnn": ("joblib", "lz4.frame"),
     "openvino": ("openvino",),
+    "ray": ("ray",),
     "report": ("matplotlib", "pyarrow"),
     "service": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "train": ("torch", "lightning", "pytorch_metric_learning", "safetensors"),
