@@ -71,7 +71,7 @@ def peak(work: Callable[[], Any]) -> int:
 
 @pytest.mark.parametrize("make", sorted(set(_CHEAP), key=lambda make: make.__name__))
 def test_time_is_not_quadratic(make: crafted.Make) -> None:
-    """Linear is 16 times as long, quadratic 256 times; a busy machine doubles either. 2.5 ms are noise."""
+    """Linear takes 16 times as long, quadratic 256 times; 2.5 ms are noise."""
     size = _SIZES.get(make, _SIZE)
     small, large = make(size), make(_GROWTH * size)
     assert seconds(large) <= 64 * max(seconds(small), 0.0025)
