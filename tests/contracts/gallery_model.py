@@ -84,12 +84,18 @@ class GalleryModel:
         old, new = self.known(old), nfc(new)
         if new != old and new in self.people:
             raise PersonExistsError("x", "y")
+        if new != old:
+            self._erase_name(old)
         self.people[new] = self.people.pop(old)
         self._move(old, new)
 
     def set_expiry(self, name: str, expires: str | None) -> None:
         for n in self.of(self.known(name)):
             self.faces[n] = replace(self.faces[n], expires=expires)
+
+    def _erase_name(self, name: str) -> None:
+        for n in self.of(name):
+            self.faces[n] = replace(self.faces[n], photo=_without(self.faces[n].photo, name))
 
     def _move(self, old: str, new: str) -> None:
         for n, f in list(self.faces.items()):
@@ -101,6 +107,7 @@ class GalleryModel:
         if into in names:
             raise OptionError("x", "y")
         for name in names:
+            self._erase_name(name)
             self._move(name, into)
             del self.people[name]
 
@@ -195,3 +202,17 @@ class GalleryModel:
                     for f in mine
                 })  # fmt: skip
         return found
+
+
+def _without(path: str, name: str) -> str:
+    """The path with an ellipsis for each whole occurrence of the name."""
+    path, plain = nfc(path), nfc(name).lower().replace("_", " ")
+    kept, at = "", 0
+    while at < len(path):
+        end = at + len(plain)
+        around = (kept[-1:], path[end : end + 1])
+        if path[at:end].lower().replace("_", " ") == plain and not any(map(str.isalpha, around)):
+            kept, at = kept + "…", end
+        else:
+            kept, at = kept + path[at], at + 1
+    return kept

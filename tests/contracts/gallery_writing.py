@@ -142,6 +142,19 @@ class WritingContract(WithStore):
         assert [f.id for f in store.faces(person="Anne")] == numbers
         assert found(store, E[2]) == [("Anne", 1.0)]
 
+    def test_erased_names_leave_the_paths_of_photos(self, store: GalleryStore) -> None:
+        for name in ("Anne Lee", "Bob", "Carl"):
+            store.add([face(name, photo=f"staff/{name}/anne_lee_{name}1.jpg"), other(name)])
+        store.rename("Anne Lee", "Zoë")
+        store.merge("Carl", "Bob")
+        photos = [(f.person, f.photo) for f in store.faces() if f.photo.startswith("staff")]
+        assert sorted(photos) == [
+            ("Carl", "staff/Carl/anne_lee_Carl1.jpg"),
+            ("Carl", "staff/…/anne_lee_…1.jpg"),
+            ("Zoë", "staff/…/…_…1.jpg"),
+        ]
+        assert store.check().ok
+
     def test_split(self, opener: Opener) -> None:
         with opener() as store:
             numbers = store.add([

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -80,3 +81,17 @@ def unknown_id(person_id: str) -> UnknownPersonError:
     return UnknownPersonError(
         f"nobody has the id {person_id[:40]!a}", "`visavis people list --json` shows the ids"
     )
+
+
+def without_name(path: str, name: str) -> str:
+    """Returns a photo's path with "…" in place of a person's name.
+
+    Finds the name in any case, with spaces or underscores between its words, and not inside longer
+    words.
+
+    >>> without_name("staff/Anna Li/anna_li_0001.jpg", "Anna Li")
+    'staff/…/…_0001.jpg'
+    """
+    words = [re.escape(word) for word in re.split(r"[\s_]+", composed(name)) if word]
+    pattern = r"(?<![^\W\d_])" + r"[\s_]+".join(words) + r"(?![^\W\d_])"
+    return re.sub(pattern, "…", composed(path), flags=re.IGNORECASE) if words else path

@@ -91,11 +91,20 @@ class GalleryStore(Protocol):
         ...
 
     def rename(self, old: str, new: str, /) -> None:
-        """Renames a person. Raises UnknownPersonError, PersonExistsError."""
+        """Renames a person; erases the old name, in the paths of the photos, too.
+
+        Raises:
+            UnknownPersonError, PersonExistsError.
+        """
         ...
 
     def merge(self, into: str, *others: str) -> None:
-        """Moves the others' faces to ``into`` and removes the others. Raises UnknownPersonError."""
+        """Moves the others' faces to ``into`` and removes the others; erases their names, in the
+        paths of the photos, too.
+
+        Raises:
+            UnknownPersonError: nobody is called so.
+        """
         ...
 
     def split(self, name: str, faces: Sequence[int], /, *, into: str) -> None:

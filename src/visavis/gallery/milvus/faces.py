@@ -19,6 +19,7 @@ from visavis.gallery import timestamps
 from visavis.gallery.fusion import mean_templates
 from visavis.gallery.milvus.people import People
 from visavis.gallery.milvus.tables import TEXT_LIMITS, Row, Tables, is_one
+from visavis.gallery.names import without_name
 from visavis.gallery.records import NewFace, StoredFace
 
 NEVER: Final = 2**62
@@ -212,12 +213,24 @@ class Faces:
         self, people: Sequence[str], into: str, models: Sequence[Model],
         *, only: Collection[int] | None = None,
     ) -> None:  # fmt: skip
-        """Moves faces of people, or ``only`` some of them, to another person."""
+        """Moves faces of people to another person, and erases the people's names from the photos'
+        paths; or moves ``only`` some of the faces."""
+        names = {} if only is not None else self.people.names(people)
         for model in models:
             found = self.tables.read(model.faces, "person", people, _WHOLE)
-            moved = [row | {"person": into} for row in found if only is None or row["id"] in only]
+            moved = [
+                _without_name(row, names.get(row["person"], "")) | {"person": into}
+                for row in found
+                if only is None or row["id"] in only
+            ]
             self.tables.put(model.faces, moved)
         self.refresh_means([into, *people], models)
+
+    def erase_name(self, person: str, name: str, models: Iterable[Model]) -> None:
+        """Erases a person's name from the paths of the photos."""
+        for model in models:
+            rows = self.tables.read(model.faces, "person", [person], _WHOLE)
+            self.tables.put(model.faces, [_without_name(row, name) for row in rows])
 
     def set_expiry(self, person: str, expires: str | None, models: Sequence[Model]) -> None:
         """Set when a person's faces expire (see ``instant``); ``None``: never."""
@@ -252,6 +265,10 @@ class Faces:
             ):
                 found[sha256] = row["settings"]
         return found
+
+
+def _without_name(row: Row, name: str) -> Row:
+    return row | {"source": without_name(row["source"], name)}
 
 
 def check_lengths(faces: Iterable[NewFace]) -> None:

@@ -308,6 +308,7 @@ class MilvusGallery:
                     f"somebody is called '{name}' already", "merge the two, or choose another name"
                 )
             write = self._ledger.begin("person", {}, Event("rename", number, {}))
+            self._faces.erase_name(number, old, self._faces.models().values())
             self._people.change(number, name=name)
             self._ledger.finish(write)
 

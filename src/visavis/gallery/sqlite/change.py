@@ -21,6 +21,7 @@ from visavis.gallery.sqlite.row_codec import (
     FACE_COLUMNS,
     about_person,
     batches,
+    body_without_name,
     face_about,
     open_body,
     written_uid,
@@ -58,6 +59,11 @@ class Change:
             raise PersonExistsError(
                 f"'{new}' is another person of the gallery", "merge them, or choose a name"
             )
+        rows = self._faces(number)
+        self._db.executemany(
+            "UPDATE face SET body = ? WHERE id = ?",
+            [(self._encrypted(row, number, erase=composed(old)), row[0]) for row in rows],
+        )
         blob = self._cipher.encrypt(new.encode(), about_person(number, uid, "name"))
         tag = self._cipher.blind(b"name", new)
         self._db.execute(
@@ -73,9 +79,7 @@ class Change:
             UnknownPersonError: nobody is called so.
         """
         number, uid = self._person(name)
-        rows = self._db.execute(
-            f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? ORDER BY id", (number,)
-        ).fetchall()
+        rows = self._faces(number)
         changed = []
         for row in rows:
             about = face_about((*row[:6], when, *row[7:]))
@@ -92,17 +96,14 @@ class Change:
             OptionError: ``into`` is among the others.
         """
         number, uid = self._person(into)
-        people = dict(self._person(name) for name in others)
-        if number in people:
+        people = {self._person(name): composed(name) for name in others}
+        if (number, uid) in people:
             raise OptionError(f"'{into}' is merged into itself", "name other people")
-        for other in people:
-            rows = self._db.execute(
-                f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? ORDER BY id", (other,)
-            ).fetchall()
-            self._give(rows, number)
+        for (other, _), name in people.items():
+            self._give(self._faces(other), number, erase=name)
             self._delete_person(other)
         if people:
-            self._record("merge", uid, {"from": [written_uid(other) for other in people.values()]})
+            self._record("merge", uid, {"from": [written_uid(other) for _, other in people]})
 
     def split(self, name: str, faces: Sequence[int], into: str) -> None:
         """Moves some of a person's faces to another person (valid name in NFC), made if missing.
@@ -191,16 +192,27 @@ class Change:
         self._db.execute("DELETE FROM person WHERE id = ?", (number,))
         self.erased = max(self.erased, Erased.NAMES)
 
-    def _give(self, rows: Sequence[tuple[Any, ...]], person: int) -> None:
+    def _faces(self, person: int) -> list[tuple[Any, ...]]:
+        """Rows of a person's faces, as ``FACE_COLUMNS``."""
+        return self._db.execute(
+            f"SELECT {FACE_COLUMNS} FROM face WHERE person = ? ORDER BY id", (person,)
+        ).fetchall()
+
+    def _encrypted(self, row: tuple[Any, ...], person: int, *, erase: str = "") -> bytes:
+        """A face's body for its place in a person, without ``erase`` in the photo's path."""
+        body = open_body(self._cipher, row)
+        if erase:
+            query = "SELECT dimension FROM model WHERE id = ?"
+            (dimension,) = self._db.execute(query, (row[2],)).fetchone()
+            body = body_without_name(body, dimension, erase)
+        return self._cipher.encrypt(body, face_about((row[0], person, *row[2:])))
+
+    def _give(self, rows: Sequence[tuple[Any, ...]], person: int, *, erase: str = "") -> None:
         """Moves faces (rows as ``FACE_COLUMNS``) to another person.
 
         Notes the move for the indexes in memory, and drops cached non-mated scores.
         """
-        changed = []
-        for row in rows:
-            about = face_about((row[0], person, *row[2:]))
-            body = self._cipher.encrypt(open_body(self._cipher, row), about)
-            changed.append((person, body, row[0]))
+        changed = [(person, self._encrypted(row, person, erase=erase), row[0]) for row in rows]
         self._db.executemany("UPDATE face SET person = ?, body = ? WHERE id = ?", changed)
         drop_scores(self._db)
         (clock,) = self._db.execute("SELECT clock FROM state").fetchone()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import GalleryDamagedError
 from visavis.gallery.crypto.value_cipher import ValueCipher
+from visavis.gallery.names import without_name
 from visavis.types import Vectors
 
 FACE_COLUMNS: Final = "id, person, model, setting, source_tag, created, expires, crop, body"
@@ -82,6 +83,13 @@ def open_body(cipher: ValueCipher, row: Sequence[Any]) -> bytes:
 def source_sha256_of(body: bytes, dimension: int) -> str:
     """Returns the photo's hash in a body."""
     return body[_QUALITY_SCORE.size + 4 * dimension :].decode().partition("\0")[2]
+
+
+def body_without_name(body: bytes, dimension: int, name: str) -> bytes:
+    """Returns a body whose path of the photo no longer contains a person's name."""
+    end = _QUALITY_SCORE.size + 4 * dimension
+    source, _, sha256 = body[end:].decode().partition("\0")
+    return body[:end] + without_name(source, name).encode() + b"\0" + sha256.encode()
 
 
 def open_face(cipher: ValueCipher, row: Sequence[Any], dimension: int) -> OpenFace:
