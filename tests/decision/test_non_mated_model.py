@@ -37,18 +37,23 @@ def test_a_person_with_many_photos_counts_once(simulate) -> None:
 
 
 def test_spread_is_that_of_the_rates_that_were_put_in() -> None:
-    # Person k reaches anybody at 0.5 with probability rate[k]: scores of a rank-one pattern.
+    # People k and m match at 0.5 with probability w[k] w[m], so k's own rate is w[k] mean(w).
     rng = np.random.default_rng(3)
     count = 1500
-    rate = rng.gamma(2.0, 0.02, count)
-    hit = rng.random((count, count)) < np.sqrt(rate[:, None] * rate[None, :])
-    hit = np.triu(hit, 1)
-    hit |= hit.T
-    k = hit.sum(axis=1)
-    estimate = (k * (k - 1)).mean() / k.mean() ** 2 * (count - 1) / (count - 2) - 1
-    weights = np.sqrt(rate)
-    truth = (rate**1).mean() / weights.mean() ** 2 - 1  # of the rate of one person, over persons
-    assert estimate == pytest.approx(truth, abs=0.05)
+    weights = np.sqrt(rng.gamma(2.0, 0.02, count))
+    upper = np.triu(rng.random((count, count)) < weights[:, None] * weights[None, :], 1)
+    scores = np.where(upper | upper.T, 0.5, 0.1).astype(np.float32)
+
+    class Scores:
+        def matrix(self, photos: np.ndarray) -> np.ndarray:
+            return scores[np.ix_(photos, photos)]
+
+    found = measure_non_mated(
+        np.zeros((count, 2), np.float32), np.arange(count), draws=1, cross_fit=Scores()
+    )
+    truth = weights.var() / weights.mean() ** 2
+    assert float(found.spread_at(0.4)) == pytest.approx(truth, abs=0.05)
+    assert float(np.exp(found.log_fmr(0.4))) == pytest.approx(weights.mean() ** 2, rel=0.05)
 
 
 @pytest.mark.parametrize("size", [5, 40, 300])

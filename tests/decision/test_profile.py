@@ -53,6 +53,13 @@ def test_between_two_points_the_stricter_one_is_given(made, rate) -> None:
     assert point.target_fmr == rate
 
 
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.float16])
+def test_rates_may_be_numpys(made, number) -> None:
+    point = made.operating_point(number(0.01))
+    assert type(point.target_fmr) is float
+    assert point == made.operating_point(float(number(0.01)))
+
+
 def test_below_the_support_it_refuses(made) -> None:
     with pytest.raises(UnsupportedFmrError):
         made.operating_point(1e-6)

@@ -153,11 +153,12 @@ class OpenSet:
             UnsupportedFmrError: neither calibration nor own scores support so low a rate; nothing
                 is extrapolated.
         """
-        if not isinstance(fpir, (int, float)) or not 0 < fpir < 1:
+        if not isinstance(fpir, (int, float, np.floating)) or not 0 < fpir < 1:
             raise OptionError(
                 f"a false positive identification rate of {fpir!r}",
                 "give one in (0, 1), such as 1e-2",
             )
+        fpir = float(fpir)  # a NumPy number, perhaps
         if self.fpir_model is not None and fpir >= self.fpir_model.lowest * (1 - 1e-9):
             threshold = self.fpir_model.threshold(fpir)
             return self._point(fpir, threshold, self.fpir_model.interval(threshold), by_own=False)

@@ -9,6 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from visavis.decision import calibration_file
 from visavis.errors import (
     CalibrationError,
@@ -146,8 +148,9 @@ class Calibration(Record):
             OptionError: ``fmr`` is outside (0, 1).
             UnsupportedFmrError: ``fmr`` is below every measured one.
         """
-        if not isinstance(fmr, (int, float)) or not 0 < fmr < 1:
+        if not isinstance(fmr, (int, float, np.floating)) or not 0 < fmr < 1:
             raise OptionError(f"a false match rate of {fmr!r}", "give one in (0, 1), such as 1e-3")
+        fmr = float(fmr)  # a NumPy number, perhaps
         fitting = [p for p in self.points if p.target_fmr <= fmr * (1 + 1e-9)]
         if not fitting:
             lowest = min(p.target_fmr for p in self.points)

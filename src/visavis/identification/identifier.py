@@ -60,7 +60,7 @@ class IdentifyOptions:
 
     def __post_init__(self) -> None:
         given = DEFAULT_FPIR if self.fpir is None else self.fpir
-        if not isinstance(given, (int, float)) or not 0 < given < 1:
+        if not isinstance(given, (int, float, np.floating)) or not 0 < given < 1:
             raise OptionError(f"an FPIR of {self.fpir!r}", "give one in (0, 1), such as 0.01")
         if self.top < 1:
             raise OptionError(f"{self.top} candidates", "ask for 1 or more")
