@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from visavis.api.albums import PhotoAlbum, cluster
     from visavis.api.calibrations import calibrate, check
     from visavis.api.engine import Engine
+    from visavis.api.export import export
     from visavis.api.face_clusterer import FaceClusterer
     from visavis.api.gallery import Gallery, Key
     from visavis.api.photos import (
@@ -47,6 +48,7 @@ _PLACES = {
         "verify",
     ),
     "api.engine": ("Engine",),
+    "api.export": ("export",),
     "api.face_clusterer": ("FaceClusterer",),
     "api.gallery": ("Gallery", "Key"),
     "pipeline": ("Recognizer", "Verification"),
@@ -82,6 +84,7 @@ __all__ = [
     "embed",
     "embed_many",
     "evaluate",
+    "export",
     "models",
     "runs",
     "save_templates",

@@ -300,11 +300,13 @@ WRITES = {
 }  # fmt: skip
 WRITERS = """
 albums/folders.py albums/outputs.py albums/sheet.py albums/store.py albums/writing.py
-api/calibrations.py api/evaluate/identification.py api/evaluate/verification.py api/photos.py
+api/calibrations.py api/evaluate/identification.py api/evaluate/verification.py
+api/export/exporting.py api/export/report.py api/models.py api/photos.py
 api/pictures.py cli/gallery/enroll.py decision/profile.py embedding/cache.py
 evaluation/clustering/report.py evaluation/clustering/tables.py evaluation/fetching.py
 evaluation/pages.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
-evaluation/scores/csv.py evaluation/scores/parquet.py gallery/crypto/key.py
+evaluation/scores/csv.py evaluation/scores/parquet.py exporting/onnx_files.py
+exporting/openvino_files.py gallery/crypto/key.py
 gallery/index/snapshot.py gallery/sqlite/opening.py gallery/sqlite/upkeep.py gallery/transfer.py
 inference/folding.py inference/session.py service/jobs.py service/keys.py
 service/page/collection.py service/page/sort.py service/routes/jobs.py training/data/pack.py

@@ -184,16 +184,19 @@ def add(
 ) -> ModelEntry:
     """Adds your own face embedder; then ``model=name`` selects it everywhere.
 
-    A model directory of ``train`` needs no options, and its operating points become the model's
-    calibration. The graph is checked and run first: one image input, one vector per crop.
+    A model directory of ``train`` or ``export`` needs no options, and its operating points become
+    the model's calibration. The graph is checked and run first: one image input, one vector per
+    crop.
 
     >>> add("r50", "w600k_r50.onnx", mean=127.5, std=127.5, color="rgb",
     ...     license="LicenseRef-Non-Commercial")  # doctest: +SKIP
     >>> add("runs/mine/model")  # doctest: +SKIP
 
     Args:
-        name: what to call it: ``a-z 0-9 . _ -``; or, alone, a model directory.
+        name: what to call it: ``a-z 0-9 . _ -``; or, alone, a model directory, or a file in that of
+            ``export``.
         file: the ONNX file, or a model directory that is to be called ``name``; it is copied.
+            Load ``.pt2`` and TorchScript files only from sources that you trust.
         mean: subtracted from pixel values 0 to 255: one number, or three in the order of
             ``color``. Needed for an ONNX file, as are the next three.
         std: then divided by this, above 0.
@@ -212,17 +215,18 @@ def add(
     """
     store = WeightStore(home)
     stated = {"mean": mean, "std": std, "color": color, "license": license}
-    if file is None or Path(file).is_dir():
-        place = Path(name if file is None else file)
+    place = Path(name if file is None else file)
+    if file is None or place.is_dir() or is_exported(place):
         given = [key for key, value in stated.items() if value is not None] + sorted(about)
         if given or input_size is not None or layout is not None:
             raise OptionError(
                 f"{(given or ['input_size or layout'])[0]} with {place}",
                 "a model directory says that itself: leave it out"
-                if place.is_dir()
+                if place.is_dir() or is_exported(place)
                 else f"give a name and a file: NAME and {place}",
             )
-        return _add_directory(store, place, None if file is None else str(name), home)
+        folder = place.parent if is_exported(place) else place
+        return _add_directory(store, folder, None if file is None else str(name), home)
     missing = [key for key, value in stated.items() if value is None]
     if missing or mean is None or std is None or color is None or license is None:
         raise OptionError(f"{file} without {', '.join(missing)}", "the file cannot tell it")
@@ -236,6 +240,13 @@ def add(
         input_size=input_size, layout=layout and layout.upper(), color=color.lower(),
         license=license, **about,
     )  # fmt: skip
+
+
+def is_exported(file: Place) -> bool:
+    """Whether a file is one of an exported model, whose ``model.json`` is beside it."""
+    from visavis.weights.model_directory import is_exported as look
+
+    return look(Path(file))
 
 
 def remove(name: str, *, home: Path | None = None) -> RemovedModel:
@@ -307,10 +318,42 @@ def _add_directory(
     names = ("input_size", "layout", "color", "license", "crop_scale")
     words = ("use", "training_data", "paper", "homepage")
     about = {key: getattr(entry, key) for key in (*names, *words)}
-    added = _register(store, called, found.graph, entry.mean, entry.std, **about)
+    if entry.format == "onnx":
+        added = _register(store, called, found.graph, entry.mean, entry.std, **about)
+    else:
+        added = _register_other(store, called, found, **about)
     if calibration is not None:
         calibrations.save(calibration)
     return added
+
+
+def _register_other(
+    store: WeightStore, name: str, found: ModelDirectory, **about: Any
+) -> ModelEntry:
+    """Checks and registers an exported model of another format than ONNX."""
+    import tempfile
+
+    from visavis.embedding.check import check_exported
+    from visavis.weights.exported import read_files
+
+    entry = found.entry
+    names = tuple(part.name for part in (found.graph, found.weights) if part is not None)
+    data = read_files(found.path, names)
+    check_exported(data, entry, source=str(found.graph))
+    with tempfile.TemporaryDirectory() as folder:
+        packed = Path(folder) / entry.filename
+        packed.write_bytes(data)
+        return store.add(
+            name,
+            packed,
+            mean=entry.mean,
+            std=entry.std,
+            dimension=entry.dimension,
+            runtimes=entry.runtimes,
+            format=entry.format,
+            sha256=entry.sha256,
+            **about,
+        )
 
 
 def _calibration(found: ModelDirectory, name: str) -> Calibration | None:

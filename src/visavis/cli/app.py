@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "enroll": "gallery.enroll",
     "identify": "gallery.identify",
     "calibrate": "calibrate.app",
+    "export": "export",
     "demo": "demo",
     "serve": "serve",
 }

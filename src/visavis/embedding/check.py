@@ -1,4 +1,4 @@
-"""Checks that an ONNX file is a face embedder: inspects the graph, then runs it."""
+"""Checks that a file is a face embedder: inspects an ONNX graph, then runs the file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.embedding.formats import open_session
 from visavis.errors import ModelRefusedError, ModelUnavailableError, OptionError, VisavisError
 from visavis.inference import RUNTIMES, load
 from visavis.inference.folding import names_read
 from visavis.reading import read_bytes
 from visavis.types import Crops, Record
+from visavis.weights import ModelEntry
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
@@ -213,7 +215,10 @@ def reference_vectors(
     Raises:
         ModelRefusedError: it does not run, or its output is no embedding.
     """
-    run = _as_it_is(facts, source)
+    return _reference(_as_it_is(facts, source), tensor, source)
+
+
+def _reference(run: _Run, tensor: NDArray[np.float32], source: str) -> NDArray[np.float32]:
     first, again = run(tensor), run(tensor)
     lengths = np.linalg.norm(first.astype(np.float64), axis=1)
     if not (lengths < _LONGEST).all():
@@ -437,6 +442,42 @@ def check_graph(
         runtimes=runtimes,
         opset=facts.opset,
     )
+
+
+def check_exported(data: bytes, entry: ModelEntry, *, source: str) -> None:
+    """Checks that a file of another format than ONNX is the embedder that its entry describes.
+
+    Loads it and runs it on two different synthetic crops, each twice.
+
+    Args:
+        data: the file's bytes.
+        entry: format, input size and dimension.
+        source: what to call the file in errors.
+
+    Raises:
+        MissingExtraError: its runtime is not installed.
+        ModelDamagedError, ModelRefusedError: it does not load or run, or is another embedder.
+    """
+    session = open_session(entry.format, data, threads=None, name=source)
+
+    def run(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            (output,) = session.run(tensor)
+        except _runtime_errors() as error:
+            raise ModelRefusedError(
+                f"{source} does not run ({_short(error)})", "export the model anew"
+            ) from error
+        if output.shape != (len(tensor), entry.dimension) or output.dtype != np.float32:
+            shape = " x ".join(map(str, output.shape))
+            raise ModelRefusedError(
+                f"{source} puts out {shape} {output.dtype} for {len(tensor)} crops, not "
+                f"{len(tensor)} x {entry.dimension} float32",
+                "export the model anew",
+            )
+        return output
+
+    crops = _unlike_crops(int(entry.input_size or 0))
+    _reference(run, _tensor(crops, np.zeros(3), np.ones(3), "NCHW"), source)
 
 
 def _read(source: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""The embedder for ONNX files, for all runtimes."""
+"""The embedder for registered files: ONNX on all runtimes, other formats each on its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.embedding import formats
 from visavis.errors import ModelRefusedError, OptionError
 from visavis.inference import Session, check_options, load
 from visavis.types import Crops, Vectors
@@ -35,7 +36,10 @@ class EmbedderOptions:
 
 
 class OnnxEmbedder:
-    """A registered ONNX embedder, loaded on first use. Thread-safe.
+    """A registered embedder, loaded on first use. Thread-safe.
+
+    Files of other formats than ONNX (of ``visavis export``) have one runtime each, which is taken
+    whatever ``options.runtime`` is.
 
     Args:
         model: registered name, see ``visavis models list``.
@@ -68,11 +72,8 @@ class OnnxEmbedder:
                 f"model {model!r}, a {entry.kind}",
                 "choose an embedder from `visavis models list`",
             )
-        if entry.format != "onnx":
-            raise ModelRefusedError(
-                f"model {model!r}, a file in {entry.format} form", "choose an ONNX embedder"
-            )
-        if options.runtime not in entry.runtimes:
+        formats.require(entry.format, model)
+        if entry.format == "onnx" and options.runtime not in entry.runtimes:
             raise ModelRefusedError(
                 f"model {model!r} in runtime {options.runtime!r}, which was not found to run it",
                 f"choose --runtime {' or '.join(entry.runtimes)}, or check again: "
@@ -116,6 +117,13 @@ class OnnxEmbedder:
     @property
     def _session(self) -> Session:
         with self._lock:
+            if self._loaded is None and self._entry.format != "onnx":
+                self._loaded = formats.open_session(
+                    self._entry.format,
+                    self._graph.take(),
+                    threads=self._options.threads,
+                    name=self.name,
+                )
             if self._loaded is None:
                 size, channels_last = self._size, self._entry.layout == "NHWC"
                 batch = self._entry.batch or "n"

@@ -6,6 +6,7 @@ network, so its ONNX graph takes plain RGB pixels and is registered with mean 0 
 
 from __future__ import annotations
 
+import copy
 from typing import Final
 
 import torch
@@ -68,3 +69,20 @@ class FaceNetwork(nn.Module):
             mirrored = functional.normalize(self.raw(images.flip(3)))
             vectors = functional.normalize(vectors + mirrored)
         return vectors
+
+
+class HalfNetwork(nn.Module):
+    """A network with FP16 weights and arithmetic, and float32 input and output.
+
+    Args:
+        network: in evaluation mode; it is not changed.
+    """
+
+    def __init__(self, network: FaceNetwork) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns unit vectors, ``(N, D)`` float32; ``images`` as for ``FaceNetwork.raw``."""
+        vectors: Tensor = self.network(images.half())
+        return vectors.float()

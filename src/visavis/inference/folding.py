@@ -30,11 +30,15 @@ if TYPE_CHECKING:
 
 Shape = tuple[int | str, ...]
 
-VERSION = 4  # part of the cache key: increase it whenever the folded bytes change
+VERSION = 5  # part of the cache key: increase it whenever the folded bytes change
 
 
 def folded(
-    model: Path | bytes, *, input_shape: Shape | None = None, cache: Path | None = None
+    model: Path | bytes,
+    *,
+    input_shape: Shape | None = None,
+    cache: Path | None = None,
+    prelu: bool = False,
 ) -> bytes:
     """Returns a serialized ONNX graph with constant weights, one input and free dimensions.
 
@@ -42,13 +46,14 @@ def folded(
         model: an ONNX file or its bytes.
         input_shape: new shape of the single input; a name makes a dimension free.
         cache: folder for caching the result by the SHA-256 of bytes and shape.
+        prelu: keep PReLU as one node; not cached.
 
     Raises:
         ModelRefusedError: not an ONNX graph, or not exactly one input.
     """
     data = model if isinstance(model, bytes) else model.read_bytes()
-    if cache is None:
-        return _fold(data, input_shape)
+    if cache is None or prelu:
+        return _fold(data, input_shape, prelu=prelu)
     key = hashlib.sha256(data + repr((VERSION, input_shape)).encode()).hexdigest()
     kept = cache / f"{key}.onnx"
     stamp = cache / f"{key}.sha256"
@@ -74,7 +79,7 @@ def _keep(path: Path, data: bytes) -> None:
         return
 
 
-def _fold(data: bytes, input_shape: Shape | None) -> bytes:
+def _fold(data: bytes, input_shape: Shape | None, *, prelu: bool = False) -> bytes:
     import onnx
     from google.protobuf.message import DecodeError
     from onnx import helper, numpy_helper
@@ -88,13 +93,15 @@ def _fold(data: bytes, input_shape: Shape | None) -> bytes:
     graph = proto.graph
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     nodes: list[NodeProto] = []
+    # Integers stay in a graph that computes with them (QDQ): they are not stored weights only.
+    quantized = any(node.op_type == "QuantizeLinear" for node in graph.node)
     for node in graph.node:
-        value = _constant(node, constants)
+        value = None if quantized else _constant(node, constants)
         if value is not None:
             constants[node.output[0]] = value
         elif node.op_type == "Dropout":
             nodes.append(helper.make_node("Identity", [node.input[0]], [node.output[0]]))
-        elif node.op_type == "PRelu" and node.input[1] in constants:
+        elif node.op_type == "PRelu" and node.input[1] in constants and not prelu:
             nodes.extend(_prelu(node, constants))
         else:
             nodes.append(node)
@@ -135,7 +142,9 @@ def _prelu(node: NodeProto, constants: dict[str, NDArray[np.generic]]) -> list[N
 
     x, name = node.input
     y = node.output[0]
-    slope = np.asarray(constants[name], dtype=np.float32)
+    slope = np.asarray(constants[name])
+    if slope.dtype != np.float32:
+        return [node]  # FP16: the runtimes convert it
     if slope.ndim != 3 or slope.shape[1:] != (1, 1) or slope.shape[0] == 1:
         return [node]  # one slope for all channels: their number is unknown
     channels = slope.shape[0]

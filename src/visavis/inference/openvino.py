@@ -12,7 +12,7 @@ _LOCK: Final = threading.Lock()
 _CORE: list[Any] = []
 
 
-def _core() -> Any:
+def core() -> Any:
     """Returns the one OpenVINO core, shared by all sessions and never released.
 
     On loading, a core's CPU plugin installs a signal stack for the calling thread, and restores the
@@ -33,12 +33,16 @@ class OpenVinoSession:
 
     Requests float32 explicitly: on processors with native bfloat16 OpenVINO would use that, and a
     threshold measured on one machine would not hold on another.
+
+    Args:
+        graph: bytes of an ONNX file, or of OpenVINO's XML file and of its weights.
+        threads: CPU threads per call; ``None``: one per core.
     """
 
     runtime = "openvino"
 
-    def __init__(self, graph: bytes, *, threads: int | None = None) -> None:
-        core = _core()
+    def __init__(self, graph: bytes | tuple[bytes, bytes], *, threads: int | None = None) -> None:
+        known = core()
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": "1",
@@ -46,10 +50,10 @@ class OpenVinoSession:
         }
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        model = core.read_model(graph)
+        model = known.read_model(*graph) if isinstance(graph, tuple) else known.read_model(graph)
         # Compiling adds further names to the ports.
         self._output_names = tuple(str(port.get_any_name()) for port in model.outputs)
-        self._model = core.compile_model(model, "CPU", options)
+        self._model = known.compile_model(model, "CPU", options)
         self._local = threading.local()
 
     @property

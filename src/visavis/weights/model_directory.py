@@ -1,6 +1,6 @@
-"""Reads model directories written by training.
+"""Reads model directories written by training or by export.
 
-Using one does not need torch.
+Using a trained one does not need torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from visavis.errors import (
     OptionError,
     decoding,
 )
+from visavis.reading import read_text
 from visavis.types import Record
+from visavis.weights import exported
 from visavis.weights.registry import ModelEntry, identify
 
 SCHEMA: Final = 1
@@ -29,7 +31,7 @@ POINTS: Final = "operating_points.json"
 METRICS: Final = "metrics.json"
 RECIPE: Final = "recipe.json"
 CARD: Final = "README.md"
-_REMEDY: Final = "restore it, or train the model anew"
+_REMEDY: Final = "restore it, or train or export the model anew"
 INSIDE_RUN: Final = "model"
 """Name of the model directory in the folder of a training run."""
 
@@ -41,21 +43,23 @@ class ModelDirectory(Record):
     Attributes:
         path: the folder.
         entry: registry entry of the graph.
-        graph: the ONNX file.
-        operating_points: calibration measured during training; ``None`` if there were too few
-            validation people.
+        graph: the model file.
+        weights: file with the weights of ``graph``, if they are apart; else ``None``.
+        operating_points: calibration measured during training or export; ``None`` if there were too
+            few people.
         description: content of ``model.json``.
     """
 
     path: Path
     entry: ModelEntry
     graph: Path
+    weights: Path | None
     operating_points: Path | None
     description: dict[str, Any]
 
 
 def read_directory(path: Path) -> ModelDirectory:
-    """Reads a model directory, or the one in the folder of a training run.
+    """Reads a model directory, the one in the folder of a training run, or an exported model.
 
     Raises:
         ModelUnavailableError: no model directory, or a file is missing.
@@ -69,10 +73,13 @@ def read_directory(path: Path) -> ModelDirectory:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelUnavailableError(
             f"{path} is no model directory ({path / DESCRIPTION} cannot be read)",
-            "give the folder that `visavis train` wrote, or an .onnx file with its settings",
+            "give a folder that `visavis train` or `visavis export` wrote, or an .onnx file with "
+            "its settings",
         ) from error
     with decoding(file, ModelError, _REMEDY):
         description = msgspec.json.decode(text, type=dict[str, Any])
+    if description.get("schema") == exported.SCHEMA:
+        return _exported(folder, text, description)
     if description.get("schema") != SCHEMA:
         raise ModelError(
             f"{file} is of schema {description.get('schema')!r}",
@@ -92,6 +99,41 @@ def read_directory(path: Path) -> ModelDirectory:
         path=folder,
         entry=entry,
         graph=graph,
+        weights=None,
+        operating_points=points if points.is_file() else None,
+        description=description,
+    )
+
+
+def is_exported(file: Path) -> bool:
+    """Whether a file is one of an exported model, whose ``model.json`` is beside it."""
+    if not file.is_file():
+        return False
+    try:
+        text = read_text(file.parent / DESCRIPTION)
+        description = msgspec.json.decode(text, type=dict[str, Any])
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
+        return False
+    files = description.get("files")
+    ours = description.get("schema") == exported.SCHEMA and isinstance(files, list)
+    return ours and file.name in files  # type: ignore[operator]
+
+
+def _exported(folder: Path, text: str, description: dict[str, Any]) -> ModelDirectory:
+    file = folder / DESCRIPTION
+    described = exported.read_description(text.encode(), source=str(file))
+    exported.verified(folder, described)
+    try:
+        entry = described.entry()
+    except OptionError as error:
+        raise ModelError(f"{file}: {error.got}", _REMEDY) from error
+    graph, *weights = (folder / name for name in described.files)
+    points = folder / POINTS
+    return ModelDirectory(
+        path=folder,
+        entry=entry,
+        graph=graph,
+        weights=weights[0] if weights else None,
         operating_points=points if points.is_file() else None,
         description=description,
     )

@@ -72,7 +72,8 @@ class ModelEntry(Record):
         homepage: its origin.
         carriers: distributions that contain it.
         urls: download addresses.
-        format: ``onnx``, ``dlib`` or ``joblib-lz4``.
+        format: ``onnx``, ``openvino``, ``torch-export``, ``torchscript``, ``dlib`` or
+            ``joblib-lz4``.
         input_size: side of an embedder's square crop, in pixels.
         dimension: length of an embedder's vector; ``None`` until known.
         mean: see ``std``; in the order of ``color``.

@@ -294,20 +294,21 @@ class WeightStore:
         crop_scale: float = 1.0,
         batch: int | None = None,
         runtimes: tuple[str, ...] = ("onnxruntime", "openvino"),
+        format: str = "onnx",
         use: str = "",
         training_data: str = "",
         paper: str = "",
         homepage: str = "",
         sha256: str | None = None,
     ) -> ModelEntry:
-        """Registers an embedder's ONNX file and stores a copy.
+        """Registers an embedder's file and stores a copy.
 
         Adding the same file with the same settings again only repairs a damaged copy. Check the
         graph first (``visavis.embedding.check``); only settings are checked here.
 
         Args:
             name: see ``ModelEntry``, also for the arguments not listed.
-            file: the ONNX file.
+            file: the file.
             mean: one number for all channels, or three in the order of ``color``.
             std: likewise.
             sha256: hash of the checked file; refused if it has changed since.
@@ -346,6 +347,7 @@ class WeightStore:
             crop_scale=crop_scale,
             batch=batch,
             runtimes=runtimes,
+            format=format,
             added=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         with self._user.changing() as added:

@@ -144,7 +144,7 @@ def add(
         typer.Argument(
             metavar="NAME|DIR",
             help="Name for the model: a-z 0-9 . _ -. Or, alone, a model directory of `visavis "
-            "train`, which has a name.",
+            "train` or `visavis export`, which has a name.",
         ),
     ],
     file: Annotated[
@@ -201,8 +201,9 @@ def add(
 ) -> None:
     """Add your own face embedder; then every command accepts it as `--model NAME`.
 
-    A model directory of `visavis train` needs no options, and its operating points become the
-    model's calibration. The graph is checked and run first: one image input, one vector per crop.
+    A model directory of `visavis train` or `visavis export` needs no options, and its operating
+    points become the model's calibration. The file is checked and run first: one image input, one
+    vector per crop. Load .pt2 and TorchScript files only from sources that you trust.
 
     Example: `visavis models add arcface-r50 w600k_r50.onnx --mean 127.5 --std 127.5 --color rgb
     --license LicenseRef-Non-Commercial --use research`, or `visavis models add runs/mine/model`
@@ -222,12 +223,13 @@ def add(
     }
     directory = Path(name) if file is None else file
     stated = [option for option, value in given.items() if value is not None]
-    if file is None or file.is_dir():
+    exported = models.is_exported(directory)
+    if file is None or file.is_dir() or exported:
         if stated:
             raise OptionError(
                 f"{stated[0]} with {directory}",
                 "a model directory says that itself: leave the option out"
-                if directory.is_dir()
+                if directory.is_dir() or exported
                 else f"give a name and a file: visavis models add NAME {directory}",
             )
         _add_directory(name, file, as_json=as_json)

@@ -218,7 +218,7 @@ def _scored(
         photos=len(protocol.photos),
         photo_failures=dict(Counter(reason for reason in embedded.reasons if reason)),
         calibration=calibration.name if calibration is not None else "",
-        operating_points=_decades(calibration.points) if calibration is not None else (),
+        operating_points=decades(calibration.points) if calibration is not None else (),
         projection=project(protocol, sides[0]),
     )
     people = protocol.people
@@ -289,8 +289,8 @@ def _first_rows(vectors: Sequence[Vectors]) -> Vectors:
     return out
 
 
-def _decades(points: tuple[OperatingPoint, ...]) -> tuple[OperatingPoint, ...]:
-    """The points at 1e-1, 1e-2, ...; all points if there are none."""
+def decades(points: tuple[OperatingPoint, ...]) -> tuple[OperatingPoint, ...]:
+    """Returns the points at 1e-1, 1e-2, ...; all points if there are none."""
     kept = [p for p in points if abs(log10(p.target_fmr) - round(log10(p.target_fmr))) < 1e-6]
     return tuple(kept) or points
 
