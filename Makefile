@@ -29,6 +29,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps 'milvus>=2.3.5,<2.4' || true
 	@touch $(STAMP)
 
+# The examples in JavaScript; without npm their tests are skipped. The lock file says which versions.
+NPM_STAMP := examples/node_modules/.package-lock.json
+$(NPM_STAMP): examples/package.json examples/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "== installing the packages of the examples"; cd examples && $(if $(shell command -v timeout),timeout 300) npm ci; \
+	fi || echo "npm could not install them: the tests of the examples in JavaScript will be skipped"
+
 demo: $(STAMP)
 	$(BIN)/visavis demo --out demo-out
 
@@ -40,7 +47,7 @@ MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 {p
 # A process a core: further threads of BLAS and PyTorch would only wait for each other.
 test: export OMP_NUM_THREADS = 1
 test: export TMPDIR := $(or $(MEMORY),$(TMPDIR),/tmp)
-test: $(STAMP)
+test: $(STAMP) $(NPM_STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not milvus" $(TESTS)
 	@# In processes of their own: they start Milvus Lite, and clients with threads.
 	@# 5: TESTS has none of them.

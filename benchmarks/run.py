@@ -49,6 +49,7 @@ BENCHMARKS = (
     Benchmark("gallery", page="docs/concepts/search.md"),
     Benchmark("gallery_milvus"),
     Benchmark("install_size"),
+    Benchmark("deployment", (), ("lfw",), page="docs/deployment.md"),
     Benchmark("input_pipeline", ("lfw",)),
     Benchmark("trainer_overhead"),
 )
