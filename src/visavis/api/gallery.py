@@ -328,6 +328,7 @@ class Gallery:
         calibrations: Sequence[str] = (),
         aligned: bool = False,
         flip: bool = False,
+        precision: str = "auto",
         **options: Unpack[DetectorOptions],
     ) -> Identifier:
         """Returns the identifier for these options, cached for further calls.
@@ -344,6 +345,7 @@ class Gallery:
             calibrations: names of saved calibrations, at most one per model.
             aligned: photos are crops already aligned to the 112x112 template.
             flip: average the templates of each face and its mirror image: twice the time.
+            precision: of the embedders: ``auto``, ``float32``, ``bf16`` or ``int8``.
             **options: see ``visavis.api.options.DetectorOptions``.
 
         Raises:
@@ -358,7 +360,7 @@ class Gallery:
 
         wanted = identify_options(fpir=fpir, top=top, faces=faces, fusion=fusion, audit=audit)
         measured = (fusion, tuple(calibrations), CalibrationStore(self._home).changed())
-        asked = (wanted, model, measured, aligned, flip, *sorted(options.items()))
+        asked = (wanted, model, measured, aligned, flip, precision, *sorted(options.items()))
         with self._lock:
             if asked in self._identifiers:
                 self._identifiers.move_to_end(asked)
@@ -371,7 +373,7 @@ class Gallery:
                     self._thresholds.clear()
                     self._identifiers.clear()
                 self._thresholds[measured] = GalleryThreshold(self.store, fusion=wanted.fusion)
-            given: dict[str, Any] = {**options, "flip": flip}
+            given: dict[str, Any] = {**options, "flip": flip, "precision": precision}
             given.pop("home", None)
             found = recognizers(
                 self.store,

@@ -48,12 +48,14 @@ class PhotoOptions(DetectorOptions, total=False):
         aligned: photos are crops already aligned to the 112x112 template.
         calibration: name of a saved calibration; ``None``: the one shipped with the model.
         flip: average the templates of each face and its mirror image: twice the time.
+        precision: of the embedder: ``auto`` (default), ``float32``, ``bf16`` or ``int8``.
     """
 
     model: str
     aligned: bool
     calibration: str | None
     flip: bool
+    precision: str
 
 
 class RecognizerSource(Protocol):
@@ -73,7 +75,7 @@ def make_recognizer(**options: Unpack[PhotoOptions]) -> Recognizer:
     from visavis.pipeline import Recognizer, RecognizerOptions
 
     given: dict[str, Any] = dict(options)
-    names = ("runtime", "threads", "flip", "min_face", "min_confidence")
+    names = ("runtime", "threads", "flip", "precision", "min_face", "min_confidence")
     own = {name: given.pop(name) for name in names if name in given}
     return Recognizer(**given, options=RecognizerOptions(**own))
 

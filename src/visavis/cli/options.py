@@ -72,6 +72,14 @@ Flip = Annotated[
     ),
 ]
 Runtime = Annotated[str, typer.Option("--runtime", help="onnxruntime (default) or openvino.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help="Of the embedder: auto (what the model's file was made for), float32, bf16 (in "
+        "OpenVINO, on processors that have it) or int8 (files made for 8 bits).",
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads. Default: one per core.")
 ]
@@ -97,6 +105,7 @@ _PHOTO: Final = {
     "aligned": (Aligned, False),
     "calibration": (CalibrationName, None),
     "flip": (Flip, False),
+    "precision": (Precision, "auto"),
 }
 
 

@@ -31,7 +31,9 @@ def require(form: str, model: str) -> None:
         require_extra(extra, f"the format {form} of model {model!r}", module=module)
 
 
-def open_session(form: str, data: bytes, *, threads: int | None, name: str) -> Session:
+def open_session(
+    form: str, data: bytes, *, threads: int | None, name: str, bf16: bool = False
+) -> Session:
     """Loads a model whose format is not ONNX.
 
     Args:
@@ -40,6 +42,7 @@ def open_session(form: str, data: bytes, *, threads: int | None, name: str) -> S
         threads: CPU threads per call; ``None``: one per core. PyTorch has one number for the whole
             process.
         name: what to call it in errors.
+        bf16: compute in bfloat16; in OpenVINO only.
 
     Raises:
         ModelDamagedError, ModelRefusedError: it does not load.
@@ -49,7 +52,7 @@ def open_session(form: str, data: bytes, *, threads: int | None, name: str) -> S
         if form == "openvino":
             from visavis.inference.openvino import OpenVinoSession
 
-            return OpenVinoSession(unpacked(data), threads=threads)
+            return OpenVinoSession(unpacked(data), threads=threads, bf16=bf16)
         from visavis.embedding.torch_session import TorchSession
 
         return TorchSession(data, exported=form == "torch-export", threads=threads)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from visavis.embedding import formats
 from visavis.errors import ModelRefusedError, OptionError
-from visavis.inference import Session, check_options, load
+from visavis.inference import Session, check_file, check_options, load
 from visavis.types import Crops, Vectors
 from visavis.weights import ModelEntry, WeightStore
 
@@ -28,11 +28,15 @@ class EmbedderOptions:
         threads: CPU threads per call; ``None``: one per core.
         flip: average the embeddings of each crop and its mirror image: twice the time. Part of the
             pipeline id, because it changes every score.
+        precision: ``auto``: what the model's file was made for; ``float32``; ``bf16``: bfloat16,
+            always in OpenVINO, on processors that have it; ``int8``: for files made for 8 bits.
+            ``bf16`` is part of the pipeline id, because it changes scores by more than 0.002.
     """
 
     runtime: str = "onnxruntime"
     threads: int | None = None
     flip: bool = False
+    precision: str = "auto"
 
 
 class OnnxEmbedder:
@@ -44,9 +48,10 @@ class OnnxEmbedder:
     Args:
         model: registered name, see ``visavis models list``.
         store: source of model files; ``None``: the default store.
-        options: runtime, threads, flip averaging.
+        options: runtime, threads, flip averaging, precision.
 
     Raises:
+        OptionError: an option out of its range, or a precision that this processor does not have.
         UnknownModelError: no such model.
         ModelRefusedError: not an embedder, or not supported by this version or runtime.
         ModelUnavailableError, ModelDamagedError: from the store.
@@ -64,7 +69,9 @@ class OnnxEmbedder:
         store: WeightStore | None = None,
         options: EmbedderOptions = EmbedderOptions(),
     ) -> None:
-        check_options(options.runtime, options.threads)
+        check_options(options.runtime, options.threads, options.precision)
+        if options.precision == "bf16":
+            options = replace(options, runtime="openvino")
         store = store or WeightStore()
         entry = store.entry(model)
         if entry.kind != "embedder":
@@ -83,6 +90,12 @@ class OnnxEmbedder:
         self._size = int(entry.input_size or 0)
         self._options = options
         self._graph = _Graph(store, model)
+        check_file(options.precision, model=model, data=self._graph.content)
+        if self.bf16 and entry.format not in {"onnx", "openvino"}:
+            raise ModelRefusedError(
+                f"precision 'bf16' for model {model!r}, a file in {entry.format} form",
+                "choose auto or float32, or an ONNX or OpenVINO file",
+            )
         self._lock = threading.Lock()
         self._loaded: Session | None = None
         self._clones: dict[int, OnnxEmbedder] = {}
@@ -123,6 +136,7 @@ class OnnxEmbedder:
                     self._graph.take(),
                     threads=self._options.threads,
                     name=self.name,
+                    bf16=self.bf16,
                 )
             if self._loaded is None:
                 size, channels_last = self._size, self._entry.layout == "NHWC"
@@ -135,6 +149,7 @@ class OnnxEmbedder:
                     input_shape=shape,
                     cache=self._graph.derived,
                     sha256=self._entry.sha256,
+                    bf16=self.bf16,
                 )
             return self._loaded
 
@@ -162,6 +177,11 @@ class OnnxEmbedder:
     def flip(self) -> bool:
         """Whether each crop is averaged with its mirror image."""
         return self._options.flip
+
+    @property
+    def bf16(self) -> bool:
+        """Whether the network computes in bfloat16."""
+        return self._options.precision == "bf16"
 
     def embed(self, crops: Crops, /) -> Vectors:
         """Returns unit vectors of aligned faces, ``(N, D)`` float32; see
@@ -242,10 +262,15 @@ class _Graph:
         self._data: bytes | None = store.read(model)
         self.derived = store.derived(model)
 
+    def content(self) -> bytes:
+        """Returns the bytes."""
+        return self._data if self._data is not None else self._store.read(self._model)
+
     def take(self) -> bytes:
         """Returns the bytes and releases them."""
-        data, self._data = self._data, None
-        return data if data is not None else self._store.read(self._model)
+        data = self.content()
+        self._data = None
+        return data
 
 
 def _unit(vectors: NDArray[np.float32], name: str) -> tuple[Vectors, NDArray[np.float32]]:

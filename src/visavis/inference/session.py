@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from visavis.errors import OptionError, require_extra
 from visavis.inference.folding import VERSION as FOLDED
 from visavis.inference.folding import Shape, folded
+from visavis.inference.precision import check_precision
 
 
 class OnnxRuntimeSession:
@@ -188,12 +189,13 @@ class Session(Protocol):
         ...
 
 
-def check_options(runtime: str, threads: int | None) -> None:
+def check_options(runtime: str, threads: int | None, precision: str = "auto") -> None:
     """Checks the options of ``load`` before anything is read.
 
     Raises:
-        OptionError: unknown runtime or a thread count below 1.
-        MissingExtraError: the runtime is not installed.
+        OptionError: unknown runtime or precision, a precision that the processor does not have, or
+            a thread count below 1.
+        MissingExtraError: the runtime, or that of the precision, is not installed.
     """
     if runtime not in RUNTIMES:
         raise OptionError(f"runtime {runtime!r}", f"choose one of {', '.join(RUNTIMES)}")
@@ -201,6 +203,7 @@ def check_options(runtime: str, threads: int | None) -> None:
         raise OptionError(f"{threads} threads", "ask for 1 or more")
     if runtime == "openvino":
         require_extra("openvino", "the runtime 'openvino'")
+    check_precision(precision)
 
 
 def load(
@@ -211,6 +214,7 @@ def load(
     input_shape: Shape | None = None,
     cache: Path | None = None,
     sha256: str | None = None,
+    bf16: bool = False,
 ) -> Session:
     """Loads a graph, folded (see ``folding``), into a runtime.
 
@@ -221,20 +225,24 @@ def load(
         input_shape: new shape of the input, names for free dimensions: ``("n", 3, 112, 112)``.
         cache: folder for folded graphs, by hash; ``None``: fold in memory each time.
         sha256: hash of the model if known.
+        bf16: compute in bfloat16, in OpenVINO only.
 
     Raises:
-        OptionError: unknown runtime or a thread count below 1.
+        OptionError: unknown runtime, a thread count below 1, or bfloat16 in another runtime or on
+            a processor without it.
         MissingExtraError: the runtime is not installed.
     """
-    check_options(runtime, threads)
+    check_options(runtime, threads, "bf16" if bf16 else "auto")
     if runtime == "openvino":
         from visavis.inference.openvino import OpenVinoSession
 
-        return OpenVinoSession(folded(model, input_shape=input_shape, cache=cache), threads=threads)
+        graph = folded(model, input_shape=input_shape, cache=cache)
+        return OpenVinoSession(graph, threads=threads, bf16=bf16)
+    if bf16:
+        raise OptionError(f"bfloat16 in runtime {runtime!r}", "choose openvino")
 
     data = model if isinstance(model, bytes) else model.read_bytes()
     kept = None
     if cache is not None:
         kept = optimized(data, input_shape=input_shape, cache=cache, sha256=sha256)
-    graph = kept or folded(data, input_shape=input_shape)
-    return OnnxRuntimeSession(graph, threads=threads)
+    return OnnxRuntimeSession(kept or folded(data, input_shape=input_shape), threads=threads)

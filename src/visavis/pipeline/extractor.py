@@ -46,6 +46,7 @@ class RecognizerOptions:
         min_confidence: lowest ``Face.score``, on the detector's own scale; ``None``: its default.
         limits: pixel and byte limits for photos.
         max_faces: most faces of a photo; one with more is refused. ``None``: any number.
+        precision: of the embedder; see ``EmbedderOptions``. Detectors always compute in float32.
     """
 
     runtime: str = "onnxruntime"
@@ -55,6 +56,7 @@ class RecognizerOptions:
     min_confidence: float | None = None
     limits: images.Limits = images.DEFAULT_LIMITS
     max_faces: int | None = None
+    precision: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +94,7 @@ class Extractor:
         detector: ``yunet``, ``mtcnn`` or ``dlib``, or your own ``Detector``.
         aligned: photos are crops already aligned to the 112x112 template; the detector only checks
             this. See ``visavis.faces.aligned``.
-        options: runtime, threads, flip averaging, limits.
+        options: runtime, threads, flip averaging, precision, limits.
         home: folder of models, calibrations and caches; ``None``: the user's data folder.
         download: download missing model files.
     """
@@ -119,6 +121,7 @@ class Extractor:
                 runtime=options.runtime,
                 threads=options.threads,
                 flip=options.flip,
+                precision=options.precision,
             ),
         )
         self._crop_scale = store.entry(model).crop_scale
@@ -180,6 +183,8 @@ class Extractor:
     def pipeline_id(self) -> str:
         """Id of the pipeline: everything besides the model that changes scores, on one line."""
         after = "flip" if self._options.flip else "plain"
+        if self._embedder.bf16:
+            after += ", bf16"
         crop = f"similarity-5pt-{self._embedder.input_size}*{self._crop_scale:g}"
         return f"{self._detector.name}, {crop}, {after}"
 

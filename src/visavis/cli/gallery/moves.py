@@ -40,6 +40,7 @@ def migrate(
     tenant: gallery_options.Tenant = "default",
     flip: options.Flip = False,
     runtime: options.Runtime = "onnxruntime",
+    precision: options.Precision = "auto",
     json: options.Json = False,
 ) -> None:
     """Migrate to another model: embed the stored crops again, and wait for the other people.
@@ -68,7 +69,9 @@ def migrate(
                 console.print(f"erased {erased:,} old template(s): {name} is the only model now")
             return
         with stages() as update:
-            found = people.migrate(model, flip=flip, runtime=runtime, progress=update)
+            found = people.migrate(
+                model, flip=flip, runtime=runtime, precision=precision, progress=update
+            )
     if json:
         echo_json({**found.to_dict(), "complete": found.complete})
     else:
