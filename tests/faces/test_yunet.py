@@ -96,3 +96,62 @@ def test_no_face_far_below_the_smallest_is_reported(portrait: np.ndarray, min_fa
         found.append(len(detector.detect(photo)))
     assert found[0] == 0
     assert found[2:] == [1, 1]
+
+
+class _Recorder:
+    """A network that keeps its input and answers with drawn outputs."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self.output_names = tuple(f"{kind}_{s}" for s in (8, 16, 32) for kind in WIDTHS)
+
+    def run(self, tensor: np.ndarray, /) -> list[np.ndarray]:
+        self.tensor = tensor.copy()
+        cells = {s: tensor.shape[2] * tensor.shape[3] // s**2 for s in (8, 16, 32)}
+        self.outputs = {
+            f"{kind}_{s}": self._rng.random((1, cells[s], width)).astype(np.float32)
+            for s in (8, 16, 32)
+            for kind, width in WIDTHS.items()
+        }
+        return list(self.outputs.values())
+
+
+WIDTHS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
+
+
+@given(width=st.integers(1, 100), height=st.integers(1, 100), seed=st.integers(0, 99))
+def test_what_the_network_gets_and_how_its_cells_are_decoded(
+    width: int, height: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    photo = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    detector = YuNet.__new__(YuNet)
+    detector._options, detector._session = YuNetOptions(), _Recorder(rng)
+    found = detector._run(photo, 5.0, 7.0, 0.5)
+
+    # Blue, green, red; zeros fill up to a multiple of 32.
+    tensor = detector._session.tensor[0]
+    assert tensor.shape[1:] == (-(-height // 32) * 32, -(-width // 32) * 32)
+    for channel in range(3):
+        np.testing.assert_array_equal(tensor[channel, :height, :width], photo[..., 2 - channel])
+    assert tensor[:, height:].sum() == 0
+    assert tensor[:, :, width:].sum() == 0
+
+    rows = []
+    for s in (8, 16, 32):
+        cls, obj, box, points = (detector._session.outputs[f"{kind}_{s}"][0] for kind in WIDTHS)
+        across = tensor.shape[2] // s
+        for cell in range(len(cls)):
+            score = float(np.sqrt(cls[cell, 0] * obj[cell, 0]))
+            if score < 0.6:
+                continue
+            corner = np.array([cell % across, cell // across])
+            size = np.exp(box[cell, 2:].astype(np.float64))
+            values = [corner + box[cell, :2] - size / 2, size]
+            values += [corner + point for point in points[cell].reshape(5, 2)]
+            scaled = np.array(values) * s / 0.5 + np.where(np.arange(7) == 1, 0, 1)[:, None] * (
+                5,
+                7,
+            )
+            rows.append([*scaled.ravel(), score])
+    np.testing.assert_allclose(found, np.array(rows).reshape(-1, 15), rtol=1e-5, atol=1e-3)

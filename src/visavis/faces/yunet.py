@@ -151,10 +151,13 @@ class YuNet:
 
     def _run(self, part: Image, left: float, top: float, scale: float) -> NDArray[np.float32]:
         """Runs the network once: ``(N, 15)`` box, landmarks, score, in pixels of the photo."""
+        import cv2
+
         height, width = part.shape[:2]
         rows, columns = -(-height // _CELL), -(-width // _CELL)
         tensor = np.zeros((1, 3, rows * _CELL, columns * _CELL), dtype=np.float32)
-        tensor[0, :, :height, :width] = part[:, :, ::-1].transpose(2, 0, 1)
+        for plane, channel in zip(tensor[0], reversed(cv2.split(part)), strict=True):
+            plane[:height, :width] = channel  # BGR; plane by plane takes half the time
         outputs = dict(zip(self._session.output_names, self._session.run(tensor), strict=True))
         found = _decode(outputs, columns * _CELL, min(_CANDIDATE, self._options.score))
         found[:, :14] /= scale
@@ -208,22 +211,29 @@ def _decode(
     outputs: dict[str, NDArray[np.float32]], width: int, least: float
 ) -> NDArray[np.float32]:
     """Decodes boxes, landmarks and scores of one run in input pixels, ``(N, 15)``."""
-    found = [np.zeros((0, 15), dtype=np.float32)]
+    parts = []
     for stride in _STRIDES:
         cls, obj, box, points = (outputs[f"{kind}_{stride}"][0] for kind in _KINDS)
         products = cls[:, 0] * obj[:, 0]
         cells = np.flatnonzero(products >= least * least)
-        if cells.size == 0:
-            continue
-        scores = np.sqrt(products[cells]).clip(0, 1)
-        y, x = np.divmod(cells, width // stride)
-        origin = np.stack([x, y], axis=1).astype(np.float32)
-        center = origin + box[cells, :2]
-        size = np.exp(box[cells, 2:])
-        marks = points[cells].reshape(-1, 5, 2) + origin[:, None]
-        rows = np.concatenate([center - size / 2, size, marks.reshape(-1, 10)], axis=1) * stride
-        found.append(np.concatenate([rows, scores[:, None]], axis=1).astype(np.float32))
-    return np.concatenate(found)
+        if cells.size:
+            y, x = np.divmod(cells, width // stride)
+            values = (x, y, products[cells], np.full(cells.size, stride))
+            parts.append(np.column_stack([*values, box[cells], points[cells]]).astype(np.float32))
+    if not parts:
+        return np.zeros((0, 15), dtype=np.float32)
+    raw = np.concatenate(parts)
+    origin, stride_of = raw[:, :2], raw[:, 3:4]
+    center = origin + raw[:, 4:6]
+    size = np.exp(raw[:, 6:8])
+    marks = raw[:, 8:].reshape(-1, 5, 2) + origin[:, None]
+    found = np.empty((len(raw), 15), dtype=np.float32)
+    found[:, :2] = center - size / 2
+    found[:, 2:4] = size
+    found[:, 4:14] = marks.reshape(-1, 10)
+    found[:, :14] *= stride_of
+    found[:, 14] = np.sqrt(raw[:, 2]).clip(0, 1)
+    return found
 
 
 def _keep(rows: NDArray[np.float32], overlap: float) -> NDArray[np.intp]:
