@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import sys
 from typing import Annotated, Any, Final
@@ -122,6 +123,10 @@ def _module(name: str) -> Any:
 def run(arguments: list[str] | None = None) -> None:
     """Runs the command line; prints errors as one line and exits with their status."""
     words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["verify"]:
+        # It loads some 100,000 objects that all stay, and ends: looking for unreachable ones among
+        # them every 700 takes a tenth of the start.
+        gc.set_threshold(100_000)
     try:
         build(words[0] if words else None)(arguments)
     except Exception as error:

@@ -5,6 +5,7 @@ Results go to standard output, everything else to standard error, so that ``--js
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -13,14 +14,44 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
 
 from visavis.types import to_plain
 
-console = Console(highlight=False, soft_wrap=True)
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class _Console:
+    """A rich console that is loaded when something is printed: ``--json`` never needs it."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = {"highlight": False, "soft_wrap": True, **options}
+
+    @functools.cached_property
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(**self._options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._console, name)
+
+    def __enter__(self) -> Console:
+        return self._console.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._console.__exit__(kind, error, traceback)
+
+
+console = cast("Console", _Console())
+messages = cast("Console", _Console(stderr=True))
 
 
 class _Messages(logging.Handler):

@@ -4,8 +4,6 @@ A wrong threshold would still give an answer, so nobody would notice it. Therefo
 order are checked, and a checksum shows whether a value was changed after the file was written.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -440,8 +439,8 @@ def _shipped_one(name: str) -> Calibration:
     return Calibration.from_json(text, source=f"shipped calibration {name}")
 
 
-def _shipped() -> Any:
-    return resources.files("visavis.decision") / "data"
+def _shipped() -> Path:
+    return Path(__file__).with_name("data")
 
 
 def _shipped_names() -> list[str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import ImageCms
 
 from visavis.errors import ImageUnsupportedError
+
+if TYPE_CHECKING:
+    from PIL import ImageCms
 
 _SPACES: Final = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 _LARGEST_PROFILE: Final = 4_000_000
@@ -43,6 +45,8 @@ def to_srgb(image: PillowImage.Image, profile: bytes | None) -> PillowImage.Imag
 
 def lab_to_srgb(image: PillowImage.Image) -> PillowImage.Image:
     """Converts CIE L*a*b* (D50), which Pillow's own ``convert`` does not support."""
+    from PIL import ImageCms
+
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     return _applied(ImageCms.buildTransform(lab, srgb, "LAB", "RGB"), image)
 
@@ -55,6 +59,8 @@ def _has_elements(profile: bytes) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    from PIL import ImageCms  # most photos need none, and it takes its time to load
+
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != _SPACES[mode]:
@@ -86,6 +92,8 @@ def _mean_shift(transform: ImageCms.ImageCmsTransform, mode: str) -> float:
 
 
 def _applied(transform: ImageCms.ImageCmsTransform, image: PillowImage.Image) -> PillowImage.Image:
+    from PIL import ImageCms
+
     # Pillow returns None only for in-place conversion.
     return cast("PillowImage.Image", ImageCms.applyTransform(image, transform))
 
