@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -59,6 +60,16 @@ def test_bf16_runs_in_openvino_whatever_the_runtime_and_is_in_the_pipeline_id() 
 def test_bf16_in_another_runtime_is_refused() -> None:
     with pytest.raises(OptionError, match=r"'onnxruntime'.*choose openvino"):
         load(b"", runtime="onnxruntime", bf16=True)
+
+
+@pytest.mark.usefixtures("with_bf16")
+def test_bf16_of_a_file_that_openvino_does_not_run_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = replace(WeightStore().entry("sface"), format="torchscript")
+    monkeypatch.setattr(WeightStore, "entry", lambda _self, _name: script)
+    with pytest.raises(ModelRefusedError, match=r"torchscript form.*choose auto or float32"):
+        OnnxEmbedder(options=EmbedderOptions(precision="bf16"))
 
 
 @pytest.mark.usefixtures("with_bf16")
