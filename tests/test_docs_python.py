@@ -139,6 +139,7 @@ def api(portrait: np.ndarray) -> Names:
 SETTINGS: dict[str, Callable[[np.ndarray], Names]] = {
     "README.md": readme,
     "docs/api.md": api,
+    "docs/bulk.md": evaluate,
     "docs/coming-from.md": api,
     "docs/concepts/detection.md": detection,
     "docs/concepts/gallery.md": gallery,

@@ -24,6 +24,7 @@ _OPTIONAL = (
     "openvino", "matplotlib", "pyarrow", "pymilvus", "milvus_lite", "pillow_heif", "lz4", "dlib",
     "torch", "lightning", "kornia", "pytorch_metric_learning", "pytorch_optimizer", "safetensors",
     "tensorboard", "fastapi", "uvicorn", "python_multipart", "prometheus_client",
+    "ray",
 )  # fmt: skip
 """Modules that only extras bring."""
 
@@ -111,6 +112,8 @@ NEEDS = {
     "verify a.png photo.heic": "heif",
     "enroll staff --gallery http://127.0.0.1:1": "milvus",
     "enroll staff --gallery lite.db": "milvus",
+    "embed photos --out shards": "report",
+    "embed photos --out shards --ray local": "ray",
     "evaluate folders people --bootstrap 0 --out report": "report",
     "evaluate folders people --bootstrap 0 --scores scores.parquet": "report",
     "evaluate report scores.csv --bootstrap 0 --out report.html": "report",
@@ -188,7 +191,7 @@ def test_the_base_works_and_all_else_names_its_extra(place: Path) -> None:
     assert remedies == {extra: f'pip install "visavis[{extra}]"' for extra in remedies}
     # What is refused is refused before the work, and leaves nothing behind.
     made = {path.name for path in place.iterdir()}
-    assert not made & {"report", "report.html", "run", "x", "lite.db", "demo"}
+    assert not made & {"shards", "report", "report.html", "run", "x", "lite.db", "demo"}
 
 
 def test_every_module_of_an_extra_is_brought_by_it() -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         detect_many,
         embed,
         embed_many,
+        embed_to_parquet,
         save_templates,
         verify,
     )
@@ -44,6 +45,7 @@ _PLACES = {
         "detect_many",
         "embed",
         "embed_many",
+        "embed_to_parquet",
         "save_templates",
         "verify",
     ),
@@ -83,6 +85,7 @@ __all__ = [
     "detect_many",
     "embed",
     "embed_many",
+    "embed_to_parquet",
     "evaluate",
     "export",
     "models",

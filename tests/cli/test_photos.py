@@ -56,6 +56,31 @@ def test_embed_writes_unit_vectors(
         np.testing.assert_allclose(kept["vector"][0], visavis.embed(photo)[0].vector, atol=1e-4)
 
 
+def test_embed_writes_a_folder_of_parquet_files(
+    run, photo: Path, darker: Path, blank: Path, tmp_path: Path
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    out = tmp_path / "shards"
+    outcome = run("embed", photo, blank, darker, "--out", out)
+    assert outcome.code == 1
+    assert "2 templates of 3 photos in 1 files" in outcome.out
+    assert "1 of 3 photos gave no template: 1 no-face" in outcome.err
+    pq.write_table(pa.table({"photo": [str(blank)]}), tmp_path / "list.parquet")
+    again = run("embed", tmp_path / "list.parquet", photo, "--out", out, "--json")
+    assert again.json["photos"] == again.json["earlier"] == 3
+    rows = pq.read_table(out / "part-000000.parquet").to_pylist()
+    assert [row["reason"] for row in rows] == [None, "no-face", None]
+    want = visavis.embed(darker)[0].vector
+    np.testing.assert_allclose(rows[2]["template"], want, atol=1e-4)
+    assert run("embed", blank, "--out", tmp_path / "none").code == 2
+    refused = run("embed", photo, "--out", out, "--faces", "all")
+    assert (refused.code, refused.out) == (2, "")
+    assert "made with faces 'largest'" in refused.err
+    assert "add --out FOLDER" in run("embed", photo, "--ray", "local").err
+
+
 def test_embed_takes_folders_and_says_when_they_are_empty(
     run, photo: Path, blank: Path, tmp_path: Path
 ) -> None:

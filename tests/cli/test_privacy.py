@@ -133,6 +133,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
     ((0,), "verify", "people/Eileen/1.png", "people/Eileen/2.png"),
     ((0,), "detect", "people"),
     ((0,), "embed", "people", "--out", "TEMPLATES.npz"),
+    ((0,), "embed", "people", "--out", "SHARDS"),
     ((0,), "enroll", "people", "--gallery", "GALLERY", "--keep-crops", "--report", "REPORT.csv"),
     ((0,), "gallery", "rekey", "--gallery", "GALLERY", "--generate", "KEY.key"),
     ((0, 1), "identify", "people/Eileen/1.png", *GALLERY, "--fpir", "0.1", "--audit"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -30,6 +31,7 @@ from visavis.errors import (
 from visavis.faces import align
 from visavis.pipeline import Recognizer, RecognizerOptions
 from visavis.pipeline.comparison import compare
+from visavis.pipeline.records import PhotoResult
 from visavis.weights import WeightStore
 
 
@@ -313,3 +315,14 @@ def test_an_abandoned_batch_stops(
     assert next(stream).reason is None
     stream.close()
     assert seen == [1]
+
+
+def test_results_that_were_yielded_are_not_kept(recognizer: Recognizer) -> None:
+    """Memory of a run does not grow with its photos."""
+    gc.collect()
+    before = sum(isinstance(one, PhotoResult) for one in gc.get_objects())
+    rows = recognizer.embed_many([b"no photo"] * 800, workers=2)
+    assert len([next(rows).reason for _ in range(790)]) == 790
+    alive = sum(isinstance(one, PhotoResult) for one in gc.get_objects())
+    # Four chunks ahead, and the one being yielded.
+    assert 0 < alive - before <= 5 * 16

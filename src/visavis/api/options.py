@@ -72,12 +72,19 @@ class RecognizerSource(Protocol):
 
 def make_recognizer(**options: Unpack[PhotoOptions]) -> Recognizer:
     """Creates a recognizer with these options."""
-    from visavis.pipeline import Recognizer, RecognizerOptions
+    from visavis.pipeline import Recognizer
+
+    return Recognizer(**recognizer_arguments(**options))
+
+
+def recognizer_arguments(**options: Unpack[PhotoOptions]) -> dict[str, Any]:
+    """Returns the arguments of ``Recognizer`` for these options."""
+    from visavis.pipeline import RecognizerOptions
 
     given: dict[str, Any] = dict(options)
     names = ("runtime", "threads", "flip", "precision", "min_face", "min_confidence")
     own = {name: given.pop(name) for name in names if name in given}
-    return Recognizer(**given, options=RecognizerOptions(**own))
+    return {**given, "options": RecognizerOptions(**own)}
 
 
 def recognizer(**options: Unpack[PhotoOptions]) -> Recognizer:

@@ -20,10 +20,12 @@ from visavis.api.options import (
     Progress,
     kept_templates,
     recognizer,
+    recognizer_arguments,
+    stage,
 )
-from visavis.errors import DataError, ImageNotFoundError, OptionError, VisavisError
+from visavis.errors import DataError, ImageNotFoundError, OptionError, VisavisError, require_extra
 from visavis.pipeline import rules
-from visavis.pipeline.records import PhotoResult
+from visavis.pipeline.records import EmbeddedFolder, PhotoResult
 from visavis.types import Detector, Face, Record, Template
 
 read_bytes = images.read_bytes
@@ -217,6 +219,98 @@ def save_templates(
             raise
         raise OptionError(
             f"--out {path} cannot be written ({error.strerror or error})", "name another file"
+        ) from error
+
+
+def embed_to_parquet(
+    photos: str | PathLike[str] | Iterable[str | PathLike[str]],
+    out: str | PathLike[str],
+    /,
+    *,
+    faces: str = "largest",
+    shard: int = 512,
+    workers: int | None = None,
+    ray: str | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[PhotoOptions],
+) -> EmbeddedFolder:
+    """Embeds many photos into a folder of Parquet files; the same call continues a killed run.
+
+    >>> embed_to_parquet("photos/", "templates/").reasons  # doctest: +SKIP
+    {'no-face': 2}
+
+    One row a face, in the order of the photos; a photo without a template has one row with its
+    ``reason`` and ``message``. See docs/bulk.md for the columns.
+
+    Args:
+        photos: a folder, a Parquet file with a column ``photo`` (paths), or paths.
+        out: the folder. It has the rows of one model, pipeline and rule.
+        faces: which face to use if there are several: see ``visavis.pipeline.RULES``.
+        shard: photos of a file; 16 or a multiple of it. A file is written when it is complete.
+        workers: photos processed in parallel; ``None``: one per core (of the cluster).
+        ray: address of a Ray cluster, ``auto``, or ``local`` to start one on this machine; its
+            machines share the disks of ``photos`` and ``out``. ``None``: this process.
+        progress: called with ``photos``, how many are done (by earlier runs too), and of how many.
+        **options: see ``visavis.api.options.PhotoOptions``.
+
+    Raises:
+        BusyError: another run writes to the folder.
+        DataError: the folder has other files or other templates, or a file cannot be written.
+        ImageNotFoundError: no photos.
+        MissingExtraError: pyarrow or Ray is not installed.
+        OptionError: an unknown rule, or a shard of no photos.
+    """
+    from visavis.pipeline import ray_data, shards
+
+    if ray is not None:
+        require_extra("ray", "a Ray cluster")
+    found = _paths(photos)
+    known = recognizer(**options)
+    update = stage(progress, "photos")
+    with shards.open_shards(Path(out), known, faces, size=shard) as opened:
+        if ray is None:
+            return shards.embed(known, found, opened, rule=faces, workers=workers, progress=update)
+        return ray_data.embed(
+            known,
+            found,
+            opened,
+            rule=faces,
+            address=ray,
+            options=recognizer_arguments(**options),
+            workers=workers,
+            progress=update,
+        )
+
+
+def _paths(photos: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
+    if isinstance(photos, (str, PathLike)):
+        if Path(photos).suffix == ".parquet":
+            return listed_in(Path(photos))
+        return photos_in(Path(photos))
+    found = [Path(photo) for photo in photos]
+    if not found:
+        raise ImageNotFoundError("no photos", "give a folder, or paths")
+    return found
+
+
+def listed_in(path: Path) -> list[Path]:
+    """Returns the photos that a Parquet file lists in its column ``photo``.
+
+    Raises:
+        DataError: no such file, or no such column of text.
+        MissingExtraError: pyarrow is not installed.
+    """
+    require_extra("report", f"{path}, a Parquet file,", module="pyarrow")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=["photo"])
+        return [Path(photo) for photo in table["photo"].cast(pa.string()).to_pylist() if photo]
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: no list of photos ({str(error).splitlines()[0]})",
+            "give a Parquet file with a column photo, the paths",
         ) from error
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         PersonPhoto,
     )
     from visavis.pipeline import PhotoResult, Verification
+    from visavis.pipeline.records import EmbeddedFolder
     from visavis.training.data.leakage import Leaks
     from visavis.training.data.pack import Pack
     from visavis.training.estimate import Plan
@@ -34,6 +35,7 @@ __all__ = [
     "Comparison",
     "CorrectionResult",
     "Domain",
+    "EmbeddedFolder",
     "EnrollRow",
     "Figures",
     "GalleryInfo",

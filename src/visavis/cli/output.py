@@ -132,7 +132,8 @@ def json_rows(
 
 @contextmanager
 def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Shows a progress bar on standard error; yields ``update(done, total)``.
+    """Shows a progress bar with rate and time left on standard error; yields ``update(done,
+    total)``.
 
     Without a terminal it prints a plain line at most every ten seconds.
     """
@@ -146,11 +147,22 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int]
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    class Rate(TextColumn):
+        def render(self, task: Task) -> Any:
+            return "" if task.speed is None else f"{task.speed:,.1f}/s"
+
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(""),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=messages) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -182,16 +194,36 @@ def rows_are_progress(*, json: bool) -> bool:
 def _plain_updates(label: str) -> Callable[[int, int], None]:
     import time
 
-    last = time.monotonic()
+    begun = last = time.monotonic()
+    first: int | None = None
 
     def update(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal begun, first, last
         now = time.monotonic()
+        if first is None:  # a resumed run starts with what an earlier one has done
+            begun, first = now, done
         if now - last >= 10 or (done == total and total > 0 and now - last >= 2):
             last = now
-            messages.print(f"{label}: {done} of {total}")
+            messages.print(
+                f"{label}: {done} of {total}{_pace(done - first, total - done, now - begun)}"
+            )
 
     return update
+
+
+def _pace(done: int, left: int, seconds: float) -> str:
+    """Formats rate and time left; nothing if they are not known.
+
+    >>> _pace(50, 7_225, 2), _pace(0, 10, 0)
+    (', 25.0/s, 0:04:49 left', '')
+    """
+    from datetime import timedelta
+
+    if done <= 0 or seconds <= 0:
+        return ""
+    rate = done / seconds
+    remaining = f", {timedelta(seconds=round(left / rate))} left" if left > 0 else ""
+    return f", {rate:,.1f}/s{remaining}"
 
 
 def command_line() -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 SKIPPED: Final = "skipped"
 """The ``reason`` of a photo left out by ``skip``."""
 
-_CHUNK: Final = 16
+CHUNK: Final = 16
+"""Consecutive photos whose faces are embedded in one call. They are decoded one at a time."""
 _Named = Sequence[tuple[int, Any, str]]
 _NO_VECTORS: Final[Vectors] = np.zeros((0, 0), dtype=np.float32)
 
@@ -70,11 +73,13 @@ def embed_many(
         names = [images.describe(photo) for photo in photos]
     if len(names) != len(photos):
         raise OptionError(f"{len(names)} names for {len(photos)} photos", "give one a photo")
-    named = list(zip(range(len(photos)), photos, names, strict=True))
-    chunks = [named[k : k + _CHUNK] for k in range(0, len(named), _CHUNK)]
+    starts = range(0, len(photos), CHUNK)
+    waiting = iter(starts)
     local = threading.local()
 
-    def work(chunk: _Named) -> list[PhotoResult]:
+    def work(start: int) -> list[PhotoResult]:
+        part = slice(start, start + CHUNK)
+        chunk = list(zip(range(*part.indices(len(photos))), photos[part], names[part], strict=True))
         if workers == 1:
             return _chunk(extractor, chunk, rule, cache, skip, look)
         # One clone and one core per thread: a session serializes concurrent calls.
@@ -85,12 +90,12 @@ def embed_many(
     done = 0
     pool = ThreadPoolExecutor(workers)
     try:
-        # Submits only a few chunks ahead, so that an abandoned iterator stops soon.
-        ahead = [pool.submit(work, chunk) for chunk in chunks[: 2 * workers]]
-        for k in range(len(chunks)):
-            results = ahead[k].result()
-            if k + 2 * workers < len(chunks):
-                ahead.append(pool.submit(work, chunks[k + 2 * workers]))
+        # Submits only a few chunks ahead, so that an abandoned iterator stops soon, and forgets
+        # those that were yielded, so that memory does not grow with the number of photos.
+        ahead = deque(pool.submit(work, start) for start in islice(waiting, 2 * workers))
+        for _ in starts:
+            results = ahead.popleft().result()
+            ahead.extend(pool.submit(work, start) for start in islice(waiting, 1))
             for result in results:
                 done += 1
                 if progress is not None:

@@ -26,6 +26,32 @@ class PhotoResult(Record):
     sha256: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddedFolder(Record):
+    """Summary of a folder of shards.
+
+    Attributes:
+        folder: the folder.
+        photos: photos with rows in it.
+        faces: templates in it.
+        reasons: number of photos without a template, by reason.
+        shards: number of files.
+        earlier: photos that an earlier run had embedded.
+    """
+
+    folder: str
+    photos: int
+    faces: int
+    reasons: dict[str, int]
+    shards: int
+    earlier: int
+
+    @property
+    def failed(self) -> int:
+        """Photos without a template."""
+        return sum(self.reasons.values())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceUsed(Record):
     """The face of a photo used for a comparison.
