@@ -309,7 +309,7 @@ evaluation/pages.py evaluation/protocols/bin.py evaluation/protocols/pairs.py
 evaluation/scores/csv.py evaluation/scores/parquet.py exporting/onnx_files.py
 exporting/openvino_files.py gallery/crypto/key.py
 gallery/index/snapshot.py gallery/sqlite/opening.py gallery/sqlite/upkeep.py gallery/transfer.py
-inference/folding.py inference/session.py service/jobs.py service/keys.py
+inference/folding.py inference/session.py pipeline/shards.py service/jobs.py service/keys.py
 service/page/collection.py service/page/sort.py service/routes/jobs.py training/data/pack.py
 training/data/packing.py training/loop/checkpoints.py training/loop/fitting.py
 training/loop/logs.py training/outcome/directory.py training/outcome/model_file.py
