@@ -121,16 +121,25 @@ def stages(photos: Sequence[Path], rule: str) -> dict[str, Spent]:
     return spent
 
 
-def runnable(least: float) -> float:
-    """Seconds that threads of this process have run or waited for a processor (Linux).
-
-    Args:
-        least: threads that ran for less, such as OpenCV's idle ones, do not count.
-    """
-    total = 0.0
+def thread_times() -> dict[str, tuple[float, float]]:
+    """Seconds that each thread of this process has run and waited for a processor (Linux)."""
+    found = {}
     for path in Path("/proc/self/task").glob("*/schedstat"):
         run, waited, _ = (int(number) / 1e9 for number in path.read_text().split())
-        total += run + waited if run >= least else 0.0
+        found[path.parent.name] = (run, waited)
+    return found
+
+
+def runnable(before: dict[str, tuple[float, float]], least: float) -> float:
+    """Seconds since ``before`` that threads ran or waited for a processor.
+
+    Threads that ran for less than ``least`` seconds, such as OpenCV's idle ones, do not count.
+    """
+    total = 0.0
+    for thread, (run, waited) in thread_times().items():
+        ran, had_waited = before.get(thread, (0.0, 0.0))
+        if run - ran >= least:
+            total += run - ran + waited - had_waited
     return total
 
 
@@ -159,10 +168,10 @@ def speed(photos: Sequence[Path], title: str, *, rule: str, workers: int, peer: 
     rows = recognizer.embed_many(photos, rule=rule, workers=workers)
     busy = 0.0
     with Clock(engine):
-        began, before = time.perf_counter(), runnable(0)
+        began, before = time.perf_counter(), thread_times()
         for k, _ in enumerate(rows):
             if k == count - 1:  # before the threads end
-                busy = runnable(0.01 * (time.perf_counter() - began)) - before
+                busy = runnable(before, 0.01 * (time.perf_counter() - began))
     table.rows.append(
         ("visavis", f"{count / engine.wall:.1f}", ms(engine.cpu / count, 2),
          f"{wall / workers / engine.wall:.2f}", f"{cpu / engine.cpu:.2f}",
@@ -292,12 +301,12 @@ def kills(photos: Sequence[Path], times: int) -> Table:
             equal += rows_of(out).equals(want)
             runs += 1
     table = Table("Killed runs", ("", "count"))
-    table.rows += [
+    table.rows.extend([
         ("photos", f"{len(photos):,}"),
         ("kills (SIGKILL), after a random time", str(killed)),
         ("folders that they were continued to", str(runs)),
         ("of these, equal row by row to the undisturbed one", str(equal)),
-    ]
+    ])  # fmt: skip
     return table
 
 
@@ -355,8 +364,8 @@ def on_ray(photos: Sequence[Path], *, kill: bool) -> Table:
             ray.shutdown()
             cluster.shutdown()
             rows = rows_of(out / name)
-            row = (f"{len(photos) / seconds:.1f}", f"{rows.num_rows:,}")
-            table.rows.append((name, *row, "yes" if rows.equals(want) else "NO"))
+            same = "yes" if rows.equals(want) else "NO"
+            table.rows.append((name, f"{len(photos) / seconds:.1f}", f"{rows.num_rows:,}", same))
     return table
 
 
