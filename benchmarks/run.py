@@ -34,6 +34,7 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark("verify", ("lfw",), page="docs/benchmarks.md"),
     Benchmark("runtimes", page="docs/concepts/runtimes.md"),
+    Benchmark("export", ("lfw",), page="docs/export.md"),
     Benchmark("detectors", ("lfw",)),
     Benchmark("detection", ("peers",), ("lfw",)),
     Benchmark("tilted", ("lfw",)),

@@ -136,6 +136,18 @@ def api(portrait: np.ndarray) -> Names:
     }
 
 
+def exported(_portrait: np.ndarray) -> Names:
+    from tests.exporting import models as tiny_models
+
+    import visavis as vv
+
+    home = Path("home")
+    graph = tiny_models.graph(Path("tiny.onnx"))
+    vv.models.add("tiny", graph, mean=0, std=1, color="rgb", license="MIT", home=home)
+    vv.export("tiny", to="onnx", out="sface-onnx", home=home)
+    return {}
+
+
 SETTINGS: dict[str, Callable[[np.ndarray], Names]] = {
     "README.md": readme,
     "docs/api.md": api,
@@ -148,6 +160,7 @@ SETTINGS: dict[str, Callable[[np.ndarray], Names]] = {
     "docs/concepts/metrics.md": nothing,
     "docs/concepts/models.md": nothing,
     "docs/concepts/training-data.md": packed,
+    "docs/export.md": exported,
     "docs/recipes/door.md": door,
     "docs/recipes/evaluate.md": evaluate,
 }

@@ -21,10 +21,9 @@ from visavis.errors import MissingExtraError, require_extra
 ROOT = Path(__file__).resolve().parents[1]
 
 _OPTIONAL = (
-    "openvino", "matplotlib", "pyarrow", "pymilvus", "milvus_lite", "pillow_heif", "lz4", "dlib",
-    "torch", "lightning", "kornia", "pytorch_metric_learning", "pytorch_optimizer", "safetensors",
-    "tensorboard", "fastapi", "uvicorn", "python_multipart", "prometheus_client",
-    "ray",
+    "openvino", "nncf", "matplotlib", "pyarrow", "pymilvus", "milvus_lite", "pillow_heif", "lz4",
+    "dlib", "torch", "lightning", "kornia", "pytorch_metric_learning", "pytorch_optimizer",
+    "safetensors", "tensorboard", "fastapi", "uvicorn", "python_multipart", "prometheus_client", "ray",
 )  # fmt: skip
 """Modules that only extras bring."""
 
@@ -123,6 +122,9 @@ NEEDS = {
     "demo --out demo": "report",
     "train staff --recipe finetune-sface --out run": "train",
     "train staff --recipe finetune-sface --out run --dry-run": "train",
+    "export sface --to openvino --out exported": "openvino",
+    "export sface --to openvino-int8 --calibrate people --out exported": "export",
+    "export sface --to torch-export --out exported": "train",
     "serve": "service",
     "train report run": "train",
     "train compare run": "train",
@@ -191,7 +193,8 @@ def test_the_base_works_and_all_else_names_its_extra(place: Path) -> None:
     assert remedies == {extra: f'pip install "visavis[{extra}]"' for extra in remedies}
     # What is refused is refused before the work, and leaves nothing behind.
     made = {path.name for path in place.iterdir()}
-    assert not made & {"shards", "report", "report.html", "run", "x", "lite.db", "demo"}
+    left = {"shards", "report", "report.html", "run", "x", "lite.db", "demo", "exported"}
+    assert not made & left
 
 
 def test_every_module_of_an_extra_is_brought_by_it() -> None:

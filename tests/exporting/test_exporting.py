@@ -15,6 +15,8 @@ from tests.contracts.embedder import EmbedderContract
 from tests.exporting import models as tiny_models
 
 import visavis as vv
+from visavis.api.export import exporting
+from visavis.api.export.records import Comparison, Exported, Parity, Rates
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.errors import (
     DataError,
@@ -49,7 +51,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Pat
 @pytest.fixture(scope="module", params=TARGETS)
 def made(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, run: Path, faces: Path
-) -> vv.api.export.Exported:  # type: ignore[name-defined]
+) -> Exported:
     """The run in each format."""
     out = tmp_path_factory.mktemp("out") / request.param
     return vv.export(run, to=request.param, out=out, calibrate=faces, cache=False)
@@ -234,6 +236,43 @@ def test_a_broken_export_is_refused_unless_forced(
     assert "templates differ" in made.refused
     assert json.loads((made.path / "model.json").read_bytes())["refused"] == made.refused
     assert made.refused in (made.path / "report.md").read_text()
+
+
+def rates(accuracy: float) -> Rates:
+    return Rates(accuracy, (accuracy - 0.01, accuracy + 0.01), {}, {})
+
+
+@pytest.mark.parametrize(("target", "mean", "largest", "accuracies", "said"), [
+    ("onnx", 1e-7, 1e-6, (0.990, 0.990), ""),
+    ("onnx", 1e-7, 1e-6, (0.990, 0.9881), ""),
+    ("onnx", 1e-7, 1e-6, (0.990, 0.9879), "accuracy falls from 99.00 to 98.79 %"),
+    ("onnx", 1e-7, 1e-3, (0.990, 0.990), "differ by up to 0.001"),
+    ("onnx", 1e-4, 1e-4, (0.990, 0.990), "on average"),
+    ("onnx", 1e-7, float("nan"), None, "differ by up to nan"),
+    ("onnx-fp16", 1e-5, 5e-4, None, ""),
+    ("onnx-int8", 0.1, 0.5, (0.990, 0.989), ""),
+    ("onnx-int8", 0.1, 0.5, None, "on average"),
+    ("onnx-int8", 0.1, 0.5, (float("nan"), float("nan")), "on average"),
+])  # fmt: skip
+def test_what_is_refused(
+    target: str,
+    mean: float,
+    largest: float,
+    accuracies: tuple[float, float] | None,
+    said: str,
+) -> None:
+    comparison = None
+    if accuracies is not None:
+        comparison = Comparison("a list", 1000, 500, rates(accuracies[0]), rates(accuracies[1]))
+    made = Exported(
+        path=Path("out"), name="x", target=target, files=("model.onnx",), sha256="", size=1,
+        float32_size=1, source="y", source_sha256="", calibration_crops=0,
+        parity=Parity(mean, largest, 10, "crops"), latency=(), comparison=comparison, points=(),
+        notes=(), refused="",
+    )  # fmt: skip
+    reason = exporting._refusal(TARGETS[target], made, 0.002)
+    assert said in reason
+    assert bool(reason) == bool(said)
 
 
 def test_what_does_not_go_together(run: Path, faces: Path, tmp_path: Path, home: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 32
 _FMRS: Final = ("1e-2", "1e-3")
-_BATCHES: Final = ((1, 20), (16, 5))
+_BATCHES: Final = ((1, 15), (16, 4))
 """Batch sizes, and turns of each."""
 
 _LONGEST: Final = 5000
@@ -42,16 +42,18 @@ class LabelledPhotos:
     Attributes:
         pairs: for error rates.
         points: for operating points.
+        others: further tests, whose people do not calibrate either.
     """
 
     pairs: Protocol
     points: Protocol
+    others: tuple[Protocol, ...] = ()
 
     @property
     def photos(self) -> set[Path]:
         """All of their photos."""
-        both = (*self.pairs.photos, *self.points.photos)
-        return {Path(photo) for photo in both if not isinstance(photo, bytes)}
+        tests = (self.pairs, self.points, *self.others)
+        return {Path(p) for one in tests for p in one.photos if not isinstance(p, bytes)}
 
 
 def labelled_photos(place: Path, *, view: int) -> LabelledPhotos:
@@ -70,8 +72,11 @@ def labelled_photos(place: Path, *, view: int) -> LabelledPhotos:
         pairs = protocols.pairs.read(place, None)
         return LabelledPhotos(pairs, pairs)
     if (place / "pairsDevTest.txt").is_file():
+        other = protocols.lfw.view(3 - view, place) if view in (1, 2) else None
         return LabelledPhotos(
-            protocols.lfw.view(view, place), protocols.lfw.view(1, place, part="train")
+            protocols.lfw.view(view, place),
+            protocols.lfw.view(1, place, part="train"),
+            (other,) if other is not None else (),
         )
     if view != 1:
         raise OptionError(f"view {view} of {place}", "only LFW has views")
