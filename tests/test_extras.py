@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 _OPTIONAL = (
     "openvino", "nncf", "matplotlib", "pyarrow", "pymilvus", "milvus_lite", "pillow_heif", "lz4",
     "dlib", "torch", "lightning", "kornia", "pytorch_metric_learning", "pytorch_optimizer",
-    "safetensors", "tensorboard", "fastapi", "uvicorn", "python_multipart", "prometheus_client", "ray",
+    "safetensors", "tensorboard", "fastapi", "uvicorn", "python_multipart", "prometheus_client",
+    "ray",
 )  # fmt: skip
 """Modules that only extras bring."""
 
