@@ -117,7 +117,7 @@ def test_disagreement_is_one_minus_the_cosine_with_the_untouched_network(untouch
     known = network.eval()(plain).detach().numpy()
     rows = np.array([7, 3, 11, 0, 4])
     teacher = Teacher(known[[2, 0, 4, 1, 3]], rows[[2, 0, 4, 1, 3]], weight=3.0)
-    raw, wanted = network.raw(other), teacher(torch.from_numpy(rows))
+    raw, wanted = network.raw(other), teacher.wanted(other, torch.from_numpy(rows), 0)
     naive = 0.0
     for mine, image in zip(raw.detach().numpy(), plain, strict=True):
         theirs = network.raw(image[None])[0].detach().numpy()

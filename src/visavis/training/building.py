@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from visavis.embedding import backbones
+from visavis.embedding.backbones.sface import SFace, pretrained
 from visavis.embedding.torch import FaceNetwork
 from visavis.errors import OptionError, TrainingError
 from visavis.training.losses import build_loss
@@ -29,8 +30,8 @@ def build_network(recipe: Recipe) -> FaceNetwork:
         ModelError: ``init`` is neither a model directory nor a registered model that can be had.
     """
     with seeded(derive(recipe.seed, "weights")):
-        if recipe.init and not _file(recipe.init).is_file():
-            network = FaceNetwork(_registered(recipe), flip=recipe.flip_embedding)
+        if from_registered(recipe) and not is_narrower(recipe):
+            network = FaceNetwork(registered_network(recipe), flip=recipe.flip_embedding)
         else:
             backbone = backbones.build(
                 recipe.backbone,
@@ -42,12 +43,43 @@ def build_network(recipe: Recipe) -> FaceNetwork:
                 head=recipe.head,
             )
             network = FaceNetwork(backbone, flip=recipe.flip_embedding)
-            if recipe.init:
+            if recipe.init and not from_registered(recipe):
                 load_weights(network, _file(recipe.init))
     freeze(network, recipe.frozen)
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def from_registered(recipe: Recipe) -> bool:
+    """Whether the recipe begins with a registered model, and not with a model directory."""
+    return bool(recipe.init) and not _file(recipe.init).is_file()
+
+
+def is_narrower(recipe: Recipe) -> bool:
+    """Whether the recipe's network inherits part of a registered model's weights.
+
+    ``build_network`` gives it random ones, as what it inherits is fitted on the run's crops.
+    """
+    return from_registered(recipe) and recipe.backbone == "edge_mobilenet"
+
+
+def registered_network(recipe: Recipe) -> SFace:
+    """The registered model that the recipe begins with.
+
+    Raises:
+        TrainingError: it is for another network, dimension or input size.
+        ModelError: it cannot be had.
+    """
+    fitting = recipe.backbone in {"sface", "edge_mobilenet"}
+    if not fitting or recipe.dimension != 128 or recipe.input_size != 112:
+        raise TrainingError(
+            f"init {recipe.init!r} for backbone {recipe.backbone}, {recipe.dimension} numbers at "
+            f"{recipe.input_size} pixels",
+            "registered models are for backbones sface and edge_mobilenet, 128 numbers at 112 "
+            "pixels; give a model directory for other networks",
+        )
+    return pretrained(recipe.init, dropout=recipe.dropout, crop_scale=recipe.crop_scale)
 
 
 def build_head(recipe: Recipe, *, people: int) -> nn.Module:
@@ -77,19 +109,6 @@ def _file(init: str) -> Path:
     folder = Path(init)
     inside = folder / INSIDE_RUN / WEIGHTS
     return inside if inside.is_file() else folder / WEIGHTS
-
-
-def _registered(recipe: Recipe) -> backbones.Backbone:
-    from visavis.embedding.backbones.sface import pretrained
-
-    if recipe.backbone != "sface" or recipe.dimension != 128 or recipe.input_size != 112:
-        raise TrainingError(
-            f"init {recipe.init!r} for backbone {recipe.backbone}, {recipe.dimension} numbers at "
-            f"{recipe.input_size} pixels",
-            "registered models are for backbone sface, 128 numbers at 112 pixels; give a model "
-            "directory for other networks",
-        )
-    return pretrained(recipe.init, dropout=recipe.dropout, crop_scale=recipe.crop_scale)
 
 
 _NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.embedding.torch import FaceNetwork
 from visavis.training import building, drawing
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.building import build_head, build_network
+from visavis.training.building import build_head, build_network, is_narrower
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import split_people
 from visavis.training.loop import hardware, optimizers
 from visavis.training.loop.hardware import expected_device, keep_memory, threads, uses_bf16
+from visavis.training.loop.module import WiderTeacher
 from visavis.training.recipes.recipe import Recipe
 from visavis.types import Record
 
@@ -120,7 +122,12 @@ def _plan(recipe: Recipe, pack: Pack, device: torch.device) -> Plan:
     validations = -(-steps // (recipe.validate_every * per_epoch)) if recipe.validation_share else 0
     look = trial.look(split.train_rows[rows]) / len(rows)
     looked = look * len(split.validation_rows)
-    begun = look * len(split.train_rows) if recipe.head_from_init or recipe.distil else 0.0
+    wider = recipe.distil > 0 and is_narrower(recipe)
+    untouched = recipe.head_from_init or (recipe.distil and not wider)
+    begun = look * len(split.train_rows) if untouched else 0.0
+    if wider:
+        taught = min(steps, per_epoch * (recipe.repeat or recipe.epochs)) * batch
+        begun += trial.taught(split.train_rows[rows]) / len(rows) * taught
     own = sum(p.numel() for p in network.parameters() if p.requires_grad)
     others = sum(p.numel() for p in head.parameters() if p.requires_grad)
     states = 1 if recipe.optimizer == "sgd" else 2
@@ -205,6 +212,17 @@ class _Trial:
         with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
             self._network.eval()(images)
         hardware.wait(self._device)
+        return time.perf_counter() - begun
+
+    def taught(self, rows: np.ndarray) -> float:
+        """Time in seconds that a wider teacher takes to embed the rows."""
+        recipe = self._recipe
+        embedder = OnnxEmbedder(recipe.init, options=EmbedderOptions(threads=recipe.threads))
+        teacher = WiderTeacher(embedder, weight=recipe.distil)
+        images, places = self._images(rows, seed=0), torch.from_numpy(rows)
+        teacher.wanted(images[:1], places[:1], 0)
+        begun = time.perf_counter()
+        teacher.wanted(images, places, 0)
         return time.perf_counter() - begun
 
     def _learning(self) -> Iterator[Tensor]:

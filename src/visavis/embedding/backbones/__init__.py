@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from visavis.embedding.backbones.edge_mobilenet import EdgeMobileNet
 from visavis.embedding.backbones.inception_resnet_v1 import InceptionResNetV1
 from visavis.embedding.backbones.iresnet import iresnet18, iresnet50
 from visavis.embedding.backbones.mobilefacenet import MobileFaceNet
@@ -26,6 +27,7 @@ _MAKERS: Final[dict[str, Callable[..., Backbone]]] = {
     "prelu_net": PreluNet,
     "mobilenet_v1": MobileNetV1,
     "sface": SFace,
+    "edge_mobilenet": EdgeMobileNet,
     "inception_resnet_v1": InceptionResNetV1,
     "mobilefacenet": MobileFaceNet,
     "iresnet18": iresnet18,
@@ -36,7 +38,7 @@ _MAKERS: Final[dict[str, Callable[..., Backbone]]] = {
 NAMES: Final = tuple(_MAKERS)
 """Names for ``build``."""
 
-WIDTHS: Final = ("mobilenet_v1", "prelu_net", "small_resnet")
+WIDTHS: Final = ("edge_mobilenet", "mobilenet_v1", "prelu_net", "small_resnet")
 """Networks with a width multiplier."""
 
 HEADS: Final = {"mobilenet_v1": _MOBILENET_HEADS, "small_resnet": _SMALL_RESNET_HEADS}

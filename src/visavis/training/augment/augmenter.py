@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from visavis.errors import OptionError
-from visavis.training.augment.camera import blur, change_color, compress, erase, lower_resolution
+from visavis.training.augment.camera import (
+    blur,
+    change_color,
+    compress,
+    erase,
+    lower_resolution,
+    mix,
+)
 from visavis.training.augment.masks import apply_mask
 from visavis.training.augment.options import AugmentOptions
 from visavis.training.augment.resampling import Geometry, Resampler
@@ -84,6 +91,8 @@ class Augmenter:
             images = compress(images, share=options.jpeg, rng=_stream(seed, "jpeg"))
         if options.erase:
             images = erase(images, share=options.erase, rng=_stream(seed, "erase"))
+        if options.mix:
+            images = mix(images, share=options.mix, rng=_stream(seed, "mix"))
         return images
 
     def _masked(self, crops: Tensor, rng: np.random.Generator) -> Tensor:

@@ -188,3 +188,16 @@ def erase(images: Tensor, *, share: float, rng: np.random.Generator) -> Tensor:
             filling, device=images.device, dtype=images.dtype
         )
     return images
+
+
+def mix(images: Tensor, *, share: float, rng: np.random.Generator) -> Tensor:
+    """Mix the image before it into some images, at up to half.
+
+    Args:
+        images: ``(B, 3, H, W)`` float, 0 to 255.
+        share: share of images that are changed.
+        rng: where the draws come from.
+    """
+    weights = np.where(rng.random(len(images)) < share, rng.uniform(0, 0.5, len(images)), 0)
+    second = torch.as_tensor(weights, device=images.device, dtype=images.dtype)
+    return torch.lerp(images, images.roll(1, 0), second[:, None, None, None])

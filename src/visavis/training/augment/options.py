@@ -37,6 +37,9 @@ class AugmentOptions(Record):
         erase: share of crops of which a rectangle (5 % to 25 % of the area) is overwritten.
         mask: share of crops that are given a synthetic face mask, and with it the alignment that a
             detector finds where it sees the mask (``mask_alignment``).
+        mix: share of crops, after all of that, into which another crop of the batch is mixed, at
+            up to half (H. Zhang et al., "mixup", ICLR 2018, arXiv:1710.09412). A mixed face is
+            nobody's, so it is for losses that ask a teacher and not for who it is.
 
     >>> AugmentOptions(erase=0.25).erase
     0.25
@@ -55,6 +58,7 @@ class AugmentOptions(Record):
     low_resolution: Share = 0.0
     erase: Share = 0.0
     mask: Share = 0.0
+    mix: Share = 0.0
 
     def __post_init__(self) -> None:
         check(self)

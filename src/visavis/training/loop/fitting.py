@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -12,12 +13,22 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from visavis.embedding.backbones.edge_mobilenet import EdgeMobileNet
+from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.embedding.torch import FaceNetwork
 from visavis.training import drawing
 from visavis.training.augment.augmenter import Augmenter
-from visavis.training.building import blend, build_head, build_network, load_weights
+from visavis.training.building import (
+    blend,
+    build_head,
+    build_network,
+    is_narrower,
+    load_weights,
+    registered_network,
+)
 from visavis.training.data.pack import Pack
 from visavis.training.data.split import Split, split_people
+from visavis.training.inheriting import CROPS, inherit
 from visavis.training.loop import hardware, logs, optimizers
 from visavis.training.loop.alarm import CollapseAlarm
 from visavis.training.loop.callbacks import (
@@ -31,7 +42,7 @@ from visavis.training.loop.checkpoints import Interrupt, LastCheckpoint, Run, st
 from visavis.training.loop.embedding import PackEmbedder
 from visavis.training.loop.hardware import expected_device, keep_memory, threads
 from visavis.training.loop.loaders import PackLoader, StepLoader
-from visavis.training.loop.module import Teacher, Training
+from visavis.training.loop.module import Teacher, Training, WiderTeacher
 from visavis.training.loop.progress import Progress
 from visavis.training.loop.validation import Validation, validate
 from visavis.training.losses.classifiers import begin_at_means
@@ -149,7 +160,7 @@ def fit(
             sync_batchnorm=devices * nodes > 1 and torch.cuda.is_available(),
             default_root_dir=out,
         )
-        fitting = _Fitting(recipe, pack, run, trainer)
+        fitting = _Fitting(recipe, pack, run, trainer, fresh=checkpoint is None)
         if recipe.distil or (recipe.head_from_init and checkpoint is None):
             fitting.ask_untouched()
         monitor = fitting.monitor(progress, logs.History(run.history, resumed=done))
@@ -176,7 +187,9 @@ def fit(
 class _Fitting:
     """Builds and holds the parts of a run."""
 
-    def __init__(self, recipe: Recipe, pack: Pack, run: Run, trainer: pl.Trainer) -> None:
+    def __init__(
+        self, recipe: Recipe, pack: Pack, run: Run, trainer: pl.Trainer, *, fresh: bool
+    ) -> None:
         self._recipe, self._run, self._trainer = recipe, run, trainer
         world, device = trainer.world_size, trainer.strategy.root_device
         self._split = split_people(pack.labels, share=recipe.validation_share, seed=recipe.seed)
@@ -184,6 +197,7 @@ class _Fitting:
         people, labels = np.unique(pack.labels[rows], return_inverse=True)
         sampler = drawing.build_sampler(recipe, labels, rank=trainer.global_rank, world=world)
         per_epoch, images = len(sampler), sampler.batch_size
+        self._cycle = recipe.repeat and recipe.repeat * per_epoch
         total = min(recipe.epochs * per_epoch, recipe.max_steps or recipe.epochs * per_epoch)
         self._search_every = drawing.search_every(recipe, per_epoch=per_epoch)
         self.steps = StepLoader(
@@ -197,14 +211,18 @@ class _Fitting:
             ),
             total=total,
             stretch=self._search_every,
+            repeat=recipe.repeat,
         )
-        self._network = build_network(recipe).to(device)
+        self._network = build_network(recipe)
         spec = self._network.spec
         augmenter = Augmenter(
             recipe.augment,
             source=(pack.size, pack.scale),
             target=(spec.input_size, spec.crop_scale),
         )
+        if fresh and is_narrower(recipe):
+            _inherit(recipe, self._network, augmenter, pack, rows)
+        self._network.to(device)
         self._flops = hardware.training_flops(self._network)
         dtype = torch.bfloat16 if hardware.uses_bf16(recipe, device) else torch.float32
         validated = len(self._split.validation_rows) > 0
@@ -224,6 +242,7 @@ class _Fitting:
             build_head(recipe, people=len(people)),
             augmenter,
             total=total,
+            cycle=self._cycle,
             head_first=self._head_first,
         )
         self._ema = Ema(self._network, decay=recipe.ema) if recipe.ema is not None else None
@@ -232,13 +251,23 @@ class _Fitting:
 
     def ask_untouched(self) -> None:
         """Compute teacher and initial centers from the initial weights."""
-        alone = FaceNetwork(self._network.backbone).eval()  # each crop by itself, as in training
-        loader = self.steps.loader
-        vectors, _people = self._embedder.embed(alone, loader.rows, alone=True)
-        if self._recipe.distil:
-            self.module.teacher = Teacher(vectors, loader.rows, weight=self._recipe.distil)
-        if self._recipe.head_from_init:
-            begin_at_means(self.module.loss, vectors, loader.labels)
+        recipe, loader = self._recipe, self.steps.loader
+        wider = is_narrower(recipe)
+        if recipe.distil and wider:
+            self.module.teacher = WiderTeacher(
+                OnnxEmbedder(recipe.init, options=EmbedderOptions(threads=recipe.threads)),
+                weight=recipe.distil,
+                cycle=self._cycle,
+            )
+        if recipe.head_from_init or not wider:
+            alone = FaceNetwork(
+                self._network.backbone
+            ).eval()  # each crop by itself, as in training
+            vectors, _people = self._embedder.embed(alone, loader.rows, alone=True)
+            if recipe.distil and not wider:
+                self.module.teacher = Teacher(vectors, loader.rows, weight=recipe.distil)
+            if recipe.head_from_init:
+                begin_at_means(self.module.loss, vectors, loader.labels)
 
     def monitor(self, progress: Progress | None, history: logs.History) -> TrainingMonitor:
         """The monitoring callback."""
@@ -299,6 +328,21 @@ class _Fitting:
             seconds=monitor.seconds,
             flops=self._flops,
         )
+
+
+def _inherit(
+    recipe: Recipe,
+    network: FaceNetwork,
+    augmenter: Augmenter,
+    pack: Pack,
+    rows: NDArray[np.int64],
+) -> None:
+    """Give a network what fits it of the registered model's weights, tried on training crops."""
+    drawn = np.random.default_rng(derive(recipe.seed, "inherit")).permutation(rows)[:CROPS]
+    images = augmenter.plain(torch.from_numpy(np.asarray(pack.crops[np.sort(drawn)])))
+    spec, teacher = network.spec, registered_network(recipe)
+    student = cast(EdgeMobileNet, network.backbone)
+    inherit(student, teacher, (images - spec.mean) / spec.std)
 
 
 def save_network(network: FaceNetwork, path: Path) -> None:

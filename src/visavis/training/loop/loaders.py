@@ -181,10 +181,19 @@ class StepLoader:
             and of each stretch.
         total: steps of the run.
         stretch: steps after which the loader may change within an epoch; ``None`` for never.
+        repeat: epochs after which their batches come again; ``None`` for never.
     """
 
-    def __init__(self, loader: PackLoader, *, total: int, stretch: int | None = None) -> None:
+    def __init__(
+        self,
+        loader: PackLoader,
+        *,
+        total: int,
+        stretch: int | None = None,
+        repeat: int | None = None,
+    ) -> None:
         self.loader, self._total, self._stretch = loader, total, stretch or total
+        self._repeat = repeat
         self._start = self._step = 0
 
     def __len__(self) -> int:
@@ -195,6 +204,8 @@ class StepLoader:
         per_epoch = len(self.loader)
         while self._step < self._total:
             epoch, place = divmod(self._step, per_epoch)
+            if self._repeat:
+                epoch %= self._repeat
             left = min(
                 per_epoch - place,
                 self._stretch - self._step % self._stretch,

@@ -21,10 +21,49 @@ from visavis.training.loop.loaders import Batch
 from visavis.training.losses.base import LossValue
 from visavis.training.recipes.recipe import Recipe
 from visavis.training.seeds import derive, seeded
-from visavis.types import Vectors
+from visavis.types import Embedder, Vectors
 
 
-class Teacher:
+class _Agreement:
+    """Adds to a loss how far embeddings are from a teacher's.
+
+    Args:
+        weight: of the disagreement in the loss.
+    """
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def wanted(self, images: Tensor, rows: Tensor, step: int) -> Tensor:
+        """The teacher's embeddings of a batch, ``(B, D)`` float32, on its device.
+
+        Args:
+            images: ``(B, 3, S, S)`` of 0..255, augmented.
+            rows: ``(B,)`` rows of the pack.
+            step: of the run.
+        """
+        raise NotImplementedError
+
+    def added(self, value: LossValue, raw: Tensor, wanted: Tensor) -> LossValue:
+        """The loss with ``weight`` times the mean of ``1 - cosine`` of both embeddings.
+
+        Args:
+            value: the recipe's own loss.
+            raw: ``(B, D)`` embeddings by the network that learns.
+            wanted: ``(B, D)`` from the teacher.
+
+        Returns:
+            With a part ``distil``, the mean before weighting.
+        """
+        apart = disagreement(raw, wanted)
+        return LossValue(
+            value.loss + self.weight * apart,
+            value.active,
+            {**value.parts, "distil": apart.detach()},
+        )
+
+
+class Teacher(_Agreement):
     """Embeddings by the initial weights of the crops before augmentation.
 
     A network that is trained on so that it tells masked faces, say, forgets some of what it knew.
@@ -48,32 +87,49 @@ class Teacher:
         place[rows] = np.arange(len(rows))
         self._place = torch.from_numpy(place)
         self._vectors = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
-        self.weight = weight
+        super().__init__(weight)
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """``(B, D)`` float32 vectors of ``(B,)`` rows of the pack, on the rows' device."""
+    def wanted(self, images: Tensor, rows: Tensor, step: int) -> Tensor:
+        """What the untouched network made of the rows' plain crops."""
         device = rows.device
         if self._vectors.device != device:
             self._place, self._vectors = self._place.to(device), self._vectors.to(device)
         return self._vectors[self._place[rows]]
 
-    def added(self, value: LossValue, raw: Tensor, wanted: Tensor) -> LossValue:
-        """The loss with ``weight`` times the mean of ``1 - cosine`` of both embeddings.
 
-        Args:
-            value: the recipe's own loss.
-            raw: ``(B, D)`` embeddings by the network that learns.
-            wanted: ``(B, D)`` from the teacher.
+class WiderTeacher(_Agreement):
+    """Embeddings of augmented crops by the registered model that a narrower network imitates.
 
-        Returns:
-            With a part ``distil``, the mean before weighting.
-        """
-        apart = disagreement(raw, wanted)
-        return LossValue(
-            value.loss + self.weight * apart,
-            value.active,
-            {**value.parts, "distil": apart.detach()},
-        )
+    Teacher and student see the same image, which teaches more than the teacher's view of the
+    plain one (L. Beyer et al., "Knowledge distillation: a good teacher is patient and
+    consistent", CVPR 2022, arXiv:2106.05237). Where augmentation repeats itself, each image is
+    embedded once.
+
+    Args:
+        embedder: of the network's dimension and crops.
+        weight: of the disagreement in the loss.
+        cycle: steps after which the images come again; ``None`` for never.
+    """
+
+    def __init__(self, embedder: Embedder, *, weight: float, cycle: int | None = None) -> None:
+        super().__init__(weight)
+        self.cycle = cycle
+        self._embedder = embedder
+        self._known: dict[int, Tensor] = {}
+
+    def wanted(self, images: Tensor, rows: Tensor, step: int) -> Tensor:
+        """What the registered model makes of the images."""
+        if self.cycle is None:
+            return self._embedded(images)
+        step %= self.cycle
+        if step not in self._known:
+            self._known[step] = self._embedded(images)
+        return self._known[step].to(images.device)
+
+    def _embedded(self, images: Tensor) -> Tensor:
+        pixels = images.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        vectors = self._embedder.embed(np.ascontiguousarray(pixels.cpu().numpy()))
+        return torch.from_numpy(vectors).to(images.device)
 
 
 def disagreement(raw: Tensor, wanted: Tensor) -> Tensor:
@@ -120,6 +176,7 @@ class Training(pl.LightningModule):
         loss: from ``build_loss``.
         augmenter: packed crops to images.
         total: steps of the run.
+        cycle: steps after which augmentation repeats itself; ``None`` for never.
         head_first: steps at the start in which only the loss's parameters learn.
 
     Attributes:
@@ -134,6 +191,7 @@ class Training(pl.LightningModule):
         augmenter: Augmenter,
         *,
         total: int,
+        cycle: int | None = None,
         head_first: int = 0,
     ) -> None:
         super().__init__()
@@ -142,8 +200,8 @@ class Training(pl.LightningModule):
         self.last: Step | None = None
         self.gradient_norm: Tensor | float = float("nan")
         self._recipe, self._augmenter = recipe, augmenter
-        self._total, self._head_first = total, head_first
-        self.teacher: Teacher | None = None
+        self._total, self._head_first, self._cycle = total, head_first, cycle
+        self.teacher: _Agreement | None = None
         self._raw: Callable[[Tensor], Tensor] = network.raw
         if recipe.compile:
             self._raw = cast("Callable[[Tensor], Tensor]", torch.compile(network.raw))
@@ -170,7 +228,8 @@ class Training(pl.LightningModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> _Images:
         """Augment, on the device and outside of mixed precision."""
-        seed = derive(self._recipe.seed, "augment", self.global_step, self.global_rank)
+        step = self.global_step % (self._cycle or self._total)
+        seed = derive(self._recipe.seed, "augment", step, self.global_rank)
         with torch.no_grad():
             images = self._ordered(self._augmenter(batch.crops, seed=seed))
         return _Images(images, batch.labels, batch.rows)
@@ -185,7 +244,9 @@ class Training(pl.LightningModule):
             building.train_mode(
                 self.network, convolutions=self._recipe.frozen, norms=self._recipe.freeze_norm
             )
-        wanted = None if self.teacher is None else self.teacher(batch.rows)
+        wanted = (
+            None if self.teacher is None else self.teacher.wanted(batch.images, batch.rows, step)
+        )
         with (
             seeded(derive(seed, "network", step, self.global_rank), device=self.device),
             torch.set_grad_enabled(not alone),

@@ -39,6 +39,14 @@ def full_precision(raw: Tensor) -> Iterator[Tensor]:
         yield raw if raw.dtype == torch.float64 else raw.float()
 
 
+class NoLoss(nn.Module):
+    """Zero for any embeddings: for recipes whose only loss is the teacher's."""
+
+    def forward(self, raw: Tensor, labels: Tensor) -> LossValue:
+        """Zero, with a gradient of zero; ``active`` has no meaning."""
+        return LossValue(0.0 * raw.sum(), raw.new_tensor(float("nan")))
+
+
 class Centers(nn.Module):
     """Learned class centers, one for each person.
 

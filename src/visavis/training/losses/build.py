@@ -38,12 +38,15 @@ def build_loss(options: LossOptions, *, people: int, dimension: int) -> nn.Modul
 
 
 def _built(options: LossOptions, people: int, dimension: int) -> nn.Module:
+    from visavis.training.losses.base import NoLoss
     from visavis.training.losses.classifiers import SFaceLoss
     from visavis.training.losses.combined import CrossBatchMemory, JointLoss
     from visavis.training.losses.contrastive import ContrastiveLoss
     from visavis.training.losses.triplet import TripletLoss
 
     margin, normalize, sizes = options.used_margin, options.normalize, (people, dimension)
+    if options.kind == "none":
+        return NoLoss()
     if options.kind == "sface":
         return SFaceLoss(*sizes, scale=options.scale, intra=options.intra, inter=options.inter)
     compared: ContrastiveLoss | TripletLoss | CrossBatchMemory

@@ -10,7 +10,7 @@ from visavis.training.fields import NonNegative, PartialShare, Positive, Whole, 
 from visavis.types import Record
 
 Kind = Literal[
-    "contrastive", "triplet", "joint", "softmax", "arcface", "cosface", "adaface", "sface"
+    "contrastive", "triplet", "joint", "softmax", "arcface", "cosface", "adaface", "sface", "none"
 ]
 Miner = Literal["auto", "semihard", "hard", "all", "given"]
 """Selection of pairs or triplets in a batch; see ``LossOptions.miner``."""
@@ -27,7 +27,7 @@ KINDS: Final[dict[Kind, float]] = {
     "adaface": 0.4,
     "sface": 0.0,
 }
-"""Every kind of loss with its paper's margin."""
+"""Every kind of loss that learns who is who, with its paper's margin."""
 
 _CLASSIFIERS: Final = frozenset({"joint", "softmax", "arcface", "cosface", "adaface"})
 
@@ -38,7 +38,8 @@ class LossOptions(Record):
 
     Attributes:
         kind: ``contrastive``, ``triplet``, ``joint`` (triplet and classifier), ``softmax``,
-            ``arcface``, ``cosface``, ``adaface`` or ``sface``.
+            ``arcface``, ``cosface``, ``adaface``, ``sface``, or ``none``: zero, for recipes that
+            only imitate a model (``distil``).
         margin: ``None``: the paper's. A distance (contrastive), a squared distance (triplet,
             joint), an angle in radians (arcface), a cosine (cosface), either (adaface); unused by
             softmax and sface.
@@ -104,7 +105,7 @@ class LossOptions(Record):
     @property
     def used_margin(self) -> float:
         """The margin, or the paper's where none is given."""
-        return KINDS[self.kind] if self.margin is None else self.margin
+        return KINDS.get(self.kind, 0.0) if self.margin is None else self.margin
 
     @property
     def used_miner(self) -> str:

@@ -51,12 +51,17 @@ class Recipe(Record):
         head: how the last map becomes an embedding, for networks that have the choice; ``None``
             for their own way.
         init: the weights to start from: a registered model (``sface``) or a model directory;
-            empty for random ones.
+            empty for random ones. Of ``sface``, the backbone ``edge_mobilenet`` inherits what
+            fits it (``visavis.training.inheriting``).
         frozen: so many of the network's first convolutions stay as they are, which saves time
             and forgets less.
         freeze_norm: batch normalization keeps the statistics that ``init`` came with.
         distil: weight of the disagreement with the untouched network in the loss: the embedding
-            of each augmented crop with what ``init`` makes of the plain one, as 1 - cosine.
+            of each augmented crop with what ``init`` makes of the plain one, as 1 - cosine. A
+            narrower network than ``init``'s is compared with what that makes of the same
+            augmented crop.
+        repeat: epochs after which batches and augmentation come again, so that a wider teacher
+            has embedded them all; ``None`` for never.
         head_from_init: each person's center in the loss's classifier starts at the mean of what
             ``init`` makes of their photos, instead of at random.
         blend: how far the finished model goes from ``init`` to what was learned, in (0, 1]; 1 for
@@ -113,6 +118,7 @@ class Recipe(Record):
     frozen: Whole = 0
     freeze_norm: bool = False
     distil: NonNegative = 0.0
+    repeat: Count | None = None
     head_from_init: bool = False
     blend: NonZeroShare = 1.0
     loss: LossOptions
@@ -157,6 +163,10 @@ class Recipe(Record):
                 raise _refusal(field, getattr(self, field), "it with weights to start from (init)")
         if self.blend < 1 and not self.init:
             raise _refusal("blend", self.blend, "it with weights to start from (init)")
+        if self.loss.kind == "none" and not self.distil:
+            raise _refusal("loss.kind", "none", "it with something else to learn from (distil)")
+        if self.augment.mix and self.loss.kind != "none":
+            raise _refusal("augment.mix", self.augment.mix, "it with loss.kind none")
 
     def _check_batch(self) -> None:
         if self.sampler == "pairs" and self.batch_size % 2:
