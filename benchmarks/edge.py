@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -67,7 +68,8 @@ class Subject:
 
 def subjects(names: list[str]) -> list[Subject]:
     """The server's model and the named ones, each in the runtimes that run it."""
-    store = WeightStore()
+    home = os.environ.get("VISAVIS_HOME")
+    store = WeightStore(Path(home) if home else None)
     found = []
     for name in [SERVER, *names]:
         entry = store.entry(name)
@@ -170,6 +172,22 @@ def figures(scores: np.ndarray, same: np.ndarray, threshold: float | None) -> di
     return found
 
 
+def tested(
+    subject: Subject,
+    protocol: Protocol,
+    marks: Sequence[np.ndarray | None],
+    theirs: Vectors,
+    threshold: float,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Figures of a model alone, and against the server's templates both ways round."""
+    own, a, b = templates(subject, protocol, marks), protocol.first, protocol.second
+    both = [
+        figures(paired(own[x], theirs[y]), protocol.same, threshold) for x, y in ((a, b), (b, a))
+    ]
+    across = {key: statistics.mean(one[key] for one in both) for key in both[0]}
+    return figures(paired(own[a], own[b]), protocol.same, None), across
+
+
 def times(all_of_them: list[Subject], *, rounds: int) -> list[float]:
     """Median milliseconds of a face, everything in turns."""
     rng = np.random.default_rng(0)
@@ -221,18 +239,14 @@ def main() -> None:
         note=about,
     )  # fmt: skip
     rows: list[dict[str, Any]] = []
+    done: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
     for subject, ms in zip(contest, took, strict=True):
         row: dict[str, Any] = {"model": subject.label, "bytes": subject.size, "ms": ms}
         row["ratio"] = ms / took[0]
         if subject.trained:
-            own = templates(subject, test, marks)
-            a, b = test.first, test.second
-            row["alone"] = figures(paired(own[a], own[b]), test.same, None)
-            both = [
-                figures(paired(own[x], theirs[y]), test.same, threshold)
-                for x, y in ((a, b), (b, a))
-            ]
-            row["across"] = {key: statistics.mean(one[key] for one in both) for key in both[0]}
+            if subject.name not in done:  # runtimes agree to 1e-3
+                done[subject.name] = tested(subject, test, marks, theirs, threshold)
+            row["alone"], row["across"] = done[subject.name]
         else:
             row["alone"] = {"accuracy": SMALL[1]}
         rows.append(row)
