@@ -293,12 +293,10 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     fastest: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["ms"]):
         fastest.setdefault(row["model"].partition(",")[0], row)
-    for k, row in enumerate(fastest.values()):
-        place = (row["ms"], 100 * row["alone"]["accuracy"])
-        axes.scatter(*place, s=36)
-        text = f"{row['model']} ({row['bytes'] / 1e6:.1f} MB)"
-        offset = (6, 6 if k % 2 else -12)
-        axes.annotate(text, place, xytext=offset, textcoords="offset points", fontsize=8)
+    for row in fastest.values():
+        label = f"{row['model']} ({row['bytes'] / 1e6:.1f} MB)"
+        axes.scatter(row["ms"], 100 * row["alone"]["accuracy"], s=40, label=label)
+    axes.legend(fontsize=8, loc="lower right")
     axes.set_xlabel("milliseconds a face, one thread")
     axes.set_ylabel("accuracy on LFW View 1 test pairs (%)")
     axes.set_xlim(0, 1.5 * max(row["ms"] for row in fastest.values()))

@@ -23,7 +23,8 @@ from visavis.inference import RUNTIMES, load
 
 SMALLEST = {"prelu_net": 64, "inception_resnet_v1": 75}
 LIGHT = ("siamese_cnn", "prelu_net", "mobilenet_v1", "mobilefacenet", "small_resnet")
-HEAVY = ("sface", "edge_mobilenet", "inception_resnet_v1", "iresnet18")  # iresnet50 is the class of iresnet18
+# iresnet50 is the class of iresnet18.
+HEAVY = ("sface", "edge_mobilenet", "inception_resnet_v1", "iresnet18")
 
 
 @pytest.fixture(autouse=True, scope="module")
