@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from visavis.errors import ModelRefusedError, require_extra
+from visavis.errors import ModelRefusedError, VisavisError, require_extra
 from visavis.inference import Session
 from visavis.weights.exported import unpacked
 
@@ -56,7 +56,9 @@ def open_session(
         from visavis.embedding.torch_session import TorchSession
 
         return TorchSession(data, exported=form == "torch-export", threads=threads)
-    except (RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
+    except VisavisError:
+        raise
+    except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelRefusedError(
             f"model {name!r} does not load as {form} ({first[:200]})", "export the model anew"
