@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.service.running import Running, running
 
 from visavis.errors import OptionError
 from visavis.service.app import create_app
+from visavis.service.dialects import DIALECTS
 from visavis.service.server import require_keys
 from visavis.service.state import GalleryPlace, Service
 
@@ -57,6 +59,38 @@ ROUTES: dict[tuple[str, str], tuple[str, bool, dict[str, Any]]] = {
     ("GET", "/v1/models"): ("verify", False, {}),
     ("GET", "/metrics"): ("admin", False, {}),
 }  # fmt: skip
+# Routes of dialects: the dialect, and as above. Their keys and refusals have shapes of their own.
+SPOKEN: dict[tuple[str, str], tuple[str, str, bool, dict[str, Any]]] = {
+    ("GET", "/api/v1/recognition/subjects"): ("compreface", "enroll", True, {}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How a dialect's clients send a key, and what a refusal is.
+
+    Attributes:
+        send: returns a request with a token.
+        none: status, and part of the body, without a key.
+        invalid: the same with a key that is not valid.
+        forbidden: the same with a key without the scope.
+        nowhere: the same with a key whose galleries are not served.
+    """
+
+    send: Callable[[dict[str, Any], str], dict[str, Any]]
+    none: tuple[int, dict[str, Any]]
+    invalid: tuple[int, dict[str, Any]]
+    forbidden: tuple[int, dict[str, Any]]
+    nowhere: tuple[int, dict[str, Any]]
+
+
+NOT_FOUND = (404, {"code": 10})
+WIRES = {
+    "compreface": Wire(
+        lambda request, token: {**request, "headers": {"x-api-key": token}},
+        none=(400, {"code": 20}), invalid=NOT_FOUND, forbidden=NOT_FOUND, nowhere=NOT_FOUND,
+    ),
+}  # fmt: skip
 PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
 VALUES = {"person": NOBODY, "face": "1", "job": "0" * 32, "name": "gate"}
 
@@ -69,7 +103,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         name: GalleryPlace(str(place / f"{name}.gallery"), create=True)
         for name in ("front", "back")
     }
-    service = Service(galleries, options=options(place))
+    service = Service(galleries, options=options(place, dialects=tuple(DIALECTS)))
     service.keys.create(scopes=["verify"], rate=100_000)  # from now on, keys are needed
     with running(service) as found:
         yield found
@@ -112,7 +146,9 @@ def test_the_table_has_every_route(keyed: Running) -> None:
     }
     found = set(routes_of(create_app(keyed.service)))
     assert described <= found
-    assert found == {*ROUTES, *PUBLIC}
+    assert found == {*ROUTES, *SPOKEN, *PUBLIC}
+    assert described.isdisjoint(SPOKEN)
+    assert {dialect for dialect, *_ in SPOKEN.values()} == {*DIALECTS}
 
 
 def routes_of(holder: Any) -> Iterator[tuple[str, str]]:
@@ -159,6 +195,41 @@ def test_a_route_refuses_who_may_not_use_it(keyed: Running, route: tuple[str, st
     assert right.status_code not in {401, 403}, right.text
 
 
+@pytest.mark.parametrize("route", SPOKEN, ids=" ".join)
+def test_a_route_of_a_dialect_refuses_who_may_not_use_it(
+    keyed: Running, route: tuple[str, str]
+) -> None:
+    dialect, scope, gallery, request = SPOKEN[route]
+    wire = WIRES[dialect]
+
+    def asked(given: str | None) -> tuple[int, dict[str, Any]]:
+        sent = dict(request) if given is None else wire.send(dict(request), given)
+        answer = keyed.client.request(route[0], route[1].format(**VALUES), **sent)
+        assert answer.headers["content-type"] != "application/problem+json"
+        plain = "json" in answer.headers["content-type"]
+        return answer.status_code, answer.json() if plain else {}
+
+    def refused(given: str | None, wanted: tuple[int, dict[str, Any]]) -> None:
+        status, body = asked(given)
+        assert (status, {**body, **wanted[1]}) == (wanted[0], body)
+
+    allowed = token(keyed, scope, "verify")
+    revoked = token(keyed, "admin", label="revoked")
+    keyed.service.keys.revoke(revoked.split("_")[1])
+    refused(None, wire.none)
+    refused("vv_000000000000_" + "A" * 43, wire.invalid)
+    refused(token(keyed, "admin")[:-1] + "-", wire.invalid)
+    refused(token(keyed, "admin", expires="2020-01-01T00:00:00+00:00"), wire.invalid)
+    refused(revoked, wire.invalid)
+    lower = {"verify": "enroll", "identify": "verify", "enroll": "identify"}
+    refused(token(keyed, lower[scope]), wire.forbidden)
+    if gallery:
+        refused(token(keyed, scope, "verify", gallery="nowhere"), wire.nowhere)
+    status, body = asked(allowed)
+    for wanted, part in (wire.none, wire.invalid, wire.forbidden, wire.nowhere):
+        assert (status, {**body, **part}) != (wanted, body)
+
+
 def test_metrics_are_for_keys_of_all_galleries(keyed: Running) -> None:
     assert ask(keyed, token(keyed, "admin"), ("GET", "/metrics")).status_code == 403
     assert ask(keyed, token(keyed, "admin", gallery="*"), ("GET", "/metrics")).status_code == 200
@@ -189,8 +260,6 @@ def test_a_calibration_is_for_keys_of_its_galleries(keyed: Running) -> None:
     import visavis
 
     shipped = visavis.calibrations.names(home=home)[0]
-    from dataclasses import replace
-
     store = visavis.CalibrationStore(home)
     for name in ("frontal", "shared"):
         store.save(replace(visavis.calibrations.show(shipped, home=home), name=name))

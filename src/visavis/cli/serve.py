@@ -50,6 +50,25 @@ def serve(
     ui: Annotated[
         bool, typer.Option("--ui", help="Also serve the page for the browser, at /ui.")
     ] = False,
+    dialect: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dialect",
+            help="Also answer clients of another service: compreface; repeatable.",
+        ),
+    ] = None,
+    fmr: Annotated[
+        float,
+        typer.Option("--fmr", help="False match rate of comparisons in a dialect."),
+    ] = 1e-3,
+    fpir: Annotated[
+        float | None,
+        typer.Option(
+            "--fpir",
+            help="False positive identification rate of searches in a dialect.",
+            show_default="0.01, or the lowest that the data support",
+        ),
+    ] = None,
     host: Annotated[
         str,
         typer.Option("--host", help="Address to listen on; another than loopback needs a key."),
@@ -117,6 +136,7 @@ def serve(
     Example: `visavis serve --ui --gallery door=door.gallery`
     """
     require_extra("service", "the service")
+    from visavis.service.dialects import load
     from visavis.service.server import require_keys
     from visavis.service.server import serve as run
     from visavis.service.state import GalleryPlace, Service, ServiceOptions
@@ -125,8 +145,9 @@ def serve(
         workers=workers, queue=queue, batch=batch, photo_bytes=round(max_photo * 1e6),
         body_bytes=round(max_body * 1e6), megapixels=megapixels, faces=faces, photos=photos,
         seconds=seconds, jobs=jobs, job_photos=job_photos, job_hours=job_hours, audit=audit,
-        home=home(), temporary=temporary,
+        home=home(), temporary=temporary, dialects=tuple(dialect or ()), fmr=fmr, fpir=fpir,
     )  # fmt: skip
+    load(limits.dialects)  # before a gallery is made
     places = _places(gallery or [])
     keys = dict(_pair(text, "--gallery-key-file") for text in gallery_key_file or [])
     if unknown := keys.keys() - places.keys():

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from visavis.api import schemas
-from visavis.service import problems
+from visavis.service import dialects, problems
 from visavis.service.limits import Guard
 from visavis.service.routes import calibrations, collections, jobs, people, photos, system
 from visavis.service.state import Service
@@ -99,10 +99,14 @@ def create_app(service: Service) -> FastAPI:
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
     app.state.service = service
-    problems.install(app)
-    app.add_middleware(Guard, service=service)
+    spoken = dialects.load(service.options.dialects)
+    respond = dialects.responder(spoken)
+    problems.install(app, respond)
+    app.add_middleware(Guard, service=service, respond=respond)
     for room in (photos, people, collections, calibrations, jobs, system):
         app.include_router(room.router)
+    for dialect in spoken:
+        app.include_router(dialect.router, include_in_schema=False)
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -18,8 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visavis.service import problems
-from visavis.service.problems import ProblemError
+from visavis.service.problems import ProblemError, Respond
 from visavis.service.state import LOOPBACK, Service
 
 log: Final = logging.getLogger("visavis.service")
@@ -41,10 +40,11 @@ class Guard:
     Args:
         app: the application.
         service: gives limits, keys and metrics.
+        respond: makes the response to a refused request.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
+    def __init__(self, app: ASGIApp, service: Service, respond: Respond) -> None:
+        self._app, self._service, self._respond = app, service, respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -54,8 +54,9 @@ class Guard:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         exchange = _Exchange(
-            self._service, scope, receive, send, given if _ID.fullmatch(given) else _new_id()
-        )
+            self._service, self._respond, scope, receive, send,
+            given if _ID.fullmatch(given) else _new_id(),
+        )  # fmt: skip
         scope.setdefault("state", {})["request_id"] = exchange.id
         try:
             self._admit(headers)
@@ -94,11 +95,12 @@ class Guard:
 class _Exchange:
     """One request and its response."""
 
-    def __init__(
-        self, service: Service, scope: Scope, receive: Receive, send: Send, request_id: str
-    ) -> None:
+    def __init__(  # noqa: PLR0917
+        self, service: Service, respond: Respond, scope: Scope, receive: Receive, send: Send,
+        request_id: str,
+    ) -> None:  # fmt: skip
         self.id = request_id
-        self._service, self._scope = service, scope
+        self._service, self._respond, self._scope = service, respond, scope
         self._receive, self._send = receive, send
         self._start = perf_counter()
         self._received = 0
@@ -154,7 +156,8 @@ class _Exchange:
         """Answers with a problem, unless an answer has begun."""
         if not self._status:
             self._state["reason"] = problem.reason
-            await problems.response(problem, self.id)(self._scope, self.receive, self.send)
+            response = self._respond(self._scope, problem, self.id)
+            await response(self._scope, self.receive, self.send)
 
     def gone(self) -> None:
         """Notes that the client left before its body was complete."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
 from visavis import errors
 from visavis.errors import VisavisError
@@ -113,12 +114,16 @@ def response(problem: ProblemError, request_id: str) -> Response:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Makes an application answer all its errors as problems."""
+Respond = Callable[[Scope, ProblemError, str], Response]
+"""Makes the response to a refused request, of its scope, the problem and its id."""
+
+
+def install(app: FastAPI, respond: Respond) -> None:
+    """Makes an application answer all its errors as problems, or as ``respond`` does."""
 
     def answer(request: Request, problem: ProblemError) -> Response:
         request.state.reason = problem.reason
-        return response(problem, request.state.request_id)
+        return respond(request.scope, problem, request.state.request_id)
 
     @app.exception_handler(ProblemError)
     async def _refused(request: Request, error: ProblemError) -> Response:

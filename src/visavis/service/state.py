@@ -51,9 +51,13 @@ class ServiceOptions(Record):
         audit: record each identification in the gallery's audit log, by ids.
         home: folder of models, calibrations and keys; ``None``: the user's data folder.
         temporary: folder for the files of jobs; ``None``: the system's temporary folder.
+        dialects: wire formats of other services to speak, of ``service.dialects.DIALECTS``.
+        fmr: false match rate of comparisons in a dialect, whose requests name none, in (0, 1).
+        fpir: false positive identification rate of searches in a dialect, in (0, 1); ``None``:
+            0.01, or the lowest rate that the data support.
 
     Raises:
-        OptionError: a number is not above 0.
+        OptionError: a number is not above 0, or a rate not below 1.
     """
 
     workers: int | None = None
@@ -72,12 +76,18 @@ class ServiceOptions(Record):
     audit: bool = True
     home: Path | None = None
     temporary: Path | None = None
+    dialects: tuple[str, ...] = ()
+    fmr: float = 1e-3
+    fpir: float | None = None
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and not value > 0:
                 raise OptionError(f"{name} {value}", "give a number above 0")
+        for name in ("fmr", "fpir"):
+            if (rate := getattr(self, name)) is not None and not rate < 1:
+                raise OptionError(f"{name} {rate}", "give a rate in (0, 1)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.responses import JSONResponse, Response
 
 from visavis.service import problems
+from visavis.service.keys import ServiceKey
 from visavis.service.problems import ProblemError
 from visavis.service.state import Caller, Service
 from visavis.service.uploads import FORM, JSON
@@ -74,7 +75,7 @@ def needs(scope: str) -> Any:
         token = bearer.credentials if bearer else header
         if header is not None and header != token:
             token = ""  # two that differ: neither is taken
-        caller = _caller(request, token)
+        caller = caller_of(request, token)
         if scope != ANY_SCOPE:
             caller.require(scope)
         _require_known_options(request)
@@ -87,7 +88,12 @@ def needs(scope: str) -> Any:
     return Depends(find_anyone if scope == ANYONE else find)
 
 
-def _caller(request: Request, token: str | None) -> Caller:
+def caller_of(request: Request, token: str | None) -> Caller:
+    """Returns who sends a token; without any key, everybody is the same caller.
+
+    Raises:
+        ProblemError: 401 without a valid token, 429 beyond the key's rate.
+    """
     service = service_of(request)
     if not service.keys:
         return Caller()
@@ -98,8 +104,17 @@ def _caller(request: Request, token: str | None) -> Caller:
             "send Authorization: Bearer TOKEN; `visavis keys create` makes a token",
             headers={"WWW-Authenticate": 'Bearer realm="visavis"'},
         )  # fmt: skip
+    return admit(request, key)
+
+
+def admit(request: Request, key: ServiceKey) -> Caller:
+    """Returns the caller with a key that was checked, and counts the request.
+
+    Raises:
+        ProblemError: 429 beyond the key's rate.
+    """
     request.state.key = key.id
-    if wait := service.buckets.take(key.id, key.rate):
+    if wait := service_of(request).buckets.take(key.id, key.rate):
         raise ProblemError(
             429, "rate-limit", f"more than {key.rate:,} requests a minute",
             "wait, or ask for a key with a higher rate",
