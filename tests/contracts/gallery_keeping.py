@@ -279,6 +279,8 @@ class KeepingContract(WithStore):
             lambda: store.person("Anne"),
             lambda: list(store.faces()),
             lambda: store.crop(number),
+            lambda: store.face(number),
+            lambda: store.add_person("Bob"),
             lambda: store.has_person("Anne"),
             lambda: store.has_source("a", person="Anne", model_sha256=A),
             lambda: store.set_attributes("Anne", {}),

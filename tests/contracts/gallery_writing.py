@@ -64,6 +64,47 @@ class WritingContract(WithStore):
         with pytest.raises(GalleryError):
             store.crop(number + 1)
 
+    def test_a_face_by_number(self, store: GalleryStore) -> None:
+        numbers = store.add([face("Anne", photo="a.jpg"), other("Bob"), face("Anne", E[1])])
+        every = list(store.faces())
+        for k, number in enumerate(numbers):
+            found = store.face(number)
+            assert found.to_dict() == every[k].to_dict()
+            assert found.vector.tobytes() == every[k].vector.tobytes()
+            assert [f.id for f in store.faces(after=number)] == numbers[k + 1 :]
+        assert [f.id for f in store.faces(person="Anne", after=numbers[0])] == numbers[2:]
+        assert [f.id for f in store.faces(model_sha256=B, after=numbers[0])] == [numbers[1]]
+        store.remove_faces(numbers[:1])
+        for unknown in (numbers[0], 0, -1, numbers[2] + 1, 2**63, 2**70):
+            with pytest.raises(GalleryError):
+                store.face(unknown)
+
+    def test_a_person_without_faces(self, opener: Opener) -> None:
+        with opener() as store:
+            store.add_person("Zoe\u0308")
+            made = store.person("Zo\u00eb")
+            assert (made.faces, made.attributes) == ({}, {})
+            assert (names(store), store.info().people, store.info().faces) == (["Zo\u00eb"], 1, {})
+            for name in ("Zo\u00eb", "Zoe\u0308"):
+                with pytest.raises(PersonExistsError):
+                    store.add_person(name)
+            with pytest.raises(OptionError):
+                store.add_person(" Anne")
+            (entry,) = store.audit(action="add")
+            assert entry.subject == made.id
+            assert found(store, E[0]) == []
+            store.set_attributes("Zo\u00eb", {"a": 1})
+            before = state(store)
+            assert store.check().ok
+        with opener() as store:
+            assert state(store) == before
+            (number,) = store.add([face("Zo\u00eb")])
+            assert store.person("Zo\u00eb").id == made.id
+            assert found(store, E[0]) == [("Zo\u00eb", 1.0)]
+            assert [f.id for f in store.faces()] == [number]
+            store.remove("Zo\u00eb")
+            assert names(store) == []
+
     def test_arrays_are_not_shared(self, store: GalleryStore) -> None:
         vector = E[1].copy()
         store.add([face("Anne", vector)])

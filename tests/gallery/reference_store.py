@@ -17,7 +17,13 @@ from typing import Any
 import numpy as np
 from tests.contracts.gallery_model import GalleryModel, nfc
 
-from visavis.errors import GalleryError, ModelMismatchError, OptionError, UnknownPersonError
+from visavis.errors import (
+    GalleryError,
+    ModelMismatchError,
+    OptionError,
+    PersonExistsError,
+    UnknownPersonError,
+)
 from visavis.gallery.records import (
     AuditEntry,
     CheckReport,
@@ -126,12 +132,33 @@ class ReferenceStore:
 
         self._write("expiry", act)
 
+    def add_person(self, name: str, /) -> None:
+        def act(e: dict[str, Any]) -> tuple[str, Any, None]:
+            if nfc(name) in e["model"].people:
+                raise PersonExistsError("enrolled", "another name")
+            unit = np.ones(1, dtype=np.float32)
+            if (refusal := e["model"].refusal([NewFace(name, unit, "none", "0" * 64)])) is not None:
+                raise refusal("a name", "give another")
+            e["model"].people[nfc(name)] = {}
+            e["ids"][nfc(name)], e["made"][nfc(name)] = secrets.token_hex(8), _now()
+            return e["ids"][nfc(name)], {}, None
+
+        self._write("add", act)
+
+    def face(self, number: int, /) -> StoredFace:
+        for found in self.faces(after=number - 1):
+            if found.id == number:
+                return found
+        raise GalleryError("no such face", "give another")
+
     def faces(
-        self, *, person: str | None = None, model_sha256: str | None = None
+        self, *, person: str | None = None, model_sha256: str | None = None, after: int = 0
     ) -> Iterator[StoredFace]:
         e = self._load()
         wanted = None if person is None else self.person(person).name
         for n, f in sorted(e["model"].faces.items()):
+            if n <= after:
+                continue
             if wanted in {None, f.person} and model_sha256 in {None, f.model_sha256}:
                 yield StoredFace(
                     n, f.person, f.vector, f.model, f.model_sha256, f.pipeline_id, f.quality_score,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
-from visavis.errors import OptionError, UnknownPersonError
+from visavis.errors import GalleryError, OptionError, PersonExistsError, UnknownPersonError
 
 LONGEST = 200
 """Maximum number of characters of a name in NFC."""
@@ -81,6 +81,16 @@ def unknown_id(person_id: str) -> UnknownPersonError:
     return UnknownPersonError(
         f"nobody has the id {person_id[:40]!a}", "`visavis people list --json` shows the ids"
     )
+
+
+def enrolled_already(name: str) -> PersonExistsError:
+    """The error for a new person's name that somebody has."""
+    return PersonExistsError(f"'{name}' is enrolled already", "choose another name")
+
+
+def unknown_face(face: int) -> GalleryError:
+    """The error for a number that no face has."""
+    return GalleryError(f"there is no face {face}", "`visavis people show` lists a person's")
 
 
 def without_name(path: str, name: str) -> str:

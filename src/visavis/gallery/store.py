@@ -44,6 +44,15 @@ class GalleryStore(Protocol):
         """
         ...
 
+    def add_person(self, name: str, /) -> None:
+        """Adds a person without faces.
+
+        Raises:
+            OptionError: an invalid name.
+            PersonExistsError: somebody is called so.
+        """
+        ...
+
     def people(self) -> Iterator[Person]:
         """Yields all people, sorted by name (code points)."""
         ...
@@ -57,12 +66,17 @@ class GalleryStore(Protocol):
         ...
 
     def faces(
-        self, *, person: str | None = None, model_sha256: str | None = None
+        self, *, person: str | None = None, model_sha256: str | None = None, after: int = 0
     ) -> Iterator[StoredFace]:
-        """Yields faces in order of number; only those of a person or a model if given.
+        """Yields faces in order of number; only those of a person or a model if given, and with
+        numbers above ``after``.
 
         Faces added after the call may be missing.
         """
+        ...
+
+    def face(self, number: int, /) -> StoredFace:
+        """Returns a face by number. Raises GalleryError: no such face."""
         ...
 
     def crop(self, face: int, /) -> bytes | None:

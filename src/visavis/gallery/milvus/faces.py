@@ -239,14 +239,25 @@ class Faces:
             rows = self.tables.read(model.faces, "person", [person], _WHOLE)
             self.tables.put(model.faces, [row | {"expires": when} for row in rows])
 
-    def by_number(self, models: Sequence[Model], where: str) -> Iterator[StoredFace]:
+    def one(self, number: int, models: Iterable[Model]) -> StoredFace | None:
+        """Returns a face by number; ``None`` if there is none."""
+        if not 0 < number < 2**63:
+            return None
+        for model in models:
+            for row in self.tables.read(model.faces, "id", [number], _WHOLE):
+                for name in self.people.names([row["person"]]).values():
+                    return _stored_face(row, model, name)
+        return None
+
+    def by_number(
+        self, models: Sequence[Model], where: str, *, after: int = 0
+    ) -> Iterator[StoredFace]:
         """Yields the faces that match a filter; faces removed meanwhile may be missing."""
-        streams = [self._stored(model, where) for model in models]
+        streams = [self._stored(model, where, after) for model in models]
         yield from heapq.merge(*streams, key=lambda face: face.id)
 
-    def _stored(self, model: Model, where: str) -> Iterator[StoredFace]:
+    def _stored(self, model: Model, where: str, last: int) -> Iterator[StoredFace]:
         page: list[Row] | None = []
-        last = -1
         while page is not None:  # ``last`` increases with each page
             with self.tables.connection.lock:
                 page = next(self.tables.pages(model.faces, where, _WHOLE, after=last), None)

@@ -31,7 +31,13 @@ from visavis.gallery.milvus.options import MilvusOptions
 from visavis.gallery.milvus.people import People, usable_attributes
 from visavis.gallery.milvus.search import MilvusSearch, require_fusion
 from visavis.gallery.milvus.tables import Tables, is_one
-from visavis.gallery.names import composed, unknown_id, usable_name
+from visavis.gallery.names import (
+    composed,
+    enrolled_already,
+    unknown_face,
+    unknown_id,
+    usable_name,
+)
 from visavis.gallery.records import (
     AuditEntry,
     CheckReport,
@@ -213,6 +219,18 @@ class MilvusGallery:
             self._people.delete(new.values())
             self._ledger.drop(write)
 
+    def add_person(self, name: str, /) -> None:
+        """Adds a person without faces. See ``GalleryStore.add_person``."""
+        with self._writing():
+            wanted = usable_name(name)
+            if self._people.ids([wanted]):
+                raise enrolled_already(wanted)
+            number = secrets.token_hex(16)
+            write = self._ledger.begin("person", {}, Event("add", number, {}))
+            self._tables.ensure("people")
+            self._people.put({wanted: number})
+            self._ledger.finish(write)
+
     def people(self) -> Iterator[Person]:
         """Yields all people, sorted by name. See ``GalleryStore.people``."""
         with self._connection.lock:
@@ -243,13 +261,21 @@ class MilvusGallery:
         return found[person_id]
 
     def faces(
-        self, *, person: str | None = None, model_sha256: str | None = None
+        self, *, person: str | None = None, model_sha256: str | None = None, after: int = 0
     ) -> Iterator[StoredFace]:
         """Yields faces in order of number. See ``GalleryStore.faces``."""
         with self._connection.lock:
             where = "" if person is None else is_one("person", self._people.known(person))
             models = [m for m in self._faces.models().values() if model_sha256 in {None, m.sha256}]
-        yield from self._faces.by_number(models, where)
+        yield from self._faces.by_number(models, where, after=after)
+
+    def face(self, number: int, /) -> StoredFace:
+        """Returns a face by number. See ``GalleryStore.face``."""
+        with self._connection.lock:
+            found = self._faces.one(number, self._faces.models().values())
+        if found is None:
+            raise unknown_face(number)
+        return found
 
     def crop(self, face: int, /) -> bytes | None:
         """Returns the aligned face, if stored. See ``GalleryStore.crop``."""
@@ -258,7 +284,7 @@ class MilvusGallery:
                 for row in self._tables.read(model.faces, "id", [int(face)], ["crop", "person"]):
                     if self._people.names([row["person"]]):
                         return self._faces.crop(face) if row["crop"] else None
-        raise GalleryError(f"there is no face {face}", "`visavis people show` lists a person's")
+        raise unknown_face(face)
 
     def has_person(self, name: str, /) -> bool:
         """Returns whether a person of that name is enrolled."""

@@ -11,7 +11,7 @@ from visavis.errors import OptionError, PersonExistsError
 from visavis.gallery import timestamps
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.entries import splittable
-from visavis.gallery.names import composed
+from visavis.gallery.names import composed, enrolled_already
 from visavis.gallery.sqlite import audit
 from visavis.gallery.sqlite.database import State
 from visavis.gallery.sqlite.erase import Erased
@@ -44,6 +44,20 @@ class Change:
     def __init__(self, db: sqlite3.Connection, cipher: ValueCipher, state: State) -> None:
         self._db, self._cipher, self._state = db, cipher, state
         self.erased = Erased.NOTHING
+
+    def add_person(self, name: str) -> None:
+        """Adds a person (valid name in NFC) without faces.
+
+        Raises:
+            PersonExistsError: somebody is called so.
+        """
+        if find_person(self._db, self._cipher, name) is not None:
+            raise enrolled_already(name)
+        people, clock = find_or_make(
+            self._db, self._cipher, self._state.clock, {name: None}, timestamps.now()
+        )
+        self._db.execute("UPDATE state SET clock = ?", (clock,))
+        self._record("add", people[name][1], {})
 
     def rename(self, old: str, new: str) -> None:
         """Renames a person (valid name in NFC).

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from visavis.errors import GalleryDamagedError, GalleryError
+from visavis.errors import GalleryDamagedError
 from visavis.former import levelled
 from visavis.gallery import timestamps
 from visavis.gallery.crypto.value_cipher import ValueCipher
-from visavis.gallery.names import unknown_person
+from visavis.gallery.names import unknown_face, unknown_person
 from visavis.gallery.records import Person, StoredFace
 from visavis.gallery.sqlite.database import Readable, State
 from visavis.gallery.sqlite.row_codec import (
@@ -143,17 +143,29 @@ def all_people(database: Readable, cipher: ValueCipher) -> Iterator[Person]:
 
 
 def faces_of(
-    database: Readable, cipher: ValueCipher, *, person: int | None, model_sha256: str | None
-) -> Iterator[StoredFace]:
+    database: Readable, cipher: ValueCipher, *, person: int | None, model_sha256: str | None,
+    after: int = 0,
+) -> Iterator[StoredFace]:  # fmt: skip
     """Yields the faces present at the call, by number; faces removed meanwhile may be missing."""
     with database.reading() as (_, state):
         last = state.clock
-    after = 0
     while after < last:  # increases with each batch
         with database.reading() as (db, _):
             part = _faces(db, cipher, (after, last), person, model_sha256)
         yield from part
         after = part[-1].id if len(part) == _PART else last
+
+
+def face_of(db: sqlite3.Connection, cipher: ValueCipher, number: int) -> StoredFace:
+    """Returns a face by number.
+
+    Raises:
+        GalleryError: there is no such face.
+    """
+    found = _faces(db, cipher, (number - 1, number), None, None) if 0 < number < 2**63 else []
+    if not found:
+        raise unknown_face(number)
+    return found[0]
 
 
 def crop_of(db: sqlite3.Connection, cipher: ValueCipher, face: int) -> bytes | None:
@@ -165,7 +177,7 @@ def crop_of(db: sqlite3.Connection, cipher: ValueCipher, face: int) -> bytes | N
     """
     row = db.execute("SELECT crop FROM face WHERE id = ?", (face,)).fetchone()
     if row is None:
-        raise GalleryError(f"there is no face {face}", "`visavis people show` lists a person's")
+        raise unknown_face(face)
     if not row[0]:
         return None
     found = db.execute("SELECT png FROM crop WHERE face = ?", (face,)).fetchone()

@@ -118,6 +118,12 @@ class SqliteGallery:
             self._indexes.follow(state, written)
         return written.numbers
 
+    def add_person(self, name: str, /) -> None:
+        """Adds a person without faces. See ``GalleryStore.add_person``."""
+        wanted = usable_name(name)
+        with self._db.writing() as (db, state):
+            Change(db, self._cipher, state).add_person(wanted)
+
     def set_attributes(self, name: str, attributes: Mapping[str, Any], /) -> None:
         """Replaces a person's attributes. See ``GalleryStore.set_attributes``."""
         text = attributes_text(attributes)
@@ -201,7 +207,7 @@ class SqliteGallery:
             return person_names(db, self._cipher, found)[found[0]][0]
 
     def faces(
-        self, *, person: str | None = None, model_sha256: str | None = None
+        self, *, person: str | None = None, model_sha256: str | None = None, after: int = 0
     ) -> Iterator[StoredFace]:
         """Yields faces in order of number. See ``GalleryStore.faces``."""
         number = None
@@ -209,8 +215,13 @@ class SqliteGallery:
             with self._db.reading() as (db, _):
                 number = self._person(db, person)[0]
         yield from reading.faces_of(
-            self._db, self._cipher, person=number, model_sha256=model_sha256
+            self._db, self._cipher, person=number, model_sha256=model_sha256, after=after
         )
+
+    def face(self, number: int, /) -> StoredFace:
+        """Returns a face by number. See ``GalleryStore.face``."""
+        with self._db.reading() as (db, _):
+            return reading.face_of(db, self._cipher, number)
 
     def crop(self, face: int, /) -> bytes | None:
         """Returns the aligned face, if stored. See ``GalleryStore.crop``."""
