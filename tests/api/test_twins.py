@@ -46,6 +46,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "faces": "max_faces", "photos": "ServiceOptions", "job_photos": "ServiceOptions",
         "jobs": "ServiceOptions", "job_hours": "ServiceOptions", "seconds": "wait",
         "temporary": "ServiceOptions", "audit": "ServiceOptions",
+        "dialect": "ServiceOptions(dialects)", "fmr": "ServiceOptions", "fpir": "ServiceOptions",
     },
     "demo": {
         "out": "plot() and savefig", "lfw": "the photos", "fetch": "fetch_lfw", "ui": "mount_page",
