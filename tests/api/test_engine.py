@@ -18,6 +18,7 @@ import visavis as vv
 from visavis.errors import (
     BusyError,
     ImageTooLargeError,
+    ModelMismatchError,
     NoFaceError,
     NotAnImageError,
     OptionError,
@@ -75,6 +76,22 @@ def test_answers_are_those_of_the_functions(
     (own,), (other,) = engine.embed(turned), vv.embed(turned)
     assert own.vector @ other.vector == pytest.approx(1, abs=1e-5)
     assert own.magnitude == pytest.approx(other.magnitude, rel=1e-4)
+
+
+def test_templates_are_compared_as_their_photos_are(
+    engine: vv.Engine, portrait: np.ndarray, turned: bytes
+) -> None:
+    wanted = engine.verify(portrait, turned, fmr=1e-4)
+    (a,), (b,) = engine.embed(portrait), engine.embed(turned)
+    scores, point = engine.compare(a.vector[None], np.stack([b.vector, a.vector]), fmr=1e-4)
+    assert scores[0, 0] == pytest.approx(wanted.score, abs=1e-5)
+    assert scores[0, 1] == pytest.approx(1, abs=1e-5)
+    assert scores.max() <= 1
+    assert point == wanted.operating_point
+    with pytest.raises(OptionError):
+        engine.compare(a.vector[None] * 2, b.vector[None])
+    with pytest.raises(ModelMismatchError):
+        engine.compare(a.vector[None], np.eye(2, dtype=np.float32))
 
 
 def test_errors_reach_the_caller_that_asked(engine: vv.Engine, portrait: np.ndarray) -> None:

@@ -100,6 +100,35 @@ def test_candidates_are_those_of_brute_force(
     assert face.fpir == pytest.approx(float(gallery.fpir(face.score)))
 
 
+def test_templates_are_matched_as_their_photos_are(
+    enrolled: SqliteGallery, old: Recognizer, new: Recognizer, save
+) -> None:
+    path = save("probe.png", tile(7, 5), tile(500, 0))
+    identifier = Identifier(enrolled, [old], options=IdentifyOptions(fpir=0.05, audit=True))
+    faces = identifier.identify(path).faces
+    vectors = np.stack([one.vector for one in old.embed(path, rule="all")])
+    for face, found in zip(faces, identifier.match(vectors), strict=True):
+        assert found.point == face.threshold
+        assert found.candidates[: len(face.candidates)] == face.candidates
+        assert (found.excess >= 0) == (face.person is not None)
+    by_photo, by_vector = list(enrolled.audit(action="identify"))
+    assert by_vector.details["faces"] == by_photo.details["faces"]
+    assert by_vector.subject == by_photo.subject == enrolled.person("p07").id
+    with pytest.raises(OptionError):
+        identifier.match(vectors * 2)
+    with pytest.raises(ModelMismatchError):
+        identifier.match(np.eye(2, dtype=np.float32))
+    enrolled.add([NewFace("p00", vectors[0], "new", new.model_sha256)])
+    with pytest.raises(OptionError, match="several models"):
+        Identifier(enrolled, [old, new]).match(vectors)
+
+
+def test_nobody_matches_in_an_empty_gallery(gallery: SqliteGallery, old: Recognizer) -> None:
+    vector = np.zeros((1, 32), np.float32)
+    vector[0, 0] = 1
+    assert Identifier(gallery, [old]).match(vector) == []
+
+
 def test_many_photos_and_bad_ones(enrolled: SqliteGallery, old: Recognizer, save, tmp_path) -> None:
     text = tmp_path / "text.png"
     text.write_text("no photo")

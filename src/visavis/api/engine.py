@@ -13,7 +13,7 @@ from visavis.api.gallery import Gallery, GalleryAccess, Place
 from visavis.api.options import DetectorOptions, PhotoOptions
 from visavis.images import Limits
 from visavis.pipeline.shared import PhotoQueue, SharedRecognizer
-from visavis.types import Face, Template
+from visavis.types import Face, OperatingPoint, Template, Vectors
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration
@@ -128,6 +128,18 @@ class Engine:
             BusyError: the queue is full.
         """
         return self.recognizer(**options).embed(photo, rule=faces)
+
+    def compare(
+        self,
+        first: Vectors,
+        second: Vectors,
+        /,
+        *,
+        fmr: float = 1e-3,
+        **options: Unpack[PhotoOptions],
+    ) -> tuple[Vectors, OperatingPoint]:
+        """Returns the scores of templates, and the operating point; see ``Recognizer.compare``."""
+        return self.recognizer(**options).compare(first, second, fmr=fmr)
 
     def gallery(
         self, location: Place, /, *, create: bool = False, **access: Unpack[GalleryAccess]

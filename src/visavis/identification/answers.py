@@ -11,7 +11,7 @@ import numpy as np
 
 from visavis.decision.llr import words
 from visavis.decision.open_set import IdentificationPoint, OpenSet
-from visavis.types import Face, Quality, Record, Template
+from visavis.types import Face, Quality, Record, Template, Vectors
 
 if TYPE_CHECKING:
     from visavis.gallery.records import Match
@@ -222,6 +222,24 @@ class ModelMatches:
             point,
             tuple(_candidates(matches, recognizer.model, open_set, models) for matches in found),
         )
+
+
+def search(
+    gallery: GalleryStore,
+    recognizer: Recognizer,
+    vectors: Vectors,
+    open_set: OpenSet,
+    *,
+    fpir: float,
+    k: int,
+    fusion: Fusion,
+) -> list[FaceMatches]:
+    """Searches a gallery of one model with ``(Q, D)`` templates; see ``ModelMatches.ask``."""
+    point = open_set.point(fpir)
+    found = gallery.search(
+        vectors, model_sha256=recognizer.model_sha256, k=k, fusion=fusion, domain=open_set.domain
+    )
+    return [FaceMatches(point, _candidates(one, recognizer.model, open_set, 1)) for one in found]
 
 
 def _candidates(

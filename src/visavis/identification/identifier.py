@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -18,10 +19,18 @@ from visavis.decision.open_set import DEFAULT_FPIR, ENOUGH, OpenSet, above_defau
 from visavis.errors import OptionError, UnknownCalibrationError, UnsupportedFmrError
 from visavis.gallery.fusion import FUSIONS
 from visavis.gallery.space import calibration_in
-from visavis.identification.answers import Identification, IdentifiedPhoto, ModelMatches, fuse
+from visavis.identification.answers import (
+    Candidate,
+    FaceMatches,
+    Identification,
+    IdentifiedPhoto,
+    ModelMatches,
+    fuse,
+    search,
+)
 from visavis.identification.models import enrolled_otherwise
 from visavis.pipeline import batch, rules
-from visavis.types import Template
+from visavis.types import Template, Vectors
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration
@@ -210,6 +219,38 @@ class Identifier:
                 if progress is not None:
                     progress(k + 1, len(photos))
 
+    def match(self, vectors: Vectors, /) -> list[FaceMatches]:
+        """Searches the gallery with templates of the only model in use.
+
+        Args:
+            vectors: ``(Q, D)`` float32 of unit length.
+
+        Returns:
+            Threshold and candidates of each, best first: a person is identified whose score is at
+            or above the threshold. Empty for an empty gallery.
+
+        Raises:
+            ModelMismatchError: the templates are of another model.
+            OptionError: several models are in use; templates that are not of unit length.
+            UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
+        """
+        asked = self._usable(self._info())
+        if not asked:
+            return []
+        if len(asked) > 1:
+            names = " or ".join(recognizer.model for _, recognizer, _ in asked)
+            raise OptionError("templates in a gallery of several models", f"say model={names}")
+        ((_, recognizer, open_set),) = asked
+        rate = self._rate([open_set])
+        matches = search(
+            self._gallery, recognizer, vectors, open_set,
+            fpir=rate, k=max(2, self._options.top), fusion=self._options.fusion,
+        )  # fmt: skip
+        if self._options.audit:
+            named = [one.candidates[0] if one.excess >= 0 else None for one in matches]
+            self._note_named(hashlib.sha256(vectors.tobytes()).hexdigest(), named, rate)
+        return matches
+
     def _answer(
         self, source: str, digest: str, templates: Sequence[Sequence[Template]]
     ) -> IdentifiedPhoto:
@@ -305,6 +346,9 @@ class Identifier:
 
     def _note(self, digest: str, faces: tuple[Identification, ...], fpir: float) -> None:
         named = [face.candidates[0] if face.person is not None else None for face in faces]
+        self._note_named(digest, named, fpir)
+
+    def _note_named(self, digest: str, named: Sequence[Candidate | None], fpir: float) -> None:
         known = [one for one in named if one is not None]
         self._gallery.note(
             "identify",

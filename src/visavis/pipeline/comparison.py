@@ -13,7 +13,7 @@ from visavis.decision.llr import posterior, words
 from visavis.decision.profile import Calibration
 from visavis.errors import ModelMismatchError, OptionError
 from visavis.pipeline.records import FaceUsed, Verification
-from visavis.types import PassedOver, Template
+from visavis.types import PassedOver, Template, Vectors
 from visavis.weights.builtin import BUILTIN
 
 _SAME_PIXELS: Final = 1 - 1e-6
@@ -46,11 +46,11 @@ def compare(
     if prior is not None and not 0 < prior < 1:
         raise OptionError(f"prior {prior}", "give a probability above 0 and below 1")
     _require_one_model([*first, *second])
-    a_side = calibration.project(np.stack([t.vector for t in first]), side="a")
-    b_side = calibration.project(np.stack([t.vector for t in second]), side="b")
-    scores = a_side @ b_side.T
+    scores = score_matrix(
+        np.stack([t.vector for t in first]), np.stack([t.vector for t in second]), calibration
+    )
     row, column = np.unravel_index(int(scores.argmax()), scores.shape)
-    score = float(np.clip(scores[row, column], -1, 1))
+    score = float(scores[row, column])
     comparisons = scores.size
     point = calibration.operating_point(fmr / comparisons)
     llr = float(calibration.llr(np.array([score]))[0]) if calibration.evidence else float("nan")
@@ -85,6 +85,13 @@ def compare(
         reason=reason,
         centered=calibration.domain is not None,
     )
+
+
+def score_matrix(first: Vectors, second: Vectors, calibration: Calibration) -> Vectors:
+    """Returns the scores ``(N, M)`` of ``(N, D)`` with ``(M, D)`` templates of one model."""
+    a_side = calibration.project(first, side="a")
+    b_side = calibration.project(second, side="b")
+    return np.asarray(np.clip(a_side @ b_side.T, -1, 1))
 
 
 def _require_one_model(templates: Sequence[Template]) -> None:

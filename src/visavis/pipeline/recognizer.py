@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visavis.errors import ModelMismatchError
 from visavis.pipeline import batch, rules
 from visavis.pipeline.extractor import Extractor, RecognizerOptions
 from visavis.pipeline.records import PhotoResult, Verification
-from visavis.types import Detector, Face, Image, Template
+from visavis.types import Detector, Face, Image, OperatingPoint, Template, Vectors
 
 if TYPE_CHECKING:
     from visavis.decision.profile import Calibration
@@ -210,3 +211,38 @@ class Recognizer(Extractor):
             rule=rule,
             prior=prior,
         )
+
+    def compare(
+        self, first: Vectors, second: Vectors, /, *, fmr: float = 1e-3
+    ) -> tuple[Vectors, OperatingPoint]:
+        """Returns the scores of templates with one another, and the operating point.
+
+        Two templates with a score at or above the threshold are decided mated. ``verify`` also
+        says where photos are too poor to decide.
+
+        Args:
+            first: ``(N, D)`` float32 of unit length, templates of this model.
+            second: ``(M, D)``, the others.
+            fmr: false match rate of the decisions, in (0, 1).
+
+        Returns:
+            ``(N, M)`` scores in [-1, 1], and the point with its threshold.
+
+        Raises:
+            OptionError: templates that are not of unit length.
+            ModelMismatchError: templates of another dimension than the model's.
+            UnsupportedFmrError: the calibration does not support ``fmr``.
+        """
+        from visavis.gallery.entries import usable_vectors
+        from visavis.pipeline.comparison import score_matrix
+
+        point = self.calibration.operating_point(fmr)
+        left, right = (usable_vectors(vectors, "templates") for vectors in (first, second))
+        for side in (left, right):
+            if side.shape[1] != self.embedder.dimension:
+                raise ModelMismatchError(
+                    f"templates of {side.shape[1]} numbers, those of {self.model} have "
+                    f"{self.embedder.dimension}",
+                    "compare templates of one model",
+                )
+        return score_matrix(left, right, self.calibration), point
