@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from pathlib import Path
 
@@ -51,6 +52,18 @@ def test_same_outcome_from_bytes(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(recipe.expect) as from_bytes:
         images.decode(data, name=images.describe(path))
     assert from_bytes.value.got == from_path.value.got
+
+
+@pytest.mark.parametrize(
+    "recipe", [r for r in _RECIPES if r.file is not None], ids=lambda recipe: recipe.name
+)
+def test_the_size_is_that_of_the_pixels(recipe: Recipe, tmp_path: Path) -> None:
+    data = recipe.cook(tmp_path).source.read_bytes()
+    if recipe.expect is None:
+        assert images.size(data) == images.decode(data).shape[1::-1]
+    else:  # what only the pixels tell is not found
+        with contextlib.suppress(recipe.expect):
+            assert len(images.size(data)) == 2
 
 
 def test_names_are_unique_and_enough(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from visavis.pipeline import rules
 from visavis.pipeline.records import EmbeddedFolder, PhotoResult
 from visavis.types import Detector, Face, Record, Template
 
-read_bytes = images.read_bytes
+read_bytes, photo_size = images.read_bytes, images.size
 
 _BLOCK: Final = 64
 """Photos read from an iterator at once."""

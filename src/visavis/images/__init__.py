@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from visavis.images.decoding import decode, digest
+from visavis.images.decoding import decode, digest, size
 from visavis.images.listing import PHOTO_SUFFIXES, photos_below, photos_by_person
 from visavis.images.reading import DEFAULT_LIMITS, Limits, describe, read_bytes
 
@@ -22,4 +22,5 @@ __all__ = [
     "photos_below",
     "photos_by_person",
     "read_bytes",
+    "size",
 ]

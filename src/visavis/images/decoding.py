@@ -172,6 +172,7 @@ _TURN: Final = {
     7: PillowImage.Transpose.TRANSVERSE,
     8: PillowImage.Transpose.ROTATE_90,
 }
+_SIDEWAYS = {turn for orientation, turn in _TURN.items() if orientation >= 5}
 
 
 def decode(source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> Image:
@@ -208,6 +209,31 @@ def decode(source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None 
     return _decode_bytes(read_bytes(source, limits=limits, name=name), limits, name)
 
 
+def size(
+    source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None
+) -> tuple[int, int]:
+    """Returns width and height of a photo as ``decode`` would return it; see there.
+
+    The pixels of a JPEG are not decoded.
+
+    Args:
+        source: a path, encoded bytes, or a binary file object.
+        limits: size limits.
+        name: name of the photo in messages; default ``describe(source)``.
+    """
+    name = describe(source) if name is None else name
+    data = read_bytes(source, limits=limits, name=name)
+    kind = sniff(data, name)
+    with Quiet(), Translate(name, kind) as header:
+        image: PillowImage.Image = open_image(data, kind, limits, name)
+        header.opened = True
+        if kind != "JPEG":  # others may tell size or orientation behind the pixels
+            image = load_pixels(image, kind, data)
+            limits.check_size(*image.size, name)
+        width, height = image.size
+        return (height, width) if _turn(image, kind, name) in _SIDEWAYS else (width, height)
+
+
 def digest(data: bytes | Image, /) -> str:
     """Returns the hexadecimal SHA-256 of an encoded photo, or of decoded pixels and their shape.
 
@@ -240,15 +266,20 @@ def _decode_pillow(image: PillowImage.Image, limits: Limits, name: str) -> Image
 
 
 def _upright_rgb(image: PillowImage.Image, kind: str, name: str) -> Image:
-    for key in ("exif", "Raw profile type exif"):
-        value = image.info.get(key)
-        check_exif(len(value) if isinstance(value, (bytes, str)) else 0, name)
-        check_directories(_exif_block(value), 0, name, kind)
-    turn = _TURN.get(_orientation(image))
+    turn = _turn(image, kind, name)
     image = to_rgb(image, kind, name)
     if turn is not None:
         image = image.transpose(turn)
     return np.array(image)
+
+
+def _turn(image: PillowImage.Image, kind: str, name: str) -> PillowImage.Transpose | None:
+    """What makes the photo upright, by its EXIF orientation."""
+    for key in ("exif", "Raw profile type exif"):
+        value = image.info.get(key)
+        check_exif(len(value) if isinstance(value, (bytes, str)) else 0, name)
+        check_directories(_exif_block(value), 0, name, kind)
+    return _TURN.get(_orientation(image))
 
 
 def _exif_block(value: object) -> bytes:
