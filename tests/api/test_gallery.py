@@ -34,6 +34,10 @@ def test_enroll_and_identify(staff: Path, peers: Path, tmp_path: Path) -> None:
         assert again.counts == {"already-enrolled": 1}
         answer = people.identify(peers / "deepface" / "img4.jpg", fpir=1e-2, faces="largest")
         assert answer.faces[0].person == "Angelina"
+        for own, probes in ((True, 2), (False, 0)):
+            found = people.identify(peers / "deepface" / "img4.jpg", own_scores=own)
+            assert found.faces[0].threshold is not None
+            assert found.faces[0].threshold.probes == probes
         assert people.identifier() is people.identifier()
         people.rename("Jennifer", "Jen")
         assert sorted(one.name for one in people.people()) == ["Angelina", "Jen"]

@@ -52,6 +52,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "out": "plot() and savefig", "lfw": "the photos", "fetch": "fetch_lfw", "ui": "mount_page",
         "port": "configured(port)", "browser": "webbrowser.open",
     },
+    "keys create": {"aws": "secret_access_key", "aws_key_file": "secret_access_key(master)"},
     "detect": {"photos": "photo or photos"},
     "enroll": {"sources": "source", "any_quality": "min_quality=0"},
     "identify": {"photos": "photo or photos"},

@@ -10,7 +10,7 @@ import pytest
 
 from visavis.errors import OptionError
 from visavis.faces.align import TEMPLATE, crop
-from visavis.faces.quality import QualityLimits, measure
+from visavis.faces.quality import QualityLimits, measure, poor_measures
 from visavis.types import Face, Quality
 
 UPRIGHT = np.array([[203.3, 101.0], [246.6, 103.5], [223.5, 127.0], [201.5, 140.0], [246.5, 140.5]])
@@ -120,6 +120,22 @@ def test_limits_are_the_callers(portrait: np.ndarray) -> None:
                     limits=strict)  # fmt: skip
     assert len(found.warnings) == 9
     assert all(": " in sentence for sentence in found.warnings)
+
+
+def test_poor_measures_are_those_that_warn(portrait: np.ndarray) -> None:
+    words = {
+        "size": "eyes are", "sharpness": "sharpness is", "exposure": "brightness is",
+        "contrast": "contrast is", "yaw": "head is turned", "pitch": "head is tilted",
+        "roll": "face is rotated", "detector_score": "detector score is",
+    }  # fmt: skip
+    everything = QualityLimits(size=100, sharpness=1e6, exposure=(0.9, 1), contrast=0.49, yaw=0,
+                               pitch=0, roll=0, outside=1, detector_score=0.99)  # fmt: skip
+    for limits in (LIMITS, everything, QualityLimits(yaw=0, detector_score=0.99)):
+        found = measure(portrait, a_face(), crop(portrait, UPRIGHT), limits=limits)
+        poor = poor_measures(found, limits=limits)
+        assert [name for name, word in words.items()
+                if any(s.startswith(word) for s in found.warnings)] == list(poor)  # fmt: skip
+    assert len(poor_measures(measured(portrait), limits=everything)) == len(words)
 
 
 def test_bad_arguments_are_refused(portrait: np.ndarray) -> None:

@@ -82,6 +82,39 @@ def test_a_second_run_skips_what_is_there(gallery, old: Recognizer, save) -> Non
     assert row.resembles_score == pytest.approx(1.0, abs=1e-5)
 
 
+def test_faces_of_one_photo_that_are_embedded_already(gallery, old: Recognizer, save) -> None:
+    """As if each had been cut out and enrolled as a photo of its own."""
+    dark = np.full((SIDE, SIDE, 3), 2, np.uint8)
+    photo = save("group.png", tile(1), tile(2), dark, tile(3))
+    found = [
+        replace(one, photo=f"face {one.face.box[0]:.0f}") for one in old.embed(photo, rule="all")
+    ]
+    found.sort(key=lambda one: one.face.box[0])
+    sha256 = hashlib.sha256(photo.read_bytes()).hexdigest()
+    people = ["Ann", "Bob", "Cem", " Dora"]
+    enroller = Enroller(gallery, old)
+    rows = enroller.enroll_templates(people, found, photo_sha256=sha256)
+    assert statuses(rows) == ["enrolled", "enrolled", "low-quality", "unusable-name"]
+    kept = list(gallery.faces())
+    assert [(f.id, f.person, f.photo, f.photo_sha256) for f in kept] == [
+        (rows[0].face, "Ann", "face 0", sha256), (rows[1].face, "Bob", f"face {SIDE}", sha256),
+    ]  # fmt: skip
+    assert kept[1].vector.tobytes() == found[1].vector.tobytes()
+    assert statuses(enroller.enroll_templates(people[:2], found[:2], photo_sha256=sha256)) == [
+        "already-enrolled", "already-enrolled",
+    ]  # fmt: skip
+    assert statuses(enroller.enroll_templates(["Ann"] * 2, found[:2], photo_sha256="0" * 64)) == [
+        "enrolled", "enrolled",  # two faces of one photo for one person: the caller says so
+    ]  # fmt: skip
+    (row,) = enroller.enroll_templates(["Eve"], found[:1], photo_sha256="1" * 64)
+    assert row.resembles == "Ann"
+    with pytest.raises(ModelMismatchError):
+        enroller.enroll_templates(
+            ["Eve"], [replace(found[0], model_sha256="f" * 64)], photo_sha256="2" * 64
+        )
+    assert enroller.enroll_templates([], [], photo_sha256=sha256) == []
+
+
 def test_interrupted_in_the_middle(gallery, old: Recognizer, save, monkeypatch) -> None:
     photos = [PersonPhoto(f"p{k}", save(f"{k}.png", tile(k))) for k in range(7)]
     enroller = Enroller(gallery, old, options=EnrollOptions(batch=2, workers=1))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +18,7 @@ from tests.cli.conftest import Run, run
 
 from visavis.errors import BusyError, OptionError
 from visavis.service.jobs import Job, Jobs
-from visavis.service.keys import KeyStore, TokenBuckets
+from visavis.service.keys import KeyStore, TokenBuckets, access_key_id
 from visavis.service.problems import ProblemError
 
 __all__ = ["run"]
@@ -98,6 +102,43 @@ def test_keys_are_made_listed_and_revoked_by_the_command(run: Run, home: Path) -
     assert store.check(made["token"]) is None
     assert run("keys", "create", "--scope", "enroll").code == 2
     assert run("serve", "--host", "0.0.0.0", "--gallery-key-file", "x").code == 2
+    store.close()
+
+
+def test_an_access_key_of_aws(
+    run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its secret comes from the key file alone: the keys' own file does not hold it."""
+    create = ("keys", "create", "--scope", "verify", "--json", "--aws")
+    assert run(*create).code == 2
+    file = tmp_path / "aws.key"
+    file.write_text("5a" * 32)
+    file.chmod(0o600)
+    made = run(*create, "--aws-key-file", str(file)).json
+    access, secret = made["aws_access_key_id"], made["aws_secret_access_key"]
+    assert re.fullmatch(r"[A-Z0-9]{16}", access)
+    message = f"visavis secret access key\n{access}".encode()
+    digest = hmac.new(b"Z" * 32, message, hashlib.sha256).digest()
+    assert secret == base64.b64encode(digest[:30]).decode()
+    content = (home / "keys.sqlite").read_bytes()
+    for form in (secret.encode(), digest[:30], b"Z" * 32, b"5a" * 32):
+        assert form not in content
+    monkeypatch.setenv("VISAVIS_AWS_KEY", "5a" * 32)
+    other = run(*create).json
+    assert other["aws_secret_access_key"] != secret
+    plain = run(*create[:-2], "--aws").out.split()
+    assert plain[1].startswith("aws_access_key_id=VVAK")
+    assert len(plain[2]) == len("aws_secret_access_key=") + 40
+    store = KeyStore(home / "keys.sqlite")
+    for id_, found in ((access, True), (other["aws_access_key_id"], True), (access[:-1], False),
+                       (access.lower(), False), (made["id"], False), ("", False)):  # fmt: skip
+        key = store.of_access_key(id_)
+        assert (key is not None) == found
+    store.revoke(made["id"])
+    assert store.of_access_key(access) is None
+    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    ended, _ = store.create(scopes=["verify"], expires=past)
+    assert store.of_access_key(access_key_id(ended)) is None
     store.close()
 
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         SplitSuggestion,
     )
     from visavis.pipeline import Recognizer
+    from visavis.types import Template
 
 __all__ = ["EnrollReport", "Gallery", "GalleryAccess", "Key", "open_store", "readers"]
 
@@ -259,6 +260,44 @@ class Gallery:
         keep_index(self.store, sum(row.status == "enrolled" for row in rows))
         return EnrollReport(tuple(rows))
 
+    def enroll_templates(
+        self,
+        people: Sequence[str],
+        templates: Sequence[Template],
+        /,
+        *,
+        photo_sha256: str,
+        min_quality: float | None = None,
+        expire: str | None = None,
+        fpir: float = 0.01,
+        **options: Unpack[PhotoOptions],
+    ) -> EnrollReport:
+        """Enrolls faces of one photo that are embedded already, each as a person's.
+
+        The checks are those of ``enroll``. Complete when it returns.
+
+        Args:
+            people: name of the person for each template.
+            templates: of ``recognizer(**options)``; ``photo`` is the name that is stored.
+            photo_sha256: hash of the photo; a person's face of it is not enrolled again.
+            min_quality: lowest quality score of a face, 0 to 1; ``None``: 0.6.
+            expire: expiry of the faces (``90d``, ``12h``, ``2w``, a date), see ``expire``.
+            fpir: accepted rate of false warnings, in (0, 1), that a new person resembles another.
+            **options: see ``visavis.api.options.PhotoOptions``; default ``model``: the gallery's
+                own.
+
+        Raises:
+            ModelMismatchError: templates of another model, or the gallery holds templates of other
+                models only.
+        """
+        from visavis.identification import Enroller
+
+        wanted = enroll_options(min_quality=min_quality, expire=expire, fpir=fpir)
+        enroller = Enroller(self.store, self.recognizer(**options), options=wanted)
+        self._forget_identifiers()
+        rows = enroller.enroll_templates(people, templates, photo_sha256=photo_sha256)
+        return EnrollReport(tuple(rows))
+
     def recognizer(self, **options: Unpack[PhotoOptions]) -> Recognizer:
         """Returns the recognizer for enrollment: of the given model, or of the gallery's own.
 
@@ -329,6 +368,7 @@ class Gallery:
         aligned: bool = False,
         flip: bool = False,
         precision: str = "auto",
+        own_scores: bool = True,
         **options: Unpack[DetectorOptions],
     ) -> Identifier:
         """Returns the identifier for these options, cached for further calls.
@@ -346,6 +386,8 @@ class Gallery:
             aligned: photos are crops already aligned to the 112x112 template.
             flip: average the templates of each face and its mirror image: twice the time.
             precision: of the embedders: ``auto``, ``float32``, ``bf16`` or ``int8``.
+            own_scores: also take the threshold from the scores of the gallery's own people with
+                each other; ``False`` if many are enrolled under several names.
             **options: see ``visavis.api.options.DetectorOptions``.
 
         Raises:
@@ -358,8 +400,10 @@ class Gallery:
         from visavis.identification import GalleryThreshold, Identifier, recognizers
         from visavis.pipeline import Recognizer, RecognizerOptions
 
-        wanted = identify_options(fpir=fpir, top=top, faces=faces, fusion=fusion, audit=audit)
-        measured = (fusion, tuple(calibrations), CalibrationStore(self._home).changed())
+        wanted = identify_options(
+            fpir=fpir, top=top, faces=faces, fusion=fusion, audit=audit, own_scores=own_scores
+        )
+        measured = (fusion, own_scores, tuple(calibrations), CalibrationStore(self._home).changed())
         asked = (wanted, model, measured, aligned, flip, precision, *sorted(options.items()))
         with self._lock:
             if asked in self._identifiers:
@@ -372,7 +416,9 @@ class Gallery:
                 if stale:
                     self._thresholds.clear()
                     self._identifiers.clear()
-                self._thresholds[measured] = GalleryThreshold(self.store, fusion=wanted.fusion)
+                self._thresholds[measured] = GalleryThreshold(
+                    self.store, fusion=wanted.fusion, own=own_scores
+                )
             given: dict[str, Any] = {**options, "flip": flip, "precision": precision}
             given.pop("home", None)
             found = recognizers(
@@ -723,12 +769,15 @@ def enroll_options(
 
 
 def identify_options(
-    *, fpir: float | None, top: int, faces: str, fusion: str, audit: bool
+    *, fpir: float | None, top: int, faces: str, fusion: str, audit: bool, own_scores: bool = True
 ) -> IdentifyOptions:
     """Checks the options of ``Gallery.identifier`` before a gallery is opened."""
     from visavis.identification import IdentifyOptions
 
-    return IdentifyOptions(fpir=fpir, top=top, fusion=fusion, rule=faces, audit=audit)  # type: ignore[arg-type]
+    return IdentifyOptions(
+        fpir=fpir, top=top, rule=faces, audit=audit, own_scores=own_scores,
+        fusion=fusion,  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 def person_photos(

@@ -24,11 +24,13 @@ from visavis.api.options import (
     stage,
 )
 from visavis.errors import DataError, ImageNotFoundError, OptionError, VisavisError, require_extra
+from visavis.faces import quality
 from visavis.pipeline import rules
 from visavis.pipeline.records import EmbeddedFolder, PhotoResult
 from visavis.types import Detector, Face, Record, Template
 
 read_bytes, photo_size = images.read_bytes, images.size
+poor_measures, quality_score = quality.poor_measures, quality.quality_score
 
 _BLOCK: Final = 64
 """Photos read from an iterator at once."""

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from visavis.cli import options
 from visavis.cli.output import console, echo_json, home, messages
 from visavis.errors import OptionError
+
+_AWS_KEY: Final = "VISAVIS_AWS_KEY"  # the variable's name
+
+AwsKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--aws-key-file",
+        help="Key file from which secret access keys are derived: 32 bytes, raw, hexadecimal or "
+        f"base64. Otherwise {_AWS_KEY} holds the key as text.",
+    ),
+]
 
 app = typer.Typer(no_args_is_help=True, help="Access keys of `visavis serve`.")
 
@@ -30,6 +43,15 @@ def create(
     ] = None,
     rate: Annotated[int, typer.Option("--rate", help="Most requests a minute.")] = 600,
     label: Annotated[str, typer.Option("--label", help="Who uses it, for you to read.")] = "",
+    aws: Annotated[
+        bool,
+        typer.Option(
+            "--aws",
+            help="Also print an access key id and a secret access key, for the dialect "
+            "rekognition.",
+        ),
+    ] = False,
+    aws_key_file: AwsKeyFile = None,
     json: options.Json = False,
 ) -> None:
     """Make a key and print its token, once: only a hash of it is stored.
@@ -37,7 +59,14 @@ def create(
     Example: `visavis keys create --scope identify --gallery door --expires 90d`
     """
     from visavis.api.gallery import expiry_time
-    from visavis.service.keys import store_in
+    from visavis.service.keys import access_key_id, secret_access_key, store_in
+
+    master = aws_key(aws_key_file)
+    if aws and master is None:
+        raise OptionError(
+            "--aws without a key file",
+            f"say --aws-key-file FILE, or set {_AWS_KEY}; `openssl rand -hex 32` makes a key",
+        )
 
     key, token = store_in(home()).create(
         scopes=scope,
@@ -46,10 +75,17 @@ def create(
         rate=rate,
         label=label,
     )
+    pair: dict[str, str] = {}
+    if aws and master is not None:
+        access = access_key_id(key)
+        secret = secret_access_key(access, master=master)
+        pair = {"aws_access_key_id": access, "aws_secret_access_key": secret}
     if json:
-        echo_json({"token": token, **key.to_dict()})
+        echo_json({"token": token, **pair, **key.to_dict()})
         return
     console.print(token, markup=False)
+    for name, value in pair.items():
+        console.print(f"{name}={value}", markup=False, soft_wrap=True)
     messages.print(
         f"key {key.id}: keep the token; it cannot be shown again. Send it as "
         "`Authorization: Bearer TOKEN`",
@@ -92,3 +128,18 @@ def revoke(
     words = key.split("_")
     gone = store_in(home()).revoke(words[1] if len(words) > 2 and words[0] == "vv" else key)
     console.print(f"revoked {gone.id}", markup=False)
+
+
+def aws_key(file: Path | None) -> bytes | None:
+    """Returns the key of all secret access keys, from an option or the environment, if any.
+
+    Raises:
+        GalleryKeyError: it cannot be read.
+    """
+    from visavis.api.gallery import Key
+    from visavis.cli.gallery.options import key_in
+
+    if file is not None:
+        return key_in(file).secret
+    text = os.environ.get(_AWS_KEY)
+    return Key.from_text(text).secret if text else None

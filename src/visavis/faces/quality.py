@@ -119,6 +119,30 @@ def measure(
     return Quality(**{**values, "warnings": warnings})
 
 
+def poor_measures(quality: Quality, *, limits: QualityLimits = QualityLimits()) -> tuple[str, ...]:
+    """Returns the names of measures outside their limits, as ``Quality`` has them.
+
+    Args:
+        quality: the measures of a face.
+        limits: limits for warnings.
+
+    >>> poor_measures(Quality(8, 140, 0.45, 0.2, -50, 0, 0, 0.94))
+    ('size', 'yaw')
+    """
+    darkest, brightest = limits.exposure
+    poor = {
+        "size": quality.size < limits.size,
+        "sharpness": quality.sharpness < limits.sharpness,
+        "exposure": not darkest <= quality.exposure <= brightest,
+        "contrast": quality.contrast < limits.contrast,
+        "yaw": abs(quality.yaw) > limits.yaw,
+        "pitch": abs(quality.pitch) > limits.pitch,
+        "roll": abs(quality.roll) > limits.roll,
+        "detector_score": quality.detector_score < limits.detector_score,
+    }
+    return tuple(name for name, found in poor.items() if found)
+
+
 def _outside(face: Face, image: Image) -> float:
     """Part of the box beyond the photo's border, 0 to 1."""
     x, y, width, height = face.box

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from visavis.errors import OptionError
+from visavis.errors import ModelMismatchError, OptionError
 from visavis.faces.quality import POOR, quality_score
 from visavis.gallery.names import usable_name
 from visavis.gallery.records import NewFace
@@ -147,18 +147,46 @@ class Enroller:
             update(done, 0, 0)
             yield from rows
 
+    def enroll_templates(
+        self, people: Sequence[str], templates: Sequence[Template], /, *, photo_sha256: str
+    ) -> list[EnrollRow]:
+        """Enrolls faces of one photo that are embedded already; returns one row each, in order.
+
+        Args:
+            people: name of the person for each template.
+            templates: their ``photo`` is the name that is stored.
+            photo_sha256: hash of the photo.
+
+        Raises:
+            ModelMismatchError: templates of another model than the recognizer's.
+        """
+        rows: dict[int, EnrollRow] = {}
+        accepted: list[tuple[int, NewFace]] = []
+        for k, (person, template) in enumerate(zip(people, templates, strict=True)):
+            if template.model_sha256 != self._recognizer.model_sha256:
+                raise ModelMismatchError(
+                    f"a template of {template.model}", f"embed it by {self._recognizer.model}"
+                )
+            row, result = _row(template.photo, person), PhotoResult(template.photo, (template,))
+            if row.status == "waiting" and self._is_there(photo_sha256, row.person):
+                row = replace(row, status="already-enrolled")
+            elif row.status == "waiting":
+                row, chosen = self._select_face(row, result)
+                if chosen is not None:
+                    accepted.append((k, self._face(row, chosen, photo_sha256, None)))
+            rows[k] = row
+        self._commit(rows, accepted)
+        return list(rows.values())
+
     def _batch(
         self, photos: Sequence[PersonPhoto], progress: Callable[[int, int], None]
     ) -> list[EnrollRow]:
         rows: dict[int, EnrollRow] = {}
         waiting: list[int] = []
         for k, photo in enumerate(photos):
-            rows[k] = EnrollRow(photo.name, photo.person, "waiting")
-            try:
-                rows[k] = replace(rows[k], person=usable_name(photo.person))
+            rows[k] = _row(photo.name, photo.person)
+            if rows[k].status == "waiting":
                 waiting.append(k)
-            except OptionError as error:
-                rows[k] = replace(rows[k], status="unusable-name", message=str(error))
         crops: dict[int, bytes] = {}
 
         def is_there(at: int, sha256: str) -> bool:
@@ -268,6 +296,14 @@ class Enroller:
             before = self._gallery.person(person).attributes
             if before | attributes != before:
                 self._gallery.set_attributes(person, before | attributes)
+
+
+def _row(photo: str, person: str) -> EnrollRow:
+    """Returns the row of a photo with the checked name of its person."""
+    try:
+        return EnrollRow(photo, usable_name(person), "waiting")
+    except OptionError as error:
+        return EnrollRow(photo, person, "unusable-name", str(error))
 
 
 def _several(found: str) -> str:

@@ -196,16 +196,40 @@ class Recognizer(Extractor):
             NoFaceError, SeveralFacesError: as the rule says.
             UnsupportedFmrError: the calibration does not support ``fmr``.
         """
+        rules.check(rule, allow=("largest", "central", "clear", "best-match", "refuse"))
+        self.calibration.operating_point(fmr)  # check before any work
+        first, second = self._embed_many_photos([a, b], rule)
+        return self.verify_templates(first, second, fmr=fmr, rule=rule, prior=prior)
+
+    def verify_templates(
+        self,
+        first: Sequence[Template],
+        second: Sequence[Template],
+        /,
+        *,
+        fmr: float = 1e-3,
+        rule: str = "largest",
+        prior: float | None = None,
+    ) -> Verification:
+        """Decides as ``verify`` does, for photos that are embedded already.
+
+        Args:
+            first: templates of the faces of a photo, at least one; the best pair counts.
+            second: those of the other photo.
+            fmr: false match rate of the decision, in (0, 1).
+            rule: how the faces were chosen.
+            prior: see ``verify``.
+
+        Raises:
+            ModelMismatchError: templates of different models.
+            UnsupportedFmrError: the calibration does not support ``fmr``.
+        """
         from visavis.pipeline.comparison import compare
 
-        rules.check(rule, allow=("largest", "central", "clear", "best-match", "refuse"))
-        calibration = self.calibration
-        calibration.operating_point(fmr)  # check before any work
-        first, second = self._embed_many_photos([a, b], rule)
         return compare(
-            first,
-            second,
-            calibration=calibration,
+            list(first),
+            list(second),
+            calibration=self.calibration,
             pipeline_id=self.pipeline_id,
             fmr=fmr,
             rule=rule,

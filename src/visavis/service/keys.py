@@ -2,10 +2,14 @@
 
 A token is ``vv_<id>_<secret>``. Only the SHA-256 of the secret is stored: a secret of 256 random
 bits cannot be guessed from it.
+
+A signature of AWS (version 4) can only be checked with the secret itself. So a key's secret access
+key is derived from its id and a key file that is not stored beside the keys.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -39,6 +43,7 @@ RATE: Final = 600
 """Default requests a minute."""
 
 _TOKEN: Final = re.compile(r"vv_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+_ACCESS_KEY: Final = re.compile(r"VVAK([0-9A-F]{12})", re.ASCII)
 _LABEL: Final = 100
 _TABLE: Final = """CREATE TABLE IF NOT EXISTS key (
     id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, scopes TEXT NOT NULL,
@@ -183,10 +188,18 @@ class KeyStore:
             ).fetchone()  # fmt: skip
         # A hash is compared for unknown ids, too: the time does not tell them apart.
         same = hmac.compare_digest(_hash(found[2]), row[0] if row else _hash(""))
-        if not same or row is None:
+        return _valid(row[1:]) if same and row is not None else None
+
+    def of_access_key(self, access_key_id: str) -> ServiceKey | None:
+        """Returns the valid key of an access key id, or ``None``; it proves nothing by itself."""
+        found = _ACCESS_KEY.fullmatch(access_key_id)
+        if found is None:
             return None
-        key = _key(row[1:])
-        return key if key.state == "valid" else None
+        with self._open() as db:
+            row = None if db is None else db.execute(
+                f"SELECT {_COLUMNS} FROM key WHERE id = ?", (found[1].lower(),)
+            ).fetchone()  # fmt: skip
+        return None if row is None else _valid(row)
 
     def __bool__(self) -> bool:
         """Whether there is any key, be it expired or revoked."""
@@ -239,6 +252,24 @@ class KeyStore:
                 ) from error
 
 
+def access_key_id(key: ServiceKey) -> str:
+    """Returns the access key id of a key, 16 letters and digits."""
+    return f"VVAK{key.id.upper()}"
+
+
+def secret_access_key(access_key: str, *, master: bytes) -> str:
+    """Returns the secret access key of an access key id, 40 characters.
+
+    It is 240 bits of an HMAC-SHA256 of the id, in base64.
+
+    Args:
+        access_key: access key id.
+        master: secret of all keys, 32 random bytes.
+    """
+    digest = hmac.digest(master, f"visavis secret access key\n{access_key}".encode(), "sha256")
+    return base64.b64encode(digest[:30]).decode()
+
+
 def store_in(home: Path | None) -> KeyStore:
     """Returns the keys of a home folder; of the user's data folder if ``None``."""
     if home is None:
@@ -280,6 +311,11 @@ def _hash(secret: str) -> bytes:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _valid(row: Sequence[str | int | None]) -> ServiceKey | None:
+    key = _key(row)
+    return key if key.state == "valid" else None
 
 
 def _key(row: Sequence[str | int | None]) -> ServiceKey:

@@ -73,6 +73,14 @@ def identify(
             help="Record each photo's hash and result in the gallery's audit log, by ids.",
         ),
     ] = False,
+    own_scores: Annotated[
+        bool,
+        typer.Option(
+            "--own-scores/--no-own-scores",
+            help="Also take the threshold from the scores of the gallery's own people with each "
+            "other; not if many are enrolled under several names.",
+        ),
+    ] = True,
     workers: options.Workers = None,
     json: options.Json = False,
     **photo_options: Any,
@@ -97,6 +105,7 @@ def identify(
             audit=audit,
             model=model,
             calibrations=calibration or (),
+            own_scores=own_scores,
             **photo_options,
         )
         rate = identifier.fpir()
