@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from visavis.service.server import require_keys
 from visavis.service.state import GalleryPlace, Service
 
 PHOTO = {"files": {"photo": b"no photo"}}
+FILE = {"files": {"file": b"no photo"}}
 GALLERY = {"gallery": "front"}
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -61,8 +63,39 @@ ROUTES: dict[tuple[str, str], tuple[str, bool, dict[str, Any]]] = {
 }  # fmt: skip
 # Routes of dialects: the dialect, and as above. Their keys and refusals have shapes of their own.
 SPOKEN: dict[tuple[str, str], tuple[str, str, bool, dict[str, Any]]] = {
-    ("GET", "/api/v1/recognition/subjects"): ("compreface", "enroll", True, {}),
+    **{
+        (method, f"/api/v1/recognition/{path}"): ("compreface", scope, True, request)
+        for method, path, scope, request in (
+            ("GET", "subjects", "enroll", {}),
+            ("POST", "subjects", "enroll", {"json": {"subject": "Ann"}}),
+            ("DELETE", "subjects", "enroll", {}),
+            ("PUT", "subjects/{subject}", "enroll", {"json": {"subject": "Ann"}}),
+            ("DELETE", "subjects/{subject}", "enroll", {}),
+            ("GET", "faces", "enroll", {}),
+            ("POST", "faces", "enroll", {**FILE, "params": {"subject": "Ann"}}),
+            ("DELETE", "faces", "enroll", {}),
+            ("POST", "faces/delete", "enroll", {"json": [NOBODY]}),
+            ("DELETE", "faces/{image_id}", "enroll", {}),
+            ("GET", "faces/{image_id}/img", "enroll", {}),
+            ("POST", "faces/{image_id}/verify", "identify", FILE),
+            ("POST", "recognize", "identify", FILE),
+            ("POST", "embeddings/recognize", "identify", {"json": {"embeddings": [[1.0]]}}),
+            ("POST", "embeddings/faces/{image_id}/verify", "identify",
+             {"json": {"embeddings": [[1.0]]}}),
+        )
+    },
+    ("POST", "/api/v1/verification/verify"): (
+        "compreface", "verify", False, {"files": {"source_image": b"1", "target_image": b"2"}},
+    ),
+    ("POST", "/api/v1/verification/embeddings/verify"): (
+        "compreface", "verify", False, {"json": {"source": [1.0], "targets": [[1.0]]}},
+    ),
+    ("POST", "/api/v1/detection/detect"): ("compreface", "verify", False, FILE),
 }  # fmt: skip
+
+
+STATIC = ("GET", "/static/{api_key}/images/{image_id}")
+"""Of CompreFace: the key is in the path."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +125,10 @@ WIRES = {
     ),
 }  # fmt: skip
 PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
-VALUES = {"person": NOBODY, "face": "1", "job": "0" * 32, "name": "gate"}
+VALUES = {
+    "person": NOBODY, "face": "1", "job": "0" * 32, "name": "gate", "subject": "Ann",
+    "image_id": NOBODY,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +182,7 @@ def test_the_table_has_every_route(keyed: Running) -> None:
     }
     found = set(routes_of(create_app(keyed.service)))
     assert described <= found
-    assert found == {*ROUTES, *SPOKEN, *PUBLIC}
+    assert found == {*ROUTES, *SPOKEN, *PUBLIC, STATIC}
     assert described.isdisjoint(SPOKEN)
     assert {dialect for dialect, *_ in SPOKEN.values()} == {*DIALECTS}
 
@@ -206,8 +242,8 @@ def test_a_route_of_a_dialect_refuses_who_may_not_use_it(
         sent = dict(request) if given is None else wire.send(dict(request), given)
         answer = keyed.client.request(route[0], route[1].format(**VALUES), **sent)
         assert answer.headers["content-type"] != "application/problem+json"
-        plain = "json" in answer.headers["content-type"]
-        return answer.status_code, answer.json() if plain else {}
+        plain = answer.json() if "json" in answer.headers["content-type"] else {}
+        return answer.status_code, plain if isinstance(plain, dict) else {}
 
     def refused(given: str | None, wanted: tuple[int, dict[str, Any]]) -> None:
         status, body = asked(given)
@@ -228,6 +264,33 @@ def test_a_route_of_a_dialect_refuses_who_may_not_use_it(
     status, body = asked(allowed)
     for wanted, part in (wire.none, wire.invalid, wire.forbidden, wire.nowhere):
         assert (status, {**body, **part}) != (wanted, body)
+
+
+def test_a_key_in_a_path_is_checked_and_not_logged(
+    keyed: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {scope: token(keyed, scope) for scope in ("identify", "enroll")}
+    with caplog.at_level("INFO", "visavis.service"):
+        for scope, code in (("identify", 10), ("enroll", 44)):
+            answer = keyed.client.get(f"/static/{given[scope]}/images/{NOBODY}")
+            assert (answer.status_code, answer.json()["code"]) == (404, code), scope
+        for _ in range(100):  # a line is written when its answer has been sent
+            lines = [vars(one) for one in caplog.records if getattr(one, "route", "") == STATIC[1]]
+            if len(lines) == 2:
+                break
+            time.sleep(0.05)
+    assert len(lines) == 2
+    assert not any(one in repr(lines) for one in given.values())
+    assert keyed.client.get(f"/static/{'x' * 36}/images/{NOBODY}").json()["code"] == 10
+
+
+def test_a_dialect_needs_a_key_of_one_gallery(keyed: Running) -> None:
+    both = keyed.service.keys.create(scopes=["enroll"], galleries=["front", "back"], rate=100_000)[
+        1
+    ]
+    answer = keyed.client.get("/api/v1/recognition/subjects", headers={"x-api-key": both})
+    assert (answer.status_code, answer.json()["code"]) == (404, 10)
+    assert "one gallery" in answer.json()["message"]
 
 
 def test_metrics_are_for_keys_of_all_galleries(keyed: Running) -> None:

@@ -225,11 +225,11 @@ def size(
     data = read_bytes(source, limits=limits, name=name)
     kind = sniff(data, name)
     with Quiet(), Translate(name, kind) as header:
-        image: PillowImage.Image = open_image(data, kind, limits, name)
+        opened = open_image(data, kind, limits, name)
         header.opened = True
-        if kind != "JPEG":  # others may tell size or orientation behind the pixels
-            image = load_pixels(image, kind, data)
-            limits.check_size(*image.size, name)
+        # Others may tell size or orientation behind the pixels.
+        image = opened if kind == "JPEG" else load_pixels(opened, kind, data)
+        limits.check_size(*image.size, name)
         width, height = image.size
         return (height, width) if _turn(image, kind, name) in _SIDEWAYS else (width, height)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import sys
@@ -10,6 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import Request
@@ -21,6 +23,11 @@ from visavis.service.problems import ProblemError
 FORM: Final = "multipart/form-data"
 JSON: Final = "application/json"
 _ACCEPTED: Final = f"{FORM}, {JSON}"
+_BROWSER: Final = "application/x-www-form-urlencoded"
+_DATA_URL: Final = re.compile(r"data:[^,]{0,200},")
+_OTHERS: Final = 32
+"""Most further parts and texts of a form that is read leniently."""
+
 _LONGEST_TEXT: Final = 16_384
 _MOST_COMMAS: Final = 10_000
 """Commas in a JSON body with photos; base64 has none."""
@@ -71,6 +78,7 @@ async def read(
     parts: Mapping[str, int],
     texts: Sequence[str] = (),
     optional: Sequence[str] = (),
+    lenient: bool = False,
 ) -> Form:
     """Reads the body of a request.
 
@@ -79,6 +87,8 @@ async def read(
         parts: names of parts with photos, and how many of each at most.
         texts: names of further texts.
         optional: names of parts and texts that may be missing.
+        lenient: as clients of other services need it: a form of a browser without photos is read,
+            too, other parts and texts are left out, and base64 may be a data URL.
 
     Raises:
         ProblemError: another content type, an unreadable body, parts that are unknown, missing or
@@ -88,9 +98,17 @@ async def read(
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(415, "content-encoding", "a compressed body", "send it as it is")
     if kind == FORM:
-        found = await _multipart(request, parts, texts)
+        found = await _multipart(request, parts, texts, lenient)
     elif kind == JSON:
-        found = _json(await request.body(), parts, texts)
+        found = _json(await request.body(), parts, texts, lenient)
+    elif lenient and kind in {_BROWSER, ""}:
+        body = await json_body(request, kinds=(_BROWSER, ""))
+        try:
+            given = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_OTHERS)
+        except ValueError as error:
+            raise ProblemError(400, "form", f"a form that cannot be read: {error}", "send a plain "
+                               "form") from error  # fmt: skip
+        found = Form(texts={name: value for name, value in given if name in texts})
     else:
         raise ProblemError(
             415, "content-type", f"a body of type {kind[:80]!a}", f"send {_ACCEPTED}",
@@ -114,8 +132,10 @@ class _InMemory(MultiPartParser):
     spool_max_size = sys.maxsize
 
 
-async def _multipart(request: Request, parts: Mapping[str, int], texts: Sequence[str]) -> Form:
-    most = sum(parts.values()) + len(texts)
+async def _multipart(
+    request: Request, parts: Mapping[str, int], texts: Sequence[str], lenient: bool
+) -> Form:
+    most = sum(parts.values()) + len(texts) + (_OTHERS if lenient else 0)
     parser = _InMemory(
         request.headers, request.stream(), max_files=most + 1, max_fields=most + 1,
         max_part_size=_LONGEST_TEXT,
@@ -129,6 +149,8 @@ async def _multipart(request: Request, parts: Mapping[str, int], texts: Sequence
         ) from error  # fmt: skip
     found = Form()
     for name, value in data.multi_items():
+        if lenient and name not in parts and name not in texts:
+            continue
         if isinstance(value, UploadFile):
             _require_known(name, parts)
             photos = found.photos.setdefault(name, [])
@@ -146,8 +168,10 @@ async def _multipart(request: Request, parts: Mapping[str, int], texts: Sequence
     return _named(found)
 
 
-def _json(body: bytes, parts: Mapping[str, int], texts: Sequence[str]) -> Form:
-    wanted = schema_type(tuple(parts.items()), tuple(texts))
+def _json(
+    body: bytes, parts: Mapping[str, int], texts: Sequence[str], lenient: bool = False
+) -> Form:
+    wanted = schema_type(tuple(parts.items()), tuple(texts), lenient=lenient)
     if body.count(b",") > _MOST_COMMAS:
         raise ProblemError(422, "json", "a JSON body of very many values", "send photos in base64")
     plain = decode(body, wanted)
@@ -156,21 +180,35 @@ def _json(body: bytes, parts: Mapping[str, int], texts: Sequence[str]) -> Form:
         given = getattr(plain, name)
         if given is not None:
             several = given if isinstance(given, list) else [given]
-            found.photos[name] = [Photo.of(data, "") for data in several]
+            found.photos[name] = [
+                Photo.of(_plain(data) if isinstance(data, str) else data, "") for data in several
+            ]
     for name in texts:
         if getattr(plain, name) is not None:
             found.texts[name] = getattr(plain, name)
     return _named(found)
 
 
-async def json_body(request: Request, *, most: int = 1_000_000) -> bytes:
-    """Returns a JSON body without photos.
+def _plain(text: str) -> bytes:
+    """Returns the bytes of base64, or of a data URL with it."""
+    try:
+        return base64.b64decode(_DATA_URL.sub("", text, count=1), validate=True)
+    except ValueError as error:
+        raise ProblemError(
+            422, "base64", "a photo that is not base64", "send the file's bytes in base64"
+        ) from error
+
+
+async def json_body(
+    request: Request, *, most: int = 1_000_000, kinds: Sequence[str] = (JSON,)
+) -> bytes:
+    """Returns a body without photos, of JSON or of another of ``kinds``.
 
     Raises:
         ProblemError: another content type, or more than ``most`` bytes.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != JSON:
+    if kind not in kinds:
         raise ProblemError(
             415, "content-type", f"a body of type {kind[:80]!a}", f"send {JSON}",
             headers={"Accept-Post": JSON},
@@ -199,15 +237,17 @@ def decode(body: bytes, kind: Any) -> Any:
         raise ProblemError(400, "json", f"a body that is no JSON: {error}", remedy) from error
 
 
-def schema_type(parts: Sequence[tuple[str, int]], texts: Sequence[str]) -> type[msgspec.Struct]:
+def schema_type(
+    parts: Sequence[tuple[str, int]], texts: Sequence[str], *, lenient: bool = False
+) -> type[msgspec.Struct]:
     """Returns the type of a JSON body with these photos and texts."""
+    one: Any = str if lenient else bytes
     fields: list[tuple[str, Any, Any]] = [
-        (name, bytes | None if most == 1 else bytes | list[bytes] | None, None)
-        for name, most in parts
+        (name, one | None if most == 1 else one | list[one] | None, None) for name, most in parts
     ]
     return msgspec.defstruct(
         "Photos", [*fields, *((name, str | None, None) for name in texts)],
-        forbid_unknown_fields=True,
+        forbid_unknown_fields=not lenient,
     )  # fmt: skip
 
 

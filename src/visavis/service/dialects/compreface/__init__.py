@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from fastapi import APIRouter
+
 from visavis.service.dialects import Dialect
+from visavis.service.dialects.compreface import comparing, examples, subjects
 from visavis.service.dialects.compreface.answers import refuse
-from visavis.service.dialects.compreface.subjects import router
+
+_router = APIRouter(tags=["compreface"])
+for _part in (subjects, examples, comparing):
+    _router.include_router(_part.router)
 
 DIALECT: Final = Dialect(
-    router=router,
+    router=_router,
     owns=lambda _method, path: path.startswith(("/api/v1/", "/static/")),
     refuse=refuse,
 )
