@@ -6,11 +6,12 @@ PIP_FLAGS := --disable-pip-version-check -c constraints.txt
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test milvus-test lint dist bench data-test clean
+.PHONY: help demo test clients-test milvus-test lint dist bench data-test clean
 
 help:
 	@echo "make demo       set up, verify real photo pairs, write a picture of what was seen"
 	@echo "make test       set up, run all tests"
+	@echo "make clients-test  real clients of other services against a running service"
 	@echo "make milvus-test  the whole contract of galleries on a real Milvus server (some minutes)"
 	@echo "make data-test  the checks on real data (LFW, ORL) only"
 	@echo "make lint       ruff, ruff format, mypy, import-linter"
@@ -48,10 +49,14 @@ MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 {p
 test: export OMP_NUM_THREADS = 1
 test: export TMPDIR := $(or $(MEMORY),$(TMPDIR),/tmp)
 test: $(STAMP) $(NPM_STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not milvus" $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not milvus and not clients" $(TESTS)
 	@# In processes of their own: they start Milvus Lite, and clients with threads.
 	@# 5: TESTS has none of them.
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "milvus and not slow" $(or $(TESTS),$(MILVUS_TESTS)) || [ $$? -eq 5 ]
+
+# Real clients of other services, each in an environment of its own, .venv-clients/NAME.
+clients-test: $(STAMP)
+	$(BIN)/python -m pytest -m clients tests/service/clients
 
 milvus-test: $(STAMP)
 	$(BIN)/python -m pytest -m milvus tests/gallery/test_milvus_server.py
