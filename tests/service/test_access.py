@@ -23,6 +23,7 @@ from visavis.service.state import GalleryPlace, Service
 
 PHOTO = {"files": {"photo": b"no photo"}}
 FILE = {"files": {"file": b"no photo"}}
+IMAGE = {"files": {"image": b"no photo"}}
 GALLERY = {"gallery": "front"}
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -91,6 +92,17 @@ SPOKEN: dict[tuple[str, str], tuple[str, str, bool, dict[str, Any]]] = {
         "compreface", "verify", False, {"json": {"source": [1.0], "targets": [[1.0]]}},
     ),
     ("POST", "/api/v1/detection/detect"): ("compreface", "verify", False, FILE),
+    **{
+        ("POST", f"/v1/vision/face{path}"): ("deepstack", scope, scope != "verify", request)
+        for path, scope, request in (
+            ("", "verify", IMAGE),
+            ("/recognize", "identify", IMAGE),
+            ("/register", "enroll", {**IMAGE, "data": {"userid": "Ann"}}),
+            ("/list", "enroll", {}),
+            ("/delete", "enroll", {"data": {"userid": "Ann"}}),
+            ("/match", "verify", {"files": {"image1": b"1", "image2": b"2"}}),
+        )
+    },
 }  # fmt: skip
 
 
@@ -118,10 +130,16 @@ class Wire:
 
 
 NOT_FOUND = (404, {"code": 10})
+UNTOLD = {"success": False}
 WIRES = {
     "compreface": Wire(
         lambda request, token: {**request, "headers": {"x-api-key": token}},
         none=(400, {"code": 20}), invalid=NOT_FOUND, forbidden=NOT_FOUND, nowhere=NOT_FOUND,
+    ),
+    "deepstack": Wire(
+        lambda request, token: {**request, "data": {**request.get("data", {}), "api_key": token}},
+        none=(401, UNTOLD), invalid=(401, UNTOLD), forbidden=(403, UNTOLD),
+        nowhere=(200, {**UNTOLD, "error": "no such gallery; there are: none"}),
     ),
 }  # fmt: skip
 PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}

@@ -54,7 +54,7 @@ def serve(
         list[str] | None,
         typer.Option(
             "--dialect",
-            help="Also answer clients of another service: compreface; repeatable.",
+            help="Also answer clients of another service: compreface, deepstack; repeatable.",
         ),
     ] = None,
     fmr: Annotated[

@@ -16,6 +16,8 @@ FOLDER = ROOT / ".venv-clients"
 REQUIREMENTS = {
     # With urllib3 2 it does not import: its requests-toolbelt wants urllib3.contrib.appengine.
     "compreface": ("compreface-sdk==0.6.0", "urllib3<2"),
+    # It imports Pillow without declaring it.
+    "deepstack": ("deepstack-python==0.9", "pillow"),
 }
 
 

@@ -15,6 +15,7 @@ from visavis.api.photos import photo_size
 from visavis.errors import NoFaceError
 from visavis.service.dialects import similarity
 from visavis.service.dialects.access import caller_with, gallery_of
+from visavis.service.dialects.boxes import corners
 from visavis.service.problems import ProblemError
 from visavis.service.routes.common import service_of
 from visavis.service.state import Caller, Service
@@ -201,16 +202,9 @@ class Faces:
     ) -> dict[str, Any]:
         """Returns box, landmarks, pose and template, as far as they were asked for."""
         asked, quality = self._options.plugins, template.quality if template else quality
-        (x, y, width, height), (right, bottom) = face.box, self._size
-        found: dict[str, Any] = {
-            "box": {
-                "probability": face.score,
-                "x_max": _within(x + width, right),
-                "y_max": _within(y + height, bottom),
-                "x_min": _within(x, right),
-                "y_min": _within(y, bottom),
-            }
-        }
+        left, top, right, bottom = corners(face, self._size)
+        box = {"x_max": right, "y_max": bottom, "x_min": left, "y_min": top}
+        found: dict[str, Any] = {"box": {"probability": face.score, **box}}
         if "landmarks" in asked:
             found["landmarks"] = [[round(x), round(y)] for x, y in face.landmarks.tolist()]
         if "pose" in asked and quality is not None:
@@ -259,7 +253,3 @@ def similarities(
 def _face(one: Any) -> Face:
     found: Face = getattr(one, "face", one)
     return found
-
-
-def _within(place: float, size: int) -> int:
-    return min(max(round(place), 0), size)
