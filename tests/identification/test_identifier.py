@@ -402,3 +402,16 @@ def test_a_poor_probe_is_told(enrolled, old: Recognizer, save) -> None:
     (face,) = Identifier(enrolled, [old]).identify(save("dark.png", dark)).faces
     assert any("brightness" in sentence for sentence in face.warnings)
     assert EnrollOptions().min_quality > 0
+
+
+def test_a_person_who_was_just_removed_is_not_matched(
+    enrolled: SqliteGallery, old: Recognizer
+) -> None:
+    """The gallery's size is read again after a moment; what is searched is always current."""
+    identifier = Identifier(enrolled, [old], options=IdentifyOptions(audit=True))
+    vector = next(enrolled.faces()).vector[None]
+    assert identifier.match(vector)[0].best is not None
+    for person in list(enrolled.people()):
+        enrolled.remove(person.name)
+    (found,) = identifier.match(vector)
+    assert (found.candidates, found.best) == ((), None)

@@ -7,17 +7,21 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.service.conftest import options
+from tests.service.dialects.signing import call
 from tests.service.running import Running, running
 
 from visavis.errors import OptionError
 from visavis.service.app import create_app
 from visavis.service.dialects import DIALECTS
+from visavis.service.dialects.rekognition.routes import OPERATIONS
+from visavis.service.keys import ServiceKey, access_key_id, secret_access_key
 from visavis.service.server import require_keys
 from visavis.service.state import GalleryPlace, Service
 
@@ -25,6 +29,7 @@ PHOTO = {"files": {"photo": b"no photo"}}
 FILE = {"files": {"file": b"no photo"}}
 IMAGE = {"files": {"image": b"no photo"}}
 GALLERY = {"gallery": "front"}
+BYTES = {"Bytes": "bm8gcGhvdG8="}
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 # Method and path: the scope, whether a gallery is used, and a request that is otherwise well made.
@@ -106,6 +111,30 @@ SPOKEN: dict[tuple[str, str], tuple[str, str, bool, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+# Operations of Amazon Rekognition, which all are POST /: as above, without the dialect.
+AWS: dict[str, tuple[str, bool, dict[str, Any]]] = {
+    "CompareFaces": ("verify", False, {"SourceImage": BYTES, "TargetImage": BYTES}),
+    "DetectFaces": ("verify", False, {"Image": BYTES}),
+    "CreateCollection": ("admin", True, {}),
+    "DescribeCollection": ("identify", True, {}),
+    "ListCollections": ("identify", False, {}),
+    "DeleteCollection": ("admin", True, {}),
+    "IndexFaces": ("enroll", True, {"Image": BYTES}),
+    "ListFaces": ("enroll", True, {}),
+    "DeleteFaces": ("enroll", True, {"FaceIds": [NOBODY]}),
+    "SearchFaces": ("identify", True, {"FaceId": NOBODY}),
+    "SearchFacesByImage": ("identify", True, {"Image": BYTES}),
+    "CreateUser": ("enroll", True, {"UserId": "ann"}),
+    "DeleteUser": ("enroll", True, {"UserId": "ann"}),
+    "ListUsers": ("enroll", True, {}),
+    "AssociateFaces": ("enroll", True, {"UserId": "ann", "FaceIds": [NOBODY]}),
+    "DisassociateFaces": ("enroll", True, {"UserId": "ann", "FaceIds": [NOBODY]}),
+    "SearchUsers": ("identify", True, {"UserId": "ann"}),
+    "SearchUsersByImage": ("identify", True, {"Image": BYTES}),
+}  # fmt: skip
+MASTER = bytes(range(32))
+
+
 STATIC = ("GET", "/static/{api_key}/images/{image_id}")
 """Of CompreFace: the key is in the path."""
 
@@ -157,7 +186,9 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         name: GalleryPlace(str(place / f"{name}.gallery"), create=True)
         for name in ("front", "back")
     }
-    service = Service(galleries, options=options(place, dialects=tuple(DIALECTS)))
+    known = options(place, dialects=tuple(DIALECTS))
+    made = GalleryPlace(str(place / "made"))
+    service = Service(galleries, options=known, collections=made, aws_key=MASTER)
     service.keys.create(scopes=["verify"], rate=100_000)  # from now on, keys are needed
     with running(service) as found:
         yield found
@@ -200,9 +231,10 @@ def test_the_table_has_every_route(keyed: Running) -> None:
     }
     found = set(routes_of(create_app(keyed.service)))
     assert described <= found
-    assert found == {*ROUTES, *SPOKEN, *PUBLIC, STATIC}
+    assert found == {*ROUTES, *SPOKEN, *PUBLIC, STATIC, ("POST", "/")}
+    assert {*AWS} == {*OPERATIONS}
     assert described.isdisjoint(SPOKEN)
-    assert {dialect for dialect, *_ in SPOKEN.values()} == {*DIALECTS}
+    assert {dialect for dialect, *_ in SPOKEN.values()} | {"rekognition"} == {*DIALECTS}
 
 
 def routes_of(holder: Any) -> Iterator[tuple[str, str]]:
@@ -282,6 +314,62 @@ def test_a_route_of_a_dialect_refuses_who_may_not_use_it(
     status, body = asked(allowed)
     for wanted, part in (wire.none, wire.invalid, wire.forbidden, wire.nowhere):
         assert (status, {**body, **part}) != (wanted, body)
+
+
+@pytest.mark.parametrize("operation", AWS)
+def test_an_operation_of_aws_refuses_who_may_not_use_it(keyed: Running, operation: str) -> None:
+    scope, gallery, body = AWS[operation]
+    past = "2020-01-01T00:00:00+00:00"
+    create = keyed.service.keys.create
+
+    def asked(key: ServiceKey, collection: str = "front", secret: str = "", **more: Any) -> Any:
+        access = access_key_id(key)
+        answer = call(
+            keyed.client, operation, {**body, **({"CollectionId": collection} if gallery else {})},
+            identity=access, secret=secret or secret_access_key(access, master=MASTER), **more,
+        )  # fmt: skip
+        assert answer.headers["content-type"] == "application/x-amz-json-1.1"
+        return answer.json().get("__type")
+
+    def made(*scopes: str, where: str = "front", **more: Any) -> ServiceKey:
+        return create(scopes=scopes, galleries=[where], rate=100_000, **more)[0]
+
+    right = made(scope, "verify", where="*")
+    revoked, unknown = made("admin"), replace(right, id="0" * 12)
+    keyed.service.keys.revoke(revoked.id)
+    unsigned = keyed.client.post(
+        "/", json=body, headers={"X-Amz-Target": f"RekognitionService.{operation}"}
+    )
+    assert unsigned.json()["__type"] == "MissingAuthenticationTokenException"
+    for key in (unknown, revoked, made("admin", expires=past)):
+        assert asked(key) == "UnrecognizedClientException"
+    access = access_key_id(right)
+    other = secret_access_key(access, master=bytes(32))
+    assert asked(right, secret=other) == "InvalidSignatureException"
+    old = datetime.now(UTC) - timedelta(minutes=6)
+    assert asked(right, when=old) == "InvalidSignatureException"
+    lower = {"verify": "enroll", "identify": "verify", "enroll": "identify", "admin": "enroll"}
+    assert asked(made(lower[scope])) == "AccessDeniedException"
+    if gallery:
+        hidden = (
+            "AccessDeniedException"
+            if operation == "CreateCollection"
+            else ("ResourceNotFoundException")
+        )
+        theirs = made(scope, where="back")
+        assert asked(theirs) == asked(theirs, collection="nowhere") == hidden
+    refusals = {None, "InvalidParameterException", "InvalidImageFormatException",
+                "ResourceAlreadyExistsException"}  # fmt: skip
+    if operation == "DeleteCollection":  # the table's gallery is one that no client made
+        assert asked(right) == "AccessDeniedException"
+        call(keyed.client, "CreateCollection", {"CollectionId": "tmp"}, identity=access,
+             secret=secret_access_key(access, master=MASTER))  # fmt: skip
+        assert asked(right, collection="tmp") is None
+    else:
+        found = asked(right)
+        assert found in refusals or (found, body.get("UserId")) == (
+            "ResourceNotFoundException", "ann",
+        )  # fmt: skip
 
 
 def test_a_key_in_a_path_is_checked_and_not_logged(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from visavis.decision.profile import Calibration
     from visavis.evaluation.clustering.records import ClusteringSummary
     from visavis.evaluation.verification.records import Summary
-    from visavis.gallery.records import GalleryInfo
+    from visavis.gallery.records import GalleryInfo, Person, StoredFace
     from visavis.identification import (
         EnrollRow,
         Identification,
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         MigrationProgress,
         PersonPhoto,
     )
+    from visavis.identification.answers import FaceMatches
     from visavis.pipeline import PhotoResult, Verification
     from visavis.pipeline.records import EmbeddedFolder
     from visavis.training.data.leakage import Leaks
@@ -37,6 +38,7 @@ __all__ = [
     "Domain",
     "EmbeddedFolder",
     "EnrollRow",
+    "FaceMatches",
     "Figures",
     "GalleryInfo",
     "Identification",
@@ -46,10 +48,12 @@ __all__ = [
     "ModelEntry",
     "Outcome",
     "Pack",
+    "Person",
     "PersonPhoto",
     "PhotoResult",
     "Plan",
     "Recipe",
+    "StoredFace",
     "Summary",
     "Verification",
 ]

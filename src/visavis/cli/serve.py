@@ -11,6 +11,7 @@ import typer
 
 from visavis.api import gallery as galleries
 from visavis.cli.gallery.options import key_in
+from visavis.cli.keys import AwsKeyFile, aws_key
 from visavis.cli.output import home, messages
 from visavis.errors import OptionError, require_extra
 
@@ -54,9 +55,26 @@ def serve(
         list[str] | None,
         typer.Option(
             "--dialect",
-            help="Also answer clients of another service: compreface, deepstack; repeatable.",
+            help="Also answer clients of another service: compreface, deepstack, rekognition; "
+            "repeatable.",
         ),
     ] = None,
+    collections: Annotated[
+        Path | None,
+        typer.Option(
+            "--collections",
+            help="Folder in which clients of the dialect rekognition may make galleries; those in "
+            "it are served.",
+        ),
+    ] = None,
+    collections_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--collections-key-file",
+            help="Key file that encrypts all galleries of --collections.",
+        ),
+    ] = None,
+    aws_key_file: AwsKeyFile = None,
     fmr: Annotated[
         float,
         typer.Option("--fmr", help="False match rate of comparisons in a dialect."),
@@ -137,7 +155,7 @@ def serve(
     """
     require_extra("service", "the service")
     from visavis.service.dialects import load
-    from visavis.service.server import require_keys
+    from visavis.service.server import require_aws_key, require_keys
     from visavis.service.server import serve as run
     from visavis.service.state import GalleryPlace, Service, ServiceOptions
 
@@ -156,9 +174,16 @@ def serve(
         name: GalleryPlace(place, create, _access(name, place, keys.get(name), tenant))
         for name, place in places.items()
     }
-    with_galleries = Service(found, options=limits)
+    made = None
+    if collections is not None:
+        key = None if collections_key_file is None else key_in(collections_key_file)
+        made = GalleryPlace(str(collections), access={"key": key})
+    with_galleries = Service(
+        found, options=limits, collections=made, aws_key=aws_key(aws_key_file)
+    )  # fmt: skip
     try:
         require_keys(with_galleries, host)
+        require_aws_key(with_galleries)
         names = ", ".join(found) or "none"
         messages.print(f"galleries: {names}; http://{host}:{port}/openapi.json", markup=False)
         app = page_app(with_galleries) if ui else None

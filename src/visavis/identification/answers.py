@@ -164,6 +164,11 @@ class FaceMatches:
     candidates: tuple[Candidate, ...]
 
     @property
+    def best(self) -> Candidate | None:
+        """The person who is identified; ``None`` if nobody reaches the threshold."""
+        return self.candidates[0] if self.candidates and self.excess >= 0 else None
+
+    @property
     def excess(self) -> float:
         """Best score minus threshold."""
         return self.candidates[0].score - self.point.threshold

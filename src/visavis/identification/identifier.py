@@ -247,7 +247,7 @@ class Identifier:
             fpir=rate, k=max(2, self._options.top), fusion=self._options.fusion,
         )  # fmt: skip
         if self._options.audit:
-            named = [one.candidates[0] if one.excess >= 0 else None for one in matches]
+            named = [one.best for one in matches]
             self._note_named(hashlib.sha256(vectors.tobytes()).hexdigest(), named, rate)
         return matches
 

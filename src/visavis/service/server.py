@@ -118,6 +118,19 @@ def require_keys(service: Service, host: str) -> None:
         )
 
 
+def require_aws_key(service: Service) -> None:
+    """Refuses the dialect rekognition with keys whose secret access keys cannot be derived.
+
+    Raises:
+        OptionError: there is no key file.
+    """
+    if "rekognition" in service.options.dialects and service.keys and service.aws_key is None:
+        raise OptionError(
+            "--dialect rekognition without a key file: no signature can be checked",
+            "say --aws-key-file FILE, the one of `visavis keys create --aws`",
+        )
+
+
 def serve(service: Service, *, host: str, port: int, grace: float, app: Any = None) -> None:
     """Serves until a signal comes; logs to standard error, one JSON object a line.
 

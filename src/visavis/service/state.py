@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
@@ -26,6 +30,13 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_FOLDER: Final = re.compile(r"[A-Za-z0-9_.-]{1,255}", re.ASCII)
+_DELETED: Final = "~deleted-"
+"""Begins the name of a folder that is being erased; no gallery can be called so."""
+
+_MOST_GALLERIES: Final = 1000
+"""Most galleries that clients may make: each has open files, and an index in memory."""
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -142,6 +153,9 @@ class Service:
         galleries: places of galleries by name.
         options: limits and settings.
         keys: access keys; ``None``: those of the home folder.
+        collections: folder in which clients of a dialect may make galleries, and how these are
+            opened; those that are in it are served, too. ``None``: they may make none.
+        aws_key: secret from which secret access keys are derived (``keys.secret_access_key``).
 
     Raises:
         GalleryError: a gallery cannot be opened.
@@ -153,8 +167,11 @@ class Service:
         *,
         options: ServiceOptions = ServiceOptions(),
         keys: KeyStore | None = None,
+        collections: GalleryPlace | None = None,
+        aws_key: bytes | None = None,
     ) -> None:
         self.options = options
+        self.aws_key = aws_key
         self.keys = store_in(options.home) if keys is None else keys
         self.buckets = TokenBuckets()
         self.ready = False
@@ -174,13 +191,19 @@ class Service:
         )
         self.jobs = Jobs(most=options.jobs, lifetime=options.job_hours, parent=options.temporary)
         self.galleries: dict[str, Gallery] = {}
+        """By name; replaced, not changed, when a client makes or deletes one."""
+        self._collections = collections
+        self._making = threading.Lock()
         # A call waits for its photos: one thread for each that may wait, and some.
         self._threads = anyio.CapacityLimiter(options.queue + 32)
         try:
             for name, place in (galleries or {}).items():
-                self.galleries[name] = self.engine.gallery(
-                    place.location, create=place.create, **(place.access or {})
-                )
+                self.galleries[name] = self._opened(place)
+            self.galleries |= {
+                folder.name: self._opened(replace(place, location=str(folder)))
+                for place, folder in self._made()
+                if folder.name not in self.galleries
+            }
         except BaseException:
             self.close()
             raise
@@ -230,6 +253,67 @@ class Service:
                 f"there are: {', '.join(sorted(own)) or 'none'}",
             )  # fmt: skip
         return name, self.galleries[name]
+
+    def create_gallery(self, name: str) -> None:
+        """Makes a gallery in the folder for those of clients.
+
+        Args:
+            name: its name and that of its folder: letters, digits, ``.``, ``_``, ``-``.
+
+        Raises:
+            ProblemError: it exists, there are too many, or there is no folder for it.
+        """
+        with self._making:
+            place = self._collections
+            if name in self.galleries:
+                raise ProblemError(409, "gallery-exists", f"gallery {name}", "choose another name")
+            if place is None or not _FOLDER.fullmatch(name) or not name.strip("."):
+                raise ProblemError(
+                    403, "forbidden", f"a new gallery {name[:80]!a}",
+                    "`visavis serve --collections DIR` lets clients make galleries",
+                )  # fmt: skip
+            if len(self.galleries) >= _MOST_GALLERIES:
+                raise ProblemError(
+                    403, "too-many-galleries", f"{len(self.galleries)} galleries", "delete others"
+                )
+            folder = Path(place.location) / name
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made = self._opened(replace(place, location=str(folder), create=True))
+            self.galleries = {**self.galleries, name: made}
+
+    def delete_gallery(self, name: str) -> None:
+        """Erases a gallery in the folder for those of clients.
+
+        Raises:
+            ProblemError: it is not there, or none of those.
+        """
+        with self._making:
+            place, found = self._collections, self.galleries.get(name)
+            folder = None if place is None else Path(place.location) / name
+            if found is None or folder is None or Path(found.location) != folder:
+                raise ProblemError(
+                    403, "forbidden", f"gallery {name[:80]!a}, which no client made",
+                    "who runs the service can remove it",
+                )  # fmt: skip
+            self.galleries = {key: one for key, one in self.galleries.items() if key != name}
+            found.close()
+            gone = folder.with_name(f"{_DELETED}{secrets.token_hex(8)}")
+            folder.rename(gone)  # a killed process leaves no half of it; the next start goes on
+            shutil.rmtree(gone)
+
+    def _opened(self, place: GalleryPlace) -> Gallery:
+        return self.engine.gallery(place.location, create=place.create, **(place.access or {}))
+
+    def _made(self) -> Iterator[tuple[GalleryPlace, Path]]:
+        """Yields the galleries of clients, and completes deletions."""
+        place = self._collections
+        if place is None or not Path(place.location).is_dir():
+            return
+        for folder in sorted(Path(place.location).iterdir()):
+            if folder.name.startswith(_DELETED):
+                shutil.rmtree(folder)
+            elif _FOLDER.fullmatch(folder.name) and folder.is_dir():
+                yield place, folder
 
     def calibrations(self, caller: Caller) -> list[str]:
         """Returns the names of the calibrations that a caller may use."""
