@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --upgrade --progress-bar on pip
 	@# MTCNN and face-recognition-models only carry files: without what their code would need.
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[dev,export,heif,milvus,openvino,ray,train,ui]' dlib-bin joblib lz4
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[dev,export,heif,milvus,openvino,ray,train,ui,watch]' dlib-bin joblib lz4
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps 'mtcnn>=1.0.0,<2' 'face-recognition-models>=0.3.0,<0.4'
 	@# So does milvus: it carries the server that tests of galleries on Milvus start, and its code would
 	@# need an old pymilvus. There is none for some systems; those tests are skipped there.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         verify,
     )
     from visavis.api.training import train
+    from visavis.api.watch import watch
     from visavis.decision.profile import Calibration, CalibrationStore
     from visavis.pipeline import Recognizer, Verification
     from visavis.types import Face, OperatingPoint, Quality, Template
@@ -55,6 +56,7 @@ _PLACES = {
     "api.gallery": ("Gallery", "Key"),
     "pipeline": ("Recognizer", "Verification"),
     "api.training": ("train",),
+    "api.watch": ("watch",),
     "types": ("Face", "OperatingPoint", "Quality", "Template"),
 }
 
@@ -93,6 +95,7 @@ __all__ = [
     "save_templates",
     "train",
     "verify",
+    "watch",
 ]
 
 

@@ -132,6 +132,7 @@ _EXTRAS: Final = {
     "service": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "train": ("torch", "lightning", "pytorch_metric_learning", "safetensors"),
     "ui": ("gradio",),
+    "watch": ("av", "paho.mqtt"),
 }
 """The modules that each extra brings."""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from visavis.training.outcome.directory import Outcome
     from visavis.training.outcome.figures import Figures
     from visavis.training.recipes import Recipe
+    from visavis.video.records import VisitEvent
     from visavis.weights import ModelEntry
 
 __all__ = [
@@ -56,4 +57,5 @@ __all__ = [
     "StoredFace",
     "Summary",
     "Verification",
+    "VisitEvent",
 ]

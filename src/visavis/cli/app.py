@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "embed": "embed",
     "enroll": "gallery.enroll",
     "identify": "gallery.identify",
+    "watch": "watch",
     "calibrate": "calibrate.app",
     "export": "export",
     "demo": "demo",

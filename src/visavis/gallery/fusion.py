@@ -16,6 +16,7 @@ from visavis.errors import OptionError
 from visavis.types import Vectors
 
 if TYPE_CHECKING:
+    from visavis.decision.domain import Domain
     from visavis.gallery.store import Fusion
 
 FUSIONS: Final = ("max", "mean", "weighted")
@@ -148,6 +149,40 @@ def mean_templates(
             means[person], length[person] = x[row], np.linalg.norm(x[row])
     means[held] /= length[held, None]
     return means.astype(np.float32)
+
+
+def fused_probe(
+    vectors: Vectors, /, *, weights: ArrayLike, domain: Domain | None = None
+) -> tuple[Vectors, float]:
+    """Returns one probe for several templates of one face, and a factor for its scores.
+
+    The probe's score with a person, times the factor, is the weighted mean of the templates' scores
+    with that person. A mean of scores varies less than single scores, so non-mated faces reach a
+    threshold of single templates no more often by it. The score of the *normalized* mean template
+    alone grows with the number of templates, for non-mated faces, too.
+
+    Args:
+        vectors: ``(N, D)`` float32 unit vectors, N at least 1.
+        weights: ``(N,)`` non-negative; equal if all are zero.
+        domain: domain of the search, in which the mean is taken.
+
+    Returns:
+        ``(1, D)`` float32 unit vector, and the length of the mean, in [0, 1].
+
+    >>> probe, factor = fused_probe(np.array([[1, 0], [0, 1]], np.float32), weights=[1, 1])
+    >>> (factor * probe @ np.array([0.6, 0.8])).round(4).tolist()
+    [0.7]
+    """
+    weight = np.asarray(weights, dtype=np.float64)
+    if not weight.any():
+        weight = np.ones(len(vectors))
+    x = vectors if domain is None else domain.apply(vectors, side="b")
+    mean = weight @ x.astype(np.float64) / weight.sum()
+    length = float(np.linalg.norm(mean))
+    if length <= _VANISHING:
+        return vectors[:1], 0.0
+    unit = np.asarray(mean[None] / length, dtype=np.float32)
+    return (unit if domain is None else domain.restore(unit, side="b")), min(length, 1.0)
 
 
 def simulated_non_mated(

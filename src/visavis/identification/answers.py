@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from typing import TYPE_CHECKING, Final, Self
 
@@ -11,6 +11,8 @@ import numpy as np
 
 from visavis.decision.llr import words
 from visavis.decision.open_set import IdentificationPoint, OpenSet
+from visavis.faces.quality import quality_score
+from visavis.gallery.fusion import fused_probe
 from visavis.types import Face, Quality, Record, Template, Vectors
 
 if TYPE_CHECKING:
@@ -197,6 +199,7 @@ class ModelMatches:
         fpir: float,
         k: int,
         fusion: Fusion,
+        one_face: bool = False,
     ) -> Self:
         """Searches the gallery for faces.
 
@@ -209,6 +212,7 @@ class ModelMatches:
             fpir: accepted FPIR of the combined answer.
             k: candidates per face.
             fusion: how the scores of a person's templates are combined.
+            one_face: the templates are of one face, seen several times: one probe.
 
         Raises:
             UnsupportedFmrError: the data cannot support the rate.
@@ -216,13 +220,22 @@ class ModelMatches:
         point = open_set.point(fpir / models)
         if not templates:
             return cls(point, ())
+        probes, factor = np.stack([template.vector for template in templates]), 1.0
+        if one_face:
+            weights = [quality_score(template.quality) for template in templates]
+            probes, factor = fused_probe(probes, weights=weights, domain=open_set.domain)
         found = gallery.search(
-            np.stack([template.vector for template in templates]),
+            probes,
             model_sha256=recognizer.model_sha256,
             k=k,
             fusion=fusion,
             domain=open_set.domain,
         )
+        if one_face:
+            found = [
+                [replace(m, score=m.score * factor, best_score=m.best_score * factor) for m in one]
+                for one in found
+            ]
         return cls(
             point,
             tuple(_candidates(matches, recognizer.model, open_set, models) for matches in found),

@@ -124,6 +124,11 @@ class Identifier:
         """The options."""
         return self._options
 
+    @property
+    def recognizers(self) -> tuple[Recognizer, ...]:
+        """The recognizers, one per model."""
+        return self._recognizers
+
     def require_supported(self) -> None:
         """Raises if identification is not possible: unsupported rate, or no calibration.
 
@@ -251,6 +256,31 @@ class Identifier:
             self._note_named(hashlib.sha256(vectors.tobytes()).hexdigest(), named, rate)
         return matches
 
+    def identify_visit(
+        self, looks: Sequence[Sequence[Template]], *, digest: str = ""
+    ) -> Identification:
+        """Identifies one face seen several times, such as in the frames of a video, by one search.
+
+        The score with a person is the mean score of the templates, weighted by quality score (see
+        ``visavis.gallery.fusion.fused_probe``). So the FPIR is that of the whole visit, however
+        many templates there are.
+
+        Args:
+            looks: for each recognizer the templates of the face, those of the best frame first.
+            digest: of the frame, for the audit log.
+
+        Raises:
+            OptionError: no template.
+            UnsupportedFmrError, UnknownCalibrationError: see ``require_supported``.
+        """
+        if not looks or not all(looks):
+            raise OptionError("a visit without a template", "give one or more of each recognizer")
+        heard = self._search(looks, self._info(), one_face=True)
+        found = fuse([one.of_face(0) for one in heard], looks[0][0], top=self._options.top)
+        if self._options.audit:
+            self._note(digest, (found,), sum(one.point.fpir for one in heard))
+        return found
+
     def _answer(
         self, source: str, digest: str, templates: Sequence[Sequence[Template]]
     ) -> IdentifiedPhoto:
@@ -297,7 +327,11 @@ class Identifier:
         return max(rates, default=DEFAULT_FPIR)
 
     def _search(
-        self, templates: Sequence[Sequence[Template]], info: GalleryInfo
+        self,
+        templates: Sequence[Sequence[Template]],
+        info: GalleryInfo,
+        *,
+        one_face: bool = False,
     ) -> list[ModelMatches]:
         """Searches the gallery with each model."""
         asked = self._usable(info)
@@ -312,6 +346,7 @@ class Identifier:
                 fpir=rate,
                 k=max(2, self._options.top),
                 fusion=self._options.fusion,
+                one_face=one_face,
             )
             for k, recognizer, open_set in asked
         ]
