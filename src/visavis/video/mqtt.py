@@ -58,7 +58,7 @@ def confidence(score: float, threshold: float) -> float:
     """
     near = [sqrt(max(2 - 2 * value, 0.0)) for value in (threshold, score)]
     odds = _HABIT / (100 - _HABIT) * exp(_STEEP * (near[0] - near[1]))
-    return round(100 * odds / (1 + odds), 2)
+    return min(round(100 * odds / (1 + odds), 2), 99.99)
 
 
 class Mqtt:

@@ -35,6 +35,9 @@ Source = str | PathLike[str] | int
 TICK: Final = 0.5
 """Seconds after which a source without a new picture yields a frame without one."""
 
+FIRST_PAUSE: Final = 1.0
+"""Seconds before a broken stream is opened again; doubled each time it fails, up to 30."""
+
 _LONGEST_PAUSE: Final = 30.0
 _REMEDY: Final = "give a video file, the address of a stream, or the number of a camera"
 
@@ -297,7 +300,7 @@ class _Reader(threading.Thread):
                 self._changed.notify_all()
 
     def _read(self) -> None:
-        seen, pause = monotonic(), 1.0
+        seen, pause = monotonic(), FIRST_PAUSE
         ever = False
         while not self._stopped.is_set():  # ends after `patience` seconds without a picture
             why = "the stream ended"
@@ -310,7 +313,7 @@ class _Reader(threading.Thread):
                 if not ever and not self._reachable_later():
                     raise
             if self._last > begun:
-                ever, seen, pause = True, self._last, 1.0
+                ever, seen, pause = True, self._last, FIRST_PAUSE
             gone = monotonic() - seen
             if gone + pause > self._options.patience:
                 raise DataError(

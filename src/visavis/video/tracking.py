@@ -44,11 +44,20 @@ class _Track:
 
 
 class FaceTracker:
-    """Numbers the faces of successive frames: one number for each track."""
+    """Numbers the faces of successive frames: one number for each track.
 
-    def __init__(self) -> None:
+    Args:
+        first: number of the first track.
+    """
+
+    def __init__(self, *, first: int = 1) -> None:
         self._tracks: list[_Track] = []
-        self._count = 0
+        self._count = first - 1
+
+    @property
+    def count(self) -> int:
+        """The last number given."""
+        return self._count
 
     def update(self, faces: Sequence[Face], time: float) -> list[int]:
         """Returns the track of each face of the next frame; a new number begins a new track.

@@ -4,8 +4,10 @@ A visit begins with a track and ends when its person has not been seen for some 
 break: somebody turns away, walks behind a pillar, or the picture is cut. So a visit is more than a
 track:
 
-- A track whose face suddenly has another template goes on as another visit: two people crossed, or
-  the picture was cut.
+- A cut ends all tracks.
+- A track whose face suddenly has another template goes on as another visit: two people crossed. A
+  blurred face can have another template, too: below the quality ``SURE``
+  such a frame is only left out, unless this goes on for ``DOUBTS`` slots.
 - Two visits with matching templates become one, unless both were seen in one frame.
 
 Both compare templates at rates of the model's calibration, ``APART`` and ``TOGETHER``. A visit
@@ -18,9 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import isinf
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.errors import OptionError
 from visavis.faces.quality import POOR
@@ -35,6 +38,17 @@ if TYPE_CHECKING:
 APART: Final = 1e-2
 """FMR below whose threshold the next frame of a track shows another person. Successive usable
 frames of one person score far higher."""
+
+CUT: Final = 0.35
+"""Correlation of two successive pictures, reduced to 32x18 gray pixels, below which there is a cut.
+A false one does no harm: visits go on by their templates."""
+
+SURE: Final = 0.9
+"""Quality score from which one frame with another template shows another person. Near the lowest
+usable quality (0.6), scores of one person's frames can be those of strangers."""
+
+DOUBTS: Final = 5
+"""Slots in a row with another template after which weaker frames show another person, too."""
 
 TOGETHER: Final = 1e-3
 """FMR at whose threshold two visits are one person's."""
@@ -148,6 +162,7 @@ class _Visit:
     mean: Vectors | None = None
     slot: int = -1
     slot_score: float = -1.0
+    doubts: int = 0
     decision: VisitDecision | None = None
 
 
@@ -184,6 +199,7 @@ class Visits:
         self._open: dict[int, _Visit] = {}
         self._of_track: dict[int, int] = {}
         self._count = 0
+        self._thumbnail: NDArray[np.float64] | None = None
 
     @property
     def present(self) -> int:
@@ -210,6 +226,9 @@ class Visits:
 
     def _see(self, frame: Frame, pixels: Image) -> None:
         faces = self._analyzer.faces(pixels)
+        self._thumbnail, before = _thumbnail(pixels), self._thumbnail
+        if before is not None and float((before * self._thumbnail).mean()) < CUT:
+            self._tracker = FaceTracker(first=self._tracker.count + 1)
         tracks = self._tracker.update([one.face for one in faces], frame.time)
         living = self._tracker.living()
         self._of_track = {k: v for k, v in self._of_track.items() if k in living}
@@ -228,10 +247,18 @@ class Visits:
             templates = self._analyzer.templates(pixels, [faces[k] for k in wanted])
             for k, each in zip(wanted, templates, strict=True):
                 looks[k] = Look(each, faces[k].quality_score)
-        for k, look in looks.items():
-            if self._is_other(seen[k], look):
+        for k, look in list(looks.items()):
+            visit = seen[k]
+            if not self._is_other(visit, look):
+                visit.doubts = 0
+                continue
+            visit.doubts += visit.slot != slot
+            if look.quality_score >= SURE or visit.doubts >= DOUBTS:
                 self._of_track.pop(tracks[k], None)
                 seen[k] = self._visit(tracks[k], faces[k], frame, pixels)
+            else:
+                visit.slot, visit.slot_score = slot, look.quality_score
+                del looks[k]
         for k, (visit, one) in enumerate(zip(seen, faces, strict=True)):
             visit.frames += 1
             visit.last = _without_pixels(frame)
@@ -393,6 +420,16 @@ def _iso(moment: datetime | None) -> str | None:
 
 def _without_pixels(frame: Frame) -> Frame:
     return Frame(None, frame.time, frame.moment)
+
+
+def _thumbnail(pixels: Image) -> NDArray[np.float64]:
+    """A small gray picture of mean 0 and standard deviation 1; a blank one is all ones."""
+    import cv2
+
+    gray: Any = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(gray, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float64)
+    deviation = small.std()
+    return np.asarray((small - small.mean()) / deviation if deviation > 1 else np.ones((18, 32)))
 
 
 def _size(pixels: Image) -> tuple[int, int]:
