@@ -24,7 +24,7 @@ _OPTIONAL = (
     "openvino", "nncf", "matplotlib", "pyarrow", "pymilvus", "milvus_lite", "pillow_heif", "lz4",
     "dlib", "torch", "lightning", "kornia", "pytorch_metric_learning", "pytorch_optimizer",
     "safetensors", "tensorboard", "fastapi", "uvicorn", "python_multipart", "prometheus_client",
-    "ray",
+    "ray", "av", "paho",
 )  # fmt: skip
 """Modules that only extras bring."""
 
@@ -127,6 +127,7 @@ NEEDS = {
     "export sface --to openvino-int8 --calibrate people --out exported": "export",
     "export sface --to torch-export --out exported": "train",
     "serve": "service",
+    "watch clip.mp4 --gallery door.gallery": "watch",
     "train report run": "train",
     "train compare run": "train",
 }

@@ -191,7 +191,7 @@ def test_the_clip(peers: Path, tmp_path: Path) -> None:
     with vv.Gallery(tmp_path / "g", create=True) as gallery:
         gallery.enroll([(name, folder / photo) for name, photo in photos.items()])
         events = list(
-            vv.watch(folder / "short_hamilton_clip.mp4", gallery=gallery, fpir=1e-2, fps=5)
+            vv.watch(folder / "short_hamilton_clip.mp4", gallery=gallery, fpir=1e-2, fps=3)
         )
     named = [e for e in events if e.outcome == "identified"]
     (singer,) = [e for e in named if e.person == "Miranda"]

@@ -37,7 +37,7 @@ def test_alone_or_among_others_a_command_is_the_same() -> None:
     everything = typer.main.get_command(room.build())
     names = list(everything.commands)  # type: ignore[attr-defined]
     assert names[0] == "verify"
-    assert len(names) == 19
+    assert len(names) == 20
     for name in names:
         alone = typer.main.get_command(room.build(name)).commands[name]  # type: ignore[attr-defined]
         among = everything.commands[name]  # type: ignore[attr-defined]

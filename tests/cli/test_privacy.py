@@ -22,6 +22,7 @@ from tests.cli.conftest import Run
 from tests.cli.test_train import FIELDS
 from tests.training import tiny
 from tests.training.data import test_rec
+from tests.video.drawn import write_video
 from typer.testing import CliRunner
 
 from visavis.evaluation.protocols import bin as sets
@@ -91,6 +92,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Iter
     for name, shade in shades.items():
         (work / "people" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((face * shade).astype(np.uint8)).save(work / "people" / f"{name}.png")
+    write_video(work / "people" / "clip.mp4", [face] * 3)
     (work / "others" / "Fifth").mkdir(parents=True)
     Image.new("RGB", (60, 60), "white").save(work / "others" / "Fifth" / "x.png")
     with (work / "pairs.csv").open("w", newline="") as file:
@@ -137,6 +139,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
     ((0,), "enroll", "people", "--gallery", "GALLERY", "--keep-crops", "--report", "REPORT.csv"),
     ((0,), "gallery", "rekey", "--gallery", "GALLERY", "--generate", "KEY.key"),
     ((0, 1), "identify", "people/Eileen/1.png", *GALLERY, "--fpir", "0.1", "--audit"),
+    ((0,), "watch", "people/clip.mp4", *GALLERY, "--fpir", "0.1", "--save-crops", "CROPS"),
     ((0,), "gallery", "backup", "copies/GALLERY", *GALLERY),
     ((0,), "gallery", "export", "EXPORT.visavis", *GALLERY),
     ((0, 1), "calibrate", "people", "--name", "mine", "--fmr", "0.5"),
@@ -301,7 +304,7 @@ WRITES = {
 }  # fmt: skip
 WRITERS = """
 albums/folders.py albums/outputs.py albums/sheet.py albums/store.py albums/writing.py
-api/calibrations.py api/evaluate/identification.py api/evaluate/verification.py
+api/calibrations.py api/evaluate/identification.py api/evaluate/verification.py api/watch.py
 api/export/exporting.py api/export/report.py api/models.py api/photos.py
 api/pictures.py cli/gallery/enroll.py decision/profile.py embedding/cache.py
 evaluation/clustering/report.py evaluation/clustering/tables.py evaluation/fetching.py

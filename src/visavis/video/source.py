@@ -285,7 +285,7 @@ class _Reader(threading.Thread):
     def close(self) -> None:
         """Stops reading; a call that hangs in the network is left behind."""
         self._stopped.set()
-        self.join(2.0)
+        self.join(1.0)
 
     def run(self) -> None:
         try:
