@@ -139,7 +139,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
     ((0,), "enroll", "people", "--gallery", "GALLERY", "--keep-crops", "--report", "REPORT.csv"),
     ((0,), "gallery", "rekey", "--gallery", "GALLERY", "--generate", "KEY.key"),
     ((0, 1), "identify", "people/Eileen/1.png", *GALLERY, "--fpir", "0.1", "--audit"),
-    ((0,), "watch", "people/clip.mp4", *GALLERY, "--fpir", "0.1", "--save-crops", "CROPS"),
+    ((0,), "watch", "people/clip.mp4", *GALLERY, "--fpir", "0.5", "--save-crops", "CROPS"),
     ((0,), "gallery", "backup", "copies/GALLERY", *GALLERY),
     ((0,), "gallery", "export", "EXPORT.visavis", *GALLERY),
     ((0, 1), "calibrate", "people", "--name", "mine", "--fmr", "0.5"),
