@@ -97,6 +97,9 @@ SPOKEN: dict[tuple[str, str], tuple[str, str, bool, dict[str, Any]]] = {
         "compreface", "verify", False, {"json": {"source": [1.0], "targets": [[1.0]]}},
     ),
     ("POST", "/api/v1/detection/detect"): ("compreface", "verify", False, FILE),
+    ("POST", "/predict"): (
+        "immich", "verify", False, {**IMAGE, "data": {"entries": '{"facial-recognition": {}}'}},
+    ),
     **{
         ("POST", f"/v1/vision/face{path}"): ("deepstack", scope, scope != "verify", request)
         for path, scope, request in (
@@ -165,6 +168,10 @@ WIRES = {
         lambda request, token: {**request, "headers": {"x-api-key": token}},
         none=(400, {"code": 20}), invalid=NOT_FOUND, forbidden=NOT_FOUND, nowhere=NOT_FOUND,
     ),
+    "immich": Wire(
+        lambda request, token: {**request, "headers": {"x-api-key": token}},
+        none=(401, {}), invalid=(401, {}), forbidden=(403, {}), nowhere=(404, {}),
+    ),
     "deepstack": Wire(
         lambda request, token: {**request, "data": {**request.get("data", {}), "api_key": token}},
         none=(401, UNTOLD), invalid=(401, UNTOLD), forbidden=(403, UNTOLD),
@@ -172,6 +179,9 @@ WIRES = {
     ),
 }  # fmt: skip
 PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
+SPOKEN_PUBLIC = {("GET", "/"), ("GET", "/ping")}
+"""Of Immich: they say that the process answers."""
+
 VALUES = {
     "person": NOBODY, "face": "1", "job": "0" * 32, "name": "gate", "subject": "Ann",
     "image_id": NOBODY,
@@ -231,7 +241,7 @@ def test_the_table_has_every_route(keyed: Running) -> None:
     }
     found = set(routes_of(create_app(keyed.service)))
     assert described <= found
-    assert found == {*ROUTES, *SPOKEN, *PUBLIC, STATIC, ("POST", "/")}
+    assert found == {*ROUTES, *SPOKEN, *PUBLIC, *SPOKEN_PUBLIC, STATIC, ("POST", "/")}
     assert {*AWS} == {*OPERATIONS}
     assert described.isdisjoint(SPOKEN)
     assert {dialect for dialect, *_ in SPOKEN.values()} | {"rekognition"} == {*DIALECTS}
@@ -405,7 +415,7 @@ def test_metrics_are_for_keys_of_all_galleries(keyed: Running) -> None:
 
 
 def test_public_routes_need_no_key(keyed: Running) -> None:
-    for _, path in PUBLIC:
+    for _, path in PUBLIC | SPOKEN_PUBLIC:
         assert keyed.client.get(path).status_code == 200
 
 

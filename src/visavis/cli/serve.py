@@ -55,8 +55,8 @@ def serve(
         list[str] | None,
         typer.Option(
             "--dialect",
-            help="Also answer clients of another service: compreface, deepstack, rekognition; "
-            "repeatable.",
+            help="Also answer clients of another service: compreface, deepstack, immich or "
+            "rekognition; repeatable.",
         ),
     ] = None,
     collections: Annotated[
@@ -85,6 +85,14 @@ def serve(
             "--fpir",
             help="False positive identification rate of searches in a dialect.",
             show_default="0.01, or the lowest that the data support",
+        ),
+    ] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            "--upstream",
+            metavar="URL",
+            help="Immich's own machine learning, for what the dialect immich does not answer.",
         ),
     ] = None,
     host: Annotated[
@@ -164,6 +172,7 @@ def serve(
         body_bytes=round(max_body * 1e6), megapixels=megapixels, faces=faces, photos=photos,
         seconds=seconds, jobs=jobs, job_photos=job_photos, job_hours=job_hours, audit=audit,
         home=home(), temporary=temporary, dialects=tuple(dialect or ()), fmr=fmr, fpir=fpir,
+        upstream=upstream,
     )  # fmt: skip
     load(limits.dialects)  # before a gallery is made
     places = _places(gallery or [])

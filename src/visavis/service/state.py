@@ -23,6 +23,7 @@ from visavis.service.jobs import Jobs
 from visavis.service.keys import EVERY, SCOPES, KeyStore, ServiceKey, TokenBuckets, store_in
 from visavis.service.metrics import Metrics
 from visavis.service.problems import ProblemError
+from visavis.service.upstream import upstream_url
 from visavis.types import Record
 
 if TYPE_CHECKING:
@@ -66,9 +67,11 @@ class ServiceOptions(Record):
         fmr: false match rate of comparisons in a dialect, whose requests name none, in (0, 1).
         fpir: false positive identification rate of searches in a dialect, in (0, 1); ``None``:
             0.01, or the lowest rate that the data support.
+        upstream: URL of the machine learning that the dialect ``immich`` sends to what is not about
+            faces.
 
     Raises:
-        OptionError: a number is not above 0, or a rate not below 1.
+        OptionError: a number is not above 0, a rate not below 1, or an upstream is no URL.
     """
 
     workers: int | None = None
@@ -90,6 +93,7 @@ class ServiceOptions(Record):
     dialects: tuple[str, ...] = ()
     fmr: float = 1e-3
     fpir: float | None = None
+    upstream: str | None = None
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -99,6 +103,8 @@ class ServiceOptions(Record):
         for name in ("fmr", "fpir"):
             if (rate := getattr(self, name)) is not None and not rate < 1:
                 raise OptionError(f"{name} {rate}", "give a rate in (0, 1)")
+        if self.upstream is not None:
+            upstream_url(self.upstream)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from visavis.service.problems import ProblemError
 DIALECTS: Final = {
     "compreface": "CompreFace 1.2",
     "deepstack": "DeepStack and CodeProject.AI",
+    "immich": "Immich's machine learning",
     "rekognition": "Amazon Rekognition",
 }
 """Modules of this package, and the service whose clients each is for."""
