@@ -61,7 +61,7 @@ def commands(pair: Pair) -> dict[str, tuple[list[str], dict[str, str], tuple[int
     script = str(Path(own).with_name("visavis"))
     return {
         "visavis.verify(a, b)": ([own, "-c", _VISAVIS, *photos], {}, (0,)),
-        "visavis verify a b": ([script, "verify", *photos], {}, (0, 1)),
+        "visavis verify a b": ([script, "verify", *photos], {}, (0, 1, 3)),  # 3: cannot tell
         "DeepFace.verify(a, b, …)": (
             [theirs, "-c", _DEEPFACE, *photos],
             environment.variables(),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +59,48 @@ def options(place: Path, **more: object) -> ServiceOptions:
         "seconds": 300,
     }  # fmt: skip
     return ServiceOptions(**(small | more))  # type: ignore[arg-type]
+
+
+def command(
+    *words: str, home: Path, capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict:  # fmt: skip
+    """What a command prints with --json."""
+    from visavis.cli.app import run
+
+    monkeypatch.setenv("VISAVIS_HOME", str(home))
+    capfdbinary.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        run([*words, "--json"])
+    assert ended.value.code in {0, 1, 3}
+    return json.loads(capfdbinary.readouterr().out)
+
+
+def close(found: object, wanted: object, *, but: Collection[str] = ()) -> bool:
+    """Whether two answers are equal, numbers to 1e-4 (batches round otherwise), but for names of
+    photos and for the keys in ``but``."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        assert found.keys() == wanted.keys()
+        keys = wanted.keys() - {"photo", *but}
+        return all(close(found[key], wanted[key], but=but) for key in keys)
+    if isinstance(wanted, list) and isinstance(found, list):
+        equal = (close(one, other, but=but) for one, other in zip(found, wanted, strict=False))
+        return len(found) == len(wanted) and all(equal)
+    if isinstance(wanted, float) and isinstance(found, (int, float)):
+        return found == pytest.approx(wanted, abs=1e-4, rel=1e-3)
+    return found == wanted
+
+
+@pytest.fixture(scope="module")
+def people(peers: Path) -> Path:
+    return peers / "face_recognition/examples/knn_examples"
+
+
+@pytest.fixture
+def told(
+    door: Running, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict]:
+    """What a command prints with --json, in the service's home folder."""
+    home = door.service.options.home
+    assert home is not None
+    return functools.partial(command, home=home, capfdbinary=capfdbinary, monkeypatch=monkeypatch)

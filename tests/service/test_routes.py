@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import io
 import json
 import zipfile
@@ -11,54 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.service.conftest import close
 from tests.service.running import Running
 
 import visavis
-
-FACE_RECOGNITION = Path("face_recognition/examples/knn_examples")
-
-
-def command(
-    *words: str, home: Path, capfdbinary: pytest.CaptureFixture[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> dict:  # fmt: skip
-    """What a command prints with --json."""
-    from visavis.cli.app import run
-
-    monkeypatch.setenv("VISAVIS_HOME", str(home))
-    capfdbinary.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        run([*words, "--json"])
-    assert ended.value.code in {0, 1, 3}
-    return json.loads(capfdbinary.readouterr().out)
-
-
-def close(found: object, wanted: object) -> bool:
-    """Whether two answers are equal, numbers to 1e-4 (batches round otherwise), but for names of
-    photos."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        assert found.keys() == wanted.keys()
-        return all(close(found[key], wanted[key]) for key in wanted if key != "photo")
-    if isinstance(wanted, list) and isinstance(found, list):
-        return len(found) == len(wanted) and all(map(close, found, wanted))
-    if isinstance(wanted, float) and isinstance(found, (int, float)):
-        return found == pytest.approx(wanted, abs=1e-4, rel=1e-3)
-    return found == wanted
-
-
-@pytest.fixture(scope="module")
-def people(peers: Path) -> Path:
-    return peers / FACE_RECOGNITION
-
-
-@pytest.fixture
-def told(
-    door: Running, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict]:
-    """What a command prints with --json, in the service's home folder."""
-    home = door.service.options.home
-    assert home is not None
-    return functools.partial(command, home=home, capfdbinary=capfdbinary, monkeypatch=monkeypatch)
 
 
 def test_verify_decides_as_the_command(
@@ -93,10 +48,17 @@ def test_json_has_the_same_answer_as_a_form(door: Running, face: bytes, mirrored
     assert plain.json()["same"] is True
 
 
-def test_detect_and_embed(door: Running, face: bytes, faceless: bytes) -> None:
+def test_detect_and_embed(door: Running, face: bytes, faceless: bytes, people: Path) -> None:
     found = door.client.post("/v1/detect", files={"photo": face}).json()
     assert close(found["faces"], [one.to_dict() for one in visavis.detect(face)])
     assert found["photo"] == "photo"
+    group = people / "test/obama_and_biden.jpg"
+    both = visavis.detect(group)
+    (largest,) = door.client.post(
+        "/v1/detect", files={"photo": group.read_bytes()}, params={"limit": 1}
+    ).json()["faces"]
+    assert len(both) == 2
+    assert close(largest, max(both, key=lambda one: one.box[3]).to_dict())
     assert door.client.post("/v1/detect", files={"photo": faceless}).json()["faces"] == []
     answer = door.client.post("/v1/embed", files={"photo": face}).json()
     assert close(answer["templates"], [one.to_dict() for one in visavis.embed(face)])

@@ -68,9 +68,24 @@ def components(ref_template: str = "#/components/schemas/{name}") -> dict[str, A
             if key in _PAIRS_NOT_FINITE.get(name, ()):
                 for side in value["prefixItems"]:
                     side["type"] = [side["type"], "null"]
+        _plain_tuples(one)
     for example in _examples():
         found[type(example).__name__]["examples"] = [example.to_dict()]
     return found
+
+
+def _plain_tuples(node: Any) -> None:
+    """Describes tuples as arrays of a fixed length: generators of clients know no ``prefixItems``
+    that ends with ``items: false``."""
+    if isinstance(node, dict):
+        if sides := node.pop("prefixItems", None):
+            kinds = [one for k, one in enumerate(sides) if one not in sides[:k]]
+            node["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        for child in node.values():
+            _plain_tuples(child)
+    elif isinstance(node, list):
+        for child in node:
+            _plain_tuples(child)
 
 
 def _examples() -> tuple[Record, ...]:

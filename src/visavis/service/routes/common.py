@@ -193,7 +193,12 @@ def photos(
 ) -> dict[str, Any]:
     """Describes a body that ``uploads.read`` accepts, with the same arguments."""
     kinds = {
-        FORM: {"type": "string", "contentMediaType": "application/octet-stream"},
+        # "format": what generators of clients know; the other is JSON Schema's word.
+        FORM: {
+            "type": "string",
+            "format": "binary",
+            "contentMediaType": "application/octet-stream",
+        },
         JSON: {"type": "string", "contentEncoding": "base64"},
     }
     content = {}

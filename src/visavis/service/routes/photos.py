@@ -47,6 +47,9 @@ IdentifyRule = Annotated[
     Literal["all", "largest", "central", "refuse"],
     Query(description="Which faces to identify where a photo has several."),
 ]
+MostFaces = Annotated[
+    int | None, Query(ge=1, le=10_000, description="Return only so many, the largest.")
+]
 Prior = Annotated[
     float | None,
     Query(gt=0, lt=1, description="Your prior probability of the same person, in (0, 1)."),
@@ -98,12 +101,14 @@ async def verify(
 
 
 @router.post("/v1/detect", **described(schema("DetectedPhoto"), body=photos({"photo": 1})))
-async def detect(request: Request, caller: Annotated[Caller, needs("verify")]) -> Answer:
+async def detect(
+    request: Request, caller: Annotated[Caller, needs("verify")], limit: MostFaces = None
+) -> Answer:
     """Detect the faces of a photo, largest first."""
     service = service_of(request)
     form = await uploads.read(request, parts={"photo": 1})
     faces = await service.run(service.engine.detect, form.one("photo"))
-    return Answer(DetectedPhoto("photo", tuple(faces)))
+    return Answer(DetectedPhoto("photo", tuple(faces[:limit])))
 
 
 @router.post("/v1/embed", **described(schema("PhotoResult"), body=photos({"photo": 1})))
