@@ -157,6 +157,8 @@ def test_ten_people_and_a_rate_of_one_in_a_thousand_have_an_answer() -> None:
 
 def test_a_rate_that_the_data_do_not_support_is_refused() -> None:
     gallery = open_set(people=4000, calibration=SHIPPED)
+    with pytest.raises(UnsupportedFmrError):
+        gallery.point(5e-324)  # the smallest number above 0
     with pytest.raises(UnsupportedFmrError) as refused:
         gallery.point(1e-3)
     offered = float(refused.value.remedy.split("ask for ")[1].split(" ")[0])

@@ -72,6 +72,8 @@ def test_a_rate_below_the_data_is_refused_with_the_people_it_takes(simulate) -> 
     assert supported_count(pairs, 1e-2) == 49
     with pytest.raises(UnsupportedFmrError, match=r"4,950.*100 people"):
         supported_count(pairs, 1e-3)
+    with pytest.raises(UnsupportedFmrError):
+        supported_count(pairs, 5e-324)
     needed = people_needed(pairs, 1e-3)
     more, whose = simulate(np.random.default_rng(1), needed + 15)
     assert supported_count(all_pairs(more, whose), 1e-3) >= 10

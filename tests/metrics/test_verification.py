@@ -265,3 +265,8 @@ def test_inputs_are_not_changed() -> None:
     fnmr_at_fmr(mated, non_mated, 0.1)
     np.testing.assert_array_equal(mated, kept[0])
     np.testing.assert_array_equal(non_mated, kept[1])
+
+
+def test_the_smallest_rate_above_zero_is_refused_as_others_are() -> None:
+    with pytest.raises(UnsupportedFmrError):
+        threshold_at_fmr([0.9], [0.1, 0.2], 5e-324)

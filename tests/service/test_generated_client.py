@@ -20,6 +20,8 @@ from tests.service.conftest import close
 from tests.service.running import Running
 from tests.service.test_routes import archive
 
+import visavis
+
 PACKAGE = "visavis_generated_client"
 
 
@@ -90,6 +92,22 @@ def operations(document: Mapping[str, Any]) -> set[str]:
         if any("application/json" in said.get("content", {}) or code == "204"
                for code, said in one["responses"].items())
     }  # fmt: skip
+
+
+def test_a_face_is_verified_enrolled_and_identified(
+    door: Running, generated: ModuleType, face: bytes, mirrored: bytes
+) -> None:
+    api = Api(generated, door.url)
+    body = api.model("PhotosVerifyFilesBody", a=api.file(face), b=api.file(mirrored))
+    wanted = visavis.verify(face, mirrored, fmr=1e-4)
+    compared = api("photos_verify", body=body, fmr=1e-4)
+    assert compared["same"] is wanted.same is True
+    assert compared["score"] == pytest.approx(wanted.score, abs=1e-4)
+    body = api.model("PeopleAddFilesBody", name="Ann", photo=[api.file(face)])
+    ann = api("people_add", body=body, keep_crops=True)["person"]["id"]
+    body = api.model("PhotosIdentifyFilesBody", photo=api.file(mirrored))
+    assert [one["person"] for one in api("photos_identify", body=body)["faces"]] == ["Ann"]
+    assert api("people_erase", ann) is None
 
 
 def test_every_route_decides_as_the_command(

@@ -28,6 +28,7 @@ from visavis.decision.fpir_model import (
     prior,
 )
 from visavis.decision.non_mated_model import NonMatedModel
+from visavis.decision.operating_point import TINY
 from visavis.decision.profile import Calibration, is_shipped
 from visavis.errors import CalibrationError, OptionError, UnsupportedFmrError
 from visavis.types import Record
@@ -221,7 +222,7 @@ class OpenSet:
         if self.calibration is not None and self.calibration.method == "unlabelled":
             return answer
         # Pairs grow with the square of the number of people; with a small margin.
-        more = ceil(self.fpir_model.non_mated.people * sqrt(1.25 * self.lowest / fpir))
+        more = ceil(self.fpir_model.non_mated.people * sqrt(1.25 * self.lowest / max(fpir, TINY)))
         return f"{answer}, or calibrate on photos of about {more:,} people: `visavis calibrate`"
 
     def _observed(self, values: Floats) -> Floats:

@@ -28,6 +28,9 @@ If they were independent, ten events would determine the true rate within a fact
 with 95 % confidence (exact Poisson interval). Doddington's rule of 30 asks for thirty: ±30 % with
 90 % confidence. The interval of the operating point gives the actual uncertainty."""
 
+TINY: Final = 1e-30
+"""Rates below it are taken for it where advice is computed: 1 / 5e-324 is infinite."""
+
 
 def measure_points(
     pairs: PairScores,
@@ -142,7 +145,7 @@ def people_needed(pairs: PairScores, target: float) -> int:
     if count:
         # Several photos of one pair of look-alikes are one error, counted several times.
         expected *= _different_pairs(pairs, count) / count
-    return ceil(max(pairs.people, 2) * max(1.0, sqrt(MINIMUM_ERRORS / expected)))
+    return ceil(max(pairs.people, 2) * max(1.0, sqrt(MINIMUM_ERRORS / max(expected, TINY))))
 
 
 def _different_pairs(pairs: PairScores, count: int) -> int:

@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from visavis.decision.labelled import Provenance
 from visavis.decision.llr import LlrCalibration
 from visavis.decision.non_mated_model import NonMatedModel
-from visavis.decision.operating_point import MINIMUM_ERRORS
+from visavis.decision.operating_point import MINIMUM_ERRORS, TINY
 from visavis.decision.profile import Calibration
 from visavis.decision.unlabelled import NonMatedEstimate
 from visavis.errors import CalibrationError, ModelMismatchError, OptionError, UnsupportedFmrError
@@ -104,7 +104,7 @@ def photos_needed(target: float) -> int:
     >>> photos_needed(1e-3), photos_needed(1e-4)
     (142, 448)
     """
-    return ceil((1 + sqrt(1 + 8 * MINIMUM_ERRORS / target)) / 2)
+    return ceil((1 + sqrt(1 + 8 * MINIMUM_ERRORS / max(target, TINY))) / 2)
 
 
 def _supports(estimate: NonMatedEstimate, rate: float) -> bool:

@@ -271,7 +271,7 @@ def highest_refused(
     if allowed < 1:
         raise UnsupportedFmrError(
             f"a {name} of {rate:g} from {len(scores):,} {of}",
-            f"give at least {ceil(round(1 / rate, 6)):,} {of}, or ask for "
+            f"give at least {ceil(round(1 / max(rate, 1e-30), 6)):,} {of}, or ask for "
             f"{1 / len(scores):.2g} or more",
         )
     place = len(scores) - 1 - allowed

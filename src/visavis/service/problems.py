@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import Scope
 
 from visavis import errors
@@ -147,9 +148,12 @@ def install(app: FastAPI, respond: Respond) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
+        headers = dict(error.headers or {})
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _allowed(request) or headers.get("Allow", "")
         remedies = {
             404: "/openapi.json lists the routes",
-            405: f"use {(error.headers or {}).get('Allow', 'another method')}",
+            405: f"use {headers.get('Allow') or 'another method'}",
         }
         return answer(
             request,
@@ -158,9 +162,19 @@ def install(app: FastAPI, respond: Respond) -> None:
                 status.phrase.lower().replace(" ", "-"),
                 f"{request.method} of this path: {status.phrase.lower()}",
                 remedies.get(status, "see docs/service.md"),
-                headers=error.headers,
+                headers=headers,
             ),
         )
+
+
+def _allowed(request: Request) -> str:
+    """Returns the methods of a request's path in the OpenAPI document, ``""`` if it has none;
+    Starlette names those of one route only."""
+    paths, path = request.app.openapi()["paths"], request.url.path
+    for template in (path, *paths):  # a literal path comes before a pattern that matches it
+        if template in paths and compile_path(template)[0].fullmatch(path):
+            return ", ".join(sorted(method.upper() for method in paths[template]))
+    return ""
 
 
 def _printable(text: str) -> str:

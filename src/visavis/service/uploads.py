@@ -10,11 +10,12 @@ import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import Request
+from msgspec import UNSET, UnsetType
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -145,7 +146,7 @@ async def _multipart(
     except MultiPartException as error:
         raise ProblemError(
             422 if "Too many" in error.message else 400, "multipart", "a form that cannot be read: "
-            f"{error.message}", "send one part a photo, as curl -F does",
+            f"{error.message}", "send each photo as a file, as curl -F photo=@FILE does",
         ) from error  # fmt: skip
     found = Form()
     for name, value in data.multi_items():
@@ -178,14 +179,15 @@ def _json(
     found = Form()
     for name in parts:
         given = getattr(plain, name)
-        if given is not None:
+        if given is not UNSET and given is not None:
             several = given if isinstance(given, list) else [given]
             found.photos[name] = [
                 Photo.of(_plain(data) if isinstance(data, str) else data, "") for data in several
             ]
     for name in texts:
-        if getattr(plain, name) is not None:
-            found.texts[name] = getattr(plain, name)
+        given = getattr(plain, name)
+        if given is not UNSET and given is not None:
+            found.texts[name] = given
     return _named(found)
 
 
@@ -241,12 +243,14 @@ def schema_type(
     parts: Sequence[tuple[str, int]], texts: Sequence[str], *, lenient: bool = False
 ) -> type[msgspec.Struct]:
     """Returns the type of a JSON body with these photos and texts."""
-    one: Any = str if lenient else bytes
+    photo: Any = str if lenient else bytes
+    left_out: Any = UnsetType | None if lenient else UnsetType
+    several = photo | Annotated[list[photo], msgspec.Meta(min_length=1)]
     fields: list[tuple[str, Any, Any]] = [
-        (name, one | None if most == 1 else one | list[one] | None, None) for name, most in parts
+        (name, (photo if most == 1 else several) | left_out, UNSET) for name, most in parts
     ]
     return msgspec.defstruct(
-        "Photos", [*fields, *((name, str | None, None) for name in texts)],
+        "Photos", [*fields, *((name, str | left_out, UNSET) for name in texts)],
         forbid_unknown_fields=not lenient,
     )  # fmt: skip
 

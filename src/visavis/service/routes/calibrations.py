@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
@@ -49,6 +49,9 @@ async def names(request: Request, caller: Annotated[Caller, needs("verify")]) ->
     return Answer({"calibrations": await service.run(service.calibrations, caller)})
 
 
+_OF_JOB: Final = {"job=$response.body#/id": ("jobs_show", "jobs_cancel")}
+
+
 @router.get("/v1/calibrations/{name}", **described({"type": "object"}))
 async def show(request: Request, caller: Annotated[Caller, needs("verify")], name: Name) -> Answer:
     """Show a calibration: its thresholds with their measured error rates."""
@@ -57,7 +60,9 @@ async def show(request: Request, caller: Annotated[Caller, needs("verify")], nam
     return Answer(await service.run(calibrations.show, name, home=service.options.home))
 
 
-@router.post("/v1/calibrations", **described(schema("Job"), status=202, body=_PHOTOS))
+@router.post(
+    "/v1/calibrations", **described(schema("Job"), status=202, body=_PHOTOS, links=_OF_JOB)
+)
 async def make(
     request: Request,
     caller: Annotated[Caller, needs("admin")],
@@ -107,7 +112,9 @@ async def make(
     return started(job, f"/v1/jobs/{job.id}")
 
 
-@router.post("/v1/calibrations/check", **described(schema("Job"), status=202, body=_PHOTOS))
+@router.post(
+    "/v1/calibrations/check", **described(schema("Job"), status=202, body=_PHOTOS, links=_OF_JOB)
+)
 async def check(
     request: Request,
     caller: Annotated[Caller, needs("verify")],

@@ -99,6 +99,11 @@ SCHEMAS = {f"{name}Correction": one for name, one in _COMPONENTS.items()}
     **described(
         schema("Job"), status=202,
         body=photos({"photo": 2000, "archive": 1}, optional=["photo", "archive"]),
+        links={
+            "job=$response.body#/id": (
+                "cluster_show", "cluster_correct", "cluster_erase", "jobs_show", "jobs_cancel",
+            )
+        },
     ),
 )  # fmt: skip
 async def sort(

@@ -161,6 +161,7 @@ def described(
     *,
     status: int = 200,
     body: Mapping[str, Any] | None = None,
+    links: Mapping[str, Sequence[str]] = {},
 ) -> dict[str, Any]:
     """Returns what a route's decorator tells OpenAPI.
 
@@ -168,8 +169,14 @@ def described(
         answer: schema of the answer; ``None``: it has no content.
         status: status of success.
         body: schema of a JSON body, or what ``photos`` returns.
+        links: by ``parameter=$expression``, the operations that take it from the answer.
     """
     success: dict[str, Any] = {"description": "Success"}
+    for given, operations in links.items():
+        parameter, _, expression = given.partition("=")
+        success.setdefault("links", {}).update(
+            {one: {"operationId": one, "parameters": {parameter: expression}} for one in operations}
+        )
     if answer is not None:
         success["content"] = {JSON: {"schema": dict(answer)}}
     problem = {problems.MEDIA_TYPE: {"schema": schema("Problem")}}
@@ -203,15 +210,16 @@ def photos(
     }
     content = {}
     for media, one in kinds.items():
-        several = {"type": "array", "items": one, "minItems": 1}
+
+        def several(most: int, one: Any = one, media: str = media) -> dict[str, Any]:
+            listed = {"type": "array", "items": one, "minItems": 1, "maxItems": most}
+            return listed if media == FORM else {"anyOf": [listed, one]}
+
         content[media] = {
             "schema": {
                 "type": "object",
                 "properties": {
-                    **{
-                        name: one if most == 1 else several | {"maxItems": most}
-                        for name, most in parts.items()
-                    },
+                    **{name: one if most == 1 else several(most) for name, most in parts.items()},
                     **{name: {"type": "string"} for name in texts},
                 },
                 "required": [name for name in (*parts, *texts) if name not in optional],

@@ -7,7 +7,7 @@ logs of proxies keep paths.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
@@ -74,6 +74,12 @@ _ENROLLED = {
 }
 
 
+_OF_PERSON: Final = (
+    "people_show", "people_change", "people_faces_of", "people_add_photos", "people_suggest_splits",
+    "people_split", "people_merge", "people_erase",
+)  # fmt: skip
+
+
 class ChangePerson(msgspec.Struct, forbid_unknown_fields=True):
     """What to change of a person; what is left out stays."""
 
@@ -128,7 +134,12 @@ async def people(
 
 @router.post(
     "/v1/people",
-    **described(_ENROLLED, status=201, body=photos({"photo": 100}, ["name"])),
+    **described(
+        _ENROLLED,
+        status=201,
+        body=photos({"photo": 100}, ["name"]),
+        links={"person=$response.body#/person/id": _OF_PERSON},
+    ),
 )
 async def add(
     request: Request,
@@ -331,7 +342,12 @@ async def suggest_splits(
     return Answer({"suggestions": found})
 
 
-@router.post("/v1/people/{person}/split", **described(schema("Person"), body=_SPLIT))
+@router.post(
+    "/v1/people/{person}/split",
+    **described(
+        schema("Person"), body=_SPLIT, links={"person=$response.body#/id": ["people_show"]}
+    ),
+)  # fmt: skip
 async def split(
     request: Request,
     caller: Annotated[Caller, needs("enroll")],

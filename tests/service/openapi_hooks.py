@@ -1,0 +1,11 @@
+"""Loaded by schemathesis: files of generated requests are photos, for the most part."""
+
+import os
+from pathlib import Path
+
+import schemathesis
+from hypothesis import strategies as st
+
+_PHOTOS = [path.read_bytes() for path in sorted(Path(os.environ["PHOTOS"]).glob("*.jpg"))]
+
+schemathesis.openapi.format("binary", st.sampled_from(_PHOTOS) | st.binary(max_size=200))
