@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo "make demo       set up, verify real photo pairs, write a picture of what was seen"
 	@echo "make test       set up, run all tests"
-	@echo "make clients-test  real clients of other services against a running service"
+	@echo "make clients-test  real clients against a running service: generated, schemathesis, of other services"
 	@echo "make milvus-test  the whole contract of galleries on a real Milvus server (some minutes)"
 	@echo "make data-test  the checks on real data (LFW, ORL) only"
 	@echo "make lint       ruff, ruff format, mypy, import-linter"
@@ -25,6 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@# MTCNN and face-recognition-models only carry files: without what their code would need.
 	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[dev,export,heif,milvus,openvino,ray,train,ui,watch]' dlib-bin joblib lz4
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps 'mtcnn>=1.0.0,<2' 'face-recognition-models>=0.3.0,<0.4'
+	@# Generates the client that a test calls the service with. It asks for an older Typer, and works with ours.
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps 'openapi-python-client>=0.29.1,<0.30' ruamel.yaml shellingham
 	@# So does milvus: it carries the server that tests of galleries on Milvus start, and its code would
 	@# need an old pymilvus. There is none for some systems; those tests are skipped there.
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps 'milvus>=2.3.5,<2.4' || true
@@ -56,7 +58,7 @@ test: $(STAMP) $(NPM_STAMP)
 
 # Real clients of other services, each in an environment of its own, .venv-clients/NAME.
 clients-test: $(STAMP)
-	$(BIN)/python -m pytest -m clients tests/service/clients
+	$(BIN)/python -m pytest -m clients tests/service
 
 milvus-test: $(STAMP)
 	$(BIN)/python -m pytest -m milvus tests/gallery/test_milvus_server.py

@@ -110,6 +110,7 @@ def test_a_face_is_verified_enrolled_and_identified(
     assert api("people_erase", ann) is None
 
 
+@pytest.mark.clients
 def test_every_route_decides_as_the_command(
     door: Running, generated: ModuleType, people: Path, lfw: Path, told: Callable[..., Any]
 ) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import jsonschema_rs
 import pytest
 from tests.service.conftest import options
 from tests.service.running import Running, running
 
-import visavis
 from visavis.service.app import create_app
 from visavis.service.state import GalleryPlace, Service
 
@@ -53,6 +50,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
         service.close()
 
 
+@pytest.mark.clients
 def test_all_checks_hold_in_all_phases(
     fuzzed: Running, face: bytes, mirrored: bytes, tmp_path: Path
 ) -> None:
