@@ -16,6 +16,7 @@ FOLDER = ROOT / ".venv-clients"
 REQUIREMENTS = {
     # With urllib3 2 it does not import: its requests-toolbelt wants urllib3.contrib.appengine.
     "compreface": ("compreface-sdk==0.6.0", "urllib3<2"),
+    "boto3": ("boto3==1.43.11",),
     # It imports Pillow without declaring it.
     "deepstack": ("deepstack-python==0.9", "pillow"),
 }
