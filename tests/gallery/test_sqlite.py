@@ -21,7 +21,8 @@ from visavis.errors import (
     GalleryKeyError,
     OptionError,
 )
-from visavis.gallery.sqlite.opening import MIGRATIONS, GalleryOptions
+from visavis.gallery.sqlite.opening import GalleryOptions
+from visavis.gallery.sqlite.schema import MIGRATIONS
 from visavis.gallery.sqlite.store import SqliteGallery
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -6,6 +6,7 @@ and is erased by ``clear`` (``visavis cache clear``).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import threading
@@ -22,17 +23,27 @@ from visavis.writing import private_file, private_folder
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS photo (
     photo TEXT NOT NULL, settings TEXT NOT NULL, model TEXT NOT NULL,
-    faces TEXT NOT NULL, vectors BLOB NOT NULL,
+    faces TEXT NOT NULL, vectors BLOB NOT NULL, checksum BLOB,
     PRIMARY KEY (photo, settings, model)
 ) WITHOUT ROWID
 """
+
+
+def _checksum(*values: str | bytes) -> bytes:
+    """Returns a checksum of a row."""
+    code = hashlib.blake2b(digest_size=16)
+    for value in values:
+        data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+        code.update(len(data).to_bytes(8, "little") + data)
+    return code.digest()
 
 
 class EmbeddingCache:
     """SQLite file keyed by (photo SHA-256, pipeline id, model SHA-256).
 
     ``pipeline_id`` includes detector, face rule, crop and flip averaging, so a changed option never
-    returns an old vector. Safe for several threads and processes.
+    returns an old vector. Each entry has a checksum: a damaged one is not returned. Safe for
+    several threads and processes.
 
     Args:
         path: the file; missing folders are created.
@@ -51,8 +62,20 @@ class EmbeddingCache:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA secure_delete=ON")
-            self._db.execute(_SCHEMA)
-            self._db.commit()
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute(_SCHEMA)
+                self._add_checksums()
+
+    def _add_checksums(self) -> None:
+        """Adds checksums to a file of a former version."""
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(photo)")}
+        if "checksum" not in columns:
+            self._db.create_function("checksum", 5, _checksum, deterministic=True)
+            self._db.execute("ALTER TABLE photo ADD COLUMN checksum BLOB")
+            self._db.execute(
+                "UPDATE photo SET checksum = checksum(photo, settings, model, faces, vectors)"
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -65,13 +88,16 @@ class EmbeddingCache:
             ) from error
 
     def get(self, photo: str, pipeline_id: str, model: str) -> tuple[Any, np.ndarray] | None:
-        """Returns ``(faces, vectors)`` from ``put``, or ``None``."""
+        """Returns ``(faces, vectors)`` from ``put``; ``None``: none, or damaged ones."""
         with self._lock, self._translated():
             row = self._db.execute(
-                "SELECT faces, vectors FROM photo WHERE photo=? AND settings=? AND model=?",
+                "SELECT CAST(faces AS BLOB), CAST(vectors AS BLOB), CAST(checksum AS BLOB) "
+                "FROM photo WHERE photo=? AND settings=? AND model=?",
                 (photo, pipeline_id, model),
             ).fetchone()
-        if row is None:
+        if row is None or not all(isinstance(value, bytes) for value in row):
+            return None
+        if _checksum(photo, pipeline_id, model, *row[:2]) != row[2]:
             return None
         faces = json.loads(row[0])
         vectors = np.frombuffer(row[1], dtype="<f4").astype(np.float32)
@@ -91,10 +117,10 @@ class EmbeddingCache:
             vectors: ``(N, D)`` float32.
         """
         blob = np.ascontiguousarray(vectors, dtype="<f4").tobytes()
+        row = (photo, pipeline_id, model, json.dumps(faces), blob)
         with self._lock, self._translated(), self._db:
             self._db.execute(
-                "INSERT OR REPLACE INTO photo VALUES (?, ?, ?, ?, ?)",
-                (photo, pipeline_id, model, json.dumps(faces), blob),
+                "INSERT OR REPLACE INTO photo VALUES (?, ?, ?, ?, ?, ?)", (*row, _checksum(*row))
             )
 
     def __len__(self) -> int:

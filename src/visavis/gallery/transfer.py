@@ -39,7 +39,7 @@ from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.entries import attributes_text, checked_faces
 from visavis.gallery.names import usable_name
 from visavis.gallery.records import NewFace, Person, StoredFace
-from visavis.gallery.sqlite import audit, check, opening, read, write
+from visavis.gallery.sqlite import audit, check, read, schema, tally, write
 from visavis.gallery.sqlite.database import State, state_of
 from visavis.gallery.sqlite.row_codec import about_person
 from visavis.gallery.store import GalleryStore
@@ -139,7 +139,7 @@ def _written(  # noqa: PLR0917
         db.execute(f"PRAGMA {setting}")  # the file counts when it is whole
     keyring, cipher = plain_keyring() if key is None else wrapped_keyring(key)
     db.execute("BEGIN")
-    opening.migrate(db, 0, now=timestamps.written(timestamps.now()))
+    schema.migrate(db, 0, now=timestamps.written(timestamps.now()))
     db.execute("INSERT INTO meta VALUES ('keyring', ?)", (keyring,))
     audit.append(db, cipher, [audit.Event("create", "", {"encrypted": key is not None})])
     total = sum(store.info().faces.values())
@@ -168,6 +168,7 @@ def _written(  # noqa: PLR0917
     )  # fmt: skip
     made_by = {"made_by": f"visavis {__version__}"}
     audit.append(db, cipher, [audit.Event("export", "", _details(report) | made_by)])
+    tally.seal(db)
     db.execute("COMMIT")
     return report
 
@@ -290,7 +291,7 @@ class ExportFile:
         with self._reading("is damaged"):
             for problem in self._problems():
                 raise GalleryDamagedError(problem, _AGAIN)
-            made = list(audit.entries(self))[-1]
+            made = list(audit.entries(self, self._cipher))[-1]
             if made.action != "export":
                 raise GalleryDamagedError("its audit does not end with an export", _AGAIN)
             people = {person.name: person for person in read.all_people(self, self._cipher)}
@@ -492,15 +493,12 @@ def _connected(path: Path) -> sqlite3.Connection:
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
         for setting in ("trusted_schema = OFF", "cell_size_check = ON", "temp_store = MEMORY"):
             db.execute(f"PRAGMA {setting}")
-        version = opening.version_of(db, path)
-        with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as own:
-            opening.migrate(own, 0, now="")
-            pages = db.execute("PRAGMA page_count").fetchone()[0]
-            size = pages * db.execute("PRAGMA page_size").fetchone()[0]
-            if (
-                not version or size != path.stat().st_size or _shape(db) != _shape(own)
-            ):  # no foreign trigger or view
-                raise DataError(f"{path} is not an exported gallery", remedy)
+        version = schema.version_of(db, path)
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        size = pages * db.execute("PRAGMA page_size").fetchone()[0]
+        same = version and schema.shape(db) == schema.own_shape(version)  # no trigger or view
+        if not same or size != path.stat().st_size:
+            raise DataError(f"{path} is not an exported gallery", remedy)
     except BaseException as error:
         db.close()
         if isinstance(error, GalleryError) and "newer" in error.got:
@@ -509,11 +507,6 @@ def _connected(path: Path) -> sqlite3.Connection:
             raise DataError(f"{path} is not an exported gallery", remedy) from error
         raise
     return db
-
-
-def _shape(db: sqlite3.Connection) -> list[tuple[str, ...]]:
-    found = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT 100")
-    return sorted(tuple(map(str, row)) for row in found)
 
 
 def _keyring(db: sqlite3.Connection, path: Path) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class Ledger:
 
     def entries(self, *, action: str | None = None) -> Iterator[AuditEntry]:
         """Yields the audit log, oldest entry first."""
-        return audit.entries(self._database, action=action)
+        return audit.entries(self._database, self._cipher, action=action)
 
     def head(self) -> tuple[int, str]:
         """Returns number and hash of the last audit entry."""

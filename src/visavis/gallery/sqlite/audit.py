@@ -20,14 +20,10 @@ from visavis.gallery import timestamps
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.records import AuditEntry
 from visavis.gallery.sqlite.database import Readable, State
-
-FREQUENT: Final = ("enrol", "identify")
-"""Frequent audit actions; the index omits them to stay small."""
-
-INDEXED: Final = "action NOT IN ('enrol', 'identify')"
-"""Condition that a query must contain literally, so that SQLite uses the index."""
+from visavis.gallery.sqlite.schema import FREQUENT, INDEXED
 
 _START = bytes(32)
+_CHECK: Final = "run `visavis gallery check`, or restore the gallery from a backup"
 _PART = 5000
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # ASCII: a unique form
 
@@ -91,25 +87,37 @@ def encrypt_head(db: sqlite3.Connection, cipher: ValueCipher) -> None:
     db.execute("UPDATE state SET audit_seal = ?", (_encrypted_head(cipher, *head(db)),))
 
 
-def entries(database: Readable, *, action: str | None = None) -> Iterator[AuditEntry]:
-    """Yields the current entries, or those of one action, in batches.
+def entries(
+    database: Readable, cipher: ValueCipher, *, action: str | None = None
+) -> Iterator[AuditEntry]:
+    """Yields the current entries, or those of one action, in batches, and verifies them.
 
     Raises:
-        GalleryDamagedError: details are not JSON.
+        GalleryDamagedError: an entry was changed or is missing.
     """
-    with database.reading() as (db, _):
-        last, _ = head(db)
-    which = "" if action is None else "action = :action AND "
+    with database.reading() as (db, state):
+        last, link = head(db)
+        if last and state.audit_seal != _encrypted_head(cipher, last, link):
+            raise GalleryDamagedError(f"the audit's end was changed: audit entry {last}", _CHECK)
+    which = "" if action is None else "audit.action = :action AND "
     if action not in {None, *FREQUENT}:
-        which += f"{INDEXED} AND "
+        which += f"audit.{INDEXED} AND "
     after = 0
     while after < last:  # increases with each batch
         with database.reading() as (db, _):
             rows = db.execute(
-                f"SELECT * FROM audit WHERE {which} seq > :after AND seq <= :last ORDER BY seq "
+                "SELECT audit.*, before.hash FROM audit "
+                "LEFT JOIN audit AS before ON before.seq = audit.seq - 1 "
+                f"WHERE {which} audit.seq > :after AND audit.seq <= :last ORDER BY audit.seq "
                 "LIMIT :part",
                 {"action": action, "after": after, "last": last, "part": _PART},
             ).fetchall()
+        if action is None and [row[0] for row in rows] != list(
+            range(after + 1, min(after + _PART, last) + 1)
+        ):
+            raise GalleryDamagedError(
+                f"audit entries are missing after audit entry {after}", _CHECK
+            )
         yield from map(_entry, rows)
         after = rows[-1][0] if len(rows) == _PART else last
 
@@ -133,13 +141,14 @@ def verify(db: sqlite3.Connection, cipher: ValueCipher, state: State) -> Iterato
 
 
 def _entry(row: tuple[Any, ...]) -> AuditEntry:
-    seq, time, action, subject, details, link = row
+    seq, time, action, subject, details, link, before = row
     try:
+        shown = map(_text, (time, action, subject, details))
+        if link != _link(before or _START, seq, *shown):
+            raise ValueError(seq)
         return AuditEntry(seq, time, action, subject, json.loads(details), bytes(link).hex())
     except (ValueError, TypeError) as error:
-        raise GalleryDamagedError(
-            f"audit entry {seq} cannot be read", "run `visavis gallery check`"
-        ) from error
+        raise GalleryDamagedError(f"audit entry {seq} is not what was written", _CHECK) from error
 
 
 def _link(before: bytes, seq: int, *texts: str) -> bytes:

@@ -12,7 +12,7 @@ from visavis.gallery import timestamps
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.entries import splittable
 from visavis.gallery.names import composed, enrolled_already
-from visavis.gallery.sqlite import audit
+from visavis.gallery.sqlite import audit, tally
 from visavis.gallery.sqlite.database import State
 from visavis.gallery.sqlite.erase import Erased
 from visavis.gallery.sqlite.nonmated_cache import drop_scores
@@ -163,6 +163,7 @@ class Change:
     def remove_faces(self, faces: Sequence[int]) -> int:
         """Deletes faces by number; returns how many existed."""
         owners = self._delete_faces(faces)
+        tally.recount(self._db)
         for number, count in owners.items():
             self._record("remove", self._uid(number), {"faces": count})
         return sum(owners.values())
@@ -241,7 +242,8 @@ class Change:
 
     def _uid(self, number: int) -> bytes:
         row = self._db.execute("SELECT uid FROM person WHERE id = ?", (number,)).fetchone()
-        return bytes(row[0])
+        return bytes(row[0]) if row else b""  # a damaged face belongs to anybody
 
     def _record(self, action: str, uid: bytes, details: Mapping[str, Any]) -> None:
-        audit.append(self._db, self._cipher, [audit.Event(action, written_uid(uid), details)])
+        subject = written_uid(uid) if uid else ""
+        audit.append(self._db, self._cipher, [audit.Event(action, subject, details)])

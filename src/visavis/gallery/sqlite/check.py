@@ -7,6 +7,7 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from visavis.errors import ErasureIncompleteError, GalleryDamagedError, VisavisE
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.index.template_index import TemplateIndex
 from visavis.gallery.records import CheckReport
-from visavis.gallery.sqlite import audit
-from visavis.gallery.sqlite.database import Database, State
+from visavis.gallery.sqlite import audit, soundness
+from visavis.gallery.sqlite.database import UNREADABLE, Database, State, is_busy
 from visavis.gallery.sqlite.erase import Eraser
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.read import crop_of
@@ -31,48 +32,89 @@ def checked(
 ) -> CheckReport:
     """Verifies database, templates, people, audit log, and the index against the table."""
     problems: list[str] = []
-    faces, links, head = 0, 0, ""
+    counted = _Counted()
     try:
-        try:
-            eraser.finish_if_left()
-        except ErasureIncompleteError as error:
-            problems.append(str(error))
-        with database.reading() as (db, _):
-            models = [number for (number,) in db.execute("SELECT id FROM model")]
-        for model in models:
-            with contextlib.suppress(GalleryDamagedError):  # reported below
-                indexes.prepare(model, cipher)
-        with database.reading() as (db, state):
-            problems += database_problems(db)
-            for problem in people_problems(db, cipher):
+        with database.lenient():
+            for problem in _problems(database, cipher, indexes, eraser, counted):
                 problems.append(problem)
-            for number, problem in face_problems(db, cipher):
-                faces += 1
-                if problem:
-                    problems.append(f"face {number}: {problem}")
-            for broken in audit.verify(db, cipher, state):
-                links += broken is None
-                if broken is not None:
-                    problems.append(broken)
-            _, head = audit.head(db)
-            problems += _indexes(db, state, cipher, indexes)
     except GalleryDamagedError as error:
         problems.append(error.got)
+    except sqlite3.DatabaseError as error:
+        if is_busy(error):
+            raise
+        problems.append(f"the database is not sound: {error}")
+    except UNREADABLE as error:
+        if isinstance(error, VisavisError) or not problems:
+            raise
+        problems.append("more of it cannot be read")
+    problems = list(dict.fromkeys(problems))
     if len(problems) > _MOST:
         problems[_MOST:] = [f"and {len(problems) - _MOST} more"]
     return CheckReport(
         ok=not problems,
-        faces=faces,
-        audit_entries=links,
+        faces=counted.faces,
+        audit_entries=counted.links,
         problems=tuple(problems),
-        audit_head=head,
+        audit_head=counted.head,
     )
 
 
+@dataclass(slots=True)
+class _Counted:
+    """Faces and valid audit entries, and the audit's head."""
+
+    faces: int = 0
+    links: int = 0
+    head: str = ""
+
+
+def _problems(
+    database: Database, cipher: ValueCipher, indexes: LiveIndexes, eraser: Eraser, counted: _Counted
+) -> Iterator[str]:
+    with database.reading() as (db, _):
+        found = [*soundness.problems(db, thorough=True), *foreign_keys(db)]
+    yield from found
+    try:
+        if not found:
+            eraser.finish_if_left()
+    except ErasureIncompleteError as error:
+        yield str(error)
+    with database.reading() as (db, _):
+        models = [number for (number,) in db.execute("SELECT id FROM model")]
+    for model in models:
+        with contextlib.suppress(GalleryDamagedError):  # reported below
+            indexes.prepare(model, cipher)
+    with database.reading() as (db, state):
+        yield from people_problems(db, cipher)
+        for number, problem in face_problems(db, cipher):
+            counted.faces += 1
+            if problem:
+                yield f"face {number}: {problem}"
+        for broken in audit.verify(db, cipher, state):
+            counted.links += broken is None
+            if broken is not None:
+                yield broken
+        _, counted.head = audit.head(db)
+        yield from _indexes(db, state, cipher, indexes)
+
+
+def changed_rows(db: sqlite3.Connection, cipher: ValueCipher) -> Iterator[str]:
+    """Yields people and faces that are not what was written, as far as the file can be read."""
+    with contextlib.suppress(sqlite3.DatabaseError, *UNREADABLE):
+        yield from people_problems(db, cipher)
+        yield from (text for _, text in face_problems(db, cipher) if text)
+
+
 def database_problems(db: sqlite3.Connection) -> Iterator[str]:
+    """Yields what SQLite finds wrong with a database."""
     for (message,) in db.execute(f"PRAGMA integrity_check({_MOST})"):
         if message != "ok":
             yield f"the database is not sound: {message}"
+    yield from foreign_keys(db)
+
+
+def foreign_keys(db: sqlite3.Connection) -> Iterator[str]:
+    """Yields rows that belong to a row that is missing."""
     for table, row, parent, _ in itertools.islice(db.execute("PRAGMA foreign_key_check"), _MOST):
         yield f"{table} {row} belongs to a {parent} that is not there"
 

@@ -10,13 +10,14 @@ import contextlib
 import os
 import random
 import sqlite3
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from visavis.errors import (
     GalleryBusyError,
@@ -25,8 +26,12 @@ from visavis.errors import (
     GalleryKeyError,
     VisavisError,
 )
+from visavis.gallery.sqlite import soundness, tally
 
 _PRIMARY = 0xFF
+THOROUGH_UP_TO: Final = 256 << 20
+"""Bytes up to which every page of a database is checked when it is opened (some tenths of a
+second per 100,000 faces); of a larger one only counts and sums."""
 
 
 def is_busy(error: sqlite3.Error) -> bool:
@@ -56,6 +61,8 @@ def translate_errors(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise translated(path, error) from error
+    except UnicodeDecodeError as error:  # in SQLite's own message about a damaged table
+        raise damaged(path, "its tables cannot be read") from error
     except OSError as error:
         raise GalleryError(
             f"the gallery {path}: {error.strerror or error}",
@@ -70,6 +77,19 @@ def _code(error: sqlite3.Error) -> int:
 def is_damage(error: sqlite3.Error) -> bool:
     """Returns whether the error means that the file is damaged or no database."""
     return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def damaged(path: Path, problem: str) -> GalleryDamagedError:
+    """Returns the error for a damaged database.
+
+    Args:
+        path: the gallery's folder, for messages.
+        problem: what is not as it was written.
+    """
+    return GalleryDamagedError(
+        f"the gallery {path} is damaged: {problem}",
+        "restore the folder from a backup; `visavis gallery check` lists all that is wrong",
+    )
 
 
 def translated(path: Path, error: sqlite3.Error, *, unchanged: bool = False) -> GalleryError:
@@ -100,7 +120,7 @@ def translated(path: Path, error: sqlite3.Error, *, unchanged: bool = False) -> 
         ),
         sqlite3.SQLITE_IOERR: (
             f"its disk does not read or write ({error})",
-            "check the disk and whether the folder is still there",
+            "make room if it is full; check the disk, and whether the folder is still there",
         ),
         sqlite3.SQLITE_NOMEM: ("memory is short", "free some memory, or work in smaller batches"),
         sqlite3.SQLITE_INTERRUPT: ("the work was interrupted", "try again"),
@@ -114,8 +134,13 @@ def translated(path: Path, error: sqlite3.Error, *, unchanged: bool = False) -> 
 
 T = TypeVar("T")
 
+UNREADABLE: Final = (
+    TypeError, ValueError, LookupError, AttributeError, ArithmeticError, struct.error,
+)  # fmt: skip
+"""Exceptions from reading damaged values."""
+
 _SETTINGS = (
-    "PRAGMA journal_mode = WAL",
+    "PRAGMA journal_mode = WAL",  # first: see ``_connect``
     "PRAGMA synchronous = FULL",  # a committed write survives a power failure
     "PRAGMA secure_delete = ON",  # deleted data are overwritten
     "PRAGMA foreign_keys = ON",
@@ -166,8 +191,12 @@ class Database:
         folder: the gallery, for messages.
         timeout: seconds to wait for other processes.
 
+    A file in a folder that cannot be written is opened for reading; nobody else may write to it.
+
     Attributes:
         generation: generation of the key in use. If set, transactions begin only if it is current.
+        read_only: whether folder or file cannot be written.
+        explain: yields what is wrong with a damaged file in detail, for messages.
 
     Raises:
         GalleryError: the file cannot be opened.
@@ -179,6 +208,10 @@ class Database:
         self._lock = threading.RLock()
         self._process = os.getpid()
         self.generation: int | None = None
+        self.explain: Callable[[sqlite3.Connection], Iterator[str]] | None = None
+        self._lenient: set[int] = set()
+        self._problem: str | None = None
+        self.read_only = not (os.access(folder, os.W_OK) and os.access(path, os.W_OK))
         with translate_errors(folder):
             found = path.stat()
             self._inode = (found.st_dev, found.st_ino)
@@ -186,16 +219,28 @@ class Database:
         self._open = True
 
     def _connect(self) -> sqlite3.Connection:
+        where = self.path.absolute().as_uri()
+        if self.read_only:
+            self._require_closed()
+            where += "?immutable=1"  # a log cannot be made here
         db = sqlite3.connect(
-            self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False
+            where, uri=True, timeout=self._timeout, isolation_level=None, check_same_thread=False
         )
         try:
-            for setting in _SETTINGS:
+            for setting in _SETTINGS[self.read_only :]:
                 db.execute(setting).fetchall()
         except BaseException:
             db.close()
             raise
         return db
+
+    def _require_closed(self) -> None:
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.is_file() and log.stat().st_size:
+            raise GalleryError(
+                f"the gallery {self.folder} is read-only, and was not closed by its last user",
+                "open it once where it may be written: `visavis gallery info`",
+            )
 
     def close(self) -> None:
         """Closes the file; further calls raise GalleryError."""
@@ -231,7 +276,12 @@ class Database:
         with self.alone() as db:
             state = self._patiently(lambda: self._begin("BEGIN"))
             try:
+                self._require_sound()
                 yield db, state
+            except UNREADABLE as error:
+                if isinstance(error, VisavisError) or not (problem := self.problem()):
+                    raise
+                raise damaged(self.folder, problem) from error
             finally:
                 self._roll_back()
 
@@ -243,12 +293,24 @@ class Database:
         raised only if it did not.
         """
         with self.alone() as db:
+            if self.read_only:
+                raise GalleryError(
+                    f"the gallery {self.folder}: it is read-only",
+                    "allow writing to the folder and its files",
+                )
             before = self._patiently(lambda: self._begin("BEGIN IMMEDIATE"))
             after: State | None = None
             try:
+                self._require_sound()
                 yield db, before
                 after = self._state()
+                tally.seal(db)
                 self._patiently(lambda: db.execute("COMMIT"))
+            except UNREADABLE as error:
+                self._roll_back()
+                if isinstance(error, VisavisError) or not (problem := self.problem()):
+                    raise
+                raise damaged(self.folder, problem) from error
             except sqlite3.Error as error:
                 self._roll_back()
                 if after is None:
@@ -259,6 +321,35 @@ class Database:
                     raise translated(self.folder, error, unchanged=unchanged) from error
             finally:
                 self._roll_back()
+
+    def problem(self, *, thorough: bool = True) -> str:
+        """Returns the first thing that is not as it was written, or ""; in a transaction."""
+        return next(soundness.problems(self._db, thorough=thorough), "")
+
+    @contextmanager
+    def lenient(self) -> Iterator[None]:
+        """Lets this thread work with a damaged file; afterwards it is checked again."""
+        self._lenient.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._lenient.discard(threading.get_ident())
+            self._problem = None
+
+    def _require_sound(self) -> None:
+        """Checks the file once; the caller has begun a transaction.
+
+        Raises:
+            GalleryDamagedError: rows are missing, or SQLite finds the file damaged.
+        """
+        if threading.get_ident() in self._lenient:
+            return
+        if self._problem is None:
+            self._problem = self.problem(thorough=self.path.stat().st_size <= THOROUGH_UP_TO)
+            if self._problem and self.explain is not None:
+                self._problem = next(self.explain(self._db), self._problem)
+        if self._problem:
+            raise damaged(self.folder, self._problem)
 
     def truncate_log(self) -> bool:
         """Checkpoints the write-ahead log and truncates it.

@@ -112,7 +112,7 @@ class Eraser:
             ErasureIncompleteError: it cannot be completed (full disk); the gallery is usable.
         """
         with self._database.reading() as (_, state):
-            if not state.erasing:
+            if not state.erasing or self._database.read_only:
                 return
         with contextlib.suppress(GalleryBusyError), self.lock(timeout=0):
             with self._database.reading() as (_, state):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from visavis.errors import GalleryDamagedError, GalleryError
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.index.template_index import IndexOptions, TemplateIndex
-from visavis.gallery.sqlite.database import Database, State
+from visavis.gallery.sqlite import tally
+from visavis.gallery.sqlite.database import Database, State, damaged
 from visavis.gallery.sqlite.erase import Eraser
 from visavis.gallery.sqlite.row_codec import FACE_COLUMNS, open_vectors
 from visavis.gallery.sqlite.write import WriteResult
@@ -31,6 +34,7 @@ class _Live:
         changes: number of faces added and removed since it was last saved.
         saved: whether a snapshot was read or written.
         origin: source of the index, in words.
+        compared: clock value at which it was compared with the tally.
     """
 
     index: TemplateIndex
@@ -39,6 +43,7 @@ class _Live:
     saved: bool
     origin: str
     changes: int = 0
+    compared: int = -1
 
 
 class LiveIndexes:
@@ -97,10 +102,27 @@ class LiveIndexes:
     ) -> TemplateIndex:
         """Returns the index, up to date with this read transaction."""
         live = self._held(db, state, model, cipher)
+        self._advance_fully(live, db, state, model, cipher)
+        if live.compared != state.clock and not _complete(live.index, db, model):
+            # The snapshot, or a list of changes, is not what it was: the table decides.
+            live = self._live[model] = self._empty(db, state, model, "made from the table")
+            self._advance_fully(live, db, state, model, cipher)
+            if not _complete(live.index, db, model):
+                del self._live[model]
+                raise damaged(
+                    self._database.folder,
+                    f"{tally.faces_of(db, model).faces:,} templates of a model were written, "
+                    f"{len(live.index):,} can be read, or others",
+                )
+        live.compared = state.clock
+        return live.index
+
+    def _advance_fully(
+        self, live: _Live, db: sqlite3.Connection, state: State, model: int, cipher: ValueCipher
+    ) -> None:
         # Ends: each batch takes ``live.faces`` closer to the clock of this transaction.
         while self._advance(live, db, state, model, cipher):
             pass
-        return live.index
 
     def follow(self, before: State, written: WriteResult) -> None:
         """Adds newly enrolled faces without reading them back.
@@ -229,6 +251,11 @@ class LiveIndexes:
                 origin += " (the snapshot is gone)"
             except (GalleryDamagedError, OSError):
                 origin += " (the snapshot is damaged)"
+        return self._empty(db, state, model, origin)
+
+    def _empty(self, db: sqlite3.Connection, state: State, model: int, origin: str) -> _Live:
+        """Returns an empty index, to be filled from the table."""
+        (dimension,) = db.execute("SELECT dimension FROM model WHERE id = ?", (model,)).fetchone()
         # Faces removed so far are not in the table that fills it.
         index = TemplateIndex(dimension, options=self._options)
         return _Live(index, 0, state.clock, False, origin)
@@ -260,6 +287,8 @@ class LiveIndexes:
             (live.faces, model, _BATCH),
         ).fetchall()
         if rows:
+            if any(row[0] <= live.faces for row in rows) or sorted(rows, key=_number) != rows:
+                raise damaged(self._database.folder, "its faces are out of order")
             quality_score, vectors = open_vectors(cipher, rows, index.dimension)
             index.add(
                 np.array([row[0] for row in rows], np.int64),
@@ -283,3 +312,14 @@ class LiveIndexes:
                 db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)", row)
             self._eraser.drop_stale_snapshots()
             self._live[model].saved, self._live[model].changes = True, 0
+
+
+def _number(row: Sequence[Any]) -> int:
+    return int(row[0])
+
+
+def _complete(index: TemplateIndex, db: sqlite3.Connection, model: int) -> bool:
+    """Returns whether an index has the faces that were written, with their owners."""
+    columns = index.columns()
+    sums = tally.FaceSums(len(index), int(columns.ids.sum()), int(columns.people.sum()))
+    return sums == tally.faces_of(db, model)

@@ -12,10 +12,10 @@ from visavis.decision.domain import Domain
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.records import Match
 from visavis.gallery.sqlite import read as reading
+from visavis.gallery.sqlite import tally
 from visavis.gallery.sqlite.database import Database
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.nonmated_cache import keep_scores, kept_scores
-from visavis.gallery.sqlite.read import FaceCounts
 from visavis.types import Vectors
 
 _PIECE: Final = 16_384
@@ -24,7 +24,6 @@ _PIECE: Final = 16_384
 def non_mated(
     database: Database,
     cipher: ValueCipher,
-    counts: FaceCounts,
     search: Callable[[Vectors], list[list[Match]]],
     *,
     model_sha256: str,
@@ -38,7 +37,6 @@ def non_mated(
     Args:
         database: open database.
         cipher: cipher of the gallery.
-        counts: numbers of templates.
         search: finds the two closest people to each probe.
         model_sha256: hash of the model.
         most: maximum number of probes.
@@ -51,7 +49,7 @@ def non_mated(
     if kept is not None:
         return kept
     with database.reading() as (db, state):
-        clock, faces = state.clock, sum(counts.now(db, state).values())
+        clock, faces = state.clock, sum(tally.counts(db).values())
     probes, owners = reading.probe_a_person(database, cipher, model_sha256, most=most)
     if not probes:
         return np.zeros(0, np.float32)

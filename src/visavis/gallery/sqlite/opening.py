@@ -1,4 +1,4 @@
-"""Makes a gallery's folder and tables, brings older ones up to date, and opens them."""
+"""Makes a gallery's folder, brings older galleries up to date, and opens them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
-from visavis.errors import GalleryError, OptionError
+from visavis.errors import GalleryDamagedError, GalleryError, GalleryKeyError, OptionError
 from visavis.gallery import timestamps
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.keyring import SCRYPT_COST, open_keyring, plain_keyring, wrapped_keyring
 from visavis.gallery.crypto.value_cipher import AesCipher, PlainCipher
 from visavis.gallery.index.template_index import IndexOptions
-from visavis.gallery.sqlite import audit
-from visavis.gallery.sqlite.audit import INDEXED
-from visavis.gallery.sqlite.database import Database, is_busy, translate_errors
+from visavis.gallery.sqlite import audit, tally
+from visavis.gallery.sqlite.database import Database, damaged, is_busy, translate_errors
+from visavis.gallery.sqlite.schema import MIGRATIONS, migrate, version_of
 from visavis.types import Record
 
 
@@ -55,88 +54,6 @@ class GalleryOptions(Record):
             )
 
 
-APPLICATION_ID: Final = 0x76697361
-"""Marks a database as a visavis gallery, in the file's header."""
-
-_FIRST: Final = (
-    "CREATE TABLE migration (version INTEGER PRIMARY KEY, applied TEXT NOT NULL)",
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    # One row. clock: last number given to a face, person or removal, so that one number says how
-    # far an index is up to date. floor: removals up to here are no longer listed. generation:
-    # counts changes of the data key. erasing: deleted data may still be in a file. audit_seal:
-    # encrypted head of the audit log.
-    """CREATE TABLE state (
-        id INTEGER PRIMARY KEY CHECK (id = 1), clock INTEGER NOT NULL, floor INTEGER NOT NULL,
-        generation INTEGER NOT NULL, erasing INTEGER NOT NULL, audit_seal BLOB NOT NULL)""",
-    "INSERT INTO state VALUES (1, 0, 0, 0, 0, x'')",
-    """CREATE TABLE model (
-        id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
-        dimension INTEGER NOT NULL)""",
-    "CREATE TABLE setting (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
-    # Times are microseconds since 1970 UTC. name, attributes, body and png are encrypted.
-    """CREATE TABLE person (
-        id INTEGER PRIMARY KEY, uid BLOB NOT NULL, name_tag BLOB NOT NULL UNIQUE,
-        name BLOB NOT NULL, attributes BLOB NOT NULL, created INTEGER NOT NULL)""",
-    """CREATE TABLE face (
-        id INTEGER PRIMARY KEY, person INTEGER NOT NULL REFERENCES person (id),
-        model INTEGER NOT NULL REFERENCES model (id),
-        setting INTEGER NOT NULL REFERENCES setting (id), source_tag BLOB,
-        created INTEGER NOT NULL, expires INTEGER, crop INTEGER NOT NULL, body BLOB NOT NULL)""",
-    "CREATE INDEX face_of ON face (person, model, source_tag)",
-    "CREATE INDEX face_expires ON face (expires) WHERE expires IS NOT NULL",
-    "CREATE TABLE crop (face INTEGER PRIMARY KEY REFERENCES face (id), png BLOB NOT NULL)",
-    "CREATE TABLE removal (seq INTEGER PRIMARY KEY, face INTEGER NOT NULL, model INTEGER NOT NULL)",
-    # A merge or split moves faces: from ``seq`` on, ``face`` belongs to ``person``.
-    """CREATE TABLE moved (
-        seq INTEGER PRIMARY KEY, face INTEGER NOT NULL, model INTEGER NOT NULL,
-        person INTEGER NOT NULL)""",
-    "CREATE TABLE snapshot (model INTEGER PRIMARY KEY, file TEXT NOT NULL, state INTEGER NOT NULL)",
-    """CREATE TABLE audit (
-        seq INTEGER PRIMARY KEY, time TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL,
-        details TEXT NOT NULL, hash BLOB NOT NULL)""",
-    """CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
-        BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END""",
-    """CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
-        BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END""",
-)
-
-_SECOND: Final = (f"CREATE INDEX audit_action ON audit (action) WHERE {INDEXED}",)
-
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
-"""Statements that migrate from version N to N + 1; never changed once released."""
-
-
-def version_of(db: sqlite3.Connection, path: Path) -> int:
-    """Returns the schema version of an open database; 0: empty.
-
-    Raises:
-        GalleryError: another database, or one of a newer visavis.
-    """
-    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    if not tables:
-        return 0
-    (made_by,) = db.execute("PRAGMA application_id").fetchone()
-    if made_by != APPLICATION_ID or "migration" not in tables:
-        raise GalleryError(f"{path} is a database, but not a gallery", "name another folder")
-    version = int(db.execute("SELECT max(version) FROM migration").fetchone()[0] or 0)
-    if version > len(MIGRATIONS):
-        raise GalleryError(
-            f"the gallery {path} has format {version}, made by a newer visavis",
-            f"install a newer visavis; this one reads formats up to {len(MIGRATIONS)}",
-        )
-    return version
-
-
-def migrate(db: sqlite3.Connection, version: int, *, now: str) -> None:
-    """Migrates a database to the newest version; call inside a write transaction."""
-    if version == 0:
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    for number, statements in enumerate(MIGRATIONS[version:], version + 1):
-        for statement in statements:
-            db.execute(statement)
-        db.execute("INSERT INTO migration VALUES (?, ?)", (number, now))
-
-
 DATABASE = "gallery.sqlite"
 INDEX = "index"
 
@@ -158,12 +75,18 @@ def opened(
             raise GalleryError(f"there is no gallery at {path}", "enroll somebody to make one")
         if not there:
             _make_folder(path)
-        (path / INDEX).mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(OSError):  # read-only: no snapshot is written
+            (path / INDEX).mkdir(mode=0o700, exist_ok=True)
     database = Database(file, folder=path, timeout=timeout)
     try:
         _bring_up_to_date(database, create=create, key=key, timeout=timeout, cost=scrypt_cost)
-        with database.reading() as (db, state):
-            cipher = open_cipher(db, key, path)
+        with database.lenient(), database.reading() as (db, state):  # the first use checks it
+            try:
+                cipher = open_cipher(db, key, path)
+            except (GalleryKeyError, GalleryDamagedError) as error:
+                if tally.sealed(db):
+                    raise
+                raise damaged(path, "its keyring is not what was written") from error
             database.generation = state.generation
         return database, cipher
     except BaseException:
@@ -199,6 +122,11 @@ def _bring_up_to_date(
             raise GalleryError(
                 f"there is no gallery at {database.folder}", "enroll somebody to make one"
             )
+        if database.read_only:
+            raise GalleryError(
+                f"the gallery {database.folder} has format {version} and is read-only",
+                "open it once where it may be written: that brings it up to date",
+            )
         with _immediate(db, timeout=timeout):
             version = version_of(db, database.folder)
             migrate(db, version, now=timestamps.written(timestamps.now()))
@@ -207,6 +135,7 @@ def _bring_up_to_date(
                 db.execute("INSERT INTO meta VALUES ('keyring', ?)", (text,))
                 created = audit.Event("create", "", {"encrypted": key is not None})
                 audit.append(db, cipher, [created])
+            tally.seal(db)
 
 
 @contextlib.contextmanager

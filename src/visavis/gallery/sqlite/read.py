@@ -30,41 +30,6 @@ from visavis.gallery.sqlite.write import find_person
 from visavis.types import Vectors
 
 
-class FaceCounts:
-    """Number of templates by model: counted once, then updated.
-
-    The clock numbers every face and every removal, so the changes since the last count are a range
-    in each table. Not thread-safe.
-    """
-
-    def __init__(self) -> None:
-        self._clock = -1
-        self._counts: dict[int, int] = {}
-
-    def now(self, db: sqlite3.Connection, state: State) -> dict[int, int]:
-        """Returns the number of templates by row number of the model; omits models without any.
-
-        Args:
-            db: connection inside a read transaction.
-            state: state of the transaction.
-        """
-        if not max(state.floor, 0) <= self._clock <= state.clock:
-            self._counts = _all(db)
-        elif self._clock < state.clock:
-            for model, count in db.execute(
-                "SELECT model, count(*) FROM face WHERE id > ? GROUP BY model", (self._clock,)
-            ):
-                self._counts[model] = self._counts.get(model, 0) + count
-            # Faces added and removed since the last count are in neither range.
-            for model, count in db.execute(
-                "SELECT model, count(*) FROM removal WHERE seq > ? AND face <= ? GROUP BY model",
-                (self._clock, self._clock),
-            ):
-                self._counts[model] = self._counts.get(model, 0) - count
-        self._clock = state.clock
-        return {model: count for model, count in self._counts.items() if count > 0}
-
-
 class LevelledFaces:
     """Finds models with templates levelled by a former version.
 
@@ -102,13 +67,6 @@ class LevelledFaces:
             if row is not None:
                 found[model] = texts[row[1]]
         return found
-
-
-def _all(db: sqlite3.Connection) -> dict[int, int]:
-    models = [number for (number,) in db.execute("SELECT id FROM model")]
-    if len(models) == 1:  # uses the shortest index, without sorting
-        return {models[0]: db.execute("SELECT count(*) FROM face").fetchone()[0]}
-    return dict(db.execute("SELECT model, count(*) FROM face GROUP BY model").fetchall())
 
 
 _PART = 1000

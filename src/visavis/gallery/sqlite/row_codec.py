@@ -178,10 +178,20 @@ def batches(values: Sequence[T]) -> Iterator[tuple[str, tuple[T, ...]]]:
 def person_names(
     db: sqlite3.Connection, cipher: ValueCipher, numbers: Sequence[int]
 ) -> dict[int, tuple[str, str]]:
-    """Returns name and opaque id of people by row number."""
+    """Returns name and opaque id of people by row number.
+
+    Raises:
+        GalleryDamagedError: a name is damaged, or a person missing.
+    """
     marks = ",".join("?" * len(numbers))
     rows = db.execute(f"SELECT id, uid, name FROM person WHERE id IN ({marks})", tuple(numbers))
-    return {
+    names = {
         number: (open_text(cipher, number, uid, "name", name), written_uid(uid))
         for number, uid, name in rows
     }
+    if missing := set(numbers) - set(names):
+        raise GalleryDamagedError(
+            f"person {min(missing)} is missing, who has templates",
+            "restore the gallery from a backup",
+        )
+    return names

@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.decision.domain import Domain
-from visavis.errors import ErasureIncompleteError, GalleryError, OptionError
+from visavis.errors import (
+    ErasureIncompleteError,
+    GalleryDamagedError,
+    GalleryError,
+    OptionError,
+)
 from visavis.gallery import timestamps
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.crypto.value_cipher import CurrentCipher
@@ -29,7 +34,7 @@ from visavis.gallery.records import (
     Person,
     StoredFace,
 )
-from visavis.gallery.sqlite import audit, non_mated, upkeep
+from visavis.gallery.sqlite import audit, non_mated, tally, upkeep
 from visavis.gallery.sqlite import check as checking
 from visavis.gallery.sqlite import read as reading
 from visavis.gallery.sqlite import write as writing
@@ -39,7 +44,7 @@ from visavis.gallery.sqlite.erase import Erased, Eraser
 from visavis.gallery.sqlite.live_indexes import LiveIndexes
 from visavis.gallery.sqlite.opening import INDEX, GalleryOptions, opened
 from visavis.gallery.sqlite.person_search import search_people
-from visavis.gallery.sqlite.read import FaceCounts, LevelledFaces
+from visavis.gallery.sqlite.read import LevelledFaces
 from visavis.gallery.sqlite.row_codec import about_person, person_names, read_uid, written_uid
 from visavis.gallery.store import Fusion
 from visavis.types import Vectors
@@ -86,7 +91,7 @@ class SqliteGallery:
             scrypt_cost=options.scrypt_cost,
         )
         self._cipher = CurrentCipher(cipher)
-        self._counts = FaceCounts()
+        self._db.explain = lambda db: checking.changed_rows(db, self._cipher)
         self._levelled = LevelledFaces()
         self._eraser = Eraser(self._db, self._path / INDEX, timeout=options.timeout)
         self._indexes = LiveIndexes(
@@ -97,7 +102,8 @@ class SqliteGallery:
             snapshot_from=options.snapshot_from,
         )
         try:
-            with contextlib.suppress(ErasureIncompleteError):  # ``check`` reports it
+            # ``check`` reports an unfinished erasure and damage, every other method only damage.
+            with contextlib.suppress(ErasureIncompleteError, GalleryDamagedError):
                 self._eraser.finish_if_left()
         except BaseException:
             self._db.close()
@@ -172,8 +178,9 @@ class SqliteGallery:
     def remove_faces(self, faces: Sequence[int], /) -> int:
         """Erases faces by number. See ``GalleryStore.remove_faces``."""
         wanted = [int(face) for face in faces]
-        self._indexes.load_before_erasing(self._cipher)
-        return self._erase(lambda change: change.remove_faces(wanted))
+        with self._db.lenient():  # it removes damaged faces, too
+            self._indexes.load_before_erasing(self._cipher)
+            return self._erase(lambda change: change.remove_faces(wanted))
 
     def expire(self, now: str, /) -> int:
         """Erases expired faces. See ``GalleryStore.expire``."""
@@ -290,7 +297,7 @@ class SqliteGallery:
         _require_fusion(fusion)
         space = None if domain is None else replace(domain, mean_b=None)
         return non_mated.non_mated(
-            self._db, self._cipher, self._counts,
+            self._db, self._cipher,
             lambda probes: self.search(
                 probes, model_sha256=model_sha256, k=2, fusion=fusion, domain=space
             ),
@@ -318,7 +325,7 @@ class SqliteGallery:
 
     def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
         """Yields the audit log, oldest entry first. See ``GalleryStore.audit``."""
-        return audit.entries(self._db, action=action)
+        return audit.entries(self._db, self._cipher, action=action)
 
     def info(self) -> GalleryInfo:
         """Returns the state of the gallery. The index is not loaded before the first search."""
@@ -326,7 +333,7 @@ class SqliteGallery:
             (people,) = db.execute("SELECT count(*) FROM person").fetchone()
             entries, head = audit.head(db)
             models = db.execute("SELECT id, sha256, name FROM model ORDER BY id").fetchall()
-            counts = self._counts.now(db, state)
+            counts = tally.counts(db)
             held = [row for row in models if row[0] in counts]
             levelled = self._levelled.now(db, state)
             return GalleryInfo(
