@@ -113,10 +113,10 @@ async def detect(request: Request) -> Answer:
     """Detect the faces of a photo, the largest first."""
     form, service = await _form(request, "image"), service_of(request)
     _caller(request, form, "verify")
-    photo, least = _photo(form, "image").getvalue(), _min_confidence(form)
+    photo, least = _photo(form, "image"), _min_confidence(form)
 
     def ask() -> dict[str, Any]:
-        size = photo_size(photo, limits=service.engine.limits)
+        size = photo_size(photo.getvalue(), limits=service.engine.limits, name=photo.name)
         return {
             "predictions": [
                 {"confidence": face.score, **_box(face, size)}
@@ -133,10 +133,10 @@ async def recognize(request: Request) -> Answer:
     """Name the faces of a photo; ``unknown`` is somebody whom nobody enrolled."""
     form, service = await _form(request, "image"), service_of(request)
     people = gallery_of(request, _caller(request, form, "identify"), _token(request, form))
-    photo, least = _photo(form, "image").getvalue(), _min_confidence(form)
+    photo, least = _photo(form, "image"), _min_confidence(form)
 
     def ask() -> dict[str, Any]:
-        size = photo_size(photo, limits=service.engine.limits)
+        size = photo_size(photo.getvalue(), limits=service.engine.limits, name=photo.name)
         try:
             answer = people.identify(
                 photo, fpir=service.options.fpir, top=1, audit=service.options.audit
@@ -216,7 +216,7 @@ async def match(request: Request) -> Answer:
     """Compare the largest faces of two photos."""
     form, service = await _form(request, "image1", "image2"), service_of(request)
     _caller(request, form, "verify")
-    first, second = (_photo(form, name).getvalue() for name in ("image1", "image2"))
+    first, second = (_photo(form, name) for name in ("image1", "image2"))
 
     def ask() -> dict[str, Any]:
         answer = service.engine.verify(first, second, fmr=service.options.fmr)

@@ -96,7 +96,7 @@ async def predict(request: Request) -> Answer:
 
 
 def _faces(service: Service, image: bytes, least: float) -> dict[str, Any]:
-    width, height = photo_size(image, limits=service.engine.limits)
+    width, height = photo_size(image, limits=service.engine.limits, name="image")
     try:
         found = service.engine.embed(image, faces="all")
     except NoFaceError:

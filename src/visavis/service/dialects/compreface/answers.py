@@ -19,6 +19,7 @@ from visavis.service.dialects.boxes import corners
 from visavis.service.problems import ProblemError
 from visavis.service.routes.common import service_of
 from visavis.service.state import Caller, Service
+from visavis.service.uploads import Photo
 from visavis.types import Face, Quality, Template, Vectors
 
 if TYPE_CHECKING:
@@ -189,12 +190,15 @@ class Faces:
     Args:
         service: the service.
         options: what is told.
-        photo: bytes of the photo.
+        photo: the photo.
+
+    Raises:
+        ImageError: the photo cannot be read.
     """
 
-    def __init__(self, service: Service, options: Options, photo: bytes) -> None:
+    def __init__(self, service: Service, options: Options, photo: Photo) -> None:
         self._options = options
-        self._size = photo_size(photo, limits=service.engine.limits)
+        self._size = photo_size(photo.getvalue(), limits=service.engine.limits, name=photo.name)
         self._start = perf_counter()
 
     def told(

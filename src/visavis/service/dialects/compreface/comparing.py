@@ -51,10 +51,11 @@ async def recognize(request: Request) -> Answer:
         service_of(request),
     )
     form = await uploads.read(request, parts={"file": 1}, lenient=True)
-    data = form.one("file").getvalue()
+    photo = form.one("file")
+    data = photo.getvalue()
 
     def ask() -> dict[str, Any]:
-        faces = Faces(service, options, data)
+        faces = Faces(service, options, photo)
         answer = people.identify(
             data, fpir=service.options.fpir, top=options.prediction_count,
             audit=service.options.audit,
@@ -97,11 +98,12 @@ async def verify_example(request: Request, image_id: str) -> Answer:
         service_of(request),
     )
     form = await uploads.read(request, parts={"file": 1}, lenient=True)
-    data = form.one("file").getvalue()
+    photo = form.one("file")
+    data = photo.getvalue()
 
     def ask() -> dict[str, Any]:
         number, person = stored(people, image_id)
-        example, faces = people.store.face(number), Faces(service, options, data)
+        example, faces = people.store.face(number), Faces(service, options, photo)
         templates = options.limited(service.engine.embed(data, faces="all", model=example.model))
         numbers = similarities(service, example.vector, templates, example.model)
         told = [
@@ -119,12 +121,12 @@ async def verify(request: Request) -> Answer:
     caller(request, "verify")
     options, service = Options.of(request), service_of(request)
     form = await uploads.read(request, parts={"source_image": 1, "target_image": 1}, lenient=True)
-    first, second = form.one("source_image").getvalue(), form.one("target_image").getvalue()
+    first, second = form.one("source_image"), form.one("target_image")
 
     def ask() -> dict[str, Any]:
         sources, targets = Faces(service, options, first), Faces(service, options, second)
-        source = _only_face(service, first, options)
-        others = options.limited(service.engine.embed(second, faces="all"))
+        source = _only_face(service, first.getvalue(), options)
+        others = options.limited(service.engine.embed(second.getvalue(), faces="all"))
         numbers = similarities(service, source.vector, others, source.model)
         matches = [
             targets.told(one.face, template=one) | {"similarity": value}
@@ -162,10 +164,11 @@ async def detect(request: Request) -> Answer:
     caller(request, "verify")
     options, service = Options.of(request), service_of(request)
     form = await uploads.read(request, parts={"file": 1}, lenient=True)
-    data = form.one("file").getvalue()
+    photo = form.one("file")
+    data = photo.getvalue()
 
     def ask() -> dict[str, Any]:
-        faces = Faces(service, options, data)
+        faces = Faces(service, options, photo)
         if options.embeds:
             templates = options.limited(service.engine.embed(data, faces="all"))
             told = [faces.told(one.face, template=one) for one in templates]
