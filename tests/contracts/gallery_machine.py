@@ -190,7 +190,8 @@ class GalleryMachine(RuleBasedStateMachine):
     def remove_faces(self, data: st.DataObject) -> None:
         numbers = st.sampled_from([*sorted(self.model.faces), 10**7])
         some = data.draw(st.lists(numbers, max_size=4))
-        self._both(lambda gallery: gallery.remove_faces(some))
+        people = data.draw(st.booleans())
+        self._both(lambda gallery: gallery.remove_faces(some, people=people))
 
     @rule(now=st.sampled_from(_TIMES))
     def expire(self, now: str) -> None:

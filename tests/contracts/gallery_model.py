@@ -125,11 +125,15 @@ class GalleryModel:
         del self.people[name]
         return self.remove_faces(list(self.of(name)))
 
-    def remove_faces(self, numbers: list[int]) -> int:
-        there = set(numbers) & set(self.faces)
-        for n in there:
+    def remove_faces(self, numbers: list[int], *, people: bool = False) -> int:
+        gone = set(numbers) & set(self.faces)
+        owners = {self.faces[n].person for n in gone}
+        for n in gone:
             del self.faces[n]
-        return len(there)
+        for name in owners if people else ():
+            if not self.of(name):
+                del self.people[name]
+        return len(gone)
 
     def expire(self, now: str) -> int:
         when = datetime.fromisoformat(now)
@@ -137,12 +141,7 @@ class GalleryModel:
             n for n, f in self.faces.items()
             if f.expires is not None and datetime.fromisoformat(f.expires) < when
         ]  # fmt: skip
-        owners = {self.faces[n].person for n in old}
-        self.remove_faces(old)
-        for name in owners:
-            if not self.of(name):
-                del self.people[name]
-        return len(old)
+        return self.remove_faces(old, people=True)
 
     def crop(self, number: int) -> bytes | None:
         if number not in self.faces:

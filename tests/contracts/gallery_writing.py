@@ -79,6 +79,22 @@ class WritingContract(WithStore):
             with pytest.raises(GalleryError):
                 store.face(unknown)
 
+    def test_people_who_lose_their_last_face(self, opener: Opener) -> None:
+        with opener() as store:
+            numbers = store.add([face("Anne"), face("Anne", E[1]), face("Bob", E[2]), other("Cem")])
+            store.add_person("Dora")
+            assert store.remove_faces(numbers[1:2], people=True) == 1
+            assert names(store) == ["Anne", "Bob", "Cem", "Dora"]  # Dora lost none
+            assert store.remove_faces(numbers[1:], people=True) == 2
+            assert names(store) == ["Anne", "Dora"]
+            assert store.remove_faces(numbers[:1]) == 1
+            assert names(store) == ["Anne", "Dora"]
+            assert store.check().ok
+        with opener() as store:
+            assert names(store) == ["Anne", "Dora"]
+            assert not store.has_person("Bob")
+            assert found(store, E[2]) == []
+
     def test_a_person_without_faces(self, opener: Opener) -> None:
         with opener() as store:
             store.add_person("Zoe\u0308")

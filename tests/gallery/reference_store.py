@@ -233,9 +233,9 @@ class ReferenceStore:
 
         return self._write("remove", act)
 
-    def remove_faces(self, faces: Sequence[int], /) -> int:
+    def remove_faces(self, faces: Sequence[int], /, *, people: bool = False) -> int:
         def act(e: dict[str, Any]) -> tuple[str, Any, int]:
-            count = e["model"].remove_faces(list(faces))
+            count = e["model"].remove_faces(list(faces), people=people)
             return "", {"faces": count}, count
 
         return self._write("remove", act)

@@ -506,9 +506,14 @@ class Gallery:
         """Erases people from all files; returns the number of templates."""
         return sum(self.store.remove(name) for name in dict.fromkeys(names))
 
-    def remove_faces(self, faces: Sequence[int], /) -> int:
-        """Erases templates by number; returns the number erased."""
-        return self.store.remove_faces(faces)
+    def remove_faces(self, faces: Sequence[int], /, *, people: bool = False) -> int:
+        """Erases templates by number; returns the number erased.
+
+        Args:
+            faces: their numbers.
+            people: also erase people who lose their last template.
+        """
+        return self.store.remove_faces(faces, people=people)
 
     def info(self) -> GalleryInfo:
         """Returns the content of the gallery: people, templates by model, index, size."""

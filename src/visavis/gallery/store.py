@@ -142,8 +142,13 @@ class GalleryStore(Protocol):
         """
         ...
 
-    def remove_faces(self, faces: Sequence[int], /) -> int:
-        """Erases faces by number; returns how many existed. A person without faces stays."""
+    def remove_faces(self, faces: Sequence[int], /, *, people: bool = False) -> int:
+        """Erases faces by number; returns how many existed. A person without faces stays.
+
+        Args:
+            faces: their numbers.
+            people: also erase people who lose their last face.
+        """
         ...
 
     def expire(self, now: str, /) -> int:

@@ -382,12 +382,12 @@ class MilvusGallery:
             self._write("remove", {"person": person}, Event("remove", person, {"faces": count}))
             return count
 
-    def remove_faces(self, faces: Sequence[int], /) -> int:
+    def remove_faces(self, faces: Sequence[int], /, *, people: bool = False) -> int:
         """Erases faces by number. See ``GalleryStore.remove_faces``."""
         with self._writing():
             numbers = sorted({int(face) for face in faces})
             owners = self._faces.owners(numbers, self._faces.models().values())
-            return self._delete(owners, "remove_faces", drop=False)
+            return self._delete(owners, "remove_faces", drop=people)
 
     def expire(self, now: str, /) -> int:
         """Erases expired faces. See ``GalleryStore.expire``."""

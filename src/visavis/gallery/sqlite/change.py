@@ -160,12 +160,14 @@ class Change:
         self._record("remove", uid, {"faces": len(rows)})
         return len(rows)
 
-    def remove_faces(self, faces: Sequence[int]) -> int:
-        """Deletes faces by number; returns how many existed."""
+    def remove_faces(self, faces: Sequence[int], *, people: bool) -> int:
+        """Deletes faces, and perhaps people who then have none; returns how many existed."""
         owners = self._delete_faces(faces)
         tally.recount(self._db)
         for number, count in owners.items():
-            self._record("remove", self._uid(number), {"faces": count})
+            uid = self._uid(number)
+            gone = people and self._delete_if_empty(number)
+            self._record("remove", uid, {"faces": count} | ({"person": True} if gone else {}))
         return sum(owners.values())
 
     def expire(self, when: int) -> int:
@@ -174,12 +176,8 @@ class Change:
         owners = self._delete_faces([face for (face,) in rows])
         for number, count in owners.items():
             uid = self._uid(number)
-            left = self._db.execute(
-                "SELECT 1 FROM face WHERE person = ? LIMIT 1", (number,)
-            ).fetchone()
-            if left is None:
-                self._delete_person(number)
-            self._record("expire", uid, {"faces": count, "person": left is None})
+            gone = self._delete_if_empty(number)
+            self._record("expire", uid, {"faces": count, "person": gone})
         return sum(owners.values())
 
     def _delete_faces(self, numbers: Sequence[int]) -> dict[int, int]:
@@ -206,6 +204,13 @@ class Change:
         """Deletes a person who has no faces left."""
         self._db.execute("DELETE FROM person WHERE id = ?", (number,))
         self.erased = max(self.erased, Erased.NAMES)
+
+    def _delete_if_empty(self, number: int) -> bool:
+        """Deletes a person who has no faces left; returns whether it did."""
+        face = self._db.execute("SELECT 1 FROM face WHERE person = ? LIMIT 1", (number,)).fetchone()
+        if face is None:
+            self._delete_person(number)
+        return face is None
 
     def _faces(self, person: int) -> list[tuple[Any, ...]]:
         """Rows of a person's faces, as ``FACE_COLUMNS``."""

@@ -175,12 +175,12 @@ class SqliteGallery:
         self._indexes.load_before_erasing(self._cipher)
         return self._erase(lambda change: change.remove(name))
 
-    def remove_faces(self, faces: Sequence[int], /) -> int:
+    def remove_faces(self, faces: Sequence[int], /, *, people: bool = False) -> int:
         """Erases faces by number. See ``GalleryStore.remove_faces``."""
         wanted = [int(face) for face in faces]
         with self._db.lenient():  # it removes damaged faces, too
             self._indexes.load_before_erasing(self._cipher)
-            return self._erase(lambda change: change.remove_faces(wanted))
+            return self._erase(lambda change: change.remove_faces(wanted, people=people))
 
     def expire(self, now: str, /) -> int:
         """Erases expired faces. See ``GalleryStore.expire``."""

@@ -137,30 +137,39 @@ class Collection:
             self.gallery.set_attributes(name, attributes)
         self._people.clear()
 
-    def move(self, face: StoredFace, into: str) -> None:
-        """Moves a face to another person, who is made if new; a person left without faces is
-        erased, unless it is a user. The face keeps its ``ExternalImageId``."""
-        person = self.gallery.person(face.person)
-        external = external_of(face, person)
+    def move(self, faces: Sequence[StoredFace], into: str) -> None:
+        """Moves faces to a person, who is made if new. They keep their ``ExternalImageId``.
+
+        People left without faces are erased, but users.
+        """
         if into not in self.gallery:
             self.gallery.store.add_person(into)
-        target = self.gallery.person(into)
-        labels = _labels(target)
-        if external != (None if _OWN.fullmatch(into) else into):
-            self.note(into, external={**labels, str(face.id): external or ""})
-        others = [one for one in self.faces_of(person.name) if one.id != face.id]
-        if others:
-            self.gallery.split(person.name, [face.id], into=into)
-        elif is_user(person):  # it stays, without faces
-            kept = person.attributes
-            self.gallery.merge(into, person.name)
-            self.gallery.store.add_person(person.name)
-            self.gallery.set_attributes(person.name, kept)
-        else:
-            self.gallery.merge(into, person.name)
-        if str(face.id) in _labels(person) and person.name in self.gallery:
-            left = {key: one for key, one in _labels(person).items() if key != str(face.id)}
-            self.note(person.name, external=left or None)
+        usual = None if _OWN.fullmatch(into) else into
+        labels = dict(_labels(self.person(into)))
+        sources: dict[str, list[StoredFace]] = {}
+        for face in faces:
+            sources.setdefault(face.person, []).append(face)
+            external = external_of(face, self.person(face.person))
+            if external != usual:
+                labels[str(face.id)] = external or ""
+        people = {name: self.person(name) for name in sources}
+        self.note(into, external=labels or None)
+        whole = []
+        for name, moved in sources.items():
+            numbers = [face.id for face in moved]
+            if len(numbers) < len(self.faces_of(name)):
+                self.gallery.split(name, numbers, into=into)
+            else:
+                whole.append(name)
+        self.gallery.merge(into, *whole)
+        for name, person in people.items():
+            if is_user(person):  # stays, without labels of what it had
+                if name in whole:
+                    self.gallery.store.add_person(name)
+                    self.gallery.set_attributes(name, person.attributes)
+                gone = {str(face.id) for face in sources[name]}
+                kept = {key: one for key, one in _labels(person).items() if key not in gone}
+                self.note(name, external=kept or None)
         self._people.clear()
 
     def erase_if_empty(self, name: str) -> None:
@@ -174,7 +183,7 @@ class Collection:
     def dissolve(self, faces: Sequence[StoredFace]) -> None:
         """Makes each of some faces a person of its own."""
         for face in faces:
-            self.move(face, own_name(face_id(face)))
+            self.move([face], own_name(face_id(face)))
 
 
 def is_user(person: Person) -> bool:

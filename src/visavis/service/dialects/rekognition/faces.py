@@ -173,9 +173,7 @@ def delete_faces(service: Service, caller: Caller, asked: wire.DeleteFaces) -> d
                 })  # fmt: skip
             else:
                 erased[given] = face
-        collection.gallery.remove_faces([face.id for face in erased.values()])
-        for person in {face.person for face in erased.values()}:
-            collection.erase_if_empty(person)
+        collection.gallery.remove_faces([face.id for face in erased.values()], people=True)
     return {"DeletedFaces": list(erased), "UnsuccessfulFaceDeletions": failed}
 
 

@@ -79,22 +79,22 @@ def associate_faces(service: Service, caller: Caller, asked: wire.AssociateFaces
     collection = Collection.of(service, caller, asked.collection_id)
     name = asked.user_id
     least = _ASSOCIATED if asked.user_match_threshold is None else asked.user_match_threshold
-    done: list[str] = []
+    done: dict[str, StoredFace] = {}
     failed: list[dict[str, Any]] = []
     with changing:
-        collection.user(name)
+        has_faces = bool(collection.user(name).faces)
         for given in dict.fromkeys(asked.face_ids):
             face = collection.face(given)
             failure = _failure(collection, face, name)
             if face is not None and failure is None and face.person != name:
-                confidence = _confidence(service, collection, face, name)
-                if confidence is None or confidence >= least:
-                    collection.move(face, name)
-                    done.append(given)
+                confidence = _confidence(service, collection, face, name) if has_faces else 100.0
+                if confidence >= least:
+                    done[given] = face
                 else:
                     failure = {"Reasons": ["LOW_MATCH_CONFIDENCE"], "Confidence": confidence}
             if failure is not None:
                 failed.append({"FaceId": given, **failure})
+        collection.move(list(done.values()), name)
         status = _status(collection.user(name))
     return {
         "AssociatedFaces": [{"FaceId": one} for one in done],
@@ -209,12 +209,8 @@ def _failure(collection: Collection, face: StoredFace | None, user: str) -> dict
     return None
 
 
-def _confidence(
-    service: Service, collection: Collection, face: StoredFace, user: str
-) -> float | None:
-    """Returns how alike a face and a user are; ``None`` if the user has no faces."""
-    if not collection.faces_of(user):
-        return None
+def _confidence(service: Service, collection: Collection, face: StoredFace, user: str) -> float:
+    """Returns how alike a face and a user with faces are."""
     matches = match(service, collection, face.vector, face.model, _EVERYBODY)
     for one in () if matches is None else matches.candidates:
         if one.person == user and matches is not None:
