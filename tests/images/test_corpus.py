@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
+import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.images.corpus import Recipe, corpus, recipes
 
 from visavis import images
 from visavis.errors import VisavisError
+from visavis.images import decoding
 
 _RECIPES = recipes()
 
@@ -64,6 +71,32 @@ def test_the_size_is_that_of_the_pixels(recipe: Recipe, tmp_path: Path) -> None:
     else:  # what only the pixels tell is not found
         with contextlib.suppress(recipe.expect):
             assert len(images.size(data)) == 2
+
+
+def test_no_more_photos_are_decoded_at_once_than_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch, portrait: np.ndarray
+) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(portrait[:8, :8]).save(stream, "PNG")
+    running, most, lock = 0, 0, threading.Lock()
+    load = decoding.load_pixels
+
+    def slow(*given: object) -> object:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+        return load(*given)
+
+    monkeypatch.setattr(decoding, "load_pixels", slow)
+    threads = 4 * (os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        sizes = list(pool.map(images.size, [stream.getvalue()] * threads))
+    assert sizes == [(8, 8)] * threads
+    assert most <= (os.cpu_count() or 1)
 
 
 def test_names_are_unique_and_enough(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import struct
 import threading
@@ -172,6 +173,7 @@ _TURN: Final = {
     7: PillowImage.Transpose.TRANSVERSE,
     8: PillowImage.Transpose.ROTATE_90,
 }
+_DECODED_AT_ONCE = threading.BoundedSemaphore(os.cpu_count() or 1)
 _SIDEWAYS = {turn for orientation, turn in _TURN.items() if orientation >= 5}
 
 
@@ -214,7 +216,8 @@ def size(
 ) -> tuple[int, int]:
     """Returns width and height of a photo as ``decode`` would return it; see there.
 
-    The pixels of a JPEG are not decoded.
+    The pixels of a JPEG are not decoded. Of other photos no more are decoded at once than there are
+    cores, however many threads ask: pixels take memory.
 
     Args:
         source: a path, encoded bytes, or a binary file object.
@@ -227,11 +230,17 @@ def size(
     with Quiet(), Translate(name, kind) as header:
         opened = open_image(data, kind, limits, name)
         header.opened = True
-        # Others may tell size or orientation behind the pixels.
-        image = opened if kind == "JPEG" else load_pixels(opened, kind, data)
-        limits.check_size(*image.size, name)
-        width, height = image.size
-        return (height, width) if _turn(image, kind, name) in _SIDEWAYS else (width, height)
+        if kind == "JPEG":
+            return _upright_size(opened, kind, name)
+        with _DECODED_AT_ONCE:  # these may tell size or orientation behind the pixels
+            image = load_pixels(opened, kind, data)
+            limits.check_size(*image.size, name)
+            return _upright_size(image, kind, name)
+
+
+def _upright_size(image: PillowImage.Image, kind: str, name: str) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if _turn(image, kind, name) in _SIDEWAYS else (width, height)
 
 
 def digest(data: bytes | Image, /) -> str:

@@ -105,6 +105,10 @@ class ServiceOptions(Record):
                 raise OptionError(f"{name} {rate}", "give a rate in (0, 1)")
         if self.upstream is not None:
             upstream_url(self.upstream)
+            if "immich" not in self.dialects:
+                raise OptionError(
+                    "--upstream without --dialect immich", "it gets what that does not answer"
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,28 @@ def test_a_bad_request(spoken: Running, name: str) -> None:
     assert spoken.client.get(SUBJECTS).json() == {"subjects": []}
 
 
+@pytest.mark.parametrize("path", [SUBJECTS, "/v1/vision/face/list", "/predict"])
+def test_the_services_own_refusals_have_the_shape_too(
+    spoken: Running, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another site's page, and a bug: both are met outside the dialect's routes."""
+    shape = {SUBJECTS: {"message", "code"}, "/predict": {"detail"}}.get(path, {"success", "error"})
+    method = "GET" if path == SUBJECTS else "POST"
+    foreign = spoken.client.request(method, path, headers={"Origin": "http://evil.example"})
+    assert (foreign.status_code, {*foreign.json()}) == (403, shape)
+    strange = spoken.client.request(method, path, headers={"Host": "evil.example"})
+    assert (strange.status_code, {*strange.json()}) == (403, shape)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("Anna B")
+
+    monkeypatch.setattr("visavis.service.routes.common.service_of", fail)
+    bug = spoken.client.request(method, path)
+    assert (bug.status_code, {*bug.json()}) == (500, shape)
+    assert bug.headers["content-type"] == "application/json"
+    assert "Anna" not in bug.text
+
+
 def test_crafted_photos(spoken: Running, tmp_path: Any) -> None:
     """Every other one: all of them are tried with /v1."""
     tried = 0

@@ -63,6 +63,9 @@ class Stub(ThreadingHTTPServer):
     seconds = 0.0
     requests: list[tuple[str, str, bytes]]
 
+    def handle_error(self, *_: Any) -> None:
+        """A client may leave."""
+
 
 class Handler(BaseHTTPRequestHandler):
     server: Stub
@@ -244,8 +247,10 @@ def test_an_answer_that_is_no_json(together: tuple[Running, Stub], face: bytes) 
      "http://user:secret@a", "http://a/?b", "http://a/#b", "http://a\n.b", "http://[::1"],
 )  # fmt: skip
 def test_urls_that_are_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(OptionError):
-        options(tmp_path, upstream=url)
+    with pytest.raises(OptionError, match="http://immich-ml"):
+        options(tmp_path, dialects=("immich",), upstream=url)
+    with pytest.raises(OptionError, match="--dialect immich"):
+        options(tmp_path, upstream="http://immich-ml:3003")
 
 
 BAD: dict[str, tuple[dict[str, Any], int]] = {
