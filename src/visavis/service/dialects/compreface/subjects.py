@@ -89,9 +89,10 @@ async def erase_all(request: Request) -> Answer:
     people = collection(request, "enroll")
 
     def erase() -> int:
-        names = [person.name for person in people.people()]
-        people.remove(*names)
-        return len(names)
+        known = people.info().people
+        people.remove_faces([face.id for face in people.store.faces()], people=True)
+        people.remove(*[person.name for person in people.people()])  # without faces
+        return known
 
     return Answer({"deleted": await service_of(request).run(erase)})
 
