@@ -400,6 +400,23 @@ def test_a_key_in_a_path_is_checked_and_not_logged(
     assert keyed.client.get(f"/static/{'x' * 36}/images/{NOBODY}").json()["code"] == 10
 
 
+def test_a_key_in_a_dialect_sees_its_own_gallery_only(keyed: Running) -> None:
+    subjects, people = "/api/v1/recognition/subjects", {}
+    for gallery in ("front", "back"):
+        headers = {"x-api-key": token(keyed, "enroll", gallery=gallery)}
+        keyed.client.delete(subjects, headers=headers)
+        keyed.client.post(subjects, headers=headers, json={"subject": f"Ann of {gallery}"})
+        people[gallery] = keyed.client.get(subjects, headers=headers).json()["subjects"]
+        listed = keyed.client.post(
+            "/v1/vision/face/list", data={"api_key": headers["x-api-key"]}
+        ).json()["faces"]
+        assert listed == people[gallery]
+        other = {"front": "back", "back": "front"}[gallery]
+        gone = keyed.client.delete(f"{subjects}/Ann of {other}", headers=headers)
+        assert gone.json()["code"] == 42
+    assert people == {"front": ["Ann of front"], "back": ["Ann of back"]}
+
+
 def test_a_dialect_needs_a_key_of_one_gallery(keyed: Running) -> None:
     both = keyed.service.keys.create(scopes=["enroll"], galleries=["front", "back"], rate=100_000)[
         1

@@ -38,7 +38,13 @@ def http(spoken: Running) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def pair(portrait: np.ndarray) -> bytes:
     """The portrait twice side by side, the right one smaller."""
-    small = np.asarray(Image.fromarray(portrait[:300, 80:380]).resize((200, 200)))
+    return side_by_side(portrait, (200, 200))
+
+
+def side_by_side(portrait: np.ndarray, pixels: tuple[int, int]) -> bytes:
+    """The portrait, and again in 200x200 pixels of which so many are its own."""
+    face = Image.fromarray(portrait[:300, 80:380])
+    small = np.asarray(face.resize(pixels).resize((200, 200)))
     wide = np.full((300, 520, 3), 127, np.uint8)
     wide[:, :300] = portrait[:300, 80:380]
     wide[50:250, 310:510] = small[:, ::-1]
@@ -206,6 +212,25 @@ def test_limit_keeps_the_largest_faces(http: httpx.Client, pair: bytes) -> None:
                      "status": "true"}, **file(pair)).json()  # fmt: skip
     assert [one["box"] for one in told["result"]] == [one["box"] for one in every]
     assert all({"embedding", "pose"} <= {*one} for one in told["result"])
+
+
+def test_faces_that_the_detector_is_unsure_of_are_left_out(
+    http: httpx.Client, portrait: np.ndarray, face: bytes
+) -> None:
+    photo = side_by_side(portrait, (30, 30))
+    first, second = (one.score for one in visavis.detect(photo))
+    between = {"det_prob_threshold": (first + second) / 2}
+    assert second < between["det_prob_threshold"] < first
+    assert refusal(http.post(FACES, params={"subject": "Anna B"}, **file(photo))) == (400, 31)
+    made = http.post(FACES, params={"subject": "Anna B"} | between, **file(photo))
+    assert made.status_code == 201
+    verify = f"{API}/verification/verify"
+    files = {"source_image": photo, "target_image": photo}
+    assert refusal(http.post(verify, files=files)) == (400, 31)
+    (one,) = http.post(verify, params=between, files=files).json()["result"]
+    assert [match["similarity"] > 0.99 for match in one["face_matches"]] == [True]
+    assert len(http.post(RECOGNIZE, params=between, **file(photo)).json()["result"]) == 1
+    assert len(http.post(RECOGNIZE, **file(photo)).json()["result"]) == 2
 
 
 def test_verification_is_that_of_v1(
