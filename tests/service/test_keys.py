@@ -136,6 +136,8 @@ def test_an_access_key_of_aws(
         assert (key is not None) == found
     store.revoke(made["id"])
     assert store.of_access_key(access) is None
+    monkeypatch.delenv("VISAVIS_AWS_KEY")
+    assert run("serve", "--dialect", "rekognition").code == 2  # it could check no signature
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     ended, _ = store.create(scopes=["verify"], expires=past)
     assert store.of_access_key(access_key_id(ended)) is None

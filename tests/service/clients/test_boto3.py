@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.measuring import usual_environment
+from benchmarks.photos import ROOT
 from PIL import Image, ImageOps
 from tests.cli.conftest import Run, run
 from tests.service.clients.calls import Client, ClientError, cases, client
+from tests.service.clients.environments import python
 from tests.service.conftest import face, faceless, mirrored, options
 from tests.service.dialects import signing
 from tests.service.dialects.test_rekognition import pair
@@ -220,6 +225,24 @@ def test_paginators(served: Running, boto3: Call, process: Client, face: bytes) 
         assert [len(page[rows]) for page in pages] == [2] * (total // 2) + [1]
         whole = boto3(operation, **arguments)[rows]
         assert [row for page in pages for row in page[rows]] == whole
+
+
+def test_the_page_runs(
+    served: Running, boto3: Call, keys: tuple[str, str], face: bytes, tmp_path: Path
+) -> None:
+    """docs/switching/rekognition.md, with the variables that it names."""
+    page = (ROOT / "docs" / "switching" / "rekognition.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```py\n(.*?)```", page, re.S)
+    (tmp_path / "anna.jpg").write_bytes(face)
+    values = dict(zip(("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"), keys, strict=True))
+    values |= {"ENDPOINT_URL_REKOGNITION": served.url, "DEFAULT_REGION": "eu-central-1"}
+    assert all(f"AWS_{name}=" in page for name in values)
+    subprocess.run(
+        [python("boto3"), "-c", block], check=True, cwd=tmp_path,
+        env={**usual_environment(), **{f"AWS_{name}": value for name, value in values.items()}},
+    )  # fmt: skip
+    (found,) = boto3("list_faces", **DOOR)["Faces"]
+    assert found["ExternalImageId"] == "anna"
 
 
 def test_same_photos_same_decisions(boto3: Call, peers: Path, run: Run) -> None:

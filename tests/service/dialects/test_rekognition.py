@@ -21,6 +21,7 @@ from tests.service.dialects.signing import call
 from tests.service.running import Running, running
 
 import visavis
+from visavis.api.gallery import Key
 from visavis.errors import VisavisError
 from visavis.gallery.records import NewFace, StoredFace
 from visavis.service.dialects import similarity
@@ -41,10 +42,10 @@ def refused(kind: str) -> Any:
     return pytest.raises(AwsError, match=rf"\A{kind}\Z")
 
 
-def serve(place: Path) -> Service:
+def serve(place: Path, key: Key | None = None) -> Service:
     return Service(
         options=options(place, dialects=("rekognition",)),
-        collections=GalleryPlace(str(place / "made")),
+        collections=GalleryPlace(str(place / "made"), access={"key": key}),
     )
 
 
@@ -139,7 +140,8 @@ def test_collections_are_galleries(served: Running, aws: Ask, face: bytes) -> No
 
 
 def test_everything_survives_a_restart(tmp_path: Path, face: bytes, mirrored: bytes) -> None:
-    with running(serve(tmp_path)) as first:
+    key = Key.generate()
+    with running(serve(tmp_path, key)) as first:
         aws = asking(first)
         aws("CreateCollection", CollectionId="door")
         (one,) = indexed(aws, face, "IMG_1.jpg")
@@ -151,7 +153,8 @@ def test_everything_survives_a_restart(tmp_path: Path, face: bytes, mirrored: by
         users = aws("ListUsers", CollectionId="door")["Users"]
         left = tmp_path / "made" / "~deleted-0"  # by a killed process
         left.mkdir()
-    with running(serve(tmp_path)) as second:
+    with running(serve(tmp_path, key)) as second:
+        assert second.service.galleries["door"].info().encrypted
         aws = asking(second)
         assert not left.exists()
         assert aws("ListFaces", CollectionId="door")["Faces"] == before

@@ -161,7 +161,8 @@ class Collection:
                 self.gallery.split(name, numbers, into=into)
             else:
                 whole.append(name)
-        self.gallery.merge(into, *whole)
+        if whole:
+            self.gallery.merge(into, *whole)
         for name, person in people.items():
             if is_user(person):  # stays, without labels of what it had
                 if name in whole:
