@@ -65,7 +65,7 @@ def test_same_people_as_the_command_finds(
     for k, (photo, _) in enumerate(pairs[:4]):
         deepstack("face", "register", name=f"Person {k}", image_bytes=photo.read_bytes())
     gallery = served.service.galleries["door"].location
-    for probe in [b for _, b in pairs[:5]] + [pairs[-1][1]]:
+    for probe in [b for _, b in pairs[1:5]] + [pairs[-1][1]]:
         told = run("identify", probe, "--gallery", gallery, "--json").json["photos"][0]["faces"]
         found = deepstack("face", "recognize", image_bytes=probe.read_bytes())
         assert [one["userid"] for one in found] == [one["person"] or "unknown" for one in told]
