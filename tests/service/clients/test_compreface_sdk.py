@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run, run
 from tests.service.clients.calls import Client, ClientError, cases, client
+from tests.service.clients.environments import python
 from tests.service.conftest import face, faceless, mirrored, options
 from tests.service.running import Running, running
 
@@ -95,6 +98,26 @@ def test_every_method(served: Running, sdk: Client, photos: dict[str, Path], fac
     assert served.service.galleries["b"].people() == []
     with pytest.raises(ClientError):
         sdk("recognition", "recognize", image_path=photos["face"], options={"limit": -1})
+
+
+def test_the_lines_of_the_page_run(
+    served: Running, tmp_path: Path, face: bytes, mirrored: bytes
+) -> None:
+    page = (Path(__file__).parents[3] / "docs/switching/compreface.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / "anna.jpg").write_bytes(face)
+    (tmp_path / "door.jpg").write_bytes(mirrored)
+    scopes = ["verify", "identify", "enroll"]
+    _, key = served.service.keys.create(scopes=scopes, galleries=["b"], rate=100_000)
+    code = code.replace('"8000"', repr(served.url.rpartition(":")[2]))
+    *before, last = code.strip().splitlines()
+    lines = [f"TOKEN = {key!r}", *before, f"print(({last.partition('#')[0]})['subject'])"]
+    done = subprocess.run(
+        [python("compreface"), "-c", "\n".join(lines)],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "Anna B"
+    served.service.galleries["b"].remove("Anna B")
 
 
 def test_same_photos_same_decisions(

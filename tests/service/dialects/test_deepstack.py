@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -148,3 +152,23 @@ def test_a_bad_request(spoken: Running, name: str) -> None:
     assert told["error"]
     assert "\n" not in told["error"]
     assert spoken.client.post(f"{FACE}/list").json()["success"] is True
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_the_lines_of_the_page_run(
+    spoken: Running, http: httpx.Client, tmp_path: Path, face: bytes, mirrored: bytes
+) -> None:
+    page = (Path(__file__).parents[3] / "docs/switching/deepstack.md").read_text("utf-8")
+    (tmp_path / "anna.jpg").write_bytes(face)
+    (tmp_path / "door.jpg").write_bytes(mirrored)
+    lines = [line for line in page.splitlines() if line.startswith("curl ")]
+    answers = [
+        subprocess.run(
+            line.replace("localhost:5000", spoken.url.removeprefix("http://")),
+            shell=True, cwd=tmp_path, capture_output=True, text=True, check=True,
+        ).stdout
+        for line in lines
+    ]  # fmt: skip
+    added, found = map(json.loads, answers)
+    assert added["message"] == "face added"
+    assert found["predictions"][0]["userid"] == "Anna B"
