@@ -161,6 +161,7 @@ def test_what_commands_write(run: Run, work: Path, monkeypatch: pytest.MonkeyPat
     """One test, so that one process runs all of them once."""
     every_file_stands_in_one_table(work)
     faces_and_templates_are_for_their_owner_alone(work)
+    what_the_table_calls_private_is(work)
     # Training leaves no crops.
     assert not list(work.rglob("data*.pack*"))
     assert not (work / "DRY").exists()
@@ -189,6 +190,13 @@ def faces_and_templates_are_for_their_owner_alone(work: Path) -> None:
     open_to_others = {one.relative_to(work).as_posix() for one in folders if bits(one)}
     # Above the folders that hold such files: these are the user's, or hold models too.
     assert open_to_others <= {"HOME", "copies"}
+
+
+def what_the_table_calls_private_is(work: Path) -> None:
+    named = [one for one, what in OTHERS.items() if "0600" in what]
+    met = [one for one in files(work) if fits(one, named)]
+    assert {"scores.parquet", "clusters.csv"} <= {Path(one).name for one in met}
+    assert not [one for one in met if bits(work / one)]
 
 
 def one_command_a_kind_erases_it(run: Run, work: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.forking import load_faiss
 from visavis.types import Vectors
 
 _MIN_BUFFERED: Final = 1 << 22
@@ -147,8 +148,9 @@ def search_cells(
         probes: cells searched per query.
         least: pairs with a lower dot product are left out.
     """
-    import faiss
     from threadpoolctl import threadpool_limits
+
+    faiss = load_faiss()
 
     count = cells_for(len(base))
     centers = _centers(base, count)
@@ -188,8 +190,7 @@ def search_cells(
 
 def _centers(base: Vectors, count: int) -> Any:
     """FAISS index of the cell centers, ordered so that similar centers are adjacent."""
-    import faiss
-
+    faiss = load_faiss()
     index = _means(base[:: max(1, len(base) // (_TRAINING * count))], count)
     centers = faiss.rev_swig_ptr(index.get_xb(), count * base.shape[1]).reshape(count, -1)
     groups = _means(centers, round(count**0.5)).search(centers, 1)[1][:, 0]
@@ -200,8 +201,7 @@ def _centers(base: Vectors, count: int) -> Any:
 
 def _means(rows: Vectors, count: int) -> Any:
     """FAISS index of the centers of a spherical k-means."""
-    import faiss
-
+    faiss = load_faiss()
     means = faiss.Clustering(rows.shape[1], count)
     means.spherical = True
     means.niter = _ROUNDS

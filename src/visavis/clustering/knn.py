@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from visavis.clustering.cells import Neighbors, cells_for, search_cells
 from visavis.errors import OptionError
+from visavis.forking import load_faiss
 from visavis.types import Vectors
 
 EXACT_UP_TO: Final = 20_000
@@ -127,8 +128,7 @@ def nearest(
 
 def _exact(queries: Vectors, base: Vectors, k: int) -> Iterator[Neighbors]:
     """Yields exact results in blocks of queries."""
-    import faiss
-
+    faiss = load_faiss()
     flat = faiss.IndexFlatIP(base.shape[1])
     flat.add(base)
     for start in range(0, len(queries), _BLOCK):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.clustering.constraints import ResolvedConstraints
+from visavis.forking import load_faiss
 from visavis.types import Vectors
 
 Nodes = NDArray[np.int32]
@@ -87,8 +88,7 @@ class Merging:
 
     def measure(self, a: Nodes, b: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Returns mean score and center cosine of pairs of clusters, see ``Edges``."""
-        import faiss
-
+        faiss = load_faiss()
         mean = np.empty(len(a), dtype=np.float32)
 
         def some(start: int) -> None:

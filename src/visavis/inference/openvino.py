@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.errors import ModelUnavailableError
+
 _LOCK: Final = threading.Lock()
 _CORE: list[Any] = []
+_PROCESS: list[int] = []
 
 
 def core() -> Any:
@@ -19,13 +23,28 @@ def core() -> Any:
     previous one when the core is released. If two cores are released in creation order, the second
     restores the first one's freed stack: the next handled signal (Ctrl-C, SIGCHLD, an alarm) then
     kills the process silently.
+
+    Raises:
+        ModelUnavailableError: this process was forked from one that used OpenVINO: any call would
+            wait for threads that are not there.
     """
     import openvino
 
+    _require_same_process()
     with _LOCK:
         if not _CORE:
             _CORE.append(openvino.Core())
+            _PROCESS.append(os.getpid())
         return _CORE[0]
+
+
+def _require_same_process() -> None:
+    if _PROCESS and os.getpid() != _PROCESS[0]:
+        raise ModelUnavailableError(
+            "OpenVINO does not work in a process forked after it was used",
+            "start processes with spawn: multiprocessing.get_context('spawn'); or choose the "
+            "runtime 'onnxruntime'",
+        )
 
 
 def capabilities() -> tuple[str, ...]:
@@ -75,6 +94,7 @@ class OpenVinoSession:
         return self._output_names
 
     def run(self, tensor: NDArray[np.float32], /) -> list[NDArray[np.float32]]:
+        _require_same_process()
         # An infer request serves one call at a time, so each thread has its own.
         request = getattr(self._local, "request", None)
         if request is None:

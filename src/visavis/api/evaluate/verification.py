@@ -392,6 +392,6 @@ def _write(out: Path, made: Measured, *, pictures: bool = False) -> None:
     reports.write(page, made.scores, made.summary, pictures=faces)
     if page == out:
         return
-    with replacing(out / "summary.json") as temporary:
+    with replacing(out / "summary.json", private=True) as temporary:
         text = json.dumps(made.summary.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

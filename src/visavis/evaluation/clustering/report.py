@@ -29,7 +29,7 @@ def write(folder: Path, result: ClusteringEvaluation) -> None:
         tables.write(folder / "clusters.csv", result.faces)
         summary = json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         for name, text in (("summary.json", summary), ("report.html", render(result))):
-            with replacing(folder / name) as temporary:
+            with replacing(folder / name, private=True) as temporary:
                 temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

@@ -27,7 +27,7 @@ from visavis.writing import replacing
 def write(path: Path, faces: LabelledFaces) -> None:
     """Writes the columns photo, person, cluster, reason; a photo without a cluster has a reason."""
     with (
-        replacing(path) as temporary,
+        replacing(path, private=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")

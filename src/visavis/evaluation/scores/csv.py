@@ -42,13 +42,13 @@ def write(path: Path, scores: ScoreFile) -> None:
     cells = [_cells(name, getattr(scores, name)) for name in columns]
     constants = [getattr(scores, name) for name in CONSTANTS]
     with (
-        replacing(path) as temporary,
+        replacing(path, private=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*columns, *CONSTANTS])
         writer.writerows([*row, *constants] for row in zip(*cells, strict=True))
-    with replacing(_beside(path)) as temporary:
+    with replacing(_beside(path), private=True) as temporary:
         text = json.dumps(scores.about.to_dict(), ensure_ascii=True, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 

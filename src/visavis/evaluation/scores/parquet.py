@@ -47,7 +47,7 @@ def write(path: Path, scores: ScoreFile) -> None:
         arrays[name] = pa.array([_valid(getattr(scores, name))] * len(scores), pa.string())
     about = json.dumps(scores.about.to_dict(), allow_nan=False)
     table = pa.table(arrays).replace_schema_metadata({_KEY: about.encode()})
-    with replacing(path) as temporary:
+    with replacing(path, private=True) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 

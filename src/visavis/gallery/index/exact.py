@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.forking import forked, load_faiss
 from visavis.types import Vectors
 
 Ids = NDArray[np.int64]
@@ -22,9 +23,12 @@ _PIECE = 8192
 
 @contextmanager
 def faiss_threads(threads: int) -> Iterator[None]:
-    """Sets the number of FAISS threads for calls from this thread, and restores it."""
-    import faiss
+    """Sets the number of FAISS threads for calls from this thread, and restores it.
 
+    In a forked process it is 1, see ``load_faiss``.
+    """
+    faiss = load_faiss()
+    threads = 1 if forked() else threads
     before = faiss.omp_get_max_threads()
     if before == threads:
         yield
@@ -104,8 +108,7 @@ def top_scores(rows: Vectors, queries: Vectors, k: int) -> NDArray[np.float32]:
 
 
 def _few(rows: Vectors, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
-    import faiss
-
+    faiss = load_faiss()
     found: tuple[NDArray[np.float32], Ids] = faiss.knn(
         queries, rows, top, metric=faiss.METRIC_INNER_PRODUCT
     )
@@ -113,8 +116,9 @@ def _few(rows: Vectors, queries: Vectors, top: int) -> tuple[NDArray[np.float32]
 
 
 def _many(rows: Vectors, queries: Vectors, top: int) -> tuple[NDArray[np.float32], Ids]:
-    import faiss
     from threadpoolctl import threadpool_limits
+
+    faiss = load_faiss()
 
     values = np.full((len(queries), top), -np.inf, np.float32)
     places = np.full((len(queries), top), -1, np.int64)

@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.forking import load_faiss
 from visavis.gallery.index.exact import ROUNDING, all_processors, top_scores
 from visavis.types import Record, Vectors
 
@@ -98,8 +99,7 @@ class FastScan:
     """
 
     def __init__(self, rows: Vectors) -> None:
-        import faiss
-
+        faiss = load_faiss()
         dimension = rows.shape[1]
         self._index: Any = faiss.IndexPQFastScan(
             dimension, pieces(dimension) or 1, 4, faiss.METRIC_INNER_PRODUCT
@@ -118,8 +118,7 @@ class FastScan:
         Raises:
             RuntimeError: the data are something else.
         """
-        import faiss
-
+        faiss = load_faiss()
         scan = object.__new__(cls)
         scan._index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
         if not isinstance(scan._index, faiss.IndexPQFastScan):
@@ -130,8 +129,7 @@ class FastScan:
 
     def to_bytes(self) -> memoryview:
         """Returns the scan in FAISS's format; call ``refill`` first if rows were removed."""
-        import faiss
-
+        faiss = load_faiss()
         self._index.implem = 0  # stored, too; independent of the codes
         data: NDArray[np.uint8] = faiss.serialize_index(self._index)
         return data.data
@@ -170,8 +168,7 @@ class FastScan:
             self._rows = np.append(self._rows, np.arange(first, first + len(rows), dtype=np.int32))
 
     def _lie_in_large_pages(self) -> None:
-        import faiss
-
+        faiss = load_faiss()
         if self.nbytes:
             ask_for_large_pages(faiss.rev_swig_ptr(self._index.codes.data(), self.nbytes))
 
