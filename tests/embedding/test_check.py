@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -340,7 +341,63 @@ def test_flipped_bits_give_an_answer_or_a_refusal(
         checked = check_graph(path)
     except VisavisError:
         return
-    assert checked.runtimes
+    # What it says of the file is so, by ONNX Runtime alone.
+    assert checked.sha256 == hashlib.sha256(flipped).hexdigest()
+    session = onnxruntime.InferenceSession(bytes(flipped), providers=["CPUExecutionProvider"])
+    side = checked.input_size
+    first, second = (
+        session.run(None, {session.get_inputs()[0].name: crop})[0]
+        for crop in np.random.default_rng(0).normal(size=(2, 1, 3, side, side)).astype(np.float32)
+    )
+    assert first.shape == (1, checked.dimension)
+    assert np.isfinite(first).all()
+    assert not np.allclose(first, second)
+
+
+def test_weights_of_local_functions_are_in_the_file(build: Callable[..., Path]) -> None:
+    outside = numpy_helper.from_array(weights(), "elsewhere")
+    onnx.external_data_helper.set_external_data(outside, "weights.bin")
+    outside.ClearField("raw_data")
+    body = [
+        helper.make_node("Constant", [], ["weight"], value=outside),
+        *embed_nodes("x", "y"),
+    ]
+    opsets = [helper.make_opsetid("", 17)]
+    function = helper.make_function("own", "Embed", ["x"], ["y"], body, opsets)
+    path = build([helper.make_node("Embed", ["image"], ["vector"], domain="own")], stored={})
+    model = onnx.load(path)
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelRefusedError, match="weights such as 'elsewhere' in other files"):
+        read_facts(path.read_bytes(), source=str(path))
+
+
+def test_a_loop_that_never_ends_is_refused(
+    build: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("visavis.embedding.check._LIMIT", 0.3)
+    flag, number = TensorProto.BOOL, TensorProto.INT64
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "v"], ["w"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", number, []),
+            helper.make_tensor_value_info("go", flag, []),
+            helper.make_tensor_value_info("v", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", flag, []),
+            helper.make_tensor_value_info("w", TensorProto.FLOAT, None),
+        ],
+    )
+    nodes = [
+        *embed_nodes(output="once"),
+        helper.make_node("Loop", ["", "true", "once"], ["vector"], body=body),
+    ]
+    path = build(nodes, stored={"weight": weights(), "true": np.array(True)})
+    with pytest.raises(ModelRefusedError, match="does not end within"):
+        check_graph(path)
 
 
 def test_the_shipped_embedder_passes() -> None:

@@ -87,7 +87,7 @@ def _fill(new: Path, folder: Path, album: Album) -> Iterator[str]:
     root = Path(album.settings.root)
     place = folder.resolve()
     names = folder_names(album.clusters)
-    taken: dict[str, set[str]] = defaultdict(set)
+    taken: dict[str, dict[str, int]] = defaultdict(dict)
     for cluster in album.clusters:
         inside = new / names[cluster.id]
         inside.mkdir(mode=0o700, exist_ok=True)
@@ -111,13 +111,21 @@ def _relative_path(root: Path, folder: Path) -> Path:
         return root
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _free(name: str, taken: dict[str, int]) -> str:
+    """Returns a free name.
+
+    Args:
+        name: the wanted name.
+        taken: the last number that was tried for each name, case-folded; updated.
+    """
+    wanted = name
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 - of a name, not of a path
-    number = 1
+    number = taken.get(wanted.casefold(), 1)
     while name.casefold() in taken:
         number += 1
         name = f"{stem} ({number}){suffix}"
-    taken.add(name.casefold())
+    taken[wanted.casefold()] = number
+    taken[name.casefold()] = taken.get(name.casefold(), 1)
     return name
 
 

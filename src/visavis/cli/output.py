@@ -23,17 +23,56 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+def visible(text: str) -> str:
+    r"""Escapes characters that are not shown, or that steer a terminal; not line breaks and tabs.
+
+    >>> print(visible("A\u200bB\u3000C"))
+    A\u200bB　C
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or (c.isspace() and c not in _BREAKS) else ascii(c)[1:-1] for c in text
+    )
+
+
+_BREAKS = frozenset("\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029")
+
+
+class _Visible:
+    """A render hook of rich: names of people and files cannot steer the terminal."""
+
+    def process_renderables(self, renderables: list[Any]) -> list[Any]:
+        from rich.control import Control
+
+        return [one if isinstance(one, Control) else _Shown(one) for one in renderables]
+
+
+class _Shown:
+    def __init__(self, renderable: Any) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: Any) -> Iterator[Any]:
+        from rich.segment import Segment
+
+        for segment in console.render(self._renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
 class _Console:
     """A rich console that is loaded when something is printed: ``--json`` never needs it."""
 
     def __init__(self, **options: Any) -> None:
-        self._options = {"highlight": False, "soft_wrap": True, **options}
+        # No emoji codes: a person may be called ":x:".
+        self._options = {"highlight": False, "soft_wrap": True, "emoji": False, **options}
 
     @functools.cached_property
     def _console(self) -> Console:
         from rich.console import Console
 
-        return Console(**self._options)
+        made = Console(**self._options)
+        made.push_render_hook(_Visible())  # type: ignore[arg-type]  # it needs no base class
+        return made
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._console, name)

@@ -68,6 +68,17 @@ class ResolvedConstraints:
         by = np.lexsort((member, self.clique))
         return ResolvedConstraints(group, self.count, self.clique[by], member[by])
 
+    def joined(self, links: Indices) -> ResolvedConstraints:
+        """The same constraints, with groups joined.
+
+        Args:
+            links: ``(M, 2)`` faces to join; their groups are in no clique.
+        """
+        joined = _components(self.group[links], self.count)
+        return ResolvedConstraints(
+            joined[self.group], int(joined.max(initial=-1)) + 1, self.clique, joined[self.member]
+        )
+
 
 def resolve(constraints: Constraints | None, n: int) -> ResolvedConstraints:
     """Checks constraints and contracts the must-links.

@@ -92,6 +92,7 @@ class GraphLinkage:
     def _ordered(
         self, vectors: Vectors, good: NDArray[np.bool_], resolved: ResolvedConstraints
     ) -> Labels:
+        resolved = resolved.joined(_identical(vectors, good, resolved))
         has_good = np.zeros(resolved.count, dtype=np.bool_)
         has_good[resolved.group[good]] = True
         # A poor face counts only in a group without good faces.
@@ -190,6 +191,21 @@ class GraphLinkage:
         Valid while there are at least a hundredth as many clusters as faces."""
         faces = self._curve.for_faces(n // 100, false_merge_rate=self._rate)
         return self._curve.for_clusters(faces) - 1e-6
+
+
+def _identical(
+    vectors: Vectors, good: NDArray[np.bool_], resolved: ResolvedConstraints
+) -> NDArray[np.int64]:
+    """Returns pairs of identical templates that no constraint concerns, ``(M, 2)`` rows.
+
+    They start as one cluster: thousands of copies would be merged one by one. Rows are in canonical
+    order, so copies are adjacent.
+    """
+    free = ~np.isin(resolved.group, resolved.member)
+    same = free[1:] & free[:-1] & (good[1:] == good[:-1])
+    same[same] = (vectors[1:][same] == vectors[:-1][same]).all(axis=1)
+    first = np.flatnonzero(same)
+    return np.stack([first, first + 1], axis=1)
 
 
 def _group_sums(

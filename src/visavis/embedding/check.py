@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -21,7 +23,8 @@ from visavis.types import Crops, Record
 from visavis.weights import ModelEntry
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+    import onnxruntime
+    from onnx import FunctionProto, GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 
 _RE_EXPORT: Final = "export the network in evaluation mode with opset 17, one file, float32 input"
@@ -71,7 +74,12 @@ def read_facts(data: bytes, *, source: str) -> GraphFacts:
         raise _refused(source, "holds no ONNX graph", "give an intact .onnx file")
     opset = _check_versions(model, source)
     outside = next(
-        (t.name for t in _tensors(model.graph) if t.data_location == onnx.TensorProto.EXTERNAL),
+        (
+            t.name
+            for nodes in (model.graph, *model.functions)
+            for t in _tensors(nodes)
+            if t.data_location == onnx.TensorProto.EXTERNAL
+        ),
         None,
     )
     if outside is not None:
@@ -80,7 +88,7 @@ def read_facts(data: bytes, *, source: str) -> GraphFacts:
             f"keeps weights such as {outside!r} in other files",
             "save it as one file: onnx.save(onnx.load(FILE), NEW_FILE)",
         )
-    if any(_trains(node) for node in model.graph.node):
+    if any(_trains(node) for nodes in (model.graph, *model.functions) for node in nodes.node):
         raise _refused(source, "was exported in training mode", _RE_EXPORT)
     stored = {t.name for t in model.graph.initializer}
     used = set(names_read(model.graph))
@@ -166,11 +174,14 @@ def _names(values: Sequence[ValueInfoProto]) -> str:
     return ", ".join(names[:4] + ["..."] * (len(names) > 4)) or "none"
 
 
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+def _tensors(graph: GraphProto | FunctionProto) -> Iterator[TensorProto]:
     """All stored tensors, including those in constants and subgraphs."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
+    from onnx import GraphProto
+
+    if isinstance(graph, GraphProto):  # functions store none
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
@@ -196,6 +207,7 @@ def _refused(source: str, what: str, remedy: str) -> ModelRefusedError:
 
 _REPEATABLE: Final = 1e-5  # 1 - cosine between two runs of one crop
 _DISTINCT: Final = 1e-6  # 1 - cosine between two different crops, below which they count as equal
+_LIMIT: Final = 60.0  # seconds for one crop; a ResNet-100 takes some tenths of one
 _FAITHFUL: Final = 1e-3  # 1 - cosine between a runtime and the unchanged file
 _SHORTEST, _LONGEST = 1e-6, 1e18  # largest value whose squares can be summed in float32
 _NOT_NORMAL: Final = "check --mean and --std, and the export"
@@ -263,8 +275,14 @@ def _as_it_is(facts: GraphFacts, source: str) -> _Run:
         for crop in tensor:
             feed = {facts.input_name: np.repeat(crop[None], batch, axis=0)}
             try:
-                output = np.asarray(session.run(None, feed)[0])
+                with _ended_after(_LIMIT) as ending:
+                    output = np.asarray(session.run(None, feed, ending)[0])
             except _runtime_errors() as error:
+                if ending.terminate:
+                    raise ModelRefusedError(
+                        f"{source} does not end within {_LIMIT:g} seconds for one crop",
+                        "export it without loops (Loop, Scan)",
+                    ) from error
                 raise ModelRefusedError(
                     f"{source} does not run ({_short(error)})", "check --input-size and the export"
                 ) from error
@@ -282,6 +300,26 @@ def _as_it_is(facts: GraphFacts, source: str) -> _Run:
         return np.stack(rows)
 
     return run
+
+
+@contextmanager
+def _ended_after(seconds: float) -> Iterator[onnxruntime.RunOptions]:
+    """Yields options of a run that ends, with an error, after some time."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+
+    def end() -> None:
+        options.terminate = True
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
 
 
 def serving(

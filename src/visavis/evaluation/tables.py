@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,13 +106,17 @@ def _header(path: Path, row: list[str], required: Mapping[str, str]) -> tuple[st
     for name, meaning in required.items():
         if name not in columns:
             raise DataError(
-                f"{path}: no column {name!r} in the header ({', '.join(columns)})",
+                f"{path}: no column {name!r} in the header ({_some(columns)})",
                 f"add one that holds {meaning}",
             )
-    for name in columns:
-        if columns.count(name) > 1:
-            raise DataError(f"{path}: column {name!r} stands twice", "keep one of them")
+    name, count = Counter(columns).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{path}: column {name!r} stands twice", "keep one of them")
     return columns
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def parse_flag(text: str) -> bool | None:

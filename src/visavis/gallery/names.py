@@ -14,9 +14,10 @@ LONGEST = 200
 """Maximum number of characters of a name in NFC."""
 
 _COMPARED = 10_000
-_REMEDY = f"a name has 1 to {LONGEST} characters, no control characters, no spaces at its ends"
+_REMEDY = f"a name has 1 to {LONGEST} visible characters, no spaces at its ends"
 _REFUSED = {"Cc": "a control character", "Cs": "half a surrogate pair", "Zl": "a line separator",
             "Zp": "a paragraph separator"}  # fmt: skip
+_JOINING = frozenset("\u200c\u200d")  # Persian and Indian names need them
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -33,7 +34,8 @@ def usable_name(name: object) -> str:
     """Returns a checked name in NFC.
 
     Args:
-        name: 1 to 200 characters, no white space at either end, no control characters.
+        name: 1 to 200 characters, no white space at either end, no control characters,
+            no invisible ones except joiners (U+200C, U+200D).
 
     Raises:
         OptionError: the name breaks one of these rules.
@@ -52,6 +54,8 @@ def usable_name(name: object) -> str:
         raise OptionError(f"the name '{plain[:20]}…' has {len(plain)} characters", _REMEDY)
     for character in plain:
         found = _REFUSED.get(unicodedata.category(character))
+        if unicodedata.category(character) == "Cf" and character not in _JOINING:
+            found = "a character that is not shown"
         if character in _TURNING:
             found = "a sign that turns the direction of writing, and so shows another name"
         if found:

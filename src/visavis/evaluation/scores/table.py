@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from visavis.errors import DataError, decoding
 from visavis.types import OperatingPoint, Record
 
+_LARGEST: Final = 1e9  # a score is a cosine, of other tools perhaps a percentage
 _REMEDY: Final = "write the score file again"
 
 
@@ -198,8 +199,10 @@ def checked(
     if ("person_a" in columns) != ("person_b" in columns):
         raise DataError(f"{path}: people of one side only", "give person_a and person_b, or none")
     score = columns["score"]
-    for k in np.flatnonzero(np.isinf(score))[:1]:
-        raise DataError(f"{path}, {row(k)}: score is {score[k]}", "give a finite number")
+    for k in np.flatnonzero(np.abs(score) > _LARGEST)[:1]:
+        raise DataError(
+            f"{path}, {row(k)}: score is {score[k]}", f"give numbers up to {_LARGEST:g}"
+        )
     failed = np.isnan(score)
     failure = columns.get("failure", texts([""] * len(score))).copy()
     failure[failed & (failure == "")] = "not-scored"

@@ -23,6 +23,7 @@ from visavis.reading import open_regular
 from visavis.training.data.sources import Photo
 
 _MAGIC: Final = 0xCED7230A
+_MOST_LABELS: Final = 2**31
 _RECORD: Final = struct.Struct("<II")
 _HEADER: Final = struct.Struct("<IfQQ")
 _WHOLE, _LAST = 0, 3  # continuation flags; 1 begins and 2 goes on with a record in pieces
@@ -103,13 +104,17 @@ def _listed(index: Path) -> Iterator[tuple[int, int]]:
     rows = []
     for number, line in enumerate(index.read_text("ascii", "replace").splitlines(), start=1):
         match line.split():
-            case [key, offset] if key.isdecimal() and offset.isdecimal():
+            case [key, offset] if _whole(key) and _whole(offset):
                 rows.append((int(key), int(offset)))
             case []:
                 continue
             case _:
                 raise DataError(f"{index}, line {number}: {line!r}", "it takes a key and an offset")
     return iter(sorted(rows))
+
+
+def _whole(text: str) -> bool:
+    return text.isdecimal() and len(text) < 19
 
 
 def _walked(path: Path, content: mmap.mmap) -> Iterator[tuple[int, int]]:
@@ -144,6 +149,8 @@ def _label(path: Path, content: mmap.mmap, key: int, offset: int) -> tuple[int, 
         raise DataError(
             f"{path}: record {key} is cut off", "copy or download the file again"
         ) from error
+    if not 0 <= label < _MOST_LABELS:  # nor NaN
+        raise DataError(f"{path}: record {key} has the label {label:g}", "number people from 0")
     return flag, label
 
 
