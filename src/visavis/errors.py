@@ -189,6 +189,10 @@ class UnknownPersonError(GalleryError, KeyError):
     __str__ = Exception.__str__
 
 
+class UnknownFaceError(GalleryError):
+    """No enrolled face has this number."""
+
+
 class PersonExistsError(GalleryError):
     """The name is taken by another person of the gallery."""
 

@@ -106,6 +106,16 @@ def test_json_documents(run, place: Path, photo: Path, darker: Path, blank: Path
     assert NAME not in json.dumps(entries)
 
 
+def test_one_person_under_two_names(run, place: Path, photo: Path, darker: Path) -> None:
+    """Scores of the gallery's own people then are not non-mated ones."""
+    assert run("enroll", photo, "--name", "Anna").code == 0
+    assert run("enroll", darker, "--name", "Anne").code == 0
+    for option, probes in (("--own-scores", 2), ("--no-own-scores", 0)):
+        (row,) = run("identify", darker, "--json", option).json["photos"]
+        point = row["faces"][0]["threshold"]
+        assert point["probes"] + point["suspects"] == probes
+
+
 def test_a_table_and_its_report(run, place: Path, photo: Path, blank: Path, tmp_path) -> None:
     table = tmp_path / "staff.csv"
     with table.open("w", newline="", encoding="utf-8") as file:

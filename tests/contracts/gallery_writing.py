@@ -13,6 +13,7 @@ from visavis.errors import (
     GalleryError,
     OptionError,
     PersonExistsError,
+    UnknownFaceError,
     UnknownPersonError,
 )
 from visavis.gallery.store import GalleryStore
@@ -76,7 +77,7 @@ class WritingContract(WithStore):
         assert [f.id for f in store.faces(model_sha256=B, after=numbers[0])] == [numbers[1]]
         store.remove_faces(numbers[:1])
         for unknown in (numbers[0], 0, -1, numbers[2] + 1, 2**63, 2**70):
-            with pytest.raises(GalleryError):
+            with pytest.raises(UnknownFaceError):
                 store.face(unknown)
 
     def test_people_who_lose_their_last_face(self, opener: Opener) -> None:

@@ -22,6 +22,7 @@ from visavis.errors import (
     ModelMismatchError,
     OptionError,
     PersonExistsError,
+    UnknownFaceError,
     UnknownPersonError,
 )
 from visavis.gallery.records import (
@@ -149,7 +150,7 @@ class ReferenceStore:
         for found in self.faces(after=number - 1):
             if found.id == number:
                 return found
-        raise GalleryError("no such face", "give another")
+        raise UnknownFaceError("no such face", "give another")
 
     def faces(
         self, *, person: str | None = None, model_sha256: str | None = None, after: int = 0

@@ -8,7 +8,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
-from visavis.errors import GalleryError, OptionError, PersonExistsError, UnknownPersonError
+from visavis.errors import (
+    OptionError,
+    PersonExistsError,
+    UnknownFaceError,
+    UnknownPersonError,
+)
 
 LONGEST = 200
 """Maximum number of characters of a name in NFC."""
@@ -92,9 +97,9 @@ def enrolled_already(name: str) -> PersonExistsError:
     return PersonExistsError(f"'{name}' is enrolled already", "choose another name")
 
 
-def unknown_face(face: int) -> GalleryError:
+def unknown_face(face: int) -> UnknownFaceError:
     """The error for a number that no face has."""
-    return GalleryError(f"there is no face {face}", "`visavis people show` lists a person's")
+    return UnknownFaceError(f"there is no face {face}", "`visavis people show` lists a person's")
 
 
 def without_name(path: str, name: str) -> str:

@@ -76,11 +76,11 @@ class GalleryStore(Protocol):
         ...
 
     def face(self, number: int, /) -> StoredFace:
-        """Returns a face by number. Raises GalleryError: no such face."""
+        """Returns a face by number. Raises UnknownFaceError: no such face."""
         ...
 
     def crop(self, face: int, /) -> bytes | None:
-        """Returns the aligned face as PNG bytes, if stored. Raises GalleryError: no such face."""
+        """Returns the aligned face as PNG bytes, if stored. Raises UnknownFaceError: no such face."""
         ...
 
     def has_person(self, name: str, /) -> bool:

@@ -28,6 +28,7 @@ _STATUS: Final[tuple[tuple[type[VisavisError], int], ...]] = (
     (errors.UnknownModelError, 404),
     (errors.UnknownCalibrationError, 404),
     (errors.UnknownPersonError, 404),
+    (errors.UnknownFaceError, 404),
     (errors.PersonExistsError, 409),
     (errors.ModelMismatchError, 409),
     (errors.GalleryDamagedError, 500),

@@ -322,7 +322,7 @@ class Service:
         for folder in sorted(Path(place.location).iterdir()):
             if folder.name.startswith(_DELETED):
                 shutil.rmtree(folder)
-            elif _FOLDER.fullmatch(folder.name) and folder.is_dir():
+            elif _FOLDER.fullmatch(folder.name) and (folder / "gallery.sqlite").is_file():
                 yield place, folder
 
     def calibrations(self, caller: Caller) -> list[str]:

@@ -153,6 +153,7 @@ def test_everything_survives_a_restart(tmp_path: Path, face: bytes, mirrored: by
         users = aws("ListUsers", CollectionId="door")["Users"]
         left = tmp_path / "made" / "~deleted-0"  # by a killed process
         left.mkdir()
+        (tmp_path / "made" / "begun").mkdir()
     with running(serve(tmp_path, key)) as second:
         assert second.service.galleries["door"].info().encrypted
         aws = asking(second)
@@ -443,6 +444,12 @@ def test_a_person_of_that_name_becomes_the_user(
     aws("DeleteUser", CollectionId="door", UserId="bea")
     assert sorted(listed(aws).values()) == [("Anna Ivanova", None), ("bea", None)]
     assert gallery.person("bea").attributes == {"desk": 3}
+    aws("CreateUser", CollectionId="door", UserId="cem")
+    (face_of_bea,) = (one for one, (external, _) in listed(aws).items() if external == "bea")
+    aws("AssociateFaces", CollectionId="door", UserId="cem", FaceIds=[face_of_bea])
+    assert listed(aws)[face_of_bea] == ("bea", "cem")
+    assert "bea" not in gallery
+    assert gallery.person("cem").attributes["desk"] == 3  # nothing is lost
 
 
 def test_long_lists_come_in_pages(served: Running, aws: Ask, face: bytes) -> None:

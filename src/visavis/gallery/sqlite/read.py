@@ -118,7 +118,7 @@ def face_of(db: sqlite3.Connection, cipher: ValueCipher, number: int) -> StoredF
     """Returns a face by number.
 
     Raises:
-        GalleryError: there is no such face.
+        UnknownFaceError: there is no such face.
     """
     found = _faces(db, cipher, (number - 1, number), None, None) if 0 < number < 2**63 else []
     if not found:
@@ -130,7 +130,7 @@ def crop_of(db: sqlite3.Connection, cipher: ValueCipher, face: int) -> bytes | N
     """Returns a stored crop.
 
     Raises:
-        GalleryError: there is no such face.
+        UnknownFaceError: there is no such face.
         GalleryDamagedError: the crop is damaged.
     """
     row = db.execute("SELECT crop FROM face WHERE id = ?", (face,)).fetchone()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from visavis.errors import GalleryError
+from visavis.errors import UnknownFaceError
 from visavis.service.dialects.rekognition.answers import stored_face
 from visavis.service.dialects.rekognition.ids import face_id, number_of
 from visavis.service.dialects.rekognition.wire import aws, invalid
@@ -76,7 +76,7 @@ class Collection:
         """Returns a face by its id, or ``None``."""
         try:
             found = self.gallery.store.face(number_of(given))
-        except GalleryError:
+        except UnknownFaceError:
             return None
         return found if face_id(found) == given else None
 
@@ -140,7 +140,7 @@ class Collection:
     def move(self, faces: Sequence[StoredFace], into: str) -> None:
         """Moves faces to a person, who is made if new. They keep their ``ExternalImageId``.
 
-        People left without faces are erased, but users.
+        People left without faces are erased, but users; their attributes go to the person.
         """
         if into not in self.gallery:
             self.gallery.store.add_person(into)
@@ -162,6 +162,11 @@ class Collection:
             else:
                 whole.append(name)
         if whole:
+            lost = [people[name].attributes for name in whole if not is_user(people[name])]
+            own = self.gallery.person(into).attributes
+            every = {key: one for some in lost for key, one in some.items() if key != KEY} | own
+            if every != own:
+                self.gallery.set_attributes(into, every)
             self.gallery.merge(into, *whole)
         for name, person in people.items():
             if is_user(person):  # stays, without labels of what it had
