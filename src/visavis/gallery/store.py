@@ -80,7 +80,7 @@ class GalleryStore(Protocol):
         ...
 
     def crop(self, face: int, /) -> bytes | None:
-        """Returns the aligned face as PNG bytes, if stored. Raises UnknownFaceError: no such face."""
+        """Returns the aligned face as PNG, if stored. Raises UnknownFaceError: no such face."""
         ...
 
     def has_person(self, name: str, /) -> bool:
