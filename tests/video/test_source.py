@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pytest_httpserver import HTTPServer
 from tests.video.drawn import plain, serving, write_video
 
 from visavis.errors import DataError, OptionError
@@ -174,6 +175,22 @@ def test_a_stream_that_stays_away_is_given_up() -> None:
     assert time.monotonic() - begun < 10
     assert "secret" not in str(raised.value)
     assert "me:" not in str(raised.value)
+
+
+def test_a_wrong_address_is_said_at_once(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/text").respond_with_data("no video " * 1000)
+    httpserver.expect_request("/none").respond_with_data("", 404)
+    httpserver.expect_request("/locked").respond_with_data("", 401)
+    options = SourceOptions(patience=30)
+    begun = time.monotonic()
+    for path, why in (("/none", "404"), ("/locked", "401"), ("/text", "Invalid data")):
+        address = httpserver.url_for(path).replace("//", "//me:secret@")
+        with pytest.raises(DataError, match=why) as raised:
+            list(frames(address, options=options))
+        assert "secret" not in str(raised.value)
+    with pytest.raises(DataError):
+        list(frames("nonsense://host/x", options=options))
+    assert time.monotonic() - begun < 10
 
 
 def test_a_camera_that_is_not_there_is_said_at_once() -> None:

@@ -39,7 +39,7 @@ class Outbox(threading.Thread):
         grace: float = 10.0,
     ) -> None:
         super().__init__(name="visavis-outbox", daemon=True)
-        self._send, self._name, self._log = send, name, log
+        self._send, self._receiver, self._log = send, name, log
         self._pauses, self._grace = pauses, grace
         self._waiting: deque[Any] = deque()
         self._changed = threading.Condition()
@@ -55,7 +55,7 @@ class Outbox(threading.Thread):
                 self._dropped += 1
                 if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8, ...
                     self._log.warning(
-                        "%s is too slow: %d event(s) dropped so far", self._name, self._dropped
+                        "%s is too slow: %d event(s) dropped so far", self._receiver, self._dropped
                     )
             self._waiting.append(item)
             self._changed.notify()
@@ -68,7 +68,7 @@ class Outbox(threading.Thread):
             self._changed.notify()
         self.join(max(end - monotonic(), 0.0))
         if self._waiting:
-            self._log.warning("%s: %d event(s) were not sent", self._name, len(self._waiting))
+            self._log.warning("%s: %d event(s) were not sent", self._receiver, len(self._waiting))
 
     def run(self) -> None:
         while True:  # until it is closed and nothing waits
@@ -92,4 +92,4 @@ class Outbox(threading.Thread):
                 return
             if pause is not None:
                 self._closing.wait(pause)  # when closing, the next try comes at once
-        self._log.warning("%s: an event was not sent (%s)", self._name, why)
+        self._log.warning("%s: an event was not sent (%s)", self._receiver, why)

@@ -134,6 +134,10 @@ def frames(
     return _of_stream(source, options, end, log)
 
 
+class _FinalError(DataError):
+    """No later try will help: a wrong address, a wrong password, or no video."""
+
+
 def _number(source: Source) -> bool:
     return isinstance(source, str) and re.fullmatch(r"\d{1,3}", source) is not None
 
@@ -156,7 +160,10 @@ def _open(source: Source, options: SourceOptions) -> Any:
     try:
         return av.open(name, **given)
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise DataError(f"{redacted(source)}: no video ({_why(error)})", _REMEDY) from None
+        final = isinstance(error, (av.error.HTTPClientError, av.error.LookupError, ValueError))
+        raise (_FinalError if final else DataError)(
+            f"{redacted(source)}: no video ({_why(error)})", _REMEDY
+        ) from None
 
 
 def _camera(number: int) -> tuple[str, str]:
@@ -175,7 +182,7 @@ def _why(error: BaseException) -> str:
 def _picture(container: Any, source: Source, options: SourceOptions) -> Any:
     """The video stream of a container."""
     if not container.streams.video:
-        raise DataError(f"{redacted(source)}: there is no picture in it", _REMEDY)
+        raise _FinalError(f"{redacted(source)}: there is no picture in it", _REMEDY)
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     if options.threads is not None:
@@ -268,6 +275,7 @@ class _Reader(threading.Thread):
         self._frame: Any = None
         self._error: DataError | None = None
         self._stopped = threading.Event()
+        self._last = 0.0
         self.ended = False
 
     def newest(self, timeout: float) -> Any:
@@ -310,7 +318,7 @@ class _Reader(threading.Thread):
                     return
             except DataError as error:
                 why = error.got
-                if not ever and not self._reachable_later():
+                if not ever and (isinstance(error, _FinalError) or self._is_camera()):
                     raise
             if self._last > begun:
                 ever, seen, pause = True, self._last, FIRST_PAUSE
@@ -327,11 +335,9 @@ class _Reader(threading.Thread):
             self._stopped.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    _last = 0.0
-
-    def _reachable_later(self) -> bool:
+    def _is_camera(self) -> bool:
         """A stream may come up later; a camera of this machine that is not there does not."""
-        return not (isinstance(self._source, int) or _number(self._source))
+        return isinstance(self._source, int) or _number(self._source)
 
     def _read_once(self) -> bool:
         """Reads until the stream ends; whether that is its proper end.
