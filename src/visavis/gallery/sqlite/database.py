@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import sqlite3
 import struct
 import threading
@@ -29,6 +30,7 @@ from visavis.errors import (
 from visavis.gallery.sqlite import soundness, tally
 
 _PRIMARY = 0xFF
+_LEAST_ROOM: Final = 64 << 10
 THOROUGH_UP_TO: Final = 256 << 20
 """Bytes up to which every page of a database is checked when it is opened (some tenths of a
 second per 100,000 faces); of a larger one only counts and sums."""
@@ -79,6 +81,13 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+def _no_room(path: Path) -> bool:
+    """Returns whether SQLite's shared memory, 32 KiB at a time, has no room on a disk."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path).free < _LEAST_ROOM
+    return False
+
+
 def damaged(path: Path, problem: str) -> GalleryDamagedError:
     """Returns the error for a damaged database.
 
@@ -101,6 +110,8 @@ def translated(path: Path, error: sqlite3.Error, *, unchanged: bool = False) -> 
         unchanged: say that nothing was written; the caller has checked this.
     """
     code = _code(error)
+    if code == sqlite3.SQLITE_IOERR and _no_room(path):
+        code = sqlite3.SQLITE_FULL
     if is_busy(error):
         return GalleryBusyError(
             f"the gallery {path} was held by another process for too long",
@@ -120,7 +131,7 @@ def translated(path: Path, error: sqlite3.Error, *, unchanged: bool = False) -> 
         ),
         sqlite3.SQLITE_IOERR: (
             f"its disk does not read or write ({error})",
-            "make room if it is full; check the disk, and whether the folder is still there",
+            "check the disk and whether the folder is still there",
         ),
         sqlite3.SQLITE_NOMEM: ("memory is short", "free some memory, or work in smaller batches"),
         sqlite3.SQLITE_INTERRUPT: ("the work was interrupted", "try again"),
