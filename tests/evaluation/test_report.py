@@ -235,7 +235,14 @@ def test_odd_scores_are_drawn(change: str) -> None:
     else:
         llr = np.where(scores.scored, np.where(scores.same, np.inf, -np.inf), np.nan)
     changed = dataclasses.replace(scores, score=score, llr=llr, fold=fold)
-    parse(report.render(changed, summarize(changed, replicates=20)))
+    page = report.render(changed, summarize(changed, replicates=20))
+    text = " ".join(parse(page).text)
+    mated, other = score[scores.scored & scores.same], score[scores.scored & ~scores.same]
+    wins = np.mean(mated[:, None] > other) + 0.5 * np.mean(mated[:, None] == other)
+    assert f"{wins:.5f}" in text  # the AUC
+    drawn = re.findall(r'<(?:path|use)[^>]* (?:d|x|y)="([^"]+)"', page)
+    assert len(drawn) > 50
+    assert not [one for one in drawn if re.search("nan|inf", one, re.IGNORECASE)]
 
 
 def test_writing_makes_folders_and_names_what_fails(tmp_path: Path) -> None:

@@ -32,8 +32,11 @@ def run(model: bytes, crops: np.ndarray, cache: Path | None) -> np.ndarray:
 def test_kept_graphs_give_the_same_numbers(model, crops, tmp_path: Path) -> None:
     want = run(model, crops, None)
     np.testing.assert_allclose(run(model, crops, tmp_path), want, rtol=1e-4, atol=1e-4)
+    (kept,) = tmp_path.glob("*.ort")
+    made = kept.stat().st_mtime_ns
     np.testing.assert_allclose(run(model, crops, tmp_path), want, rtol=1e-4, atol=1e-4)
-    assert len(list(tmp_path.glob("*.ort"))) == 1
+    assert list(tmp_path.glob("*.ort")) == [kept]
+    assert kept.stat().st_mtime_ns == made  # used as it is
 
 
 @pytest.mark.parametrize("name", ["graph.onnx", "weights.bin", "stamp"])
@@ -42,6 +45,7 @@ def test_damage_is_noticed_and_mended(model, crops, tmp_path: Path, name, damage
     graph = optimized(model, input_shape=SHAPE, cache=tmp_path)
     assert graph is not None
     file = graph.parent / name
+    intact = {one: (graph.parent / one).read_bytes() for one in ("graph.onnx", "weights.bin")}
     data = bytearray(file.read_bytes())
     if damage == "cut":
         file.write_bytes(data[:-3])
@@ -53,6 +57,10 @@ def test_damage_is_noticed_and_mended(model, crops, tmp_path: Path, name, damage
     np.testing.assert_allclose(
         run(model, crops, tmp_path), run(model, crops, None), rtol=1e-4, atol=1e-4
     )
+    assert {one: (graph.parent / one).read_bytes() for one in intact} == intact
+    mended = file.stat().st_mtime_ns
+    assert optimized(model, input_shape=SHAPE, cache=tmp_path) == graph  # as it is
+    assert file.stat().st_mtime_ns == mended
 
 
 def test_a_cache_that_cannot_be_written_is_only_slower(model, crops, tmp_path: Path) -> None:

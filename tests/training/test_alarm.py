@@ -99,14 +99,21 @@ def test_one_good_look_within_the_window_lets_it_go_on() -> None:
     for begin in range(1, 40, 4):
         look(watched, range(begin, begin + 3), ALIKE)
         look(watched, range(begin + 3, begin + 4), FINE)
+    with pytest.raises(CollapseError, match="step 44"):  # four without a good one
+        look(watched, range(41, 45), ALIKE)
 
 
 def test_a_run_on_its_way_out_goes_on() -> None:
-    watched = alarm(start=0, window=6)
-    for step in range(1, 40):
-        spread = 0.002 * 1.1**step
-        health = Health(mated=1 - spread, non_mated=1 - 1.01 * spread, rank=1 + 5 * spread)
-        watched.look(step, loss=0.2 - 1e-3 * step, active=0.9, health=health)
+    def run(growth: float) -> None:
+        watched = alarm(start=0, window=6)
+        for step in range(1, 40):
+            spread = 0.002 * growth**step
+            health = Health(mated=1 - spread, non_mated=1 - 1.01 * spread, rank=1 + 5 * spread)
+            watched.look(step, loss=0.2 - 1e-3 * step, active=0.9, health=health)
+
+    run(1.1)
+    with pytest.raises(CollapseError, match=r"step 6.*look alike|step 6.*score 0\.99"):
+        run(1.01)
 
 
 def test_embeddings_on_a_line_are_seen_where_scores_look_fine() -> None:
