@@ -17,6 +17,7 @@ BLOCKS = {
     page.relative_to(ROOT).as_posix(): found
     for page in PAGES
     if page != TRANSLATED  # it has the blocks of README.md
+    and page.parent.name != "switching"  # tests/service/clients runs them, with those clients
     if (found := re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S))
 }
 NOT_RUN = {
@@ -82,6 +83,23 @@ def gallery(_portrait: np.ndarray) -> Names:
     vector = np.eye(4, dtype=np.float32)
     faces = [NewFace(name, vector[k], "m", Model.sha256) for k, name in enumerate(("Anna", "Bo"))]
     return {"faces": faces, "probe": vector[:1], "model": Model}
+
+
+def watched(portrait: np.ndarray) -> Names:
+    import av
+
+    import visavis
+
+    photos(portrait, "anna.jpg")
+    with visavis.Gallery("door.gallery", create=True) as people:
+        people.enroll("anna.jpg", name="Anna Ivanova")
+    picture = av.VideoFrame.from_ndarray(portrait[:480, :512], format="rgb24")
+    with av.open("clip.mp4", "w") as clip:
+        stream = clip.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = picture.width, picture.height
+        for packet in (*(p for _ in range(10) for p in stream.encode(picture)), *stream.encode()):
+            clip.mux(packet)
+    return {}
 
 
 def packed(_portrait: np.ndarray) -> Names:
@@ -163,6 +181,7 @@ SETTINGS: dict[str, Callable[[np.ndarray], Names]] = {
     "docs/export.md": exported,
     "docs/recipes/door.md": door,
     "docs/recipes/evaluate.md": evaluate,
+    "docs/watch.md": watched,
 }
 
 

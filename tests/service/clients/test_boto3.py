@@ -232,7 +232,7 @@ def test_the_page_runs(
 ) -> None:
     """docs/switching/rekognition.md, with the variables that it names."""
     page = (ROOT / "docs" / "switching" / "rekognition.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```py\n(.*?)```", page, re.S)
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "anna.jpg").write_bytes(face)
     values = dict(zip(("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"), keys, strict=True))
     values |= {"ENDPOINT_URL_REKOGNITION": served.url, "DEFAULT_REGION": "eu-central-1"}
