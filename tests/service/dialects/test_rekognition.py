@@ -299,8 +299,13 @@ def test_faces_of_a_group_are_people_of_their_own(
     (three,) = indexed(aws, pair, "Anna", MaxFaces=1)
     answer = aws("IndexFaces", CollectionId="door", Image=image(pair), MaxFaces=1)
     assert [row["Reasons"] for row in answer["UnindexedFaces"]] == [["EXCEEDS_MAX_FACES"]]
-    assert answer["FaceRecords"][0]["Face"]["FaceId"] == one  # as before, without an id
-    assert listed(aws)[three] == ("Anna", None)
+    four = answer["FaceRecords"][0]["Face"]["FaceId"]
+    assert listed(aws) == {  # the same face under other ids, or none, is another
+        one: ("party.jpg", None), two: ("party.jpg", None), three: ("Anna", None),
+        four: (None, None),
+    }  # fmt: skip
+    assert indexed(aws, pair, MaxFaces=1) == [four]
+    aws("DeleteFaces", CollectionId="door", FaceIds=[four])
     matches = aws("SearchFaces", CollectionId="door", FaceId=one)["FaceMatches"]
     assert [m["Face"]["FaceId"] for m in matches] == [three, two]  # not itself; best first
     assert matches[0]["Similarity"] > matches[1]["Similarity"] > 80

@@ -108,7 +108,7 @@ def index_faces(service: Service, caller: Caller, asked: wire.IndexFaces) -> dic
     if external is not None and len(chosen) == 1 and can_be_a_name(external):
         people = [external]
     else:
-        people = [own_name(derived_id(f"{digest} {one.face.box}")) for one in chosen]
+        people = [own_name(derived_id(f"{digest} {external} {one.face.box}")) for one in chosen]
     with changing:
         stored = _enrolled(collection, people, chosen, digest)
         for person, face in zip(people, stored, strict=True):
