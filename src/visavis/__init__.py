@@ -10,6 +10,7 @@ Everything heavy is imported when first used, so ``import visavis`` costs a few 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from visavis.version import __version__
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from visavis.decision.profile import Calibration, CalibrationStore
     from visavis.pipeline import Recognizer, Verification
     from visavis.types import Face, OperatingPoint, Quality, Template
+
+# ONNX Runtime reports its use to its maker: from its import on it queues events in the user's cache
+# folder, with a hash of the machine's id and the path of the program, and sends them. This switches
+# it off, here and in processes that this one starts; a value that is set already stays.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251  # written, not read
 
 _PLACES = {
     "api.albums": ("PhotoAlbum", "cluster"),

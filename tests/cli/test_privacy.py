@@ -10,6 +10,8 @@ import csv
 import io
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -353,3 +355,24 @@ def test_whoever_writes_is_known() -> None:
     assert writers() == set(WRITERS.split()), (
         "does docs/concepts/privacy.md say what the new file writes?"
     )
+
+
+@pytest.mark.parametrize("first", ["", "import onnxruntime; "], ids=["visavis", "onnxruntime"])
+def test_no_part_reports_its_use(tmp_path: Path, portrait: np.ndarray, first: str) -> None:
+    """ONNX Runtime queues events for its maker in the user's cache folder, and sends them."""
+    Image.fromarray(portrait).save(tmp_path / "photo.png")
+    home = tmp_path / "user"
+    home.mkdir()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "ORT_", "VISAVIS_"))}
+    code = (
+        f"import visavis; {first}visavis.verify('photo.png', 'photo.png')\n"
+        "import onnxruntime; print(onnxruntime.__version__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=kept | {"HOME": str(home)},
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip()
+    written = {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
+    assert written
+    assert {name for name in written if "visavis" not in name} == set()

@@ -12,7 +12,6 @@ import typer
 from visavis.api import evaluate, photos
 from visavis.api.options import downloads
 from visavis.cli.output import console, home, messages, stages
-from visavis.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from visavis.types import Image
@@ -41,8 +40,8 @@ def demo(
 ) -> None:
     """Verify real photo pairs, print the results and draw them; or try the page with --ui.
 
-    Uses Labeled Faces in the Wild if it is available, or offers to download it; otherwise uses the
-    portrait that scikit-image ships. Prints which. The people of --ui are erased when it ends.
+    Uses Labeled Faces in the Wild if it is available, or offers to download it; otherwise uses a
+    portrait by NASA. Prints which. The people of --ui are erased when it ends.
 
     Example: `visavis demo --ui`
     """
@@ -88,8 +87,7 @@ def _lfw(named: Path | None, fetch: bool | None) -> Path | None:
         with stages() as update:
             return evaluate.fetch_lfw(progress=update, home=home())
     messages.print(
-        "no LFW here (VISAVIS_LFW names its folder; --fetch downloads it): "
-        "using the portrait that scikit-image ships"
+        "no LFW here (VISAVIS_LFW names its folder; --fetch downloads it): using a portrait by NASA"
     )
     return None
 
@@ -125,14 +123,11 @@ def _portrait_pairs() -> list[tuple[str, Image, Image, bool]]:
 
 
 def portrait() -> Image:
-    """Returns the portrait of Eileen Collins that scikit-image ships, in the public domain."""
-    import numpy as np
+    """Returns the portrait of Eileen Collins by NASA, in the public domain."""
+    from importlib.resources import files
 
-    try:
-        import skimage.data
-    except ImportError as error:
-        raise MissingExtraError(
-            "no photos to show: neither LFW nor scikit-image is here",
-            "pip install scikit-image, or name LFW's folder by --lfw",
-        ) from error
-    return np.ascontiguousarray(skimage.data.astronaut())
+    import numpy as np
+    from PIL import Image as Pictures
+
+    with files("visavis.cli").joinpath("portrait.jpg").open("rb") as file:
+        return np.asarray(Pictures.open(file).convert("RGB"))

@@ -29,6 +29,7 @@ class OnnxRuntimeSession:
     def __init__(self, graph: bytes | Path, *, threads: int | None = None) -> None:
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()  # where it was imported before visavis
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors raise; output would corrupt --json
         if threads is not None:
