@@ -193,6 +193,16 @@ def test_a_wrong_address_is_said_at_once(httpserver: HTTPServer) -> None:
     assert time.monotonic() - begun < 10
 
 
+def test_no_message_of_a_decoder_waits_for_python(tmp_path: Path) -> None:
+    """With PyAV's logging on, closing a decoder whose thread logs never returns."""
+    import av
+
+    path = tmp_path / "a.mp4"
+    write_video(path, plain(100, 3))
+    assert len(list(frames(path))) == 3
+    assert av.logging.get_level() is None
+
+
 def test_a_camera_that_is_not_there_is_said_at_once() -> None:
     with pytest.raises((DataError, OptionError)):
         list(frames(987))

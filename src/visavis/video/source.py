@@ -143,10 +143,13 @@ def _number(source: Source) -> bool:
 
 
 def _open(source: Source, options: SourceOptions) -> Any:
-    """Opens a source; raises DataError."""
+    """Opens a source; raises DataError.
+
+    FFmpeg's messages, which may contain passwords, are off by default. They must stay so: a thread
+    of a decoder that logs waits for the GIL, which is held by the thread that closes the decoder.
+    """
     import av
 
-    av.logging.set_level(av.logging.PANIC)  # its messages may contain passwords
     name: str = str(source)
     given: dict[str, Any] = {}
     if isinstance(source, int) or _number(source):
