@@ -1,15 +1,13 @@
 """Feeds random changes of small files to every reader: each returns, or refuses in one line, soon.
 
 ``python -m tests.faults.fuzz --seconds 600 --seed 1`` changes bits, bytes, numbers and lengths,
-copies and drops pieces, and joins two files. Where atheris is installed, ``--atheris`` lets it
-guide the changes by coverage. It prints a table; exits with 1 if something else was raised, or took
-longer than ten seconds.
+copies and drops pieces, and joins two files. It prints a table; exits with 1 if something else was
+raised, or took longer than ten seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import json
 import sys
@@ -242,41 +240,13 @@ def fuzz(seconds: float, seed: int, *, only: str = "", most: int = 10**9) -> dic
     return every
 
 
-def guided(only: str, seconds: float) -> None:
-    """Lets atheris guide the changes for one reader; it ends the process."""
-    import atheris  # type: ignore[import-not-found]
-
-    folder = Path(tempfile.mkdtemp())
-    name, reader = next(
-        (name, one) for name, one in readers(folder).items() if name.startswith(only)
-    )
-    corpus = folder / "corpus"
-    corpus.mkdir()
-    for k, data in enumerate(reader.seeds):
-        (corpus / str(k)).write_bytes(data)
-
-    def test(data: bytes) -> None:
-        with contextlib.suppress(VisavisError):
-            reader.read(data, folder)
-
-    atheris.instrument_all()
-    atheris.Setup(
-        [name, str(corpus), f"-max_total_time={seconds:.0f}", "-timeout=20", "-rss_limit_mb=4096"],
-        test,
-    )
-    atheris.Fuzz()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Fuzzes; 0 if nothing was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="only readers whose name starts so")
-    parser.add_argument("--atheris", action="store_true", help="guided by coverage, one reader")
     options = parser.parse_args(arguments)
-    if options.atheris:
-        guided(options.only, options.seconds)
     found = fuzz(options.seconds, options.seed, only=options.only)
     print(f"{'':14}    read  refused findings")
     for name, reader in found.items():

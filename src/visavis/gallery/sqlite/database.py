@@ -31,7 +31,7 @@ from visavis.gallery.sqlite import soundness, tally
 
 _PRIMARY = 0xFF
 _LEAST_ROOM: Final = 64 << 10
-THOROUGH_UP_TO: Final = 256 << 20
+THOROUGH_UP_TO: Final = 128 << 20
 """Bytes up to which every page of a database is checked when it is opened (some tenths of a
 second per 100,000 faces); of a larger one only counts and sums."""
 

@@ -2,15 +2,17 @@
 
 Every value is authenticated or has a checksum, but a page that is lost takes its rows with it. So
 the table ``tally`` counts people (``model`` 0) and the faces of each model, and sums their numbers,
-owners and times. Triggers keep it, in the transaction that changes the rows; any order of rows has
-the same sums. ``state.digest`` covers the tally and the other small tables. They are compared with
-the rows when a gallery is opened, and with an index before it answers.
+owners and times, in the transaction that changes the rows: triggers do so where rows change or go,
+``add_people`` and ``add_faces`` where many are added at once. Any order of rows has the same sums.
+``state.digest`` covers the tally and the other small tables. They are compared with the rows when a
+gallery is opened, and with an index before it answers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,12 +32,15 @@ def _triggers(table: str, model: str, changing: str, values: tuple[str, str, str
     return [
         f"CREATE TRIGGER tally_{table}_{name} AFTER {event} ON {table} BEGIN {work} END"
         for name, event, work in (
-            ("added", "INSERT", add),
             ("removed", "DELETE", take),
             ("changed", f"UPDATE OF {changing}", f"{take} {add}"),
         )
     ]
 
+
+_ADD: Final = (
+    "UPDATE tally SET rows = rows + ?, ids = ids + ?, owners = owners + ?, times = times + ?"
+)
 
 SCHEMA: Final = (
     f"""CREATE TABLE tally (
@@ -64,6 +69,38 @@ class FaceSums:
     faces: int
     ids: int
     owners: int
+
+
+def add_people(db: sqlite3.Connection, people: Sequence[tuple[int, int]]) -> None:
+    """Tallies new people: row number and time of creation of each."""
+    db.execute(
+        f"{_ADD} WHERE model = 0",
+        (len(people), sum(row for row, _ in people), 0, sum(_rest(when) for _, when in people)),
+    )
+
+
+def add_faces(
+    db: sqlite3.Connection,
+    models: Sequence[int],
+    numbers: Sequence[int],
+    owners: Sequence[int],
+    expires: Sequence[int | None],
+) -> None:
+    """Tallies new faces: model, number, owner and time of expiry of each."""
+    for model in set(models):
+        mine = [at for at, one in enumerate(models) if one == model]
+        sums = (
+            len(mine),
+            sum(numbers[at] for at in mine),
+            sum(owners[at] for at in mine),
+            sum(_rest(expires[at] or 0) for at in mine),
+        )
+        db.execute(f"{_ADD} WHERE model = ?", (*sums, model))
+
+
+def _rest(when: int) -> int:
+    """Returns SQLite's remainder, which has the sign of the dividend."""
+    return when % M if when >= 0 else -(-when % M)
 
 
 def counts(db: sqlite3.Connection) -> dict[int, int]:

@@ -12,7 +12,7 @@ from visavis.errors import ModelMismatchError
 from visavis.gallery import timestamps
 from visavis.gallery.crypto.value_cipher import ValueCipher
 from visavis.gallery.entries import FaceColumns
-from visavis.gallery.sqlite import audit
+from visavis.gallery.sqlite import audit, tally
 from visavis.gallery.sqlite.database import State
 from visavis.gallery.sqlite.row_codec import (
     about_crop,
@@ -121,6 +121,7 @@ def insert(
             crops.append((number, cipher.encrypt(face.crop, about_crop(number))))
     db.executemany("INSERT INTO face VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     db.executemany("INSERT INTO crop VALUES (?, ?)", crops)
+    tally.add_faces(db, made_by, numbers, owners, [row[6] for row in rows])
     db.execute("UPDATE state SET clock = ?", (numbers[-1],))
     if copied is None:
         _record(db, cipher, checked, people)
@@ -214,4 +215,5 @@ def find_or_make(
             attributes = cipher.encrypt(b"{}", about_person(clock, uid, "attributes"))
             new.append((clock, uid, tag, blob, attributes, now))
     db.executemany("INSERT INTO person VALUES (?, ?, ?, ?, ?, ?)", new)
+    tally.add_people(db, [(row[0], now) for row in new])
     return people, clock
