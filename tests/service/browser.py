@@ -97,15 +97,15 @@ class Visit:
         self.page.wait_for_selector(f"{selector}:visible")
         return self.page.locator(f"{selector}:visible")
 
-    def check(self, *, axe: bool = True) -> None:
+    def check(self, *, axe: bool = True, still: bool = True) -> None:
         """Fails for serious findings of axe-core, and for what is wider than the window."""
         assert self.page.evaluate("document.documentElement.scrollWidth") <= self.width
         if axe:
-            self._check_with_axe()
+            self._check_with_axe(still=still)
 
-    def _check_with_axe(self) -> None:
-        # A color in the middle of a transition is nobody's choice.
-        self.page.add_style_tag(content=_STILL)
+    def _check_with_axe(self, *, still: bool) -> None:
+        if still:  # a color in the middle of a transition is nobody's choice
+            self.page.add_style_tag(content=_STILL)
         axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
         self.page.evaluate(axe)
         found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,7 +19,10 @@ pytest.importorskip("axe_playwright_python")
 
 from visavis.service.app import create_app
 from visavis.service.page import mount_page
+from visavis.service.page.access import COOKIE, Sessions
+from visavis.service.page.parts import Page
 from visavis.service.page.texts import LANGUAGES, Words
+from visavis.service.problems import ProblemError
 from visavis.service.state import GalleryPlace, Service
 
 EN = Words("en")
@@ -138,6 +142,111 @@ def test_verify_answers_as_the_route_does(visit: Visit, site: Running, faces: Pa
     assert EN("different") in told
     assert f"{said['score']:.2f}" in told
     assert f"{said['threshold']:.2f}" in told
+
+
+def test_an_answer_ends_with_what_it_is_of(visit: Visit, faces: Path) -> None:
+    page, train = visit.page, faces / "train"
+    button = page.locator("button.primary:visible").first
+    one, same, other = (
+        train / name for name in ("obama/obama.jpg", "obama/obama2.jpg", "biden/biden.jpg")
+    )
+    visit.give("a", one)
+    visit.give("b", same)
+    page.evaluate(
+        "const note = () => { const b = document.querySelector('button.primary');"
+        " window.seen = [...(window.seen || []), `${b.disabled} ${b.innerText}`]; };"
+        "new MutationObserver(note).observe(document.body, {subtree: true, childList: true,"
+        " attributes: true, characterData: true})"
+    )
+    visit.go()
+    visit.wait(".vv-verdict.vv-same")
+    visit.check(still=False)  # at once, as it appears
+    assert f"true {EN('working')}" in page.evaluate("seen")
+    page.wait_for_function("!document.querySelector('button.primary').disabled")
+    assert button.inner_text() == EN("compare")
+    page.wait_for_function(  # the window goes there
+        "document.querySelector('.vv-verdict').getBoundingClientRect().bottom < innerHeight"
+    )
+    visit.give("b", other)
+    page.wait_for_selector(".vv-verdict", state="detached")
+    visit.go()
+    visit.wait(".vv-verdict.vv-different")
+    page.get_by_label(EN("one_in", n="1,000"), exact=True).focus()
+    page.keyboard.press("ArrowDown")  # one group for the keyboard, and another rate
+    assert page.get_by_label(EN("one_in", n="10,000"), exact=True).is_checked()
+    page.wait_for_selector(".vv-verdict", state="detached")
+    visit.go()
+    visit.give("b", same)  # while it works
+    page.wait_for_selector(".vv-working", state="detached")
+    assert button.is_enabled()
+    assert page.locator(".vv-verdict").count() == 0
+
+
+def test_several_faces_are_said_and_one_can_be_chosen(
+    visit: Visit, site: Running, faces: Path
+) -> None:
+    page, two = visit.page, faces.parent / "two_people.jpg"
+    files = {"a": two.read_bytes(), "b": (faces / "train/biden/biden.jpg").read_bytes()}
+    scores = [
+        f"{site.client.post(f'/v1/verify?faces={rule}', files=files).json()['score']:.2f}"
+        for rule in ("largest", "central")
+    ]
+    visit.give("a", two)
+    visit.give("b", faces / "train/biden/biden.jpg")
+    assert page.get_by_label(EN("central")).locator("visible=true").count() == 0
+    visit.go()
+    said = visit.wait(".vv-caution").inner_text()
+    assert " 2 faces" in said
+    assert EN("largest") in said
+    assert EN("second_photo") not in said
+    assert scores[0] in page.locator(".vv-verdict").inner_text()
+    page.get_by_label(EN("central")).locator("visible=true").check()
+    page.wait_for_selector(".vv-verdict", state="detached")
+    visit.go()
+    assert EN("central") in visit.wait(".vv-caution").inner_text()
+    assert scores[1] in page.locator(".vv-verdict").inner_text()
+    page.locator(".vv-curl summary").click()
+    assert "&faces=central" in page.locator(".vv-curl code").inner_text()
+    visit.tab("People")
+    page.get_by_role("button", name=EN("add")).click()
+    page.get_by_label("Name", exact=True).locator("visible=true").fill("Of two")
+    visit.give("add", two)
+    visit.go()
+    visit.wait(".vv-rows .vv-bad")
+    assert "Of two" not in site.service.galleries["door"]
+    page.get_by_label(EN("largest")).locator("visible=true").check()
+    visit.go()
+    visit.wait(".vv-rows .vv-good")
+    assert len(site.service.galleries["door"].faces("Of two")) == 1
+    site.service.galleries["door"].remove("Of two")
+
+
+def test_photos_are_sent_before_the_button_can_be_pressed(visit: Visit, faces: Path) -> None:
+    page = visit.page
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    visit.tab("Sort")
+    button = page.locator("button.primary:visible").first
+    visit.go()
+    visit.wait(".vv-alert")
+    page.route("**/gradio_api/upload*", hold)
+    photos = sorted((faces / "train" / "obama").iterdir())[:2]
+    page.set_input_files("#vv-album-files", [str(photo) for photo in photos])
+    for k in (1, 2):
+        page.wait_for_function(
+            "k => document.querySelector('#vv-album-files').closest('.vv-photo')"
+            ".querySelector('[role=status]').innerText.includes(`${k} / 2`)",
+            arg=k,
+        )
+        page.wait_for_function("document.querySelectorAll('[aria-busy=true] progress').length == 1")
+        assert button.is_disabled()
+        page.wait_for_timeout(100)
+        held.pop().continue_()
+    page.wait_for_selector(".vv-alert:visible", state="detached")
+    assert button.is_enabled()
 
 
 def test_strangers_are_unknown(visit: Visit, faces: Path) -> None:
@@ -281,6 +390,7 @@ def test_only_what_the_page_needs_is_served(site: Running) -> None:
     assert "default-src 'self'" in page.headers["content-security-policy"]
     linked = re.findall(r"(?:src|href|content)=\"(https?://[^\"]+)", page.text)
     assert linked == []
+    assert page.text.count("<title>") == 1
 
 
 def test_with_keys_the_page_asks_for_one_and_shows_its_galleries(
@@ -310,11 +420,14 @@ def test_with_keys_the_page_asks_for_one_and_shows_its_galleries(
         visit.tab("People")
         visit.wait(".vv-tile")
         assert visit.page.locator(".vv-tile strong").all_inner_texts() == ["only in lab"]
-        visit.tab("Verify")  # the key has no such scope
-        visit.give("a", faces / "train" / "obama" / "obama.jpg")
-        visit.give("b", faces / "train" / "obama" / "obama2.jpg")
-        visit.go()
-        assert "scope" in visit.wait(".vv-alert").inner_text().lower()
+        for name, scope in (("Verify", "verify"), ("Sort", "verify"), ("Check", "verify")):
+            visit.tab(name)  # the key has no such scope
+            assert visit.wait(".vv-empty").inner_text() == EN("no_scope", scope=scope)
+            assert visit.page.locator("button.primary:visible").count() == 0
+        sessions = Sessions(service)  # and who asks without the form is refused
+        request: Any = SimpleNamespace(cookies={COOKIE: sessions.open(token)})
+        with pytest.raises(ProblemError, match="scope"):
+            Page(service, sessions, EN, tmp_path).caller(request, "verify")
         service.keys.revoke(key.id)
         visit.page.goto(f"{site.url}/ui/en/")
         visit.page.wait_for_url("**/ui/sign-in*")

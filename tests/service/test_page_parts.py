@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import socket
@@ -14,19 +15,22 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from PIL import Image
 from tests.service.conftest import options
 from tests.service.running import running
 
 pytest.importorskip("gradio")
 
+from visavis import images
 from visavis.decision.llr import words as evidence
 from visavis.faces import quality
+from visavis.images import Limits
 from visavis.service.app import create_app
 from visavis.service.page import mount_page, texts, verify
 from visavis.service.page.access import Sessions
 from visavis.service.page.parts import Page
 from visavis.service.page.texts import Words
-from visavis.service.state import Service
+from visavis.service.state import Caller, Service
 
 ZH = Words("zh")
 
@@ -64,6 +68,7 @@ def test_advice_and_evidence_are_said_in_chinese() -> None:
     for sentence in said:
         chinese = ZH.say(sentence)
         assert not re.search(r"[a-z]{3}", chinese), chinese
+        assert ("至少" in chinese) == ("at least" in sentence), chinese
         kept = set(re.findall(r"\d+(?:[.,]\d+)*", chinese)) - {"95"}
         assert kept <= set(re.findall(r"\d+(?:[.,]\d+)*", sentence)), chinese
 
@@ -84,6 +89,32 @@ def test_cannot_tell_is_said_with_what_to_do(tmp_path: Path) -> None:
     assert "Cannot tell" in said
     assert "vv-unsure" in said
     assert "whole face" in said
+
+
+def test_errors_are_said_in_chinese_with_limit_and_remedy(tmp_path: Path) -> None:
+    service = Service(options=options(tmp_path))
+    page = Page(service, Sessions(service), ZH, tmp_path)
+    black = io.BytesIO()
+    Image.new("RGB", (300, 200)).save(black, "PNG")
+    small = Limits(max_pixels=1000)
+    narrow = Caller("k", SimpleNamespace(scopes=["identify"], allows=lambda _: False))
+    calls = {
+        "300 × 200": lambda: service.engine.verify(black.getvalue(), black.getvalue()),
+        "1,000": lambda: images.decode(black.getvalue(), limits=small),
+        "字节": lambda: images.decode(black.getvalue(), limits=Limits(max_bytes=20)),
+        "JPEG": lambda: images.decode(b"no photo at all"),
+        "verify": lambda: narrow.require("verify"),
+    }
+    for told, call in calls.items():
+        said = str(page.answer(call))
+        assert told in said
+        assert "details" not in said, said
+        assert re.search(r"请[^<]+。</p>", said), said
+    service.close()
+
+
+def test_scores_have_a_minus_sign() -> None:
+    assert [Words("en").score(value) for value in (-0.123, 0.5)] == ["−0.12", "0.50"]
 
 
 def test_files_outside_the_private_folder_are_not_taken(tmp_path: Path) -> None:

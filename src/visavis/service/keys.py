@@ -32,7 +32,7 @@ SCOPES: Final = {
     "verify": "compare, detect and embed photos, sort photos, read calibrations and models",
     "identify": "search the galleries of the key",
     "enroll": "add, change and erase people in the galleries of the key",
-    "admin": "all of these, and make and delete calibrations",
+    "admin": "do all of these, and make and delete calibrations",
 }
 """What each scope allows."""
 

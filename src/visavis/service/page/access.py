@@ -177,7 +177,7 @@ class PageGuard:
     def _own(self, html: str) -> str:
         """Sets the language, and leaves out what names Gradio's site."""
         html = _OTHERS.sub("", html).replace('lang="en"', f'lang="{escape(self._language)}"', 1)
-        return html.replace("<head>", f"<head>{self._head}", 1)
+        return html.replace("<head>", f"<head><title>visavis</title>{self._head}", 1)
 
 
 def cookies_of(scope: Scope) -> dict[str, str]:

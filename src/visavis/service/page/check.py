@@ -35,20 +35,21 @@ def tab(page: Page, other: gr.Dropdown) -> gr.Dropdown:
     words = page.words
     with gr.Tab(words("check"), id="check"):
         gr.HTML(opening(words("check"), words("check_words")), js_on_load=None)
-        files = page.files_input(name="check")
-        with gr.Row(elem_classes="vv-row"):
-            rate = gr.Radio(
-                [(words.rate(r), r) for r in supported(page, None)],
-                value=1e-3, label=words("rate"), info=words("rate_words"),
-            )  # fmt: skip
-            calibration = gr.Dropdown(
-                [(words("own_calibration"), "")], value="", label=words("calibration"),
-                visible=False, filterable=False,
-            )  # fmt: skip
-        go = gr.Button(words("start_check"), variant="primary")
-        out = gr.HTML(js_on_load=None, elem_classes="vv-out")
-        state: Any = gr.State(None)
-        more, made = _make(page, state, calibration, other)
+        with page.form("verify"):
+            files = page.files_input(name="check")
+            with gr.Row(elem_classes="vv-row"):
+                rate = gr.Radio(
+                    [(words.rate(r), r) for r in supported(page, None)],
+                    value=1e-3, label=words("rate"), info=words("rate_words"),
+                )  # fmt: skip
+                calibration = gr.Dropdown(
+                    [(words("own_calibration"), "")], value="", label=words("calibration"),
+                    visible=False, filterable=False,
+                )  # fmt: skip
+            go = gr.Button(words("start_check"), variant="primary")
+            out = gr.HTML(js_on_load=None, elem_classes="vv-out")
+            state: Any = gr.State(None)
+            more, made = _make(page, state, calibration, other)
 
     def check(
         given: Any, fmr: float, named: str, known: str | None, request: gr.Request
@@ -81,13 +82,13 @@ def tab(page: Page, other: gr.Dropdown) -> gr.Dropdown:
                 "",
             )
 
-    go.click(
-        check,
-        [files, rate, calibration, state],
-        [out, state, more, files, made],
-        api_visibility="private",
-        show_progress="hidden",
+    page.on_press(
+        go, check, [files, rate, calibration, state], [out, state, more, files, made], arrived=files
     )
+    files.change(  # what can be made is of the photos before
+        None, files, more, js="(files) => ({ __type__: 'update', ...(files?.length && { visible: false }) })",
+        api_visibility="private", show_progress="hidden",
+    )  # fmt: skip
     return calibration
 
 
@@ -101,9 +102,10 @@ def _make(
             Markup("<h3>{}</h3>").format(words("make")) + paragraph(words("make_words"), "vv-note"),
             js_on_load=None,
         )
-        name = gr.Textbox(label=words("make_name"), max_lines=1, max_length=64)
-        make = gr.Button(words("make_do"))
-        made = gr.HTML(js_on_load=None, elem_classes="vv-out")
+        with page.form("admin"):
+            name = gr.Textbox(label=words("make_name"), max_lines=1, max_length=64)
+            make = gr.Button(words("make_do"))
+            made = gr.HTML(js_on_load=None, elem_classes="vv-out")
 
     def keep(
         known: str | None, called: str, request: gr.Request
@@ -139,13 +141,7 @@ def _make(
             choice = gr.update(choices=choices(page, request), visible=True) if done else gr.skip()
             yield (page.note(words("made", name=called)) if done else html), choice, choice
 
-    make.click(
-        keep,
-        [state, name],
-        [made, calibration, other],
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    page.on_press(make, keep, [state, name], [made, calibration, other])
     return more, made
 
 

@@ -56,12 +56,26 @@ def histogram(
     described = [words("score_axis")]
     if threshold is not None:
         parts.append(
-            _line(x(threshold), "vv-threshold", f"{words('threshold')} {threshold:.2f}", 14)
+            _line(
+                x(threshold),
+                "vv-threshold",
+                f"{words('threshold')} {words.score(threshold)}",
+                31,
+                left=score is None or score > threshold,
+            )
         )
-        described.append(f"{words('threshold')} {threshold:.2f}")
+        described.append(f"{words('threshold')} {words.score(threshold)}")
     if score is not None:
-        parts.append(_line(x(score), "vv-score", f"{words('this_score')} {score:.2f}", 28))
-        described.append(f"{words('this_score')} {score:.2f}")
+        parts.append(
+            _line(
+                x(score),
+                "vv-score",
+                f"{words('this_score')} {words.score(score)}",
+                14,
+                left=x(score) > _WIDTH / 2,
+            )
+        )
+        described.append(f"{words('this_score')} {words.score(score)}")
     kinds = ["non_mated", "mated"][: 2 if hist.mated else 1]
     names = [
         Markup('<li class="{}">{}</li>').format(f"vv-key-{kind}", words(label))
@@ -146,8 +160,8 @@ def _axis(ticks: Sequence[tuple[float, str]], title: str) -> Markup:
     ).format(_LEFT, _RIGHT, Markup("").join(labels), _WIDTH / 2, _HEIGHT - 5, title, y=_BOTTOM)
 
 
-def _line(x: float, kind: str, text: str, y: float) -> Markup:
-    anchor = "end" if x > _WIDTH / 2 else "start"
+def _line(x: float, kind: str, text: str, y: float, *, left: bool) -> Markup:
+    anchor = "end" if left else "start"
     return Markup(
         '<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{y0}" y2="{y1}"/>'
         '<text class="{kind}-text" x="{at:.1f}" y="{y}" text-anchor="{anchor}">{text}</text>'

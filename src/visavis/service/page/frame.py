@@ -94,10 +94,18 @@ def build(page: Page, path: str) -> gr.Blocks:
             known = check.choices(page, request)
             calibrated = gr.update(choices=known, visible=len(known) > 1)
             grid = show(names[0] if names else None, request)
-            return choice, choice, calibrated, calibrated, grid
+            may = [
+                caller is not None and (caller.key is None or caller.key.allows(scope))
+                for scope, _, _ in page.forms
+            ]
+            refusals = [gr.update(visible=not one) for one in may]
+            forms = [gr.update(visible=one) for one in may]
+            return choice, choice, calibrated, calibrated, grid, *refusals, *forms
 
         blocks.load(
-            enter, None, [first, second, calibration, other, board],
+            enter, None,
+            [first, second, calibration, other, board, *(one for _, one, _ in page.forms),
+             *(form for _, _, form in page.forms)],
             api_visibility="private", show_progress="hidden",
         )  # fmt: skip
     blocks.queue(api_open=False, default_concurrency_limit=8)
@@ -106,7 +114,11 @@ def build(page: Page, path: str) -> gr.Blocks:
 
 def _model(page: Page) -> str:
     known = page.service.engine.recognizer().calibration
-    return page.words("model", model=known.model, calibration=f"{known.name} ({known.dataset})")
+    return page.words(
+        "model",
+        model=known.model,
+        calibration=f"{known.name} ({page.words.translated(known.dataset)})",
+    )
 
 
 def _head(page: Page, path: str) -> Markup:

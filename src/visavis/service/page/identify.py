@@ -30,22 +30,24 @@ def tab(page: Page) -> gr.Dropdown:
     words = page.words
     with gr.Tab(words("identify"), id="identify"):
         gr.HTML(opening(words("identify"), words("identify_words")), js_on_load=None)
-        photo = page.photo_input("photo", name="who")
-        with gr.Row(elem_classes="vv-row"):
-            rate = gr.Radio(
-                [(words("auto"), 0.0), *((words.rate(r), r) for r in (1e-1, 1e-2, 1e-3))],
-                value=0.0,
-                label=words("fpir"),
-                info=words("fpir_words"),
-            )
-            gallery = gr.Dropdown([], label=words("gallery"), visible=False, filterable=False)
-        go = gr.Button(words("who"), variant="primary")
-        out = gr.HTML(js_on_load=None, elem_classes="vv-out")
+        with page.form("identify"):
+            photo = page.photo_input("photo", name="who")
+            with gr.Row(elem_classes="vv-row"):
+                rate = gr.Radio(
+                    [(words("auto"), 0.0), *((words.rate(r), r) for r in (1e-1, 1e-2, 1e-3))],
+                    value=0.0,
+                    label=words("fpir"),
+                    info=words("fpir_words"),
+                )
+                gallery = gr.Dropdown([], label=words("gallery"), visible=False, filterable=False)
+            go = gr.Button(words("who"), variant="primary")
+            out = gr.HTML(js_on_load=None, elem_classes="vv-out")
 
     def ask(given: Any, fpir: float, name: str | None, request: gr.Request) -> Markup:
         return page.answer(lambda: _answer(page, given, fpir or None, name, request))
 
-    go.click(ask, [photo, rate, gallery], out, api_visibility="private", show_progress="minimal")
+    given = [photo, rate, gallery]
+    page.on_press(go, ask, given, [out], changed=given)
     return gallery
 
 
@@ -125,20 +127,20 @@ def _face(page: Page, k: int, one: Any, crop: Markup) -> Markup:
         rows.append(
             Markup(
                 '<li><span>{}</span><span class="vv-bar" aria-hidden="true"><i class="{}" style="width:{:.0f}%"></i>'
-                '<b style="left:{:.0f}%"></b></span><span>{:.2f}</span></li>'
+                '<b style="left:{:.0f}%"></b></span><span>{}</span></li>'
             ).format(
                 other.person,
                 "" if other.score >= threshold else "vv-below",
                 100 * min(max(other.score, 0.0), 1.0),
                 100 * min(max(threshold, 0.0), 1.0),
-                other.score,
+                words.score(other.score),
             )
         )
     listed = Markup()
     if rows:
         listed = Markup('<h4>{}</h4><ol class="vv-bars">{}</ol><p class="vv-note">{}</p>').format(
             words("closest"), Markup("").join(rows),
-            f"{words('threshold')} {threshold:.2f} ({words.rate(one.threshold.fpir)})",
+            f"{words('threshold')} {words.score(threshold)} ({words.rate(one.threshold.fpir)})",
         )  # fmt: skip
     warnings = [Markup("<li>{}</li>").format(words.say(w)) for w in one.warnings]
     kind = "vv-face" if one.person else "vv-face vv-stranger"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -119,12 +121,14 @@ class Page:
         sessions: who asks.
         words: its texts.
         folder: private folder of what is being sent.
+        forms: what needs a scope: its name, what says that it is lacking, and the form.
     """
 
     service: Service
     sessions: Sessions
     words: Words
     folder: Path
+    forms: list[tuple[str, gr.HTML, gr.Column]] = field(default_factory=list)
 
     def caller(self, request: gr.Request, scope: str) -> Caller:
         """Returns who asks, refusing those without that scope, and too many requests."""
@@ -139,6 +143,47 @@ class Page:
                 f"wait {ceil(wait)} s",
             )  # fmt: skip
         return found
+
+    @contextmanager
+    def form(self, scope: str) -> Iterator[None]:
+        """Puts what is built inside into a form, for those whose key has the scope."""
+        refusal = gr.HTML(
+            paragraph(self.words("no_scope", scope=scope), "vv-empty"),
+            visible=False, js_on_load=None, elem_classes="vv-out",
+        )  # fmt: skip
+        with gr.Column() as form:
+            yield
+        self.forms.append((scope, refusal, form))
+
+    def on_press(
+        self, go: gr.Button, answer: Callable[..., Any], inputs: Sequence[Any],
+        outputs: Sequence[Any], *, changed: Sequence[Any] = (), arrived: gr.HTML | None = None,
+    ) -> None:  # fmt: skip
+        """Lets a button ask for an answer; the button is disabled and says so meanwhile.
+
+        Args:
+            go: the button.
+            answer: makes the outputs of the inputs.
+            inputs: of ``answer``.
+            outputs: of ``answer``; the first shows the answer.
+            changed: inputs whose change takes the answer back, also one on its way.
+            arrived: input whose photos take back what a former press said.
+        """
+        shown, quiet = outputs[0], {"api_visibility": "private", "show_progress": "hidden"}
+        ready = f"vv.ready({json.dumps(go.value)})"
+        pressed = go.click(
+            None,
+            None,
+            [go, shown],
+            js=f"() => vv.begin({json.dumps(self.words('working'))})",
+            **quiet,
+        )
+        asked = pressed.then(answer, list(inputs), list(outputs), **quiet)
+        asked.then(None, None, go, js=f"() => {{ vv.show(); return {ready}; }}", **quiet)
+        for one in changed:
+            one.change(None, None, [go, shown], js=f"() => [{ready}, '']", cancels=[asked], **quiet)
+        if arrived is not None:
+            arrived.change(None, [arrived, shown], shown, js="vv.cleared", **quiet)
 
     def galleries(self, caller: Caller) -> list[str]:
         """Returns the names of the caller's galleries."""
@@ -197,12 +242,15 @@ class Page:
             return self.error(error)
         except Exception:  # the page says it; the service goes on
             log.exception("unexpected")
-            return self.alert("an unexpected error; see the log of the service")
+            return self.alert(self.words("unexpected"))
 
     def error(self, error: VisavisError | ProblemError) -> Markup:
         """Returns an error of the library in words."""
-        own = self.words.reason(error.reason)
-        told = Markup("<p>{}; {}.</p>").format(error.got, error.remedy.rstrip("."))
+        own, remedy = self.words.reason(error.reason), error.remedy.rstrip(".")
+        told = Markup("<p>{}; {}.</p>").format(error.got, remedy)
+        got, advice = self.words.translated(error.got), self.words.translated(remedy)
+        if got != error.got and advice != remedy:
+            return self.alert(own, Markup("<p>{}；{}。</p>").format(got, advice))
         if own:
             return self.alert(
                 own, Markup("<details><summary>English</summary>{}</details>").format(told)

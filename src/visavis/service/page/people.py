@@ -25,23 +25,30 @@ def tab(page: Page) -> tuple[gr.Dropdown, gr.HTML, Any]:
     words = page.words
     with gr.Tab(words("people"), id="people") as inside:
         gr.HTML(opening(words("people"), words("people_words")), js_on_load=None)
-        gallery = gr.Dropdown([], label=words("gallery"), visible=False, filterable=False)
-        tiles = board()
-        with gr.Accordion(words("add"), open=False):
-            name = gr.Textbox(label=words("name"), max_lines=1, max_length=200)
-            photos = page.photo_input("photos", name="add", many=True)
-            keep = gr.Radio(
-                [(text, value) for value, text in _expiries(page)], value="", label=words("keep")
-            )
-            crops = gr.Checkbox(label=words("keep_crops"), value=False)
-            go = gr.Button(words("enroll"), variant="primary")
-            rows = gr.HTML(js_on_load=None, elem_classes="vv-out")
+        with page.form("enroll"):
+            gallery = gr.Dropdown([], label=words("gallery"), visible=False, filterable=False)
+            tiles = board()
+            with gr.Accordion(words("add"), open=False):
+                name = gr.Textbox(label=words("name"), max_lines=1, max_length=200)
+                photos = page.photo_input("photos", name="add", many=True)
+                keep = gr.Radio(
+                    [(text, value) for value, text in _expiries(page)],
+                    value="",
+                    label=words("keep"),
+                )
+                rule = gr.Radio(
+                    [(words(one), one) for one in ("refuse", "largest", "central")],
+                    value="refuse", label=words("which_face"),
+                )  # fmt: skip
+                crops = gr.Checkbox(label=words("keep_crops"), value=False)
+                go = gr.Button(words("enroll"), variant="primary")
+                rows = gr.HTML(js_on_load=None, elem_classes="vv-out")
 
     def show(name: str | None, request: gr.Request) -> Markup:
         return page.answer(lambda: _grid(page, _gallery(page, name, request)))
 
     def add(
-        person: str, sent: Any, expire: str, keep_crops: bool, name: str | None,
+        person: str, sent: Any, expire: str, faces: str, keep_crops: bool, name: str | None,
         request: gr.Request,
     ) -> tuple[Markup, Any, Any]:  # fmt: skip
         failed = False
@@ -55,7 +62,7 @@ def tab(page: Page) -> tuple[gr.Dropdown, gr.HTML, Any]:
                 return page.alert(words("need_name" if given else "need_photos"))
             report = opened.enroll(
                 [(person.strip(), photo.getvalue(), photo.name) for photo in given],
-                expire=expire or None, keep_crops=keep_crops,
+                expire=expire or None, faces=faces, keep_crops=keep_crops,
             )  # fmt: skip
             nonlocal failed
             failed = bool(report.failed)
@@ -84,8 +91,9 @@ def tab(page: Page) -> tuple[gr.Dropdown, gr.HTML, Any]:
     gallery.change(show, gallery, tiles, **quiet)
     inside.select(show, gallery, tiles, **quiet)
     tiles.act(act, gallery, tiles, **quiet)
-    go.click(add, [name, photos, keep, crops, gallery], [rows, tiles, photos],
-             api_visibility="private", show_progress="minimal")  # fmt: skip
+    page.on_press(
+        go, add, [name, photos, keep, rule, crops, gallery], [rows, tiles, photos], arrived=photos
+    )
     return gallery, tiles, show
 
 
@@ -249,13 +257,13 @@ def _inside(page: Page, gallery: Gallery, name: str) -> Markup:
             )
         )
     return Markup(
-        '<div data-scope><h3>{title}</h3>{none}<ul class="vv-tiles">{items}</ul>'
+        '<div data-scope><h3>{title}</h3><p>{how}</p>{none}<ul class="vv-tiles">{items}</ul>'
         '<div class="vv-toolbar"><label class="vv-field"><span>{label}</span>'
         '<input type="text" data-field="into" maxlength="200" data-focus></label>'
         '<button type="button" class="vv-button vv-primary" data-act="split" data-on="{name}" data-least="1" data-most="{most}" data-key="Enter">{do}</button>'
         '<button type="button" class="vv-button" data-act="back" data-key="Escape">{back}</button></div></div>'
     ).format(
-        title=words("split_words", name=name),
+        title=words("split_words", name=name), how=words("split_how"),
         none=paragraph(words("no_suggestion"), "vv-note") if not unlike else "",
         items=Markup("").join(items), label=words("name"), name=name, do=words("split_do"),
         most=max(len(faces) - 1, 1), back=words("cancel"),
@@ -271,7 +279,10 @@ def _rows(page: Page, rows: Sequence[Any]) -> Markup:
         said = [words(row.status)]
         if row.quality_score is not None:
             said.append(words("quality", n=round(100 * row.quality_score)))
-        notes = [*((row.message,) if row.message else ()), *map(words.say, row.warnings)]
+        notes = [
+            *((words.translated(row.message),) if row.message else ()),
+            *map(words.say, row.warnings),
+        ]
         lines.append(
             Markup(
                 '<li class="{}"><b aria-hidden="true">{}</b><div><strong>{}</strong> {}{}</div></li>'

@@ -55,10 +55,11 @@ def tab(page: Page) -> None:
             ),
             js_on_load=None,
         )
-        files = page.files_input(name="album")
-        go = gr.Button(words("start_sort"), variant="primary")
-        shown = board()
-        state: Any = gr.State(None)
+        with page.form("verify"):
+            files = page.files_input(name="album")
+            go = gr.Button(words("start_sort"), variant="primary")
+            shown = board()
+            state: Any = gr.State(None)
 
     def start(
         given: Any, known: Sorting | None, request: gr.Request
@@ -118,8 +119,7 @@ def tab(page: Page) -> None:
             )
         return answer, None if deed.act == "erase" else known
 
-    go.click(start, [files, state], [shown, state, files], api_visibility="private",
-             show_progress="hidden")  # fmt: skip
+    page.on_press(go, start, [files, state], [shown, state, files], arrived=files)
     shown.act(act, state, [shown, state], api_visibility="private", show_progress="hidden")
 
 

@@ -19,6 +19,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "照片不会离开本机，也不会保存。",
     ),
     "model": ("Model {model}, calibration {calibration}", "模型 {model}，校准 {calibration}"),
+    "no_scope": (
+        "Your key may not do this: it lacks the scope {scope}. Ask the administrator of the service.",
+        "您的密钥没有此权限：缺少 {scope} 权限。请联系服务管理员。",
+    ),
     "sign_out": ("Sign out", "退出登录"),
     "sign_in": ("Sign in", "登录"),
     "sign_in_words": (
@@ -111,10 +115,14 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "score_axis": ("score (cosine similarity)", "得分（余弦相似度）"),
     "seen": ("What was compared", "比对所用的人脸"),
     "good_quality": ("Good quality: nothing to improve.", "质量良好，无需改进。"),
-    "other_faces": (
-        "{n} faces in the photo; this one was used.",
-        "照片中有 {n} 张脸，使用了这一张。",
+    "several": (
+        "{photo}: it has {n} faces. Compared: {rule}. Is it the right one?",
+        "{photo}中有 {n} 张脸，比对的是：{rule}。请确认是否选对了人。",
     ),
+    "which_face": ("In a photo with several faces, use", "照片中有多张脸时，使用"),
+    "largest": ("the largest face", "最大的脸"),
+    "central": ("the face nearest to the center", "最靠近中央的脸"),
+    "refuse": ("none: leave the photo out", "都不用，跳过该照片"),
     "curl": ("The same with curl", "用 curl 完成同样的操作"),
     "copy": ("Copy", "复制"),
     "copied": ("Copied", "已复制"),
@@ -183,9 +191,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "合并后保留排在最前面的姓名。",
     ),
     "split": ("Look inside and split", "查看并拆分"),
-    "split_words": (
-        "Photos of {name}. Select those of somebody else and say who it is.",
-        "{name} 的照片。选择其中属于别人的照片，并输入那个人的姓名。",
+    "split_words": ("{name}: photos", "{name} 的照片"),
+    "split_how": (
+        "Select those of somebody else and say who it is.",
+        "选择其中属于别人的照片，并输入那个人的姓名。",
     ),
     "suggested": ("unlike the others", "与其他不相像"),
     "no_suggestion": (
@@ -254,6 +263,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "erased_all": ("Everything of this collection is erased.", "此批照片的全部数据已删除。"),
     "download": ("Download the list (CSV)", "下载列表 (CSV)"),
     "need_photos": ("Choose photos first.", "请先选择照片。"),
+    "unexpected": (
+        "An unexpected error; see the log of the service.",
+        "发生意外错误，请查看服务日志。",
+    ),
     # check
     "check_words": (
         "Error rates were measured on other photos. Do they hold on yours? Give 50 or more photos "
@@ -319,13 +332,53 @@ _SENTENCES: Final = (
     (r"(\S+) of the face lies outside the photo.*", r"脸部有 \1 在照片之外：请使用拍到整张脸的照片"),
     (r"detector score is (\S+), under (\S+): .*", r"检测置信度 \1，低于 \2：请确认这是人脸，或使用更清晰的照片"),
     (r"this score says nothing either way", "此得分不支持任何一方"),
-    (r"this score is (?:at least )?(\S+) times likelier if these are the same person",
+    (r"this score is at least (\S+) times likelier if these are the same person",
+     r"若是同一个人，出现此得分的可能性至少为 \1 倍"),
+    (r"this score is (\S+) times likelier if these are the same person",
      r"若是同一个人，出现此得分的可能性约为 \1 倍"),
-    (r"this score is (?:at least )?(\S+) times likelier if these are different people",
+    (r"this score is at least (\S+) times likelier if these are different people",
+     r"若是不同的人，出现此得分的可能性至少为 \1 倍"),
+    (r"this score is (\S+) times likelier if these are different people",
      r"若是不同的人，出现此得分的可能性约为 \1 倍"),
     (r"the calibration has no mated pairs.*", "此校准没有同一人的照片对，无法衡量证据"),
     (r"(.+) is above the threshold, too \(score (\S+)\).*",
      r"\1 也超过阈值（得分 \2）：是同一人用两个姓名登记，还是亲属？"),
+    (r"LFW View 1 training people, all pairs", "LFW View 1 训练集人物的全部照片对"),
+    # what was given
+    (r"(.+) has more than ([\d,]+) bytes", r"\1 超过 \2 字节"),
+    (r"more than ([\d,]+) bytes", r"照片超过 \1 字节"),
+    (r"(.+) claims (\d+) x (\d+) = ([\d,]+) pixels, more than ([\d,]+)",
+     r"\1 为 \2 × \3 = \4 像素，超过 \5 像素"),
+    (r"(.+) is (\d+) x (\d+) pixels", r"\1 只有 \2 × \3 像素"),
+    (r"(.+): no face found in (\d+)x(\d+) pixels", r"\1（\2 × \3 像素）中没有找到人脸"),
+    (r"(?:.*?\D)?(\d+) faces found.*, and one name; .*",
+     r"照片中有 \1 张脸，而姓名只有一个：请把照片裁剪到一个人，或选用最大或最靠近中央的脸"),
+    (r"(.+): (\d+) faces found.*", r"\1 中有 \2 张脸"),
+    (r"(.+) has (\d+) faces, more than (\d+)", r"\1 中有 \2 张脸，超过 \3 张"),
+    (r"(.+) is empty \(0 bytes\)", r"\1 是空文件"),
+    (r"(.+) is not an image \(.*\)", r"\1 不是照片文件"),
+    (r"(.+) is not a photo but (?:an? )?(.+)", r"\1 不是照片，而是 \2"),
+    (r"(\d+) photos are waiting, of (\d+) that may", r"已有 \1 张照片在等待，最多 \2 张"),
+    (r"more than ([\d,]+) photos", r"照片超过 \1 张"),
+    (r"more than ([\d,]+) requests a minute", r"每分钟的请求超过 \1 次"),
+    (r"a key with scope (.+)", r"您的密钥的权限是 \1"),
+    (r"'(.+)' is another person of the gallery", r"人员库中已有另一个人叫“\1”"),
+    (r"the name '(.+)', which is taken", r"名称“\1”已被使用"),
+    # what to do
+    (r"(?:store|give|scale) (?:the|a) (?:photo smaller|smaller photo|photo down).*", "请缩小照片"),
+    (r"give a photo of at least (\d+) x (\d+)", r"请使用至少 \1 × \2 像素的照片"),
+    (r"use a sharper photo that shows the whole face, eyes at least (\d+) pixels apart",
+     r"请使用更清晰、拍到整张脸的照片，两眼相距至少 \1 像素"),
+    (r"crop the photo to one person, or choose the rule .*", "请把照片裁剪到一个人"),
+    (r"cut it into several photos", "请把它裁剪成几张照片"),
+    (r"copy or download the (?:photo|file) again", "请重新复制或下载照片"),
+    (r"(?:pass a photo|save it) as (.+?) or (.+)", r"请使用 \1 或 \2 格式的照片"),
+    (r"ask again in a moment|wait for it to finish.*", "请稍后再试"),
+    (r"wait (\d+) s", r"请等待 \1 秒"),
+    (r"give ([\d,]+) at most", r"请最多提供 \1 张"),
+    (r"choose (?:it )?(?:again|another)", "请另选"),
+    (r"merge them, or choose a name", "请将两人合并，或另选姓名"),
+    (r"use one with scope (\S+): .*", r"请使用有 \1 权限的密钥"),
 )  # fmt: skip
 
 _REASONS: Final = {
@@ -372,11 +425,20 @@ class Words:
 
     def say(self, sentence: str) -> str:
         """Returns a sentence of the library in this language; unknown ones stay English."""
+        told = self.translated(sentence)
+        return told[:1].upper() + told[1:] if told == sentence else told
+
+    def translated(self, text: str) -> str:
+        """Returns a text of the library in this language, or as it is if it is unknown."""
         if self.language == "zh":
             for pattern, chinese in _SENTENCES:
-                if re.fullmatch(pattern, sentence):
-                    return re.sub(pattern, chinese, sentence)
-        return sentence[:1].upper() + sentence[1:]
+                if found := re.fullmatch(pattern, text, re.DOTALL):
+                    return found.expand(chinese)
+        return text
+
+    def score(self, value: float) -> str:
+        """Returns a score with two digits and a minus sign, not a hyphen."""
+        return f"{value:.2f}".replace("-", "−")
 
     def full(self, sentence: str) -> str:
         """Returns a sentence of the library in this language, with its full stop."""

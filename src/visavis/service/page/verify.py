@@ -38,39 +38,58 @@ def tab(page: Page) -> gr.Dropdown:
     words = page.words
     with gr.Tab(words("verify"), id="verify"):
         gr.HTML(opening(words("verify"), words("verify_words")), js_on_load=None)
-        with gr.Row(elem_classes="vv-row"):
-            a = page.photo_input("first_photo", name="a")
-            b = page.photo_input("second_photo", name="b")
-        with gr.Row(elem_classes="vv-row"):
-            rate = gr.Radio(
-                [(words.rate(r), r) for r in supported(page, None)],
-                value=1e-3,
-                label=words("rate"),
-                info=words("rate_words"),
-            )
-            calibration = gr.Dropdown(
-                [(words("own_calibration"), "")],
-                value="",
-                label=words("calibration"),
-                visible=False,
-                filterable=False,
-            )
-        go = gr.Button(words("compare"), variant="primary")
-        out = gr.HTML(js_on_load=None, elem_classes="vv-out")
+        with page.form("verify"):
+            with gr.Row(elem_classes="vv-row"):
+                a = page.photo_input("first_photo", name="a")
+                b = page.photo_input("second_photo", name="b")
+            with gr.Row(elem_classes="vv-row"):
+                rate = gr.Radio(
+                    [(words.rate(r), r) for r in supported(page, None)],
+                    value=1e-3,
+                    label=words("rate"),
+                    info=words("rate_words"),
+                )
+                calibration = gr.Dropdown(
+                    [(words("own_calibration"), "")],
+                    value="",
+                    label=words("calibration"),
+                    visible=False,
+                    filterable=False,
+                )
+            faces = _faces_input(page)
+            go = gr.Button(words("compare"), variant="primary")
+            out = gr.HTML(js_on_load=None, elem_classes="vv-out")
 
     def compare(
         first: Any,
         second: Any,
         fmr: float,
         name: str,
+        rule: str,
         request: gr.Request,
-    ) -> Markup:
-        return page.answer(lambda: _answer(page, first, second, fmr, name or None, request))
+    ) -> tuple[Markup, Any]:
+        several = False
 
-    go.click(
-        compare, [a, b, rate, calibration], out, api_visibility="private", show_progress="minimal"
-    )
+        def ask() -> Markup:
+            nonlocal several
+            html, several = _answer(page, first, second, fmr, name or None, rule, request)
+            return html
+
+        answer = page.answer(ask)
+        return answer, gr.update(visible=True) if several else gr.skip()
+
+    given = [a, b, rate, calibration, faces]
+    page.on_press(go, compare, given, [out, faces], changed=given)
     return calibration
+
+
+def _faces_input(page: Page) -> gr.Radio:
+    """Which face of a photo with several; seen once there was such a photo."""
+    words = page.words
+    return gr.Radio(
+        [(words(rule), rule) for rule in ("largest", "central")],
+        value="largest", label=words("which_face"), visible=False,
+    )  # fmt: skip
 
 
 def supported(page: Page, calibration: str | None) -> list[float]:
@@ -86,18 +105,21 @@ def _answer(
     second: Any,
     fmr: float,
     name: str | None,
+    rule: str,
     request: gr.Request,
-) -> Markup:
+) -> tuple[Markup, bool]:
+    """Returns the answer, and whether a photo has several faces."""
     caller = page.caller(request, "verify")
     words = page.words
     first, second = page.photos(first), page.photos(second)
     if not first or not second:
-        return page.alert(words("need_two"))
+        return page.alert(words("need_two")), False
     page.service.require_calibration(name, caller)
     a, b = first[0], second[0]
-    found = page.service.engine.verify(a, b, fmr=fmr, calibration=name)
+    found = page.service.engine.verify(a, b, fmr=fmr, calibration=name, faces=rule)
     page.service.metrics.verified(found)
     query = f"fmr={fmr:g}" + (f"&calibration={name}" if name else "")
+    query += "" if rule == "largest" else f"&faces={rule}"
     command = (
         f"curl{authorization(caller)} -F a=@first.jpg -F b=@second.jpg "
         f"'{address(request, '/v1/verify')}?{query}'"
@@ -134,15 +156,23 @@ def _answer(
         )
     ]
     pair = Markup('<div class="vv-pair">{}</div>').format(Markup("").join(sides))
-    return Markup('<div class="vv-result" role="status">{}<div class="vv-two">{}</div>{}{}</div>').format(
-        _verdict(page, found), Markup("").join(middle), card(words("seen"), pair),
-        curl(words, command),
+    crowds = [
+        paragraph(words("several", photo=title, n=used.faces_found, rule=words(rule)), "vv-caution")
+        for title, used in ((words("first_photo"), found.a), (words("second_photo"), found.b))
+        if used.faces_found > 1
+    ]
+    html = Markup('<div class="vv-result" role="status">{}{}<div class="vv-two">{}</div>{}{}</div>').format(
+        _verdict(page, found), Markup("").join(crowds), Markup("").join(middle),
+        card(words("seen"), pair), curl(words, command),
     )  # fmt: skip
+    return html, bool(crowds)
 
 
 def _verdict(page: Page, found: Verification) -> Markup:
     words, kind = page.words, _KINDS[found.same]
-    lines = [words("score_words", score=f"{found.score:.2f}", threshold=f"{found.threshold:.2f}")]
+    lines = [
+        words("score_words", score=words.score(found.score), threshold=words.score(found.threshold))
+    ]
     if found.same is None:
         lines.append(words("unsure_words"))
     return Markup(
@@ -158,17 +188,20 @@ def _verdict(page: Page, found: Verification) -> Markup:
 def _rates(page: Page, found: Verification) -> str:
     point, words = found.operating_point, page.words
     if math.isnan(point.fnmr):
-        return words("fmr_words", fmr=words.rate(point.fmr), dataset=point.dataset)
+        return words(
+            "fmr_words", fmr=words.rate(point.fmr), dataset=words.translated(point.dataset)
+        )
     return words(
-        "fnmr_words", fmr=words.rate(point.fmr), fnmr=words.rate(point.fnmr), dataset=point.dataset
+        "fnmr_words",
+        fmr=words.rate(point.fmr),
+        fnmr=words.rate(point.fnmr),
+        dataset=words.translated(point.dataset),
     )
 
 
 def _side(page: Page, title: str, used: Any, crop: Markup) -> Markup:
     words = page.words
     advice = [words.say(sentence) for sentence in used.quality.warnings]
-    if used.faces_found > 1:
-        advice.append(words("other_faces", n=used.faces_found))
     said = advice or [words("good_quality")]
     return Markup(
         '<div class="vv-side">{}<div><h4>{}</h4><ul class="vv-advice{}">{}</ul></div></div>'

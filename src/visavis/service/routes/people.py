@@ -370,8 +370,9 @@ def _enrolled(opened: Gallery, form: Form, name: str, options: dict[str, Any]) -
     source = [(name, photo.getvalue(), photo.name) for photo in form.photos["photo"]]
     rows: tuple[EnrollRow, ...] = opened.enroll(source, **options).rows
     if not any(row.there for row in rows):
+        many = f"{len(rows)} photos, none of which was enrolled"
         raise ProblemError(
-            422, "nothing-enrolled", f"{len(rows)} photos, none of which was enrolled",
+            422, "nothing-enrolled", "1 photo, which was not enrolled" if len(rows) == 1 else many,
             "each row says why", rows=[row.to_dict() for row in rows],
         )  # fmt: skip
     return {"person": opened.person(name), "rows": rows}

@@ -18,6 +18,25 @@ vv.make = (tag, attributes = {}, ...children) => {
   return made;
 };
 
+// A press of a button, as updates of the button and of what shows the answer; see Page.on_press.
+vv.update = (changes) => ({ __type__: "update", ...changes });
+vv.begin = (working) => [vv.update({ value: working, interactive: false }),
+  vv.make("p", { class: "vv-working", role: "status" }, working).outerHTML];
+vv.ready = (label) => vv.update({ value: label, interactive: true });
+vv.cleared = (photos, html) => (photos?.length && !/data-group|vv-progress|vv-working/.test(html) ? "" : vv.update({}));
+vv.show = () => setTimeout(() => {
+  const answer = [...document.querySelectorAll(".vv-result, .vv-rows, .vv-review, .vv-out .vv-alert")].find((one) => one.offsetParent);
+  const top = answer?.getBoundingClientRect().top;
+  if (top < 0 || top > window.innerHeight / 2) answer.scrollIntoView({ block: "start" });
+}, 50);
+
+// Gradio names each radio button differently; those of one name are a group, which arrow keys move in.
+new MutationObserver(() => {
+  for (const [k, group] of document.querySelectorAll("fieldset").entries()) {
+    for (const radio of group.querySelectorAll("input[type=radio]")) if (radio.name !== `vv-radio-${k}`) radio.name = `vv-radio-${k}`;
+  }
+}).observe(document, { childList: true, subtree: true });
+
 // A photo input: file, drop, paste, or camera. The photo stays in the page until it is used.
 vv.photo = (element, props, watch) => {
   const many = props.many, words = vv.words;
@@ -98,16 +117,21 @@ vv.files = (element, props, watch, upload) => {
   const status = vv.make("p", { class: "vv-note", role: "status" }), message = vv.make("p", { class: "vv-alert", role: "alert", hidden: true });
   const send = async (files) => {
     const chosen = [...files].filter((file) => !file.name.startsWith(".")).slice(0, props.most);
-    const sent = [];
+    const sent = [], button = root.closest("[role=tabpanel]").querySelector("button.primary");
+    const choices = root.querySelectorAll("input");
     message.hidden = true;
+    for (const one of [button, ...choices]) one.disabled = true;
+    root.setAttribute("aria-busy", "true");
     for (const [k, file] of chosen.entries()) {
-      status.textContent = `${words.sending} ${k + 1} / ${chosen.length}`;
+      status.replaceChildren(`${words.sending} ${k + 1} / ${chosen.length}`, vv.make("progress", { max: chosen.length, value: k, "aria-label": words.sending }));
       if (file.size > props.most_bytes) continue;
       try {
         const { path } = await upload(file);
         sent.push({ path, folder: (file.webkitRelativePath || "").split("/").slice(1, -1).pop() || "" });
       } catch { message.textContent = words.not_sent; message.hidden = false; break; }
     }
+    for (const one of [button, ...choices]) one.disabled = false;
+    root.removeAttribute("aria-busy");
     props.value = sent;
     draw();
   };
