@@ -228,6 +228,13 @@ def test_all_has_every_extra() -> None:
     assert set(found.group(1).split(",")) == set(extras) - {"all", "dev"}
 
 
+def test_a_service_reads_what_phones_send() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert "visavis[heif]" in extras["service"]
+    assert "visavis[service]" in extras["ui"]
+
+
 def test_one_module_of_an_extra_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     require_extra("report", "a picture", module="matplotlib")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
+import re
 import socket
 import struct
+import sys
 import threading
 import time
 import zipfile
@@ -15,16 +18,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests.images.corpus import recipes
-from tests.service.conftest import options
+from tests.service.conftest import jpeg, options
 from tests.service.running import Running, running
 from tests.service.test_routes import archive
 
 from visavis.errors import ImageError, ImageTooLargeError, NotAnImageError
-from visavis.service import server
+from visavis.service import problems, server
 from visavis.service.state import GalleryPlace, Service
-from visavis.service.uploads import safe_name
+from visavis.service.uploads import Photo, file_name, safe_name
 
 FORM = "multipart/form-data; boundary=x"
 TRICKS = {
@@ -155,7 +160,7 @@ BAD: dict[str, tuple[str, dict[str, Any], int]] = {
     "JSON, another name": (DETECT, {"json": {"photo": "", "url": "x"}}, 422),
     "JSON, no base64": (DETECT, {"json": {"photo": "!!!"}}, 422),
     "JSON, base64 cut": (DETECT, {"json": {"photo": "AAA"}}, 422),
-    "JSON, a data URL": (DETECT, {"json": {"photo": "data:image/png;base64,AAAA"}}, 422),
+    "JSON, a data URL": (DETECT, {"json": {"photo": "data:image/png;base64,AAAA"}}, 415),
     "JSON, a URL": (DETECT, {"json": {"photo": "http://localhost/a.jpg"}}, 422),
     "JSON, base64 of nothing": (DETECT, {"json": {"photo": ""}}, 422),
     "JSON, base64 of text": (DETECT, {"json": {"photo": b64(b"hello there")}}, 415),
@@ -315,6 +320,125 @@ def test_safe_names_are_short_and_plain() -> None:
         assert len(safe) <= 60
         assert not safe.startswith((".", "-"))
         assert all(c.isalnum() or c in "._-" for c in safe)
+
+
+def test_files_of_a_collection_keep_their_names() -> None:
+    """The number is put before a name only where another has it, in whatever case."""
+    given = [
+        "a.jpg",
+        "b.PNG",
+        "A.JPG",
+        "a.jpg",
+        "00004-a.jpg",
+        "00004-a.jpg",
+        "",
+        "x.txt",
+        "con.jpg",
+    ]
+    for order in (given, given[::-1], sorted(given)):
+        taken: set[str] = set()
+        found = [file_name(Photo.of(b"", "", n), k, taken) for k, n in enumerate(order, 1)]
+        assert len({name.casefold() for name in found}) == len(given)
+        assert "b.PNG" in found
+        assert "con.jpg" not in found
+        assert all(
+            new.endswith(old) for new, old in zip(found, order, strict=True) if "x" not in new
+        )
+    first: set[str] = set()
+    assert [file_name(Photo.of(b"", "", n), k, first) for k, n in enumerate(given[:4], 1)] == [
+        "a.jpg", "b.PNG", "00003-A.JPG", "00004-a.jpg",
+    ]  # fmt: skip
+
+
+OF_THE_LIBRARY = re.compile(r"seek\(|Limits\(|`visavis|(?<!\w)-- ?[a-z]|\bvisavis (people|models)")
+"""What only readers of Python or of a command line understand."""
+
+
+def told(door: Running, target: str, **request: Any) -> dict[str, Any]:
+    """The problem that a request is answered with."""
+    method, _, path = target.rpartition(" ")
+    answer: dict[str, Any] = door.client.request(method or "POST", path, **request).json()
+    return answer
+
+
+def test_remedies_fit_who_sends_a_request(door: Running, face: bytes) -> None:
+    empty = told(door, DETECT, files={"photo": b""})
+    assert "send" in empty["remedy"]
+    large = told(door, DETECT, files={"photo": bytes(2_000_001)})
+    assert "--max-photo" in large["remedy"]
+    assert "smaller" in large["remedy"]
+    bomb = told(door, DETECT, files={"photo": png_claims(30_000, 30_000)})
+    assert "--megapixels" in bomb["remedy"]
+    assert "/v1/people" in told(door, f"GET {ONE}")["remedy"]
+    assert "/v1/models" in told(door, f"{VERIFY}?model=x", files={"a": face, "b": face})["remedy"]
+    rows = told(door, "/v1/batch", files=[("photo", b"")])["rows"]
+    enrolled = told(door, PEOPLE, files={"photo": b""}, data={"name": "A"})["rows"]
+    said = [empty["remedy"], *(row["message"] for row in (*rows, *enrolled))]
+    assert not [text for text in said if OF_THE_LIBRARY.search(text)]
+    assert all(said)
+
+
+def test_a_heic_photo_without_its_reader(door: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
+    problem = told(door, DETECT, files={"photo": heic})
+    assert problem["reason"] == "missing-extra"
+    assert "JPEG" in problem["remedy"]
+
+
+def test_no_bad_request_is_told_of_python(door: Running) -> None:
+    found = {name: told(door, target, **request) for name, (target, request, _) in BAD.items()}
+    wrong = {
+        name: one["remedy"] for name, one in found.items() if OF_THE_LIBRARY.search(one["remedy"])
+    }
+    assert set(wrong) == {"a photo over the limit", "a PNG bomb"}  # name an option of the service
+    assert all("who runs the service" in remedy for remedy in wrong.values())
+    assert {name for name, one in found.items() if one["title"] == "Unprocessable Entity"} == set()
+
+
+def test_every_reason_has_a_title() -> None:
+    """Of the reasons in the source; the library's errors have theirs."""
+    reasons = set()
+    for path in Path(problems.__file__).parent.glob("**/*.py"):
+        if not {"page", "dialects"} & set(path.parts):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ProblemError":
+                    reasons |= {
+                        one.value for one in node.args[1:2] if isinstance(one, ast.Constant)
+                    }
+    assert len(reasons) >= 20
+    assert reasons - problems._TITLES.keys() == set()
+
+
+def test_json_takes_what_browsers_make_and_opens_no_url(door: Running, face: bytes) -> None:
+    plain = door.client.post(DETECT, json={"photo": b64(face)})
+    browser = door.client.post(DETECT, json={"photo": f"data:image/jpeg;base64,{b64(face)}"})
+    assert plain.status_code == browser.status_code == 200
+    assert plain.json() == browser.json()
+    assert len(plain.json()["faces"]) == 1
+    for url in ("http://localhost/a.jpg", "data:image/jpeg,xx", "/etc/passwd"):
+        problem = told(door, DETECT, json={"photo": url})
+        assert problem["reason"] == "base64"
+        assert "URL" in problem["remedy"]
+        assert "multipart" in problem["remedy"]
+
+
+def test_options_that_are_wrong_are_told_by_example(door: Running, face: bytes) -> None:
+    photos = {"a": face, "b": face}
+    assert "fmr=0.001" in told(door, f"{VERIFY}?fmr=0.1%25", files=photos)["remedy"]
+    assert "fmr=0.0001" in told(door, f"{VERIFY}?fmr=x", files=photos)["remedy"]
+    problem = told(door, f"{PEOPLE}?name=Ann", files={"photo": face})
+    assert problem["reason"] == "unknown-option"
+    assert "name in the form" in problem["remedy"]
+    assert "fmr" in told(door, f"{VERIFY}?far=0.1", files=photos)["remedy"]
+
+
+def test_a_photo_of_two_people_says_which_option_chooses(door: Running, face: bytes) -> None:
+    one = np.asarray(Image.open(io.BytesIO(face)))
+    problem = told(door, PEOPLE, files={"photo": jpeg(np.hstack([one, one]))}, data={"name": "A"})
+    (row,) = problem["rows"]
+    assert (row["status"], row["faces_found"]) == ("several-faces", 2)
+    assert "faces=largest" in row["message"]
 
 
 @pytest.fixture

@@ -105,6 +105,13 @@ def test_keys_are_made_listed_and_revoked_by_the_command(run: Run, home: Path) -
     store.close()
 
 
+def test_a_gallery_that_is_not_there_names_the_option(run: Run, tmp_path: Path) -> None:
+    answer = run("serve", "--gallery", f"door={tmp_path / 'none'}")
+    assert answer.code == 2
+    assert "--create" in answer.err
+    assert not (tmp_path / "none").exists()
+
+
 def test_an_access_key_of_aws(
     run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

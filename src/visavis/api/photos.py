@@ -29,7 +29,7 @@ from visavis.pipeline import rules
 from visavis.pipeline.records import EmbeddedFolder, PhotoResult
 from visavis.types import Detector, Face, Record, Template
 
-read_bytes, photo_size = images.read_bytes, images.size
+read_bytes, photo_size, PHOTO_SUFFIXES = images.read_bytes, images.size, images.PHOTO_SUFFIXES
 poor_measures, quality_score = quality.poor_measures, quality.quality_score
 
 _BLOCK: Final = 64

@@ -23,7 +23,9 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Output folder.")] = Path("demo-out"),
     lfw: Annotated[
         Path | None,
-        typer.Option("--lfw", help="LFW's folder. Default: VISAVIS_LFW, or ../shared/data/lfw."),
+        typer.Option(
+            "--lfw", help="LFW's folder. Default: VISAVIS_LFW, or what --fetch downloaded."
+        ),
     ] = None,
     fmr: Annotated[float, typer.Option("--fmr", help="False match rate of the decision.")] = 1e-3,
     fetch: Annotated[

@@ -179,6 +179,8 @@ def serve(
     keys = dict(_pair(text, "--gallery-key-file") for text in gallery_key_file or [])
     if unknown := keys.keys() - places.keys():
         raise OptionError(f"--gallery-key-file {min(unknown)}=...", "name a gallery of --gallery")
+    if not create:
+        _require_there(places)
     found = {
         name: GalleryPlace(place, create, _access(name, place, keys.get(name), tenant))
         for name, place in places.items()
@@ -230,6 +232,16 @@ def _places(given: list[str]) -> dict[str, str]:
             raise OptionError(f"--gallery {name} twice", "give each gallery its own name")
         found[name] = place
     return found
+
+
+def _require_there(places: Mapping[str, str]) -> None:
+    for name, place in places.items():
+        if not galleries.in_milvus(place) and not Path(place).exists():
+            raise OptionError(
+                f"--gallery {name}: there is no gallery at {place}",
+                "pass --create to make an empty one, or enroll somebody there: "
+                f"`visavis enroll DIR --gallery {place}`",
+            )
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 FACE_RULES: Final = ("refuse", "clear", "largest", "central")
 _STATUS: Final = {"no-face": "no-face", "several-faces": "several-faces"}
+_FACES: Final = re.compile(r"(\d+) faces\b")
+"""The count in a message, which is all that a photo without a template leaves."""
+
+_ONE_NAME: Final = ", and one name; crop it to one person, or choose the rule largest or central"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +237,9 @@ class Enroller:
             status = _STATUS.get(result.reason, "unreadable")
             message = result.message
             if status == "several-faces":
-                message = _several(f"{result.message}".partition(";")[0])
+                message = f"{result.message}".partition(";")[0]
+                row = replace(row, faces_found=int(_FACES.findall(message)[-1]))
+                message += _ONE_NAME
             return replace(row, status=status, message=message), None
         (template,) = result.templates
         row = replace(row, faces_found=template.faces_found)
@@ -304,10 +311,6 @@ def _row(photo: str, person: str) -> EnrollRow:
         return EnrollRow(photo, usable_name(person), "waiting")
     except OptionError as error:
         return EnrollRow(photo, person, "unusable-name", str(error))
-
-
-def _several(found: str) -> str:
-    return f"{found}, and one name; crop it to one person, or take the largest or central face"
 
 
 def batches(photos: Sequence[PersonPhoto], size: int) -> Iterator[Sequence[PersonPhoto]]:

@@ -187,7 +187,9 @@ class Jobs:
         with self._lock:
             job = self._jobs.get(name)
         if job is None or job.owner != owner:
-            raise ProblemError(404, "unknown-job", "no such job", "make it again: jobs expire")
+            raise ProblemError(
+                404, "unknown-job", "there is no such job", "make it again: jobs expire"
+            )
         job.expires = datetime.now(UTC) + self._lifetime
         return job
 

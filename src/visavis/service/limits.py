@@ -81,13 +81,13 @@ class Guard:
             host = _host(headers.get("host", ""))
             if host not in LOOPBACK:
                 raise ProblemError(
-                    403, "forbidden-host", f"host {host[:80]!a}",
+                    403, "forbidden-host", f"the request is for host {host[:80]!a}",
                     "an open service answers as localhost only; make a key: `visavis keys create`",
                 )  # fmt: skip
             origin = headers.get("origin")
             if origin is not None and origin.partition("://")[2] != headers.get("host"):
                 raise ProblemError(
-                    403, "forbidden-origin", f"a request from {origin[:80]!a}",
+                    403, "forbidden-origin", f"the request comes from {origin[:80]!a}",
                     "an open service answers its own pages only",
                 )  # fmt: skip
 
@@ -119,7 +119,7 @@ class _Exchange:
                 message = await self._receive()
         except TimeoutError as error:
             raise ProblemError(
-                408, "request-timeout", f"a body that took longer than {options.seconds:g} s",
+                408, "request-timeout", f"the body took longer than {options.seconds:g} s",
                 "send it faster, or in smaller requests",
             ) from error  # fmt: skip
         self._complete = message["type"] != "http.request" or not message.get("more_body", False)
@@ -250,7 +250,10 @@ def _frames(error: BaseException) -> dict[str, Any]:
 
 def _too_large(most: int) -> ProblemError:
     return ProblemError(
-        413, "body-too-large", f"a body of more than {most:,} bytes", "send fewer or smaller photos"
+        413,
+        "body-too-large",
+        f"the body has more than {most:,} bytes",
+        "send fewer or smaller photos",
     )
 
 

@@ -142,7 +142,7 @@ class Caller:
         """Refuses a key without that scope."""
         if self.key is not None and not self.key.allows(scope):
             raise ProblemError(
-                403, "forbidden", f"a key with scope {', '.join(self.key.scopes)}",
+                403, "forbidden", f"the key has scope {', '.join(self.key.scopes)} only",
                 f"use one with scope {scope}: it may {SCOPES[scope]}",
             )  # fmt: skip
 
@@ -240,8 +240,8 @@ class Service:
                 )
         except TimeoutError as error:
             raise ProblemError(
-                503, "too-slow", f"no answer within {self.options.seconds:g} s",
-                "ask again later, with fewer photos", headers={"Retry-After": "5"},
+                503, "too-slow", f"there was no answer within {self.options.seconds:g} s",
+                "ask again later, with fewer or smaller photos", headers={"Retry-After": "5"},
             ) from error  # fmt: skip
 
     def gallery(self, name: str | None, caller: Caller) -> tuple[str, Gallery]:
@@ -255,11 +255,14 @@ class Service:
             return own[0], self.galleries[own[0]]
         if name is None and own:
             raise ProblemError(
-                422, "option", f"{len(own)} galleries", f"say gallery={' or '.join(sorted(own))}"
+                422,
+                "option",
+                f"there are {len(own)} galleries",
+                f"say gallery={' or '.join(sorted(own))}",
             )
         if name not in own:
             raise ProblemError(
-                404, "unknown-gallery", "no such gallery",
+                404, "unknown-gallery", "there is no such gallery",
                 f"there are: {', '.join(sorted(own)) or 'none'}",
             )  # fmt: skip
         return name, self.galleries[name]
@@ -276,7 +279,9 @@ class Service:
         with self._making:
             place = self._collections
             if name in self.galleries:
-                raise ProblemError(409, "gallery-exists", f"gallery {name}", "choose another name")
+                raise ProblemError(
+                    409, "gallery-exists", f"there is a gallery {name}", "choose another name"
+                )
             if place is None or not _FOLDER.fullmatch(name) or not name.strip("."):
                 raise ProblemError(
                     403, "forbidden", f"a new gallery {name[:80]!a}",
@@ -284,7 +289,10 @@ class Service:
                 )  # fmt: skip
             if len(self.galleries) >= _MOST_GALLERIES:
                 raise ProblemError(
-                    403, "too-many-galleries", f"{len(self.galleries)} galleries", "delete others"
+                    403,
+                    "too-many-galleries",
+                    f"there are {len(self.galleries)} galleries",
+                    "delete others",
                 )
             folder = Path(place.location) / name
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -341,5 +349,8 @@ class Service:
         known = self.calibrations(caller)
         if name not in known:
             raise ProblemError(
-                404, "unknown-calibration", "no such calibration", f"there are: {', '.join(known)}"
+                404,
+                "unknown-calibration",
+                "there is no such calibration",
+                f"there are: {', '.join(known)}",
             )

@@ -10,6 +10,7 @@ import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,7 @@ from msgspec import UNSET, UnsetType
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from visavis.api.photos import PHOTO_SUFFIXES
 from visavis.service.problems import ProblemError
 
 FORM: Final = "multipart/form-data"
@@ -34,6 +36,10 @@ _MOST_COMMAS: Final = 10_000
 """Commas in a JSON body with photos; base64 has none."""
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
 _LONGEST_NAME: Final = 60
+_SUFFIX: Final = ".jpg"
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\.", re.IGNORECASE)
+"""Names that Windows keeps for devices, with any suffix."""
+
 _SKIPPED_ENTRIES: Final = ("__MACOSX/",)
 
 
@@ -89,7 +95,7 @@ async def read(
         texts: names of further texts.
         optional: names of parts and texts that may be missing.
         lenient: as clients of other services need it: a form of a browser without photos is read,
-            too, other parts and texts are left out, and base64 may be a data URL.
+            too, and other parts and texts are left out.
 
     Raises:
         ProblemError: another content type, an unreadable body, parts that are unknown, missing or
@@ -97,7 +103,7 @@ async def read(
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise ProblemError(415, "content-encoding", "a compressed body", "send it as it is")
+        raise ProblemError(415, "content-encoding", "the body is compressed", "send it as it is")
     if kind == FORM:
         found = await _multipart(request, parts, texts, lenient)
     elif kind == JSON:
@@ -107,23 +113,26 @@ async def read(
         try:
             given = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_OTHERS)
         except ValueError as error:
-            raise ProblemError(400, "form", f"a form that cannot be read: {error}", "send a plain "
+            raise ProblemError(400, "form", f"the form cannot be read: {error}", "send a plain "
                                "form") from error  # fmt: skip
         found = Form(texts={name: value for name, value in given if name in texts})
     else:
         raise ProblemError(
-            415, "content-type", f"a body of type {kind[:80]!a}", f"send {_ACCEPTED}",
+            415, "content-type", _type(kind), f"send {_ACCEPTED}",
             headers={"Accept-Post": _ACCEPTED},
         )  # fmt: skip
     for name, photos in found.photos.items():
         if len(photos) > parts[name]:
             raise ProblemError(
-                422, "too-many-photos", f"{len(photos)} parts {name}", f"send {parts[name]} at most"
+                422,
+                "too-many-photos",
+                f"the body has {len(photos)} parts {name}",
+                f"send {parts[name]} at most",
             )
     for name in (*parts, *texts):
         if name not in optional and name not in found.photos and name not in found.texts:
             raise ProblemError(
-                422, "missing-part", f"a body without {name}",
+                422, "missing-part", f"the body has no part {name}",
                 f"send {' and '.join((*parts, *texts))}",
             )  # fmt: skip
     return found
@@ -145,7 +154,7 @@ async def _multipart(
         data = await parser.parse()
     except MultiPartException as error:
         raise ProblemError(
-            422 if "Too many" in error.message else 400, "multipart", "a form that cannot be read: "
+            422 if "Too many" in error.message else 400, "multipart", "the form cannot be read: "
             f"{error.message}", "send each photo as a file, as curl -F photo=@FILE does",
         ) from error  # fmt: skip
     found = Form()
@@ -160,11 +169,17 @@ async def _multipart(
         else:
             if name in parts:
                 raise ProblemError(
-                    422, "text-part", f"part {name} is a text", f"send a file: -F {name}=@FILE"
+                    422,
+                    "text-part",
+                    f"part {name} is a text, not a file",
+                    f"send the file itself, as curl -F {name}=@FILE does; URLs and paths are never "
+                    "opened",
                 )
             _require_known(name, texts)
             if name in found.texts:
-                raise ProblemError(422, "duplicate-part", f"part {name} twice", "send it once")
+                raise ProblemError(
+                    422, "duplicate-part", f"part {name} was sent twice", "send it once"
+                )
             found.texts[name] = value
     return _named(found)
 
@@ -174,16 +189,16 @@ def _json(
 ) -> Form:
     wanted = schema_type(tuple(parts.items()), tuple(texts), lenient=lenient)
     if body.count(b",") > _MOST_COMMAS:
-        raise ProblemError(422, "json", "a JSON body of very many values", "send photos in base64")
+        raise ProblemError(
+            422, "json", "the JSON body has very many values", "send photos in base64"
+        )
     plain = decode(body, wanted)
     found = Form()
     for name in parts:
         given = getattr(plain, name)
         if given is not UNSET and given is not None:
             several = given if isinstance(given, list) else [given]
-            found.photos[name] = [
-                Photo.of(_plain(data) if isinstance(data, str) else data, "") for data in several
-            ]
+            found.photos[name] = [Photo.of(_plain(data), "") for data in several]
     for name in texts:
         given = getattr(plain, name)
         if given is not UNSET and given is not None:
@@ -197,8 +212,16 @@ def _plain(text: str) -> bytes:
         return base64.b64decode(_DATA_URL.sub("", text, count=1), validate=True)
     except ValueError as error:
         raise ProblemError(
-            422, "base64", "a photo that is not base64", "send the file's bytes in base64"
-        ) from error
+            422, "base64", "a photo in the JSON body is not in base64",
+            "send the bytes of the file in base64, or the file itself as multipart/form-data; URLs "
+            "and paths are never opened",
+        ) from error  # fmt: skip
+
+
+def _type(kind: str) -> str:
+    if not kind:
+        return "the request has no Content-Type"
+    return f"the body is of type {kind[:80]!a}"
 
 
 async def json_body(
@@ -212,7 +235,7 @@ async def json_body(
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in kinds:
         raise ProblemError(
-            415, "content-type", f"a body of type {kind[:80]!a}", f"send {JSON}",
+            415, "content-type", _type(kind), f"send {JSON}",
             headers={"Accept-Post": JSON},
         )  # fmt: skip
     parts, size = [], 0
@@ -220,7 +243,9 @@ async def json_body(
         parts.append(part)
         size += len(part)
         if size > most:
-            raise ProblemError(413, "body-too-large", f"more than {most:,} bytes", "send less")
+            raise ProblemError(
+                413, "body-too-large", f"the body has more than {most:,} bytes", "send less"
+            )
     return b"".join(parts)
 
 
@@ -234,20 +259,19 @@ def decode(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise ProblemError(422, "json", f"a JSON body: {error}", remedy) from error
+        raise ProblemError(422, "json", f"the JSON body: {error}", remedy) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ProblemError(400, "json", f"a body that is no JSON: {error}", remedy) from error
+        raise ProblemError(400, "json", f"the body is not JSON: {error}", remedy) from error
 
 
 def schema_type(
     parts: Sequence[tuple[str, int]], texts: Sequence[str], *, lenient: bool = False
 ) -> type[msgspec.Struct]:
     """Returns the type of a JSON body with these photos and texts."""
-    photo: Any = str if lenient else bytes
     left_out: Any = UnsetType | None if lenient else UnsetType
-    several = photo | Annotated[list[photo], msgspec.Meta(min_length=1)]
+    several = str | Annotated[list[str], msgspec.Meta(min_length=1)]
     fields: list[tuple[str, Any, Any]] = [
-        (name, (photo if most == 1 else several) | left_out, UNSET) for name, most in parts
+        (name, (str if most == 1 else several) | left_out, UNSET) for name, most in parts
     ]
     return msgspec.defstruct(
         "Photos", [*fields, *((name, str | left_out, UNSET) for name in texts)],
@@ -258,8 +282,9 @@ def schema_type(
 def _require_known(name: str, known: Mapping[str, int] | Sequence[str]) -> None:
     if name not in known:
         raise ProblemError(
-            422, "unknown-part", f"a part named {name[:40]!a}", f"send {', '.join(known) or 'none'}"
-        )
+            422, "unknown-part", f"the form has a part named {name[:40]!a}",
+            f"the names of parts are: {', '.join(known) or 'none'}",
+        )  # fmt: skip
 
 
 def _named(form: Form) -> Form:
@@ -278,6 +303,28 @@ def safe_name(name: str) -> str:
     last = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
     plain = _UNSAFE.sub("-", last).lstrip(".-")
     return plain if len(plain) <= _LONGEST_NAME else plain[-_LONGEST_NAME:].lstrip(".-")
+
+
+def file_name(photo: Photo, number: int, taken: set[str]) -> str:
+    """Returns the name of a photo's file in a folder, and adds it to ``taken``.
+
+    It is what the client calls the photo, with a suffix that is looked at; with the number before
+    it only where another photo has that name, or a system reserves it.
+
+    Args:
+        photo: the photo.
+        number: its number among all, from 1.
+        taken: names in that folder, whatever their case: some file systems make no difference.
+    """
+    name = photo.filename or f"{number:05}"
+    if PurePath(name).suffix.lower() not in PHOTO_SUFFIXES:
+        name += _SUFFIX  # a photo is known by its content
+    prefixes = ("", f"{number:05}-", *(f"{number:05}-{k}-" for k in range(len(taken))))
+    if _RESERVED.match(name):
+        prefixes = prefixes[1:]
+    free = next(one for prefix in prefixes if (one := prefix + name).casefold() not in taken)
+    taken.add(free.casefold())
+    return free
 
 
 def unzipped(photo: Photo, *, most: int, most_bytes: int, each: int) -> Iterator[Photo]:
@@ -304,7 +351,7 @@ def unzipped(photo: Photo, *, most: int, most_bytes: int, each: int) -> Iterator
             ]
             if len(entries) > most:
                 raise ProblemError(
-                    413, "too-many-photos", f"an archive of {len(entries)} files",
+                    413, "too-many-photos", f"the archive has {len(entries)} files",
                     f"send {most} at most",
                 )  # fmt: skip
             left = most_bytes
@@ -319,7 +366,7 @@ def unzipped(photo: Photo, *, most: int, most_bytes: int, each: int) -> Iterator
                     )  # fmt: skip
                 yield Photo.of(data, f"photo {number}", entry.filename)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
-        raise ProblemError(422, "archive", f"an archive that cannot be read: {error}", remedy) \
+        raise ProblemError(422, "archive", f"the archive cannot be read: {error}", remedy) \
             from error  # fmt: skip
     except (OSError, zipfile.LargeZipFile, OverflowError) as error:
-        raise ProblemError(422, "archive", "a damaged archive", remedy) from error
+        raise ProblemError(422, "archive", "the archive is damaged", remedy) from error

@@ -6,20 +6,19 @@ import io
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from visavis.api.photos import PHOTO_SUFFIXES
 from visavis.service.page.parts import Page, SentFile
 from visavis.service.problems import ProblemError
-from visavis.service.uploads import Photo, safe_name, unzipped
+from visavis.service.uploads import Photo, file_name, safe_name, unzipped
 
 if TYPE_CHECKING:
     from visavis.service.jobs import Job
     from visavis.service.state import Caller
 
 _ZIP: Final = ".zip"
-SUFFIX: Final = ".jpg"
-"""Of every photo: a photo is known by its content."""
 
 
 def collect(page: Page, caller: Caller, kind: str, files: Sequence[SentFile]) -> Job:
@@ -35,7 +34,7 @@ def collect(page: Page, caller: Caller, kind: str, files: Sequence[SentFile]) ->
     most = service.options.job_photos
     job = service.jobs.create(kind, caller.id)
     try:
-        count = 0
+        count, taken = 0, dict[str, set[str]]()
         for folder, photo in _photos(page, files):
             count += 1
             if count > most:
@@ -44,7 +43,7 @@ def collect(page: Page, caller: Caller, kind: str, files: Sequence[SentFile]) ->
                 )
             place = job.folder / "photos" / folder
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = place / f"{count:05}-{Path(photo.filename).stem}{SUFFIX}"
+            path = place / file_name(photo, count, taken.setdefault(folder.casefold(), set()))
             path.touch(mode=0o600)
             path.write_bytes(photo.getbuffer())
         if not count:
@@ -77,7 +76,7 @@ def _photos(page: Page, files: Sequence[SentFile]) -> Iterator[tuple[str, Photo]
         data = given.path.read_bytes()
         archive = Photo.of(data, "", given.path.name)
         if given.path.suffix.lower() != _ZIP:
-            yield safe_name(given.folder), archive
+            yield _folder_name(given.folder), archive
             continue
         inside = unzipped(
             archive,
@@ -85,7 +84,12 @@ def _photos(page: Page, files: Sequence[SentFile]) -> Iterator[tuple[str, Photo]
             most_bytes=5 * options.body_bytes,
             each=options.photo_bytes,
         )
-        yield from zip(map(safe_name, _folders(data)), inside, strict=False)
+        yield from zip(map(_folder_name, _folders(data)), inside, strict=False)
+
+
+def _folder_name(name: str) -> str:
+    safe = safe_name(name)
+    return f"{safe}-" if PurePath(safe).suffix.lower() in PHOTO_SUFFIXES else safe  # as no photo
 
 
 def _folders(data: bytes) -> Iterator[str]:

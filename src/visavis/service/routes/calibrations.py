@@ -30,6 +30,7 @@ from visavis.service.state import Caller
 router = APIRouter(tags=["calibrations"])
 
 Name = Annotated[str, Path(description="Name of a calibration.")]
+_CALIBRATE: Final = "POST them to /v1/calibrations?name=mine, then pass calibration=mine"
 _PHOTOS = photos({"photo": 2000, "archive": 1}, optional=["photo", "archive"])
 
 
@@ -86,7 +87,7 @@ async def make(
 
     def require_free() -> None:
         if name in calibrations.names(home=home):
-            raise OptionError(f"the name {name!r}, which is taken", "choose another")
+            raise OptionError(f"the name {name!r} is taken", "choose another")
 
     await service.run(require_free)
     job = await receive(request, service, "calibrate", caller)
@@ -130,11 +131,14 @@ async def check(
 
     def work(running: Job) -> Any:
         try:
-            return calibrations.check(
+            found = calibrations.check(
                 running.folder / "photos", fmr=fmr, cache=False, workers=1, threads=1,
                 progress=running.update, model=model, calibration=calibration, flip=flip,
                 home=service.options.home,
             ).to_dict()  # fmt: skip
+            if found["remedy"]:
+                found["remedy"] = found["remedy"].partition("run `")[0] + _CALIBRATE
+            return found
         finally:
             erase_photos(running)
 
@@ -151,7 +155,7 @@ async def erase(
     service.require_calibration(name, caller)
     if not caller.everywhere and name not in service.keys.calibrations():
         raise ProblemError(
-            403, "forbidden", "a calibration for everybody", "ask who runs the service"
+            403, "forbidden", "the calibration is for everybody", "ask who runs the service"
         )
     await service.run(calibrations.delete, name, home=service.options.home)
     service.keys.own_calibration(name, None)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from visavis.api.albums import PhotoAlbum, cluster
 from visavis.service import uploads
 from visavis.service.jobs import Job
-from visavis.service.problems import ProblemError
+from visavis.service.problems import ProblemError, for_clients
 from visavis.service.routes.common import (
     Answer,
     Calibration,
@@ -156,7 +156,8 @@ async def show(request: Request, caller: Annotated[Caller, needs("verify")], job
             root = plain["settings"]["root"]  # a folder of this machine
             plain["settings"]["root"] = ""
             for photo in plain["photos"]:
-                photo["message"] = photo["message"] and photo["message"].replace(f"{root}/", "")
+                told = photo["message"] and photo["message"].replace(f"{root}/", "")
+                photo["message"] = told and for_clients(told)
             return {"job": found.to_dict(), "album": plain, "corrections": album.corrections()}
 
     return Answer(await service.run(look))
@@ -214,6 +215,6 @@ def _sorted(job: Job, options: dict[str, Any]) -> PhotoAlbum:
 @contextmanager
 def _result(job: Job) -> Iterator[PhotoAlbum]:
     if not isinstance(job.result, PhotoAlbum) or job.state != "done":
-        raise ProblemError(409, "not-done", f"a job that is {job.state}", "wait until it is done")
+        raise ProblemError(409, "not-done", f"the job is {job.state}", "wait until it is done")
     with job.lock:
         yield job.result

@@ -100,7 +100,8 @@ def caller_of(request: Request, token: str | None) -> Caller:
     key = service.keys.check(token) if token is not None else None
     if key is None:
         raise ProblemError(
-            401, "unauthorized", "no valid key" if token is None else "a key that is not valid",
+            401, "unauthorized",
+            "no key was sent" if token is None else "the key that was sent is not valid",
             "send Authorization: Bearer TOKEN; `visavis keys create` makes a token",
             headers={"WWW-Authenticate": 'Bearer realm="visavis"'},
         )  # fmt: skip
@@ -116,7 +117,7 @@ def admit(request: Request, key: ServiceKey) -> Caller:
     request.state.key = key.id
     if wait := service_of(request).buckets.take(key.id, key.rate):
         raise ProblemError(
-            429, "rate-limit", f"more than {key.rate:,} requests a minute",
+            429, "rate-limit", f"the key sent more than {key.rate:,} requests a minute",
             "wait, or ask for a key with a higher rate",
             headers={"Retry-After": str(math.ceil(wait))},
         )  # fmt: skip
@@ -124,18 +125,20 @@ def admit(request: Request, key: ServiceKey) -> Caller:
 
 
 def _require_known_options(request: Request) -> None:
-    path = request.scope["route"].path
-    route = request.app.openapi()["paths"].get(path, {}).get(request.method.lower(), {})
-    known = {one["name"]: one for one in route.get("parameters", ()) if one["in"] == "query"}
+    known = problems.parameters_of(request)
     for name in request.query_params:
         if name not in known:
+            content = problems.operation_of(request).get("requestBody", {}).get("content", {})
+            if name in content.get(FORM, {}).get("schema", {}).get("properties", ()):
+                remedy = f"send {name} in the form, as curl -F {name}=... does, not in the query"
+            else:
+                remedy = f"the options of this path are: {', '.join(known) or 'none'}"
             raise ProblemError(
-                422, "unknown-option", f"an option {name[:40]!a}",
-                f"accepted: {', '.join(known) or 'none'}",
-            )  # fmt: skip
+                422, "unknown-option", f"the query has an option {name[:40]!a}", remedy
+            )
         several = len(request.query_params.getlist(name)) > 1
         if several and known[name]["schema"].get("type") != "array":
-            raise ProblemError(422, "option", f"option {name} twice", "give it once")
+            raise ProblemError(422, "option", f"option {name} was given twice", "give it once")
 
 
 class Answer(JSONResponse):

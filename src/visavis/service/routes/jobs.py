@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import PurePath
-from typing import Annotated, Any, Final
+from pathlib import Path as Folder
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -27,8 +27,6 @@ from visavis.service.uploads import Form, Photo
 router = APIRouter(tags=["jobs"])
 
 JobId = Annotated[str, Path(description="Id of a job.")]
-_SUFFIX: Final = ".jpg"
-"""A photo is known by its content; only photos with a photo's suffix are looked at."""
 
 
 @router.get(
@@ -88,7 +86,7 @@ async def receive(request: Request, service: Service, kind: str, caller: Caller)
     )
     if not form.photos:
         raise ProblemError(
-            422, "missing-part", "a body without photos", "send photo parts, or one zip as archive"
+            422, "missing-part", "the body has no photos", "send photo parts, or one zip as archive"
         )
     job = service.jobs.create(kind, caller.id)
     try:
@@ -114,10 +112,9 @@ def _write(service: Service, job: Job, form: Form) -> None:
     folder = job.folder / "photos"
     folder.mkdir(mode=0o700)
     given = list(form.photos.get("photo", ()))
-    count = 0
+    taken: set[str] = set()
     for photo in given:
-        count += 1
-        _write_one(folder, count, photo)
+        _write_one(folder / uploads.file_name(photo, len(taken) + 1, taken), photo)
     for archive in form.photos.get("archive", ()):
         inside = uploads.unzipped(
             archive,
@@ -126,14 +123,11 @@ def _write(service: Service, job: Job, form: Form) -> None:
             each=options.photo_bytes,
         )
         for photo in inside:
-            count += 1
-            _write_one(folder, count, photo)
-    if not count:
-        raise ProblemError(422, "archive", "an archive without files", "send photos")
+            _write_one(folder / uploads.file_name(photo, len(taken) + 1, taken), photo)
+    if not taken:
+        raise ProblemError(422, "archive", "the archive has no files", "send photos")
 
 
-def _write_one(folder: Any, number: int, photo: Photo) -> None:
-    stem = PurePath(photo.filename).stem
-    path = folder / (f"{number:05}-{stem}{_SUFFIX}" if stem else f"{number:05}{_SUFFIX}")
+def _write_one(path: Folder, photo: Photo) -> None:
     path.touch(mode=0o600)
     path.write_bytes(photo.getbuffer())

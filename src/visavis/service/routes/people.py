@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from visavis.errors import PersonExistsError
 from visavis.service import uploads
-from visavis.service.problems import ProblemError
+from visavis.service.problems import ProblemError, row_for_clients
 from visavis.service.routes.common import (
     Answer,
     Flip,
@@ -33,7 +33,6 @@ from visavis.service.uploads import Form
 
 if TYPE_CHECKING:
     from visavis.api.gallery import Gallery
-    from visavis.api.records import EnrollRow
 
 router = APIRouter(tags=["people"])
 
@@ -292,7 +291,10 @@ async def erase_photo(
     def remove() -> None:
         if face not in {one.id for one in opened.faces(opened.name_of(person))}:
             raise ProblemError(
-                404, "unknown-face", f"face {face} of this person", "GET photos lists the numbers"
+                404,
+                "unknown-face",
+                f"this person has no face {face}",
+                "GET /v1/people/ID/photos lists the numbers",
             )
         opened.remove_faces([face])
 
@@ -368,11 +370,11 @@ async def split(
 
 def _enrolled(opened: Gallery, form: Form, name: str, options: dict[str, Any]) -> dict[str, Any]:
     source = [(name, photo.getvalue(), photo.name) for photo in form.photos["photo"]]
-    rows: tuple[EnrollRow, ...] = opened.enroll(source, **options).rows
+    rows = [row_for_clients(row) for row in opened.enroll(source, **options).rows]
     if not any(row.there for row in rows):
-        many = f"{len(rows)} photos, none of which was enrolled"
+        many = f"none of the {len(rows)} photos was enrolled"
         raise ProblemError(
-            422, "nothing-enrolled", "1 photo, which was not enrolled" if len(rows) == 1 else many,
+            422, "nothing-enrolled", "the photo was not enrolled" if len(rows) == 1 else many,
             "each row says why", rows=[row.to_dict() for row in rows],
         )  # fmt: skip
     return {"person": opened.person(name), "rows": rows}

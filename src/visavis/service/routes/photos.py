@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from visavis.api.photos import DetectedPhoto
 from visavis.errors import VisavisError
 from visavis.service import uploads
+from visavis.service.problems import for_clients, row_for_clients
 from visavis.service.routes.common import (
     ANY_SCOPE,
     Aligned,
@@ -232,7 +233,8 @@ def _embedded_many(
     service: Service, given: Sequence[Photo], faces: str, options: dict[str, Any]
 ) -> list[PhotoResult]:
     known = service.engine.recognizer(**options)
-    return list(known.embed_many(given, names=[photo.name for photo in given], rule=faces))
+    found = known.embed_many(given, names=[photo.name for photo in given], rule=faces)
+    return [row_for_clients(row) for row in found]
 
 
 def _detected_many(
@@ -243,7 +245,8 @@ def _detected_many(
         try:
             rows.append(DetectedPhoto(photo.name, tuple(service.engine.detect(photo))))
         except VisavisError as error:
-            rows.append(DetectedPhoto(photo.name, (), error.reason, str(error)))
+            message = for_clients(str(error))
+            rows.append(DetectedPhoto(photo.name, (), error.reason, message))
     return rows
 
 
@@ -251,4 +254,5 @@ def _identified(
     people: Gallery, given: Sequence[Photo], faces: str, options: dict[str, Any]
 ) -> list[IdentifiedPhoto]:
     names = [photo.name for photo in given]
-    return list(people.identify_many(given, names=names, faces=faces, **options))
+    found = people.identify_many(given, names=names, faces=faces, **options)
+    return [row_for_clients(row) for row in found]

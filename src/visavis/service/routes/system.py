@@ -40,7 +40,7 @@ async def ready(request: Request, caller: Annotated[Caller, needs(ANYONE)]) -> A
     """Say whether models are loaded and galleries are open."""
     if not service_of(request).ready:
         raise ProblemError(
-            503, "not-ready", "models are being loaded, or the service ends", "ask again",
+            503, "not-ready", "models are being loaded, or the service is ending", "ask again",
             headers={"Retry-After": "1"},
         )  # fmt: skip
     return Answer({"status": "ready"})
@@ -51,7 +51,10 @@ async def metrics(request: Request, caller: Annotated[Caller, needs("admin")]) -
     """Show counters and histograms in Prometheus's text format; for keys of all galleries."""
     if not caller.everywhere:
         raise ProblemError(
-            403, "forbidden", "a key of some galleries", "use one with scope admin and gallery *"
+            403,
+            "forbidden",
+            "the key is for some galleries only",
+            "use one with scope admin and gallery *",
         )
     return Response(service_of(request).metrics.text(), media_type=CONTENT_TYPE)
 
