@@ -360,10 +360,10 @@ _SENTENCES: Final = (
     (r"(.+) is not a photo but (?:an? )?(.+)", r"\1 不是照片，而是 \2"),
     (r"(\d+) photos are waiting, of (\d+) that may", r"已有 \1 张照片在等待，最多 \2 张"),
     (r"more than ([\d,]+) photos", r"照片超过 \1 张"),
-    (r"more than ([\d,]+) requests a minute", r"每分钟的请求超过 \1 次"),
-    (r"a key with scope (.+)", r"您的密钥的权限是 \1"),
+    (r"the key sent more than ([\d,]+) requests a minute", r"每分钟的请求超过 \1 次"),
+    (r"the key has scope (.+) only", r"您的密钥的权限是 \1"),
     (r"'(.+)' is another person of the gallery", r"人员库中已有另一个人叫“\1”"),
-    (r"the name '(.+)', which is taken", r"名称“\1”已被使用"),
+    (r"the name '(.+)'(?:, which)? is taken", r"名称“\1”已被使用"),
     # what to do
     (r"(?:store|give|scale) (?:the|a) (?:photo smaller|smaller photo|photo down).*", "请缩小照片"),
     (r"give a photo of at least (\d+) x (\d+)", r"请使用至少 \1 × \2 像素的照片"),
