@@ -175,7 +175,7 @@ WIRES = {
     "deepstack": Wire(
         lambda request, token: {**request, "data": {**request.get("data", {}), "api_key": token}},
         none=(401, UNTOLD), invalid=(401, UNTOLD), forbidden=(403, UNTOLD),
-        nowhere=(200, {**UNTOLD, "error": "no such gallery; there are: none"}),
+        nowhere=(200, {**UNTOLD, "error": "there is no such gallery; there are: none"}),
     ),
 }  # fmt: skip
 PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
