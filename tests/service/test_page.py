@@ -83,6 +83,9 @@ def test_every_tab(
     page, train = visit.page, faces / "train"
     assert (page.locator("html").get_attribute("lang") or "").startswith(language)
     visit.check(axe=axe)
+    assert page.get_by_role("tab").first.evaluate(  # nothing of a tab's focus ring is cut off
+        "tab => tab.parentElement.getBoundingClientRect().height >= tab.offsetHeight"
+    )
     # Verify
     visit.give("a", train / "obama" / "obama.jpg")
     visit.give("b", train / "obama" / "obama2.jpg")
@@ -123,6 +126,8 @@ def test_every_tab(
         visit.send("check", sorted((faces / "train").rglob("*.jp*g"))[:8])
         visit.go()
         assert visit.wait(".vv-verdict.vv-unsure h2").inner_text() == words("no_check")
+        said = visit.wait(".vv-verdict.vv-unsure").inner_text()
+        assert (" photos " in said) == (language == "en")
         visit.check(axe=axe)
     visit.close()
 

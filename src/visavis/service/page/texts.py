@@ -344,6 +344,8 @@ _SENTENCES: Final = (
     (r"(.+) is above the threshold, too \(score (\S+)\).*",
      r"\1 也超过阈值（得分 \2）：是同一人用两个姓名登记，还是亲属？"),
     (r"LFW View 1 training people, all pairs", "LFW View 1 训练集人物的全部照片对"),
+    (r"(\d+) photos with a face; give at least (\d+), better (\d+), of mostly different people",
+     r"只有 \1 张照片有人脸：请提供至少 \2 张（最好 \3 张），以不同的人为主"),
     # what was given
     (r"(.+) has more than ([\d,]+) bytes", r"\1 超过 \2 字节"),
     (r"more than ([\d,]+) bytes", r"照片超过 \1 字节"),
@@ -372,7 +374,7 @@ _SENTENCES: Final = (
     (r"crop the photo to one person, or choose the rule .*", "请把照片裁剪到一个人"),
     (r"cut it into several photos", "请把它裁剪成几张照片"),
     (r"copy or download the (?:photo|file) again", "请重新复制或下载照片"),
-    (r"(?:pass a photo|save it) as (.+?) or (.+)", r"请使用 \1 或 \2 格式的照片"),
+    (r"(?:pass a photo|save it) as (.+?) or ([^(]+?)(?: \(.*\))?", r"请使用 \1 或 \2 格式的照片"),
     (r"ask again in a moment|wait for it to finish.*", "请稍后再试"),
     (r"wait (\d+) s", r"请等待 \1 秒"),
     (r"give ([\d,]+) at most", r"请最多提供 \1 张"),
