@@ -21,7 +21,7 @@ from visavis.errors import MissingExtraError, require_extra
 ROOT = Path(__file__).resolve().parents[1]
 
 _OPTIONAL = (
-    "openvino", "nncf", "matplotlib", "pyarrow", "pymilvus", "milvus_lite", "pillow_heif", "lz4",
+    "openvino", "nncf", "matplotlib", "pyarrow", "pymilvus", "milvus_lite", "pi_heif", "lz4",
     "dlib", "torch", "lightning", "kornia", "pytorch_metric_learning", "pytorch_optimizer",
     "safetensors", "tensorboard", "fastapi", "uvicorn", "python_multipart", "prometheus_client",
     "ray", "av", "paho",

@@ -123,7 +123,7 @@ class MissingExtraError(VisavisError, ImportError):
 _EXTRAS: Final = {
     "dlib": ("dlib",),
     "export": ("nncf",),
-    "heif": ("pillow_heif",),
+    "heif": ("pi_heif",),
     "milvus": ("pymilvus", "milvus_lite"),
     "mtcnn": ("joblib", "lz4.frame"),
     "openvino": ("openvino",),

@@ -1,4 +1,4 @@
-"""HEIC, with pillow-heif and without."""
+"""HEIC, with pi-heif and without. Photos are encoded by pillow-heif, which tests only install."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEADER = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     with pytest.raises(MissingExtraError, match=r'^IMG_1\.HEIC.*; pip install "visavis\[heif\]"$'):
         images.decode(_HEADER, name="IMG_1.HEIC")
 

@@ -144,7 +144,7 @@ def test_import_and_decode_register_nothing_with_pillow() -> None:
         "assert Image.MAX_IMAGE_PIXELS == limit\n"
         "loaded = {m for m in sys.modules if m.startswith('PIL.') and m.endswith('Plugin')}\n"
         "assert loaded <= {'PIL.PpmImagePlugin', 'PIL.JpegImagePlugin'}, loaded\n"
-        "assert not {'torch', 'cv2', 'pillow_heif'} & set(sys.modules)\n"
+        "assert not {'torch', 'cv2', 'pi_heif'} & set(sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False

@@ -40,7 +40,7 @@ from visavis.images.structure import check_directories
 from visavis.types import Image
 
 # The comment in the pattern distinguishes this filter from the host's.
-_FILTER: Final = ("ignore", None, Warning, re.compile(r"(?:PIL|pillow_heif)\.(?#visavis)"), 0)
+_FILTER: Final = ("ignore", None, Warning, re.compile(r"(?:PIL|pi_heif)\.(?#visavis)"), 0)
 
 
 class Quiet:
@@ -198,7 +198,7 @@ def decode(source: Any, /, *, limits: Limits = DEFAULT_LIMITS, name: str | None 
         ImageTooLargeError: over a limit.
         ImageUnsupportedError: an unsupported image: float or 32-bit pixels, an array of another
             dtype or shape, no pixels.
-        MissingExtraError: a HEIC photo without pillow-heif.
+        MissingExtraError: a HEIC photo without pi-heif.
 
     >>> decode(np.full((2, 3), 7, np.uint8)).shape
     (2, 3, 3)

@@ -118,7 +118,7 @@ _READERS: Final = {
     "PPM": ("PIL.PpmImagePlugin", "PpmImageFile"),
     "JPEG2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
-    "HEIF": ("pillow_heif", "HeifImageFile"),
+    "HEIF": ("pi_heif", "HeifImageFile"),
 }
 _MOST_READS: Final = 1 << 18
 _MOST_PROFILES: Final = 4  # each inflates to 1 MB, a thousandfold
@@ -160,7 +160,7 @@ def open_image(data: bytes, kind: str, limits: Limits, name: str) -> ImageFile.I
     process-wide ``PIL.Image.MAX_IMAGE_PIXELS`` and warn.
 
     Raises:
-        MissingExtraError: a HEIC photo, and pillow-heif is not installed.
+        MissingExtraError: a HEIC photo, and pi-heif is not installed.
         ImageTooLargeError: more pixels than ``limits`` allows.
         ImageTruncatedError: TIFF strips are missing.
         ImageUnsupportedError: a camera raw file with only a thumbnail as image, or an excessive
