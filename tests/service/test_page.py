@@ -421,12 +421,12 @@ def test_with_keys_the_page_asks_for_one_and_shows_its_galleries(
         visit.check()
         visit.page.get_by_label(EN("key")).fill(token)
         visit.page.keyboard.press("Enter")
-        visit.wait(".vv-photo .vv-button")
+        visit.wait(".vv-empty")  # Verify: the key has no such scope
         visit.tab("People")
         visit.wait(".vv-tile")
         assert visit.page.locator(".vv-tile strong").all_inner_texts() == ["only in lab"]
         for name, scope in (("Verify", "verify"), ("Sort", "verify"), ("Check", "verify")):
-            visit.tab(name)  # the key has no such scope
+            visit.tab(name)
             assert visit.wait(".vv-empty").inner_text() == EN("no_scope", scope=scope)
             assert visit.page.locator("button.primary:visible").count() == 0
         sessions = Sessions(service)  # and who asks without the form is refused
