@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,7 @@ def generated(door: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     made = subprocess.run(
         [sys.executable, "-m", "openapi_python_client", "generate", "--path", str(document),
          "--output-path", str(place / PACKAGE), "--meta", "none", "--fail-on-warning"],
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert made.returncode == 0, made.stdout + made.stderr
