@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -102,8 +103,10 @@ def test_a_stop_ends_a_file(tmp_path: Path) -> None:
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         list(frames(tmp_path / "none.mp4"))
-    with pytest.raises(DataError, match="no such file"):
-        list(frames(tmp_path))
+    os.mkfifo(tmp_path / "pipe")
+    for other in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(DataError, match="not a regular file"):
+            list(frames(other))
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(DataError, match=r"text.mp4"):
         list(frames(tmp_path / "text.mp4"))
@@ -172,7 +175,7 @@ def test_a_stream_that_stays_away_is_given_up() -> None:
     begun = time.monotonic()
     with pytest.raises(DataError, match="no picture for") as raised:
         list(frames(f"rtsp://me:secret@127.0.0.1:{port}/x", options=SourceOptions(patience=0.4)))
-    assert time.monotonic() - begun < 10
+    assert 0.4 <= time.monotonic() - begun < 10  # not sooner than it was told
     assert "secret" not in str(raised.value)
     assert "me:" not in str(raised.value)
 

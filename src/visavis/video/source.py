@@ -159,7 +159,8 @@ def _open(source: Source, options: SourceOptions) -> Any:
         if name.lower().startswith(("rtsp://", "rtsps://")):
             given["options"] = {"rtsp_transport": "tcp", "timeout": f"{options.timeout * 1e6:.0f}"}
     elif not Path(name).is_file():
-        raise DataError(f"{name}: there is no such file", _REMEDY)
+        what = "not a regular file" if Path(name).exists() else "there is no such file"
+        raise DataError(f"{name}: {what}", _REMEDY)
     try:
         return av.open(name, **given)
     except (av.error.FFmpegError, ValueError, OSError) as error:
@@ -326,7 +327,8 @@ class _Reader(threading.Thread):
             if self._last > begun:
                 ever, seen, pause = True, self._last, FIRST_PAUSE
             gone = monotonic() - seen
-            if gone + pause > self._options.patience:
+            pause = min(pause, max(self._options.patience - gone, 0.0))
+            if not pause:
                 raise DataError(
                     f"{redacted(self._source)}: no picture for {gone:.0f} s ({why})",
                     "check the camera and the network, then start again",

@@ -20,7 +20,7 @@ from visavis.service import uploads
 from visavis.service.dialects import Dialect, similarity
 from visavis.service.dialects.access import caller_with, gallery_of
 from visavis.service.dialects.boxes import corners
-from visavis.service.problems import ProblemError
+from visavis.service.problems import ProblemError, for_clients
 from visavis.service.routes.common import Answer, service_of
 from visavis.service.state import Caller
 from visavis.service.uploads import Form, Photo
@@ -178,7 +178,7 @@ async def register(request: Request) -> Answer:
         source = [(name, photo.getvalue(), photo.name) for photo in photos]
         rows = people.enroll(source).rows
         if not any(row.there for row in rows):
-            why = "; ".join(row.message or row.status for row in rows)
+            why = "; ".join(for_clients(row.message or row.status) for row in rows)
             raise ProblemError(422, "nothing-enrolled", why, "")
         return {"message": "face added", "Message": "face added"}
 

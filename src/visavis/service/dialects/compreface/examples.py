@@ -17,7 +17,7 @@ from visavis.service.dialects.access import caller_with, gallery_of
 from visavis.service.dialects.compreface.answers import Options, collection, number
 from visavis.service.dialects.compreface.subjects import usable_subject
 from visavis.service.dialects.ids import face_number, face_uuid
-from visavis.service.problems import ProblemError
+from visavis.service.problems import ProblemError, for_clients
 from visavis.service.routes.common import Answer, service_of
 from visavis.service.state import Service
 from visavis.service.uploads import Photo
@@ -70,7 +70,9 @@ def enroll(service: Service, people: Gallery, name: str, photo: Photo, options: 
         digest = hashlib.sha256(data).hexdigest()
         return next(one.id for one in people.faces(name) if one.photo_sha256 == digest)
     if row.face is None:
-        raise ProblemError(422, _REASONS.get(row.status, "not-an-image"), row.message or "", "")
+        raise ProblemError(
+            422, _REASONS.get(row.status, "not-an-image"), for_clients(row.message or ""), ""
+        )
     return row.face
 
 
