@@ -162,6 +162,7 @@ def serve(
     Example: `visavis serve --ui --gallery door=door.gallery`
     """
     require_extra("service", "the service")
+    _one_thread_a_request()
     from visavis.service.dialects import load
     from visavis.service.server import require_aws_key, require_keys
     from visavis.service.server import serve as run
@@ -260,3 +261,15 @@ def _access(name: str, place: str, file: str | None, tenant: str) -> Any:
     if galleries.in_milvus(place):
         return {"tenant": tenant, "token": os.environ.get(_TOKEN) or None}
     return {}
+
+
+def _one_thread_a_request() -> None:
+    """Keeps FAISS and BLAS on the thread that asks.
+
+    Photos are spread over the cores already: further threads of each search would wait for each
+    other. `python -m benchmarks.service` measures it.
+    """
+    from threadpoolctl import threadpool_limits
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # FAISS's OpenMP reads it when it is loaded
+    threadpool_limits(1, user_api="blas")
