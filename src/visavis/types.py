@@ -8,8 +8,10 @@ higher is closer.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePath
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,19 +30,29 @@ Vectors = NDArray[np.float32]
 
 def to_plain(value: Any) -> Any:
     """Turn records, arrays and numpy scalars into what ``json`` writes."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        if hasattr(value, "to_dict"):
-            return value.to_dict()
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, PurePath):
-        return str(value)
     if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
+        kind, value = value.dtype.kind, value.tolist()
+        if kind in "biuU":
+            return value
+    if value is None or isinstance(value, (str, int, float)):
+        return None if isinstance(value, float) and not math.isfinite(value) else value
     if isinstance(value, dict):
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_plain(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return value.to_dict() if hasattr(value, "to_dict") else _fields(value)
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    kind: Any = type(record)
+    return {name: to_plain(getattr(record, name)) for name in _names(kind)}
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 class Record:
@@ -50,7 +62,7 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready values; numbers that are not finite become ``None``."""
-        return {f.name: to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return _fields(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

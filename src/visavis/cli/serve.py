@@ -264,12 +264,14 @@ def _access(name: str, place: str, file: str | None, tenant: str) -> Any:
 
 
 def _one_thread_a_request() -> None:
-    """Keeps FAISS and BLAS on the thread that asks.
+    """Keeps FAISS, OpenCV and BLAS on the thread that asks.
 
-    Photos are spread over the cores already: further threads of each search would wait for each
-    other. `python -m benchmarks.service` measures it.
+    Photos are spread over the cores already: further threads of each search or crop would wait for
+    each other. `python -m benchmarks.service` measures it.
     """
     from threadpoolctl import threadpool_limits
 
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # FAISS's OpenMP reads it when it is loaded
+    # FAISS's OpenMP and OpenCV read them when they are loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     threadpool_limits(1, user_api="blas")

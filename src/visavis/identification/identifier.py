@@ -118,6 +118,7 @@ class Identifier:
             gallery, fusion=options.fusion, own=options.own_scores
         )
         self._known: tuple[float, GalleryInfo] | None = None
+        self._supported: tuple[tuple[OpenSet, ...], float] = ((), DEFAULT_FPIR)
 
     @property
     def options(self) -> IdentifyOptions:
@@ -322,9 +323,13 @@ class Identifier:
         """FPIR of the combined answer, shared by the models."""
         if self._options.fpir is not None:
             return self._options.fpir
-        count = len(asked)
-        rates = [count * one.supported(DEFAULT_FPIR / count) for one in asked]
-        return max(rates, default=DEFAULT_FPIR)
+        known, rate = self._supported
+        if known != tuple(asked):
+            count = len(asked)
+            rates = [count * one.supported(DEFAULT_FPIR / count) for one in asked]
+            rate = max(rates, default=DEFAULT_FPIR)
+            self._supported = tuple(asked), rate
+        return rate
 
     def _search(
         self,

@@ -96,6 +96,13 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,  # its pages load scripts from another host
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={  # /metrics and the log are ours; no exception message leaves the machine
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}",
     )
     app.state.service = service

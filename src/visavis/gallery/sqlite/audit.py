@@ -73,7 +73,7 @@ def append(db: sqlite3.Connection, cipher: ValueCipher, events: Iterable[Event])
         rows.append((seq, time, action, subject, details, link))
     if rows:
         db.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", rows)
-        encrypt_head(db, cipher)
+        _keep_head(db, _encrypted_head(cipher, seq, link.hex()))
 
 
 def head(db: sqlite3.Connection) -> tuple[int, str]:
@@ -84,7 +84,11 @@ def head(db: sqlite3.Connection) -> tuple[int, str]:
 
 def encrypt_head(db: sqlite3.Connection, cipher: ValueCipher) -> None:
     """Encrypts the head again after it or the key has changed."""
-    db.execute("UPDATE state SET audit_seal = ?", (_encrypted_head(cipher, *head(db)),))
+    _keep_head(db, _encrypted_head(cipher, *head(db)))
+
+
+def _keep_head(db: sqlite3.Connection, encrypted: bytes) -> None:
+    db.execute("UPDATE state SET audit_seal = ?", (encrypted,))
 
 
 def entries(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -93,6 +94,8 @@ class SqliteGallery:
         self._cipher = CurrentCipher(cipher)
         self._db.explain = lambda db: checking.changed_rows(db, self._cipher)
         self._levelled = LevelledFaces()
+        self._notes: dict[int, audit.Event] = {}
+        self._numbers = itertools.count()
         self._eraser = Eraser(self._db, self._path / INDEX, timeout=options.timeout)
         self._indexes = LiveIndexes(
             self._db,
@@ -319,9 +322,19 @@ class SqliteGallery:
 
     def note(self, action: str, /, *, subject: str = "", details: Mapping[str, Any]) -> None:
         """Appends to the audit log. See ``GalleryStore.note``."""
-        event = audit.event(action, subject, details)
-        with self._db.writing() as (db, _):
-            audit.append(db, self._cipher, [event])
+        event, number = audit.event(action, subject, details), next(self._numbers)
+        self._notes[number] = event
+        try:
+            with self._db.alone():
+                if number not in self._notes:  # another thread has written it along with its own
+                    return
+                waiting = dict(self._notes)
+                with self._db.writing() as (db, _):
+                    audit.append(db, self._cipher, waiting.values())
+                for written in waiting:
+                    self._notes.pop(written, None)
+        finally:
+            self._notes.pop(number, None)
 
     def audit(self, *, action: str | None = None) -> Iterator[AuditEntry]:
         """Yields the audit log, oldest entry first. See ``GalleryStore.audit``."""

@@ -135,17 +135,27 @@ def recount(db: sqlite3.Connection) -> None:
         db.executemany("INSERT OR REPLACE INTO tally VALUES (?, ?, ?, ?, ?)", found)
 
 
-_DIGESTED: Final = (
-    "SELECT version, CAST(applied AS BLOB) FROM migration ORDER BY version",
-    "SELECT CAST(value AS BLOB) FROM meta WHERE key = 'keyring'",
-    "SELECT clock, floor, generation, audit_seal FROM state",
-    "SELECT id, CAST(sha256 AS BLOB), CAST(name AS BLOB), dimension FROM model ORDER BY id",
-    "SELECT id, CAST(text AS BLOB) FROM setting ORDER BY id",
-    "SELECT * FROM tally ORDER BY model",
-    "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
+_SMALL: Final = (
+    ("version, CAST(applied AS BLOB)", "migration"),
+    ("CAST(value AS BLOB)", "meta WHERE key = 'keyring'"),
+    ("clock, floor, generation, audit_seal", "state"),
+    ("id, CAST(sha256 AS BLOB), CAST(name AS BLOB), dimension", "model"),
+    ("id, CAST(text AS BLOB)", "setting"),
+    ("model, rows, ids, owners, times", "tally"),
+    ("seq, hash", "(SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1)"),
+)
+_WIDTHS: Final = tuple(columns.count(",") + 1 for columns, _ in _SMALL)
+_DIGESTED: Final = (  # one statement: each costs threads that wait for each other a turn
+    " UNION ALL ".join(
+        f"SELECT {part}, {columns}{', NULL' * (max(_WIDTHS) - width)} FROM {table}"
+        for part, ((columns, table), width) in enumerate(zip(_SMALL, _WIDTHS, strict=True))
+    )
+    + " ORDER BY 1, 2"
 )
 
 
 def _digest(db: sqlite3.Connection) -> bytes:
-    small: list[Any] = [db.execute(statement).fetchall() for statement in _DIGESTED]
+    small: list[list[Any]] = [[] for _ in _SMALL]
+    for part, *row in db.execute(_DIGESTED):
+        small[part].append(tuple(row[: _WIDTHS[part]]))
     return hashlib.blake2b(repr(small).encode(), digest_size=16).digest()
