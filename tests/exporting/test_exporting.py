@@ -15,7 +15,7 @@ from tests.contracts.embedder import EmbedderContract
 from tests.exporting import models as tiny_models
 
 import visavis as vv
-from visavis.api.export import exporting
+from visavis.api.export import exporting, measuring
 from visavis.api.export.records import Comparison, Exported, Parity, Rates
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
 from visavis.errors import (
@@ -28,6 +28,7 @@ from visavis.errors import (
     ModelUnavailableError,
     OptionError,
 )
+from visavis.evaluation.protocols import Protocol
 from visavis.exporting import TARGETS, targets
 from visavis.faces import align
 from visavis.weights import WeightStore, exported
@@ -342,6 +343,25 @@ def test_operating_points_come_with_it(
     assert answer.operating_point.model_sha256 == made.sha256
     said = json.loads((tmp_path / "out" / "model.json").read_bytes())["operating_points"]
     assert [one["threshold"] for one in said] == [one.threshold for one in made.points]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "warned"),
+    [
+        ("LFW View 1 train", "3,833 people: LFW View 1, peopleDevTrain", True),
+        ("LFW View 1 train", "CASIA-WebFace", False),
+        ("staff", "3,833 people: LFW View 1, peopleDevTrain", False),
+    ],
+)
+def test_points_of_people_that_the_model_has_seen_are_warned_of(
+    name: str, data: str, warned: bool
+) -> None:
+    points = Protocol(
+        name, (b"a", b"b", b"c"), ("a", "b", "c"),
+        first=np.array([0, 0]), second=np.array([1, 2]), same=np.array([True, False]),
+    )  # fmt: skip
+    found = measuring.overlap(points, data)
+    assert [data in text for text in found] == [True] * warned
 
 
 def test_without_a_package_it_names_the_extra(

@@ -297,6 +297,7 @@ def _measure(
         notes += [why] if why else []
         if same and calibration is not None:
             notes.append("operating points are of the same photos as the error rates")
+        notes += measuring.overlap(labelled.points, made.source.entry.training_data)
     entry = made.source.entry
     result = Exported(
         path=folder,

@@ -84,6 +84,16 @@ def labelled_photos(place: Path, *, view: int) -> LabelledPhotos:
     return LabelledPhotos(people, people)
 
 
+def overlap(points: Protocol, training_data: str) -> list[str]:
+    """Warns if operating points are of people that the model has seen: LFW's training part."""
+    if not (points.name.startswith("LFW") and "LFW" in training_data):
+        return []
+    return [
+        f"the model learned from {training_data}: operating points of people that it has seen are "
+        "too favorable; calibrate on other people"
+    ]
+
+
 def calibration_photos(folder: Path, avoid: LabelledPhotos | None) -> list[Path]:
     """Photos below a folder, without the people that are measured on.
 
