@@ -1,15 +1,19 @@
-"""Immich's machine learning protocol: a recorded request, and an upstream for other entries."""
+"""Immich's machine learning protocol: recorded requests, and an upstream for other entries."""
 
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email import message_from_bytes
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -24,7 +28,9 @@ from visavis.service.problems import ProblemError
 from visavis.service.state import Service
 from visavis.service.upstream import forward, upstream_url
 
-# As Immich's server sends it with Node's fetch and FormData.
+RECORDED = Path(__file__).parent / "immich_requests"
+"""What Immich's server sent; the README there says how it was recorded."""
+
 BOUNDARY = "----formdata-undici-047382910345"
 ENTRIES = {
     "facial-recognition": {
@@ -35,8 +41,10 @@ ENTRIES = {
 CLIP = {"clip": {"visual": {"modelName": "ViT-B-32__openai"}}}
 
 
-def recorded(entries: Any, image: bytes | None = None, text: str | None = None) -> dict[str, Any]:
-    """A request of Immich, byte for byte."""
+def in_its_form(
+    entries: Any, image: bytes | None = None, text: str | None = None
+) -> dict[str, Any]:
+    """A request with a body as Immich's server writes it."""
     plain = entries if isinstance(entries, str) else json.dumps(entries, separators=(",", ":"))
     parts = [b'name="entries"\r\n\r\n' + plain.encode()]
     if image is not None:
@@ -52,6 +60,32 @@ def recorded(entries: Any, image: bytes | None = None, text: str | None = None) 
         "content": body + b"--" + BOUNDARY.encode() + b"--\r\n",
         "headers": {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"},
     }
+
+
+def parts_of(body: bytes, content_type: str) -> dict[str, bytes]:
+    """The parts of a form by name, as Python's own e-mail parser reads them."""
+    form = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    return {
+        str(part.get_param("name", header="Content-Disposition")): part.get_payload(decode=True)
+        for part in form.get_payload()
+    }
+
+
+def recorded_parts(name: str) -> dict[str, bytes]:
+    """The parts of a recorded request."""
+    head, _, body = (RECORDED / f"{name}.http").read_bytes().partition(b"\r\n\r\n")
+    lines = [line.decode().partition(": ") for line in head.split(b"\r\n")[1:]]
+    return parts_of(body, {key: value for key, _, value in lines}["content-type"])
+
+
+def replay(url: str, name: str) -> tuple[int, bytes]:
+    """Sends a recorded request, byte for byte; returns status and body of the answer."""
+    place = urlsplit(url)
+    with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
+        connection.sendall((RECORDED / f"{name}.http").read_bytes())
+        answer = HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.read()
 
 
 class Stub(ThreadingHTTPServer):
@@ -125,8 +159,39 @@ def test_it_says_that_it_is_there(alone: httpx.Client) -> None:
     assert alone.get("/").json() == {"message": "Immich ML"}
 
 
-def test_a_recorded_request(alone: httpx.Client, face: bytes, mirrored: bytes) -> None:
-    answer = alone.post("/predict", **recorded(ENTRIES, face))
+def test_recorded_requests_about_faces(spoken: Running) -> None:
+    assert replay(spoken.url, "ping") == (200, b"pong")
+    status, body = replay(spoken.url, "faces")
+    assert status == 200
+    told = json.loads(body)
+    assert {*told} == {"facial-recognition", "imageHeight", "imageWidth"}
+    assert (told["imageHeight"], told["imageWidth"]) == (200, 200)
+    (one,) = told["facial-recognition"]
+    assert {*one} == {"boundingBox", "embedding", "score"}
+    (template,) = visavis.embed(recorded_parts("faces")["image"])
+    left, top, width, height = template.face.box
+    assert one["boundingBox"] == {
+        "x1": round(left), "y1": round(top), "x2": round(left + width), "y2": round(top + height)
+    }  # fmt: skip
+    assert one["score"] == pytest.approx(template.face.score, abs=1e-6)
+    vector = json.loads(one["embedding"])
+    assert len(vector) == 512  # of Immich's column
+    assert vector == pytest.approx([*template.vector, *[0.0] * (512 - 128)], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["clip", "text", "ocr"])
+def test_recorded_requests_for_the_upstream(together: tuple[Running, Stub], name: str) -> None:
+    found, server = together
+    server.requests.clear()
+    status, body = replay(found.url, name)
+    assert (status, json.loads(body)) == (200, json.loads(server.answer))
+    ((path, kind, forwarded),) = server.requests
+    assert path == "/predict"
+    assert parts_of(forwarded, kind) == recorded_parts(name)
+
+
+def test_a_request_in_its_form(alone: httpx.Client, face: bytes, mirrored: bytes) -> None:
+    answer = alone.post("/predict", **in_its_form(ENTRIES, face))
     assert answer.status_code == 200
     told = answer.json()
     assert {*told} == {"facial-recognition", "imageHeight", "imageWidth"}
@@ -146,7 +211,7 @@ def test_a_recorded_request(alone: httpx.Client, face: bytes, mirrored: bytes) -
     assert vector[: len(template.vector)] == pytest.approx(template.vector, abs=1e-4)
     assert not vector[len(template.vector) :].any()
     # Immich's distance of two photos is 1 - score: padding changes no cosine.
-    other = alone.post("/predict", **recorded(ENTRIES, mirrored)).json()["facial-recognition"][0]
+    other = alone.post("/predict", **in_its_form(ENTRIES, mirrored)).json()["facial-recognition"][0]
     score = vector @ np.array(json.loads(other["embedding"]))
     assert score == pytest.approx(visavis.verify(face, mirrored).score, abs=1e-3)
 
@@ -154,17 +219,17 @@ def test_a_recorded_request(alone: httpx.Client, face: bytes, mirrored: bytes) -
 def test_photos_without_faces_or_with_unsure_ones(
     alone: httpx.Client, face: bytes, faceless: bytes
 ) -> None:
-    told = alone.post("/predict", **recorded(ENTRIES, faceless)).json()
+    told = alone.post("/predict", **in_its_form(ENTRIES, faceless)).json()
     assert told == {"facial-recognition": [], "imageHeight": 64, "imageWidth": 64}
     sure = {"facial-recognition": {"detection": {"options": {"minScore": 1}}}}
-    assert alone.post("/predict", **recorded(sure, face)).json()["facial-recognition"] == []
-    assert alone.post("/predict", **recorded({}, face)).json() == {}
+    assert alone.post("/predict", **in_its_form(sure, face)).json()["facial-recognition"] == []
+    assert alone.post("/predict", **in_its_form({}, face)).json() == {}
 
 
 def test_other_entries_go_to_the_upstream(together: tuple[Running, Stub], face: bytes) -> None:
     found, server = together
     server.requests.clear()
-    both = found.client.post("/predict", **recorded(ENTRIES | CLIP, face)).json()
+    both = found.client.post("/predict", **in_its_form(ENTRIES | CLIP, face)).json()
     assert both["clip"] == "[0.1,0.2]"
     assert len(both["facial-recognition"]) == 1
     assert (both["imageHeight"], both["imageWidth"]) == (300, 300)
@@ -176,15 +241,15 @@ def test_other_entries_go_to_the_upstream(together: tuple[Running, Stub], face: 
     assert b"facial-recognition" not in body
     server.requests.clear()
     textual = {"clip": {"textual": {"modelName": "ViT-B-32__openai", "options": {"l": "en"}}}}
-    searched = found.client.post("/predict", **recorded(textual, text="two dogs, één"))
+    searched = found.client.post("/predict", **in_its_form(textual, text="two dogs, één"))
     assert searched.json()["clip"] == "[0.1,0.2]"
     assert "two dogs, één".encode() in server.requests[0][2]
-    found.client.post("/predict", **recorded(ENTRIES, face))
+    found.client.post("/predict", **in_its_form(ENTRIES, face))
     assert len(server.requests) == 1  # faces alone stay here
 
 
 def test_without_an_upstream_other_entries_are_refused(alone: httpx.Client, face: bytes) -> None:
-    answer = alone.post("/predict", **recorded(ENTRIES | CLIP, face))
+    answer = alone.post("/predict", **in_its_form(ENTRIES | CLIP, face))
     assert answer.status_code == 501
     assert "--upstream" in answer.json()["detail"]
 
@@ -234,7 +299,7 @@ def test_an_answer_that_is_no_json(together: tuple[Running, Stub], face: bytes) 
     try:
         for answer in (b"<html>", b"[]", b"\xff", b"[" * 100_000):
             server.answer = answer
-            refused = found.client.post("/predict", **recorded(CLIP, face))
+            refused = found.client.post("/predict", **in_its_form(CLIP, face))
             assert refused.status_code == 502, answer
             assert {*refused.json()} == {"detail"}
     finally:
@@ -256,26 +321,26 @@ def test_urls_that_are_refused(tmp_path: Path, url: str) -> None:
 BAD: dict[str, tuple[dict[str, Any], int]] = {
     "no body": ({}, 422),
     "no entries": ({"files": {"image": b"x"}}, 422),
-    "entries that are none": (recorded("{", b"x"), 422),
-    "entries that are a list": (recorded([], b"x"), 422),
-    "entries of texts": (recorded({"facial-recognition": "x"}, b"x"), 422),
-    "a detection that is none": (recorded({"facial-recognition": {"detection": 1}}, b"x"), 422),
+    "entries that are none": (in_its_form("{", b"x"), 422),
+    "entries that are a list": (in_its_form([], b"x"), 422),
+    "entries of texts": (in_its_form({"facial-recognition": "x"}, b"x"), 422),
+    "a detection that is none": (in_its_form({"facial-recognition": {"detection": 1}}, b"x"), 422),
     "a score that is none": (
-        recorded({"facial-recognition": {"detection": {"options": {"minScore": "x"}}}}, b"x"),
+        in_its_form({"facial-recognition": {"detection": {"options": {"minScore": "x"}}}}, b"x"),
         422,
     ),
     "a score above 1": (
-        recorded({"facial-recognition": {"detection": {"options": {"minScore": 2}}}}, b"x"),
+        in_its_form({"facial-recognition": {"detection": {"options": {"minScore": 2}}}}, b"x"),
         422,
     ),
-    "deep entries": (recorded("[" * 9000, b"x"), 422),
-    "entries of 1 MB": (recorded("x" * 1_000_000, b"x"), 400),
-    "neither image nor text": (recorded(ENTRIES), 400),
-    "faces in a text": (recorded(ENTRIES, text="x"), 422),
-    "no photo": (recorded(ENTRIES, b"x"), 415),
-    "an empty photo": (recorded(ENTRIES, b""), 422),
-    "a PNG bomb": (recorded(ENTRIES, png_claims(30_000, 30_000)), 413),
-    "a body over the limit": (recorded(ENTRIES, bytes(9_000_000)), 413),
+    "deep entries": (in_its_form("[" * 9000, b"x"), 422),
+    "entries of 1 MB": (in_its_form("x" * 1_000_000, b"x"), 400),
+    "neither image nor text": (in_its_form(ENTRIES), 400),
+    "faces in a text": (in_its_form(ENTRIES, text="x"), 422),
+    "no photo": (in_its_form(ENTRIES, b"x"), 415),
+    "an empty photo": (in_its_form(ENTRIES, b""), 422),
+    "a PNG bomb": (in_its_form(ENTRIES, png_claims(30_000, 30_000)), 413),
+    "a body over the limit": (in_its_form(ENTRIES, bytes(9_000_000)), 413),
     "two images": (
         {"files": [("image", b"x"), ("image", b"y")], "data": {"entries": "{}"}},
         422,
