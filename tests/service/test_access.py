@@ -382,6 +382,14 @@ def test_an_operation_of_aws_refuses_who_may_not_use_it(keyed: Running, operatio
         )  # fmt: skip
 
 
+def test_who_sends_no_key_is_told_how_clients_of_the_dialect_do(keyed: Running) -> None:
+    deepstack = keyed.client.post("/v1/vision/face/list").json()["error"]
+    assert "api_key" in deepstack
+    immich = keyed.client.post("/predict", data={"entries": "{}"}).json()["detail"]
+    assert "X-API-Key" in immich
+    assert "Bearer" not in deepstack + immich
+
+
 def test_a_key_in_a_path_is_checked_and_not_logged(
     keyed: Running, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -200,6 +200,9 @@ def test_events_are_what_is_printed(broker: Broker, heard: Heard) -> None:
     assert heard.json("visavis/Gate/event") == event("李明", camera="Gate").to_dict()
     # A name that double-take's topics cannot hold: the person's id.
     assert heard.json("double-take/matches/id-7")["match"]["name"] == "李明"
+    mqtt.event(event("Unknown", person_id="id-8"))  # a person, not a stranger
+    assert heard.json("double-take/matches/id-8")["match"]["name"] == "Unknown"
+    assert heard.texts("double-take/matches/Unknown") == []
     mqtt.close()
 
 

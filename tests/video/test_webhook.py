@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 
@@ -72,8 +73,6 @@ def test_a_slow_server_holds_nothing_up(
 
 
 def test_a_server_that_does_not_answer_ends_in_time(caplog: pytest.LogCaptureFixture) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         hook = Webhook(url, log=LOG, timeout=0.1, pauses=())
@@ -82,6 +81,35 @@ def test_a_server_that_does_not_answer_ends_in_time(caplog: pytest.LogCaptureFix
         hook.close()
     assert time.monotonic() - begun < 5
     assert "was not sent" in caplog.text
+
+
+def test_a_failure_is_told_at_once_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """While it is still being tried, and when the time to close is over; once an outage."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        hook = Webhook(f"http://127.0.0.1:{port}/", log=LOG, timeout=0.1, pauses=(60.0, 60.0))
+        hook.event(event())
+        assert told(caplog, "timed out") == 1
+    hook._outbox._grace = 0.0
+    hook.event(event("Ben"))
+    hook.close()
+    assert "timed out" in caplog.records[-1].getMessage()
+    caplog.clear()
+    hook = Webhook(f"http://127.0.0.1:{port}/", log=LOG, pauses=(0.01, 0.01))
+    hook.event(event())
+    assert told(caplog, "refused") >= 1
+    hook.close()
+    trying = [one for one in caplog.records if "trying" in one.getMessage()]
+    assert len(trying) == 1
+
+
+def told(caplog: pytest.LogCaptureFixture, reason: str) -> int:
+    """Messages with a reason, as soon as there is one."""
+    for _ in range(300):
+        if found := sum(reason in one.getMessage() for one in caplog.records):
+            return found
+        time.sleep(0.01)
+    return 0
 
 
 def test_no_other_server_is_asked(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:

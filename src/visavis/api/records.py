@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from visavis.albums.fixing import CorrectionResult
     from visavis.decision.check import Check
     from visavis.decision.domain import Domain
+    from visavis.decision.open_set import IdentificationPoint
     from visavis.decision.profile import Calibration
     from visavis.evaluation.clustering.records import ClusteringSummary
     from visavis.evaluation.verification.records import Summary
@@ -43,6 +44,7 @@ __all__ = [
     "Figures",
     "GalleryInfo",
     "Identification",
+    "IdentificationPoint",
     "IdentifiedPhoto",
     "Leaks",
     "MigrationProgress",

@@ -145,6 +145,8 @@ class _Exchange:
             if headers.get("content-type", "").startswith("application/"):
                 headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
             headers["X-Request-Id"] = self.id
+            if (rates := self._state.get("fpir")) is not None:
+                headers["X-Visavis-Fpir"], headers["X-Visavis-Fpir-Upper"] = map(_rate, rates)
             if not self._complete and self._expects_body():
                 await self._drain()
                 headers["Connection"] = "close"
@@ -167,7 +169,7 @@ class _Exchange:
         """Writes the log line and counts the request."""
         self._service.receiving -= self._received
         seconds = perf_counter() - self._start
-        route = getattr(self._scope.get("route"), "path", "")
+        route, rates = getattr(self._scope.get("route"), "path", ""), self._state.get("fpir")
         self._service.metrics.request(self._scope["method"], route, self._status, seconds)
         log.info(
             "request",
@@ -181,6 +183,7 @@ class _Exchange:
                 "received": self._received,
                 "sent": self._sent,
                 "key": self._state.get("key"),
+                **({"fpir": float(_rate(rates[0]))} if rates is not None else {}),
             },
         )
 
@@ -211,8 +214,8 @@ class JsonFormatter(logging.Formatter):
     """Formats log records as one JSON object a line."""
 
     _FIELDS: Final = (
-        "request", "method", "route", "status", "reason", "ms", "received", "sent", "key", "error",
-        "frames",
+        "request", "method", "route", "status", "reason", "ms", "received", "sent", "key", "fpir",
+        "error", "frames",
     )  # fmt: skip
 
     def format(self, record: logging.LogRecord) -> str:
@@ -266,6 +269,10 @@ def _host(header: str) -> str:
     if header.startswith("["):
         return header[1:].partition("]")[0]
     return header.partition(":")[0].lower()
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.3g}"
 
 
 def _new_id() -> str:

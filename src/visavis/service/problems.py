@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -53,6 +54,10 @@ _STATUS: Final[tuple[tuple[type[VisavisError], int], ...]] = (
 
 _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ("rewind it with seek(0)", "send the bytes of the file"),
+    ("pass it as str)", "send the bytes of a photo, as JPEG, PNG, WebP, GIF, TIFF, BMP or HEIC; "
+     "URLs and paths are never opened"),
+    ("base64.b64decode", "send the bytes of the file, or its base64 in JSON"),
+    ("numpy.load", "send it as JPEG or PNG"),
     ("Limits(max_bytes=", "send the photo smaller, or of a higher JPEG compression; who runs the "
      "service sets the limit by --max-photo"),
     ("Limits(max_pixels=", "send the photo scaled down, about 2,000 pixels on the longer side are "
@@ -296,12 +301,15 @@ def _accepted(request: Request, error: RequestValidationError) -> str:
 
 
 def _allowed(request: Request) -> str:
-    """Returns the methods of a request's path in the OpenAPI document, ``""`` if it has none;
-    Starlette names those of one route only."""
-    paths, path = request.app.openapi()["paths"], request.url.path
-    for template in (path, *paths):  # a literal path comes before a pattern that matches it
-        if template in paths and compile_path(template)[0].fullmatch(path):
-            return ", ".join(sorted(method.upper() for method in paths[template]))
+    """Returns the methods of a request's path; Starlette names those of one route only."""
+    path: str = request.scope["path"]
+    found: dict[str, set[str]] = {}
+    for route in iter_route_contexts(request.app.routes):
+        if route.path is not None and route.methods:
+            found.setdefault(route.path, set()).update(route.methods)
+    for template in (path, *found):  # a literal path comes before a pattern that matches it
+        if template in found and compile_path(template)[0].fullmatch(path):
+            return ", ".join(sorted(found[template]))
     return ""
 
 

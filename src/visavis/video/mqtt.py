@@ -177,7 +177,11 @@ class Mqtt:
             "zones": [],
         }
         known = event.person is not None
-        topic = (_topic_name(event.person or "") or str(event.person_id)) if known else "unknown"
+        topic = "unknown"
+        if known:
+            topic = _topic_name(event.person or "")
+            if topic.lower() in {"", "unknown"}:  # of nobody else
+                topic = str(event.person_id)
         self._publish(
             f"double-take/matches/{topic}",
             json.dumps({**base, "match" if known else "unknown": face}, ensure_ascii=False),

@@ -45,6 +45,7 @@ class Outbox(threading.Thread):
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._dropped = 0
+        self._why = ""
         self.start()
 
     def put(self, item: Any) -> None:
@@ -68,7 +69,12 @@ class Outbox(threading.Thread):
             self._changed.notify()
         self.join(max(end - monotonic(), 0.0))
         if self._waiting:
-            self._log.warning("%s: %d event(s) were not sent", self._receiver, len(self._waiting))
+            self._log.warning(
+                "%s: %d event(s) were not sent (%s)",
+                self._receiver,
+                len(self._waiting),
+                self._why or "no answer yet",
+            )
 
     def run(self) -> None:
         while True:  # until it is closed and nothing waits
@@ -88,7 +94,13 @@ class Outbox(threading.Thread):
                 self._send(item)
             except OSError as error:
                 why = error.strerror or str(error) or type(error).__name__
+                if not self._why:
+                    self._log.warning(
+                        "%s does not take events (%s); trying on", self._receiver, why
+                    )
+                self._why = why
             else:
+                self._why = ""
                 return
             if pause is not None:
                 self._closing.wait(pause)  # when closing, the next try comes at once

@@ -6,6 +6,7 @@ import base64
 import json
 import urllib.request
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from visavis.errors import OptionError
@@ -68,6 +69,11 @@ class Webhook:
         try:
             with self._opener.open(request, timeout=self._timeout) as answer:
                 answer.read(1024)
+        except HTTPError as error:
+            raise OSError(f"HTTP status {error.code}") from None
+        except URLError as error:
+            why = error.reason
+            raise OSError(getattr(why, "strerror", None) or str(why)) from None
         except ValueError as error:  # an answer that is no HTTP
             raise OSError(str(error)) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,11 @@ from visavis.service.dialects import DIALECTS
 from visavis.service.state import GalleryPlace, Service
 
 __all__ = ["door", "face", "faceless", "mirrored"]
+
+NOT_FOR_CLIENTS = re.compile(
+    r"/openapi\.json|\bas str\b|base64\.|numpy|seek\(|\bvisavis (people|models)"
+)
+"""Words of Python or a command line, and the document that leaves out the routes of dialects."""
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -89,7 +90,8 @@ def test_subjects(http: httpx.Client, face: bytes) -> None:
     assert http.get(SUBJECTS).json() == {"subjects": []}
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a;b", "a/b", "a\\b", "x" * 51, "a\nb", None, 1])
+@pytest.mark.parametrize("name", ["", "  ", "a;b", "a/b", "a\\b", "x" * 51, "a\nb", None, 1,
+                                  ".", "..", " .. ", "An\ufffda"])  # fmt: skip
 def test_names_that_are_refused(http: httpx.Client, name: Any, face: bytes) -> None:
     assert http.post(SUBJECTS, json={"subject": name}).status_code == 400
     if isinstance(name, str):
@@ -97,6 +99,47 @@ def test_names_that_are_refused(http: httpx.Client, name: Any, face: bytes) -> N
         assert refusal(answer)[0] == 400
     assert http.get(SUBJECTS).json() == {"subjects": []}
     assert http.get(FACES).json()["total_elements"] == 0
+
+
+def test_a_name_in_bytes_that_are_no_text(http: httpx.Client, face: bytes) -> None:
+    answer = http.post(f"{FACES}?subject=Ren%e9", **file(face))  # Latin-1
+    assert refusal(answer) == (400, 26)
+    assert "UTF-8" in answer.json()["message"]
+    assert http.get(SUBJECTS).json() == {"subjects": []}
+
+
+def test_the_rate_in_force_is_told(
+    spoken: Running, http: httpx.Client, face: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty = http.post(RECOGNIZE, **file(face))
+    assert not [name for name in empty.headers if "fpir" in name]
+    enrolled(http, face)
+    add_stranger(spoken, "Bea")
+    wanted = http.post("/v1/identify", files={"photo": face}).json()["faces"][0]["threshold"]
+    (template,) = visavis.embed(face)
+    with caplog.at_level("INFO", "visavis.service"):
+        for answer in (
+            http.post(RECOGNIZE, **file(face)),
+            http.post(
+                f"{API}/recognition/embeddings/recognize",
+                json={"embeddings": [template.vector.tolist()]},
+            ),
+        ):
+            assert float(answer.headers["x-visavis-fpir"]) == pytest.approx(
+                wanted["fpir"], rel=1e-2
+            )
+            upper = float(answer.headers["x-visavis-fpir-upper"])
+            assert upper == pytest.approx(wanted["fpir_ci"][1], rel=1e-2)
+            assert upper > wanted["fpir"]  # two people say little about strangers
+        http.get(SUBJECTS)
+        for _ in range(100):  # a line is written when its answer has been sent
+            lines = [vars(one) for one in caplog.records if one.getMessage() == "request"]
+            if len(lines) == 3:
+                break
+            time.sleep(0.05)
+    assert [one.get("fpir") for one in lines] == [
+        *[pytest.approx(wanted["fpir"], rel=1e-2)] * 2, None,
+    ]  # fmt: skip
 
 
 def test_examples(http: httpx.Client, face: bytes, mirrored: bytes, faceless: bytes,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.images.corpus import recipes
+from tests.service.dialects.conftest import NOT_FOR_CLIENTS
 from tests.service.running import Running
 from tests.service.test_bodies import END, part, png_claims, raw
 
@@ -91,7 +92,34 @@ def test_a_bad_request(spoken: Running, name: str) -> None:
     assert (answer.status_code, told["code"]) == (status, code), told
     assert {*told} == {"message", "code"}
     assert "\n" not in told["message"]
+    assert not NOT_FOR_CLIENTS.search(told["message"])
     assert spoken.client.get(SUBJECTS).json() == {"subjects": []}
+
+
+def test_a_number_that_is_too_large_is_told_the_largest(spoken: Running) -> None:
+    told = [
+        spoken.client.get(f"{FACES}?page=99999999999").json()["message"],
+        spoken.client.post(f"{DETECT}?limit=99999999999", **FILE).json()["message"],
+    ]
+    assert ["0 to 1,000,000,000" in one for one in told] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("target", "methods"),
+    [
+        (f"PATCH {SUBJECTS}", "DELETE, GET, POST"),
+        (f"GET {SUBJECTS}/Anna", "DELETE, PUT"),
+        (f"PUT {FACES}", "DELETE, GET, POST"),
+        ("GET /v1/vision/face/list", "POST"),
+        ("GET /predict", "POST"),
+        ("POST /ping", "GET"),
+    ],
+)
+def test_another_method_is_told_which_there_are(spoken: Running, target: str, methods: str) -> None:
+    method, _, path = target.partition(" ")
+    answer = spoken.client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+    assert f"use {methods}" in answer.text
 
 
 @pytest.mark.parametrize("path", [SUBJECTS, "/v1/vision/face/list", "/predict"])
@@ -129,4 +157,5 @@ def test_crafted_photos(spoken: Running, tmp_path: Any) -> None:
             answer = spoken.client.post(DETECT, json={"file": photo})
             assert answer.status_code in {400, 413}, recipe.name
             assert answer.json()["code"] == 21, recipe.name
+            assert not NOT_FOR_CLIENTS.search(answer.json()["message"]), recipe.name
     assert tried >= 30

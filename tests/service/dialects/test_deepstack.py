@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from tests.service.dialects.conftest import NOT_FOR_CLIENTS
 from tests.service.running import Running
 from tests.service.test_bodies import END, part, png_claims, raw
 
@@ -81,7 +82,8 @@ def test_people(http: httpx.Client, face: bytes, mirrored: bytes, faceless: byte
     assert strict["predictions"][0]["userid"] == "unknown"
     assert http.post(f"{FACE}/recognize", **image(faceless)).json()["predictions"] == []
     assert "no face" in refused(http.post(f"{FACE}/register", **image(faceless, userid="Bea")))
-    for fields in ({}, {"userid": ""}, {"userid": "unknown"}, {"userid": "a\nb"}):
+    nobody = ({"userid": name} for name in ("", "unknown", "UNKNOWN", " Unknown ", "a\nb"))
+    for fields in ({}, *nobody):
         refused(http.post(f"{FACE}/register", **image(face, **fields)))
     refused(http.post(f"{FACE}/register", data={"userid": "Bea"}))
     assert http.post(f"{FACE}/list").json()["faces"] == ["Anna B"]
@@ -98,6 +100,29 @@ def test_a_stranger_is_unknown(spoken: Running, http: httpx.Client, face: bytes)
     (one,) = http.post(f"{FACE}/recognize", **image(face, min_confidence=0)).json()["predictions"]
     assert one["userid"] == "unknown"
     assert 0 < one["confidence"] < 0.5
+
+
+def test_a_person_whom_somebody_called_unknown_is_no_stranger(
+    spoken: Running, http: httpx.Client, face: bytes
+) -> None:
+    for name in ("unknown", "Unknown"):
+        made = http.post("/v1/people", files={"photo": face}, data={"name": name}).json()["person"]
+        (one,) = http.post(f"{FACE}/recognize", **image(face)).json()["predictions"]
+        assert (one["userid"], one["confidence"] > 0.5) == (made["id"], True)
+        assert http.post(f"{FACE}/delete", data={"userid": name}).json()["success"]
+
+
+def test_the_rate_in_force_is_told(http: httpx.Client, face: bytes) -> None:
+    assert "x-visavis-fpir" not in http.post(f"{FACE}/recognize", **image(face)).headers
+    http.post(f"{FACE}/register", **image(face, userid="Anna"))
+    wanted = http.post("/v1/identify", files={"photo": face}).json()["faces"][0]["threshold"]
+    answer = http.post(f"{FACE}/recognize", **image(face))
+    assert float(answer.headers["x-visavis-fpir"]) == pytest.approx(wanted["fpir"], rel=1e-2)
+
+
+def test_a_name_in_bytes_that_are_no_text(http: httpx.Client) -> None:
+    form = raw(b"userid=Ren%e9", "application/x-www-form-urlencoded")
+    assert "UTF-8" in refused(http.post(f"{FACE}/register", **form))
 
 
 def test_match(http: httpx.Client, face: bytes, mirrored: bytes, faceless: bytes) -> None:
@@ -151,6 +176,7 @@ def test_a_bad_request(spoken: Running, name: str) -> None:
     assert (told["success"], {*told}) == (False, {"success", "error"}), told
     assert told["error"]
     assert "\n" not in told["error"]
+    assert not NOT_FOR_CLIENTS.search(told["error"])
     assert spoken.client.post(f"{FACE}/list").json()["success"] is True
 
 

@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 from tests.service.conftest import options
+from tests.service.dialects.conftest import NOT_FOR_CLIENTS
 from tests.service.running import Running, running
 from tests.service.test_bodies import png_claims
 
@@ -354,6 +355,7 @@ def test_a_bad_request(alone: httpx.Client, name: str) -> None:
     answer = alone.post("/predict", **request)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
     assert {*answer.json()} == {"detail"}
+    assert not NOT_FOR_CLIENTS.search(answer.json()["detail"])
     assert alone.get("/ping").text == "pong"
 
 

@@ -112,7 +112,10 @@ def test_collections_are_galleries(served: Running, aws: Ask, face: bytes) -> No
     for name in names:
         made = aws("CreateCollection", CollectionId=name, Tags={"a": "b"})
         assert made["StatusCode"] == 200
-        assert made["CollectionArn"].endswith(f":collection/{name}")
+        # The region that requests are signed for.
+        arn = f"aws:rekognition:eu-central-1:000000000000:collection/{name}"
+        assert made["CollectionArn"] == arn
+        assert aws("DescribeCollection", CollectionId=name)["CollectionARN"] == arn
     found: list[str] = []
     token: dict[str, str] = {}
     for size in (4, 2):
@@ -135,7 +138,7 @@ def test_collections_are_galleries(served: Running, aws: Ask, face: bytes) -> No
         with refused("ResourceNotFoundException"):
             aws(operation, CollectionId="c1")
     for name in (".", "..", "..."):
-        with refused("AccessDeniedException"):
+        with refused("InvalidParameterException"):
             aws("CreateCollection", CollectionId=name)
 
 
@@ -348,6 +351,21 @@ def test_one_person_under_many_ids_is_still_found(
     assert gallery.identify(mirrored).faces[0].person is None  # taken for high non-mated scores
     found = aws("SearchFacesByImage", CollectionId="door", Image=image(mirrored))["FaceMatches"]
     assert [m["Face"]["FaceId"] for m in found] == [one]
+
+
+def test_the_rate_in_force_is_told(served: Running, aws: Ask, face: bytes) -> None:
+    (number,) = indexed(aws, face, "Anna")
+    people = served.service.galleries["door"]
+    (template,) = visavis.embed(face)
+    (wanted,) = people.identifier(own_scores=False).match(template.vector[None])
+    for operation, more in (
+        ("SearchFaces", {"FaceId": number}),
+        ("SearchFacesByImage", {"Image": image(face)}),
+        ("SearchUsersByImage", {"Image": image(face)}),
+    ):
+        answer = call(served.client, operation, {"CollectionId": "door", **more})
+        assert float(answer.headers["x-visavis-fpir"]) == pytest.approx(wanted.point.fpir, rel=1e-2)
+    assert "x-visavis-fpir" not in call(served.client, "ListCollections", {}).headers
 
 
 def test_faces_below_the_bar_are_not_indexed(aws: Ask, face: bytes) -> None:

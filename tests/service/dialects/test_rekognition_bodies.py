@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.images.corpus import recipes
+from tests.service.dialects.conftest import NOT_FOR_CLIENTS
 from tests.service.running import Running
 from tests.service.test_bodies import png_claims
 
@@ -79,6 +80,7 @@ BAD: dict[str, tuple[str, Any, str]] = {
                               "ResourceNotFoundException"),
     "a new one where none may be made": ("CreateCollection", {"CollectionId": "new"},
                                          "AccessDeniedException"),
+    "a new one that is a path": ("CreateCollection", {"CollectionId": ".."}, WRONG),
     "deleting what no client made": ("DeleteCollection", DOOR, "AccessDeniedException"),
     "a blank in an external id": ("IndexFaces", {**DOOR, **photo(b"x"), "ExternalImageId": "a b"},
                                   WRONG),
@@ -127,6 +129,7 @@ def test_a_bad_request(spoken: Running, name: str) -> None:
     assert {*told} == {"__type", "Code", "Logref", "Message"}
     assert "\n" not in told["Message"]
     assert len(told["Message"]) < 1000
+    assert not NOT_FOR_CLIENTS.search(told["Message"])
     assert ask(spoken, "ListFaces", DOOR)[1]["Faces"] == []
 
 
@@ -143,6 +146,13 @@ def test_unknown_members_are_ignored(spoken: Running) -> None:
 def test_other_hosts_are_refused_in_the_dialects_shape(spoken: Running) -> None:
     answer = spoken.client.post("/", content=b"{}", headers={"Host": "evil.example"})
     assert (answer.status_code, answer.json()["__type"]) == (400, "AccessDeniedException")
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+def test_another_method_is_an_unknown_operation(spoken: Running, method: str) -> None:
+    answer = spoken.client.request(method, "/", content=b"{}")
+    assert answer.headers["content-type"] == "application/x-amz-json-1.1"
+    assert (answer.status_code, answer.json()["__type"]) == (400, "UnknownOperationException")
 
 
 def test_crafted_photos(spoken: Running, tmp_path: Any) -> None:

@@ -27,6 +27,9 @@ DIALECTS: Final = {
 }
 """Modules of this package, and the service whose clients each is for."""
 
+_OPENAPI: Final = "/openapi.json"
+"""Marks remedies that point to the document which leaves the routes of dialects out."""
+
 Refuse = Callable[[ProblemError, str], Response]
 """Makes the response to a refused request, of the problem and the request's id."""
 
@@ -66,6 +69,8 @@ def responder(spoken: Sequence[Dialect]) -> problems.Respond:
     def respond(scope: Scope, problem: ProblemError, request_id: str) -> Response:
         for one in spoken:
             if one.owns(scope["method"], scope["path"]):
+                if _OPENAPI in problem.remedy:
+                    problem.remedy = f"see docs/switching/{one.router.tags[0]}.md"
                 return one.refuse(problem, request_id)
         return problems.response(problem, request_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import Request
+from starlette.datastructures import State
 
 from visavis.service.problems import ProblemError
 from visavis.service.routes.common import caller_of, service_of
@@ -12,15 +13,22 @@ from visavis.service.state import Caller
 
 if TYPE_CHECKING:
     from visavis.api.gallery import Gallery
+    from visavis.api.records import IdentificationPoint
 
 
-def caller_with(request: Request, token: str | None, scope: str) -> Caller:
+def caller_with(request: Request, token: str | None, scope: str, *, how: str) -> Caller:
     """Returns who sends a token.
+
+    Args:
+        request: the request.
+        token: the token.
+        scope: what the key must allow.
+        how: how a client of the dialect sends a token.
 
     Raises:
         ProblemError: ``unauthorized``, ``forbidden`` without the scope, or ``rate-limit``.
     """
-    found = caller_of(request, token)
+    found = caller_of(request, token, how=how)
     found.require(scope)
     return found
 
@@ -44,3 +52,30 @@ def gallery_of(request: Request, caller: Caller, token: str | None) -> Gallery:
             "NAME`" if service.keys else "send the name of a gallery as the key",
         )  # fmt: skip
     return service.gallery(own[0] if own else None, caller)[1]
+
+
+def tell_fpir(state: State, point: IdentificationPoint | None) -> None:
+    """Notes the rate in force of a search, for headers of the response and for the log.
+
+    Requests of dialects name no rate, and their answers have no field for it.
+
+    Args:
+        state: of the request.
+        point: threshold of the search; ``None``: there was none, in an empty gallery.
+    """
+    if point is not None:
+        state.fpir = (point.fpir, point.fpir_ci[1])
+
+
+def readable_name(name: str) -> str:
+    """Returns the name of a new person without blanks at its ends.
+
+    Raises:
+        ProblemError: it was sent in bytes that are no text; decoding put U+FFFD in their place.
+    """
+    if "\ufffd" in name:
+        raise ProblemError(
+            400, "option", f"the name {name[:40]!a}, in bytes that are not UTF-8",
+            "send it in UTF-8, percent-encoded in a query or form",
+        )  # fmt: skip
+    return name.strip()

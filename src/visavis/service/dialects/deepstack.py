@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -18,13 +18,16 @@ from visavis.api.photos import photo_size
 from visavis.errors import NoFaceError
 from visavis.service import uploads
 from visavis.service.dialects import Dialect, similarity
-from visavis.service.dialects.access import caller_with, gallery_of
+from visavis.service.dialects.access import caller_with, gallery_of, readable_name, tell_fpir
 from visavis.service.dialects.boxes import corners
 from visavis.service.problems import ProblemError, for_clients
 from visavis.service.routes.common import Answer, service_of
 from visavis.service.state import Caller
 from visavis.service.uploads import Form, Photo
 from visavis.types import Face
+
+if TYPE_CHECKING:
+    from visavis.api.records import Identification
 
 router = APIRouter(tags=["deepstack"])
 
@@ -64,7 +67,9 @@ def _token(request: Request, form: Form) -> str | None:
 
 
 def _caller(request: Request, form: Form, scope: str) -> Caller:
-    return caller_with(request, _token(request, form), scope)
+    return caller_with(
+        request, _token(request, form), scope, how="send a token as the form field api_key"
+    )
 
 
 def _photo(form: Form, name: str) -> Photo:
@@ -144,6 +149,7 @@ async def recognize(request: Request) -> Answer:
         except NoFaceError:
             return {"predictions": []}
         service.metrics.identified(answer)
+        tell_fpir(request.state, answer.faces[0].threshold)
         found = []
         for one in answer.faces:
             point = one.threshold
@@ -154,7 +160,7 @@ async def recognize(request: Request) -> Answer:
             found.append(
                 {
                     "confidence": confidence,
-                    "userid": one.person if named else UNKNOWN,
+                    "userid": _userid(one) if named else UNKNOWN,
                     **_box(one.face, size),
                 }
             )
@@ -163,13 +169,23 @@ async def recognize(request: Request) -> Answer:
     return await _answer(request, "recognize", ask)
 
 
+def _userid(found: Identification) -> str:
+    """Returns the name of an identified person; the opaque id of one whom somebody called as nobody
+    is called here."""
+    name = found.person or UNKNOWN
+    if name.casefold() != UNKNOWN:
+        return name
+    return next(one.person_id for one in found.candidates if one.person == found.person)
+
+
 @router.post("/v1/vision/face/register")
 async def register(request: Request) -> Answer:
     """Enroll photos of a person."""
     form = await _form(request, "image")
     people = gallery_of(request, _caller(request, form, "enroll"), _token(request, form))
-    name, photos = _person(form), [one for several in form.photos.values() for one in several]
-    if name == UNKNOWN:
+    name = readable_name(_person(form))
+    photos = [one for several in form.photos.values() for one in several]
+    if name.casefold() == UNKNOWN:  # clients compare in any case
         raise ProblemError(422, "option", f"the user id {UNKNOWN}", "it means nobody; use another")
     if not photos:
         _photo(form, "image")

@@ -32,6 +32,10 @@ FACES: Final = "facial-recognition"
 DIMENSION: Final = 512
 """Of Immich's column of embeddings: templates are padded with zeros, which changes no cosine."""
 
+_HOW: Final = (
+    "Immich sends no key: let a reverse proxy add a token as the header X-API-Key, or start the "
+    "service on the same machine without keys"
+)
 _LARGEST_ANSWER: Final = 16_000_000
 _PATHS: Final = frozenset({"/ping", "/predict"})
 
@@ -72,7 +76,8 @@ async def predict(request: Request) -> Answer:
     """Detect and embed the faces of a photo; have the upstream answer the other entries."""
     service = service_of(request)
     bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-    caller_with(request, request.headers.get("x-api-key") or bearer or None, "verify")
+    token = request.headers.get("x-api-key") or bearer or None
+    caller_with(request, token, "verify", how=_HOW)
     form = await uploads.read(
         request, parts={"image": 1}, texts=["entries", "text"], optional=["image", "text"],
         lenient=True,
@@ -167,6 +172,6 @@ def _convert(entry: dict[str, Any]) -> _Faces:
 
 DIALECT: Final = Dialect(
     router=router,
-    owns=lambda method, path: path in _PATHS or (path == "/" and method != "POST"),
+    owns=lambda method, path: path in _PATHS or (path == "/" and method in {"GET", "HEAD"}),
     refuse=refuse,
 )

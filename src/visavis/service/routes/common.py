@@ -93,8 +93,15 @@ def needs(scope: str) -> Any:
     return Depends(find_anyone if scope == ANYONE else find)
 
 
-def caller_of(request: Request, token: str | None) -> Caller:
+def caller_of(
+    request: Request, token: str | None, *, how: str = "send Authorization: Bearer TOKEN"
+) -> Caller:
     """Returns who sends a token; without any key, everybody is the same caller.
+
+    Args:
+        request: the request.
+        token: the token.
+        how: how to send one, for who sent none or another.
 
     Raises:
         ProblemError: 401 without a valid token, 429 beyond the key's rate.
@@ -107,7 +114,7 @@ def caller_of(request: Request, token: str | None) -> Caller:
         raise ProblemError(
             401, "unauthorized",
             "no key was sent" if token is None else "the key that was sent is not valid",
-            "send Authorization: Bearer TOKEN; `visavis keys create` makes a token",
+            f"{how}; `visavis keys create` makes a token",
             headers={"WWW-Authenticate": 'Bearer realm="visavis"'},
         )  # fmt: skip
     return admit(request, key)

@@ -25,6 +25,7 @@ from visavis.types import Face, Quality, Template, Vectors
 if TYPE_CHECKING:
     from visavis.api.gallery import Gallery
 
+HOW: Final = "send a token in the header x-api-key"
 _ARGUMENT: Final = 36
 _NOT_FOUND: Final = (404, 10, "no such service for this API key: `visavis keys list` shows valid "
                      "keys, their scopes and galleries")  # fmt: skip
@@ -59,6 +60,7 @@ _CODES: Final[dict[str, tuple[int, int, str | None]]] = {
 
 _KEPT: Final = frozenset({401, 403, 404, 405, 408, 413, 429})
 _MOST_PREDICTIONS: Final = 1000
+_LARGEST: Final = 10**9
 T = TypeVar("T")
 
 
@@ -89,7 +91,7 @@ def caller(request: Request, scope: str) -> Caller:
     token = request.headers.get("x-api-key")
     if token is None and service_of(request).keys:
         raise ProblemError(400, "missing-key", "Missing header: x-api-key", "")
-    return caller_with(request, token, scope)
+    return caller_with(request, token, scope, how=HOW)
 
 
 def collection(request: Request, scope: str) -> Gallery:
@@ -179,8 +181,8 @@ def number(text: str | None, name: str, *, least: int, default: int) -> int:
         found = int(text)
     except ValueError as error:
         raise ProblemError(400, "argument", f"a {name} that is no number", "give one") from error
-    if not least <= found <= 10**9:
-        raise ProblemError(400, "option", f"{name} {found}", f"give {least} or more")
+    if not least <= found <= _LARGEST:
+        raise ProblemError(400, "option", f"{name} {found}", f"give {least} to {_LARGEST:,}")
     return found
 
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from visavis.errors import SeveralFacesError
 from visavis.service import uploads
 from visavis.service.dialects import similarity
+from visavis.service.dialects.access import tell_fpir
 from visavis.service.dialects.compreface.answers import (
     Faces,
     Options,
@@ -61,6 +62,7 @@ async def recognize(request: Request) -> Answer:
             audit=service.options.audit,
         )  # fmt: skip
         service.metrics.identified(answer)
+        tell_fpir(request.state, answer.faces[0].threshold)
         known = people.recognizer()
         templates = known.embed(data, rule="all") if "calculator" in options.plugins else ()
         by_box = {one.face.box: one for one in templates}
@@ -195,6 +197,8 @@ async def recognize_templates(request: Request) -> Answer:
             fpir=service.options.fpir, top=options.prediction_count,
             model=people.recognizer().model, audit=service.options.audit,
         )  # fmt: skip
+        matches = identifier.match(vectors)
+        tell_fpir(request.state, matches[0].point if matches else None)
         found = [
             [
                 {
@@ -205,9 +209,9 @@ async def recognize_templates(request: Request) -> Answer:
                 }
                 for person in one.candidates[: options.prediction_count]
             ]
-            for one in identifier.match(vectors)
+            for one in matches
         ]
-        if not found:
+        if not matches:
             found = [[] for _ in given]
         return {
             "result": [

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from visavis.errors import GalleryError
 from visavis.service import uploads
 from visavis.service.dialects.access import caller_with, gallery_of
-from visavis.service.dialects.compreface.answers import Options, collection, number
+from visavis.service.dialects.compreface.answers import HOW, Options, collection, number
 from visavis.service.dialects.compreface.subjects import usable_subject
 from visavis.service.dialects.ids import face_number, face_uuid
 from visavis.service.problems import ProblemError, for_clients
@@ -167,7 +167,7 @@ async def image(request: Request, image_id: str) -> Response:
 @router.get("/static/{api_key}/images/{image_id}")
 async def static_image(request: Request, api_key: str, image_id: str) -> Response:
     """Return the stored crop of a face, for clients that send the key in the path."""
-    people = gallery_of(request, caller_with(request, api_key, "enroll"), api_key)
+    people = gallery_of(request, caller_with(request, api_key, "enroll", how=HOW), api_key)
     return await _crop(request, people, image_id)
 
 

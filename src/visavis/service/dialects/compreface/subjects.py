@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 
 from visavis.errors import PersonExistsError
 from visavis.service import uploads
+from visavis.service.dialects.access import readable_name
 from visavis.service.dialects.compreface.answers import collection
 from visavis.service.problems import ProblemError
 from visavis.service.routes.common import Answer, service_of
@@ -27,9 +28,15 @@ def usable_subject(name: str) -> str:
     """Returns a name without blanks at its ends.
 
     Raises:
-        ProblemError: it is empty, too long, or has one of the refused characters.
+        ProblemError: it is empty, too long, no text, has one of the refused characters, or is ``.``
+            or ``..``, which clients take out of a path: nobody could rename or erase them.
     """
-    plain = name.strip()
+    plain = readable_name(name)
+    if plain in {".", ".."}:
+        raise ProblemError(
+            400, "option", f"the subject {plain}, which clients leave out of a path",
+            "choose another name",
+        )  # fmt: skip
     if not 0 < len(plain) <= _LONGEST or _REFUSED & {*plain}:
         raise ProblemError(
             400, "option", f"a subject's name of {len(plain)} characters",

@@ -13,5 +13,7 @@ from visavis.service.dialects.rekognition.routes import router
 from visavis.service.dialects.rekognition.wire import refuse
 
 DIALECT: Final = Dialect(
-    router=router, owns=lambda method, path: (method, path) == ("POST", "/"), refuse=refuse
+    router=router,
+    owns=lambda method, path: path == "/" and method not in {"GET", "HEAD"},
+    refuse=refuse,
 )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Final
 
 from fastapi import Request
+from starlette.datastructures import State
 
 from visavis.service.dialects.rekognition.sigv4 import (
     SignatureError,
     SignedRequest,
-    access_key_of,
+    credential_of,
     verify,
 )
 from visavis.service.dialects.rekognition.wire import aws
@@ -19,19 +21,32 @@ from visavis.service.keys import secret_access_key
 from visavis.service.routes.common import admit, service_of
 from visavis.service.state import Caller
 
-if TYPE_CHECKING:
-    from visavis.service.keys import ServiceKey
+_REGION: Final = "us-east-1"
 
 
-def caller_of(request: Request, body: bytes) -> Caller:
+@dataclass(frozen=True, slots=True)
+class SignedCaller(Caller):
+    """Who signed a request.
+
+    Attributes:
+        region: region of AWS for which it was signed; only names of resources contain it.
+        state: of the request.
+    """
+
+    region: str = _REGION
+    state: State = field(default_factory=State)
+
+
+def caller_of(request: Request, body: bytes) -> SignedCaller:
     """Returns who signed a request; without any key, everybody is the same caller.
 
     Raises:
         ProblemError: not signed, not correctly signed, by no valid key, or beyond its rate.
     """
     service = service_of(request)
-    if not service.keys:
-        return Caller()
+    unrecognized = aws(
+        "UnrecognizedClientException", "The security token included in the request is invalid."
+    )
     signed = SignedRequest(
         request.method,
         request.url.query,
@@ -41,15 +56,12 @@ def caller_of(request: Request, body: bytes) -> Caller:
         ],
         body,
     )
-    access_key = access_key_of(signed)
-    key: ServiceKey | None = None
-    if access_key is not None:
-        key = service.keys.of_access_key(access_key)
-        if key is None or service.aws_key is None:
-            raise aws(
-                "UnrecognizedClientException",
-                "The security token included in the request is invalid.",
-            )
+    access_key, region = credential_of(signed) or ("", _REGION)
+    if not service.keys:
+        return SignedCaller(region=region, state=request.state)
+    key = service.keys.of_access_key(access_key)
+    if access_key and (key is None or service.aws_key is None):
+        raise unrecognized
     try:
         verify(
             signed,
@@ -58,5 +70,7 @@ def caller_of(request: Request, body: bytes) -> Caller:
         )
     except SignatureError as error:
         raise aws(error.kind, error.message) from error
-    assert key is not None  # noqa: S101  # a verified request names its key
-    return admit(request, key)
+    if key is None:
+        raise unrecognized
+    known = admit(request, key)
+    return SignedCaller(known.id, known.key, region, request.state)

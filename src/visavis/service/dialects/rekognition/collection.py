@@ -14,12 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.datastructures import State
+
 from visavis.errors import UnknownFaceError
+from visavis.service.dialects.rekognition.access import SignedCaller
 from visavis.service.dialects.rekognition.answers import stored_face
 from visavis.service.dialects.rekognition.ids import face_id, number_of
 from visavis.service.dialects.rekognition.wire import aws, invalid
 from visavis.service.problems import ProblemError
-from visavis.service.state import Caller, Service
+from visavis.service.state import Service
 
 if TYPE_CHECKING:
     from visavis.api.gallery import Gallery
@@ -52,21 +55,23 @@ class Collection:
     Attributes:
         id: ``CollectionId``.
         gallery: the gallery.
+        state: of the request.
     """
 
     id: str
     gallery: Gallery
+    state: State
     _people: dict[str, Person] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, service: Service, caller: Caller, name: str) -> Collection:
+    def of(cls, service: Service, caller: SignedCaller, name: str) -> Collection:
         """Returns a collection of the caller.
 
         Raises:
             ProblemError: there is none, or it is not the caller's.
         """
         try:
-            return cls(*service.gallery(name, caller))
+            return cls(*service.gallery(name, caller), caller.state)
         except ProblemError as error:
             raise aws(
                 "ResourceNotFoundException", f"The collection id: {name} does not exist"

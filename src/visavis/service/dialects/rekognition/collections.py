@@ -7,24 +7,35 @@ from itertools import islice
 from typing import Any, Final
 
 from visavis.service.dialects.rekognition import wire
+from visavis.service.dialects.rekognition.access import SignedCaller
 from visavis.service.dialects.rekognition.answers import MODEL_VERSION
 from visavis.service.dialects.rekognition.collection import Collection
 from visavis.service.dialects.rekognition.ids import page_start, page_token
-from visavis.service.state import Caller, Service
+from visavis.service.state import Service
 
 _PAGE: Final = 1000
 
 
-def create_collection(service: Service, caller: Caller, asked: wire.InCollection) -> dict[str, Any]:
+def create_collection(
+    service: Service, caller: SignedCaller, asked: wire.InCollection
+) -> dict[str, Any]:
     """Makes a gallery."""
     name = asked.collection_id
+    if not name.strip("."):
+        raise wire.invalid(f"The collection id {name} consists of dots only; use another.")
     if not caller.sees(name):
         raise wire.aws("AccessDeniedException", f"The key may not make the collection {name}.")
     service.create_gallery(name)
-    return {"StatusCode": 200, "CollectionArn": _arn(name), "FaceModelVersion": MODEL_VERSION}
+    return {
+        "StatusCode": 200,
+        "CollectionArn": _arn(name, caller),
+        "FaceModelVersion": MODEL_VERSION,
+    }
 
 
-def delete_collection(service: Service, caller: Caller, asked: wire.InCollection) -> dict[str, Any]:
+def delete_collection(
+    service: Service, caller: SignedCaller, asked: wire.InCollection
+) -> dict[str, Any]:
     """Erases a gallery that a client made."""
     collection = Collection.of(service, caller, asked.collection_id)
     service.delete_gallery(collection.id)
@@ -32,14 +43,14 @@ def delete_collection(service: Service, caller: Caller, asked: wire.InCollection
 
 
 def describe_collection(
-    service: Service, caller: Caller, asked: wire.InCollection
+    service: Service, caller: SignedCaller, asked: wire.InCollection
 ) -> dict[str, Any]:
     """Says how many faces and users a collection has."""
     collection = Collection.of(service, caller, asked.collection_id)
     found = {
         "FaceCount": sum(collection.gallery.info().faces.values()),
         "FaceModelVersion": MODEL_VERSION,
-        "CollectionARN": _arn(collection.id),
+        "CollectionARN": _arn(collection.id, caller),
         "UserCount": sum(1 for _ in collection.users()),
     }
     for entry in islice(collection.gallery.audit(), 1):
@@ -48,7 +59,7 @@ def describe_collection(
 
 
 def list_collections(
-    service: Service, caller: Caller, asked: wire.ListCollections
+    service: Service, caller: SignedCaller, asked: wire.ListCollections
 ) -> dict[str, Any]:
     """Lists the collections of the caller."""
     own = sorted(filter(caller.sees, service.galleries))
@@ -62,5 +73,5 @@ def list_collections(
     return answer
 
 
-def _arn(name: str) -> str:
-    return f"aws:rekognition:us-east-1:000000000000:collection/{name}"
+def _arn(name: str, caller: SignedCaller) -> str:
+    return f"aws:rekognition:{caller.region}:000000000000:collection/{name}"

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from visavis.api.photos import photo_size
 from visavis.errors import NoFaceError
+from visavis.service.dialects.access import tell_fpir
 from visavis.service.dialects.rekognition import wire
+from visavis.service.dialects.rekognition.access import SignedCaller
 from visavis.service.dialects.rekognition.answers import (
     MODEL_VERSION,
     bounding_box,
@@ -28,7 +30,7 @@ from visavis.service.dialects.rekognition.collection import (
 )
 from visavis.service.dialects.rekognition.ids import derived_id, page_start, page_token
 from visavis.service.dialects.similarity import rekognition as similarity
-from visavis.service.state import Caller, Service
+from visavis.service.state import Service
 from visavis.service.uploads import Photo
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ _FEW: Final = 100
 _MOST: Final = 4096
 
 
-def compare_faces(service: Service, _caller: Caller, asked: wire.CompareFaces) -> dict[str, Any]:
+def compare_faces(
+    service: Service, _caller: SignedCaller, asked: wire.CompareFaces
+) -> dict[str, Any]:
     """Compares the largest face of a photo with each face of another."""
     source, target = (
         asked.source_image.photo("SourceImage"),
@@ -74,7 +78,9 @@ def compare_faces(service: Service, _caller: Caller, asked: wire.CompareFaces) -
     return {"SourceImageFace": found, "FaceMatches": matches, "UnmatchedFaces": unmatched}
 
 
-def detect_faces(service: Service, _caller: Caller, asked: wire.DetectFaces) -> dict[str, Any]:
+def detect_faces(
+    service: Service, _caller: SignedCaller, asked: wire.DetectFaces
+) -> dict[str, Any]:
     """Detects the faces of a photo, largest first."""
     photo = asked.image.photo("Image")
     try:
@@ -89,7 +95,7 @@ def detect_faces(service: Service, _caller: Caller, asked: wire.DetectFaces) -> 
     }
 
 
-def index_faces(service: Service, caller: Caller, asked: wire.IndexFaces) -> dict[str, Any]:
+def index_faces(service: Service, caller: SignedCaller, asked: wire.IndexFaces) -> dict[str, Any]:
     """Enrolls the faces of a photo."""
     collection = Collection.of(service, caller, asked.collection_id)
     photo = asked.image.photo("Image")
@@ -130,7 +136,7 @@ def index_faces(service: Service, caller: Caller, asked: wire.IndexFaces) -> dic
     }
 
 
-def list_faces(service: Service, caller: Caller, asked: wire.ListFaces) -> dict[str, Any]:
+def list_faces(service: Service, caller: SignedCaller, asked: wire.ListFaces) -> dict[str, Any]:
     """Lists faces, oldest first; of a user, or some, if asked."""
     collection = Collection.of(service, caller, asked.collection_id)
     page = f"faces {asked.collection_id} {asked.user_id} {asked.face_ids}"
@@ -157,7 +163,7 @@ def list_faces(service: Service, caller: Caller, asked: wire.ListFaces) -> dict[
     return answer
 
 
-def delete_faces(service: Service, caller: Caller, asked: wire.DeleteFaces) -> dict[str, Any]:
+def delete_faces(service: Service, caller: SignedCaller, asked: wire.DeleteFaces) -> dict[str, Any]:
     """Erases faces, and people who then have none."""
     collection = Collection.of(service, caller, asked.collection_id)
     erased, failed = {}, []
@@ -177,7 +183,7 @@ def delete_faces(service: Service, caller: Caller, asked: wire.DeleteFaces) -> d
     return {"DeletedFaces": list(erased), "UnsuccessfulFaceDeletions": failed}
 
 
-def search_faces(service: Service, caller: Caller, asked: wire.SearchFaces) -> dict[str, Any]:
+def search_faces(service: Service, caller: SignedCaller, asked: wire.SearchFaces) -> dict[str, Any]:
     """Searches for faces like one of the collection."""
     collection = Collection.of(service, caller, asked.collection_id)
     face = collection.required_face(asked.face_id)
@@ -194,7 +200,7 @@ def search_faces(service: Service, caller: Caller, asked: wire.SearchFaces) -> d
 
 
 def search_faces_by_image(
-    service: Service, caller: Caller, asked: wire.SearchFacesByImage
+    service: Service, caller: SignedCaller, asked: wire.SearchFacesByImage
 ) -> dict[str, Any]:
     """Searches for the largest face of a photo."""
     collection = Collection.of(service, caller, asked.collection_id)
@@ -237,6 +243,7 @@ def match(
         audit=service.options.audit, own_scores=False,
     )  # fmt: skip
     found = next(iter(searching.match(vector[None])), None)
+    tell_fpir(collection.state, None if found is None else found.point)
     best = None if found is None else found.best
     service.metrics.decision("identify", "unknown" if best is None else "named")
     return found
@@ -263,10 +270,11 @@ def _face_matches(
     person's other faces count by their own scores, if lower. Of the person of ``without`` the other
     faces count by their own.
     """
+    if matches is None:
+        return []
     least = THRESHOLD if least is None else least
     found: list[tuple[float, StoredFace]] = []
-    for one in () if matches is None else matches.candidates[: most + 1]:
-        assert matches is not None  # noqa: S101
+    for one in matches.candidates[: most + 1]:
         own = without is not None and one.person == without.person
         if not own and similarity(one.score, threshold=matches.point.threshold) < least:
             break

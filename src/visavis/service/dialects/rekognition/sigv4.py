@@ -64,10 +64,10 @@ class SignedRequest:
         return found[0] if len(found) == 1 else None
 
 
-def access_key_of(request: SignedRequest) -> str | None:
-    """Returns the access key id that a request names, unchecked."""
+def credential_of(request: SignedRequest) -> tuple[str, str] | None:
+    """Returns access key id and region that a request names, unchecked."""
     found = _HEADER.fullmatch(request.header("authorization") or "")
-    return found["id"] if found else None
+    return (found["id"], found["region"]) if found else None
 
 
 def verify(

@@ -9,6 +9,7 @@ import numpy as np
 
 from visavis.errors import NoFaceError
 from visavis.service.dialects.rekognition import wire
+from visavis.service.dialects.rekognition.access import SignedCaller
 from visavis.service.dialects.rekognition.answers import MODEL_VERSION, compared_face
 from visavis.service.dialects.rekognition.collection import (
     Collection,
@@ -20,7 +21,7 @@ from visavis.service.dialects.rekognition.collection import (
 from visavis.service.dialects.rekognition.faces import THRESHOLD, largest, match, size_of
 from visavis.service.dialects.rekognition.ids import page_start, page_token
 from visavis.service.dialects.similarity import rekognition as similarity
-from visavis.service.state import Caller, Service
+from visavis.service.state import Service
 
 if TYPE_CHECKING:
     from visavis.api.records import FaceMatches, Person, StoredFace
@@ -33,7 +34,7 @@ _EVERYBODY: Final = 4096
 """Candidates to look for users among: other people are no users."""
 
 
-def create_user(service: Service, caller: Caller, asked: wire.OfUser) -> dict[str, Any]:
+def create_user(service: Service, caller: SignedCaller, asked: wire.OfUser) -> dict[str, Any]:
     """Makes a user; a person of that name becomes one."""
     collection = Collection.of(service, caller, asked.collection_id)
     name, token = asked.user_id, asked.client_request_token
@@ -48,7 +49,7 @@ def create_user(service: Service, caller: Caller, asked: wire.OfUser) -> dict[st
     return {}
 
 
-def delete_user(service: Service, caller: Caller, asked: wire.OfUser) -> dict[str, Any]:
+def delete_user(service: Service, caller: SignedCaller, asked: wire.OfUser) -> dict[str, Any]:
     """Deletes a user; faces that were associated become people of their own."""
     collection = Collection.of(service, caller, asked.collection_id)
     with changing:
@@ -60,7 +61,7 @@ def delete_user(service: Service, caller: Caller, asked: wire.OfUser) -> dict[st
     return {}
 
 
-def list_users(service: Service, caller: Caller, asked: wire.ListUsers) -> dict[str, Any]:
+def list_users(service: Service, caller: SignedCaller, asked: wire.ListUsers) -> dict[str, Any]:
     """Lists the users by id."""
     collection = Collection.of(service, caller, asked.collection_id)
     page, most = f"users {asked.collection_id}", asked.max_results or _PAGE
@@ -74,7 +75,9 @@ def list_users(service: Service, caller: Caller, asked: wire.ListUsers) -> dict[
     return answer
 
 
-def associate_faces(service: Service, caller: Caller, asked: wire.AssociateFaces) -> dict[str, Any]:
+def associate_faces(
+    service: Service, caller: SignedCaller, asked: wire.AssociateFaces
+) -> dict[str, Any]:
     """Moves faces to a user, if they are like those that the user has."""
     collection = Collection.of(service, caller, asked.collection_id)
     name = asked.user_id
@@ -104,7 +107,7 @@ def associate_faces(service: Service, caller: Caller, asked: wire.AssociateFaces
 
 
 def disassociate_faces(
-    service: Service, caller: Caller, asked: wire.DisassociateFaces
+    service: Service, caller: SignedCaller, asked: wire.DisassociateFaces
 ) -> dict[str, Any]:
     """Makes faces of a user people of their own."""
     collection = Collection.of(service, caller, asked.collection_id)
@@ -128,7 +131,7 @@ def disassociate_faces(
     }
 
 
-def search_users(service: Service, caller: Caller, asked: wire.SearchUsers) -> dict[str, Any]:
+def search_users(service: Service, caller: SignedCaller, asked: wire.SearchUsers) -> dict[str, Any]:
     """Searches for users like a face of the collection, or like another user."""
     collection = Collection.of(service, caller, asked.collection_id)
     if (asked.face_id is None) == (asked.user_id is None):
@@ -160,7 +163,7 @@ def search_users(service: Service, caller: Caller, asked: wire.SearchUsers) -> d
 
 
 def search_users_by_image(
-    service: Service, caller: Caller, asked: wire.SearchUsersByImage
+    service: Service, caller: SignedCaller, asked: wire.SearchUsersByImage
 ) -> dict[str, Any]:
     """Searches for users like the largest face of a photo."""
     collection = Collection.of(service, caller, asked.collection_id)

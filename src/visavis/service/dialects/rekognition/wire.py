@@ -39,6 +39,7 @@ _KINDS: Final = {
     "gallery-exists": "ResourceAlreadyExistsException",
     "too-many-galleries": "ServiceQuotaExceededException",
     "body-too-large": "RequestEntityTooLargeException",
+    "method-not-allowed": "UnknownOperationException",
     "request-timeout": "RequestTimeoutException",
     "too-slow": "ServiceUnavailableException",
 }
