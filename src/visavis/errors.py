@@ -179,6 +179,10 @@ class DataError(VisavisError):
     """A data set, pair list or score file is not as its format says."""
 
 
+class KeyFileError(DataError):
+    """The file of the service's access keys is damaged, or cannot be read or written."""
+
+
 class GalleryError(VisavisError):
     """A gallery cannot do what was asked of it."""
 

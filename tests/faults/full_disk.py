@@ -38,10 +38,10 @@ CHANGES: Final = ("enroll", "rekey", "encrypt anew", "backup", "export", "compac
 
 
 @contextmanager
-def small_disk(place: Path) -> Iterator[Path | None]:
-    """Mounts a file system of 3 MB; yields ``None`` where that is not allowed."""
+def small_disk(place: Path, *, size: int = _SIZE) -> Iterator[Path | None]:
+    """Mounts a file system of some bytes; yields ``None`` where that is not allowed."""
     place.mkdir()
-    options = ["-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(place)]
+    options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if shutil.which("mount") is None:
         yield None
         return
@@ -52,6 +52,12 @@ def small_disk(place: Path) -> Iterator[Path | None]:
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(filler: Path, free: int) -> None:
+    """Writes a file that leaves so many bytes free on its disk."""
+    room = os.statvfs(filler.parent)
+    filler.write_bytes(bytes(max(room.f_bavail * room.f_frsize - free, 0)))
 
 
 def _faces(count: int, seed: int, name: str) -> list[NewFace]:
@@ -116,8 +122,7 @@ class Case:
         self._look(before, done)
 
     def _fill(self, filler: Path) -> None:
-        room = os.statvfs(self._disk)
-        filler.write_bytes(bytes(max(room.f_bavail * room.f_frsize - self._free, 0)))
+        fill(filler, self._free)
 
     def _tried(self, store: SqliteGallery) -> VisavisError | None:
         try:

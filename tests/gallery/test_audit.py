@@ -6,12 +6,15 @@ import hashlib
 import json
 import sqlite3
 import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from visavis.errors import GalleryDamagedError, OptionError
+from visavis.errors import GalleryDamagedError, GalleryError, OptionError
 from visavis.gallery import timestamps
 from visavis.gallery.crypto.key import Key
 from visavis.gallery.sqlite import audit, schema
@@ -187,3 +190,87 @@ def test_a_gallery_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> 
         with store._db.reading() as (db, _):
             assert schema.version_of(db, tmp_path) == len(MIGRATIONS)
             assert db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit_action'").fetchone()
+
+
+def noted_at_once(
+    store: SqliteGallery, sizes: list[int], *, then: Callable[[], object] = lambda: None
+) -> list[str]:
+    """Notes in a thread for each size, all waiting before the first writes; returns what each said.
+
+    Each looks with a connection of its own, as soon as ``note`` returns, for its entry. ``then`` is
+    called while all wait.
+    """
+
+    def note(number: int) -> str:
+        try:
+            store.note("identify", details={"number": number, "text": "x" * sizes[number]})
+        except GalleryError as error:
+            return str(error)
+        return "" if number in written(store) else "returned before its entry was there"
+
+    with ThreadPoolExecutor(len(sizes)) as threads:
+        with store._db.alone():
+            said = [threads.submit(note, number) for number in range(len(sizes))]
+            for _ in range(1000):
+                if len(store._notes) == len(sizes):
+                    break
+                time.sleep(0.01)
+            assert len(store._notes) == len(sizes)
+            then()
+        return [one.result() for one in said]
+
+
+def written(store: SqliteGallery) -> list[int]:
+    """Returns the numbers of ``noted_at_once`` that are in the file."""
+    with closing(sqlite3.connect(store._db.path)) as db:
+        rows = db.execute("SELECT details FROM audit WHERE action = 'identify' ORDER BY seq")
+        found = [json.loads(details) for (details,) in rows]
+    return [one["number"] for one in found if "number" in one]
+
+
+def test_threads_that_note_at_once_share_a_commit(folder: Path, key: Key | None) -> None:
+    with SqliteGallery(folder, key=key) as store:
+        commits: list[str] = []
+        with store._db.alone() as db:
+            db.set_trace_callback(commits.append)
+        before = store.check().audit_entries
+        assert noted_at_once(store, [0] * 16) == [""] * 16
+        assert commits.count("COMMIT") == 1
+        assert sorted(written(store)) == list(range(16))
+        report = store.check()
+        assert (report.problems, report.audit_entries) == ((), before + 16)
+        store.note("identify", details={"number": 99})
+        assert len(written(store)) == 17
+    assert problems(folder, key) == ()
+
+
+@pytest.mark.parametrize("large", [{0}, {3, 11}, set(range(16))])
+def test_on_a_full_disk_every_entry_is_there_or_its_caller_is_told(
+    folder: Path, key: Key | None, large: set[int]
+) -> None:
+    sizes = [200_000 if number in large else 0 for number in range(16)]
+    with SqliteGallery(folder, key=key) as store:
+        with store._db.alone() as db:
+            (pages,) = db.execute("PRAGMA page_count").fetchone()
+            db.execute(f"PRAGMA max_page_count = {pages + 20}").fetchall()
+        said = noted_at_once(store, sizes)
+        assert sorted(written(store)) == [number for number, one in enumerate(said) if not one]
+        refused = [one for one in said if one]
+        assert all("disk is full" in one and "nothing of this" in one for one in refused)
+        assert large <= {number for number, one in enumerate(said) if one}
+        with store._db.alone() as db:
+            db.execute(f"PRAGMA max_page_count = {pages + 2000}").fetchall()
+        kept = len(written(store))
+        store.note("identify", details={"number": 99})  # and nothing that was refused before
+        assert len(written(store)) == kept + 1
+        assert store.check().ok
+
+
+def test_a_gallery_that_is_closed_meanwhile_tells_every_caller(
+    folder: Path, key: Key | None
+) -> None:
+    with SqliteGallery(folder, key=key) as store:
+        said = noted_at_once(store, [0] * 8, then=store.close)
+        assert all("is closed" in one for one in said)
+        assert written(store) == []
+    assert problems(folder, key) == ()

@@ -7,16 +7,22 @@ import hashlib
 import hmac
 import json
 import re
+import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.cli.conftest import Run, run
+from tests.faults.damage import KINDS, damage
 
-from visavis.errors import BusyError, OptionError
+from visavis.errors import BusyError, KeyFileError, OptionError
 from visavis.service.jobs import Job, Jobs
 from visavis.service.keys import KeyStore, TokenBuckets, access_key_id
 from visavis.service.problems import ProblemError
@@ -239,3 +245,86 @@ def test_folders_of_jobs_are_private_and_erased_in_the_end(tmp_path: Path) -> No
     one.close()
     two.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def _several(path: Path) -> dict[str, str]:
+    """Tokens by what they are; among others one that was revoked."""
+    store = KeyStore(path)
+    made = {
+        "valid": store.create(scopes=["admin"], galleries=["*"]),
+        "revoked": store.create(scopes=["admin"], galleries=["*"]),
+        "expired": store.create(scopes=["verify"], expires="2020-01-01T00:00:00+00:00"),
+    }
+    store.revoke(made["revoked"][0].id)
+    store.own_calibration("gate", ["door"])
+    store.close()
+    return {name: token for name, (_, token) in made.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_opens_nothing(tmp_path: Path, kind: str) -> None:
+    """Neither the service to everybody, nor a key that was revoked."""
+    tokens = _several(tmp_path / "whole")
+    whole = KeyStore(tmp_path / "whole")
+    truth = (True, whole.check(tokens["valid"]), None, None, {"gate": frozenset({"door"})})
+    rng = np.random.default_rng([7, KINDS.index(kind)])
+    refused = 0
+    for _ in range(40):
+        shutil.copy(tmp_path / "whole", tmp_path / "copy")
+        damage(tmp_path / "copy", kind, rng)
+        store = KeyStore(tmp_path / "copy")
+        try:
+            found = (bool(store), *map(store.check, tokens.values()), store.calibrations())
+            assert found == truth
+        except KeyFileError:
+            refused += 1
+        store.close()
+    assert refused
+    whole.close()
+
+
+def test_a_row_that_somebody_changed_is_seen_by_a_running_service(tmp_path: Path) -> None:
+    tokens = _several(tmp_path / "keys")
+    store = KeyStore(tmp_path / "keys")
+    assert store.check(tokens["revoked"]) is None
+    with closing(sqlite3.connect(tmp_path / "keys")) as db:
+        db.execute("UPDATE key SET revoked = NULL")
+        db.commit()
+    for _ in range(2):
+        with pytest.raises(KeyFileError, match="not those that were written"):
+            store.check(tokens["revoked"])
+    store.close()
+
+
+def test_an_empty_file_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "keys").touch()
+    store = KeyStore(tmp_path / "keys")
+    for ask in (lambda: bool(store), lambda: store.create(scopes=["verify"]), store.entries):
+        with pytest.raises(KeyFileError, match="empty"):
+            ask()
+
+
+def test_keys_of_a_former_version_are_kept_and_sealed(tmp_path: Path) -> None:
+    tokens = _several(tmp_path / "keys")
+    with closing(sqlite3.connect(tmp_path / "keys")) as db:
+        db.execute("DROP TABLE seal")
+        db.execute("PRAGMA user_version = 0")
+        db.commit()
+    stores = [KeyStore(tmp_path / "keys") for _ in range(2)]
+    for store in stores:
+        assert store.check(tokens["valid"]) is not None
+        assert store.check(tokens["revoked"]) is None
+    _, token = stores[0].create(scopes=["verify"])
+    assert stores[1].check(token) is not None  # another process wrote: compared, and right
+    for store in stores:
+        store.close()
+
+
+def test_many_processes_may_make_the_first_key(tmp_path: Path) -> None:
+    stores = [KeyStore(tmp_path / "keys") for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda store: store.create(scopes=["verify"])[0], stores))
+    assert {key.id for key in stores[0].entries()} == {key.id for key in made}
+    assert [path.name for path in tmp_path.iterdir()] == ["keys"]
+    for store in stores:
+        store.close()

@@ -14,6 +14,9 @@ from tests.service.conftest import close
 from tests.service.running import Running
 
 import visavis
+from visavis.errors import KeyFileError
+from visavis.service.keys import KeyStore
+from visavis.service.server import serve
 
 
 def test_verify_decides_as_the_command(
@@ -259,6 +262,24 @@ def test_models_health_and_metrics(door: Running, face: bytes) -> None:
     assert "visavis_queue_photos 0.0" in text
     assert 'route="/v1/verify",status="200"' in text
     assert "door" not in text
+
+
+def test_damaged_keys_open_nothing_and_the_service_says_so(
+    door: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Liveness holds; readiness does not; nobody learns where the file is."""
+    store = KeyStore(tmp_path / "keys.sqlite")
+    store.create(scopes=["verify"])
+    store.close()
+    (tmp_path / "keys.sqlite").write_bytes(b"")
+    monkeypatch.setattr(door.service, "keys", KeyStore(tmp_path / "keys.sqlite"))
+    assert door.client.get("/healthz").status_code == 200
+    for path in ("/readyz", "/v1/models", "/v1/people", "/metrics"):
+        answer = door.client.get(path)
+        assert (answer.status_code, answer.json()["reason"]) == (500, "key-file")
+        assert str(tmp_path) not in answer.text
+    with pytest.raises(KeyFileError, match=str(tmp_path)):
+        serve(door.service, host="127.0.0.1", port=0, grace=1)
 
 
 def test_answers_have_security_headers_and_the_request_id(door: Running) -> None:

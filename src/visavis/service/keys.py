@@ -25,7 +25,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from visavis.errors import DataError, OptionError
+from visavis.errors import KeyFileError, OptionError
 from visavis.types import Record
 
 SCOPES: Final = {
@@ -45,12 +45,18 @@ RATE: Final = 600
 _TOKEN: Final = re.compile(r"vv_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 _ACCESS_KEY: Final = re.compile(r"VVAK([0-9A-F]{12})", re.ASCII)
 _LABEL: Final = 100
-_TABLE: Final = """CREATE TABLE IF NOT EXISTS key (
+_TABLES: Final = (
+    """CREATE TABLE IF NOT EXISTS key (
     id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, scopes TEXT NOT NULL,
     galleries TEXT NOT NULL, rate INTEGER NOT NULL, created TEXT NOT NULL, expires TEXT,
-    revoked TEXT)"""
-_OWNERS: Final = """CREATE TABLE IF NOT EXISTS calibration (
-    name TEXT PRIMARY KEY, galleries TEXT NOT NULL)"""
+    revoked TEXT)""",
+    """CREATE TABLE IF NOT EXISTS calibration (
+    name TEXT PRIMARY KEY, galleries TEXT NOT NULL)""",
+    "CREATE TABLE seal (digest BLOB NOT NULL)",
+    "INSERT INTO seal VALUES (x'')",
+    "PRAGMA user_version = 1",
+)
+"""Statements for a new file, or for one of a former version, which had no seal."""
 _COLUMNS: Final = "id, label, scopes, galleries, rate, created, expires, revoked"
 
 
@@ -99,17 +105,20 @@ class ServiceKey(Record):
 class KeyStore:
     """Keys in a SQLite file that only its owner can read. Thread-safe; processes may share it.
 
+    A digest covers all rows: a damaged file must neither open the service to everybody nor bring a
+    revoked key back. It is compared when the file is opened, and after another process wrote.
+
     Args:
         path: the file; made when the first key is.
 
-    Raises:
-        DataError: the file cannot be read.
+    Every method raises ``KeyFileError`` if the file is damaged, or cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._sound = -1  # SQLite's data_version of the content that was compared
 
     def create(
         self,
@@ -149,7 +158,7 @@ class KeyStore:
         key = ServiceKey(
             identity, label, chosen, tuple(dict.fromkeys(galleries)), rate, _now(), expires, None
         )
-        with self._open(create=True) as db:
+        with self._open(write=True, create=True) as db:
             assert db is not None  # noqa: S101
             db.execute(
                 f"INSERT INTO key (hash, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -170,7 +179,7 @@ class KeyStore:
         Raises:
             OptionError: there is no such key.
         """
-        with self._open() as db:
+        with self._open(write=True) as db:
             wanted = "UPDATE key SET revoked = coalesce(revoked, ?) WHERE id = ?"
             changed = 0 if db is None else db.execute(wanted, (_now(), key)).rowcount
         if not changed:
@@ -208,7 +217,7 @@ class KeyStore:
 
     def own_calibration(self, name: str, galleries: Sequence[str] | None) -> None:
         """Notes for which galleries a calibration was made; ``None``: it belongs to nobody."""
-        with self._open(create=galleries is not None) as db:
+        with self._open(write=True, create=galleries is not None) as db:
             if db is not None:
                 db.execute("DELETE FROM calibration WHERE name = ?", (name,))
             if db is not None and galleries is not None:
@@ -228,28 +237,93 @@ class KeyStore:
                 self._db = None
 
     @contextlib.contextmanager
-    def _open(self, *, create: bool = False) -> Iterator[sqlite3.Connection | None]:
+    def _open(
+        self, *, write: bool = False, create: bool = False
+    ) -> Iterator[sqlite3.Connection | None]:
         """Yields the database in a transaction; ``None`` if there is none yet."""
         with self._lock:
             try:
                 if self._db is None and (create or self._path.exists()):
-                    self._path.parent.mkdir(parents=True, exist_ok=True)
-                    os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-                    self._path.chmod(0o600)
-                    db = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
-                    db.execute(_TABLE)
-                    db.execute(_OWNERS)
-                    self._db = db
+                    self._db = self._connected()
                 if self._db is None:
                     yield None
-                else:
-                    with self._db:
-                        yield self._db
-            except (OSError, sqlite3.Error) as error:
-                raise DataError(
+                    return
+                db = self._db
+                db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+                try:
+                    self._require_sound(db)
+                    yield db
+                    if write:
+                        db.execute("UPDATE seal SET digest = ?", (_digest(db),))
+                    db.execute("COMMIT")
+                finally:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+            except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
+                raise KeyFileError(
                     f"the keys in {self._path} cannot be read or written ({error})",
                     "check the file and the free space on the disk",
                 ) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if not self._path.exists():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            new = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
+            try:
+                os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+                with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
+                    _prepare(db)
+                with contextlib.suppress(FileExistsError):  # another process was quicker
+                    os.link(new, self._path)  # with its tables, or not at all
+            finally:
+                new.unlink(missing_ok=True)
+        self._path.chmod(0o600)
+        if not self._path.stat().st_size:
+            raise self._damaged("it is empty")
+        db = sqlite3.connect(self._path, timeout=30, check_same_thread=False, isolation_level=None)
+        try:
+            if db.execute("PRAGMA user_version").fetchone() == (0,):
+                _prepare(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _require_sound(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA data_version").fetchone()
+        if version == self._sound:
+            return
+        (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise self._damaged(found)
+        if db.execute("SELECT digest FROM seal").fetchall() != [(_digest(db),)]:
+            raise self._damaged("its rows are not those that were written")
+        self._sound = version
+
+    def _damaged(self, problem: str) -> KeyFileError:
+        return KeyFileError(
+            f"the keys in {self._path} are damaged: {problem}",
+            "restore the file from a backup, or remove it and make new keys",
+        )
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """Makes the tables that are missing, and seals what there is."""
+    db.execute("BEGIN IMMEDIATE")
+    if db.execute("PRAGMA user_version").fetchone() == (0,):  # no other process was quicker
+        for statement in _TABLES:
+            db.execute(statement)
+        db.execute("UPDATE seal SET digest = ?", (_digest(db),))
+    db.execute("COMMIT")
+
+
+def _digest(db: sqlite3.Connection) -> bytes:
+    """Returns the digest of all rows."""
+    digest = hashlib.blake2b(digest_size=16)
+    for query in (f"SELECT hash, {_COLUMNS} FROM key ORDER BY id",
+                  "SELECT name, galleries FROM calibration ORDER BY name"):  # fmt: skip
+        digest.update(repr(db.execute(query).fetchall()).encode())
+    return digest.digest()
 
 
 def access_key_id(key: ServiceKey) -> str:

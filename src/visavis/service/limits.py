@@ -18,7 +18,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visavis.service.problems import ProblemError, Respond
+from visavis.errors import KeyFileError, VisavisError
+from visavis.service.problems import ProblemError, Respond, as_problem
 from visavis.service.state import LOOPBACK, Service
 
 log: Final = logging.getLogger("visavis.service")
@@ -63,6 +64,8 @@ class Guard:
             await self._app(scope, exchange.receive, exchange.send)
         except ProblemError as error:
             await exchange.refuse(error)
+        except VisavisError as error:
+            await exchange.refuse(as_problem(error))
         except ClientDisconnect:
             exchange.gone()
         except Exception as error:  # noqa: BLE001  # answered with 500; the service goes on
@@ -77,7 +80,7 @@ class Guard:
         length, options = headers.get("content-length", "0"), self._service.options
         if length.isdecimal() and int(length) > options.body_bytes:
             raise _too_large(options.body_bytes)
-        if not self._service.keys:  # open: a web page must not reach it through the browser
+        if self._open():  # a web page must not reach it through the browser
             host = _host(headers.get("host", ""))
             if host not in LOOPBACK:
                 raise ProblemError(
@@ -90,6 +93,12 @@ class Guard:
                     403, "forbidden-origin", f"the request comes from {origin[:80]!a}",
                     "an open service answers its own pages only",
                 )  # fmt: skip
+
+    def _open(self) -> bool:
+        try:
+            return not self._service.keys
+        except KeyFileError:  # what needs a key is refused where it is checked
+            return False
 
 
 class _Exchange:

@@ -43,6 +43,7 @@ _STATUS: Final[tuple[tuple[type[VisavisError], int], ...]] = (
     (errors.GalleryDamagedError, 500),
     (errors.GalleryKeyError, 500),
     (errors.ErasureIncompleteError, 500),
+    (errors.KeyFileError, 500),
     (errors.ModelDamagedError, 500),
     (errors.ModelUnavailableError, 500),
     (errors.ModelRefusedError, 500),
@@ -162,9 +163,10 @@ def as_problem(error: VisavisError) -> ProblemError:
     status = status_of(error)
     headers = {"Retry-After": str(math.ceil(_RETRY))} if status in _SHUTTING else {}
     title = (inspect.getdoc(type(error)) or "").partition("\n")[0]
-    return ProblemError(
-        status, error.reason, error.got, for_clients(error.remedy), headers=headers, title=title
-    )
+    got, remedy = error.got, for_clients(error.remedy)
+    if isinstance(error, errors.KeyFileError):  # told to those without a key, too: not its place
+        got, remedy = "the service cannot read its keys", "ask who runs it: `visavis keys list`"
+    return ProblemError(status, error.reason, got, remedy, headers=headers, title=title)
 
 
 def for_clients(text: str) -> str:

@@ -136,10 +136,12 @@ def serve(service: Service, *, host: str, port: int, grace: float, app: Any = No
 
     Raises:
         OptionError: the address cannot be listened on, or needs a key.
+        KeyFileError: the keys cannot be read.
     """
     server = configured(service, host=host, port=port, grace=grace, app=app)
+    is_open = not service.keys
     log_as_json()
-    if not service.keys:
+    if is_open:
         log.warning("no key: the service is open to everybody on this machine, on %s only", host)
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {one: signal.getsignal(one) for one in signals}

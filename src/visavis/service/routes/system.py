@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from visavis.api import models as api_models
@@ -37,8 +38,10 @@ async def alive(caller: Annotated[Caller, needs(ANYONE)]) -> Answer:
 
 @router.get("/readyz", **described(_STATUS))
 async def ready(request: Request, caller: Annotated[Caller, needs(ANYONE)]) -> Answer:
-    """Say whether models are loaded and galleries are open."""
-    if not service_of(request).ready:
+    """Say whether models are loaded, galleries are open and keys can be read."""
+    service = service_of(request)
+    await run_in_threadpool(bool, service.keys)  # raises if they cannot
+    if not service.ready:
         raise ProblemError(
             503, "not-ready", "models are being loaded, or the service is ending", "ask again",
             headers={"Retry-After": "1"},
