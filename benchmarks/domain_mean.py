@@ -66,7 +66,7 @@ DRAWS = 4
 SPLITS = 2
 VIEW2_DRAWS = 20
 
-# FMR / claim at 1e-3 before levelling came, when templates were plain, too.
+# FMR / claim at 1e-3 of the version before, whose templates were plain, too.
 BEFORE = {
     "motion": 12.89,
     "low light": 0.73,
@@ -118,7 +118,7 @@ Curves = dict[tuple[str, int], Curve]
 
 
 def few(populations: Sequence[Population], shipped: Calibration) -> Curves:
-    """FNMR at a measured FMR of 1e-3, and FMR at the model's threshold about a mean."""
+    """FNMR at a measured FMR of 1e-3, and FMR at the model's threshold for centered templates."""
     curves: Curves = {}
     for population in populations:
         x, people = population.vectors, population.people
@@ -163,10 +163,10 @@ def few_table(curves: Curves, kinds: int) -> Table:
             *(f"FMR / claim, {kind}" for kind in SHRUNKEN),
             ESTIMATED,
         ),
-        note="FNMR at the measured FMR over that of plain templates: geometric mean of "
-        f"{kinds} sets (the worst), those that miss more than one pair in 1,000 and hold so many "
-        "photos. FMR at the model's own threshold about a mean, and at the "
-        "one that is estimated from the photos.",
+        note="FNMR at the measured FMR, divided by that of plain templates: geometric mean of "
+        f"{kinds} sets and, in brackets, the worst. Left out: sets with fewer photos, or with an "
+        "FNMR below 1 in 1,000. FMR / claim: at the model's own threshold for centered "
+        "templates; last column: at the threshold estimated from the photos.",
     )
     for n in NUMBERS:
         cells = []
@@ -380,14 +380,17 @@ def _sides(
 
 
 def view2(root: Path, templates: Mapping[Path, Vectors]) -> Table:
-    """View 2 as shipped and about the mean of training people who are in none of its pairs."""
+    """View 2 as shipped, and centered on the mean of training people in none of its pairs."""
     protocol = lfw.view(2, root)
     x = np.stack([templates[photo] for photo in protocol.photos])
     used = set(protocol.people)
     allowed = [own for name, own in lfw.people(root, "train").items() if name not in used]
     table = Table(
         "LFW's View 2",
-        ("templates", "accuracy", "lowest", "highest", "AUC", "FNMR at 0.01", "FNMR at 0.001"),
+        (
+            *("templates", "accuracy (mean of draws)", "lowest", "highest", "AUC"),
+            *("FNMR at 0.01", "FNMR at 0.001"),
+        ),
         note=f"Means of one photo a person, of the {len(allowed):,} people of peopleDevTrain who "
         f"are in no pair of View 2; {VIEW2_DRAWS} draws.",
     )
@@ -413,7 +416,7 @@ def view2(root: Path, templates: Mapping[Path, Vectors]) -> Table:
         ends = np.array(rows)[:, 0]
         table.rows.append(
             (
-                f"about the mean of {n:,} people" if n else "as shipped",
+                f"centered on the mean of {n:,} people" if n else "as shipped",
                 *(f"{v:.4f}" for v in (accuracy, ends.min(), ends.max())),
                 f"{auc:.5f}",
                 *(f"{v:.4f}" for v in fnmr),
@@ -425,12 +428,12 @@ def view2(root: Path, templates: Mapping[Path, Vectors]) -> Table:
 def poor_photos(
     recognizer: Recognizer, people: Mapping[str, Sequence[Path]], cache: EmbeddingCache
 ) -> Table:
-    """The shipped thresholds on degraded photos, beside what held before levelling came."""
+    """The shipped thresholds on degraded photos, and those of the version before."""
     often = [photo for own in people.values() if len(own) > 1 for photo in own[:3]][:900]
     point = recognizer.calibration.operating_point(1e-3)
     table = Table(
         "The shipped threshold for 1e-3 on poor photos",
-        ("photos", "FMR / claim", "before levelling", "FNMR there"),
+        ("photos", "FMR / claim", "version before", "FNMR there"),
         note="900 photos of View 1's test people, three a person.",
     )
     for how in DEGRADATIONS:
@@ -448,8 +451,9 @@ def members(faces: Population) -> Table:
     table = Table(
         "Who is in a mean: AUC of members against others",
         ("people in the mean", "same photo", "another photo", "same, mean known", "another, known"),
-        note="0.5 is chance. By the score with the mean; or, to somebody who knows the mean of "
-        "everybody, with the difference of the two. LFW, 20 draws.",
+        note="0.5 is chance. Guessed from the score with the mean; in the last two columns from "
+        "the score with the difference between it and the mean of everybody, if that is known. "
+        "LFW, 20 draws.",
     )
     photos = np.bincount(faces.people)
     several, single = np.flatnonzero(photos > 1), np.flatnonzero(photos == 1)

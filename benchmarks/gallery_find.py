@@ -56,7 +56,8 @@ class Find:
         table = Table(
             f"A query among {FACES:,} faces",
             ("", "search ms", "× visavis", "whole call ms", "× visavis", "right"),
-            note="Medians. Search is the call without detection and embedding.",
+            note='Medians. `find` is deepface\'s; "search ms" is the call without detection and '
+            "embedding.",
         )
         for mode in (OWN, *MODES):
             table.rows.append(

@@ -112,8 +112,9 @@ def measured(kind: str, faces: int, tried: int, removals: int) -> dict[str, floa
 
 def table(results: dict[tuple[str, int], dict[str, float]]) -> Table:
     """The figures, Milvus Lite's beside SQLite's and their ratio."""
-    columns = ("", "faces/CPU s in", "CPU/probe", "× one product", "p50", "p99", "recall@5",
-               "open + first", "CPU/removal", "peak memory", "bytes a face")  # fmt: skip
+    columns = ("", "faces enrolled per CPU s", "CPU/probe", "× one product", "p50", "p99",
+               "recall@5", "open + first search", "CPU/removal", "peak memory",
+               "bytes/face")  # fmt: skip
     rows = []
     for (kind, faces), r in results.items():
         rows.append((

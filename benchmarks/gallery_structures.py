@@ -53,8 +53,8 @@ def _measured(faces: int, *, graph: bool) -> Table:
     table = Table(
         f"Structures over {faces:,} faces",
         ("structure", "build CPU s", "bytes a face", "CPU ms", "recall, mated", "non-mated"),
-        note="Recall: the true closest is among the proposals (200 of the scans, 1 of the others, "
-        "which compare exactly). Bytes: beside the templates.",
+        note="Recall: the true closest template is among the candidates (200 of a scan, 1 of the "
+        "others, which compare exactly). Bytes: in addition to the templates.",
     )
 
     def row(name: str, index: Any, build: float, extra: float, proposals: int) -> None:

@@ -50,8 +50,8 @@ Images = tuple[Tensor, ...]
 """One tensor for each way through the network."""
 
 
-TUTORIAL = "tutorial: JPEGs one by one, two ways a pair"
-ALONE = "tutorial, a step a pair"
+TUTORIAL = "tutorial: JPEGs one by one, two forward passes per pair"
+ALONE = "tutorial, one step per pair"
 PAGE = ROOT / "docs" / "concepts" / "training-data.md"
 
 
@@ -267,7 +267,7 @@ def table_of(recipe: Recipe, rows: list[Row], batch_size: int, *, busy: bool) ->
     tutorial = next(rate for row, rate in zip(rows, rates, strict=True) if row.title == TUTORIAL)
     ours = rates[-3]
     single = [rate for row, rate in zip(rows, rates, strict=True) if row.title == ALONE]
-    pairwise = f", {ours / single[0]:.1f} times the one with a step a pair" if single else ""
+    pairwise = f", {ours / single[0]:.1f} times the one with one step per pair" if single else ""
     cells = [
         (
             row.title,
@@ -280,13 +280,13 @@ def table_of(recipe: Recipe, rows: list[Row], batch_size: int, *, busy: bool) ->
     return Table(
         f"{recipe.backbone} at {recipe.input_size} px, batches of {batch_size} images, "
         f"{torch.get_num_threads()} threads",
-        ("training steps", "images/s", "CPU ms an image", "to the tutorial"),
+        ("training steps", "images/s", "CPU ms per image", "relative to the tutorial"),
         cells,
         f"The recipe from a pack reaches {share(rows[-2], rows[-3], busy=busy)} of its step on "
         f"constant crops and {share(rows[-1], rows[-3], busy=busy)} of a step on ready images "
         f"(median of the rounds, 10th and 90th percentile); {ours / tutorial:.1f} times the "
         f"tutorial's loop{pairwise}. Load {load()}; by "
-        f"{'processor time' if busy else 'the clock'}.",
+        f"{'processor time' if busy else 'wall time'}.",
     )
 
 

@@ -110,7 +110,7 @@ def table(title: str, found: dict[str, NDArray[np.float64]]) -> Table:
     result = Table(
         title,
         ("computed in", "mean", "99 %", "largest", f"at most {LIMIT:g}"),
-        note="Change of a score against float32 in ONNX Runtime, without sign.",
+        note="Absolute difference of a score from float32 in ONNX Runtime.",
     )
     for way, moved in found.items():
         cells = (moved.mean(), np.quantile(moved, 0.99), moved.max())

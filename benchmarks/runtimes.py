@@ -263,7 +263,8 @@ def _warm_table(times: dict[Key, list[float]], threads: int) -> Table:
     table = Table(
         f"Warm, {threads} {plural}, ms a call",
         ("model, input", *columns, "folded, ORT / OV"),
-        note="Medians, all in turns. The last column is the median of the ratios call by call.",
+        note="Medians of interleaved calls. The last column is the median of the ratios call by "
+        "call.",
     )
     for model, shapes in SHAPES.items():
         for shape in shapes:

@@ -106,7 +106,7 @@ class Case:
 def fpir_table(cases: Sequence[Case], calibration: Calibration, rounds: int) -> Table:
     """How many visits of strangers get a name, and how many enrolled people are missed."""
     table = Table(
-        "Strangers named a visit, measured / stated",
+        "Visits of strangers that get a name: measured FPIR / stated FPIR",
         ("visits of", "searched", "strangers", *(
             text for rate in RATES
             for text in (f"at {fmr_name(rate)}", f"missed at {fmr_name(rate)}")
@@ -198,12 +198,15 @@ def cases(folder: Path, recognizer: Recognizer, people: int) -> list[Case]:
 
 
 def speed_table(clip: Path, repeats: int) -> Table:
-    """Real-time factors on one core."""
+    """Speed on one core, relative to real time."""
     table = Table(
-        "Speed on one core: seconds of video a second",
-        ("what", "real-time factor, CPU time", "wall time", "CPU ms a frame"),
-        note=f"640x360, 10 frames a second, one thread on one core, median of {repeats} runs, "
-        "loading left out. By CPU time other load counts less.",
+        "Speed on one core: seconds of video processed per second",
+        (
+            *("what", "video seconds per CPU second"),
+            *("per second of wall time", "CPU ms per frame"),
+        ),
+        note=f"640x360, 10 frames per second, one thread on one core, median of {repeats} runs, "
+        "without loading. CPU time depends less on other load.",
     )
     photos = clip.parent
     names = ("lin-manuel-miranda.png", "alex-lacamoire.png", "obama.jpg", "biden.jpg")

@@ -73,7 +73,7 @@ class ImageTooLargeError(ImageError):
 
 
 class ImageUnsupportedError(ImageError):
-    """The image is a real image, of a kind we refuse (zero size, float array, ...)."""
+    """The image is of a kind that is not supported (zero size, float array, ...)."""
 
 
 class FaceError(VisavisError):
@@ -103,7 +103,7 @@ class ModelDamagedError(ModelError):
 
 
 class ModelUnavailableError(ModelError):
-    """The model's file is on none of its sources, or the network was not allowed."""
+    """No source has the model's file, or downloading was not allowed."""
 
 
 class ModelRefusedError(ModelError):
@@ -111,7 +111,7 @@ class ModelRefusedError(ModelError):
 
 
 class ModelMismatchError(ModelError):
-    """Templates, thresholds or galleries of two different models were brought together."""
+    """Templates, thresholds or galleries of two different models were combined."""
 
 
 class MissingExtraError(VisavisError, ImportError):
@@ -158,7 +158,7 @@ def require_extra(extra: str, purpose: str, *, module: str | None = None) -> Non
 
 
 class BusyError(VisavisError):
-    """Too much is waiting already, or the end has come; the same request may succeed later."""
+    """The queue is full, or the process is ending; the same request may succeed later."""
 
 
 class CalibrationError(VisavisError):
@@ -202,7 +202,7 @@ class PersonExistsError(GalleryError):
 
 
 class GalleryDamagedError(GalleryError):
-    """A file of the gallery is not what was written: a flipped bit, or a broken audit chain."""
+    """A file of the gallery is damaged: a changed bit, or a broken hash chain of the audit log."""
 
 
 class GalleryKeyError(GalleryError):
@@ -214,11 +214,11 @@ class GalleryBusyError(GalleryError, BusyError):
 
 
 class ErasureIncompleteError(GalleryError):
-    """The change was made for good, but bytes of what it erased may still be in the files."""
+    """The change is permanent, but bytes of the erased data may still be in the files."""
 
 
 class NotAlignedError(FaceError):
-    """The picture was said to be an aligned crop and is none."""
+    """The image should be an aligned crop, but is not."""
 
 
 class ConstraintError(VisavisError):
@@ -226,20 +226,20 @@ class ConstraintError(VisavisError):
 
 
 class TrainingError(VisavisError):
-    """A training run cannot start or go on."""
+    """A training run cannot start or continue."""
 
 
 class CollapseError(TrainingError):
-    """Training came to embeddings that tell nobody apart, or to numbers that are not finite."""
+    """Training collapsed: the embeddings of all people are alike, or numbers are not finite."""
 
 
 class ExportError(ModelError):
-    """A network cannot be written as a file that computes the same."""
+    """A network cannot be exported to a file that computes the same."""
 
 
 @contextlib.contextmanager
 def writing_to(path: Path, remedy: str = "choose another folder") -> Iterator[None]:
-    """Turn what the operating system has against writing a file or folder into a DataError."""
+    """Turns an OSError of writing a file or folder into a DataError."""
     try:
         yield
     except OSError as error:
@@ -250,7 +250,7 @@ def writing_to(path: Path, remedy: str = "choose another folder") -> Iterator[No
 
 @contextlib.contextmanager
 def decoding(source: object, error: type[VisavisError], remedy: str) -> Iterator[None]:
-    """Turn what msgspec has against a document into an error that names the source and the field.
+    """Turns an error of msgspec into one that names the source and the field.
 
     >>> import msgspec
     >>> with decoding("a.json", DataError, "write it again"):

@@ -1,4 +1,4 @@
-"""Frozen records that travel between the rooms. numpy only.
+"""Frozen records that sub-packages exchange. numpy only.
 
 Boxes are ``(x, y, width, height)`` and landmarks ``(x, y)``, both in pixels of the upright image,
 origin at the top left corner of the top left pixel. A *score* is a cosine similarity in [-1, 1],

@@ -247,7 +247,7 @@ def test_a_whole_photo_is_no_crop(run: Run, portrait: np.ndarray, tmp_path: Path
     Image.fromarray(whole).save(tmp_path / "people" / "Zoë" / "1.png")
     refused = run("data", "pack", tmp_path / "people", tmp_path / "x", "--aligned")
     assert refused.code == 2
-    assert "no aligned crops" in refused.err
+    assert "not aligned crops" in refused.err
     assert not (tmp_path / "x").exists()
     packed = run("data", "pack", tmp_path / "people", tmp_path / "x", "--size", "112",
                  "--crop-scale", "1", "--json")  # fmt: skip

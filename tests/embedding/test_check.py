@@ -217,7 +217,7 @@ def test_an_output_of_whole_numbers(build, tmp_path: Path) -> None:
     model = onnx.load(path)
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
     onnx.save(model, path)
-    refused(path, "puts out int64")
+    refused(path, "returns int64")
 
 
 def test_values_that_are_not_finite(build) -> None:
@@ -228,7 +228,7 @@ def test_values_that_are_not_finite(build) -> None:
 
 
 def test_zeros(build) -> None:
-    refused(build(stored={"weight": np.zeros((_POOLED, DIMENSION), np.float32)}), "puts out zeros")
+    refused(build(stored={"weight": np.zeros((_POOLED, DIMENSION), np.float32)}), "returns zeros")
 
 
 def test_the_same_vector_for_every_photo(build) -> None:

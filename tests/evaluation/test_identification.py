@@ -215,7 +215,7 @@ def test_the_report_is_one_page_without_names(tmp_path, calibration) -> None:
         (Plan(photos=0), OptionError, "1 or more"),
         (Plan(fusion="sum"), OptionError, "weighted"),  # type: ignore[arg-type]
         (Plan(enroll=41), DataError, "at most 40"),
-        (Plan(enroll=40), DataError, "strangers are people who are not"),
+        (Plan(enroll=40), DataError, "others are needed as non-mated probes"),
         (Plan(photos=7), DataError, "one more is the probe"),
     ],
 )

@@ -90,7 +90,7 @@ def test_a_repeated_pair_is_noted(tmp_path: Path, people: Path) -> None:
     [
         ("", "an empty file"),
         ("a,b\n", "no column 'same'"),
-        ("a,b,same,A\n", "column 'a' stands twice"),
+        ("a,b,same,A\n", "column 'a' occurs twice"),
         ("a,b,same\n", "a header without rows"),
         (f"a,b,same\n{A},{B},1\n", "1 pairs, all mated"),
         (f"a,b,same\n{A},{B},0\n", "1 pairs, all non-mated"),

@@ -76,7 +76,7 @@ def test_a_header_of_many_columns_is_read_once(tmp_path: Path) -> None:
         read_table(path, required={"b": "another"})
     assert len(str(told.value)) < 1000
     path.write_text(",".join(["a", *columns, "c7"]) + "\n")
-    with pytest.raises(DataError, match="'c7' stands twice"):
+    with pytest.raises(DataError, match="'c7' occurs twice"):
         read_table(path, required={"a": "one"})
 
 

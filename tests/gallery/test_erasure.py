@@ -179,7 +179,7 @@ def test_who_reads_without_end_holds_the_erasure_up_but_not_for_ever(tmp_path: P
     reader.execute("SELECT count(*) FROM face").fetchone()
     with pytest.raises(GalleryBusyError) as told:
         store.remove("Person 04")
-    assert str(told.value).startswith("done, and no answer knows of it any more")
+    assert str(told.value).startswith("done, and no later answer contains it")
     assert "Person 04" not in [person.name for person in store.people()]
     assert len(list(store.people())) == 19
     (found,) = store.search(VECTORS[4:5], model_sha256=MODEL, k=30)

@@ -94,7 +94,7 @@ def test_a_tie_with_somebody_else_is_no_first_place() -> None:
     ("call", "says"),
     [
         (lambda: ranks([[0.1]], [1]), "there are 1 columns"),
-        (lambda: ranks([[0.1]], [0.0]), "one column number a probe"),
+        (lambda: ranks([[0.1]], [0.0]), "one column number per probe"),
         (lambda: ranks([[np.nan]], [0]), "NaN"),
         (lambda: cmc([0]), "at least 1"),
         (lambda: cmc([]), "ranks"),

@@ -168,7 +168,7 @@ class Fixer:
         """
         standing = [one for one in self._store.corrections() if not one.undone]
         if not standing:
-            raise OptionError("undo", "there is no correction to take back")
+            raise OptionError("undo", "there is no correction to undo")
         last = standing[-1]
         self._store.set_undone(last.id)
         back = {

@@ -50,7 +50,7 @@ def write(folder: Path, album: Album) -> str | None:
     except OSError as error:
         raise DataError(
             f"{folder}: the folders cannot be written ({error.strerror or error})",
-            "where the disk knows no links, ask for copies: --copy",
+            "if the file system has no links, use copies: --copy",
         ) from error
 
 
@@ -61,7 +61,9 @@ def check(folder: Path) -> None:
         DataError: it exists and was not written by us.
     """
     if folder.is_symlink() or (folder.exists() and not (folder / _LIST).is_file()):
-        raise DataError(f"{folder}: not a folder of ours", "move it away, or choose another --out")
+        raise DataError(
+            f"{folder}: not a folder that visavis wrote", "move it, or choose another --out"
+        )
 
 
 def _write_list(folder: Path, text: str) -> None:

@@ -154,7 +154,7 @@ def matching(name: str, files: Sequence[PhotoFile]) -> list[PhotoFile]:
 
 def _link(cells: list[str], source: str, references: References, *, must: bool) -> Link:
     if len(cells) != 2:
-        raise DataError(f"{source}: {len(cells)} cells", "give two faces a line: f12,f15")
+        raise DataError(f"{source}: {len(cells)} cells", "give two faces per line: f12,f15")
     try:
         a, b = references.faces(cells)
     except VisavisError as error:

@@ -335,7 +335,7 @@ def locked(state: Path) -> Iterator[None]:
             yield
     except Timeout as error:
         raise DataError(
-            f"{state}: another visavis works on this collection", "wait until it is done"
+            f"{state}: another visavis process works on this collection", "wait until it is done"
         ) from error
     except OSError as error:
         raise DataError(

@@ -75,11 +75,11 @@ def cluster(
 
     Args:
         folder: folder of the photos.
-        out: takes the contact sheet, the tables, a folder of links a person, and the memory of
+        out: folder for the contact sheet, tables, a folder of links per person, and the state of
             this collection.
-        false_merge: accepted share of faces, in (0, 1), that end up beside a stranger.
-        must: a CSV, two faces a line (``f12`` or ``photo.jpg#2``) that are one person.
-        cannot: a CSV, two faces a line that are two people.
+        false_merge: accepted share of faces, in (0, 1), in the cluster of another person.
+        must: a CSV, two faces per line (``f12`` or ``photo.jpg#2``) that are one person.
+        cannot: a CSV, two faces per line that are two people.
         same_photo: two faces of one photo are two people; ``False`` for collages.
         anew: do not start from the clusters of earlier runs. Corrections hold all the same.
         gallery: names clusters by the people enrolled in it.

@@ -63,20 +63,21 @@ def calibrate(
     Photos without a usable face are left out and counted in ``failures``.
 
     Args:
-        people: labelled photos: a folder that holds one a person.
+        people: labelled photos: a folder with one subfolder per person.
         pairs: labelled pairs instead: a CSV with columns ``a``, ``b``, ``same``.
         unlabelled: photos of mostly different people instead, names unknown: a folder, or photos
-            as for ``embed``; 50 at least, 200 or more do well.
+            as for ``embed``; at least 50, better 200 or more.
         unlabelled_b: with ``unlabelled``, photos of the second camera, where photos of one are
             compared with photos of the other; ``verify(first, second)`` then.
         name: save the calibration under this name, for ``calibration=name`` of all use cases.
         out: write the calibration to this file; it is not saved under its name then.
-        dataset: what the photos are, for people to read; the folder's name when ``None``.
+        dataset: description of the photos; ``None``: the folder's name.
         mean: center on the photos' mean template; ``False`` (of labelled photos only) makes a
             calibration for other photos than these, too.
         fmr: false match rates that must be supported, each in (0, 1).
         root: folder that the paths of ``pairs`` start from.
-        people_list: use only the folders named in this file, one a line; after a tab, anything.
+        people_list: use only the folders named in this file, one per line; text after a tab is
+            ignored.
         command: what makes the calibration again, for people to read.
         cache: use the template cache in the home folder.
         workers: photos processed in parallel; ``None``: one per core.
@@ -91,7 +92,9 @@ def calibrate(
         UnsupportedFmrError: the data cannot support a rate of ``fmr``.
     """
     if sum(given is not None for given in (people, pairs, unlabelled)) != 1:
-        raise OptionError("a calibration of nothing", "give one of people, pairs and unlabelled")
+        raise OptionError(
+            "a calibration without photos", "give one of people, pairs and unlabelled"
+        )
     if unlabelled_b is not None and unlabelled is None:
         raise OptionError("unlabelled_b alone", "give the first camera's photos as unlabelled")
     if not mean and unlabelled is not None:

@@ -316,7 +316,7 @@ def check(
     from visavis.training.data.pack import without
 
     if against is None and drop is not None:
-        raise OptionError(f"--drop {drop} without --against", "say what will be tested with")
+        raise OptionError(f"--drop {drop} without --against", "give the test data: --against")
     if drop is not None and Path(drop).exists():
         raise OptionError(f"--drop {drop}: is there already", "name another file")
     opened = show(pack)

@@ -34,7 +34,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     array([0, 1, 0, ...])
 
     Args:
-        false_merge: accepted share of faces, in (0, 1), that end up beside a stranger.
+        false_merge: accepted share of faces, in (0, 1), in the cluster of another person.
         model: registered embedder that made the templates.
         calibration: name of a saved calibration; the model's own when ``None``. Or a
             ``Calibration``, of whatever made the templates: ``model`` is not looked at then.

@@ -821,7 +821,7 @@ def person_photos(
         return of_table(path)
     if not path.exists():
         raise OptionError(f"{source} is not there", "name photos, a folder of folders, or a CSV")
-    raise OptionError(f"{source}, a photo of nobody", 'say whose it is: --name "..."')
+    raise OptionError(f"{source}, a photo without a name", 'say who it is: --name "..."')
 
 
 def check_import(file: Place, existing: str) -> None:

@@ -229,7 +229,9 @@ def add(
         return _add_directory(store, folder, None if file is None else str(name), home)
     missing = [key for key, value in stated.items() if value is None]
     if missing or mean is None or std is None or color is None or license is None:
-        raise OptionError(f"{file} without {', '.join(missing)}", "the file cannot tell it")
+        raise OptionError(
+            f"{file} without {', '.join(missing)}", "the file does not contain this: give them"
+        )
     from visavis.weights.registry import triple
 
     means, stds = (triple(v if isinstance(v, (int, float)) else tuple(v)) for v in (mean, std))

@@ -16,7 +16,7 @@ def people_in(folder: Path, people_list: Path | None) -> tuple[list[Path], list[
         DataError: fewer than two people with photos.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: not a folder", "give a folder that holds a folder a person")
+        raise DataError(f"{folder}: not a folder", "give a folder with one subfolder per person")
     wanted = names_in(people_list) if people_list else None
     photos: list[Path] = []
     owners: list[str] = []
@@ -29,7 +29,7 @@ def people_in(folder: Path, people_list: Path | None) -> tuple[list[Path], list[
     if len(set(owners)) < 2:
         raise DataError(
             f"{folder}: photos of {len(set(owners))} people",
-            "give a folder that holds a folder a person, two people or more",
+            "give a folder with one subfolder per person, two people or more",
         )
     return photos, owners
 

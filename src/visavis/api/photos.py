@@ -156,7 +156,7 @@ def embed_many(
     found = listed(photos)
     total = len(found) if isinstance(found, Sequence) else 0
     if names is not None and total and len(names) != total:
-        raise OptionError(f"{len(names)} names for {total} photos", "give one a photo")
+        raise OptionError(f"{len(names)} names for {total} photos", "give one per photo")
     known = recognizer(**options)
 
     def rows() -> Iterator[PhotoResult]:

@@ -75,24 +75,24 @@ def watch(
         gallery: who is enrolled, or the gallery's location.
         fpir: accepted false positive identification rate of visits, in (0, 1); ``None``: 0.01, or
             the lowest supported rate if that is higher.
-        fps: most frames a second that are looked at: of a file of its own time. A stream is looked
-            at less often if the analysis takes longer; the newest frame comes first.
-        looks: most frames of a visit that are fused.
+        fps: most frames analyzed per second; for a file, per second of video. Fewer frames of a
+            stream are analyzed if the analysis is slower; the newest frame is taken.
+        looks: number of frames of a visit that are fused: the best.
         gap: seconds without the person after which a visit ends.
-        longest: seconds after which a visit ends though the person is still there; another begins.
+        longest: longest visit, in seconds; then a new one begins.
         min_quality: lowest quality score of a usable face, 0 to 1; ``None``: 0.6.
         arrivals: also yield an event (``kind`` is ``arrival``) as soon as ``looks`` frames are
-            there. The visit is decided then, and by no further search later.
-        seconds: end after so many seconds; ``None``: with the file, or never.
+            there. The visit is decided then; there is no second search.
+        seconds: end after this many seconds; ``None``: at the end of the file, or never.
         camera: name of the camera in events and topics: letters, digits, ``_`` and ``-``.
         save_crops: folder for a picture of each visit with a usable face; ``None``: nothing is
             stored.
         webhook: address that each event is posted to, as JSON. A slow or broken receiver never
-            holds up the video: events wait in a bounded queue, and are tried three times.
+            delays the analysis: events wait in a bounded queue, and are tried three times.
         mqtt: broker that each event is published to: ``mqtt://USER:PASSWORD@HOST:PORT``.
         max_size: longest side of the pictures in pixels; larger ones are reduced.
-        timeout: seconds that a stream may take to open, and between two pictures.
-        patience: seconds without a picture after which a broken stream is given up.
+        timeout: seconds for opening a stream, and between two frames.
+        patience: seconds without a frame after which watching ends.
         stop: ends the watching when set; open visits are finished and yielded.
         fusion: how scores of a person's templates are combined, see ``Gallery.identifier``.
         audit: record each decision in the gallery's audit log, by ids.

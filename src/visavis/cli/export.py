@@ -81,11 +81,11 @@ def export(
     no_cache: options.NoCache = False,
     json: options.Json = False,
 ) -> None:
-    """Export an embedder to ONNX, OpenVINO or PyTorch, in float, FP16 or 8 bits, with proof.
+    """Export an embedder to ONNX, OpenVINO or PyTorch, in float32, FP16 or INT8.
 
-    The file takes RGB pixels and gives unit vectors. Beside it: model.json (all that its use
-    needs), its operating points, and a report of parity, error rates, size and time before and
-    after. Register it with `visavis models add DIR`.
+    The file takes RGB pixels and returns unit vectors. Beside it: model.json (input, alignment,
+    license, thresholds), its operating points, and a report of parity, error rates, size and time
+    before and after. Register it with `visavis models add DIR`.
 
     Example: `visavis export sface --to openvino-int8 --out sface-int8 --calibrate photos/
     --evaluate people/`

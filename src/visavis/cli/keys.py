@@ -41,7 +41,7 @@ def create(
     expires: Annotated[
         str | None, typer.Option("--expires", help="Expiry: 90d, 12h, 2w, or a date.")
     ] = None,
-    rate: Annotated[int, typer.Option("--rate", help="Most requests a minute.")] = 600,
+    rate: Annotated[int, typer.Option("--rate", help="Most requests per minute.")] = 600,
     label: Annotated[str, typer.Option("--label", help="Who uses it, for you to read.")] = "",
     aws: Annotated[
         bool,

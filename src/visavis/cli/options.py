@@ -76,8 +76,8 @@ Precision = Annotated[
     str,
     typer.Option(
         "--precision",
-        help="Of the embedder: auto (what the model's file was made for), float32, bf16 (in "
-        "OpenVINO, on processors that have it) or int8 (files made for 8 bits).",
+        help="Number format of the embedder: auto (what the model's file was made for), float32, "
+        "bf16 (in OpenVINO, on processors that have it) or int8 (8-bit model files).",
     ),
 ]
 Threads = Annotated[

@@ -43,7 +43,7 @@ def serve(
         ),
     ] = None,
     create: Annotated[
-        bool, typer.Option("--create", help="Make galleries that are not there.")
+        bool, typer.Option("--create", help="Create galleries that do not exist.")
     ] = False,
     tenant: Annotated[
         str, typer.Option("--tenant", help="Tenant, if several galleries share one Milvus server.")
@@ -63,8 +63,8 @@ def serve(
         Path | None,
         typer.Option(
             "--collections",
-            help="Folder in which clients of the dialect rekognition may make galleries; those in "
-            "it are served.",
+            help="Folder in which clients of the dialect rekognition may create galleries; the "
+            "existing ones are served.",
         ),
     ] = None,
     collections_key_file: Annotated[
@@ -92,41 +92,44 @@ def serve(
         typer.Option(
             "--upstream",
             metavar="URL",
-            help="Immich's own machine learning, for what the dialect immich does not answer.",
+            help="Immich's own machine learning server, which gets the requests of the dialect "
+            "immich that are not about faces.",
         ),
     ] = None,
     host: Annotated[
         str,
-        typer.Option("--host", help="Address to listen on; another than loopback needs a key."),
+        typer.Option("--host", help="Address to listen on; any but loopback needs a key."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")] = 8000,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Photos in parallel.", show_default="one per core"),
+        typer.Option(
+            "--workers", min=1, help="Photos processed in parallel.", show_default="one per core"
+        ),
     ] = None,
     queue: Annotated[
         int,
         typer.Option("--queue", min=1, help="Photos that may wait; more are answered with 429."),
     ] = 64,
     batch: Annotated[
-        int, typer.Option("--batch", min=1, help="Most photos that share a call of the embedder.")
+        int, typer.Option("--batch", min=1, help="Largest batch of the embedder, in photos.")
     ] = 16,
     max_photo: Annotated[
-        float, typer.Option("--max-photo", help="Most megabytes of a photo.")
+        float, typer.Option("--max-photo", help="Largest photo, in megabytes.")
     ] = 20.0,
     max_body: Annotated[
-        float, typer.Option("--max-body", help="Most megabytes of a request.")
+        float, typer.Option("--max-body", help="Largest request, in megabytes.")
     ] = 100.0,
     megapixels: Annotated[
-        float, typer.Option("--megapixels", help="Most million pixels of a photo.")
+        float, typer.Option("--megapixels", help="Largest photo, in megapixels.")
     ] = 50.0,
-    faces: Annotated[int, typer.Option("--faces", min=1, help="Most faces of a photo.")] = 100,
-    photos: Annotated[int, typer.Option("--photos", min=1, help="Most photos of a request.")] = 100,
+    faces: Annotated[int, typer.Option("--faces", min=1, help="Most faces in a photo.")] = 100,
+    photos: Annotated[int, typer.Option("--photos", min=1, help="Most photos in a request.")] = 100,
     job_photos: Annotated[
-        int, typer.Option("--job-photos", min=1, help="Most photos of a job, such as sorting.")
+        int, typer.Option("--job-photos", min=1, help="Most photos in a job, such as sorting.")
     ] = 2000,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=1, help="Most jobs that are kept, results included.")
+        int, typer.Option("--jobs", min=1, help="Most jobs that are kept, finished ones included.")
     ] = 16,
     job_hours: Annotated[
         float,
@@ -135,7 +138,7 @@ def serve(
     seconds: Annotated[
         float,
         typer.Option(
-            "--seconds", help="Time in which a body must arrive, and in which it is answered."
+            "--seconds", help="Seconds within which a body must arrive, and then be answered."
         ),
     ] = 30.0,
     grace: Annotated[
@@ -154,10 +157,11 @@ def serve(
         ),
     ] = True,
 ) -> None:
-    """Serve verification, identification and people over HTTP, on this machine unless told else.
+    """Serve verification, identification and people over HTTP, by default on this machine only.
 
-    Without any key (`visavis keys create`) it listens on loopback only. Photos are not kept. Logs
-    are JSON lines on standard error. SIGTERM finishes what was accepted; a second one ends it.
+    Without any key (`visavis keys create`) it listens on loopback only. Photos stay in memory,
+    except those of jobs, which are erased with the job. Logs are JSON lines on standard error.
+    SIGTERM finishes accepted requests; a second one ends the process at once.
 
     Example: `visavis serve --ui --gallery door=door.gallery`
     """

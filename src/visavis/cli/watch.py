@@ -44,17 +44,15 @@ def watch(
             "Default: 0.01, or the lowest supported rate if that is higher.",
         ),
     ] = None,
-    fps: Annotated[
-        float, typer.Option("--fps", help="Most frames a second that are looked at.")
-    ] = 10.0,
+    fps: Annotated[float, typer.Option("--fps", help="Most frames analyzed per second.")] = 10.0,
     looks: Annotated[
-        int, typer.Option("--looks", help="Most frames of a visit that are fused: the best ones.")
+        int, typer.Option("--looks", help="Number of frames of a visit that are fused: the best.")
     ] = 8,
     gap: Annotated[
         float, typer.Option("--gap", help="Seconds without the person that end a visit.")
     ] = 5.0,
     longest: Annotated[
-        float, typer.Option("--longest", help="Seconds after which a visit is ended anyway.")
+        float, typer.Option("--longest", help="Longest visit, in seconds; then a new one begins.")
     ] = 600.0,
     min_quality: Annotated[
         float | None,
@@ -66,11 +64,11 @@ def watch(
         bool,
         typer.Option(
             "--arrivals",
-            help="Report each visit as soon as it can be decided, too, not at its end only.",
+            help="Report each visit twice: when it is decided, and when it ends.",
         ),
     ] = False,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", help="End after so many seconds.")
+        float | None, typer.Option("--seconds", help="End after this many seconds.")
     ] = None,
     camera: Annotated[
         str, typer.Option("--camera", help="Name of the camera in events and topics.")
@@ -80,7 +78,7 @@ def watch(
         typer.Option(
             "--save-crops",
             metavar="DIR",
-            help="Save a picture of each visit. Without this nothing is stored.",
+            help="Save a picture of the face for each visit. Otherwise no picture is stored.",
         ),
     ] = None,
     webhook: Annotated[
@@ -103,15 +101,19 @@ def watch(
     ] = None,
     max_size: Annotated[
         int,
-        typer.Option("--max-size", help="Longest side of the pictures; larger ones are reduced."),
+        typer.Option(
+            "--max-size", help="Longest side of a frame, in pixels; larger ones are reduced."
+        ),
     ] = 1280,
     timeout: Annotated[
         float,
-        typer.Option("--timeout", help="Seconds that a stream may take for the next picture."),
+        typer.Option(
+            "--timeout", help="Seconds without a frame after which a stream is opened again."
+        ),
     ] = 10.0,
     patience: Annotated[
         float,
-        typer.Option("--patience", help="Seconds after which a broken stream is given up."),
+        typer.Option("--patience", help="Seconds without a frame after which the command ends."),
     ] = 600.0,
     fusion: Annotated[
         str,

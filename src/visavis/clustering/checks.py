@@ -60,11 +60,11 @@ def as_quality_scores(quality_score: ArrayLike | None, n: int) -> NDArray[np.flo
     if array.shape != (n,) or array.dtype.kind not in "fiub":
         raise OptionError(
             f"quality scores of shape {array.shape} and type {array.dtype} for {n} faces",
-            "give one number in [0, 1] a face",
+            "give one number in [0, 1] per face",
         )
     array = array.astype(np.float64)
     if not ((array >= 0) & (array <= 1)).all():
-        raise OptionError("quality scores outside [0, 1]", "give one number in [0, 1] a face")
+        raise OptionError("quality scores outside [0, 1]", "give one number in [0, 1] per face")
     return array
 
 

@@ -37,7 +37,7 @@ class GraphLinkage:
 
     Args:
         curve: the model's non-mated scores.
-        false_merge_rate: accepted share of faces in a cluster with another person, in (0, 1).
+        false_merge_rate: accepted share of faces in the cluster of another person, in (0, 1).
         neighbors: nearest neighbors per face.
         poor: quality score below which a face is attached last.
         exact_up_to: number of faces up to which the neighbor search is exact.
@@ -68,7 +68,7 @@ class GraphLinkage:
     def name(self) -> str:
         """Names the algorithm and its options."""
         # Albums store this text and compare it: its spelling must not change.
-        return f"graph linkage, false-merge rate {self._rate:g}, {self._neighbors} neighbours"
+        return f"graph linkage, false-merge rate {self._rate:g}, {self._neighbors} neighbors"
 
     def cluster(
         self,

@@ -4,7 +4,7 @@ Clustering compares all pairs, so its risk grows with the collection. With K clu
 each cluster has about K x FMR non-mated matches above the threshold, where FMR is the calibration's
 false match rate there. Few of them become a merge: two clusters must be each other's best match,
 and their other photos usually keep them apart. Measured on LFW's View 1 training people in
-collections of 8 to 4,038 people, and on ORL, the share of faces in a cluster with another person is
+collections of 8 to 4,038 people, and on ORL, the share of faces in the cluster of another person is
 a seventh of K x FMR or less (``docs/concepts/clustering.md``, which names the exceptions with very
 poor photos). So for a false-merge rate ``rate`` the threshold is where FMR = 7 x rate / K.
 """
@@ -115,7 +115,7 @@ class FmrCurve(Record):
 
         Args:
             clusters: number of clusters (or people) in the collection.
-            false_merge_rate: accepted share of faces in a cluster with another person, in (0, 1).
+            false_merge_rate: accepted share of faces in the cluster of another person, in (0, 1).
 
         >>> curve = FmrCurve((0.2, 0.3, 0.4, 0.5), (1e-1, 1e-2, 1e-3, 1e-5))
         >>> [round(curve.for_faces(k, false_merge_rate=0.01), 2) for k in (2, 700, 10**6)]

@@ -196,7 +196,7 @@ class FpirModel(Record):
     Attributes:
         non_mated: the same for one person with one template.
         people: people enrolled.
-        templates: mean number of templates a person.
+        templates: mean number of templates per person.
         fusion: how their scores are combined.
         cohort_shift: cohort shift of the gallery.
         mean_shift: increase of scores by averaging several templates.

@@ -145,7 +145,7 @@ def measure_non_mated(
     x = np.asarray(vectors, dtype=np.float32)
     owner = np.unique(people, return_inverse=True)[1]
     if x.ndim != 2 or owner.shape != (len(x),):
-        raise DataError(f"vectors of shape {x.shape} for {owner.shape} labels", "give one a row")
+        raise DataError(f"vectors of shape {x.shape} for {owner.shape} labels", "give one per row")
     count = int(owner.max(initial=-1)) + 1
     if count < 2:
         raise DataError(f"photos of {count} people", "give photos of at least two people")

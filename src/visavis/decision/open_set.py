@@ -79,7 +79,7 @@ class IdentificationPoint(Record):
             (``fpir_model.MODEL_SD``).
         basis: the data behind it, in words.
         people: people enrolled.
-        templates: mean number of templates a person.
+        templates: mean number of templates per person.
         fusion: how they become one score.
         pairs: pairs of people behind it (of photos, if the calibration has no more); 0 if no
             calibration was used.
@@ -119,7 +119,7 @@ class OpenSet:
         own: ``(P,)`` non-mated scores of the gallery, ascending, without suspects; empty if too
             few.
         people: people enrolled.
-        templates: mean number of templates a person.
+        templates: mean number of templates per person.
         fusion: how they become one score.
         suspects: own scores that were left out.
         calibration: the calibration in use.
@@ -295,7 +295,7 @@ def open_set(
 
     Args:
         people: people enrolled with templates of the model.
-        templates: mean number of templates a person.
+        templates: mean number of templates per person.
         fusion: how their scores are combined (``gallery.store.Fusion``).
         calibration: for the model and pipeline in use.
         own: ``(P,)`` scores from ``GalleryStore.non_mated()`` with the same fusion and the

@@ -95,7 +95,7 @@ def all_pairs(
     owner = np.unique([str(p) for p in people], return_inverse=True)[1].astype(np.int32)
     if x.ndim != 2 or len(x) != len(owner):
         raise DataError(
-            f"vectors of shape {x.shape} for {len(owner)} labels", "give one (D,) row a label"
+            f"vectors of shape {x.shape} for {len(owner)} labels", "give one (D,) row per label"
         )
     photos = np.bincount(owner).astype(np.int64)
     if len(photos) < 2:
@@ -160,7 +160,7 @@ def listed_pairs(
     if s.ndim != 1 or s.shape != mates.shape or len(people) != len(s):
         raise DataError(
             f"{s.shape} scores, {mates.shape} labels, {len(people)} pairs of people",
-            "give one of each a pair",
+            "give one of each per pair",
         )
     if not (np.abs(s) <= 1.0 + 1e-5).all():
         raise DataError("scores outside [-1, 1]", "give cosine similarities")

@@ -169,7 +169,7 @@ class Calibration(Record):
         if not self.evidence:
             raise CalibrationError(
                 f"calibration '{self.name}' has no evidence map: it was made without mated pairs",
-                "calibrate on photos with two or more a person",
+                "calibrate on photos with two or more per person",
             )
         return self.evidence[0].llr(scores)
 
@@ -269,7 +269,7 @@ class CalibrationStore:
         """Raises OptionError unless a calibration may be saved as ``name``."""
         self.path(name)
         if name in _shipped_names():
-            raise OptionError(f"the name {name!r}, which is shipped", "choose another")
+            raise OptionError(f"the name {name!r} of a shipped calibration", "choose another")
 
     def save(self, calibration: Calibration) -> Path:
         """Saves a calibration under its name, replacing an older one; returns the file.

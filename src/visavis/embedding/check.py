@@ -234,9 +234,9 @@ def _reference(run: _Run, tensor: NDArray[np.float32], source: str) -> NDArray[n
     first, again = run(tensor), run(tensor)
     lengths = np.linalg.norm(first.astype(np.float64), axis=1)
     if not (lengths < _LONGEST).all():
-        raise ModelRefusedError(f"{source} puts out values that are not finite", _NOT_NORMAL)
+        raise ModelRefusedError(f"{source} returns values that are not finite", _NOT_NORMAL)
     if (lengths < _SHORTEST).any():
-        raise ModelRefusedError(f"{source} puts out zeros", _NOT_NORMAL)
+        raise ModelRefusedError(f"{source} returns zeros", _NOT_NORMAL)
     if _apart(first, again) > _REPEATABLE:
         raise ModelRefusedError(
             f"{source} gives two vectors for one crop",
@@ -289,12 +289,12 @@ def _as_it_is(facts: GraphFacts, source: str) -> _Run:
             if output.ndim != 2 or output.shape[0] != batch or output.shape[1] < 2:
                 shape = " x ".join(map(str, output.shape))
                 raise ModelRefusedError(
-                    f"{source} puts out {shape} for {batch} crop(s)",
+                    f"{source} returns {shape} for {batch} crop(s)",
                     f"an embedding is {batch} x D with D of 2 or more",
                 )
             if output.dtype.kind != "f":
                 raise ModelRefusedError(
-                    f"{source} puts out {output.dtype}", "an embedding is of floating point numbers"
+                    f"{source} returns {output.dtype}", "an embedding is of floating point numbers"
                 )
             rows.append(output[0].astype(np.float32))
         return np.stack(rows)
@@ -508,7 +508,7 @@ def check_exported(data: bytes, entry: ModelEntry, *, source: str) -> None:
         if output.shape != (len(tensor), entry.dimension) or output.dtype != np.float32:
             shape = " x ".join(map(str, output.shape))
             raise ModelRefusedError(
-                f"{source} puts out {shape} {output.dtype} for {len(tensor)} crops, not "
+                f"{source} returns {shape} {output.dtype} for {len(tensor)} crops, not "
                 f"{len(tensor)} x {entry.dimension} float32",
                 "export the model anew",
             )

@@ -111,7 +111,7 @@ def _header(path: Path, row: list[str], required: Mapping[str, str]) -> tuple[st
             )
     name, count = Counter(columns).most_common(1)[0]
     if count > 1:
-        raise DataError(f"{path}: column {name!r} stands twice", "keep one of them")
+        raise DataError(f"{path}: column {name!r} occurs twice", "keep one of them")
     return columns
 
 

@@ -63,7 +63,7 @@ def attributes_text(attributes: Mapping[str, Any]) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise OptionError(f"the attributes cannot be kept ({error})", remedy) from error
     if not same:
-        raise OptionError("the attributes do not survive being written as JSON", remedy)
+        raise OptionError("the attributes are not the same after being written as JSON", remedy)
     return text
 
 
@@ -78,7 +78,7 @@ def usable_vectors(vectors: Vectors, what: str = "probes") -> Vectors:
     if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind != "f":
         raise OptionError(
             f"the {what} are {array.dtype} of shape {array.shape}",
-            "(N, D) float32 with rows of unit length is accepted",
+            "give (N, D) float32 with rows of unit length",
         )
     array = np.ascontiguousarray(array, dtype=np.float32)
     wide = array.astype(np.float64)
@@ -208,9 +208,7 @@ def _together(faces: Sequence[NewFace]) -> Vectors | None:
 def _usable_vector(face: NewFace, name: str) -> Vectors:
     vector = np.asarray(face.vector)
     if vector.ndim != 1:
-        raise OptionError(
-            f"the template of '{name}' has shape {vector.shape}", "(D,) float32 is accepted"
-        )
+        raise OptionError(f"the template of '{name}' has shape {vector.shape}", "give (D,) float32")
     usable: Vectors = usable_vectors(vector[None], f"template of '{name}'")[0].copy()
     return usable
 
@@ -219,18 +217,16 @@ def _check_fields(face: NewFace, name: str, seen: set[tuple[str, str, str]]) -> 
     """Checks the other fields; ``seen`` holds models and pipelines that passed already."""
     quality_score, crop = face.quality_score, face.crop
     if not (isinstance(quality_score, (int, float)) and 0 <= quality_score <= 1):
-        raise OptionError(
-            f"the quality score of '{name}' is {quality_score!r}", "0 to 1 is accepted"
-        )
+        raise OptionError(f"the quality score of '{name}' is {quality_score!r}", "give 0 to 1")
     if not (crop is None or isinstance(crop, bytes)):
-        raise OptionError(f"the crop of '{name}' is a {type(crop).__name__}", "PNG bytes it is")
+        raise OptionError(f"the crop of '{name}' is a {type(crop).__name__}", "give PNG bytes")
     sha256, model, pipeline_id = face.model_sha256, face.model, face.pipeline_id
     texts = isinstance(sha256, str) and isinstance(model, str) and isinstance(pipeline_id, str)
     if not (texts and (sha256, model, pipeline_id) in seen):
         if not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
             raise OptionError(
                 f"the model hash of '{name}' is {sha256!r}",
-                "64 lower-case hexadecimal digits it is",
+                "give 64 lower-case hexadecimal digits",
             )
         _check_text("model", model, name)
         _check_text("pipeline_id", pipeline_id, name)
@@ -242,4 +238,4 @@ def _check_fields(face: NewFace, name: str, seen: set[tuple[str, str, str]]) -> 
 
 def _check_text(field: str, text: object, name: str) -> None:
     if not isinstance(text, str) or _NOT_TEXT.search(text):
-        raise OptionError(f"the {field} of '{name}' is {text!r}", "text without NUL is accepted")
+        raise OptionError(f"the {field} of '{name}' is {text!r}", "give text without NUL")

@@ -135,7 +135,7 @@ def mean_templates(
     if weight.shape != (len(x),) or not (np.isfinite(weight) & (weight >= 0)).all():
         raise OptionError(
             f"weights of shape {weight.shape} for {len(x)} templates",
-            "give one finite number of at least 0 a template",
+            "give one finite number of at least 0 per template",
         )
     total = np.bincount(owner, weight, count)
     weight = np.where(total[owner] > 0, weight, 1.0)

@@ -59,6 +59,8 @@ def recrop(png: bytes, *, size: int, scale: float) -> Image:
 
     wide = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_COLOR) if png else None
     if wide is None or wide.shape[0] != wide.shape[1]:
-        raise GalleryDamagedError("a kept crop that is no square picture", "enroll the photo again")
+        raise GalleryDamagedError(
+            "a stored crop that is not a square image", "enroll the photo again"
+        )
     landmarks = align.positions(size=wide.shape[0], scale=SCALE)
     return align.crop(np.ascontiguousarray(wide[..., ::-1]), landmarks, size=size, scale=scale)

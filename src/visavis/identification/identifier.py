@@ -109,7 +109,7 @@ class Identifier:
         hashes = {recognizer.model_sha256 for recognizer in recognizers}
         if not hashes or len(hashes) < len(recognizers):
             raise OptionError(
-                f"{len(recognizers)} recognizers of {len(hashes)} models", "give one a model"
+                f"{len(recognizers)} recognizers of {len(hashes)} models", "give one per model"
             )
         self._gallery = gallery
         self._recognizers = tuple(recognizers)

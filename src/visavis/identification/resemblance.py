@@ -46,8 +46,8 @@ class Resemblance:
     A face *matches somebody else* if its score with them reaches the gallery's threshold at
     ``fpir``. It *does not match the person's other photos* if its highest score with n of them is
     below the threshold of FMR ``PASSES / n``; so at most this share of wrong photos passes
-    unnoticed. On LFW (View 1 training people, the default model, two to ten photos a person) 0.0 to
-    0.3 % of correctly labelled photos get this warning, and 99 % of wrongly labelled ones.
+    unnoticed. On LFW (View 1 training people, the default model, two to ten photos per person) 0.0
+    to 0.3 % of correctly labelled photos get this warning, and 99 % of wrongly labelled ones.
 
     Args:
         gallery: the gallery to compare with.

@@ -32,7 +32,7 @@ def photos_by_person(root: Path, /) -> dict[str, list[Path]]:
         DataError: not a folder.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: not a folder", "give a folder that holds a folder a person")
+        raise DataError(f"{root}: not a folder", "give a folder with one subfolder per person")
     people: dict[str, list[Path]] = {}
     for person in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
         found = photos_below(person)

@@ -107,7 +107,7 @@ def kfold_accuracy(scores: ArrayLike, same: ArrayLike, folds: ArrayLike) -> KFol
     labels = np.asarray(folds)
     if labels.shape != values.shape or labels.dtype.kind not in "iub":
         raise OptionError(
-            f"folds of shape {labels.shape} and type {labels.dtype}", "give one integer a pair"
+            f"folds of shape {labels.shape} and type {labels.dtype}", "give one integer per pair"
         )
     names, fold = np.unique(labels, return_inverse=True)
     if len(names) < 2:

@@ -37,7 +37,7 @@ def as_scores(values: ArrayLike, name: str, *, empty: bool = False) -> Scores:
     if array.ndim != 1 or array.dtype.kind != "f":
         # numpy gives an empty list the type float64.
         raise OptionError(
-            f"{name} of shape {array.shape} and type {array.dtype}", "give one real number a pair"
+            f"{name} of shape {array.shape} and type {array.dtype}", "give one real number per pair"
         )
     if array.dtype.itemsize < 4:
         array = array.astype(np.float32)
@@ -66,7 +66,7 @@ def as_flags(values: ArrayLike, name: str, length: int) -> Flags:
     """
     array = np.asarray(values)
     if array.shape != (length,):
-        raise OptionError(f"{name} of shape {array.shape}", f"give {length}, one a pair")
+        raise OptionError(f"{name} of shape {array.shape}", f"give {length}, one per pair")
     if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
         raise OptionError(f"{name} other than true and false", "give booleans, or 1 and 0")
     return array.astype(np.bool_)

@@ -127,7 +127,7 @@ def contingency(true: ArrayLike, found: ArrayLike) -> Contingency:
     cluster, clusters = _codes(found, "found labels")
     if len(person) != len(cluster):
         raise OptionError(
-            f"{len(person)} true labels and {len(cluster)} found ones", "give one of each a face"
+            f"{len(person)} true labels and {len(cluster)} found ones", "give one of each per face"
         )
     cells, count = np.unique(person * len(clusters) + cluster, return_counts=True)
     return Contingency(
@@ -294,14 +294,14 @@ def _codes(labels: ArrayLike, name: str) -> tuple[Counts, Counts]:
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iubUSO"):
         raise OptionError(
             f"{name} of shape {array.shape} and type {array.dtype}",
-            "give one integer or text a face",
+            "give one integer or text per face",
         )
     if array.size == 0:
         raise OptionError(f"no {name}", "give at least one")
     try:
         _, codes, counts = np.unique(array, return_inverse=True, return_counts=True)
     except TypeError as error:  # an object array whose values cannot be ordered
-        raise OptionError(f"{name} of mixed types", "give one integer or text a face") from error
+        raise OptionError(f"{name} of mixed types", "give one integer or text per face") from error
     return codes.astype(np.int64), counts.astype(np.int64)
 
 

@@ -162,7 +162,7 @@ def _matrix(scores: ArrayLike, owners: ArrayLike) -> tuple[Scores, NDArray[np.in
     if values.ndim != 2 or own.shape != (len(values),) or own.dtype.kind not in "iu":
         raise OptionError(
             f"scores of shape {values.shape} with owners of shape {own.shape}",
-            "give a (Q, P) matrix and one column number a probe",
+            "give a (Q, P) matrix and one column number per probe",
         )
     if len(own) and not (own.min() >= 0 and own.max() < values.shape[1]):
         raise OptionError(
@@ -178,7 +178,7 @@ def _places(places: ArrayLike) -> Ranks:
     if place.ndim != 1 or place.dtype.kind not in "iu" or not len(place) or place.min() < 1:
         raise OptionError(
             f"ranks of shape {place.shape} and type {place.dtype}",
-            "give one whole number of at least 1 a probe",
+            "give one whole number of at least 1 per probe",
         )
     return place.astype(np.int64)
 

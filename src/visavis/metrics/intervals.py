@@ -61,7 +61,7 @@ class Resampler:
             if people.shape != (count, 2) or people.dtype.kind not in "iu" or (people < 0).any():
                 raise OptionError(
                     f"people of shape {people.shape} for {count} pairs",
-                    "give two non-negative integers a pair",
+                    "give two non-negative integers per pair",
                 )
             present = np.union1d(present, people)
         object.__setattr__(self, "_present", present)

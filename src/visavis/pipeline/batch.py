@@ -72,7 +72,7 @@ def embed_many(
     if names is None:
         names = [images.describe(photo) for photo in photos]
     if len(names) != len(photos):
-        raise OptionError(f"{len(names)} names for {len(photos)} photos", "give one a photo")
+        raise OptionError(f"{len(names)} names for {len(photos)} photos", "give one per photo")
     starts = range(0, len(photos), CHUNK)
     waiting = iter(starts)
     local = threading.local()

@@ -1,8 +1,8 @@
 """Embeds photos on the machines of a Ray cluster, into the shards that one machine would write.
 
-A Ray Data pipeline: each row of the dataset is a shard and its photos. Actors, one a core, hold the
-models; they decode, detect, align and embed the photos of a shard, batch after batch, and write it.
-Only names and counts travel; pixels and crops stay on the core that decoded them. A task that Ray
+A Ray Data pipeline: each row of the dataset is a shard and its photos. Actors, one per core, hold
+the models; they decode, detect, align and embed the photos of a shard in batches, and write it.
+Only names and counts are sent; pixels and crops stay on the core that decoded them. A task that Ray
 repeats after the death of a machine finds its shard or writes it anew: no row is lost or repeated.
 """
 

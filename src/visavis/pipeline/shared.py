@@ -312,7 +312,7 @@ class SharedRecognizer(Recognizer):
         rules.check(rule)
         names = [images.describe(photo) for photo in photos] if names is None else names
         if len(names) != len(photos):
-            raise OptionError(f"{len(names)} names for {len(photos)} photos", "give one a photo")
+            raise OptionError(f"{len(names)} names for {len(photos)} photos", "give one per photo")
         return self._rows(photos, names, rule, progress, skip, look)
 
     def _rows(  # noqa: PLR0917

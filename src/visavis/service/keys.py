@@ -40,7 +40,7 @@ EVERY: Final = "*"
 """In place of galleries: all of them."""
 
 RATE: Final = 600
-"""Default requests a minute."""
+"""Default requests per minute."""
 
 _TOKEN: Final = re.compile(r"vv_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 _ACCESS_KEY: Final = re.compile(r"VVAK([0-9A-F]{12})", re.ASCII)
@@ -69,7 +69,7 @@ class ServiceKey(Record):
         label: who uses it, for people to read.
         scopes: what it allows, of ``SCOPES``.
         galleries: names of its galleries; ``*`` for all.
-        rate: most requests a minute.
+        rate: most requests per minute.
         created: ISO 8601 UTC time.
         expires: ISO 8601 UTC time after which it is refused, or ``None``.
         revoked: ISO 8601 UTC time since which it is refused, or ``None``.
@@ -135,7 +135,7 @@ class KeyStore:
             scopes: one or more of ``SCOPES``.
             galleries: names of galleries, or ``*``; needed by all scopes but ``verify``.
             expires: ISO 8601 UTC time; ``None``: never.
-            rate: most requests a minute, 1 or more.
+            rate: most requests per minute, 1 or more.
             label: who uses it, for people to read.
 
         Raises:
@@ -145,13 +145,13 @@ class KeyStore:
         unknown = [scope for scope in chosen if scope not in SCOPES]
         if unknown or not chosen:
             raise OptionError(f"scope {', '.join(unknown)}" if unknown else "a key without scope",
-                              f"choose of {', '.join(SCOPES)}")  # fmt: skip
+                              f"choose one of {', '.join(SCOPES)}")  # fmt: skip
         if {*chosen} - {"verify"} and not galleries:
             raise OptionError(
                 f"scope {chosen[0]} without a gallery", "name its galleries, or * for all"
             )
         if rate < 1:
-            raise OptionError(f"{rate} requests a minute", "give 1 or more")
+            raise OptionError(f"{rate} requests per minute", "give 1 or more")
         if not label.isprintable() or len(label) > _LABEL:
             raise OptionError(f"the label {label[:20]!a}", f"give at most {_LABEL} characters")
         identity, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
@@ -368,7 +368,7 @@ class TokenBuckets:
 
         Args:
             key: id of the key.
-            rate: requests a minute.
+            rate: requests per minute.
             now: time in seconds of a monotonic clock.
         """
         when, most = monotonic() if now is None else now, max(10.0, rate / 6)

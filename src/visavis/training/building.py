@@ -118,7 +118,7 @@ def freeze(network: nn.Module, convolutions: int) -> None:
     """Freeze the first layers of a network.
 
     It saves more than their updates: nothing is carried back to them, and what lies before the
-    first weight that learns need not be kept for the way back.
+    first weight that learns need not be kept for the backward pass.
 
     Args:
         network: its modules stand in the order in which it uses them.
@@ -186,7 +186,9 @@ def blend(network: nn.Module, first: nn.Module, share: float) -> None:
     begun, came_to = first.state_dict(), network.state_dict()
     shapes = [{k: v.shape for k, v in one.items()} for one in (begun, came_to)]
     if shapes[0] != shapes[1]:
-        raise OptionError("two networks of other weights", "blend a network with its own past")
+        raise OptionError(
+            "two networks with different weights", "blend a network with its own initial weights"
+        )
     with torch.no_grad():
         for name, value in came_to.items():
             if value.is_floating_point():

@@ -50,7 +50,7 @@ class Plan(Record):
         parameters: weights of the network that learn.
         head_parameters: weights of the loss that learn.
         flops: floating point operations of a step of the network.
-        peak: operations a second of a large matrix product on this device.
+        peak: operations per second of a large matrix product on this device.
         share_of_peak: of it, what the tried steps reached.
         seconds_per_step: estimated from smaller batches where the recipe's is large.
         seconds: of the whole run, validations included.

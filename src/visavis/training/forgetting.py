@@ -39,7 +39,9 @@ def forget(folder: Path) -> list[str]:
     """
     found = sorted({path for one in _PRIVATE for path in folder.glob(one) if path.is_file()})
     if not found and not (folder / "run.json").is_file():
-        raise DataError(f"{folder} holds no training run", "name what --out named")
+        raise DataError(
+            f"{folder} holds no training run", "give the folder that was --out of the run"
+        )
     try:
         for path in found:
             path.unlink()

@@ -63,7 +63,7 @@ class SourceOptions:
     """How a source is read.
 
     Attributes:
-        fps: most frames a second that are looked at, over 0.
+        fps: most frames analyzed per second, over 0.
         max_size: longest side of a picture in pixels; larger ones are reduced. At least 64.
         timeout: seconds that a stream may take to open, and between two pictures.
         patience: seconds without any picture after which a broken stream is given up.
@@ -78,7 +78,7 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.fps <= 1000:
-            raise OptionError(f"{self.fps:g} frames a second", "give a number over 0, such as 10")
+            raise OptionError(f"{self.fps:g} frames per second", "give a number over 0, such as 10")
         if self.max_size < 64:
             raise OptionError(f"pictures of {self.max_size} pixels", "give 64 or more")
         if not self.timeout > 0 or not self.patience > 0:

@@ -53,13 +53,13 @@ def cluster(
     >>> cluster("staff/").summary.asked.scores.bcubed.f1  # doctest: +SKIP
 
     Args:
-        root: a folder that holds one a person.
-        false_merge: accepted share of faces, in (0, 1), that end up beside a stranger.
+        root: a folder with one subfolder per person.
+        false_merge: accepted share of faces, in (0, 1), in the cluster of another person.
         sweep: also try other settings, for the curves.
         found: in place of ``root``: a CSV of any system's clusters, with columns ``photo``,
             ``cluster`` and ``person``; or ``clusters.csv`` of an album, with ``labels``.
         labels: who is in each photo of ``found``: a CSV with columns ``photo`` and ``person``, or
-            the folder that holds one a person.
+            the folder with one subfolder per person.
         faces: which face where a photo has several: ``central``, ``largest`` or ``refuse``.
         out: folder for ``report.html``, ``clusters.csv`` and ``summary.json``.
         cache: use the template cache in the home folder.
@@ -81,7 +81,7 @@ def cluster(
         raise OptionError(f"--labels {labels} without --found", "folders are DIR's labels")
     if out is not None:
         if Path(out).suffix.lower() in (".html", ".htm"):
-            raise OptionError(f"--out {out}", "name a folder: it takes the report and the tables")
+            raise OptionError(f"--out {out}", "give a folder, for the report and the tables")
         require_extra("report", f"--out {out}", module="matplotlib")
     if found is not None:
         table = tables.read(Path(found), None if labels is None else Path(labels))

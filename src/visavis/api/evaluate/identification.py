@@ -70,7 +70,7 @@ def identify(
     >>> identify("staff/", enroll=100, photos=2).rank1  # doctest: +SKIP
 
     Args:
-        root: a folder that holds one a person, or the root of LFW's archive.
+        root: a folder with one subfolder per person, or the root of LFW's archive.
         people_list: only these people: a text file, one name a line.
         enroll: people enrolled each time; half of those with a photo to spare when ``None``.
         photos: photos enrolled of each, 1 or more.

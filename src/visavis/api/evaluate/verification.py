@@ -363,7 +363,7 @@ def make_folder(out: Path) -> Path:
     from visavis.writing import private_folder
 
     if out.suffix.lower() in {".html", ".htm"}:
-        raise OptionError(f"--out {out}", "name a folder: it takes the report and the scores")
+        raise OptionError(f"--out {out}", "give a folder, for the report and the scores")
     require_extra("report", f"--out {out}")
     try:
         private_folder(out)

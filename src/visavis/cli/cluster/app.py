@@ -42,7 +42,7 @@ def run(
         float,
         typer.Option(
             "--false-merge",
-            help="Accepted share of faces in a cluster with another person.",
+            help="Accepted share of faces in the cluster of another person.",
         ),
     ] = 0.01,
     must: Annotated[

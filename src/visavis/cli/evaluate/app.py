@@ -169,7 +169,8 @@ def folders(
         Path, typer.Argument(metavar="DIR", help="A folder with one subfolder per person.")
     ],
     most: Annotated[
-        int, typer.Option("--most", min=1, help="Most pairs of each kind; more are sampled.")
+        int,
+        typer.Option("--most", min=1, help="Most pairs of each kind; a larger number is sampled."),
     ] = 1_000_000,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of the sample.")] = 0,
     json: options.Json = False,

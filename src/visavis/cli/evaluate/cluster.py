@@ -26,7 +26,7 @@ def cluster(
     false_merge: Annotated[
         float,
         typer.Option(
-            "--false-merge", help="Accepted share of faces in a cluster with another person."
+            "--false-merge", help="Accepted share of faces in the cluster of another person."
         ),
     ] = 0.01,
     sweep: Annotated[

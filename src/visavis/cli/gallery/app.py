@@ -93,7 +93,7 @@ def check(
     """Verify every template, the index, and the hash chain of the audit log.
 
     Compare the head hash, or an entry of `visavis gallery audit`, with the one you noted last:
-    whoever can write the files can make a whole new chain.
+    somebody who can write the files can replace the whole chain.
 
     Exit code 0: no problems; 1: problems; 2: it cannot be opened.
 

@@ -183,7 +183,7 @@ def _gather(sources: list[str], name: str | None) -> list[PersonPhoto]:
         found = zip(*gather(sources), strict=True)
         return person_photos([(name, photo, called) for photo, called in found])
     for source in STANDARD_INPUT.intersection(sources):
-        raise OptionError(f"{source}, a photo of nobody", 'say whose it is: --name "..."')
+        raise OptionError(f"{source}, a photo without a name", 'say who it is: --name "..."')
     return [photo for source in sources for photo in person_photos(source)]
 
 

@@ -123,7 +123,7 @@ def verify(
 ) -> None:
     """Read every local copy and compare its SHA-256 with the registered one.
 
-    Exit status 2 if one is damaged, or if a named model is missing.
+    Exit code 2 if one is damaged, or if a named model is missing.
 
     Example: `visavis models verify sface yunet`
     """
@@ -240,7 +240,7 @@ def add(
     if missing:
         raise OptionError(
             f"{file} without {', '.join(missing)}",
-            "the file cannot tell it: see `visavis models add --help`",
+            "the file does not contain this: see `visavis models add --help`",
         )
     entry = models.add(
         name,

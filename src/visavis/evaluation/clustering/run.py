@@ -109,7 +109,7 @@ def embed(
     if not vectors:
         raise DataError(
             f"{root}: none of {len(listed)} photos gave a face",
-            "give a folder that holds a folder a person, with photos of their face",
+            "give a folder with one subfolder per person, with photos of their face",
         )
     return Faces(
         photos=tuple(

@@ -69,7 +69,9 @@ def read(found: Path, labels: Path | None = None) -> LabelledFaces:
         clusters = _by_face(table) if by_face else _by_photo(table)
         for face in clusters:
             if face not in truth:
-                raise DataError(f"{found}: {face!r} is not in {labels}", "label every face found")
+                raise DataError(
+                    f"{found}: {face!r} is not in {labels}", "give every clustered face a label"
+                )
         rows = [(face, who, *clusters.get(face, ("", ""))) for face, who in truth.items()]
     names: dict[str, int] = {}
     cluster = [names.setdefault(c.strip(), len(names)) if c.strip() else -1 for *_, c, _ in rows]
@@ -146,7 +148,7 @@ def _truth(labels: Path) -> tuple[dict[str, str], bool]:
     for number, row in table.records():
         face = _face(row)
         if face in values:
-            raise table.error(number, f"{face!r} stands there twice", "keep one row a face")
+            raise table.error(number, f"{face!r} occurs twice", "keep one row per face")
         values[face] = row["person"]
     return values, "face" in table.columns
 
@@ -157,7 +159,7 @@ def _by_face(table: Table) -> dict[str, tuple[str, str]]:
     for number, row in table.records():
         face = _face(row)
         if face in values:
-            raise table.error(number, f"{face!r} stands there twice", "keep one row a face")
+            raise table.error(number, f"{face!r} occurs twice", "keep one row per face")
         values[face] = (row["cluster"], row.get("reason", ""))
     return values
 

@@ -112,7 +112,7 @@ def size_of(faces: Faces, plan: Plan) -> tuple[int, int]:
     left = known - enroll
     if left < 1:
         raise DataError(
-            f"all {known:,} people enrolled", "enroll fewer: strangers are people who are not"
+            f"all {known:,} people enrolled", "enroll fewer: others are needed as non-mated probes"
         )
     return enroll, left if plan.non_mated is None else min(plan.non_mated, left)
 

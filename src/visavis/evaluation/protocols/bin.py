@@ -41,7 +41,7 @@ def read(path: Path) -> Protocol:
     images, same = _load(path)
     if len(images) != 2 * len(same):
         raise DataError(
-            f"{path}: {len(images)} images for {len(same)} pairs", "it takes two images a pair"
+            f"{path}: {len(images)} images for {len(same)} pairs", "give two images per pair"
         )
     index: dict[bytes, int] = {}
     place = np.array([index.setdefault(image, len(index)) for image in images], dtype=np.int64)
@@ -96,7 +96,7 @@ def write(path: Path, images: Sequence[bytes | Pixels], same: Sequence[bool]) ->
         DataError: the file cannot be written.
     """
     if len(images) != 2 * len(same) or not len(same):
-        raise OptionError(f"{len(images)} images for {len(same)} pairs", "give two images a pair")
+        raise OptionError(f"{len(images)} images for {len(same)} pairs", "give two images per pair")
     encoded = [_encoded(k, image) for k, image in enumerate(images)]
     for k, flag in enumerate(same):
         if not isinstance(flag, (bool, np.bool_, int, np.integer)) or flag not in (0, 1):

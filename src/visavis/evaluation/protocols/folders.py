@@ -60,7 +60,7 @@ def among(
     if len(sizes) < 2 or sizes.max(initial=0) < 2:
         raise DataError(
             f"{root}: {len(photos)} photos of {len(sizes)} people",
-            "give a folder that holds a folder a person, two people or more, one of them with two "
+            "give a folder with one subfolder per person, two people or more, one of them with two "
             "photos or more",
         )
     ends = np.repeat(np.cumsum(sizes), sizes)  # end of each photo's person

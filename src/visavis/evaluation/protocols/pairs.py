@@ -82,7 +82,7 @@ def read_list(path: Path) -> PairList:
                 table, number, people, same, (a, cells["person_a"]), (b, cells["person_b"])
             )
     if not pairs:
-        raise DataError(f"{path}: a header without rows", "add one row a pair")
+        raise DataError(f"{path}: a header without rows", "add one row per pair")
     return PairList(
         photos=tuple(photos),
         pairs=tuple(pairs),

@@ -66,7 +66,7 @@ def read(path: Path) -> ScoreFile:
     """See ``scores.read``."""
     table = read_table(path, required=_REQUIRED)
     if not table.rows:
-        raise DataError(f"{path}: a header without rows", "add one row a pair")
+        raise DataError(f"{path}: a header without rows", "add one row per pair")
     columns: dict[str, Any] = {}
     for place, name in enumerate(RENAMED.get(name, name) for name in table.columns):
         cells = [row[place] for row in table.rows]

@@ -75,7 +75,7 @@ def read(path: Path) -> ScoreFile:
                 "give the columns a, b, same, score",
             )
     if not table.num_rows:
-        raise DataError(f"{path}: a table without rows", "give one row a pair")
+        raise DataError(f"{path}: a table without rows", "give one row per pair")
     metadata = (table.schema.metadata or {}).get(_KEY)
     table = table.rename_columns([RENAMED.get(name, name) for name in table.column_names])
     columns: dict[str, Any] = {}

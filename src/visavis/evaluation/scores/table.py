@@ -147,7 +147,7 @@ class ScoreFile(Record):
             if values is not None and values.shape != self.a.shape:
                 raise DataError(
                     f"a score file with {len(self.a)} photos a and {name} of shape {values.shape}",
-                    "give each column one value a pair",
+                    "give each column one value per pair",
                 )
         failed = np.isnan(self.score)
         if ((self.failure != "") != failed).any():

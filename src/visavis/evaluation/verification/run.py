@@ -175,7 +175,9 @@ def mean_of(
         if row.templates
     ]
     if not found:
-        raise DataError(f"{len(listed)} photos for a mean, none with a face", "give others")
+        raise DataError(
+            f"{len(listed)} photos for a mean, none with a face", "give photos of faces"
+        )
     return fit_domain(np.stack([vector for _, vector in found]), np.array([k for k, _ in found]))
 
 

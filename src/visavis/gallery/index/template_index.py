@@ -330,7 +330,7 @@ class TemplateIndex:
         out = np.asarray(ids)
         if out.ndim != 1 or (len(out) and out.dtype.kind not in "iu"):
             raise OptionError(
-                f"ids of shape {out.shape}, {out.dtype}", "give one whole number a template"
+                f"ids of shape {out.shape}, {out.dtype}", "give one whole number per template"
             )
         if len(out) and (out.min() < 0 or out.max() > np.iinfo(np.int64).max):
             raise OptionError(f"id {out.min()}", "give numbers from 0 to 2**63 - 1")

@@ -50,7 +50,9 @@ def event(action: str, subject: str, details: Mapping[str, Any]) -> Event:
             f"the audit's details cannot be kept ({error})", "give JSON values"
         ) from error
     if not same:
-        raise OptionError("the audit's details do not survive being written", "give JSON values")
+        raise OptionError(
+            "the audit's details are not the same after being written", "give JSON values"
+        )
     if not action or not isinstance(action, str) or not isinstance(subject, str):
         raise OptionError(f"the audit's action {action!r}", "name what was done in a word")
     return Event(action, subject, plain)

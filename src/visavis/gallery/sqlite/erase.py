@@ -77,7 +77,7 @@ class Eraser:
                 if erased is Erased.TEMPLATES:
                     db.execute("DELETE FROM snapshot")
                     drop_scores(db)
-            self.rewrite_locked("done, and no answer knows of it any more")
+            self.rewrite_locked("done, and no later answer contains it")
             return result
 
     def rewrite(self) -> None:
@@ -141,8 +141,8 @@ class Eraser:
     def _truncate(self) -> None:
         if not self._database.truncate_log():
             raise GalleryBusyError(
-                f"done, and no answer knows of it any more, but another process reads the gallery "
-                f"{self._folder} without end, so bytes of what was erased are still in its log",
+                f"done, and no later answer contains it, but another process keeps reading the "
+                f"gallery {self._folder}, so bytes of what was erased are still in its log",
                 "end that process and open the gallery again (`visavis gallery info` does): that "
                 "erases them",
             )

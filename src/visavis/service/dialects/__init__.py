@@ -57,7 +57,7 @@ def load(names: Sequence[str]) -> tuple[Dialect, ...]:
     """
     for name in names:
         if name not in DIALECTS:
-            raise OptionError(f"dialect {name!r}", f"choose of {', '.join(DIALECTS)}")
+            raise OptionError(f"dialect {name!r}", f"choose one of {', '.join(DIALECTS)}")
     return tuple(
         importlib.import_module(f"{__name__}.{name}").DIALECT for name in dict.fromkeys(names)
     )

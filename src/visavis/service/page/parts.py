@@ -139,7 +139,7 @@ class Page:
         key = found.key
         if key is not None and (wait := self.service.buckets.take(key.id, key.rate)):
             raise ProblemError(
-                429, "rate-limit", f"more than {key.rate:,} requests a minute",
+                429, "rate-limit", f"more than {key.rate:,} requests per minute",
                 f"wait {ceil(wait)} s",
             )  # fmt: skip
         return found

@@ -15,8 +15,8 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     # frame
     "title": ("Faces, with measured error rates", "人脸比对，误差率经过实测"),
     "privacy": (
-        "Photos stay on this machine and are not kept.",
-        "照片不会离开本机，也不会保存。",
+        "Photos are processed on the machine of this service only, and erased afterwards.",
+        "照片只在运行此服务的机器上处理，用后即删除。",
     ),
     "model": ("Model {model}, calibration {calibration}", "模型 {model}，校准 {calibration}"),
     "no_scope": (
@@ -362,7 +362,7 @@ _SENTENCES: Final = (
     (r"(.+) is not a photo but (?:an? )?(.+)", r"\1 不是照片，而是 \2"),
     (r"(\d+) photos are waiting, of (\d+) that may", r"已有 \1 张照片在等待，最多 \2 张"),
     (r"more than ([\d,]+) photos", r"照片超过 \1 张"),
-    (r"the key sent more than ([\d,]+) requests a minute", r"每分钟的请求超过 \1 次"),
+    (r"the key sent more than ([\d,]+) requests per minute", r"每分钟的请求超过 \1 次"),
     (r"the key has scope (.+) only", r"您的密钥的权限是 \1"),
     (r"'(.+)' is another person of the gallery", r"人员库中已有另一个人叫“\1”"),
     (r"the name '(.+)'(?:, which)? is taken", r"名称“\1”已被使用"),

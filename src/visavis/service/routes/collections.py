@@ -111,7 +111,7 @@ async def sort(
     caller: Annotated[Caller, needs("verify")],
     false_merge: Annotated[
         float,
-        Query(gt=0, lt=1, description="Accepted share of faces that end up beside a stranger."),
+        Query(gt=0, lt=1, description="Accepted share of faces in the cluster of another person."),
     ] = 0.01,
     same_photo: Annotated[
         bool, Query(description="Two faces of one photo are two people; false for collages.")

@@ -129,7 +129,7 @@ def admit(request: Request, key: ServiceKey) -> Caller:
     request.state.key = key.id
     if wait := service_of(request).buckets.take(key.id, key.rate):
         raise ProblemError(
-            429, "rate-limit", f"the key sent more than {key.rate:,} requests a minute",
+            429, "rate-limit", f"the key sent more than {key.rate:,} requests per minute",
             "wait, or ask for a key with a higher rate",
             headers={"Retry-After": str(math.ceil(wait))},
         )  # fmt: skip

@@ -46,7 +46,7 @@ def check_aligned(
         far.append(misplaced(landmarks, size=len(pixels)))
     if far and 2 * len(far) >= len(rows) and median(far) > FARTHEST:
         raise DataError(
-            f"{photos[int(rows[0])].name} and others are no aligned crops: eyes, nose and mouth "
+            f"{photos[int(rows[0])].name} and others are not aligned crops: eyes, nose and mouth "
             f"lie {median(far):.0%} of the eye distance off the usual template",
-            "leave --aligned away, so that faces are found and aligned",
+            "omit --aligned, so that faces are detected and aligned",
         )

@@ -92,7 +92,7 @@ class Journal:
         if begun is not None and begun != request:
             raise DataError(
                 f"{self.crops}: begun for other photos or options",
-                "give the same ones to go on, or start over: `visavis data pack --anew`",
+                "give the same ones to continue, or start again: `visavis data pack --anew`",
             )
         if begun is None:
             for path, content in (
@@ -181,7 +181,7 @@ def _encoded(line: _Line) -> bytes:
 
 
 def _parse(line: bytes) -> _Line | None:
-    """A line's values; ``None`` where it was cut off or is not one of ours."""
+    """A line's values; ``None`` if it is cut off, or was not written here."""
     if not line.endswith(b"\n"):
         return None
     try:
@@ -336,7 +336,7 @@ def _made(out: Path) -> Pack:
         return open_pack(out)
     except DataError as error:
         raise DataError(
-            f"{out}: is there already, and is no pack that can be read",
+            f"{out}: is there already, but is not a readable pack",
             "name another file, or replace it: `visavis data pack --anew`",
         ) from error
 

@@ -104,7 +104,7 @@ class Batches(ABC):
 
         Args:
             mined: ``(T, 3)`` row numbers for ``TripletBatches``; for pairs and people a cell of
-                look-alikes a person, ``(max(labels) + 1,)``.
+                look-alikes per person, ``(max(labels) + 1,)``.
 
         Raises:
             DataError: they do not fit the labels.

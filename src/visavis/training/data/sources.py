@@ -66,7 +66,7 @@ def folders(root: Path, *, part: Part = "train") -> tuple[Photo, ...]:
     if not people:
         raise DataError(
             f"{root}: no photos in folders of people",
-            "give a folder that holds a folder a person",
+            "give a folder with one subfolder per person",
         )
     return of_people(people, root)
 

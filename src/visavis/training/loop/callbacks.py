@@ -119,7 +119,7 @@ class StepPlan:
         validate_every_n_steps: ``None`` for no validation.
         images: of a step, all processes together.
         flops: floating point operations of a step.
-        peak: operations a second that a large matrix product reaches; NaN where unknown.
+        peak: operations per second that a large matrix product reaches; NaN where unknown.
     """
 
     total: int

@@ -74,7 +74,7 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         path: the file.
-        every: steps between checkpoints; ``None`` for one a minute or less often, so that writing
+        every: steps between checkpoints; ``None`` for one per minute or less often, so that writing
             takes at most 2 % of the time.
         always: steps at whose multiples one is written in any case: validations.
         look: steps between decisions by the clock.

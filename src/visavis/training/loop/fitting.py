@@ -114,7 +114,7 @@ def fit(
         accelerator: Lightning's: ``auto``, ``cpu``, ``gpu``, ``mps``.
         devices: processes on this machine, each with a device of its own.
         nodes: machines.
-        checkpoint_every: steps between checkpoints; ``None`` for about one a minute. One is
+        checkpoint_every: steps between checkpoints; ``None`` for about one per minute. One is
             written at each validation in any case, and at Ctrl-C in a run of one process.
 
     Raises:

@@ -30,7 +30,7 @@ class ProgressEvent(Record):
         rank: effective rank of the batch's embeddings.
         lr: learning rate of the network.
         images_per_second: since the last event, validation not counted.
-        share_of_peak: floating point operations a second of the network's training, as a share of
+        share_of_peak: floating point operations per second of the network's training, as a share of
             what a large matrix product reaches on this device.
         auc: of the latest validation; NaN before the first.
         best_auc: the best so far; NaN before the first.

@@ -56,7 +56,7 @@ class LossOptions(Record):
         normalize: bring embeddings to unit length first; triplet, joint, contrastive and softmax
             have the choice, the others always do.
         label_smoothing: of the classifiers' cross-entropy, in [0, 1).
-        intra: angle in radians at which ``sface`` lets a face rest beside its own center.
+        intra: angle in radians to its own center below which ``sface`` hardly moves a face.
         inter: angle in radians beyond which ``sface`` lets other centers be.
         seed: of the classifier's first weights and of what a miner draws.
 

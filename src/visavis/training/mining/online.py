@@ -125,7 +125,7 @@ def semi_hard(
 
     One is drawn evenly from those with ``d(a, p) < d(a, n) < d(a, p) + margin``; a pair without
     any gives no triplet. Schroff, Kalenichenko, Philbin: FaceNet, CVPR 2015, section 3.2.
-    (pytorch-metric-learning's ``TripletMarginMiner`` takes all of them instead of one a pair, so
+    (pytorch-metric-learning's ``TripletMarginMiner`` takes all of them instead of one per pair, so
     that pairs with many easy negatives outweigh the rest.)
 
     Args:

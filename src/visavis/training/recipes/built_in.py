@@ -126,7 +126,7 @@ FACENET_INCEPTION_RESNET: Final = Recipe(
         "Schroff, Kalenichenko, Philbin, FaceNet, CVPR 2015 (arXiv:1503.03832); network of Szegedy "
         "et al., Inception-v4, arXiv:1602.07261, as D. Sandberg's facenet has it"
     ),
-    expected="no figure of ours: it wants a GPU and CASIA-WebFace or VGGFace2",
+    expected="not measured: it needs a GPU and CASIA-WebFace or VGGFace2",
     backbone="inception_resnet_v1",
     dimension=512,
     input_size=160,
@@ -200,7 +200,7 @@ MARGIN_IRESNET50: Final = Recipe(
         "Deng, Guo, Xue, Zafeiriou, ArcFace, CVPR 2019 (arXiv:1801.07698); network of Duta et al., "
         "Improved Residual Networks, arXiv:2004.04989, as insightface has it"
     ),
-    expected="no figure of ours yet: it wants a GPU and a set of millions of photos",
+    expected="not measured: it needs a GPU and a set of millions of photos",
     backbone="iresnet50",
     dimension=512,
     input_size=112,

@@ -108,7 +108,7 @@ class Options:
         det_prob_threshold: lowest confidence of the detector.
         plugins: what is told of each face, of ``landmarks``, ``calculator`` and ``pose``.
         status: whether versions and times are told.
-        prediction_count: subjects a face.
+        prediction_count: subjects per face.
     """
 
     limit: int
