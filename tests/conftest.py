@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 from tests.worker_death import pytest_handlecrashitem, pytest_runtest_logreport
+
+from visavis.inference import session
 
 __all__ = ["pytest_handlecrashitem", "pytest_runtest_logreport"]
 
@@ -57,3 +62,28 @@ def portrait() -> np.ndarray:
 def home(tmp_path: Path) -> Path:
     """An empty folder for models, calibrations and caches."""
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def optimized_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Graphs are optimized once a process, and linked into each test's home from there.
+
+    Optimizing takes 0.6 s, and most tests have an empty home. What is linked is checked as anything
+    else in a home is. tests/inference/ calls ``optimized`` itself.
+    """
+    optimized = session.optimized
+    shelf = tmp_path_factory.mktemp("optimized")
+
+    def linked(
+        model: bytes, *, cache: Path, sha256: str | None = None, **options: object
+    ) -> Path | None:
+        found = optimized(model, cache=shelf, sha256=sha256, **options)
+        kept = None if found is None else cache / found.parent.name
+        if kept is not None and not kept.exists():
+            with contextlib.suppress(OSError):
+                shutil.copytree(found.parent, kept, copy_function=os.link)
+        return optimized(model, cache=cache, sha256=sha256, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "optimized", linked)
+        yield

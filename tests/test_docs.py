@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -24,9 +25,15 @@ PAGES = [
 ]
 
 
-def commands() -> Iterator[tuple[str, Any]]:
+@functools.cache
+def whole() -> Any:
+    """The command line, of which all commands are parts."""
     from visavis.cli.app import app
 
+    return typer.main.get_command(app)
+
+
+def commands() -> Iterator[tuple[str, Any]]:
     def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
         children = getattr(command, "commands", {})
         if not children:
@@ -34,7 +41,7 @@ def commands() -> Iterator[tuple[str, Any]]:
         for name, child in children.items():
             yield from walk(child, f"{path} {name}")
 
-    return walk(typer.main.get_command(app), "visavis")
+    return walk(whole(), "visavis")
 
 
 COMMANDS = list(commands())
@@ -98,9 +105,7 @@ def numbers(text: str) -> list[str]:
 
 def command_of(words: list[str]) -> str:
     """The command that a line runs, such as ``visavis cluster fix merge``."""
-    from visavis.cli.app import app
-
-    here, path = typer.main.get_command(app), "visavis"
+    here, path = whole(), "visavis"
     while children := getattr(here, "commands", {}):
         # `cluster DIR` is `cluster run DIR`.
         word = words.pop(0) if words and words[0] in children else "run"

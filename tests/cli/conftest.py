@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,19 +51,28 @@ def run(
     return call
 
 
+@pytest.fixture(scope="session")
+def encoded(portrait: np.ndarray) -> tuple[bytes, bytes]:
+    """The portrait as a PNG; underexposed and mirrored as a JPEG."""
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    Image.fromarray(portrait).save(png, "PNG")
+    Image.fromarray((portrait[:, ::-1] * 0.5).astype(np.uint8)).save(jpeg, "JPEG", quality=92)
+    return png.getvalue(), jpeg.getvalue()
+
+
 @pytest.fixture
-def photo(tmp_path: Path, portrait: np.ndarray) -> Path:
+def photo(tmp_path: Path, encoded: tuple[bytes, bytes]) -> Path:
     """The portrait as a PNG, under a name that is not ASCII."""
     path = tmp_path / "Zoë 写真.png"
-    Image.fromarray(portrait).save(path)
+    path.write_bytes(encoded[0])
     return path
 
 
 @pytest.fixture
-def darker(tmp_path: Path, portrait: np.ndarray) -> Path:
+def darker(tmp_path: Path, encoded: tuple[bytes, bytes]) -> Path:
     """The portrait underexposed and mirrored."""
     path = tmp_path / "darker.jpg"
-    Image.fromarray((portrait[:, ::-1] * 0.5).astype(np.uint8)).save(path, quality=92)
+    path.write_bytes(encoded[1])
     return path
 
 
