@@ -6,11 +6,12 @@ PIP_FLAGS := --disable-pip-version-check -c constraints.txt
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clients-test milvus-test lint dist bench data-test clean
+.PHONY: help demo test slow-test clients-test milvus-test lint dist bench data-test clean
 
 help:
 	@echo "make demo       set up, verify real photo pairs, write a picture of what was seen"
-	@echo "make test       set up, run all tests"
+	@echo "make test       set up, run all tests but the slow ones"
+	@echo "make slow-test  the slow tests: the page in a browser, Ray, hundreds of photos (some minutes)"
 	@echo "make clients-test  real clients against a running service: generated, schemathesis, of other services"
 	@echo "make milvus-test  the whole contract of galleries on a real Milvus server (some minutes)"
 	@echo "make data-test  the checks on real data (LFW, ORL) only"
@@ -47,14 +48,19 @@ MILVUS_TESTS = $(addprefix tests/gallery/test_,milvus.py contract_milvus.py tran
 # Where /dev/shm has 4 GB free, the tests' files lie in memory: flushing them all to a disk takes long.
 MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
 
-# A process a core: further threads of BLAS and PyTorch would only wait for each other.
-test: export OMP_NUM_THREADS = 1
-test: export TMPDIR := $(or $(MEMORY),$(TMPDIR),/tmp)
+# A process a core: further threads of BLAS and PyTorch would only wait for each other. Commands that
+# tests start are not compiled again each time.
+test slow-test: export OMP_NUM_THREADS = 1
+test slow-test: export TMPDIR := $(or $(MEMORY),$(TMPDIR),/tmp)
+test slow-test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) $(NPM_STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not milvus and not clients" $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not milvus and not clients and not slow" $(TESTS)
 	@# In processes of their own: they start Milvus Lite, and clients with threads.
 	@# 5: TESTS has none of them.
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "milvus and not slow" $(or $(TESTS),$(MILVUS_TESTS)) || [ $$? -eq 5 ]
+
+slow-test: $(STAMP) $(NPM_STAMP)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not milvus and not clients" $(or $(TESTS),tests)
 
 # Real clients of other services, each in an environment of its own, .venv-clients/NAME.
 clients-test: $(STAMP)

@@ -87,6 +87,7 @@ def test_bad_input_is_one_line(run, staff: Path, arguments, named: str) -> None:
 
 
 @pytest.mark.orl
+@pytest.mark.slow
 def test_people_never_seen(run, orl: Path, tmp_path: Path) -> None:
     found = run("evaluate", "cluster", orl, "--json", "--no-sweep", "--out", tmp_path / "out").json
     row, plain = found["rows"]

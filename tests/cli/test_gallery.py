@@ -572,6 +572,7 @@ def test_a_change_of_model(run, place: Path, photo: Path, darker: Path, tmp_path
 
 
 @pytest.mark.orl
+@pytest.mark.slow
 def test_orl(run, place: Path, orl: Path, tmp_path: Path) -> None:
     """Thirty people with three photos, two others of each, and ten strangers."""
     staff, inside, outside = tmp_path / "staff", tmp_path / "inside", tmp_path / "outside"

@@ -16,6 +16,7 @@ from visavis.pipeline import Recognizer, RecognizerOptions
 
 
 @pytest.mark.lfw
+@pytest.mark.slow
 def test_people_of_lfw(lfw: Path, home: Path) -> None:
     listed = [
         (name, int(count))

@@ -25,6 +25,8 @@ from visavis.service.page.texts import LANGUAGES, Words
 from visavis.service.problems import ProblemError
 from visavis.service.state import GalleryPlace, Service
 
+pytestmark = pytest.mark.slow
+
 EN = Words("en")
 
 

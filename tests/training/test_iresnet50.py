@@ -31,6 +31,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     )
 
 
+@pytest.mark.slow
 def test_planned_and_two_steps_trained(pack: Pack, tmp_path: Path) -> None:
     recipe = by_name("margin-iresnet50")
     assert (recipe.precision, recipe.channels_last, recipe.compile) == ("bf16", True, True)
