@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.decision.conftest import few_half_samples
 from tests.service.conftest import close
 from tests.service.running import Running
 
@@ -17,6 +18,8 @@ import visavis
 from visavis.errors import KeyFileError
 from visavis.service.keys import KeyStore
 from visavis.service.server import serve
+
+__all__ = ["few_half_samples"]
 
 
 def test_verify_decides_as_the_command(
@@ -212,6 +215,7 @@ def test_photos_are_sorted_and_corrected(door: Running, people: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.usefixtures("few_half_samples")
 def test_calibrations_are_made_checked_and_erased(door: Running, lfw: Path) -> None:
     client = door.client
     lines = (lfw / "peopleDevTest.txt").read_text(encoding="utf-8").splitlines()[1:53]
