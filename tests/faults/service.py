@@ -206,7 +206,7 @@ def _plain(value: Any) -> Any:
             value = {k: v for k, v in value.items() if k not in {"id", "person_id"}}
         return {
             k: _plain(v) for k, v in value.items()
-            if k not in {"instance", "created", "seconds", "timings"}
+            if k not in {"instance", "created", "seconds", "timings", "basis"}
         }  # fmt: skip
     if isinstance(value, list):
         return [_plain(one) for one in value]

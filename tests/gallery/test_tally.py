@@ -92,6 +92,23 @@ def test_lost_rows_are_noticed_in_a_large_gallery(
                 question()
 
 
+def test_rows_lost_beneath_an_open_gallery_are_noticed_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1e6
+    monkeypatch.setattr(database.time, "monotonic", lambda: now)
+    with SqliteGallery(tmp_path / "g", create=True) as store:
+        crowd(store)
+        assert len(list(store.people())) == 20
+        with tampering(tmp_path / "g") as db:
+            db.execute("DELETE FROM person WHERE id = (SELECT min(id) FROM person)")
+            db.execute("DELETE FROM face WHERE person NOT IN (SELECT id FROM person)")
+        now += database.COMPARED_EVERY
+        for _ in range(2):
+            with pytest.raises(GalleryDamagedError, match="20 people were written, 19"):
+                list(store.people())
+
+
 def test_an_index_is_compared_before_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

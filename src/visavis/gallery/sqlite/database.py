@@ -34,6 +34,8 @@ _LEAST_ROOM: Final = 64 << 10
 THOROUGH_UP_TO: Final = 128 << 20
 """Bytes up to which every page of a database is checked when it is opened (some tenths of a
 second per 100,000 faces); of a larger one only counts and sums."""
+COMPARED_EVERY: Final = 600.0
+"""Seconds after which an open gallery is checked again: a page may be lost beneath it."""
 
 
 def is_busy(error: sqlite3.Error) -> bool:
@@ -222,6 +224,7 @@ class Database:
         self.explain: Callable[[sqlite3.Connection], Iterator[str]] | None = None
         self._lenient: set[int] = set()
         self._problem: str | None = None
+        self._checked = 0.0
         self.read_only = not (os.access(folder, os.W_OK) and os.access(path, os.W_OK))
         with translate_errors(folder):
             found = path.stat()
@@ -348,14 +351,17 @@ class Database:
             self._problem = None
 
     def _require_sound(self) -> None:
-        """Checks the file once; the caller has begun a transaction.
+        """Checks the file, once in a while; the caller has begun a transaction.
 
         Raises:
             GalleryDamagedError: rows are missing, or SQLite finds the file damaged.
         """
         if threading.get_ident() in self._lenient:
             return
+        if not self._problem and time.monotonic() >= self._checked + COMPARED_EVERY:
+            self._problem = None
         if self._problem is None:
+            self._checked = time.monotonic()
             self._problem = self.problem(thorough=self.path.stat().st_size <= THOROUGH_UP_TO)
             if self._problem and self.explain is not None:
                 self._problem = next(self.explain(self._db), self._problem)
