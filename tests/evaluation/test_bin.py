@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,17 @@ def test_a_pickle_cannot_change_what_later_ones_call(tmp_path: Path, state: byte
     with pytest.raises(DataError, match=r"set\.bin"):
         sets.read(tmp_path / "set.bin")
     assert {name: stand_in.function for name, stand_in in sets._STAND_INS.items()} == before
+
+
+def test_a_large_number_in_the_pickle_takes_no_memory(tmp_path: Path, images: list[bytes]) -> None:
+    """``LONG_BINPUT`` says where a value is remembered: no room is made for all before it."""
+    plain = pickle.dumps((images, SAME), protocol=2)
+    path = tmp_path / "set.bin"
+    path.write_bytes(plain[:-1] + b"r" + struct.pack("<I", 2**24) + b".")
+    tracemalloc.start()
+    try:
+        found = sets.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert found.same.tolist() == SAME

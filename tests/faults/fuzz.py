@@ -2,12 +2,13 @@
 
 ``python -m tests.faults.fuzz --seconds 600 --seed 1`` changes bits, bytes, numbers and lengths,
 copies and drops pieces, and joins two files. It prints a table; exits with 1 if something else was
-raised, or took longer than ten seconds.
+raised, or took longer than ten seconds; after two minutes it ends with a traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import io
 import json
 import sys
@@ -33,6 +34,7 @@ from visavis.training.data import rec
 from visavis.training.data.pack import open_pack, write_pack
 
 _SLOW: Final = 10.0
+_HUNG: Final = 120.0
 _NUMBERS: Final = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**63 - 1)
 
 
@@ -224,8 +226,13 @@ def readers(folder: Path) -> dict[str, Reader]:
     }
 
 
-def fuzz(seconds: float, seed: int, *, only: str = "", most: int = 10**9) -> dict[str, Reader]:
-    """Reads changed files for some seconds, or ``most`` times a reader; an equal time for each."""
+def fuzz(
+    seconds: float, seed: int, *, only: str = "", most: int = 10**9, hung: float | None = None
+) -> dict[str, Reader]:
+    """Reads changed files for some seconds, or ``most`` times a reader; an equal time for each.
+
+    A reader that takes ``hung`` seconds ends the process, with a traceback.
+    """
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -235,8 +242,12 @@ def fuzz(seconds: float, seed: int, *, only: str = "", most: int = 10**9) -> dic
             for _ in range(most):
                 if time.monotonic() > end:
                     break
+                if hung is not None:
+                    faulthandler.dump_traceback_later(hung, exit=True)
                 one, two = rng.integers(0, len(reader.seeds), 2).tolist()
                 reader.once(mutated(reader.seeds[one], reader.seeds[two], rng), folder)
+                if hung is not None:
+                    faulthandler.cancel_dump_traceback_later()
     return every
 
 
@@ -247,7 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="only readers whose name starts so")
     options = parser.parse_args(arguments)
-    found = fuzz(options.seconds, options.seed, only=options.only)
+    found = fuzz(options.seconds, options.seed, only=options.only, hung=_HUNG)
     print(f"{'':14}    read  refused findings")
     for name, reader in found.items():
         print(f"{name:14} {reader.runs:7} {reader.refused:8} {len(reader.findings):8}")

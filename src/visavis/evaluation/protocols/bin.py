@@ -299,8 +299,12 @@ _STAND_INS: Final = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    """Unpickler that finds only the stand-ins."""
+class _Unpickler(pickle._Unpickler):
+    """Unpickler that finds only the stand-ins.
+
+    The one in Python: that in C makes a list as long as twice the largest number that a pickle
+    gives a value, and four bytes can say 4,294,967,295.
+    """
 
     def find_class(self, module: str, name: str, /) -> _StandIn:
         found = _STAND_INS.get((module, name))
