@@ -328,3 +328,20 @@ def test_many_processes_may_make_the_first_key(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["keys"]
     for store in stores:
         store.close()
+
+
+def test_a_running_service_sees_a_file_that_was_replaced_or_removed(tmp_path: Path) -> None:
+    tokens = _several(tmp_path / "keys")
+    store = KeyStore(tmp_path / "keys")
+    found = store.check(tokens["valid"])
+    assert found is not None
+    shutil.copy(tmp_path / "keys", tmp_path / "backup")
+    other = KeyStore(tmp_path / "backup")
+    other.revoke(found.id)
+    other.close()
+    (tmp_path / "backup").replace(tmp_path / "keys")
+    assert store.check(tokens["valid"]) is None
+    (tmp_path / "keys").unlink()
+    with pytest.raises(KeyFileError, match="removed"):
+        bool(store)  # not open to everybody
+    store.close()

@@ -119,6 +119,7 @@ class KeyStore:
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._sound = -1  # SQLite's data_version of the content that was compared
+        self._file: tuple[int, int] | None = None  # the open one
 
     def create(
         self,
@@ -243,6 +244,7 @@ class KeyStore:
         """Yields the database in a transaction; ``None`` if there is none yet."""
         with self._lock:
             try:
+                self._require_same_file()
                 if self._db is None and (create or self._path.exists()):
                     self._db = self._connected()
                 if self._db is None:
@@ -265,6 +267,19 @@ class KeyStore:
                     "check the file and the free space on the disk",
                 ) from error
 
+    def _require_same_file(self) -> None:
+        """Closes a file that was replaced, by a backup of it; the next is opened in its place."""
+        if self._db is None:
+            return
+        if not self._path.exists():
+            raise KeyFileError(
+                f"the keys in {self._path} were removed while they were in use",
+                "restore the file from a backup, or make new keys, and start again",
+            )
+        if self._file != _identity(self._path):
+            self._db.close()
+            self._db, self._sound = None, -1
+
     def _connected(self) -> sqlite3.Connection:
         if not self._path.exists():
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -280,6 +295,7 @@ class KeyStore:
         self._path.chmod(0o600)
         if not self._path.stat().st_size:
             raise self._damaged("it is empty")
+        self._file = _identity(self._path)
         db = sqlite3.connect(self._path, timeout=30, check_same_thread=False, isolation_level=None)
         try:
             if db.execute("PRAGMA user_version").fetchone() == (0,):
@@ -305,6 +321,11 @@ class KeyStore:
             f"the keys in {self._path} are damaged: {problem}",
             "restore the file from a backup, or remove it and make new keys",
         )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _prepare(db: sqlite3.Connection) -> None:
