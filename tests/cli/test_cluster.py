@@ -221,6 +221,7 @@ def test_clusters_and_a_gallery_know_each_other(run: Run, album: Path, tmp_path:
     assert any(p.name.startswith("Zoë") for p in (fresh / "people").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.orl
 def test_fifty_corrections_survive_everything(
     run: Run, orl: Path, tmp_path: Path, home: Path

@@ -40,6 +40,7 @@ def openvino(_: Path) -> str:
     return f"-DOpenVINO_DIR={get_cmake_path()}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", [onnxruntime, openvino], ids=lambda one: one.__name__)
 def test_crops_score_as_in_visavis(
     runtime: object, models: Path, portrait: np.ndarray, tmp_path: Path

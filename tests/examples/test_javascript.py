@@ -124,6 +124,7 @@ def template(photo: Path) -> np.ndarray:
     return extractor.embed_photo(photo, "largest")[0].vector
 
 
+@pytest.mark.slow
 def test_the_page_answers_as_verify_does_and_asks_no_other_host(
     site: str, models: Path, photos: tuple[Path, Path], tmp_path: Path,
     request: pytest.FixtureRequest,

@@ -13,15 +13,16 @@ from benchmarks.gallery_crash_work import vector
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_killed_at_random_moments_nothing_is_lost_or_half_there() -> None:
+@pytest.mark.parametrize("rounds", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_nothing_is_lost_or_half_there(rounds: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gallery_crash", "--rounds", "8", "--quiet"],
+        [sys.executable, "-m", "benchmarks.gallery_crash", "--rounds", str(rounds), "--quiet"],
         cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [
-        "plain: killed and found whole 8 times",
-        "encrypted: killed and found whole 8 times",
+        f"plain: killed and found whole {rounds} times",
+        f"encrypted: killed and found whole {rounds} times",
     ]
 
 

@@ -74,6 +74,7 @@ def train(pack: Pack, out: Path, processes: int, kind: str) -> None:
     torch.save(seen, out / f"seen-{rank}.pt")
 
 
+@pytest.mark.slow
 def test_two_processes_mine_and_learn_what_one_does(tiny_pack: Pack, tmp_path: Path) -> None:
     script = tmp_path / "child.py"
     script.write_text(CHILD)
