@@ -72,7 +72,7 @@ def test_what_cluster_wrote(run, staff: Path, tmp_path: Path) -> None:
         (("DIR", "--found", "x.csv"), "both DIR and --found"),
         (("DIR", "--labels", "x.csv"), "--labels x.csv without --found"),
         (("DIR", "--false-merge", "2"), "--false-merge 2"),
-        (("DIR", "--out", "x.html"), "name a folder"),
+        (("DIR", "--out", "x.html"), "give a folder"),
         (("nowhere",), "nowhere: not a folder"),
         (("--found", "nowhere.csv"), "nowhere.csv"),
     ],

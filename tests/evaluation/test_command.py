@@ -169,7 +169,7 @@ def test_nothing_is_kept_where_it_is_not_wanted(run: Run, tmp_path: Path, people
         (["lfw", "--root", "{lfw}", "--calibration", "gate"], "calibration 'gate'"),
         (["lfw", "--root", "{lfw}", "--scores", "s.xlsx"], "name it .csv or .parquet"),
         (["lfw", "--root", "{lfw}", "--bootstrap", "5"], "--bootstrap 5"),
-        (["lfw", "--root", "{lfw}", "--out", "{tmp}/x.html"], "name a folder"),
+        (["lfw", "--root", "{lfw}", "--out", "{tmp}/x.html"], "give a folder"),
         (["lfw", "--root", "{lfw}", "--out", "{lfw}/pairs.txt"], "name another folder"),
         (["pairs", "{tmp}/gone.csv"], "gone.csv: cannot be read"),
         (["bin", "{tmp}/gone.bin"], "gone.bin: cannot be read"),
