@@ -107,7 +107,7 @@ def parse(text: str) -> Checker:
 def test_the_page_has_all_sections(page: str) -> None:
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert headings == [
-        "What a threshold costs",
+        "FNMR at a given FMR",
         "Do the shipped thresholds hold here?",
         "Curves",
         "Likelihood ratios",

@@ -47,7 +47,7 @@ def over_settings(summary: ClusteringSummary, metric: str) -> str:
         figure,
         name=f"{metric}-over-settings",
         title=f"{name} precision, recall and F1 over the setting",
-        description=f"At the setting asked for: precision {middle.precision:.4f}, recall "
+        description=f"At the requested setting: precision {middle.precision:.4f}, recall "
         f"{middle.recall:.4f}, F1 {middle.f1:.4f}.",
     )
 

@@ -140,12 +140,12 @@ class TrainingMonitor(pl.Callback):
     Args:
         plan: when.
         history: the CSV log, written by the first process beside Lightning's loggers.
-        alarm: told of every look and validation.
+        alarm: receives every check and validation.
         patience: when to stop early.
         validate: embeds and compares the validation people.
         keep: called after a validation that is the best so far.
         ema: averaged after each step, if any.
-        progress: told of every look.
+        progress: called at every check.
     """
 
     state_key = "Watch"  # its name in checkpoints, from former versions

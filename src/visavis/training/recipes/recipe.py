@@ -53,20 +53,18 @@ class Recipe(Record):
         init: the weights to start from: a registered model (``sface``) or a model directory;
             empty for random ones. Of ``sface``, the backbone ``edge_mobilenet`` inherits what
             fits it (``visavis.training.inheriting``).
-        frozen: so many of the network's first convolutions stay as they are, which saves time
-            and forgets less.
+        frozen: number of the network's first convolutions that are not trained, which saves
+            time and forgets less.
         freeze_norm: batch normalization keeps the statistics that ``init`` came with.
-        distil: weight of the disagreement with the untouched network in the loss: the embedding
-            of each augmented crop with what ``init`` makes of the plain one, as 1 - cosine. A
-            narrower network than ``init``'s is compared with what that makes of the same
-            augmented crop.
+        distil: weight of the distillation loss, 1 - cosine between the embedding of each
+            augmented crop and the embedding that ``init`` gives for the plain crop. For a
+            narrower network than ``init``'s, ``init`` embeds the same augmented crop.
         repeat: epochs after which batches and augmentation come again, so that a wider teacher
             has embedded them all; ``None`` for never.
         head_from_init: each person's center in the loss's classifier starts at the mean of what
             ``init`` makes of their photos, instead of at random.
-        blend: how far the finished model goes from ``init`` to what was learned, in (0, 1]; 1 for
-            all the way (``visavis.training.building``). Validations while training is on are
-            of all that was learned.
+        blend: share of the change from ``init`` in the final weights, in (0, 1]
+            (``visavis.training.building``). Validations during training use the whole change.
         loss: the loss and its miner.
         sampler: how batches are drawn: ``pairs``, ``people``, ``shuffled`` or ``triplets``.
         batch_size: crops in a batch (all processes together).
@@ -74,8 +72,8 @@ class Recipe(Record):
             holds ``batch_size // photos_per_person`` people.
         most_photos: of one person in an epoch of the ``people`` sampler; ``None`` for all.
         augment: random changes of the training crops.
-        epochs: times that the training photos are gone through.
-        max_steps: end after so many steps, if the epochs have not ended before.
+        epochs: number of passes over the training photos.
+        max_steps: end after this many steps, if the epochs have not ended before.
         optimizer: ``adamw``, ``sgd`` or ``muon``.
         lr: highest learning rate of the network.
         head_lr: that of the loss's own parameters (the classifier); as ``lr`` where ``None``.
@@ -88,11 +86,11 @@ class Recipe(Record):
         ema: decay per step of the running mean of the weights, which is what is validated and
             saved; ``None`` for the weights themselves.
         offline_every: for the ``triplets`` sampler: steps after which hard triplets are drawn
-            anew with the network of that moment; ``None`` for random triplets.
-        remine_epochs: epochs after which the hardest photos of all are looked for and then
-            drawn more often; ``None`` for never.
+            again with the current network; ``None`` for random triplets.
+        remine_epochs: epochs after which the hardest photos are mined again and then drawn
+            more often; ``None`` for never.
         precision: ``32``, or ``bf16`` for mixed precision where the device has arithmetic for it.
-        channels_last: keep images in the memory order that convolution units like.
+        channels_last: keep images in channels-last memory order, which is faster for convolutions.
         compile: compile the network with ``torch.compile``.
         validation_share: share of the people kept apart for validation, in (0, 1).
         validate_every: epochs between validations.
