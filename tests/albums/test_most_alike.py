@@ -43,7 +43,7 @@ def test_pairs_reach_down_to_ten_times_the_strangers(tmp_path: Path) -> None:
         assert [pair.fmr for pair in album.likely_same] == pytest.approx([10**-2.75, 10**-2.25])
         page = render(album, {}, out=tmp_path)
         assert "1 in 560" in page
-        assert "most pairs here are two people" in page
+        assert "Most of these pairs are two people" in page
         with store.changing():
             fixer = Fixer(store)
             fixer.name(1, "Anna")

@@ -78,7 +78,7 @@ def calibrate(
         root: folder that the paths of ``pairs`` start from.
         people_list: use only the folders named in this file, one per line; text after a tab is
             ignored.
-        command: what makes the calibration again, for people to read.
+        command: the command that makes this calibration, as a note.
         cache: use the template cache in the home folder.
         workers: photos processed in parallel; ``None``: one per core.
         progress: called with ``photos``, done, and total.

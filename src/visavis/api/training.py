@@ -322,7 +322,7 @@ def _untouched(wanted: TrainOptions, recipe: Recipe, pack: Pack) -> EvaluatedMod
     from visavis.weights import WeightStore
     from visavis.weights.model_directory import read_directory
 
-    label = f"untouched {Path(recipe.init).name}"
+    label = f"original {Path(recipe.init).name}"
     if Path(recipe.init).is_dir():
         found = read_directory(Path(recipe.init))
         embedder = serve(found.entry, found.graph, threads=recipe.threads)

@@ -66,7 +66,7 @@ class ServiceKey(Record):
 
     Attributes:
         id: the public part of its token.
-        label: who uses it, for people to read.
+        label: a note on who uses it.
         scopes: what it allows, of ``SCOPES``.
         galleries: names of its galleries; ``*`` for all.
         rate: most requests per minute.
@@ -137,7 +137,7 @@ class KeyStore:
             galleries: names of galleries, or ``*``; needed by all scopes but ``verify``.
             expires: ISO 8601 UTC time; ``None``: never.
             rate: most requests per minute, 1 or more.
-            label: who uses it, for people to read.
+            label: a note on who uses it.
 
         Raises:
             OptionError: an argument is not as it should be.

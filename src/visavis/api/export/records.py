@@ -29,7 +29,7 @@ class Parity(Record):
 
 @dataclass(frozen=True, slots=True)
 class Latency(Record):
-    """Time per crop in milliseconds: processor time of one thread, median of turns by turns.
+    """Time per crop in milliseconds: processor time of one thread, median of interleaved runs.
 
     Attributes:
         batch: crops in a call.

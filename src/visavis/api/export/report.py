@@ -49,7 +49,9 @@ def markdown(made: Exported) -> str:
         )
     if made.calibration_crops:
         lines.append(f"8-bit ranges from {made.calibration_crops:,} crops.")
-    lines.append("Time: processor time of one thread, median, measured by turns on this machine.")
+    lines.append(
+        "Time: processor time of one thread, median, interleaved measurements on this machine."
+    )
     lines += [f"{note[:1].upper()}{note[1:]}." for note in made.notes]
     if made.points:
         lines += [

@@ -72,7 +72,7 @@ async def make(
         Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="What it is to be called."),
     ],
     dataset: Annotated[
-        str | None, Query(max_length=200, description="What the photos are, for people to read.")
+        str | None, Query(max_length=200, description="Description of the photos.")
     ] = None,
     model: Model = "sface",
     calibration: Annotated[

@@ -63,11 +63,11 @@ class Journal:
     """Progress journal of an unfinished pack: two files beside it, for one process at a time.
 
     Args:
-        out: the pack to be.
+        out: file of the finished pack.
         request: identifies photos and options.
         crop_bytes: bytes of a crop.
-        anew: drop what was begun.
-        replace: drop it where it was begun for another request.
+        anew: discard unfinished work.
+        replace: discard unfinished work of another request.
 
     Attributes:
         crops: the file of crops, which becomes the pack.
@@ -214,9 +214,9 @@ def pack(
 ) -> Pack:
     """Align the face of each photo and write all crops into one file.
 
-    The file appears under its name when it is whole. Until then, the work so far lies beside it
-    (``OUT.partial``, ``OUT.partial.jsonl``): the same call goes on from there, and after the end
-    it only opens the file. A photo that gives no crop is left out with its reason, never an end.
+    The file gets its name when it is complete. Until then, the unfinished work is beside it
+    (``OUT.partial``, ``OUT.partial.jsonl``): the same call continues it, and opens the file if it
+    is complete. A photo without a crop is left out with its reason and does not stop the run.
 
     Args:
         photos: in any order; packed person by person, people as they first come.

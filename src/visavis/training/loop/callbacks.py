@@ -115,7 +115,7 @@ class StepPlan:
     Attributes:
         total: steps of the run.
         per_epoch: steps of an epoch.
-        log_every_n_steps: steps between looks at the health of a batch.
+        log_every_n_steps: steps between checks of a batch for collapse.
         validate_every_n_steps: ``None`` for no validation.
         images: of a step, all processes together.
         flops: floating point operations of a step.
@@ -134,11 +134,11 @@ class StepPlan:
 class TrainingMonitor(pl.Callback):
     """Logs, validates, checks for collapse, reports progress, keeps the best network.
 
-    All it knows is in the checkpoint, so that a resumed run logs, stops and keeps what the run
-    would have done that was not killed.
+    Its state is in the checkpoint, so that a resumed run logs, stops and keeps the same as a run
+    that was not killed.
 
     Args:
-        plan: when.
+        plan: step counts and intervals.
         history: the CSV log, written by the first process beside Lightning's loggers.
         alarm: receives every check and validation.
         patience: when to stop early.

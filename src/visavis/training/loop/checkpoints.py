@@ -27,14 +27,14 @@ from visavis.writing import private_folder, replacing
 class Interrupt:
     """Defers the first Ctrl-C to the end of the step; the second one stops at once.
 
-    A step that is broken off leaves weights and optimizer half changed: nothing to go on from
-    exactly. So, once a run is ``ready`` for it, the first Ctrl-C only sets ``asked``, and whoever
-    stands between two steps writes a checkpoint and raises ``KeyboardInterrupt``. At the end, the
-    handler that was there before is put back, whatever became of it meanwhile (Lightning sets one
-    that ignores Ctrl-C). Outside the main thread, where no handler can be set, it does nothing.
+    An interrupted step leaves weights and optimizer partly updated, so a run could not resume
+    exactly. So, once a run is ``ready``, the first Ctrl-C only sets ``asked``; the training loop
+    checks it between steps, writes a checkpoint and raises ``KeyboardInterrupt``. At the end the
+    earlier signal handler is restored, even if it was replaced meanwhile (Lightning sets one that
+    ignores Ctrl-C). Outside the main thread, where no handler can be set, it does nothing.
 
     Attributes:
-        ready: somebody looks at ``asked``; before that, Ctrl-C stops at once.
+        ready: the loop checks ``asked``; before that, Ctrl-C stops at once.
         asked: Ctrl-C was pressed.
     """
 

@@ -93,11 +93,11 @@ def fit(
 ) -> FitResult:
     """Train a network.
 
-    The folder gets ``run.json``, ``history.csv``, ``tensorboard/`` and ``checkpoints/``. Killed at
-    any moment and called again with ``resume``, the run comes to the weights that it would have
-    come to: everything random is a function of the recipe's seed and the step, and the rest of
-    the state is in the checkpoint. (Bit for bit on a CPU with the same number of threads; on other
-    devices as far as their kernels repeat themselves.)
+    The folder gets ``run.json``, ``history.csv``, ``tensorboard/`` and ``checkpoints/``. If it
+    is killed at any moment and called again with ``resume``, the run reaches the same weights as
+    without the interruption: everything random is a function of the recipe's seed and the step, and
+    the rest of the state is in the checkpoint. (Bit for bit on a CPU with the same number of
+    threads; on other devices as far as their kernels are deterministic.)
 
     With several processes (``devices`` times ``nodes``, by Lightning's DDP: start the same
     command on every node, or let torchrun), a batch is shared among them and mined as one.
@@ -106,10 +106,10 @@ def fit(
     The process keeps the memory that training frees (see ``keep_memory``).
 
     Args:
-        recipe: how.
-        pack: crops to learn from; some people are kept apart for validation.
+        recipe: all options of the run.
+        pack: crops to train on; some people are held out for validation.
         out: folder of the run; made if needed.
-        resume: go on with the run in ``out``, if there is one.
+        resume: continue the run in ``out``, if there is one.
         progress: called every few steps, in the first process.
         accelerator: Lightning's: ``auto``, ``cpu``, ``gpu``, ``mps``.
         devices: processes on this machine, each with a device of its own.

@@ -41,12 +41,12 @@ COLUMNS: Final = (
 class History:
     """``history.csv``: a row for each step that was logged or validated.
 
-    Lightning's ``CSVLogger`` cannot go on in a file: this one takes out the rows after the step
-    that a run was resumed from. Each row is on disk when ``log_metrics`` returns.
+    Lightning's ``CSVLogger`` cannot continue a file. This one removes the rows after the step that
+    a run was resumed from. Each row is on disk when ``log_metrics`` returns.
 
     Args:
         path: the file.
-        resumed: the step that the run goes on from, 0 for a new one.
+        resumed: the step that the run continues from, 0 for a new one.
     """
 
     def __init__(self, path: Path, *, resumed: int = 0) -> None:

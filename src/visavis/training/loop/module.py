@@ -64,22 +64,23 @@ class _Agreement:
 
 
 class Teacher(_Agreement):
-    """Embeddings by the initial weights of the crops before augmentation.
+    """Distillation from the initial weights: embeddings of the crops before augmentation.
 
-    A network that is trained on so that it tells masked faces, say, forgets some of what it knew.
-    Where its embedding of the changed crop is held to what the untouched network makes of the
-    unchanged one, it learns to see through the change and keeps the rest: templates of both
-    models stay comparable, people with a single photo teach too, and a few dozen people are
-    enough. The idea is that of G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a
-    neural network", 2015 (arXiv:1503.02531), with embeddings in place of class probabilities.
+    A network that is fine-tuned, for example on masked faces, forgets some of what it knew. This
+    loss keeps its embedding of the augmented crop close to the embedding that the original network
+    gives for the plain crop. So the network learns to ignore the augmentation and keeps the rest:
+    embeddings of both networks stay close, people with a single photo are useful for training, too,
+    and a few dozen people are enough. Source: G. Hinton, O. Vinyals and J. Dean, "Distilling the
+    knowledge in a neural network", 2015 (arXiv:1503.02531), with embeddings instead of class
+    probabilities.
 
-    The untouched network's vectors do not change, so they are made once, before the first step, and
-    not saved with the run: they are a function of the recipe and the data.
+    The original network's vectors do not change, so they are computed once, before the first step.
+    They are not saved with the run: they are a function of the recipe and the data.
 
     Args:
         vectors: ``(N, D)`` float32, not zero.
         rows: ``(N,)`` rows of the pack that they are of.
-        weight: of the disagreement in the loss.
+        weight: weight of this loss.
     """
 
     def __init__(self, vectors: Vectors, rows: NDArray[np.int64], *, weight: float) -> None:
@@ -90,7 +91,7 @@ class Teacher(_Agreement):
         super().__init__(weight)
 
     def wanted(self, images: Tensor, rows: Tensor, step: int) -> Tensor:
-        """What the untouched network made of the rows' plain crops."""
+        """The original network's embeddings of the rows' plain crops."""
         device = rows.device
         if self._vectors.device != device:
             self._place, self._vectors = self._place.to(device), self._vectors.to(device)

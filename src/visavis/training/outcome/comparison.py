@@ -25,7 +25,7 @@ class Comparison(Record):
 
     Attributes:
         photos_are: how the photos were changed before.
-        before: the untouched model.
+        before: the original model.
         after: the trained one.
     """
 
@@ -60,7 +60,7 @@ def compare(
     """Figures of both models, at false match rates that the pairs support for both.
 
     Args:
-        before: the untouched model.
+        before: the original model.
         after: the trained one.
         pack: an open pack.
         rows: rows of the validation people.

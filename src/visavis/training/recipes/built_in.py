@@ -236,7 +236,7 @@ FINETUNE_SFACE: Final = Recipe(
     ),
     expected=(
         "LFW View 1 test pairs in synthetic masks, faces detected again, trained on "
-        "peopleDevTrain, mean of three seeds: half the untouched model's FNMR at FMR 1e-3 (one "
+        "peopleDevTrain, mean of three seeds: half the original model's FNMR at FMR 1e-3 (one "
         "masked 0.48 of it, both 0.50), unmasked accuracy 0.1 points lower to 0.2 higher"
     ),
     backbone="sface",
