@@ -152,7 +152,7 @@ FACENET_INCEPTION_RESNET: Final = Recipe(
 MARGIN_SMALL: Final = Recipe(
     name="margin-small",
     source=(
-        "a small residual network of ours with the loss of Wang et al., CosFace, CVPR 2018 "
+        "a small residual network, designed here, with the loss of Wang et al., CosFace, CVPR 2018 "
         "(arXiv:1801.09414)"
     ),
     expected=(
