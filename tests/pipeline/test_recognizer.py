@@ -304,17 +304,27 @@ def test_clearing_the_cache_leaves_no_template_byte(
         assert not any(needle in file.read_bytes() for file in files)
 
 
-def test_an_abandoned_batch_stops(
-    recognizer: Recognizer, portrait: np.ndarray, tmp_path: Path
-) -> None:
-    good = save(portrait, tmp_path / "good.png")
+def test_an_abandoned_batch_stops(recognizer: Recognizer, portrait: np.ndarray) -> None:
     seen: list[int] = []
+    begun: list[int] = []
+
+    def skip(number: int, _digest: str) -> bool:
+        begun.append(number)
+        return False
+
+    face = io.BytesIO()
+    Image.fromarray(portrait[:240, 100:340]).save(face, "JPEG")
     stream = recognizer.embed_many(
-        [good] * 400, workers=2, progress=lambda done, total: seen.append(done)
+        [face.getvalue()] * 400,
+        workers=2,
+        skip=skip,
+        progress=lambda done, total: seen.append(done),
     )
     assert next(stream).reason is None
     stream.close()
     assert seen == [1]
+    # The first chunk, four ahead of it, and no more.
+    assert len(begun) <= 5 * 16
 
 
 def test_results_that_were_yielded_are_not_kept(recognizer: Recognizer) -> None:
