@@ -23,6 +23,7 @@ from .gallery_common import (
     WithStore,
     face,
     names,
+    refused,
     state,
 )
 
@@ -61,33 +62,29 @@ class AcceptingContract(WithStore):
                 assert store.remove(name[:190] + " renamed") == 1
             assert len(names(store)) == len(NAMES) - 4
 
-    @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
-    def test_bad_names_are_refused(self, store: GalleryStore, name: str) -> None:
+    def test_bad_names_are_refused(self, store: GalleryStore) -> None:
         store.add([face("Bob")])
         before = state(store)
-        with pytest.raises(OptionError):
-            store.add([face("New"), face(name)])
-        with pytest.raises(OptionError):
-            store.rename("Bob", name)
-        assert state(store) == before
+        for name in BAD_NAMES:
+            with refused(f"enrolling {name!a}", OptionError):
+                store.add([face("New"), face(name)])
+            with refused(f"renaming to {name!a}", OptionError):
+                store.rename("Bob", name)
+            assert state(store) == before, ascii(name)
 
-    @pytest.mark.parametrize(
-        "vector",
-        [
+    def test_bad_vectors_are_refused(self, store: GalleryStore) -> None:
+        store.add([face("Bob")])
+        before = state(store)
+        for vector in (
             [1.01, 0, 0, 0], [0.5, 0, 0, 0], [0, 0, 0, 0], [np.nan, 0, 0, 1], [np.inf, 0, 0, 0],
             [[1, 0, 0, 0]], [],
-        ],
-        ids=["long", "short", "zero", "nan", "inf", "two dimensions", "empty"],
-    )  # fmt: skip
-    def test_bad_vectors_are_refused(self, store: GalleryStore, vector: Any) -> None:
-        store.add([face("Bob")])
-        before = state(store)
-        bad = np.array(vector, dtype=np.float32)
-        with pytest.raises(OptionError):
-            store.add([face("New"), face("Bob", bad), face("Bob")])
-        with pytest.raises(OptionError):
-            store.search(bad[None], model_sha256=A)
-        assert state(store) == before
+        ):  # fmt: skip
+            bad = np.array(vector, dtype=np.float32)
+            with refused(f"enrolling {vector}", OptionError):
+                store.add([face("New"), face("Bob", bad), face("Bob")])
+            with refused(f"searching {vector}", OptionError):
+                store.search(bad[None], model_sha256=A)
+            assert state(store) == before, vector
 
     def test_other_lengths_are_refused(self, store: GalleryStore) -> None:
         six = np.eye(6, dtype=np.float32)
