@@ -199,14 +199,22 @@ def ask(client: httpx.Client, world: World, gallery: str) -> Answers:
     return found
 
 
+_ESTIMATED: Final = ("threshold", "fpir", "llr", "evidence", "posterior")
+
+
 def _plain(value: Any) -> Any:
-    """Returns an answer without ids and times of this request; numbers rounded."""
+    """Returns an answer without ids and times of this request; numbers rounded.
+
+    What is estimated from the gallery's own people is left out: it is estimated anew in time.
+    """
     if isinstance(value, dict):
+        if {"fpir", "score"} <= value.keys():  # a face or a candidate
+            value = {k: v for k, v in value.items() if k not in _ESTIMATED}
         if value.get("name") == "Bea" or value.get("person") == "Bea":
             value = {k: v for k, v in value.items() if k not in {"id", "person_id"}}
         return {
             k: _plain(v) for k, v in value.items()
-            if k not in {"instance", "created", "seconds", "timings", "basis"}
+            if k not in {"instance", "created", "seconds", "timings"}
         }  # fmt: skip
     if isinstance(value, list):
         return [_plain(one) for one in value]
