@@ -45,6 +45,7 @@ class Outbox(threading.Thread):
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._dropped = 0
+        self._lost = 0
         self._why = ""
         self.start()
 
@@ -54,7 +55,7 @@ class Outbox(threading.Thread):
             if len(self._waiting) >= MOST_WAITING:
                 self._waiting.popleft()
                 self._dropped += 1
-                if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8, ...
+                if _power_of_two(self._dropped):
                     self._log.warning(
                         "%s is too slow: %d event(s) dropped so far", self._receiver, self._dropped
                     )
@@ -104,4 +105,17 @@ class Outbox(threading.Thread):
                 return
             if pause is not None:
                 self._closing.wait(pause)  # when closing, the next try comes at once
-        self._log.warning("%s: an event was not sent (%s)", self._receiver, why)
+        self._lost += 1
+        if _power_of_two(self._lost):
+            self._log.warning(
+                "%s: an event was not sent (%s); %d so far", self._receiver, why, self._lost
+            )
+
+
+def _power_of_two(count: int) -> bool:
+    """Whether a count is worth a message: 1, 2, 4, 8, ...
+
+    >>> [count for count in range(1, 20) if _power_of_two(count)]
+    [1, 2, 4, 8, 16]
+    """
+    return count & (count - 1) == 0
