@@ -87,6 +87,14 @@ def serve(
             show_default="0.01, or the lowest that the data support",
         ),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration",
+            help="Calibration that gives thresholds in a dialect; see `visavis calibrate`.",
+            show_default="the model's own",
+        ),
+    ] = None,
     upstream: Annotated[
         str | None,
         typer.Option(
@@ -177,7 +185,7 @@ def serve(
         body_bytes=round(max_body * 1e6), megapixels=megapixels, faces=faces, photos=photos,
         seconds=seconds, jobs=jobs, job_photos=job_photos, job_hours=job_hours, audit=audit,
         home=home(), temporary=temporary, dialects=tuple(dialect or ()), fmr=fmr, fpir=fpir,
-        upstream=upstream,
+        calibration=calibration, upstream=upstream,
     )  # fmt: skip
     load(limits.dialects)  # before a gallery is made
     places = _places(gallery or [])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -67,6 +67,7 @@ class ServiceOptions(Record):
         fmr: false match rate of comparisons in a dialect, whose requests name none, in (0, 1).
         fpir: false positive identification rate of searches in a dialect, in (0, 1); ``None``:
             0.01, or the lowest rate that the data support.
+        calibration: name of the calibration for thresholds in a dialect; ``None``: the model's own.
         upstream: URL of the machine learning that the dialect ``immich`` sends to what is not about
             faces.
 
@@ -93,6 +94,7 @@ class ServiceOptions(Record):
     dialects: tuple[str, ...] = ()
     fmr: float = 1e-3
     fpir: float | None = None
+    calibration: str | None = None
     upstream: str | None = None
 
     def __post_init__(self) -> None:
@@ -169,6 +171,7 @@ class Service:
 
     Raises:
         GalleryError: a gallery cannot be opened.
+        UnknownCalibrationError: there is no calibration of the name in the options.
     """
 
     def __init__(
@@ -181,6 +184,9 @@ class Service:
         aws_key: bytes | None = None,
     ) -> None:
         self.options = options
+        self._calibration = options.calibration and calibrations.show(
+            options.calibration, home=options.home
+        )
         self.aws_key = aws_key
         self.keys = store_in(options.home) if keys is None else keys
         self.buckets = TokenBuckets()
@@ -332,6 +338,21 @@ class Service:
                 shutil.rmtree(folder)
             elif _FOLDER.fullmatch(folder.name) and (folder / "gallery.sqlite").is_file():
                 yield place, folder
+
+    def calibration_of(self, model: str) -> str | None:
+        """Returns the calibration of a model in dialects; ``None``: its own."""
+        known = self._calibration
+        return known.name if known and known.model == model else None
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """Options of searches in dialects, whose requests name none."""
+        name = self.options.calibration
+        return {
+            "fpir": self.options.fpir,
+            "audit": self.options.audit,
+            "calibrations": () if name is None else (name,),
+        }
 
     def calibrations(self, caller: Caller) -> list[str]:
         """Returns the names of the calibrations that a caller may use."""

@@ -7,6 +7,7 @@ import io
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from tests.service.conftest import jpeg, options
 from tests.service.running import Running, running
 
 import visavis
-from visavis.errors import OptionError
+from visavis.errors import OptionError, UnknownCalibrationError
 from visavis.gallery.records import NewFace
 from visavis.service.dialects import load, similarity
 from visavis.service.dialects.ids import face_number, face_uuid
@@ -395,6 +396,38 @@ def test_rates_that_the_service_was_started_with(
                 face_found["score"], threshold=face_found["threshold"]["threshold"]
             )
         )
+
+
+def test_a_calibration_that_the_service_was_started_with(
+    tmp_path_factory: pytest.TempPathFactory, face: bytes, mirrored: bytes
+) -> None:
+    place = tmp_path_factory.mktemp("calibrated")
+    shipped = visavis.Recognizer().calibration
+    assert shipped is not None
+    points = [replace(one, threshold=one.threshold + 0.07) for one in shipped.points]
+    own = replace(shipped, name="gate", points=tuple(points), reference={}, centered=None)
+    visavis.CalibrationStore(place / "home").save(own)
+    known = options(place, dialects=("compreface",), calibration="gate")
+    gallery = GalleryPlace(str(place / "door.gallery"), create=True)
+    with running(Service({"door": gallery}, options=known)) as found:
+        photos = {"source_image": face, "target_image": mirrored}
+        (one,) = found.client.post(f"{API}/verification/verify", files=photos).json()["result"]
+        usual = visavis.verify(face, mirrored)
+        assert one["face_matches"][0]["similarity"] == pytest.approx(
+            similarity.compreface(usual.score, threshold=usual.threshold + 0.07), abs=1e-4
+        )
+        enrolled(found.client, face)
+        named = found.client.post(
+            "/v1/identify", params={"calibrations": "gate"}, files={"photo": mirrored}
+        ).json()["faces"][0]
+        other = found.client.post("/v1/identify", files={"photo": mirrored}).json()["faces"][0]
+        assert named["threshold"]["threshold"] != other["threshold"]["threshold"]
+        (row,) = found.client.post(RECOGNIZE, **file(mirrored)).json()["result"][0]["subjects"]
+        assert row["similarity"] == pytest.approx(
+            similarity.compreface(named["score"], threshold=named["threshold"]["threshold"])
+        )
+    with pytest.raises(UnknownCalibrationError):
+        Service(options=replace(known, calibration="nowhere"))
 
 
 def test_an_open_service_with_several_galleries_takes_a_name_as_the_key(

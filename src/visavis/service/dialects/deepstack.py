@@ -143,9 +143,7 @@ async def recognize(request: Request) -> Answer:
     def ask() -> dict[str, Any]:
         size = photo_size(photo.getvalue(), limits=service.engine.limits, name=photo.name)
         try:
-            answer = people.identify(
-                photo, fpir=service.options.fpir, top=1, audit=service.options.audit
-            )
+            answer = people.identify(photo, top=1, **service.search)
         except NoFaceError:
             return {"predictions": []}
         service.metrics.identified(answer)
@@ -235,7 +233,9 @@ async def match(request: Request) -> Answer:
     first, second = (_photo(form, name) for name in ("image1", "image2"))
 
     def ask() -> dict[str, Any]:
-        answer = service.engine.verify(first, second, fmr=service.options.fmr)
+        answer = service.engine.verify(
+            first, second, fmr=service.options.fmr, calibration=service.calibration_of("sface")
+        )
         service.metrics.verified(answer)
         return {"similarity": similarity.deepstack(answer.score, threshold=answer.threshold)}
 

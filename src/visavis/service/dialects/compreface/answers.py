@@ -249,8 +249,9 @@ def similarities(
 
     vectors = others if isinstance(others, np.ndarray) else np.stack([one.vector for one in others])
     scores, point = service.engine.compare(
-        first[None], vectors, fmr=service.options.fmr, model=model
-    )
+        first[None], vectors, fmr=service.options.fmr, model=model,
+        calibration=service.calibration_of(model),
+    )  # fmt: skip
     for score in scores[0].tolist():
         service.metrics.decision("verify", "same" if score >= point.threshold else "different")
     return [similarity.compreface(score, threshold=point.threshold) for score in scores[0].tolist()]

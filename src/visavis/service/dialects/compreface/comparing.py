@@ -57,10 +57,7 @@ async def recognize(request: Request) -> Answer:
 
     def ask() -> dict[str, Any]:
         faces = Faces(service, options, photo)
-        answer = people.identify(
-            data, fpir=service.options.fpir, top=options.prediction_count,
-            audit=service.options.audit,
-        )  # fmt: skip
+        answer = people.identify(data, top=options.prediction_count, **service.search)
         service.metrics.identified(answer)
         tell_fpir(request.state, answer.faces[0].threshold)
         known = people.recognizer()
@@ -194,9 +191,8 @@ async def recognize_templates(request: Request) -> Answer:
     def ask() -> dict[str, Any]:
         vectors = _unit(service, given)
         identifier = people.identifier(
-            fpir=service.options.fpir, top=options.prediction_count,
-            model=people.recognizer().model, audit=service.options.audit,
-        )  # fmt: skip
+            top=options.prediction_count, model=people.recognizer().model, **service.search
+        )
         matches = identifier.match(vectors)
         tell_fpir(request.state, matches[0].point if matches else None)
         found = [

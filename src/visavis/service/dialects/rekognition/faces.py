@@ -58,7 +58,7 @@ def compare_faces(
     others = _filtered(service.engine.embed(target, faces="all"), asked.quality_filter)
     sizes = [size_of(service, photo) for photo in (source, target)]
     least = THRESHOLD if asked.similarity_threshold is None else asked.similarity_threshold
-    recognizer = service.engine.recognizer()
+    recognizer = service.engine.recognizer(calibration=service.calibration_of(first.model))
     matches: list[dict[str, Any]] = []
     unmatched = []
     for other in _largest(others)[:_MOST_FACES]:
@@ -239,9 +239,8 @@ def match(
     scores of the collection's people with each other are not all non-mated.
     """
     searching = collection.gallery.identifier(
-        fpir=service.options.fpir, top=_FEW if most <= _FEW else _MOST, model=model,
-        audit=service.options.audit, own_scores=False,
-    )  # fmt: skip
+        top=_FEW if most <= _FEW else _MOST, model=model, own_scores=False, **service.search
+    )
     found = next(iter(searching.match(vector[None])), None)
     tell_fpir(collection.state, None if found is None else found.point)
     best = None if found is None else found.best
