@@ -13,6 +13,8 @@ import signal, time
 from concurrent.futures import ThreadPoolExecutor
 from visavis.cli import app, main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
+
 def busy():
     deadline = time.monotonic() + 20
     while signal.getsignal(signal.SIGINT) is not signal.SIG_DFL and time.monotonic() < deadline:

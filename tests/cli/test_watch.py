@@ -90,6 +90,15 @@ def test_a_signal_ends_a_stream_and_reports_open_visits(place: Path, home: Path)
     assert visit["start"] is not None
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """SIGINT as from a terminal; tests that run in the background are started with it ignored."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_the_first_signal_stops_and_a_second_is_the_usual(
     place: Path, run: Run, monkeypatch: pytest.MonkeyPatch, number: int, code: int
