@@ -62,7 +62,7 @@ def test_a_list_names_who_takes_part(run, people, tmp_path) -> None:
         ([".", "--faces", "best-match"], "choose one of central"),
         ([".", "--fusion", "sum"], "weighted"),
         ([".", "--fpir", "2"], "(0, 1)"),
-        ([".", "--out", "x.html"], "name a folder"),
+        ([".", "--out", "x.html"], "give a folder"),
     ],
 )
 def test_bad_input_is_one_line(run, tmp_path, monkeypatch, arguments, says) -> None:
