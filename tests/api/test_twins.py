@@ -49,7 +49,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "jobs": "ServiceOptions", "job_hours": "ServiceOptions", "seconds": "wait",
         "temporary": "ServiceOptions", "audit": "ServiceOptions",
         "dialect": "ServiceOptions(dialects)", "fmr": "ServiceOptions", "fpir": "ServiceOptions",
-        "upstream": "ServiceOptions",
+        "upstream": "ServiceOptions", "calibration": "ServiceOptions",
     },
     "demo": {
         "out": "plot() and savefig", "lfw": "the photos", "fetch": "fetch_lfw", "ui": "mount_page",
