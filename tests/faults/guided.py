@@ -11,14 +11,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import atheris  # type: ignore[import-not-found]
-
-with atheris.instrument_imports(include=["visavis", "zipfile", "onnx"]):
-    from tests.faults import fuzz
-
 
 def main() -> None:
     """Fuzzes until libFuzzer ends the process."""
+    import atheris  # type: ignore[import-not-found]
+
+    with atheris.instrument_imports(include=["visavis", "zipfile", "onnx"]):
+        from tests.faults import fuzz
     name, options = sys.argv[1], sys.argv[2:]
     with tempfile.TemporaryDirectory() as place:
         folder, corpus = Path(place) / "files", Path(place) / "corpus"
