@@ -412,12 +412,19 @@ TARGETS: Final = (
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one target and kind of damage."""
+    """Counts of one target and kind, or time, of damage."""
 
     noticed: int = 0
     harmless: int = 0
     wrong: int = 0
     raised: int = 0
+
+    def add(self, noticed: bool, findings: Sequence[Finding]) -> None:
+        """Counts one damage."""
+        self.wrong += any(one.what.startswith("wrong") for one in findings)
+        self.raised += any(one.what.startswith("raised") for one in findings)
+        self.noticed += noticed and not findings
+        self.harmless += not noticed and not findings
 
 
 def attack(
@@ -436,12 +443,7 @@ def attack(
                 rng = np.random.default_rng([seed, number, KINDS.index(kind)])
                 for _ in range(share[kind, target]):
                     how, found = attacked.once(kind, rng)
-                    wrong = any(one.what.startswith("wrong") for one in found)
-                    raised = any(one.what.startswith("raised") for one in found)
-                    tally.wrong += wrong
-                    tally.raised += raised
-                    tally.noticed += not found and how == "noticed"
-                    tally.harmless += not found and how == "harmless"
+                    tally.add(how == "noticed", found)
                     findings += found
             shutil.rmtree(Path(folder) / str(number))
     return tallies, findings

@@ -26,14 +26,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import numpy as np
 from PIL import Image
-from tests.faults.damage import KINDS, Finding, damage
+from tests.faults.damage import KINDS, Finding, Tally, damage
 from tests.faults.full_disk import fill, small_disk
 from tests.service.running import running
 
@@ -353,23 +352,6 @@ class Attack:
                 self.refusals[f"{status} {body['reason']}: {said}"] += 1
         findings += [Finding(target, kind, done, "log", f"raised: {one}") for one in self._log]
         return noticed, findings
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of one target and time of damage."""
-
-    noticed: int = 0
-    harmless: int = 0
-    wrong: int = 0
-    raised: int = 0
-
-    def add(self, noticed: bool, findings: Sequence[Finding]) -> None:
-        """Counts one damage."""
-        self.wrong += any(one.what.startswith("wrong") for one in findings)
-        self.raised += any(one.what.startswith("raised") for one in findings)
-        self.noticed += noticed and not findings
-        self.harmless += not noticed and not findings
 
 
 Tallies = dict[tuple[str, str], Tally]
