@@ -261,7 +261,10 @@ async def enroll_until_ended(port: int, bodies: Sequence[bytes], acknowledged: s
     await asyncio.gather(*(one(k) for k in range(8)))
 
 
-def kills(photos: Sequence[bytes], folder: Path, *, rounds: int) -> dict[str, Any]:
+def kills(
+    photos: Sequence[bytes], folder: Path, *, rounds: int,
+    signals: Sequence[str] = ("SIGKILL", "SIGTERM"),
+) -> dict[str, Any]:  # fmt: skip
     """End the service while clients enroll; what was acknowledged must be in the gallery."""
     import visavis as vv
 
@@ -270,7 +273,7 @@ def kills(photos: Sequence[bytes], folder: Path, *, rounds: int) -> dict[str, An
     acknowledged: set[str] = set()
     lost = 0
     for k in range(rounds):
-        sign = signal.SIGTERM if k % 2 else signal.SIGKILL
+        sign = signal.Signals[signals[k % len(signals)]]
         service = Running.start(gallery, home, log)
 
         async def round_(service: Running = service, sign: signal.Signals = sign, k: int = k
@@ -295,9 +298,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__)
     parser.add_argument("--lfw", type=Path, default=data_folder("lfw"))
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of load; 0: only kills")
     parser.add_argument("--people", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=20, help="rounds of killing the service")
+    parser.add_argument("--signals", nargs="+", default=["SIGKILL", "SIGTERM"], help="in turns")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--markdown", action="store_true", help=f"write into {PAGE.name}")
     options = parser.parse_args(arguments)
@@ -329,7 +333,7 @@ def main(arguments: list[str] | None = None) -> int:
                 1,
             ),
         }
-        for kind, (requests, each) in kinds.items():
+        for kind, (requests, each) in kinds.items() if options.seconds else ():
             service = Running.start(gallery, home, folder / "log")
             _say(f"{kind}: {options.clients} clients for {options.seconds:g} s")
             asyncio.run(
@@ -348,7 +352,11 @@ def main(arguments: list[str] | None = None) -> int:
                 )  # fmt: skip
             rows[kind] = _row(found, rate, each, service.end(signal.SIGTERM))
         _say(f"{options.kills} rounds of killing")
-        killed = kills(photos[:60], folder, rounds=options.kills) if options.kills else {}
+        killed: dict[str, Any] = {}
+        if options.kills:
+            killed = kills(
+                photos[:60], folder, rounds=options.kills, signals=tuple(options.signals)
+            )
     good = all(_holds(row) for row in rows.values()) and not killed.get("lost")
     about = f"{machine()}. Load average {before} before, {load()} after."
     if options.json:
@@ -356,7 +364,7 @@ def main(arguments: list[str] | None = None) -> int:
     table = _table(rows, options)
     after = (
         f"{killed['acknowledged']:,} enrollments were acknowledged in {killed['rounds']} rounds "
-        f"that ended by SIGKILL and SIGTERM in turn; {killed['lost']} are missing.\n\n"
+        f"that ended by {' and '.join(options.signals)} in turn; {killed['lost']} are missing.\n\n"
         if killed
         else ""
     )

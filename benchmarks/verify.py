@@ -59,13 +59,18 @@ def main(arguments: list[str] | None = None) -> int:
             return folder_pairs(options.photos.resolve(), limit=limit)
         return lfw_pairs(Path(lfw or "").resolve(), limit=limit)
 
+    from visavis.inference.precision import has_bf16
+
     environment.ready()
     before = load()
     warm = [
         verify_warm.measure(
-            pairs(options.pairs), cores=cores, progress=_progress(f"warm, {cores or 'all'} cores")
+            pairs(options.pairs),
+            cores=cores,
+            progress=_progress(f"warm, {cores or 'all'} cores, {precision}"),
+            precision=precision,
         )
-        for cores in (0, 1)
+        for cores, precision in [(0, "auto"), (1, "auto"), *([(0, "bf16")] if has_bf16() else [])]
     ]
     # A package that declines a pair does less, so these pairs are ones that both answer.
     answered = warm[0].answered()[: options.rounds]
@@ -109,8 +114,7 @@ def _targets(
     for run in warm:
         if not run.confined():
             continue
-        where = "one core" if run.cores == 1 else "all cores"
-        rows.append((f"warm, {where}: times faster", run.ratios("seconds"), faster, True))
+        rows.append((f"warm, {run.where}: times faster", run.ratios("seconds"), faster, True))
     wall = whole.ratios(THEIRS, OWN, "wall")
     rows += [
         ("whole process: times faster", wall, "at least 2.2", True),
@@ -123,7 +127,7 @@ def _targets(
         ("whole process: share of memory", whole.ratios(OWN, THEIRS, "peak"), "below 1", False),
         (
             "warm: share of memory",
-            [r.peak("visavis") / r.peak("deepface") for r in warm],
+            [r.peak("visavis") / r.peak("deepface") for r in warm if r.precision == "auto"],
             "below 1",
             False,
         ),
@@ -175,6 +179,7 @@ def _plain(
         "warm": [
             {
                 "cores": run.cores or "all",
+                "precision": run.precision,
                 "peak_mib": {name: run.peak(name) for name in run.answers},
                 "seconds": {name: run.of(name, "seconds") for name in run.answers},
                 "cpu": {name: run.of(name, "cpu") for name in run.answers},

@@ -25,10 +25,10 @@ _PAUSE = 0.15  # seconds after each call: ONNX Runtime's threads spin for some 6
 class Worker:
     """One package's process."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *arguments: str) -> None:
         python = str(environment.PYTHON) if name == "deepface" else sys.executable
         self._process = subprocess.Popen(
-            [python, str(_WORKERS / f"worker_{name}.py")],
+            [python, str(_WORKERS / f"worker_{name}.py"), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -68,11 +68,19 @@ class Warm:
         cores: processors each process was confined to; 0 for all.
         pairs: what was verified.
         answers: see ``peers.protocol``.
+        precision: of visavis's embedder.
     """
 
     cores: int
     pairs: list[Pair]
     answers: dict[str, list[dict[str, Any]]]
+    precision: str = "auto"
+
+    @property
+    def where(self) -> str:
+        """What it ran on, and in which precision if not in the default one."""
+        where = "one core" if self.cores == 1 else "all cores"
+        return where if self.precision == "auto" else f"{where}, {self.precision}"
 
     def of(self, name: str, what: str) -> list[float]:
         """``seconds`` or ``cpu`` of the pairs that both packages answered."""
@@ -108,7 +116,7 @@ class Warm:
 
     def table(self) -> Table:
         """A row for each package."""
-        where = "one core" if self.cores == 1 else "all cores"
+        where = self.where
         if not self.confined():
             where += " asked for, more used"
         known = all(pair.same is not None for pair in self.pairs)
@@ -145,15 +153,23 @@ class Warm:
         return [all("error" not in row["answer"] for row in both) for both in rows]
 
 
-def measure(pairs: list[Pair], *, cores: int, progress: Callable[[int, int], None]) -> Warm:
+def measure(
+    pairs: list[Pair],
+    *,
+    cores: int,
+    progress: Callable[[int, int], None],
+    precision: str = "auto",
+) -> Warm:
     """Verify all pairs with both packages.
 
     Args:
         cores: confine each process to that many processors; 0 for no limit.
+        progress: called with the number of pairs done, and of all.
+        precision: of visavis's embedder.
     """
     cpus = set(sorted(os.sched_getaffinity(0))[:cores]) if cores else None
     with pinned(cpus):
-        workers = [Worker("visavis"), Worker("deepface")]
+        workers = [Worker("visavis", precision), Worker("deepface")]
     answers: dict[str, list[dict[str, Any]]] = {worker.name: [] for worker in workers}
     for pair in pairs[:_WARM_UP]:
         for worker in workers:
@@ -165,4 +181,4 @@ def measure(pairs: list[Pair], *, cores: int, progress: Callable[[int, int], Non
         progress(k + 1, len(pairs))
     for worker in workers:
         worker.close()
-    return Warm(cores, pairs, answers)
+    return Warm(cores, pairs, answers, precision)

@@ -1,7 +1,8 @@
-"""visavis, kept alive. Run as a script."""
+"""visavis, kept alive. Run as a script; its argument is the precision."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from protocol import Verify, serve
@@ -14,7 +15,7 @@ def start() -> Verify:
     import visavis
 
     def verify(a: str, b: str) -> dict[str, Any]:
-        answer = visavis.verify(a, b)
+        answer = visavis.verify(a, b, precision=sys.argv[1])
         return {"same": answer.same, "score": answer.score}
 
     return verify

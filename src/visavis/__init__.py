@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 # it off, here and in processes that this one starts; a value that is set already stays.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251  # written, not read
 
+# NumPy's OpenBLAS starts its threads at the import, and after that, and after each product that
+# used them, they wait actively for 2**28 cycles: a tenth of a second of processor time, which the
+# first verification needs. 2**18 cycles bridge products that follow one another.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "18")  # noqa: TID251  # written, not read
+
 _PLACES = {
     "api.albums": ("PhotoAlbum", "cluster"),
     "api.calibrations": ("calibrate", "check"),
