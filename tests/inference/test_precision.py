@@ -56,6 +56,21 @@ def test_bf16_runs_in_openvino_whatever_the_runtime_and_is_in_the_pipeline_id() 
     assert asked.pipeline_id == f"{usual.pipeline_id}, bf16"
 
 
+@pytest.mark.parametrize(("threads", "streams"), [(None, 1), (1, 5), (2, 2), (3, 1), (9, 1)])
+def test_calls_on_few_threads_of_openvino_run_side_by_side(
+    monkeypatch: pytest.MonkeyPatch, threads: int | None, streams: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    embedder = OnnxEmbedder(options=EmbedderOptions(runtime="openvino", threads=threads))
+    embedder.load()
+    session = embedder._session
+    assert isinstance(session, openvino.OpenVinoSession)
+    assert int(session._options["NUM_STREAMS"]) == streams
+    # Streams share the threads of all.
+    every = None if threads is None else threads * streams
+    assert session._options.get("INFERENCE_NUM_THREADS") == every
+
+
 @pytest.mark.usefixtures("with_bf16")
 def test_bf16_in_another_runtime_is_refused() -> None:
     with pytest.raises(OptionError, match=r"'onnxruntime'.*choose openvino"):

@@ -61,7 +61,8 @@ class OpenVinoSession:
 
     Args:
         graph: bytes of an ONNX file, or of OpenVINO's XML file and of its weights.
-        threads: CPU threads per call; ``None``: one per core.
+        threads: CPU threads per call; ``None``: one per core. With fewer threads than cores, calls
+            of several threads run at the same time.
         bf16: compute in bfloat16, on a processor that has it.
     """
 
@@ -81,7 +82,9 @@ class OpenVinoSession:
             "ENABLE_CPU_PINNING": False,
         }
         if threads is not None:
-            options["INFERENCE_NUM_THREADS"] = threads
+            streams = max(1, (os.cpu_count() or 1) // threads)  # a call waits for a free one
+            options["NUM_STREAMS"] = str(streams)
+            options["INFERENCE_NUM_THREADS"] = threads * streams
         model = known.read_model(*graph) if isinstance(graph, tuple) else known.read_model(graph)
         # Compiling adds further names to the ports.
         self._options = options
