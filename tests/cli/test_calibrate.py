@@ -277,7 +277,7 @@ def test_one_damaged_calibration_does_not_hide_the_others(run, home: Path) -> No
     (folder / "folder.json").mkdir()
     listed = run("calibrate", "--list", "--json")
     assert listed.code == 1
-    assert [one["name"] for one in listed.json] == ["sface-lfw"]
+    assert [one["name"] for one in listed.json] == ["sface-lfw", "sface-lfw-bf16"]
     first, second = listed.err.splitlines()
     assert str(folder / "cut.json") in first
     assert str(folder / "folder.json") in second

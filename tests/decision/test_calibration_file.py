@@ -259,6 +259,22 @@ def test_a_folder_that_is_none_is_an_error_and_not_empty(tmp_path: Path) -> None
     assert store.load("sface-lfw").people == 4038  # what is shipped needs no folder
 
 
+def test_the_shipped_calibration_of_the_pipeline_is_taken_else_the_first(tmp_path: Path) -> None:
+    store = CalibrationStore(tmp_path)
+    plain, half = store.load("sface-lfw"), store.load("sface-lfw-bf16")
+    assert half.pipeline_id == f"{plain.pipeline_id}, bf16"
+    assert (half.people, half.model_sha256) == (plain.people, plain.model_sha256)
+    for pipeline, name in (
+        (plain.pipeline_id, "sface-lfw"),
+        (half.pipeline_id, "sface-lfw-bf16"),
+        ("another", "sface-lfw"),
+    ):
+        found = store.for_model(
+            None, model="sface", model_sha256=plain.model_sha256, pipeline_id=pipeline
+        )
+        assert found.name == name
+
+
 def test_a_save_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")

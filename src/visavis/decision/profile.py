@@ -363,16 +363,21 @@ class CalibrationStore:
         """
         if name is not None:
             return self.load(name)
-        fitting = [c for c in self._all_shipped() if c.model_sha256 == model_sha256]
-        if not fitting and (own := self.own(model, model_sha256)) is not None:
+        fitting: Calibration | None = None
+        for shipped in map(_shipped_one, _shipped_names()):  # reads no more than needed
+            if shipped.model_sha256 == model_sha256:
+                if shipped.pipeline_id == pipeline_id:
+                    return shipped
+                fitting = fitting or shipped
+        if fitting is None and (own := self.own(model, model_sha256)) is not None:
             return own
-        if not fitting:
+        if fitting is None:
             raise UnknownCalibrationError(
                 f"no calibration is known for model {model!r} ({model_sha256[:12]})",
                 "measure one on your photos: `visavis calibrate DIR --name mine --model "
                 f"{model}`, then pass --calibration mine",
             )
-        return next((c for c in fitting if c.pipeline_id == pipeline_id), fitting[0])
+        return fitting
 
     def own(self, model: str, model_sha256: str) -> Calibration | None:
         """Returns the calibration saved under a model's name, if it was made with that file."""
@@ -384,9 +389,6 @@ class CalibrationStore:
             return None
         saved = Calibration.read(path)
         return saved if saved.model_sha256 == model_sha256 else None
-
-    def _all_shipped(self) -> Iterable[Calibration]:
-        return map(_shipped_one, _shipped_names())
 
     def _is_there(self, path: Path) -> bool:
         try:
