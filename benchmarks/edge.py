@@ -7,7 +7,7 @@
         --force --out exports/$target
       visavis models add exports/$target
     done
-    visavis export sface --to openvino-int8 --calibrate LFW --crops 150 --out exports/sface
+    visavis export sface --to openvino-int8 --calibrate LFW --evaluate LFW --out exports/sface
     visavis models add exports/sface
     python -m benchmarks.edge sface-openvino-int8 edge edge-openvino-int8 edge-onnx-int8 \\
       --markdown --plot docs/recipes/edge-model.svg
@@ -40,9 +40,11 @@ from benchmarks.photos import ROOT, data_folder
 from benchmarks.tables import Table, load, machine, write_section
 from visavis import images
 from visavis.embedding.onnx import EmbedderOptions, OnnxEmbedder
+from visavis.errors import OptionError
 from visavis.evaluation.protocols import Protocol, lfw
 from visavis.faces import align
 from visavis.faces.yunet import YuNet
+from visavis.inference.precision import has_bf16
 from visavis.metrics import accuracy, verification
 from visavis.types import Embedder, Vectors
 from visavis.weights import WeightStore
@@ -72,25 +74,29 @@ class Subject:
     size: int
     trained: bool = True
 
+    @property
+    def half(self) -> bool:
+        """Whether it computes in bfloat16."""
+        return self.label.endswith("bfloat16")
+
 
 def subjects(names: list[str]) -> list[Subject]:
-    """The server's model and the named ones, each in the runtimes that run it."""
+    """The server's model and the named ones, each in the runtimes that run it, and in bfloat16."""
     home = os.environ.get("VISAVIS_HOME")
     store = WeightStore(Path(home) if home else None)
     found = []
     for name in [SERVER, *names]:
         entry = store.entry(name)
-        for runtime in entry.runtimes:
-            options = EmbedderOptions(runtime=runtime, threads=1)
-            found.append(
-                Subject(
-                    name,
-                    f"{name}, {runtime}",
-                    OnnxEmbedder(name, store=store, options=options),
-                    entry.crop_scale,
-                    entry.size,
-                )
-            )
+        kinds = [(runtime, "auto", runtime) for runtime in entry.runtimes]
+        if has_bf16() and entry.format == "onnx" and "openvino" in entry.runtimes:
+            kinds.append(("openvino", "bf16", "openvino, bfloat16"))
+        for runtime, precision, label in kinds:
+            options = EmbedderOptions(runtime=runtime, threads=1, precision=precision)
+            try:
+                embedder = OnnxEmbedder(name, store=store, options=options)
+            except OptionError:  # bfloat16 of an 8-bit file
+                continue
+            found.append(Subject(name, f"{name}, {label}", embedder, entry.crop_scale, entry.size))
     return found
 
 
@@ -251,9 +257,10 @@ def main() -> None:
         row: dict[str, Any] = {"model": subject.label, "bytes": subject.size, "ms": ms}
         row["ratio"] = ms / took[0]
         if subject.trained:
-            if subject.name not in done:  # runtimes agree to 1e-3
-                done[subject.name] = tested(subject, test, marks, theirs, threshold)
-            row["alone"], row["across"] = done[subject.name]
+            kind = subject.name + subject.half * " in bfloat16"
+            if kind not in done:  # runtimes agree to 1e-3
+                done[kind] = tested(subject, test, marks, theirs, threshold)
+            row["alone"], row["across"] = done[kind]
         else:
             row["alone"] = {"accuracy": SMALL[1]}
         rows.append(row)
@@ -282,7 +289,7 @@ def main() -> None:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Accuracy against milliseconds, each model in its faster runtime."""
+    """Accuracy against milliseconds, each model in its faster runtime, and in bfloat16."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -290,9 +297,10 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
     mpl.rcParams["svg.hashsalt"] = "visavis"
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    fastest: dict[str, dict[str, Any]] = {}
+    fastest: dict[tuple[str, bool], dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["ms"]):
-        fastest.setdefault(row["model"].partition(",")[0], row)
+        name = row["model"]
+        fastest.setdefault((name.partition(",")[0], name.endswith("bfloat16")), row)
     for row in fastest.values():
         label = f"{row['model']} ({row['bytes'] / 1e6:.1f} MB)"
         axes.scatter(row["ms"], 100 * row["alone"]["accuracy"], s=40, label=label)
