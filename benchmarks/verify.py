@@ -59,22 +59,25 @@ def main(arguments: list[str] | None = None) -> int:
             return folder_pairs(options.photos.resolve(), limit=limit)
         return lfw_pairs(Path(lfw or "").resolve(), limit=limit)
 
-    from visavis.inference.precision import has_bf16
-
     environment.ready()
     before = load()
-    warm = [
-        verify_warm.measure(
+
+    def measured(cores: int, precision: str) -> verify_warm.Warm:
+        return verify_warm.measure(
             pairs(options.pairs),
             cores=cores,
             progress=_progress(f"warm, {cores or 'all'} cores, {precision}"),
             precision=precision,
         )
-        for cores, precision in [(0, "auto"), (1, "auto"), *([(0, "bf16")] if has_bf16() else [])]
-    ]
+
+    warm = [measured(0, "auto"), measured(1, "auto")]
     # A package that declines a pair does less, so these pairs are ones that both answer.
     answered = warm[0].answered()[: options.rounds]
     whole = verify_process.measure(answered, progress=_progress("whole process"))
+    from visavis.inference.precision import has_bf16
+
+    if has_bf16():  # asks OpenVINO, whose size later children would inherit
+        warm.append(measured(0, "bf16"))
     # Last, since it loads the models into this process, whose size its children would inherit.
     parts = verify_parts.measure(pairs(min(options.pairs, 40)), progress=_progress("parts"))
     targets = _targets(whole, warm)
