@@ -56,7 +56,7 @@ def test_bf16_runs_in_openvino_whatever_the_runtime_and_is_in_the_pipeline_id() 
     assert asked.pipeline_id == f"{usual.pipeline_id}, bf16"
 
 
-@pytest.mark.parametrize(("threads", "streams"), [(None, 1), (2, 2), (9, 1)])
+@pytest.mark.parametrize(("threads", "streams"), [(None, 1), (1, 2), (2, 2), (9, 1)])
 def test_calls_on_few_threads_of_openvino_run_side_by_side(
     monkeypatch: pytest.MonkeyPatch, threads: int | None, streams: int
 ) -> None:

@@ -61,8 +61,8 @@ class OpenVinoSession:
 
     Args:
         graph: bytes of an ONNX file, or of OpenVINO's XML file and of its weights.
-        threads: CPU threads per call; ``None``: one per core. With fewer threads than cores, calls
-            of several threads run at the same time.
+        threads: CPU threads per call; ``None``: one per core. With fewer threads than cores, two
+            calls run at the same time, such as those of a verification's two photos.
         bf16: compute in bfloat16, on a processor that has it.
     """
 
@@ -82,7 +82,8 @@ class OpenVinoSession:
             "ENABLE_CPU_PINNING": False,
         }
         if threads is not None:
-            streams = max(1, (os.cpu_count() or 1) // threads)  # a call waits for a free one
+            # No more: parallel workers have sessions of their own, each with all its threads.
+            streams = 2 if 2 * threads <= (os.cpu_count() or 1) else 1
             options["NUM_STREAMS"] = str(streams)
             options["INFERENCE_NUM_THREADS"] = threads * streams
         model = known.read_model(*graph) if isinstance(graph, tuple) else known.read_model(graph)
